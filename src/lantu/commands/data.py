@@ -1,0 +1,175 @@
+"""data build, inspect, tokenize, export."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from lantu import shelf, terminal
+from lantu.commands.options import Json, ModelName
+
+app = typer.Typer(help="Make, look at and convert training data.")
+build = typer.Typer(help="Make a data folder.")
+app.add_typer(build, name="build")
+
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="A folder that lantu data build wrote.", show_default=False)
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="The data folder (default: in the cache).", metavar="DIR")
+]
+Pixels = Annotated[int, typer.Option("--size", min=16, max=4096, help="Pixels a side.", metavar="N")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Another seed, other data.", metavar="N")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes (default: one a core).", metavar="N")]
+Tokenizer = Annotated[Path | None, typer.Option(help="Its folder, in place of a model's own.", metavar="DIR")]
+Count = typer.Option(min=0, help="Pictures of this split.", metavar="N")
+
+
+@build.command("emoji")
+def build_emoji(
+    out: Out = None,
+    world: Annotated[str, typer.Option(help="everyday, composable or all.")] = "everyday",
+    styles: Annotated[str | None, typer.Option(help="Names, with commas (default: all seven).")] = None,
+    train: Annotated[int, Count] = 30_000,
+    val: Annotated[int, Count] = 1_000,
+    heldout: Annotated[int, Count] = 1_000,
+    size: Pixels = 192,
+    snap: Annotated[int, typer.Option(min=0, help="Cells a side that objects fill; 0: anywhere.", metavar="N")] = 12,
+    seed: Seed = 0,
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Compose captioned scenes of emoji in seven styles, fetched with npm."""
+    from lantu.data.build import build_emoji
+
+    chosen = [style.strip() for style in styles.split(",")] if styles else None
+    with terminal.progress("composing", shown=not json) as advance:
+        folder = build_emoji(out, world, chosen, train, val, heldout, size, snap, seed, workers, advance)
+    tell(folder, json)
+
+
+@build.command("folder")
+def build_folder(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Pictures, a CSV or parquet table, or WebDataset tars.")],
+    out: Out = None,
+    size: Pixels = 192,
+    val: Annotated[float, typer.Option(min=0, max=0.9, help="Share kept for validation.", metavar="SHARE")] = 0.05,
+    seed: Seed = 0,
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Take in pictures of your own, with their captions."""
+    from lantu.data.build import build_folder
+
+    with terminal.progress("reading", shown=not json) as advance:
+        folder = build_folder(path, out, size, val, seed, workers, advance)
+    tell(folder, json)
+
+
+def tell(folder: Path, as_json: bool) -> None:
+    """What was built, and what had to be left out."""
+    from lantu.data.shards import read_index
+
+    index = read_index(folder)
+    counts = {split: entry["count"] for split, entry in index["splits"].items()}
+    if as_json:
+        terminal.print_json({"folder": str(folder), "pictures": counts, "skipped": index["skipped"]})
+        return
+    for one in index["skipped"]:
+        terminal.say(f"skipped {one['file']}: {one['reason']}")
+    skipped = f", {len(index['skipped'])} files skipped" if index["skipped"] else ""
+    print(f"{folder}  {', '.join(f'{count:,} {split}' for split, count in counts.items())}{skipped}")
+
+
+@app.command()
+def inspect(
+    folder: Folder,
+    sheet: Annotated[Path | None, typer.Option(help="Also write a contact sheet, as PNG.", metavar="FILE")] = None,
+    split: Annotated[str, typer.Option(help="Of the contact sheet: train, val or heldout.")] = "train",
+    model: ModelName = None,
+    json: Json = False,
+) -> None:
+    """Count pictures, kinds and captions; with --model also the ids of captions."""
+    from lantu.data.inspect import contact_sheet, inspect
+
+    encode = None
+    if model is not None:
+        from lantu.language.bpe import TextCodec
+
+        encode = TextCodec(shelf.find(model).path / "language").encode
+    with terminal.progress("counting", shown=not json) as advance:
+        found = inspect(folder, encode, advance)
+    if sheet:
+        contact_sheet(folder, sheet, split)
+    if json:
+        terminal.print_json(found)
+    else:
+        describe(found)
+        if sheet:
+            print(sheet)
+
+
+def describe(found: dict[str, Any]) -> None:
+    """What ``inspect`` found, for a person."""
+    print(f"{found['folder']}  {found['source']}, {found['size']} pixels a side")
+    for split, counts in found["splits"].items():
+        print(f"\n{split}  {counts['pictures']:,} pictures, {counts['uncaptioned']:,} without a caption")
+        for name in ("kinds", "objects", "styles", "backgrounds"):
+            if counts[name]:
+                print(f"  {name:12}{', '.join(f'{key} {count:,}' for key, count in counts[name].items())}")
+        if counts["concepts"]:
+            print(f"  {'concepts':12}{counts['concepts']:,}")
+        for language, lengths in counts["captions"].items():
+            units = [f"{unit} {spread(lengths[unit])}" for unit in ("characters", "ids") if unit in lengths]
+            print(f"  {language + ' captions':12}{lengths['captions']:,}, {', '.join(units)}")
+    for one in found["skipped"]:
+        print(f"skipped {one['file']}: {one['reason']}")
+
+
+def spread(lengths: dict[str, float]) -> str:
+    return f"{lengths['least']} to {lengths['most']} (median {lengths['median']:g})"
+
+
+@app.command()
+def tokenize(folder: Folder, tokenizer: Tokenizer = None, model: ModelName = None, json: Json = False) -> None:
+    """Keep the codes of all pictures beside the data."""
+    name = make_codes(folder, tokenizer, model, json)
+    if json:
+        terminal.print_json({"folder": str(folder), "codes": name})
+    else:
+        print(f"{folder}  codes {name}")
+
+
+@app.command()
+def export(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file; for megatron without .bin.", metavar="FILE")],
+    format: Annotated[Literal["jsonl", "parquet", "megatron"], typer.Option(help="What to write.")] = "jsonl",
+    split: Annotated[str, typer.Option(help="train, val or heldout.")] = "train",
+    tokenizer: Tokenizer = None,
+    language: Annotated[
+        Path | None, typer.Option(help="The language model's folder, in place of a model's own.", metavar="DIR")
+    ] = None,
+    model: ModelName = None,
+    json: Json = False,
+) -> None:
+    """Write captions and codes as ids, for other trainers of language models."""
+    from lantu.data.export import export
+
+    language = language or shelf.find(model).path / "language"
+    name = make_codes(folder, tokenizer, model, json)
+    with terminal.progress("writing", shown=not json) as advance:
+        count = export(folder, name, language, out, format, split, advance)
+    if json:
+        terminal.print_json({"file": str(out), "format": format, "documents": count})
+    else:
+        print(f"{out}  {count:,} documents")
+
+
+def make_codes(folder: Path, tokenizer: Path | None, model: str | None, quiet: bool) -> str:
+    """Make the codes that are missing; returns their name."""
+    from lantu.recipes.codes import ensure_codes
+
+    place = tokenizer or shelf.find(model).path / "tokenizer"
+    with terminal.progress("tokenizing", shown=not quiet) as advance:
+        return ensure_codes(folder, place, advance)

@@ -1,0 +1,49 @@
+"""models, info."""
+
+from typing import Any
+
+from lantu import shelf, terminal
+from lantu.commands.options import Json, ModelName
+
+
+def list_models(json: Json = False) -> None:
+    """List the models that can be named."""
+    told = [folder.describe() for folder in shelf.every()]
+    if json:
+        terminal.print_json({"models": told})
+    elif not told:
+        print(f"no models in {', '.join(map(str, shelf.shelves()))}")
+    else:
+        rows = [(name(one), one["pixels"], parameters(one), megabytes(one), one["folder"]) for one in told]
+        terminal.print_table([("model", "pixels", "parameters", "size", "folder"), *rows])
+
+
+def info(model: ModelName = None, json: Json = False) -> None:
+    """Tell what a model is made of, its license and its scores."""
+    told = shelf.find(model).describe()
+    if json:
+        terminal.print_json(told)
+    else:
+        terminal.print_table([(key, readable(value)) for key, value in told.items()])
+
+
+def name(told: dict[str, Any]) -> str:
+    """With a star at the one that is taken when none is named."""
+    return told["name"] + (" *" if told["name"] == shelf.DEFAULT else "")
+
+
+def parameters(told: dict[str, Any]) -> str:
+    return f"{sum(told['parameters'].values()) / 1e6:.1f} M"
+
+
+def megabytes(told: dict[str, Any]) -> str:
+    return f"{told['bytes'] / 1e6:.1f} MB"
+
+
+def readable(value: Any) -> str:
+    """On one line, what is nested too: ``language 10,100,000, tokenizer 5,200,000``."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {readable(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(readable, value))
+    return f"{value:,}" if isinstance(value, int) else f"{value}"

@@ -1,0 +1,218 @@
+"""draw, caption, tokenize, detokenize."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lantu import terminal
+from lantu.commands.options import Device, Fit, Json, ModelName, Output, Sampler, Seed, Steps, numbered, parse_size
+from lantu.errors import DataError, LantuError, PromptError
+from lantu.images import open_image
+from lantu.seeds import choose_seed
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lantu.pipeline import Model
+    from lantu.types import Picture
+
+ImageFile = Annotated[Path, typer.Argument(metavar="IMAGE", show_default=False)]
+
+
+def draw(
+    prompt: Annotated[
+        str | None, typer.Argument(help="What to draw, in English or Chinese.", show_default=False)
+    ] = None,
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many pictures.", metavar="N")] = 1,
+    output: Output = None,
+    steps: Steps = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="How closely to follow the prompt; 1 is off.", metavar="G")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="0: the likeliest picture.", metavar="T")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Codes to choose among; 0: all.", metavar="K")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Share of probability to choose among.", metavar="P")] = None,
+    sampler: Sampler = None,
+    size: Annotated[str | None, typer.Option(help="In pixels, e.g. 192x192.", metavar="WxH")] = None,
+    tokens_out: Annotated[Path | None, typer.Option(help="Also write the codes, as JSON.", metavar="FILE")] = None,
+    from_tokens: Annotated[Path | None, typer.Option(help="Render these codes; draft nothing.", metavar="FILE")] = None,
+    like: Annotated[Path | None, typer.Option(help="Draw as this PNG was drawn.", metavar="PNG")] = None,
+    preview: Annotated[
+        bool | None, typer.Option(help="Show it here (default: on a terminal).", show_default=False)
+    ] = None,
+    seed: Seed = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Draw a picture from words."""
+    from lantu import metadata
+    from lantu.settings import Settings
+
+    dials = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    dials = {name: value for name, value in (dials | {"sampler": sampler}).items() if value is not None}
+    shape = parse_size(size)
+    if output:
+        metadata.check_output(output)
+    if from_tokens and (prompt is not None or shape or count > 1):
+        raise LantuError("--from-tokens takes codes in place of words", "leave out the prompt, --size and -n")
+    grids = read_grids(from_tokens) if from_tokens else None
+    former = metadata.read_picture(like) if like else None
+    if former:
+        dials = Settings.read(former.settings).as_dict() | dials
+        seed = former.seed if seed is None else seed
+        if prompt is None and grids is None:
+            prompt, grids = (former.prompt, None) if former.prompt else (None, [former.codes])
+    if prompt is None and grids is None:
+        raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')
+
+    artist = load(model, device)
+    seed = choose_seed(seed)
+    if former and former.model != artist.digest:
+        terminal.say(f"lantu: {like} was drawn by another model; expect another picture")
+    if grids is not None:
+        pictures = artist.render_many(grids, seed=seed, **dials)
+    else:
+        if former and not shape:
+            shape = artist.size_of(former.codes.shape)
+        if shape and artist.grid_of(shape) != artist.folder.grid:
+            terminal.say("lantu: the model has learnt pictures of {}x{}; others are a stretch".format(*artist.size))
+        with terminal.progress("drafting", shown=not json) as advance:
+            pictures = artist.draw_many(prompt or "", count, seed=seed, size=shape, progress=advance, **dials)
+
+    default = f"{slug(prompt or 'tokens')}-{seed}.png"
+    paths = save(pictures, output or Path(default))
+    if tokens_out:
+        metadata.write_tokens(map(metadata.describe, pictures), tokens_out)
+    report(pictures, paths, seed, artist.name, grids is None, json, preview)
+
+
+def save(pictures: "list[Picture]", output: Path) -> list[Path]:
+    """Write them, numbered if there are several; returns where."""
+    from lantu import metadata
+
+    paths = numbered(output, len(pictures))
+    for picture, path in zip(pictures, paths, strict=True):
+        metadata.save_picture(picture, path)
+    return paths
+
+
+def report(
+    pictures: "list[Picture]",
+    paths: list[Path],
+    seed: int,
+    model: str,
+    drafted: bool,
+    as_json: bool,
+    preview: bool | None,
+) -> None:
+    """Tell what was drawn, where it is and how long it took."""
+    timings = {name: round(sum(p.timings_ms[name] for p in pictures), 1) for name in ("plan", "render", "total")}
+    if as_json:
+        tokens = sum(picture.codes.size for picture in pictures) if drafted else 0
+        files = [str(path) for path in paths]
+        terminal.print_json({"files": files, "seed": seed, "model": model, "tokens": tokens, "timings_ms": timings})
+        return
+    for picture, path in zip(pictures, paths, strict=True):
+        if preview or (preview is None and terminal.shows_pictures()):
+            terminal.show_picture(picture.image)
+        print(f"{path}  seed {picture.seed}  {picture.timings_ms['total'] / 1000:.1f} s")
+
+
+def caption(
+    image: ImageFile,
+    lang: Annotated[Literal["en", "zh"], typer.Option(help="Language of the caption.")] = "en",
+    fit: Fit = False,
+    temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words.", metavar="T")] = 0.0,
+    seed: Seed = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Say what is on a picture."""
+    picture = open_image(image)
+    reader = load(model, device)
+    text = reader.caption(picture, lang, fit=fit, seed=choose_seed(seed), temperature=temperature)
+    if json:
+        terminal.print_json({"caption": text, "language": lang, "file": str(image), "model": reader.name})
+    else:
+        print(text)
+
+
+def tokenize(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", show_default=False)],
+    output: Output = None,
+    fit: Fit = False,
+    model: ModelName = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Turn pictures into codes: JSON on stdout, or in a file."""
+    from lantu import metadata
+
+    pictures = [open_image(image) for image in images]
+    reader = load(model, device)
+    told = [
+        {"file": str(image), "model": reader.digest, "codes": reader.tokenize(picture, fit=fit).tolist()}
+        for image, picture in zip(images, pictures, strict=True)
+    ]
+    if output is None:
+        print(metadata.tokens_text(told), end="")
+        return
+    metadata.write_tokens(told, output)
+    if json:
+        terminal.print_json({"files": [str(output)], "pictures": len(told), "model": reader.name})
+    else:
+        print(f"{output}  {len(told)} picture{'s' if len(told) > 1 else ''}")
+
+
+def detokenize(
+    tokens: Annotated[Path, typer.Argument(metavar="TOKENS", help="A tokens file; - for stdin.", show_default=False)],
+    output: Output = None,
+    steps: Steps = None,
+    sampler: Sampler = None,
+    seed: Seed = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Turn codes into pictures."""
+    from lantu import metadata
+
+    output = output or Path("tokens.png" if str(tokens) == "-" else f"{tokens.stem}.png")
+    metadata.check_output(output)
+    grids = read_grids(tokens)
+    artist = load(model, device)
+    seed = choose_seed(seed)
+    pictures = artist.render_many(grids, seed=seed, steps=steps, sampler=sampler)
+    report(pictures, save(pictures, output), seed, artist.name, False, json, None)
+
+
+def read_grids(path: Path) -> "list[np.ndarray]":
+    """The codes of a tokens file, or of stdin.
+
+    Raises:
+        DataError: it is missing or no tokens file.
+    """
+    from lantu import metadata
+
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as problem:
+        raise DataError(f"can't read the tokens file {path}", "give a file that lantu tokenize wrote") from problem
+    return [picture["codes"] for picture in metadata.read_tokens(text, str(path))]
+
+
+def load(model: str | None, device: str) -> "Model":
+    """The model; torch is imported here and not before."""
+    from lantu.pipeline import Model
+
+    return Model.load(model, device)
+
+
+def slug(text: str) -> str:
+    """A file name's stem from any text: letters and digits of any language, 40 at most."""
+    words = "".join(character if character.isalnum() else " " for character in text).split()
+    return "-".join(words)[:40].rstrip("-") or "picture"

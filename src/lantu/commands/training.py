@@ -1,0 +1,90 @@
+"""train, assemble, eval."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from lantu import terminal
+from lantu.commands.options import DataFolder, Device, Json, ModelName, Seed
+
+Run = Annotated[Path, typer.Option(help="A run of lantu train, or the part's own folder.", metavar="DIR")]
+
+
+def train(
+    part: Annotated[Literal["tokenizer", "language", "decoder"], typer.Argument(help="What to train.")],
+    data: DataFolder,
+    recipe: Annotated[str, typer.Option(help="An unknown name lists them all.", metavar="NAME")] = "emoji",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Of the run (default: runs/PART-RECIPE).", metavar="DIR")
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting, e.g. loop.steps=1000.", metavar="KEY=VALUE")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what a run would cost; write nothing.")] = False,
+    seed: Seed = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Train one part of a model by a recipe."""
+    from lantu.training.machine import prepare
+
+    prepare()
+    from lantu import recipes
+
+    overrides = [*(setting or []), *([f"loop.seed={seed}"] if seed is not None else [])]
+    folder = out or Path("runs") / f"{part}-{recipe}"
+    result = recipes.train(part, recipe, data, folder, overrides, resume, dry_run, device, not json)
+    if json:
+        terminal.print_json(result.as_dict())
+    else:
+        print(result.text())
+
+
+def assemble(
+    tokenizer: Run,
+    language: Run,
+    decoder: Run,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model directory.", metavar="DIR")],
+    name: Annotated[str, typer.Option(help="Of the model (default: the folder's).", show_default=False)] = "",
+    json: Json = False,
+) -> None:
+    """Put three trained parts together as a model that draws."""
+    from lantu import recipes
+
+    folder = recipes.assemble(tokenizer, language, decoder, out, name)
+    if json:
+        terminal.print_json(folder.describe())
+    else:
+        print(f'{folder.path}  draw with: lantu draw --model {folder.path} "a cat"')
+
+
+def evaluate(
+    model: ModelName = None,
+    data: Annotated[Path | None, typer.Option(help="A data folder, for its gallery.", metavar="DIR")] = None,
+    suites: Annotated[str | None, typer.Option(help="Names, with commas (default: all).")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Trials of each suite.", metavar="N")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Other trials.", metavar="N")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the table, JSON and contact sheets.", metavar="DIR")
+    ] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Score a model: what it draws, reads and rebuilds, beside what is possible at best."""
+    from lantu import recipes
+    from lantu.pipeline import Model
+
+    chosen = [name.strip() for name in suites.split(",")] if suites else None
+    with terminal.progress("drawing", shown=not json) as advance:
+        result: Any = recipes.evaluate(Model.load(model, device), data, chosen, limit, seed, out, advance)
+    if json:
+        terminal.print_json(result)
+    else:
+        headings = ("suite", "score", "round trip", "ceiling", "n")
+        rows = [
+            (name, *(f"{suite[key]:.3f}" for key in ("score", "round_trip", "ceiling")), str(suite["n"]))
+            for name, suite in result.items()
+        ]
+        terminal.print_table(headings, rows)

@@ -1,0 +1,176 @@
+"""Data folders from their sources: emoji scenes, and a user's own pictures."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lantu.data.emoji import build_gallery
+from lantu.data.folder import Entry, find_entries, load_picture
+from lantu.data.gallery import CATALOGUE, load_gallery
+from lantu.data.scenes import Composer
+from lantu.data.shards import SHARD, Skipped
+from lantu.data.writer import Job, Picture, Progress, write_data
+from lantu.errors import DataError
+from lantu.files import cache_dir, sha256
+from lantu.types import Sample
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Composed scenes ``start`` to ``stop`` of a split."""
+
+    gallery: Path
+    size: int
+    snap: int
+    seed: int
+    styles: tuple[str, ...]
+    split: str
+    start: int
+    stop: int
+
+    def pictures(self, skipped: list[Skipped]) -> Iterator[Picture]:
+        composer = _composer(self.gallery, self.size, self.snap, self.seed, self.styles)
+        for number in range(self.start, self.stop):
+            yield number, *composer.sample(self.split, number)
+
+
+@lru_cache(maxsize=1)
+def _composer(gallery: Path, size: int, snap: int, seed: int, styles: tuple[str, ...]) -> Composer:
+    return Composer(load_gallery(gallery), size, snap, seed, styles)
+
+
+@dataclass(frozen=True)
+class Files:
+    """A user's own pictures, numbered from ``start``."""
+
+    entries: Sequence[Entry]
+    size: int
+    start: int
+
+    def pictures(self, skipped: list[Skipped]) -> Iterator[Picture]:
+        for number, entry in enumerate(self.entries, self.start):
+            picture = load_picture(entry, self.size)
+            if isinstance(picture, Skipped):
+                skipped.append(picture)
+            else:
+                yield number, Sample(entry.key, "picture", entry.captions), picture
+
+
+def build_emoji(
+    out: str | Path | None = None,
+    world: str = "everyday",
+    styles: Sequence[str] | None = None,
+    train: int = 30_000,
+    val: int = 1_000,
+    heldout: int = 1_000,
+    size: int = 128,
+    snap: int = 8,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Compose scenes of emoji; the gallery of drawings is made in the user's cache when it isn't there.
+
+    Args:
+        out: where the data goes; a folder of the user's cache when None.
+        world: "everyday", "composable" or "all", see ``lantu.data.emoji``.
+        styles: of the drawings; all when None.
+        train, val, heldout: pictures of each split, see ``lantu.data.scenes``.
+        size: pixels a side.
+        snap: boxes' edges lie on multiples of ``size / snap``; 0 for anywhere.
+        seed: another seed, other scenes.
+        workers: processes; one for each core when None.
+        progress: called with (done, in all), first for the drawings, then for the pictures.
+
+    Returns:
+        the data folder.
+
+    Raises:
+        DataError: an unknown world or style, a package that can't be had, or other data in ``out``.
+        DiskError: it can't be written.
+    """
+    folder = Path(out) if out else cache_dir() / "data" / f"emoji-{world}-{size}"
+    place = cache_dir() / "galleries" / world
+    try:
+        gallery = load_gallery(place)
+    except DataError:
+        gallery = build_gallery(place, world, workers=workers, progress=progress)
+    if unknown := sorted(set(styles or ()) - set(gallery.styles)):
+        raise DataError(f"no style is called {unknown[0]!r}", f"choose from {', '.join(gallery.styles)}")
+    drawn = tuple(style for style in gallery.styles if not styles or style in styles)
+    counts = {split: count for split, count in (("train", train), ("val", val), ("heldout", heldout)) if count > 0}
+    settings = {"world": world, "styles": drawn, "size": size, "snap": snap, "seed": seed, "counts": counts}
+    digest = _digest(settings, sha256(place / CATALOGUE))
+    header = {"source": "emoji", "size": size, "settings": settings, "digest": digest, "gallery": str(place.resolve())}
+    jobs = [
+        Job(folder, split, shard, Scenes(place, size, snap, seed, drawn, split, start, min(start + SHARD, count)))
+        for split, count in counts.items()
+        for shard, start in enumerate(range(0, count, SHARD))
+    ]
+    return write_data(folder, header, jobs, sum(counts.values()), workers, progress)
+
+
+def build_folder(
+    path: str | Path,
+    out: str | Path | None = None,
+    size: int = 128,
+    val: float = 0.05,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Take in a user's own pictures: see ``lantu.data.folder`` for what ``path`` may be.
+
+    Each picture is cropped to its central square. Files that can't be read are left out and named in ``index.json``.
+
+    Args:
+        path: a folder of pictures or tars, or a table.
+        out: where the data goes; a folder of the user's cache when None.
+        size: pixels a side.
+        val: share of the pictures that is kept for validation, chosen by a hash of their names; one at least.
+        seed: another seed, another choice.
+        workers: processes; one for each core when None.
+        progress: called with (pictures done, pictures in all).
+
+    Returns:
+        the data folder.
+
+    Raises:
+        DataError: nothing to take in, a table that can't be read, or other data in ``out``.
+        DiskError: it can't be written.
+    """
+    path = Path(path).expanduser().resolve()
+    folder = Path(out) if out else cache_dir() / "data" / f"{path.stem}-{size}"
+    entries, skipped = find_entries(path)
+    splits = _split(entries, val, seed)
+    settings = {"path": str(path), "size": size, "val": val, "seed": seed}
+    known = [(entry.key, entry.captions, entry.bytes) for entry in entries]
+    header = {"source": "folder", "size": size, "settings": settings, "digest": _digest(settings, known)}
+    jobs = [
+        Job(folder, split, shard, Files(chosen[start : start + SHARD], size, start))
+        for split, chosen in splits.items()
+        for shard, start in enumerate(range(0, len(chosen), SHARD))
+    ]
+    return write_data(folder, header, jobs, len(entries), workers, progress, skipped)
+
+
+def _split(entries: Sequence[Entry], val: float, seed: int) -> dict[str, list[Entry]]:
+    """Pictures for training and for validation, each in the order of the source; a single one is for training."""
+
+    def rank(entry: Entry) -> str:
+        return hashlib.sha256(f"{seed}:{entry.key}".encode()).hexdigest()
+
+    count = min(max(1, round(val * len(entries))), len(entries) - 1)
+    kept = {entry.key for entry in sorted(entries, key=rank)[:count]}
+    return {
+        "train": [entry for entry in entries if entry.key not in kept],
+        "val": [entry for entry in entries if entry.key in kept],
+    }
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

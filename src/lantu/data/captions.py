@@ -1,0 +1,81 @@
+"""Many free captions for content that is known exactly, in English and Chinese."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lantu.data import chinese, english
+from lantu.data.backgrounds import BACKGROUNDS
+from lantu.data.gallery import Concept
+from lantu.data.phrases import IN_STYLE, ON_BACKGROUND, PHRASES, THING_IN_STYLE
+from lantu.data.styles import STYLES
+
+EACH = 4  # captions in each language
+PLAINEST = 0.45  # share of captions that use the first phrase
+KEYWORDS = 0.15  # share of things that go by another name of theirs
+BACKDROPS = 0.75  # share of captions that tell a background that is not white
+WHITES = 0.1  # share of captions that tell a white one
+STYLED = 0.45  # share of captions that tell the style
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a scene shows.
+
+    Attributes:
+        relation: one of the keys of ``PHRASES``.
+        concepts: in the order of the layout's slots; for "count" the same one several times.
+        style, background: keys of ``STYLES`` and ``BACKGROUNDS``.
+    """
+
+    relation: str
+    concepts: tuple[Concept, ...]
+    style: str
+    background: str
+
+
+def captions(content: Content, rng: np.random.Generator) -> dict[str, tuple[str, ...]]:
+    """Language → captions; all true of the content, none like another if it can be helped."""
+    return {language: tuple(caption(content, language, rng) for _ in range(EACH)) for language in PHRASES}
+
+
+def caption(content: Content, language: str, rng: np.random.Generator) -> str:
+    """One caption in "en" or "zh"."""
+    phrases = PHRASES[language][content.relation]
+    phrase = phrases[0] if rng.random() < PLAINEST else phrases[rng.integers(len(phrases))]
+    text = say(phrase, content.concepts, language, rng)
+    if rng.random() < STYLED / 4 and phrase in ("{a}", "{n}") and (style := STYLES.get(content.style)):
+        words = style.words[language]
+        return pick(THING_IN_STYLE[language], rng).format(x=text, w=pick(words, rng))
+    told = BACKDROPS if content.background != "white" else WHITES
+    if rng.random() < told:
+        words = BACKGROUNDS[content.background].words[language]
+        text = pick(ON_BACKGROUND[language], rng).format(x=text, w=pick(words, rng))
+    if rng.random() < STYLED and (style := STYLES.get(content.style)):
+        text = pick(IN_STYLE[language], rng).format(x=text, w=pick(style.words[language], rng))
+    return text
+
+
+def say(phrase: str, concepts: tuple[Concept, ...], language: str, rng: np.random.Generator | None = None) -> str:
+    """Fill a phrase with names; with ``rng``, now and then with other names of the same things."""
+    places: dict[str, str] = {}
+    for letter, concept in zip("abcd", concepts, strict=False):
+        name = concept.names[language]
+        others = concept.keywords[language]
+        if rng is not None and others and rng.random() < KEYWORDS:
+            name = pick(others, rng)
+        places[letter.upper()] = name
+        places[letter] = english.one(name) if language == "en" else chinese.counted(name, concept)
+        if letter == "a":
+            count = len(concepts)
+            places["n"] = english.many(name, count) if language == "en" else chinese.counted(name, concept, count)
+    return phrase.format(**places)
+
+
+def words_for(concept: Concept, language: str) -> tuple[str, ...]:
+    """All names of a thing in a language, the usual one first."""
+    return (concept.names[language], *concept.keywords[language])
+
+
+def pick(choices: tuple[str, ...], rng: np.random.Generator) -> str:
+    return choices[rng.integers(len(choices))]

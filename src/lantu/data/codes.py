@@ -1,0 +1,108 @@
+"""A data set's codes under one tokenizer, kept beside the data.
+
+``codes-<name>-<split>.npy`` holds (N, h, w) uint16, in the order of the split. While it is made, batches are
+appended to ``codes-<name>-<split>.part`` (bare numbers), so a run that was killed goes on after the last whole grid.
+Shapes: B batch, N pictures, H W pixels, h w grid.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from lantu.data.shards import Shards, read_index
+from lantu.errors import DataError
+from lantu.files import replacing, writing
+
+MOST_CODES = 1 << 16
+
+Encode = Callable[[np.ndarray], np.ndarray]
+Progress = Callable[[int, int], None]
+
+
+def tokenize(folder: str | Path, encode: Encode, name: str, batch: int = 64, progress: Progress | None = None) -> None:
+    """Encode every split whose codes are missing.
+
+    Args:
+        folder: of the data.
+        encode: (B, H, W, 3) uint8 → (B, h, w) codes.
+        name: of the tokenizer; another name keeps other codes.
+        batch: pictures at a time.
+        progress: called with (pictures done, pictures in all).
+
+    Raises:
+        DataError: no data, or a picture can't be read.
+        DiskError: the codes can't be written.
+    """
+    splits = {split: Shards(folder, split) for split in read_index(folder)["splits"]}
+    total, done = sum(map(len, splits.values())), 0
+    for split, shards in splits.items():
+        path = codes_path(folder, name, split)
+        if not path.exists():
+            before = done
+
+            def report(count: int, before: int = before) -> None:
+                if progress:
+                    progress(before + count, total)
+
+            _encode_split(shards, encode, path, batch, report)
+        done += len(shards)
+    if progress:
+        progress(total, total)
+
+
+def load_codes(folder: str | Path, name: str, split: str) -> np.ndarray:
+    """(N, h, w) uint16, a memory map.
+
+    Raises:
+        DataError: they have not been made, or belong to other data.
+    """
+    path = codes_path(folder, name, split)
+    remake = "make them with `lantu data tokenize`"
+    try:
+        codes_Nhw = np.load(path, mmap_mode="r")
+    except FileNotFoundError as problem:
+        raise DataError(f"no codes {name!r} of {split} in {folder}", remake) from problem
+    except (OSError, ValueError) as problem:
+        raise DataError(f"{path} can't be read ({problem})", f"delete it and {remake}") from problem
+    count = read_index(folder)["splits"].get(split, {}).get("count")
+    if codes_Nhw.ndim != 3 or len(codes_Nhw) != count:
+        raise DataError(f"{path} has codes of {len(codes_Nhw)} pictures, not {count}", f"delete it and {remake}")
+    return codes_Nhw
+
+
+def codes_path(folder: str | Path, name: str, split: str) -> Path:
+    """Where the codes of a split lie."""
+    return Path(folder) / f"codes-{name}-{split}.npy"
+
+
+def _encode_split(shards: Shards, encode: Encode, path: Path, batch: int, report: Callable[[int], None]) -> None:
+    """Encode what the part file lacks, then turn it into the finished one."""
+    part = path.with_suffix(".part")
+    if not len(shards):
+        with replacing(path) as temporary:
+            np.save(temporary, np.empty((0, 1, 1), np.uint16))
+        return
+    height, width = encode(shards.images([0])).shape[1:]
+    grid_bytes = height * width * np.dtype(np.uint16).itemsize
+    with writing(part), part.open("ab") as file:
+        done = file.tell() // grid_bytes
+        file.truncate(done * grid_bytes)
+        for start in range(done, len(shards), batch):
+            stop = min(start + batch, len(shards))
+            file.write(_checked(encode(shards.images(range(start, stop))), (stop - start, height, width)).tobytes())
+            file.flush()
+            report(stop)
+    codes_Nhw = np.fromfile(part, np.uint16)[: len(shards) * height * width].reshape(-1, height, width)
+    with replacing(path) as temporary:
+        np.save(temporary, codes_Nhw)
+    part.unlink()
+
+
+def _checked(codes_Bhw: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    codes_Bhw = np.asarray(codes_Bhw)
+    if codes_Bhw.shape != shape:
+        raise ValueError(f"the tokenizer made codes of shape {codes_Bhw.shape}, not {shape}")
+    if codes_Bhw.min() < 0 or codes_Bhw.max() >= MOST_CODES:
+        raise ValueError(f"codes from {codes_Bhw.min()} to {codes_Bhw.max()} don't fit in 16 bits")
+    return codes_Bhw.astype(np.uint16)

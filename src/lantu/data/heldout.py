@@ -1,0 +1,21 @@
+"""What training never shows, by list: the same lists on every machine, since they depend on the keys alone."""
+
+import hashlib
+
+PAIRS = 10  # one pair of concepts in ten never shares a training scene
+STYLES = 16  # one drawing (concept in a style) in sixteen is never in training
+
+
+def held_out_pair(first: str, second: str) -> bool:
+    """Whether two concepts, in either order, are never together in a training scene."""
+    return first != second and draw("pair", *sorted((first, second))) % PAIRS == 0
+
+
+def held_out_style(concept: str, style: str) -> bool:
+    """Whether a concept is never drawn in a style in training."""
+    return draw("style", concept, style) % STYLES == 0
+
+
+def draw(*words: str) -> int:
+    """A number that is fixed for good by some words."""
+    return int.from_bytes(hashlib.sha256("|".join(words).encode()).digest()[:8], "big")

@@ -1,0 +1,103 @@
+"""What emoji are called in English and Chinese: a short everyday name, and other words that name the same thing.
+
+Keywords of emoji are mostly associations ("pet", "sweet", "rain"); the words here were chosen from them by hand:
+``worlds/everyday.txt`` and ``names.txt`` hold them, and emojibase's label serves the rest.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+
+from lantu.data.gallery import Concept
+from lantu.data.packages import fetch
+from lantu.errors import DataError
+
+LANGUAGES = ("en", "zh")
+WORLDS = ("everyday", "composable", "all")
+COMPOSABLE_GROUPS = ("animals-nature", "food-drink", "travel-places", "objects")
+
+Words = Mapping[str, Sequence[str]]
+
+
+def all_labels(cache: Path | None = None) -> dict[str, str]:
+    """Hexcode → English label of every emoji without skin tones.
+
+    Raises:
+        DataError: a package can't be had.
+    """
+    return {entry["hexcode"]: entry["label"] for entry in _entries("en", cache)}
+
+
+def table(file: str) -> dict[str, Words]:
+    """Hexcode → language → words, the name first, from a table of names that ships with lantu."""
+    lines = resources.files("lantu.data").joinpath(file).read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    return {hexcode: {"en": en.split(" / "), "zh": zh.split(" / ")} for hexcode, en, zh in rows}
+
+
+def world_concepts(world: str, cache: Path | None = None) -> dict[str, Concept]:
+    """The concepts of a world, by hexcode.
+
+    "everyday" is the list in ``worlds/everyday.txt``, in its order; "composable" adds the other animals, plants, foods,
+    vehicles, places and objects; "all" is every emoji but skin tones and letters of flags.
+
+    Raises:
+        DataError: an unknown world, or a package can't be had.
+    """
+    if world not in WORLDS:
+        raise DataError(f"no world is called {world!r}", f"choose from {', '.join(WORLDS)}")
+    everyday, others = table("worlds/everyday.txt"), table("names.txt")
+    groups = _groups(cache)
+    keys = {
+        "everyday": list(everyday),
+        "composable": [key for key in groups if key in everyday or groups[key][0] in COMPOSABLE_GROUPS],
+        "all": [key for key in groups if groups[key][0] != "component"],
+    }[world]
+    words = {}
+    for language in LANGUAGES:
+        labels = {entry["hexcode"]: entry["label"] for entry in _entries(language, cache)}
+        formal = {key: others[key][language] if key in others else [labels[key]] for key in keys}
+        words[language] = _settle(formal, {key: everyday[key][language] for key in keys if key in everyday})
+    return {
+        key: Concept(
+            key=key,
+            names={language: words[language][key][0] for language in LANGUAGES},
+            keywords={language: words[language][key][1:] for language in LANGUAGES},
+            group=groups[key][0],
+            subgroup=groups[key][1],
+        )
+        for key in keys
+    }
+
+
+def _settle(formal: Words, everyday: Words) -> dict[str, tuple[str, ...]]:
+    """Key → name and keywords, with no keyword that could mean another concept.
+
+    Most people call a cat's face "cat". Where the whole cat is there too, the name is left to that one.
+    """
+    taken = {words[0] for key, words in formal.items() if key not in everyday}
+    names, spoken = {}, {}
+    for key, words in formal.items():
+        spoken[key] = everyday.get(key, words)
+        names[key] = words[0] if spoken[key][0] in taken else spoken[key][0]
+    claims = Counter(word for key in formal for word in {names[key], *spoken[key]})
+    return {
+        key: (names[key], *(word for word in spoken[key] if word != names[key] and claims[word] == 1)) for key in formal
+    }
+
+
+def _groups(cache: Path | None) -> dict[str, tuple[str, str]]:
+    """Hexcode → group and subgroup, in the standard order of emoji."""
+    meta = json.loads((fetch("emojibase-data", cache) / "meta" / "groups.json").read_text(encoding="utf-8"))
+    grouped = sorted((entry for entry in _entries("en", cache) if "group" in entry), key=lambda entry: entry["order"])
+    return {
+        entry["hexcode"]: (meta["groups"][str(entry["group"])], meta["subgroups"][str(entry["subgroup"])])
+        for entry in grouped
+    }
+
+
+def _entries(language: str, cache: Path | None) -> list[dict]:
+    path = fetch("emojibase-data", cache) / language / "data.json"
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,51 @@
+"""Work on all cores, that ends when its parent does."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.connection import Connection
+from typing import TypeVar
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def run_all(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None = None) -> Iterator[Result]:
+    """Yield ``function(job)`` of every job, as they are ready.
+
+    An error, Ctrl-C or the end of this process, however sudden, ends the others at once: jobs must write through
+    ``lantu.files.replacing``, so that nothing is left half done.
+
+    Args:
+        function: importable by name, like the jobs' types.
+        jobs: what to do.
+        workers: processes; one for each core when None. A single one is this process itself.
+    """
+    workers = min(workers or os.cpu_count() or 1, len(jobs))
+    if workers <= 1:
+        yield from map(function, jobs)
+        return
+    # A forked child would inherit the locks that other threads, torch's for one, hold at that moment.
+    context = multiprocessing.get_context("spawn")
+    listening, speaking = context.Pipe(duplex=False)
+    with listening, speaking, ProcessPoolExecutor(workers, context, _follow, (listening,)) as pool:
+        try:
+            for future in as_completed([pool.submit(function, job) for job in jobs]):
+                yield future.result()
+        except BaseException:
+            speaking.close()
+            raise
+
+
+def _follow(parent: Connection) -> None:
+    """Leave Ctrl-C to the parent, and end when it closes its side of the pipe or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def wait() -> None:
+        parent.poll(None)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -1,0 +1,101 @@
+"""Pictures with exactly known content: single drawings and composed scenes. Shapes: H W pixels."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from lantu.data.backgrounds import BACKGROUNDS, paint
+from lantu.data.captions import Content, captions
+from lantu.data.gallery import Gallery
+from lantu.data.heldout import held_out_pair, held_out_style
+from lantu.data.layouts import LAYOUTS, Box, Layout
+from lantu.types import Placed, Sample
+
+SPLITS = ("train", "val", "heldout")
+WHITE = 0.55  # share of scenes on white
+RIM = 0.04  # of a slot's side, left free on each side
+
+
+class Composer:
+    """Composes scenes from a gallery.
+
+    Args:
+        gallery: the drawings.
+        size: pixels a side.
+        snap: drawings start and end on multiples of 1/snap of the picture, with slots that don't fall on them kept as
+            they are; 0 moves each drawing by a few random pixels instead.
+        seed: another seed, other scenes.
+        styles: of the gallery's, those to use; all when None.
+    """
+
+    def __init__(self, gallery: Gallery, size: int = 128, snap: int = 8, seed: int = 0, styles: Sequence[str] | None = None):
+        self.gallery, self.size, self.snap, self.seed = gallery, size, snap, seed
+        self.styles = tuple(styles or gallery.styles)
+        self.concepts = tuple(gallery.concepts)
+        self.shares = np.cumsum([share for share, _ in LAYOUTS])
+        self._drawing = lru_cache(maxsize=8192)(self._resized)
+
+    def sample(self, split: str, index: int) -> tuple[Sample, np.ndarray]:
+        """Scene ``index`` of a split: what is known of it, and the picture (H, W, 3) uint8.
+
+        A pure function of seed, split and index. "train" and "val" show nothing that is held out, "heldout" only scenes
+        with something that is.
+        """
+        rng = np.random.default_rng((self.seed, SPLITS.index(split), index))
+        layout = LAYOUTS[int(np.searchsorted(self.shares, rng.random() * self.shares[-1]))][1]
+        while not (chosen := self.choose(layout, split, rng)):
+            pass
+        concepts, style = chosen
+        names = list(BACKGROUNDS)
+        background = names[0] if rng.random() < WHITE else names[rng.integers(1, len(names))]
+        boxes = [self.move(slot, rng) for slot in layout.slots]
+        objects = tuple(Placed(concept, style, box) for concept, box in zip(concepts, boxes, strict=True))
+        content = Content(layout.relation, tuple(self.gallery.concepts[concept] for concept in concepts), style, background)
+        kind = "count" if layout.same else "single" if len(objects) == 1 else "scene"
+        sample = Sample(f"{split}-{index:07d}", kind, captions(content, rng), objects, background)
+        return sample, self.compose(objects, background)
+
+    def choose(self, layout: Layout, split: str, rng: np.random.Generator) -> tuple[list[str], str] | None:
+        """Concepts for the slots and a style, or None if they don't belong to the split."""
+        style = self.styles[rng.integers(len(self.styles))]
+        count = 1 if layout.same else len(layout.slots)
+        concepts = [self.concepts[number] for number in rng.choice(len(self.concepts), count, replace=False)]
+        if not all(self.gallery.has(concept, style) for concept in concepts):
+            return None
+        new_drawing = any(held_out_style(concept, style) for concept in concepts)
+        new_pair = any(held_out_pair(one, other) for one in concepts for other in concepts)
+        if (split == "heldout") != (new_drawing or new_pair):
+            return None
+        return concepts * (len(layout.slots) if layout.same else 1), style
+
+    def move(self, slot: Box, rng: np.random.Generator) -> Box:
+        """The slot itself, or with ``snap`` 0 the slot moved by up to a sixteenth of the picture, within it."""
+        if self.snap:
+            return slot
+        x0, y0, x1, y1 = slot
+        dx, dy = rng.uniform(-1 / 16, 1 / 16, 2)
+        dx, dy = np.clip(dx, -x0, 1 - x1), np.clip(dy, -y0, 1 - y1)
+        return float(x0 + dx), float(y0 + dy), float(x1 + dx), float(y1 + dy)
+
+    def compose(self, objects: Sequence[Placed], background: str) -> np.ndarray:
+        """Lay drawings over a background: (H, W, 3) uint8."""
+        picture = paint(background, self.size).copy()
+        for placed in objects:
+            x0, y0, x1, y1 = (round(edge * self.size) for edge in placed.box)
+            side = min(x1 - x0, y1 - y0)
+            rim = round(side * RIM)
+            y0, x0, side = y0 + rim, x0 + rim, side - 2 * rim
+            part = picture[y0 : y0 + side, x0 : x0 + side]
+            drawing, keep = self._drawing(placed.concept, placed.style, side)
+            part *= keep
+            part += drawing
+        return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+
+    def _resized(self, concept: str, style: str, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """A drawing premultiplied with its alpha (S, S, 3), and what it lets through (S, S, 1), both float32."""
+        from PIL import Image
+
+        sprite = Image.fromarray(np.asarray(self.gallery.sprite(concept, style)), "RGBA").convert("RGBa")
+        drawing = np.asarray(sprite.resize((side, side), Image.Resampling.LANCZOS), np.float32)
+        return drawing[..., :3], 1 - drawing[..., 3:] / 255

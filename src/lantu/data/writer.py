@@ -1,0 +1,160 @@
+"""A data folder, written tar by tar on all cores; a build that was killed goes on where it stopped.
+
+``index.json`` is written twice: first without splits, to say which settings the tars belong to, and at the very end.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from lantu import __version__
+from lantu.data.pool import run_all
+from lantu.data.shards import (
+    INDEX,
+    Skipped,
+    index_shard,
+    read_index,
+    save_split,
+    shard_path,
+    write_index,
+    write_shard,
+)
+from lantu.errors import DataError
+from lantu.files import write_json, writing
+from lantu.types import Sample
+
+Progress = Callable[[int, int], None]
+Picture = tuple[int, Sample, np.ndarray]
+
+
+class Source(Protocol):
+    """The pictures of one tar."""
+
+    def pictures(self, skipped: list[Skipped]) -> Iterator[Picture]:
+        """Number within the split, what is known, (H, W, 3) uint8; what can't be read is added to ``skipped``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """One tar to write and index."""
+
+    folder: Path
+    split: str
+    shard: int
+    source: Source
+
+    @property
+    def path(self) -> Path:
+        return shard_path(self.folder, self.split, self.shard)
+
+    @property
+    def notes(self) -> Path:
+        """What was skipped: kept beside the tar until the whole build ends."""
+        return self.path.with_suffix(".skipped")
+
+
+def write_data(
+    folder: Path,
+    header: Mapping[str, Any],
+    jobs: Sequence[Job],
+    total: int,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    skipped: Sequence[Skipped] = (),
+) -> Path:
+    """Write the tars that are missing, then the indices.
+
+    Args:
+        folder: of the data.
+        header: the index but for splits and what is skipped; its ``digest`` tells whether what is there can stay.
+        jobs: every tar, in order.
+        total: pictures in all.
+        workers: processes; one for each core when None.
+        progress: called with (pictures done, pictures in all).
+        skipped: what the source had to leave out already.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        DataError: the folder has other things in it, or no picture for training could be read.
+        DiskError: it can't be written.
+    """
+    index = _begin(folder, header)
+    if index["splits"] and all(job.path.exists() for job in jobs):
+        return folder
+    places: dict[tuple[str, int], np.ndarray] = {}
+    left_out = list(skipped)
+    _sweep(folder)
+    try:
+        for split, shard, rows, unread in run_all(_write, jobs, workers):
+            places[split, shard] = rows
+            left_out += unread
+            if progress:
+                progress(sum(map(len, places.values())) + len(left_out) - len(skipped), total)
+    finally:
+        _sweep(folder)
+    splits: dict[str, list[np.ndarray]] = {job.split: [] for job in jobs}
+    for split, shard in sorted(places):
+        splits[split].append(places[split, shard])
+    counts = {split: {"count": save_split(folder, split, rows), "shards": len(rows)} for split, rows in splits.items()}
+    if not counts.get("train", {}).get("count"):
+        mend = f"mend the first: {left_out[0]}" if left_out else "ask for more"
+        raise DataError("no picture for training", mend)
+    unread = sorted([{"file": one.file, "reason": one.reason} for one in left_out], key=lambda one: one["file"])
+    write_index(folder, index | {"splits": counts, "skipped": unread})
+    for job in jobs:
+        job.notes.unlink(missing_ok=True)
+    return folder
+
+
+def _begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
+    """The index of what is in the folder already, or else a new one without splits.
+
+    Raises:
+        DataError: the folder has other things in it.
+    """
+    if (folder / INDEX).exists():
+        index = read_index(folder)
+        if index["digest"] == header["digest"]:
+            if index.get("gallery") != header.get("gallery"):
+                index["gallery"] = header["gallery"]
+                write_index(folder, index)
+            return index
+        theirs, ours = index["settings"], json.loads(json.dumps(header["settings"]))
+        names = sorted(name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name))
+        other = ", ".join(names) or "other drawings or pictures"
+        raise DataError(f"{folder} has data of other settings ({other})", "delete it, or build into another folder")
+    if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise DataError(f"{folder} has other files in it", "build into an empty folder")
+    index = {"format": 1, "lantu": __version__, **header, "splits": {}, "skipped": []}
+    write_index(folder, index)
+    return index
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed workers left half written."""
+    with writing(folder):
+        for path in folder.glob(".*.tar"):
+            path.unlink()
+
+
+def _write(job: Job) -> tuple[str, int, np.ndarray, list[Skipped]]:
+    """Write a tar unless it is there; in a worker."""
+    if not job.path.exists():
+        write_shard(job.path, _noted(job))
+    noted = json.loads(job.notes.read_text(encoding="utf-8")) if job.notes.exists() else []
+    return job.split, job.shard, index_shard(job.path, job.shard), [Skipped(*one) for one in noted]
+
+
+def _noted(job: Job) -> Iterator[Picture]:
+    """The job's pictures; the notes are written after the last, before the tar gets its name."""
+    skipped: list[Skipped] = []
+    yield from job.source.pictures(skipped)
+    if skipped:
+        write_json(job.notes, [(one.file, one.reason) for one in skipped])

@@ -1,0 +1,109 @@
+"""The diffusion decoder: noisy pixels and a grid of codes → clean pixels.
+
+Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, K codebook size, P patch.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lantu import files, weights
+from lantu.decoder.config import DecoderConfig
+from lantu.errors import ModelError
+from lantu.layers import Block, OverlapPatches, rotation, to_patches
+
+UNKNOWN = -1  # stands for a cell whose code is not known: dropped for guidance, or not drafted yet
+
+
+class PixelDecoder(nn.Module):
+    """A diffusion transformer over cells (DiT, arXiv:2212.09748) that predicts the clean picture (arXiv:2511.13720).
+
+    Each token is a cell: the embedding of its code plus its patch of noisy pixels. The projection of the noisy pixels
+    and all modulation start at zero, so that a decoder copied from a tokenizer's plain decoder starts as good as it.
+    """
+
+    def __init__(self, config: DecoderConfig):
+        super().__init__()
+        self.config = config
+        D = config.width
+        self.codes = nn.Embedding(config.codebook_size + 1, D)  # the last one is UNKNOWN
+        nn.init.normal_(self.codes.weight, std=0.02)
+        self.noisy = nn.Linear(3 * config.patch**2, D)
+        self.time = nn.Sequential(nn.Linear(128, D), nn.SiLU(), nn.Linear(D, 6 * D))
+        self.blocks = nn.ModuleList(Block(D, config.heads, conditioned=True) for _ in range(config.layers))
+        self.out = OverlapPatches(D, config.patch)
+        for layer in (self.noisy, self.time[2]):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, noisy_BCHW: Tensor, time_B: Tensor, codes_Bhw: Tensor) -> Tensor:
+        """Predict the clean picture (B, C, H, W).
+
+        Args:
+            noisy_BCHW: ``t · picture + (1 - t) · noise``, pictures in [-1, 1]; H = h·P, W = w·P.
+            time_B: t in [0, 1], 0 is pure noise.
+            codes_Bhw: int64; UNKNOWN where not known.
+        """
+        B, height, width = codes_Bhw.shape
+        table = torch.where(codes_Bhw < 0, self.config.codebook_size, codes_Bhw).flatten(1)
+        x_BND = self.codes(table) + self.noisy(to_patches(noisy_BCHW, self.config.patch))
+        modulation = self.time(waves(time_B)).view(B, 6, self.config.width)
+        turn = rotation(height, width, self.config.width // self.config.heads).to(x_BND.device)
+        for block in self.blocks:
+            x_BND = block(x_BND, turn, modulation)
+        return self.out(x_BND, height, width)
+
+    @torch.no_grad()
+    def start_from(self, plain: dict[str, Tensor], code_embeddings_KD: Tensor) -> None:
+        """Begin as a copy of a tokenizer's plain decoder.
+
+        Args:
+            plain: its state dict; blocks beyond those it has keep their fresh weights, silenced.
+            code_embeddings_KD: what it sees of each code.
+        """
+        own = self.state_dict()
+        copied = {name: value for name, value in plain.items() if name in own and own[name].shape == value.shape}
+        self.load_state_dict(copied, strict=False)
+        self.codes.weight[:-1] = code_embeddings_KD
+        self.codes.weight[-1] = code_embeddings_KD.mean(0)
+        for index, block in enumerate(self.blocks):
+            if f"blocks.{index}.attention.out.weight" not in copied:
+                nn.init.zeros_(block.attention.out.weight)
+                nn.init.zeros_(block.feed_forward.down.weight)
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json and safetensors."""
+        weights.save(self.state_dict(), Path(folder))
+        files.write_json(Path(folder) / "config.json", self.config.model_dump())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "PixelDecoder":
+        """Read what ``save`` wrote; ready to render.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        try:
+            model = cls(DecoderConfig(**json.loads((Path(folder) / "config.json").read_text())))
+            model.load_state_dict({name: value.float() for name, value in weights.load(Path(folder)).items()})
+        except (OSError, ValueError, TypeError, RuntimeError) as problem:
+            raise ModelError(f"no diffusion decoder in {folder}", "give a model directory of lantu's") from problem
+        return model.eval().requires_grad_(False)
+
+
+def waves(time_B: Tensor, width: int = 128) -> Tensor:
+    """Sinusoids of time: (B, width)."""
+    frequencies = torch.exp(-math.log(1000.0) * torch.arange(width // 2, device=time_B.device) / (width // 2))
+    angles = 1000.0 * time_B.float()[:, None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], -1)
+
+
+def partial(codes_Bhw: Tensor, known_B: Tensor) -> Tensor:
+    """Hide all but the first ``known_B`` cells of each grid, in reading order."""
+    order = torch.arange(codes_Bhw[0].numel(), device=codes_Bhw.device).view(codes_Bhw.shape[1:])
+    return torch.where(order < known_B[:, None, None], codes_Bhw, UNKNOWN)
+
+

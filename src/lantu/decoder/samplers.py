@@ -1,0 +1,101 @@
+"""From noise to a picture: free functions with one signature, and diffusers' schedulers behind the same one.
+
+    sampler(denoise, x, steps, each) -> x
+
+``denoise(x, t)`` gives the clean estimate of noisy x (B, C, H, W) at time t (0 is noise, 1 the picture);
+``each(step, clean)`` is called with the estimate of every step, so that previews come for free.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lantu.decoder.flow import velocity
+from lantu.errors import LantuError
+
+Denoise = Callable[[Tensor, float], Tensor]
+Each = Callable[[int, Tensor], None]
+Sampler = Callable[[Denoise, Tensor, int, Each | None], Tensor]
+
+
+def times(steps: int) -> list[float]:
+    """Evenly spaced, from 0 to 1."""
+    return [index / steps for index in range(steps + 1)]
+
+
+def euler(denoise: Denoise, x: Tensor, steps: int, each: Each | None = None) -> Tensor:
+    """First order: one estimate a step. The last step lands on the clean estimate itself."""
+    grid = times(steps)
+    for step, (now, then) in enumerate(zip(grid, grid[1:], strict=False)):
+        clean = denoise(x, now)
+        if each:
+            each(step, clean)
+        x = clean if then == 1 else x + (then - now) * velocity(clean, x, now)
+    return x
+
+
+def heun(denoise: Denoise, x: Tensor, steps: int, each: Each | None = None) -> Tensor:
+    """Second order (arXiv:2206.00364, algorithm 1): two estimates a step, except the last."""
+    grid = times(steps)
+    for step, (now, then) in enumerate(zip(grid, grid[1:], strict=False)):
+        clean = denoise(x, now)
+        if each:
+            each(step, clean)
+        if then == 1:
+            return clean
+        slope = velocity(clean, x, now)
+        guess = x + (then - now) * slope
+        x = x + (then - now) * (slope + velocity(denoise(guess, then), guess, then)) / 2
+    return x
+
+
+def from_diffusers(name: str, **settings: Any) -> Sampler:
+    """Any flow-matching scheduler of diffusers, by class name, e.g. ``UniPCMultistepScheduler``.
+
+    Theirs measure noise by sigma = 1 - t and are given the velocity of growing noise, ``noise - picture``.
+    """
+    import diffusers
+
+    def sample(denoise: Denoise, x: Tensor, steps: int, each: Each | None = None) -> Tensor:
+        scheduler = getattr(diffusers, name)(**settings)
+        sigmas = torch.linspace(1, 1 / steps, steps).tolist()
+        scheduler.set_timesteps(sigmas=sigmas) if takes_sigmas(scheduler) else scheduler.set_timesteps(steps)
+        for step, timestep in enumerate(scheduler.timesteps):
+            now = 1 - float(scheduler.sigmas[step])
+            clean = denoise(x, now)
+            if each:
+                each(step, clean)
+            x = scheduler.step(-velocity(clean, x, now), timestep, x).prev_sample
+        return x
+
+    return sample
+
+
+def takes_sigmas(scheduler: Any) -> bool:
+    """Whether the scheduler lets the caller choose the noise levels."""
+    import inspect
+
+    return "sigmas" in inspect.signature(scheduler.set_timesteps).parameters
+
+
+SAMPLERS: dict[str, Callable[[], Sampler]] = {
+    "euler": lambda: euler,
+    "heun": lambda: heun,
+    "flow-euler": lambda: from_diffusers("FlowMatchEulerDiscreteScheduler"),
+    "unipc": lambda: from_diffusers(
+        "UniPCMultistepScheduler", prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0
+    ),
+}
+
+
+def sampler(name: str) -> Sampler:
+    """A sampler by name.
+
+    Raises:
+        LantuError: there is none of that name.
+    """
+    if name not in SAMPLERS:
+        raise LantuError(f"no sampler called {name}", f"choose one of {', '.join(SAMPLERS)}")
+    return SAMPLERS[name]()

@@ -1,0 +1,154 @@
+"""Interleaved documents ↔ ids.
+
+    drawing    <bos> text <boi> height width codes… <eoi> <eos>
+    captioning <bos> <boi> height width codes… <eoi> <en|zh> text <eos>
+    both ways, and longer: the parts in order, each text that follows a picture after the mark of its language
+
+A drawing without its text is a picture from nothing, which is what guidance is measured against.
+Shapes: N ids, h w grid.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from lantu.types import CodeGrid, Document, Part
+from lantu.vocabulary import Vocabulary
+
+LANGUAGES = ("en", "zh")
+
+
+def to_ids(
+    document: Document, vocabulary: Vocabulary, encode_text: Callable[[str], Sequence[int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Write a document down as ids.
+
+    A text of no ids leaves nothing behind, not even its language.
+
+    Args:
+        encode_text: text → ids below ``vocabulary.text_size``.
+
+    Returns:
+        (N,) int32 ids, and (N,) bool: which of them the last part and the end take up. That is the answer, what
+        comes before it the question; train on all ids, or on the answer alone.
+
+    Raises:
+        ValueError: two texts in a row, an unknown language, a code outside the codebook, or a side too long.
+    """
+    if document.language not in ("", *LANGUAGES):
+        raise ValueError(f"no language {document.language!r}, only {' and '.join(LANGUAGES)}")
+    ids, answer = [vocabulary.mark("bos")], 1
+    before: Part | None = None
+    for part in document.parts:
+        if isinstance(part, CodeGrid):
+            written = picture_ids(part.codes, vocabulary)
+        elif text := list(encode_text(part)):
+            if isinstance(before, str):
+                raise ValueError("two texts in a row can't be told apart: join them")
+            marked = before is not None and document.language
+            written = [vocabulary.mark(document.language), *text] if marked else text
+        else:
+            continue
+        before, answer = part, len(ids)
+        ids += written
+    ids.append(vocabulary.mark("eos"))
+    return np.array(ids, np.int32), np.arange(len(ids)) >= answer
+
+
+def from_ids(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[list[int]], str]) -> Document:
+    """Read a document back; the inverse of ``to_ids``, but for a language that no mark tells.
+
+    Raises:
+        ValueError: the ids are not a whole document.
+    """
+    ids = [int(id_) for id_ in ids]
+    if len(ids) < 2 or ids[0] != vocabulary.mark("bos") or ids[-1] != vocabulary.mark("eos"):
+        raise ValueError("a document begins with <|bos|> and ends with <|eos|>")
+    marks = {vocabulary.mark(language): language for language in LANGUAGES}
+    parts: list[Part] = []
+    language, place, last = "", 1, len(ids) - 1
+    while place < last:
+        if ids[place] == vocabulary.mark("boi"):
+            codes, place = read_picture(ids, place, vocabulary)
+            parts.append(CodeGrid(codes))
+            continue
+        if ids[place] in marks and parts and isinstance(parts[-1], CodeGrid):
+            language, place = marks[ids[place]], place + 1
+        end = place
+        while end < last and ids[end] < vocabulary.text_size:
+            end += 1
+        if end == place:
+            raise ValueError(f"id {ids[place]} can't stand at place {place}")
+        parts.append(decode_text(ids[place:end]))
+        place = end
+    return Document(tuple(parts), language)
+
+
+def picture_ids(codes_hw: np.ndarray, vocabulary: Vocabulary) -> list[int]:
+    """A whole picture: <boi>, its size, its codes row by row, <eoi>.
+
+    Raises:
+        ValueError: a code outside the codebook, or a side too long.
+    """
+    low, high = int(codes_hw.min()), int(codes_hw.max())
+    codes = range(vocabulary.code(low), vocabulary.code(high) + 1)
+    body = (codes_hw.ravel().astype(np.int64) + (codes[0] - low)).tolist()
+    return [*picture_start(*codes_hw.shape, vocabulary), *body, vocabulary.mark("eoi")]
+
+
+def picture_start(height: int, width: int, vocabulary: Vocabulary) -> list[int]:
+    """What comes before the codes of a picture of h by w codes."""
+    return [vocabulary.mark("boi"), vocabulary.side(height), vocabulary.side(width)]
+
+
+def read_picture(ids: Sequence[int], place: int, vocabulary: Vocabulary) -> tuple[np.ndarray, int]:
+    """Read the picture whose <boi> is at ``place``.
+
+    Returns:
+        (h, w) codes, and the place after its <eoi>.
+
+    Raises:
+        ValueError: the picture is not whole.
+    """
+    sides = [vocabulary.side_length(id_) for id_ in ids[place + 1 : place + 3]]
+    if len(sides) < 2 or sides[0] is None or sides[1] is None:
+        raise ValueError(f"the picture at place {place} has no size")
+    start, end = place + 3, place + 3 + sides[0] * sides[1]
+    codes = codes_from(ids[start:end], sides[0], sides[1], vocabulary)
+    if end >= len(ids) or ids[end] != vocabulary.mark("eoi"):
+        raise ValueError(f"the picture at place {place} does not end where its size says")
+    return codes, end + 1
+
+
+def codes_from(ids: Sequence[int], height: int, width: int, vocabulary: Vocabulary) -> np.ndarray:
+    """The h·w ids of a picture's codes → (h, w) int64 codes.
+
+    Raises:
+        ValueError: they are too few or too many, or not all codes.
+    """
+    codes = np.array(ids, np.int64) - vocabulary.first_code
+    if codes.size != height * width or codes.min() < 0 or codes.max() >= vocabulary.codebook_size:
+        raise ValueError(f"these are not the {height}·{width} codes of a picture")
+    return codes.reshape(height, width)
+
+
+def draw_prefix(text_ids: Sequence[int], height: int, width: int, vocabulary: Vocabulary) -> list[int]:
+    """What asks for a picture of h by w codes; its codes come next."""
+    return [vocabulary.mark("bos"), *text_ids, *picture_start(height, width, vocabulary)]
+
+
+def unconditional_prefix(height: int, width: int, vocabulary: Vocabulary) -> list[int]:
+    """What asks for any picture of h by w codes: the other side of guidance."""
+    return draw_prefix([], height, width, vocabulary)
+
+
+def caption_prefix(codes_hw: np.ndarray, language: str, vocabulary: Vocabulary) -> list[int]:
+    """What asks for a picture's caption; its text comes next.
+
+    Args:
+        language: "en" or "zh".
+    """
+    if language not in LANGUAGES:
+        raise ValueError(f"no language {language!r}, only {' and '.join(LANGUAGES)}")
+    picture = picture_ids(np.asarray(codes_hw), vocabulary)
+    return [vocabulary.mark("bos"), *picture, vocabulary.mark(language)]

@@ -1,0 +1,71 @@
+"""Draw one id a row from logits: temperature, top-k, top-p (arXiv:1904.09751).
+
+One uniform number decides a draw, so all chance is in numbers that come from outside, one stream a request.
+Shapes: B requests, V ids.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def guide(conditional_BV: Tensor, unconditional_BV: Tensor, guidance_B: Tensor) -> Tensor:
+    """Classifier-free guidance (arXiv:2207.12598, for language models arXiv:2306.17806).
+
+    log p = log p_u + g (log p_c - log p_u) up to a constant; it may be taken of logits, for what makes them
+    log-probabilities is a constant too.
+    """
+    return torch.lerp(unconditional_BV, conditional_BV, guidance_B[:, None])
+
+
+def sample(
+    logits_BV: Tensor, uniform_B: Tensor, temperature: Sequence[float], top_k: Sequence[int], top_p: Sequence[float]
+) -> Tensor:
+    """Draw from each row.
+
+    Args:
+        uniform_B: float32 in [0, 1), each decides its row.
+        temperature: per row; 0 takes the likeliest id.
+        top_k: per row; ids that may be drawn, 0 for all. Of ids equally likely at the edge all stay.
+        top_p: per row; the likeliest ids that hold this share of probability may be drawn, 1 for all.
+
+    Returns:
+        (B,) int64: columns of ``logits_BV``.
+    """
+    likeliest_B = logits_BV.argmax(-1)
+    if not any(temperature):
+        return likeliest_B
+    device = logits_BV.device
+    divisor_B = torch.tensor([t or 1.0 for t in temperature], device=device)
+    probabilities_BV = keep_top_k(logits_BV / divisor_B[:, None], top_k).softmax(-1)
+    probabilities_BV = keep_top_p(probabilities_BV, top_p)
+    # In float64 a uniform of float32 below 1 stays below 1, so that no draw falls off the end.
+    cumulative_BV = probabilities_BV.cumsum(-1, dtype=torch.float64)
+    wanted_B1 = uniform_B.double()[:, None] * cumulative_BV[:, -1:]
+    drawn_B = torch.searchsorted(cumulative_BV, wanted_B1, right=True)[:, 0]
+    if all(temperature):
+        return drawn_B
+    return torch.where(torch.tensor([t > 0 for t in temperature], device=device), drawn_B, likeliest_B)
+
+
+def keep_top_k(logits_BV: Tensor, top_k: Sequence[int]) -> Tensor:
+    """-inf for all but the k largest of each row."""
+    total = logits_BV.shape[-1]
+    kept = [k if 0 < k < total else total for k in top_k]
+    if min(kept) == total:
+        return logits_BV
+    place_B1 = torch.tensor(kept, device=logits_BV.device)[:, None] - 1
+    least_B1 = logits_BV.topk(max(kept)).values.gather(-1, place_B1)
+    return logits_BV.masked_fill(logits_BV < least_B1, -torch.inf)
+
+
+def keep_top_p(probabilities_BV: Tensor, top_p: Sequence[float]) -> Tensor:
+    """0 for all but the likeliest ids of each row that together reach p; the likeliest always stays."""
+    if min(top_p) >= 1:
+        return probabilities_BV
+    share_B1 = torch.tensor(top_p, device=probabilities_BV.device)[:, None]
+    sorted_BV, order_BV = probabilities_BV.sort(dim=-1, descending=True, stable=True)
+    before_BV = sorted_BV.cumsum(-1) - sorted_BV
+    sorted_BV = sorted_BV.masked_fill((before_BV >= share_B1) & (share_B1 < 1), 0)
+    return torch.zeros_like(probabilities_BV).scatter_(-1, order_BV, sorted_BV)

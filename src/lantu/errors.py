@@ -1,0 +1,45 @@
+"""What can go wrong through no fault of ours, and how each is mended.
+
+The command line prints these on one line and exits with code 2; anything else is our fault (exit code 1).
+"""
+
+
+class LantuError(Exception):
+    """Bad input or bad usage.
+
+    Args:
+        message: what is wrong, in a few words, without a full stop.
+        mend: what the user can do about it, without a full stop.
+    """
+
+    def __init__(self, message: str, mend: str = ""):
+        super().__init__(message, mend)
+        self.message = message
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.mend}" if self.mend else self.message
+
+
+class PromptError(LantuError):
+    """The prompt is empty, too long or not text."""
+
+
+class ImageError(LantuError):
+    """A picture is missing, corrupt, or of a size that does not fit."""
+
+
+class ModelError(LantuError):
+    """A model directory is missing, incomplete or of another kind."""
+
+
+class DataError(LantuError):
+    """A data set is missing, incomplete or corrupt."""
+
+
+class RecipeError(LantuError):
+    """A recipe, or a setting of one, is unknown or out of range."""
+
+
+class DiskError(LantuError):
+    """A file can't be written."""

@@ -1,0 +1,88 @@
+"""What came of a suite: its numbers, and some trials to look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lantu.evaluation.metrics import interval
+from lantu.evaluation.trial import Trial
+
+KINDS = ("score", "round_trip", "ceiling")
+
+Verdict = dict[str, float]  # "score", and whatever explains it
+
+
+@dataclass(frozen=True, eq=False)
+class Exhibit:
+    """One trial to look at.
+
+    Attributes:
+        round_trip: the true picture after picture → codes → picture, (H, W, 3) uint8.
+        drawn: what the generator made of the prompt, (H, W, 3) uint8; None where nothing was drawn.
+        caption: what the generator read in the true picture; "" where it was not asked.
+        score: of this trial.
+    """
+
+    trial: Trial
+    round_trip: np.ndarray
+    drawn: np.ndarray | None = None
+    caption: str = ""
+    score: float = 0.0
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The averages of a suite.
+
+    Attributes:
+        n: trials.
+        details: each of ``KINDS`` → name → mean, "score" among them.
+        exhibits: the first few trials.
+    """
+
+    n: int
+    details: dict[str, dict[str, float]]
+    exhibits: tuple[Exhibit, ...] = field(default=(), repr=False)
+
+    @property
+    def score(self) -> float:
+        """The generator's share of right answers."""
+        return self.details["score"]["score"]
+
+    @property
+    def round_trip(self) -> float:
+        """The same, had it drawn the round trip of the true picture: as much as its codes and decoder allow."""
+        return self.details["round_trip"]["score"]
+
+    @property
+    def ceiling(self) -> float:
+        """The same, had it drawn the true picture: as much as the judge allows."""
+        return self.details["ceiling"]["score"]
+
+    @property
+    def of_round_trip(self) -> float:
+        """The score as a share of what the round trip keeps."""
+        return self.score / self.round_trip if self.round_trip else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the score."""
+        return interval(self.score, self.n)
+
+    def as_json(self) -> dict[str, Any]:
+        """All but the pictures."""
+        numbers = {"score": self.score, "ceiling": self.ceiling, "round_trip": self.round_trip, "n": self.n}
+        return numbers | {"of_round_trip": self.of_round_trip, "interval": self.interval, "details": self.details}
+
+
+def averages(trials: Sequence[Trial], verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """The mean of each detail; of the score also by language and by phrasing, where there are several of them."""
+    means = {name: float(np.mean([verdict[name] for verdict in verdicts])) for name in verdicts[0]}
+    for kinds in ([trial.language for trial in trials], [trial.phrasing for trial in trials]):
+        if len(set(kinds)) > 1:
+            for kind in sorted(set(kinds)):
+                scores = [verdict["score"] for verdict, its in zip(verdicts, kinds, strict=True) if its == kind]
+                means[kind] = float(np.mean(scores))
+    return means

@@ -1,0 +1,40 @@
+"""One thing asked of a generator, and the true picture that answers it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lantu.types import Placed
+
+SUITES = ("reconstruction", "single", "pairs", "counts", "style", "language", "caption")
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A prompt whose right answer is known exactly.
+
+    Attributes:
+        suite: one of ``SUITES``; what is asked, and so how the answer is judged.
+        prompt: what the generator is told; for "caption" and "reconstruction" only a description.
+        language: of the prompt, or of the caption that is wanted: "en" or "zh".
+        expected: what the picture must show. In "pairs" their boxes say which half belongs to which.
+        image: (H, W, 3) uint8, a true picture of just that: the ceiling, and what is captioned or rebuilt.
+        key: unique within its suite; trials that ask the same in other words share what comes before the first ":".
+        words: for each of ``expected``, the words (in ``language``) by which a caption may name it.
+        phrasing: how the prompt came about, e.g. "template" or "free": scores are also given for each of them.
+    """
+
+    suite: str
+    prompt: str
+    language: str
+    expected: tuple[Placed, ...]
+    image: np.ndarray
+    key: str
+    words: tuple[tuple[str, ...], ...] = ()
+    phrasing: str = "template"
+
+    def __post_init__(self):
+        if self.suite not in SUITES:
+            raise ValueError(f"no suite {self.suite!r}; there are {', '.join(SUITES)}")
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
+            raise ValueError(f"a picture is (H, W, 3) uint8, not {self.image.shape} {self.image.dtype}")

@@ -1,0 +1,84 @@
+"""Pictures from a user's disk, opened safely or refused with a reason, and their way to tensors and back.
+
+Shapes: B batch, H W pixels.
+"""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lantu.errors import ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+    from torch import Tensor
+
+MAX_PIXELS = 64_000_000  # 256 MB as RGBA: larger files are a mistake or an attack
+
+
+def open_image(path: str | Path) -> "Image":
+    """Open a picture as RGB, upright, its transparent parts white.
+
+    Raises:
+        ImageError: it is missing, damaged, not a picture, or larger than 64 megapixels.
+    """
+    from PIL import Image, ImageOps
+
+    path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"no picture at {path}", "check the path")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path)
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError
+        image.load()
+        return flatten(ImageOps.exif_transpose(image))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
+        mend = f"scale it to {MAX_PIXELS // 1_000_000} megapixels or fewer"
+        raise ImageError(f"the picture {path} is too large", mend) from problem
+    except (OSError, ValueError, SyntaxError, TypeError, EOFError) as problem:
+        raise ImageError(f"can't read {path} as a picture", "give a whole PNG, JPEG or WebP file") from problem
+
+
+def flatten(image: "Image") -> "Image":
+    """Any mode → RGB, over white."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        # Pillow would clip 16 bits to 8 rather than scale them.
+        return image.point(lambda value: value / 257, "L").convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def fit(image: "Image", width: int, height: int) -> "Image":
+    """Scale to cover width × height pixels, then cut the overhanging sides off, alike on both."""
+    from PIL import Image, ImageOps
+
+    return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+
+
+def to_tensor(images: "np.ndarray") -> "Tensor":
+    """(B, H, W, 3) uint8 → (B, 3, H, W) float32 in [-1, 1]."""
+    import torch
+
+    return torch.tensor(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_array(pixels: "Tensor") -> "np.ndarray":
+    """(B, 3, H, W) in [-1, 1] → (B, H, W, 3) uint8."""
+    return ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def scale(pixels_BCHW: "Tensor", height: int, width: int) -> "Tensor":
+    """To another size by averaging areas, as in training."""
+    from torch.nn.functional import interpolate
+
+    if pixels_BCHW.shape[2:] == (height, width):
+        return pixels_BCHW
+    return interpolate(pixels_BCHW, size=(height, width), mode="area")

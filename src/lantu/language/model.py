@@ -1,0 +1,172 @@
+"""A language model: a stock Qwen3 or Llama of transformers, made, written and read as an ordinary directory.
+
+What lantu needs beside the weights is one extra entry of config.json, which other programs ignore:
+
+    "lantu": {"text_size": 3072, "codebook_size": 4096, "grid": [12, 12]}
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lantu import files, weights
+from lantu.errors import ModelError
+from lantu.language import bpe
+from lantu.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+ARCHITECTURES = ("qwen3", "llama")
+
+
+def make(
+    vocabulary: Vocabulary,
+    width: int = 320,
+    layers: int = 8,
+    heads: int = 5,
+    inner: int | None = None,
+    key_value_heads: int | None = None,
+    grid: tuple[int, int] = (12, 12),
+    max_length: int = 4096,
+    architecture: str = "qwen3",
+    seed: int = 0,
+) -> "PreTrainedModel":
+    """A new model with random weights, input and output embeddings tied.
+
+    Args:
+        inner: of the SwiGLU; 8/3 of the width, rounded up to a multiple of 64, unless given.
+        key_value_heads: fewer than ``heads`` make a smaller cache (arXiv:2305.13245).
+        grid: height and width in codes of the pictures that it is meant to draw.
+        max_length: ids that it says it can take.
+        architecture: "qwen3" (normalised queries and keys) or "llama".
+        seed: of the weights.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"no architecture {architecture!r}, only {' and '.join(ARCHITECTURES)}")
+    config = AutoConfig.for_model(
+        architecture,
+        vocab_size=vocabulary.size,
+        hidden_size=width,
+        intermediate_size=inner or -(-8 * width // 3 // 64) * 64,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=key_value_heads or heads,
+        head_dim=width // heads,
+        max_position_embeddings=max_length,
+        tie_word_embeddings=True,
+    )
+    describe(config, vocabulary, grid)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def describe(config: Any, vocabulary: Vocabulary, grid: tuple[int, int]) -> None:
+    """Enter the vocabulary and the grid into a transformers config."""
+    config.bos_token_id = vocabulary.mark("bos")
+    config.eos_token_id = vocabulary.mark("eos")
+    config.pad_token_id = vocabulary.mark("pad")
+    config.lantu = {
+        "text_size": vocabulary.text_size,
+        "codebook_size": vocabulary.codebook_size,
+        "grid": list(grid),
+    }
+
+
+def export(
+    model: "PreTrainedModel", folder: str | Path, codec: bpe.TextCodec, dtype: "torch.dtype | None" = None
+) -> None:
+    """Write a model directory for ``AutoModelForCausalLM`` and ``AutoTokenizer``, whole or not at all.
+
+    Args:
+        dtype: of the weights in the file; bfloat16 unless given.
+
+    Raises:
+        DiskError: it can't be written.
+    """
+    import torch
+
+    dtype = dtype or torch.bfloat16
+    vocabulary = vocabulary_of(model.config.to_dict())
+    config = json.loads(model.config.to_json_string())
+    config |= {"architectures": [type(model).__name__], "dtype": str(dtype).removeprefix("torch.")}
+    generation = {
+        "bos_token_id": vocabulary.mark("bos"),
+        "eos_token_id": vocabulary.mark("eos"),
+        "pad_token_id": vocabulary.mark("pad"),
+        "do_sample": True,
+        "temperature": 1.0,
+        "top_k": 0,
+        "top_p": 1.0,
+    }
+    state = dict(model.state_dict())
+    if model.config.tie_word_embeddings:
+        state.pop("lm_head.weight", None)
+    with files.replacing(folder) as temporary:
+        weights.save(state, temporary, dtype)
+        files.write_json(temporary / "config.json", config)
+        files.write_json(temporary / "generation_config.json", generation)
+        bpe.save(codec, vocabulary, temporary)
+
+
+def load(folder: str | Path, dtype: "torch.dtype | None" = None) -> "PreTrainedModel":
+    """A model directory as a transformers model, to train it further; in float32 unless told otherwise.
+
+    Raises:
+        ModelError: it is not one.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype or torch.float32)
+    except (OSError, ValueError, KeyError) as problem:
+        raise ModelError(f"no language model can be read in {folder}", "give a transformers directory") from problem
+
+
+def read_vocabulary(folder: str | Path) -> Vocabulary:
+    """The vocabulary of a model directory.
+
+    Raises:
+        ModelError: it is not a model that draws.
+    """
+    return vocabulary_of(read_config(folder))
+
+
+def read_grid(folder: str | Path) -> tuple[int, int]:
+    """Height and width in codes of the pictures that a model was trained to draw.
+
+    Raises:
+        ModelError: it is not a model that draws.
+    """
+    height, width = entry(read_config(folder), "grid")
+    return height, width
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The config.json of a transformers directory.
+
+    Raises:
+        ModelError: it is missing or can't be read.
+    """
+    try:
+        return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise ModelError(f"no config.json can be read in {folder}", "give a complete model directory") from problem
+
+
+def vocabulary_of(config: dict[str, Any]) -> Vocabulary:
+    return Vocabulary(entry(config, "text_size"), entry(config, "codebook_size"))
+
+
+def entry(config: dict[str, Any], name: str) -> Any:
+    """One of lantu's own entries of a config."""
+    try:
+        return config["lantu"][name]
+    except (KeyError, TypeError) as problem:
+        raise ModelError("the language model has no image codes", "adopt it first, or give one that draws") from problem

@@ -1,0 +1,144 @@
+"""The transformer block that tokenizer and decoder share, and the way in and out of pixels.
+
+Shapes: B batch, N tokens (= h·w), D width, A heads, K head width, C channels, H W pixels, h w grid, P patch.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def rotation(height: int, width: int, head_width: int, base: float = 100.0) -> Tensor:
+    """Angles of a rotary embedding of two dimensions (RoFormer, arXiv:2104.09864, once per axis).
+
+    Half of each head turns with the row, half with the column. Only differences of positions matter, so a grid
+    larger than those seen in training keeps its local geometry.
+
+    Returns:
+        (2, h·w, K/2): cosine and sine.
+    """
+    quarter = head_width // 4
+    frequencies = base ** (-torch.arange(quarter, dtype=torch.float32) / quarter)
+    rows = torch.arange(height, dtype=torch.float32)[:, None, None] * frequencies
+    columns = torch.arange(width, dtype=torch.float32)[None, :, None] * frequencies
+    angles = torch.cat([rows.expand(height, width, quarter), columns.expand(height, width, quarter)], -1)
+    angles = angles.reshape(height * width, 2 * quarter)
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+def rotate(x_BANK: Tensor, rotation_2NK: Tensor) -> Tensor:
+    """Turn pairs (first half, second half) of each head by the angles of its token."""
+    cosine, sine = rotation_2NK.to(x_BANK.dtype)
+    first, second = x_BANK.chunk(2, -1)
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
+
+
+class RMSNorm(nn.RMSNorm):
+    """Root-mean-square norm (arXiv:1910.07467) in the input's own precision, which is what the fused kernel asks for."""
+
+    def __init__(self, width: int):
+        super().__init__(width, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
+class Attention(nn.Module):
+    """Full self-attention with normalised queries and keys (arXiv:2302.05442), stable at high learning rates."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.query_norm = RMSNorm(width // heads)
+        self.key_norm = RMSNorm(width // heads)
+
+    def forward(self, x_BND: Tensor, rotation_2NK: Tensor) -> Tensor:
+        B, N, D = x_BND.shape
+        q, k, v = self.query_key_value(x_BND).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
+        q = rotate(self.query_norm(q), rotation_2NK).to(v.dtype)
+        k = rotate(self.key_norm(k), rotation_2NK).to(v.dtype)
+        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(B, N, D))
+
+
+class FeedForward(nn.Module):
+    """SwiGLU (arXiv:2002.05202), its inner width a multiple of 32 near 8/3 of the outer."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.inner = -(-8 * width // 3 // 32) * 32
+        self.gate_up = nn.Linear(width, 2 * self.inner, bias=False)
+        self.down = nn.Linear(self.inner, width, bias=False)
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        gate, up = self.gate_up(x_BND).chunk(2, -1)
+        return self.down(F.silu(gate) * up)
+
+
+class Block(nn.Module):
+    """Pre-norm attention and feed-forward.
+
+    With ``conditioned``, shift, scale and gate come from one modulation that all blocks share, plus a table of the
+    block's own (adaLN-single, PixArt-α, arXiv:2310.00426): a tenth of the weights of DiT's adaLN. The table starts
+    at zero, and gates are 1 + their modulation, so that the block starts as, and can be copied from, a plain one.
+    """
+
+    def __init__(self, width: int, heads: int, conditioned: bool = False):
+        super().__init__()
+        self.attention_norm = RMSNorm(width)
+        self.attention = Attention(width, heads)
+        self.feed_forward_norm = RMSNorm(width)
+        self.feed_forward = FeedForward(width)
+        self.table = nn.Parameter(torch.zeros(6, width)) if conditioned else None
+
+    def forward(self, x_BND: Tensor, rotation_2NK: Tensor, modulation_B6D: Tensor | None = None) -> Tensor:
+        if self.table is None or modulation_B6D is None:
+            x_BND = x_BND + self.attention(self.attention_norm(x_BND), rotation_2NK)
+            return x_BND + self.feed_forward(self.feed_forward_norm(x_BND))
+        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = (modulation_B6D + self.table)[:, :, None].unbind(1)
+        inner = self.attention_norm(x_BND) * (1 + scale_a) + shift_a
+        x_BND = x_BND + (1 + gate_a) * self.attention(inner, rotation_2NK)
+        inner = self.feed_forward_norm(x_BND) * (1 + scale_f) + shift_f
+        return x_BND + (1 + gate_f) * self.feed_forward(inner)
+
+
+def to_patches(pixels_BCHW: Tensor, patch: int) -> Tensor:
+    """Cut pixels into patches that don't overlap: (B, C, H, W) → (B, N, P·P·C)."""
+    B, C, H, W = pixels_BCHW.shape
+    grid = pixels_BCHW.view(B, C, H // patch, patch, W // patch, patch)
+    return grid.permute(0, 2, 4, 3, 5, 1).reshape(B, (H // patch) * (W // patch), patch * patch * C)
+
+
+class OverlapPatches(nn.Module):
+    """Tokens to pixels through patches of twice the stride, added up under a window: no seams.
+
+    Each token paints a patch of 2P × 2P pixels centred on its cell. The window is a product of two triangles, so the
+    windows of the four tokens around a pixel sum to one (to less at the picture's rim, which the tokens there learn).
+    """
+
+    def __init__(self, width: int, patch: int, channels: int = 3):
+        super().__init__()
+        self.patch, self.channels = patch, channels
+        self.linear = nn.Linear(width, 4 * patch * patch * channels)
+        ramp = (torch.arange(patch) + 0.5) / patch
+        triangle = torch.cat([ramp, ramp.flip(0)])
+        self.register_buffer("window", triangle[:, None] * triangle[None, :], persistent=False)
+
+    def forward(self, x_BND: Tensor, height: int, width: int) -> Tensor:
+        """(B, h·w, D) → (B, C, h·P, w·P)."""
+        P, C = self.patch, self.channels
+        patches = self.linear(x_BND).view(-1, height, width, 2, P, 2, P, C)
+        return self.add_up(patches * self.window.view(2, P, 2, P, 1).to(patches.dtype)).permute(0, 3, 1, 2)
+
+    def add_up(self, patches: Tensor) -> Tensor:
+        """Add half-patches onto a canvas half a patch larger on every side, then cut the rim off."""
+        B, h, w, _, P, _, _, C = patches.shape
+        canvas = patches.new_zeros(B, h + 1, P, w + 1, P, C)
+        for row in (0, 1):
+            for column in (0, 1):
+                part = patches[:, :, :, row, :, column].permute(0, 1, 3, 2, 4, 5)
+                canvas[:, row : row + h, :, column : column + w] += part
+        canvas = canvas.reshape(B, (h + 1) * P, (w + 1) * P, C)
+        half = P // 2
+        return canvas[:, half : half + h * P, half : half + w * P]

@@ -1,0 +1,134 @@
+"""What files say of drawings: the text chunk in a PNG, and files of tokens.
+
+Both hold prompt, seed, digest of the model, codes and settings, so that a drawing can be made again or edited later.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lantu.errors import DataError, ImageError
+from lantu.files import replacing, write_text
+from lantu.images import open_image
+from lantu.types import Picture
+
+CHUNK = "lantu"
+FORMATS = (".png", ".jpg", ".jpeg", ".webp")  # only PNG carries the chunk
+
+
+def describe(picture: Picture) -> dict[str, Any]:
+    """Everything about a picture but its pixels, as JSON."""
+    return {
+        "prompt": picture.prompt,
+        "seed": picture.seed,
+        "model": picture.model,
+        "settings": dict(picture.settings),
+        "codes": picture.codes.tolist(),
+    }
+
+
+def check_output(path: Path) -> None:
+    """Refuse a path before the work rather than after it.
+
+    Raises:
+        ImageError: its extension names no known format, or it is a folder.
+    """
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder", "name a file in it")
+    if path.suffix.lower() not in FORMATS:
+        raise ImageError(f"can't tell the format of {path}", f"end it with one of {', '.join(FORMATS)}")
+
+
+def save_picture(picture: Picture, path: str | Path) -> None:
+    """Write a picture; as PNG it tells how it was drawn.
+
+    Raises:
+        ImageError: the extension names no known format.
+        DiskError: it can't be written.
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    path = Path(path)
+    check_output(path)
+    options: dict[str, Any] = {"quality": 95}
+    if path.suffix.lower() == ".png":
+        chunk = PngInfo()
+        chunk.add_itxt(CHUNK, json.dumps(describe(picture), ensure_ascii=False, separators=(",", ":")))
+        options = {"pnginfo": chunk}
+    with replacing(path) as temporary:
+        picture.image.save(temporary, **options)
+
+
+def read_picture(path: str | Path) -> Picture:
+    """A picture that ``save_picture`` wrote as PNG.
+
+    Raises:
+        ImageError: it can't be read, or says nothing of how it was drawn.
+    """
+    from PIL import Image
+
+    image = open_image(path)
+    with Image.open(path) as file:
+        text = getattr(file, "text", {}).get(CHUNK)
+    mend = "give a PNG that lantu drew, unedited"
+    if text is None:
+        raise ImageError(f"{path} does not say how it was drawn", mend)
+    try:
+        told = json.loads(text)
+        return Picture(
+            image,
+            np.asarray(told["codes"], np.int64),
+            str(told["prompt"]),
+            int(told["seed"]),
+            str(told["model"]),
+            dict(told["settings"]),
+        )
+    except (ValueError, KeyError, TypeError, OverflowError) as problem:
+        raise ImageError(f"what {path} says of its drawing is damaged", mend) from problem
+
+
+def tokens_text(pictures: Iterable[dict[str, Any]]) -> str:
+    """The JSON of a tokens file: ``{"pictures": [{"codes": [[…]], …}, …]}``, one picture a line."""
+    lines = (json.dumps(picture, ensure_ascii=False, separators=(", ", ": ")) for picture in pictures)
+    return '{"pictures": [\n' + ",\n".join(lines) + "\n]}\n"
+
+
+def write_tokens(pictures: Iterable[dict[str, Any]], path: str | Path) -> None:
+    """Write a tokens file.
+
+    Args:
+        pictures: for each its "codes" as nested lists, and whatever else is known.
+
+    Raises:
+        DiskError: it can't be written.
+    """
+    write_text(path, tokens_text(pictures))
+
+
+def read_tokens(text: str, name: str) -> list[dict[str, Any]]:
+    """The pictures of a tokens file, each with "codes" (h, w) int64. A bare grid, ``[[…], …]``, is one picture.
+
+    Args:
+        text: of the file.
+        name: of the file, for errors.
+
+    Raises:
+        DataError: it is not such a file, or a grid has rows of unequal length or other things than whole numbers.
+    """
+    mend = "give a file that lantu tokenize or draw --tokens-out wrote"
+    try:
+        told = json.loads(text)
+        pictures = told["pictures"] if isinstance(told, dict) else [{"codes": told}]
+        pictures = [{**picture, "codes": np.asarray(picture["codes"])} for picture in pictures]
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise DataError(f"{name} is no tokens file", mend) from problem
+    for picture in pictures:
+        codes = picture["codes"]
+        if codes.ndim != 2 or codes.size == 0 or codes.dtype.kind != "i":
+            raise DataError(f"{name} has codes that are no grid of whole numbers", mend)
+    if not pictures:
+        raise DataError(f"{name} holds no pictures", mend)
+    return pictures

@@ -1,0 +1,393 @@
+"""The one place where language model and pixels meet: words → codes → picture, and back.
+
+Shapes: B batch, H W pixels, h w grid. A grid has one code a cell; the diffusion decoder paints each cell ``patch``
+pixels a side, and those are the pixels in which every size here is given.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from lantu import document, images, shelf
+from lantu.decoder.model import PixelDecoder
+from lantu.decoder.render import render
+from lantu.engine.drafting import Request, draft
+from lantu.engine.transformer import Transformer
+from lantu.errors import DataError, ImageError, LantuError, PromptError
+from lantu.language.bpe import TextCodec
+from lantu.language.model import read_vocabulary
+from lantu.seeds import choose_seed, derive_seed
+from lantu.settings import Settings
+from lantu.shelf import ModelFolder
+from lantu.tokenizer.model import ImageTokenizer
+from lantu.types import Picture
+from lantu.vocabulary import MAX_SIDE, Vocabulary
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_PROMPT = 2000
+MAX_CAPTION = 64
+Size = tuple[int, int]  # width, height
+Grid = tuple[int, int]  # height, width
+Progress = Callable[[int, int], None]
+
+
+class Model:
+    """A model that draws and reads pictures. Each of its parts is loaded when it is first needed.
+
+    Args:
+        folder: the model directory.
+        device: where to compute.
+    """
+
+    def __init__(self, folder: ModelFolder, device: torch.device):
+        self.folder, self.device = folder, device
+
+    @classmethod
+    def load(cls, model: str | Path | None = None, device: str = "auto") -> "Model":
+        """Open a model.
+
+        Args:
+            model: a name (``lantu models`` lists them) or a folder; None for the shipped one.
+            device: "auto" (a GPU if there is one), "cpu" or "cuda".
+
+        Raises:
+            ModelError: there is no such model, or it is not complete.
+            LantuError: there is no such device.
+        """
+        return cls(shelf.find(model), choose_device(device))
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def digest(self) -> str:
+        """Names exactly these weights."""
+        return self.folder.digest
+
+    @property
+    def patch(self) -> int:
+        """Pixels a side of the cell that one code stands for."""
+        return self.folder.patch
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels of the pictures that it was trained on."""
+        return self.size_of(self.folder.grid)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return read_vocabulary(self.folder.path / "language")
+
+    @cached_property
+    def text(self) -> TextCodec:
+        return TextCodec(self.folder.path / "language")
+
+    @cached_property
+    def language(self) -> Transformer:
+        return Transformer.load(self.folder.path / "language", device=self.device)
+
+    @cached_property
+    def tokenizer(self) -> ImageTokenizer:
+        return ImageTokenizer.load(self.folder.path / "tokenizer").to(self.device)
+
+    @cached_property
+    def decoder(self) -> PixelDecoder:
+        return PixelDecoder.load(self.folder.path / "decoder").to(self.device)
+
+    def info(self) -> dict[str, Any]:
+        """Name, digest, sizes, parameters, dials, and what its makers tell: license, data, scores."""
+        return self.folder.describe()
+
+    def draw(self, prompt: str, *, seed: int | None = None, size: Size | None = None, **dials: Any) -> Picture:
+        """Draw a picture.
+
+        Args:
+            prompt: in English or Chinese, 2,000 characters at most.
+            seed: the same seed gives the same picture; a random one if not given (see ``Picture.seed``).
+            size: width and height in pixels, multiples of ``patch``; that of the training pictures if not given.
+            dials: see ``lantu.settings.Settings``; the model's own where not given.
+
+        Raises:
+            PromptError: the prompt is empty, too long or no text.
+            ImageError: there are no pictures of that size.
+            LantuError: a dial is out of range.
+        """
+        return self.draw_many(prompt, 1, seed=seed, size=size, **dials)[0]
+
+    def draw_many(
+        self,
+        prompt: str,
+        count: int,
+        *,
+        seed: int | None = None,
+        size: Size | None = None,
+        progress: Progress | None = None,
+        **dials: Any,
+    ) -> list[Picture]:
+        """Draw several pictures of one prompt; the first is the one that ``draw`` gives.
+
+        Args:
+            progress: called with the codes drafted so far and their number in all.
+        """
+        first = choose_seed(seed)
+        seeds = [derive_seed(first, index) for index in range(count)]
+        return self.draw_all([prompt] * count, seeds, size=size, progress=progress, **dials)
+
+    def draw_all(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        size: Size | None = None,
+        progress: Progress | None = None,
+        batched: bool = False,
+        **dials: Any,
+    ) -> list[Picture]:
+        """Draw a picture for each prompt, each with its own seed.
+
+        Args:
+            batched: draft and render all at once, which is faster; a picture may then differ a little from the same
+                one drawn alone, for sums are rounded in another order.
+        """
+        settings = self.folder.settings.change(**dials)
+        grid = self.grid_of(size or self.size)
+        requests = [self.ask(prompt, seed, grid, settings) for prompt, seed in zip(prompts, seeds, strict=True)]
+        started = time.perf_counter()
+        done, total = 0, len(requests) * grid[0] * grid[1]
+
+        def step(place: int, ids: Sequence[int]) -> None:
+            nonlocal done
+            done += 1
+            if progress:
+                progress(done, total)
+
+        drafts = draft(self.language, requests, step, batched)
+        plan_ms = 1000 * (time.perf_counter() - started) / max(1, len(requests))
+        codes = [document.codes_from(ids, *grid, self.vocabulary) for ids in drafts]
+        return self.paint(codes, prompts, seeds, settings, plan_ms, batched)
+
+    def ask(self, prompt: str, seed: int, grid: Grid, settings: Settings) -> Request:
+        """What the engine is asked for one picture: exactly h·w codes, guided by the prompt."""
+        prefix = document.draw_prefix(self.text.encode(check_prompt(prompt)), *grid, self.vocabulary)
+        longest = self.folder.entry("language/config.json", "max_position_embeddings")
+        if len(prefix) + grid[0] * grid[1] > longest:
+            raise PromptError(f"the prompt takes more than the {longest} ids that the model can read", "shorten it")
+        return Request(
+            prefix,
+            allowed=(range(self.vocabulary.first_code, self.vocabulary.size),),
+            limit=grid[0] * grid[1],
+            seed=choose_seed(seed),
+            unconditional=document.unconditional_prefix(*grid, self.vocabulary),
+            guidance=settings.guidance,
+            temperature=settings.temperature,
+            top_k=settings.top_k,
+            top_p=settings.top_p,
+        )
+
+    def render(self, codes: np.ndarray, *, seed: int | None = None, **dials: Any) -> Picture:
+        """Build the picture that a grid of codes stands for.
+
+        Args:
+            codes: (h, w) whole numbers.
+
+        Raises:
+            DataError: it is no grid, or has codes that the model doesn't know.
+            LantuError: a dial is out of range.
+        """
+        return self.render_many([codes], seed=seed, **dials)[0]
+
+    def render_many(
+        self, codes: Sequence[np.ndarray], *, seed: int | None = None, **dials: Any
+    ) -> list[Picture]:
+        """Render grids of codes, of one size or several; seeds as in ``draw_many``."""
+        grids = [self.check_codes(grid) for grid in codes]
+        first = choose_seed(seed)
+        seeds = [derive_seed(first, index) for index in range(len(grids))]
+        return self.paint(grids, [""] * len(grids), seeds, self.folder.settings.change(**dials))
+
+    def paint(
+        self,
+        grids: Sequence[np.ndarray],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        settings: Settings,
+        plan_ms: float = 0.0,
+        batched: bool = False,
+    ) -> list[Picture]:
+        """Codes to pictures, one at a time unless batched."""
+        from PIL import Image
+
+        pictures: list[Picture] = []
+        stride = max(1, len(grids)) if batched else 1
+        for start in range(0, len(grids), stride):
+            group = slice(start, start + stride)
+            codes_Bhw = torch.from_numpy(np.stack(grids[group])).to(self.device)
+            dials = (settings.steps, settings.render_guidance, settings.sampler)
+            started = time.perf_counter()
+            arrays = images.to_array(render(self.decoder, codes_Bhw, list(seeds[group]), *dials))
+            render_ms = 1000 * (time.perf_counter() - started) / len(arrays)
+            timings = {"plan": plan_ms, "render": render_ms, "total": plan_ms + render_ms}
+            for array, codes, prompt, seed in zip(arrays, grids[group], prompts[group], seeds[group], strict=True):
+                told = (prompt, seed, self.digest, settings.as_dict(), timings)
+                pictures.append(Picture(Image.fromarray(array), codes, *told))
+        return pictures
+
+    def tokenize(self, image: "Image", *, fit: bool = False) -> np.ndarray:
+        """The codes of a picture, (h, w) int64.
+
+        Args:
+            fit: scale and crop a picture of another size to that of the training pictures.
+
+        Raises:
+            ImageError: its sides are not multiples of ``patch``, or too long.
+        """
+        if fit:
+            image = images.fit(image, *self.size)
+        try:
+            self.grid_of(image.size)
+        except ImageError as problem:
+            mend = f"{problem.mend}, or have it scaled and cropped with --fit"
+            raise ImageError(problem.message, mend) from problem
+        return self.encode(np.asarray(images.flatten(image))[None])[0]
+
+    def caption(
+        self, image: "Image", language: str = "en", *, fit: bool = False, seed: int = 0, temperature: float = 0.0
+    ) -> str:
+        """Say what is on a picture.
+
+        Args:
+            language: "en" or "zh".
+            fit: scale and crop a picture of another size.
+            temperature: 0 gives the likeliest words; more of it gives others, by the seed.
+
+        Raises:
+            ImageError: the picture is not of the size that the model has learnt to read.
+            PromptError: an unknown language.
+        """
+        if not fit and image.size != self.size:
+            what = "{}x{} pixels, the model reads {}x{}".format(*image.size, *self.size)
+            raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped with --fit")
+        return self.read(self.tokenize(image, fit=fit)[None], language, seed, temperature)[0]
+
+    def read(self, codes_Bhw: np.ndarray, language: str, seed: int = 0, temperature: float = 0.0) -> list[str]:
+        """Captions of pictures that are given as codes."""
+        if language not in document.LANGUAGES:
+            raise PromptError(f"no captions in {language}", f"choose {' or '.join(document.LANGUAGES)}")
+        end = self.vocabulary.mark("eos")
+        requests = [
+            Request(
+                document.caption_prefix(codes, language, self.vocabulary),
+                allowed=(range(self.vocabulary.text_size), range(end, end + 1)),
+                limit=MAX_CAPTION,
+                stop=end,
+                seed=choose_seed(seed),
+                temperature=temperature,
+            )
+            for codes in codes_Bhw
+        ]
+        return [self.text.decode(ids).strip() for ids in draft(self.language, requests)]
+
+    @torch.inference_mode()
+    def encode(self, pictures: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) uint8 → codes (B, h, w) int64; H and W are multiples of ``patch``."""
+        height, width = (side // self.patch * self.tokenizer.config.patch for side in pictures.shape[1:3])
+        pixels_BCHW = images.scale(images.to_tensor(pictures).to(self.device), height, width)
+        return self.tokenizer.encode(pixels_BCHW).cpu().numpy()
+
+    def grid_of(self, size: Size) -> Grid:
+        """Height and width in codes of a picture of ``size`` pixels.
+
+        Raises:
+            ImageError: there is no such grid.
+        """
+        longest = MAX_SIDE * self.patch
+        if any(side % self.patch or not 0 < side <= longest for side in size):
+            mend = f"make each side a multiple of {self.patch}, {longest} at most"
+            raise ImageError("no picture can have {}x{} pixels".format(*size), mend)
+        return size[1] // self.patch, size[0] // self.patch
+
+    def size_of(self, grid: Grid) -> Size:
+        """Width and height in pixels of a picture of h by w codes."""
+        return grid[1] * self.patch, grid[0] * self.patch
+
+    def check_codes(self, codes: np.ndarray) -> np.ndarray:
+        """(h, w) int64, or a DataError."""
+        codes = np.asarray(codes)
+        mend = "give the codes of a picture made by this model"
+        if codes.ndim != 2 or not codes.size or codes.dtype.kind not in "iu":
+            raise DataError(f"codes of shape {codes.shape} and kind {codes.dtype} are no grid", mend)
+        if max(codes.shape) > MAX_SIDE:
+            raise DataError(f"a grid of {codes.shape[1]}x{codes.shape[0]} codes", f"{MAX_SIDE} a side is the most")
+        if codes.min() < 0 or codes.max() >= self.folder.codebook_size:
+            least, most = codes.min(), codes.max()
+            raise DataError(f"codes from {least} to {most}, the model has 0 to {self.folder.codebook_size - 1}", mend)
+        return codes.astype(np.int64)
+
+
+def load(model: str | Path | None = None, device: str = "auto") -> Model:
+    """Open a model: see ``Model.load``."""
+    return Model.load(model, device)
+
+
+class ModelGenerator:
+    """A model as evaluation knows it (``lantu.types.Generator``): arrays in, arrays out, many at a time."""
+
+    def __init__(self, model: Model, **dials: Any):
+        self.model, self.dials = model, dials
+
+    def draw(self, prompts: list[str], seeds: list[int]) -> np.ndarray:
+        pictures = self.model.draw_all(prompts, seeds, batched=True, **self.dials)
+        return np.stack([np.asarray(picture.image) for picture in pictures])
+
+    def caption(self, images: np.ndarray, language: str) -> list[str]:
+        return self.model.read(self.encode(images), language)
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        grids = list(self.encode(images))
+        settings = self.model.folder.settings.change(**self.dials)
+        pictures = self.model.paint(grids, [""] * len(grids), [0] * len(grids), settings, batched=True)
+        return np.stack([np.asarray(picture.image) for picture in pictures])
+
+    def encode(self, pictures: np.ndarray) -> np.ndarray:
+        """Codes at the model's own size, whatever size the pictures have."""
+        from PIL import Image
+
+        if pictures.shape[1:3] != self.model.size[::-1]:
+            pictures = np.stack([np.asarray(images.fit(Image.fromarray(one), *self.model.size)) for one in pictures])
+        return self.model.encode(pictures)
+
+
+def check_prompt(prompt: str) -> str:
+    """The prompt itself, if it can be drawn.
+
+    Raises:
+        PromptError: it is empty, too long or no text.
+    """
+    if not isinstance(prompt, str):
+        raise PromptError(f"the prompt is {type(prompt).__name__}, not text", "give a string")
+    if not prompt.strip():
+        raise PromptError("the prompt is empty", 'say what to draw, e.g. "a cat"')
+    if len(prompt) > MAX_PROMPT:
+        raise PromptError(f"the prompt has {len(prompt):,} characters", f"shorten it to {MAX_PROMPT:,}")
+    return prompt
+
+
+def choose_device(name: str) -> torch.device:
+    """ "auto", "cpu" or "cuda" → a device.
+
+    Raises:
+        LantuError: there is none such.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise LantuError(f"no device called {name}", "choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise LantuError("no CUDA device can be used here", "choose cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -1,0 +1,68 @@
+"""The only place that joins data, model and loop. A recipe is a typed function; its variants are differences."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lantu.errors import RecipeError
+
+if TYPE_CHECKING:
+    from lantu.training.loop import Summary
+
+PARTS = ("tokenizer", "language", "decoder")
+
+
+def names(part: str) -> list[str]:
+    """The recipes of a part.
+
+    Raises:
+        RecipeError: there is no such part.
+    """
+    return sorted(module(part).RECIPES)
+
+
+def train(
+    part: str,
+    recipe: str,
+    data: str | Path,
+    out: str | Path,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    dry_run: bool = False,
+    device: str = "auto",
+    progress: bool = True,
+) -> "Summary | dict[str, Any]":
+    """Train one part by a recipe.
+
+    Args:
+        part: "tokenizer", "language" or "decoder".
+        data: folder that `lantu data build` wrote.
+        out: folder of the run.
+        overrides: ``key=value`` settings of the recipe, e.g. ``loop.steps=1000``.
+        dry_run: measure a few steps, write nothing, and tell what a run would cost.
+
+    Raises:
+        RecipeError: an unknown part, recipe or setting.
+        DataError: the data is missing or of another kind.
+    """
+    from lantu.training.config import override
+    from lantu.training.loop import train as run
+    from lantu.training.measure import measure
+
+    recipes = module(part)
+    if recipe not in recipes.RECIPES:
+        raise RecipeError(f"no {part} recipe called {recipe}", f"choose one of {', '.join(names(part))}")
+    settings = override(recipes.RECIPES[recipe](), [f"loop.device={device}", *overrides])
+    task = recipes.Task(settings, Path(data))
+    if dry_run:
+        return measure(task, settings.loop)
+    return run(task, settings.loop, out, resume=resume, progress=progress, options=settings.model_dump())
+
+
+def module(part: str) -> Any:
+    """The module of a part's recipes."""
+    import importlib
+
+    if part not in PARTS:
+        raise RecipeError(f"nothing called {part} can be trained", f"choose one of {', '.join(PARTS)}")
+    return importlib.import_module(f"lantu.recipes.{part}")

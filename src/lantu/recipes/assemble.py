@@ -1,0 +1,79 @@
+"""Three trained parts → one model directory."""
+
+import shutil
+from pathlib import Path
+
+from lantu.errors import ModelError
+from lantu.files import replacing, write_json
+from lantu.shelf import ModelFolder
+
+PARTS = ("tokenizer", "language", "decoder")
+
+
+def assemble(
+    tokenizer: str | Path,
+    language: str | Path,
+    decoder: str | Path,
+    out: str | Path,
+    name: str = "",
+    licence: str = "",
+    card: str | Path | None = None,
+) -> ModelFolder:
+    """Put parts together, whole or not at all; an older model in ``out`` is replaced.
+
+    Args:
+        tokenizer, language, decoder: runs that ``train`` wrote, or folders of the parts themselves.
+        name: of the model; the folder's, if not given.
+        licence: of the weights, kept in the model's index.
+        card: a Markdown file that becomes README.md.
+
+    Raises:
+        ModelError: a part is missing, or the parts don't speak of the same codes.
+        DiskError: it can't be written.
+    """
+    out = Path(out)
+    index = {
+        "_class_name": "lantu.Model",
+        "name": name or out.name,
+        "license": licence,
+        "tokenizer": ["lantu.tokenizer.model", "ImageTokenizer"],
+        "language": ["transformers", "AutoModelForCausalLM"],
+        "decoder": ["lantu.decoder.model", "PixelDecoder"],
+        "draw": {},
+    }
+    with replacing(out) as temporary:
+        for part, source in zip(PARTS, (tokenizer, language, decoder), strict=True):
+            shutil.copytree(part_folder(Path(source), part), temporary / part)
+        write_json(temporary / "model_index.json", index)
+        if card:
+            shutil.copy(card, temporary / "README.md")
+        check(ModelFolder(temporary))
+    return ModelFolder(out)
+
+
+def part_folder(source: Path, part: str) -> Path:
+    """The exported part of a run, or the folder itself if it is one.
+
+    Raises:
+        ModelError: neither.
+    """
+    for folder in (source / "model", source):
+        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+            return folder
+    raise ModelError(f"no trained {part} in {source}", "name a finished run of `lantu train`, or the part's own folder")
+
+
+def check(model: ModelFolder) -> None:
+    """Refuse parts that were trained for other codes.
+
+    Raises:
+        ModelError: the codebooks differ in size.
+    """
+    sizes = {
+        "tokenizer": model.codebook_size,
+        "language": model.entry("language/config.json", "lantu", "codebook_size"),
+        "decoder": model.entry("decoder/config.json", "codebook_size"),
+    }
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{part} {size}" for part, size in sizes.items())
+        raise ModelError(f"the parts have codebooks of different sizes ({told})", "train them on the same tokenizer")

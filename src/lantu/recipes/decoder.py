@@ -1,0 +1,136 @@
+"""Recipes of the diffusion decoder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from lantu.data.codes import load_codes
+from lantu.data.order import Order
+from lantu.data.shards import Shards
+from lantu.decoder.config import DecoderConfig
+from lantu.decoder.flow import Corruption, flow_loss, replace
+from lantu.decoder.model import PixelDecoder
+from lantu.decoder.render import render
+from lantu.images import scale, to_array, to_tensor
+from lantu.recipes.sheets import save_sheet
+from lantu.recipes.codes import ensure_codes
+from lantu.tokenizer.model import ImageTokenizer
+from lantu.training.config import LoopConfig
+
+
+class DecoderRecipe(BaseModel):
+    """One way to train a diffusion decoder.
+
+    Attributes:
+        tokenizer: folder of the trained tokenizer whose codes it renders.
+        size: pixels a side it renders at.
+        dropped, hidden, spoilt, most: how codes are spoilt, see ``Corruption``.
+        mean, spread: of the noise times, see ``flow_loss``.
+        perceptual_weight: of LPIPS between the clean estimate and the picture, beside the flow loss; 0 for none.
+        judged: share of the batch that LPIPS sees.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    tokenizer: str = ""
+    size: int = 128
+    width: int = 256
+    layers: int = 6
+    dropped: float = 0.1
+    hidden: float = 0.1
+    spoilt: float = 0.4
+    most: float = 0.2
+    mean: float = -0.8
+    spread: float = 1.0
+    perceptual_weight: float = 0.0
+    judged: float = 0.5
+    loop: LoopConfig = LoopConfig()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures (B, C, H, W) in [-1, 1] and their codes (B, h, w)."""
+
+    pixels: Tensor
+    codes: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(self.pixels.to(device), self.codes.to(device))
+
+
+class Task:
+    """Codes in, pictures out."""
+
+    def __init__(self, recipe: DecoderRecipe, data: Path):
+        self.recipe = recipe
+        tokenizer = ImageTokenizer.load(recipe.tokenizer)
+        name = ensure_codes(data, recipe.tokenizer)
+        self.shards = {split: Shards(data, split) for split in ("train", "val")}
+        self.grids = {split: load_codes(data, name, split) for split in ("train", "val")}
+        self.order = Order(len(self.shards["train"]), recipe.loop.seed)
+        height = self.grids["train"].shape[1]
+        config = DecoderConfig(
+            patch=recipe.size // height,
+            width=recipe.width,
+            layers=recipe.layers,
+            codebook_size=tokenizer.config.codebook_size,
+        )
+        self.model = PixelDecoder(config)
+        if tokenizer.config.width == recipe.width and tokenizer.config.patch == config.patch:
+            self.model.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
+        self.networks: dict[str, nn.Module] = {"model": self.model}
+        self.spoil = Corruption(recipe.dropped, recipe.hidden, recipe.spoilt, recipe.most)
+        self.perceptual = None
+        if recipe.perceptual_weight:
+            from lantu.features.lpips import load_lpips
+
+            self.perceptual = load_lpips("alex")
+
+    def load(self, split: str, indices: np.ndarray) -> Batch:
+        pixels = scale(to_tensor(self.shards[split].images(indices)), self.recipe.size, self.recipe.size)
+        return Batch(pixels, torch.from_numpy(self.grids[split][indices].astype(np.int64)))
+
+    def batch(self, step: int, size: int) -> Batch:
+        return self.load("train", self.order.indices(step * size, size))
+
+    def loss(
+        self, player: str, batch: Batch, step: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float | Tensor]]:
+        codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
+        loss, clean = flow_loss(self.model, batch.pixels, codes, generator, self.recipe.mean, self.recipe.spread)
+        parts: dict[str, float | Tensor] = {"flow": loss.detach()}
+        if self.perceptual is not None:
+            judged = max(1, round(self.recipe.judged * len(batch.pixels)))
+            distance = self.perceptual(clean[:judged], batch.pixels[:judged]).mean()
+            loss = loss + self.recipe.perceptual_weight * distance
+            parts["lpips"] = distance.detach()
+        return loss, parts
+
+    def hidden(self, name: str, parameter: Tensor) -> bool:
+        """What Muon may take: the matrices of the transformer's blocks."""
+        return parameter.ndim == 2 and "blocks" in name and "table" not in name
+
+    @torch.no_grad()
+    def sample(self, step: int, folder: Path) -> None:
+        """Real pictures; rendered from their codes in 8 steps and in 1; from codes of which a tenth is wrong."""
+        real = self.load("val", np.arange(8))
+        seeds = list(range(8))
+        wrong = replace(real.codes, 0.1, self.model.config.codebook_size, torch.Generator().manual_seed(0))
+        rows = [render(self.model, real.codes, seeds, 8), render(self.model, real.codes, seeds, 1), render(self.model, wrong, seeds, 8)]
+        save_sheet(folder / f"{step:06d}.png", [to_array(row) for row in [real.pixels, *rows]])
+
+    def export(self, folder: Path) -> None:
+        """Write the decoder where a model directory keeps it."""
+        self.model.save(folder)
+
+
+def emoji() -> DecoderRecipe:
+    """The shipped model's."""
+    return DecoderRecipe()
+
+
+RECIPES = {"emoji": emoji}

@@ -1,0 +1,149 @@
+"""Recipes of the language model."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from lantu.data.codes import load_codes
+from lantu.data.order import Order
+from lantu.data.packing import block_causal_mask, pack
+from lantu.data.shards import Shards
+from lantu.document import to_ids
+from lantu.language import bpe
+from lantu.language.model import export, make
+from lantu.recipes.codes import ensure_codes
+from lantu.tokenizer.model import ImageTokenizer
+from lantu.training.config import LoopConfig
+from lantu.types import CodeGrid, Document
+from lantu.vocabulary import Vocabulary
+
+
+class LanguageRecipe(BaseModel):
+    """One way to train a language model that draws.
+
+    Attributes:
+        tokenizer: folder of the trained image tokenizer whose codes it learns.
+        text_size: ids of the byte-level BPE, trained on this data's captions.
+        width, layers, heads, inner: of the Qwen3 architecture.
+        captioning: share of documents that go from picture to caption. Their picture has no caption before it, so
+            they also teach what guidance needs: pictures without a prompt.
+        dropped: share of the others whose caption is dropped.
+        row: tokens in a packed row.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    tokenizer: str = ""
+    text_size: int = 3072
+    width: int = 320
+    layers: int = 8
+    heads: int = 5
+    inner: int = 896
+    captioning: float = 0.15
+    dropped: float = 0.05
+    row: int = 256
+    loop: LoopConfig = LoopConfig()
+
+
+class Task:
+    """Documents in, next ids out."""
+
+    def __init__(self, recipe: LanguageRecipe, data: Path):
+        self.recipe = recipe
+        name = ensure_codes(data, recipe.tokenizer)
+        self.shards, self.grids = Shards(data, "train"), load_codes(data, name, "train")
+        self.order = Order(len(self.shards), recipe.loop.seed)
+        self.captions = [self.shards.sample(index).captions for index in range(len(self.shards))]
+        self.codec = bpe.train(self.texts(), recipe.text_size)
+        codebook_size = ImageTokenizer.load(recipe.tokenizer).config.codebook_size
+        self.vocabulary = Vocabulary(self.codec.size, codebook_size)
+        self.encode = lru_cache(maxsize=1 << 19)(self.codec.encode)
+        self.model = make(
+            self.vocabulary,
+            recipe.width,
+            recipe.layers,
+            recipe.heads,
+            recipe.inner,
+            grid=self.grids.shape[1:],
+            seed=recipe.loop.seed,
+        )
+        self.networks: dict[str, nn.Module] = {"model": self.model}
+        tokens = self.grids.shape[1] * self.grids.shape[2] + 20
+        self.flops_per_sample = 6.0 * tokens * sum(parameter.numel() for parameter in self.model.parameters())
+
+    def texts(self) -> Iterator[str]:
+        """Every caption, once."""
+        yield from sorted({text for captions in self.captions for texts in captions.values() for text in texts})
+
+    def document(self, index: int, position: int) -> Document:
+        """One of the documents that a picture gives; which one depends on the position in the stream alone."""
+        rng = np.random.default_rng((self.recipe.loop.seed, 1, position))
+        grid = CodeGrid(self.grids[index])
+        captions = {language: texts for language, texts in self.captions[index].items() if texts}
+        if not captions:
+            return Document((grid,))
+        language = sorted(captions)[rng.integers(len(captions))]
+        caption = captions[language][rng.integers(len(captions[language]))]
+        chance = rng.random()
+        if chance < self.recipe.captioning:
+            return Document((grid, caption), language)
+        if chance < self.recipe.captioning + self.recipe.dropped:
+            return Document((grid,))
+        return Document((caption, grid), language)
+
+    def batch(self, step: int, size: int) -> dict[str, Tensor]:
+        """``size`` documents in rows: ids, positions and segments, each (R, N) int64."""
+        indices = self.order.indices(step * size, size)
+        documents = [self.document(int(index), step * size + place) for place, index in enumerate(indices)]
+        ids = [to_ids(document, self.vocabulary, self.encode)[0] for document in documents]
+        packed = pack(ids, self.recipe.row, self.vocabulary.mark("pad"))
+        return {name: torch.from_numpy(value) for name, value in packed._asdict().items()}
+
+    def loss(
+        self, player: str, batch: dict[str, Tensor], step: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float | Tensor]]:
+        losses, targets = next_token_losses(self.model, **batch)
+        loss = losses.sum() / (targets >= 0).sum()
+        with torch.no_grad():
+            drawn = targets >= self.vocabulary.first_code
+            written = (targets >= 0) & (targets < self.vocabulary.text_size)
+            parts = {"codes": losses[drawn].mean(), "text": losses[written].mean()}
+        return loss, parts
+
+    def export(self, folder: Path) -> None:
+        """Write the language model where a model directory keeps it."""
+        export(self.model, folder, self.codec)
+
+
+def next_token_losses(language: nn.Module, ids: Tensor, positions: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
+    """Plain next-token cross-entropy within each document. Shapes: R rows, N ids a row.
+
+    Returns:
+        each token's loss, and the id it should have been, both (R, N - 1); 0 and -100 where nothing is to be foretold.
+    """
+    mask = block_causal_mask(segments)
+    logits = language(input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False).logits[:, :-1]
+    same = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] >= 0)
+    targets = torch.where(same, ids[:, 1:], -100)
+    losses = F.cross_entropy(logits.float().transpose(1, 2), targets, reduction="none")
+    return losses, targets
+
+
+def emoji() -> LanguageRecipe:
+    """The shipped model's."""
+    return LanguageRecipe(
+        width=256,
+        layers=8,
+        heads=4,
+        inner=704,
+        loop=LoopConfig(steps=8000, batch_size=24, lr=2e-3, warmup_steps=200, weight_decay=0.05),
+    )
+
+
+RECIPES = {"emoji": emoji}

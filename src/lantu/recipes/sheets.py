@@ -1,0 +1,22 @@
+"""Sheets of sample pictures: what a person looks at to see whether a run goes well."""
+
+from pathlib import Path
+
+import numpy as np
+
+from lantu.files import replacing
+
+
+def save_sheet(path: Path, rows: list[np.ndarray], gap: int = 4) -> None:
+    """Write rows of equally many pictures, each (B, H, W, 3) uint8, one row below the other; rows may differ in size."""
+    from PIL import Image
+
+    height = max(row.shape[1] for row in rows)
+    sheet = []
+    for row in rows:
+        scale = height // row.shape[1]
+        large = row.repeat(scale, 1).repeat(scale, 2)
+        rim = (0, height - large.shape[1] + gap)
+        sheet.append(np.concatenate(list(np.pad(large, [(0, 0), rim, rim, (0, 0)], constant_values=255)), axis=1))
+    with replacing(path) as temporary:
+        Image.fromarray(np.concatenate(sheet)).save(temporary)

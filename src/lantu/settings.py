@@ -1,0 +1,62 @@
+"""The dials of a drawing, and their ranges."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from lantu.errors import LantuError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a picture is drawn. A model directory brings its own defaults.
+
+    Attributes:
+        guidance: of the draft: logits move from "any picture" to "this prompt" by this factor (classifier-free
+            guidance, arXiv:2207.12598); 1 is off, and twice as fast.
+        temperature: of the draft; 0 takes the likeliest code each time.
+        top_k: codes that may be drawn at each step; 0 for all.
+        top_p: share of the probability that may be drawn; 1 for all.
+        steps: of the diffusion decoder.
+        render_guidance: of the decoder: above 1 it exaggerates what the codes say, at twice the cost.
+        sampler: of the decoder, one of ``lantu.decoder.samplers.SAMPLERS``.
+
+    Raises:
+        LantuError: a dial is out of range.
+    """
+
+    guidance: float = 3.0
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    steps: int = 8
+    render_guidance: float = 1.0
+    sampler: str = "euler"
+
+    def __post_init__(self):
+        self.check("guidance", 0, 100)
+        self.check("temperature", 0, 100)
+        self.check("top_k", 0, 1_000_000)
+        self.check("top_p", 1e-6, 1)
+        self.check("steps", 1, 1000)
+        self.check("render_guidance", 0, 100)
+
+    def check(self, name: str, least: float, most: float) -> None:
+        value = getattr(self, name)
+        whole = isinstance(value, int) or not isinstance(getattr(Settings, name), int)
+        if not isinstance(value, (int, float)) or not whole or not math.isfinite(value) or not least <= value <= most:
+            raise LantuError(f"{name} can't be {value}", f"choose a value from {least:g} to {most:g}")
+
+    def change(self, **dials: Any) -> "Settings":
+        """A copy with other values; None keeps the old one."""
+        return replace(self, **{name: value for name, value in dials.items() if value is not None})
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "Settings":
+        """From a file's mapping, whatever else that holds."""
+        names = {field.name for field in fields(cls)}
+        return cls().change(**{name: value for name, value in values.items() if name in names})
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,145 @@
+"""The image tokenizer: picture → codes, and a plain decoder that trains it.
+
+Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, E code width, S semantic width.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lantu import files, weights
+from lantu.errors import ImageError, ModelError
+from lantu.layers import Block, OverlapPatches, rotation, to_patches
+from lantu.tokenizer.config import TokenizerConfig
+from lantu.tokenizer.quantizer import Quantizer
+
+
+class Encoder(nn.Module):
+    """Patches, then transformer blocks, then the narrow space where codes are looked up."""
+
+    def __init__(self, config: TokenizerConfig):
+        super().__init__()
+        self.config = config
+        self.patches = nn.Linear(3 * config.patch**2, config.width)
+        self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.encoder_layers))
+        self.out = nn.Linear(config.width, config.code_width)
+
+    def forward(self, pixels_BCHW: Tensor) -> Tensor:
+        height, width = (side // self.config.patch for side in pixels_BCHW.shape[2:])
+        turn = rotation(height, width, self.config.width // self.config.heads).to(pixels_BCHW.device)
+        x_BND = self.patches(to_patches(pixels_BCHW, self.config.patch))
+        for block in self.blocks:
+            x_BND = block(x_BND, turn)
+        return self.out(x_BND)
+
+
+class PlainDecoder(nn.Module):
+    """Code vectors to pixels in one pass: the tokenizer's training partner, and the diffusion decoder's start.
+
+    From its middle layer it also predicts a vision network's features, so that codes must carry what a thing *is*
+    and not only its pixels: such codes are easier for a language model (SEED, arXiv:2310.01218).
+    """
+
+    def __init__(self, config: TokenizerConfig):
+        super().__init__()
+        self.config = config
+        self.embed = nn.Linear(config.code_width, config.width)
+        self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.decoder_layers))
+        self.out = OverlapPatches(config.width, config.patch)
+        self.semantic = nn.Linear(config.width, config.semantic_width) if config.semantic_width else None
+
+    def forward(self, vectors_BNE: Tensor, height: int, width: int) -> tuple[Tensor, Tensor | None]:
+        """Pixels (B, C, H, W) and, if trained for it, features (B, N, S)."""
+        turn = rotation(height, width, self.config.width // self.config.heads).to(vectors_BNE.device)
+        x_BND = self.embed(vectors_BNE)
+        features = None
+        for index, block in enumerate(self.blocks):
+            x_BND = block(x_BND, turn)
+            if self.semantic is not None and index == len(self.blocks) // 2 - 1:
+                features = self.semantic(x_BND)
+        return self.out(x_BND, height, width), features
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What one pass of the tokenizer gives: pixels, codes, the quantiser's loss and the predicted features."""
+
+    pixels: Tensor
+    codes: Tensor
+    quantizer_loss: Tensor
+    features: Tensor | None
+
+
+class ImageTokenizer(nn.Module):
+    """Encoder, quantiser and plain decoder."""
+
+    def __init__(self, config: TokenizerConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.quantizer = Quantizer(config)
+        self.decoder = PlainDecoder(config)
+
+    def forward(self, pixels_BCHW: Tensor) -> Reconstruction:
+        """Reconstruct pictures with values in [-1, 1]."""
+        height, width = self.grid(pixels_BCHW)
+        vectors, codes, loss = self.quantizer(self.encoder(pixels_BCHW))
+        pixels, features = self.decoder(vectors, height, width)
+        return Reconstruction(pixels, codes.view(-1, height, width), loss, features)
+
+    @torch.no_grad()
+    def encode(self, pixels_BCHW: Tensor) -> Tensor:
+        """Pictures in [-1, 1] → codes (B, h, w) int64.
+
+        Raises:
+            ImageError: a side is not a multiple of the patch.
+        """
+        height, width = self.grid(pixels_BCHW)
+        return self.quantizer(self.encoder(pixels_BCHW))[1].view(-1, height, width)
+
+    def code_embeddings(self) -> Tensor:
+        """What the plain decoder sees of each code: (K, D)."""
+        return self.decoder.embed(self.quantizer.vectors().float())
+
+    def freeze_codes(self) -> None:
+        """From now on the same picture always has the same codes: only the plain decoder goes on learning."""
+        self.encoder.requires_grad_(False)
+        self.quantizer.requires_grad_(False)
+        self.quantizer.frozen = True
+
+    def codes_digest(self) -> str:
+        """Names the mapping of pictures to codes: the same whatever becomes of the plain decoder."""
+        digest = hashlib.sha256(self.config.model_dump_json().encode())
+        tensors = {**self.encoder.state_dict(), "codebook": self.quantizer.vectors()}
+        for name, value in sorted(tensors.items()):
+            digest.update(name.encode() + value.detach().to(torch.bfloat16).view(torch.int16).numpy().tobytes())
+        return digest.hexdigest()
+
+    def grid(self, pixels_BCHW: Tensor) -> tuple[int, int]:
+        H, W = pixels_BCHW.shape[2:]
+        if H % self.config.patch or W % self.config.patch:
+            raise ImageError(f"a picture of {W}x{H} pixels", f"make each side a multiple of {self.config.patch}")
+        return H // self.config.patch, W // self.config.patch
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json and safetensors."""
+        weights.save(self.state_dict(), Path(folder))
+        files.write_json(Path(folder) / "config.json", self.config.model_dump())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "ImageTokenizer":
+        """Read what ``save`` wrote; ready to encode.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        try:
+            model = cls(TokenizerConfig(**json.loads((Path(folder) / "config.json").read_text())))
+            model.load_state_dict({name: value.float() for name, value in weights.load(Path(folder)).items()})
+        except (OSError, ValueError, TypeError, RuntimeError) as problem:
+            raise ModelError(f"no image tokenizer in {folder}", "give a model directory of lantu's") from problem
+        return model.eval().requires_grad_(False)

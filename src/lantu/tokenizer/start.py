@@ -1,0 +1,69 @@
+"""Where training starts: not from noise but from the best linear code of patches.
+
+Principal components of patches and k-means give, within seconds, what gradient descent takes many minutes to reach on a
+CPU. The transformers begin silent (their residual branches add nothing) and then only have to improve on that.
+
+Shapes: M patches, F = 3·P·P values of a patch, D width, E code width.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from lantu.layers import Block, to_patches
+from lantu.tokenizer.model import ImageTokenizer
+
+FLAT = 1e-3  # variance under which a patch counts as flat; of these only one in twenty is kept
+
+
+@torch.no_grad()
+def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
+    """Set encoder, decoder and codebook so that the model reconstructs patches as k-means on their components would.
+
+    Args:
+        pixels_BCHW: some hundred pictures in [-1, 1].
+    """
+    config = model.config
+    patches_MF = to_patches(pixels_BCHW, config.patch).flatten(0, 1)
+    mean_F = patches_MF.mean(0)
+    kept = varied(patches_MF)
+    chosen = torch.randperm(len(kept))[:20_000]
+    components_FD = torch.linalg.svd(kept[chosen] - mean_F, full_matrices=False)[2].T
+    width, codes = min(config.width, components_FD.shape[1]), config.code_width
+    scale = ((kept - mean_F) @ components_FD[:, :width]).std()
+
+    for layer in (model.encoder.patches, model.encoder.out, model.decoder.embed):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    model.encoder.patches.weight[:width] = components_FD[:, :width].T / scale
+    model.encoder.patches.bias[:width] = -(mean_F @ components_FD[:, :width]) / scale
+    model.encoder.out.weight[:, :codes].fill_diagonal_(1)
+    model.decoder.embed.weight[:codes].fill_diagonal_(1)
+    for block in [*model.encoder.blocks, *model.decoder.blocks]:
+        silence(block)
+
+    out, P = model.decoder.out, config.patch
+    inside = slice(P // 2, P // 2 + P)  # the cell itself, in the middle of the larger patch it paints
+    weight, bias = torch.zeros(2 * P, 2 * P, 3, config.width), torch.zeros(2 * P, 2 * P, 3)
+    window = out.window[inside, inside]
+    weight[inside, inside, :, :width] = components_FD[:, :width].reshape(P, P, 3, width) * scale / window[..., None, None]
+    bias[inside, inside] = mean_F.view(P, P, 3) / window[..., None]
+    out.linear.weight.copy_(weight.reshape(-1, config.width))
+    out.linear.bias.copy_(bias.flatten())
+
+    if config.quantizer == "vq":
+        vectors = model.encoder.out(model.encoder.patches(kept[torch.randperm(len(kept))[:40_000]]))
+        model.quantizer.inner(vectors[None])
+
+
+def silence(block: Block) -> None:
+    """Let a block's residual branches add nothing, for now."""
+    nn.init.zeros_(block.attention.out.weight)
+    nn.init.zeros_(block.feed_forward.down.weight)
+
+
+def varied(patches_MF: Tensor) -> Tensor:
+    """Most patches are plain background: keep all others, and one in twenty of these."""
+    pixels = patches_MF.view(len(patches_MF), -1, 3)
+    flat = (pixels - pixels.mean(1, keepdim=True)).square().mean((1, 2)) < FLAT
+    kept = torch.cat([patches_MF[~flat], patches_MF[flat][::20]])
+    return kept[torch.randperm(len(kept))]

@@ -1,0 +1,58 @@
+"""Batches made ahead of time, in one background thread."""
+
+import collections
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+from lantu.training.task import Task
+
+AHEAD = 2  # updates' worth of batches that wait
+
+
+class Batches:
+    """The batches of one update after another.
+
+    Args:
+        start: the first update.
+        stop: the update before which it ends.
+        rank, world: of several processes each takes its own batches.
+    """
+
+    def __init__(self, task: Task, size: int, accumulate: int, start: int, stop: int, rank: int = 0, world: int = 1):
+        self.task, self.size, self.accumulate, self.stop = task, size, accumulate, stop
+        self.rank, self.world = rank, world
+        self.pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        # One thread's worth of torch in the background; the setting is the thread's own, but torch also
+        # remembers it for threads to come, so it is set back.
+        threads = torch.get_num_threads()
+        self.pool.submit(torch.set_num_threads, 1).result()
+        torch.set_num_threads(threads)
+        self.waiting: collections.deque[Future[list[Any]]] = collections.deque()
+        self.next = start
+        for _ in range(AHEAD):
+            self.order()
+
+    def order(self) -> None:
+        if self.next < self.stop:
+            self.waiting.append(self.pool.submit(self.make, self.next))
+            self.next += 1
+
+    def make(self, update: int) -> list[Any]:
+        first = update * self.accumulate
+        return [
+            self.task.batch((first + micro) * self.world + self.rank, self.size) for micro in range(self.accumulate)
+        ]
+
+    def take(self) -> list[Any]:
+        """The next update's batches."""
+        batches = self.waiting.popleft().result()
+        self.order()
+        return batches
+
+    def __enter__(self) -> "Batches":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown(wait=True, cancel_futures=True)

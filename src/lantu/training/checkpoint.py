@@ -1,0 +1,211 @@
+"""What a run needs to go on exactly where it was.
+
+    RUN/checkpoints/step-00001200/      the newest two
+        state.json                      steps done and what the log has gathered since its last line
+        weights/ average/ optimizer/    safetensors, float32, "player/name"
+    RUN/checkpoints/before-decay/       the end of the stable phase: a longer run starts from here
+
+A checkpoint is written beside and renamed, so it is there whole or not at all.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lantu import files, weights
+from lantu.errors import LantuError, ModelError, RecipeError
+from lantu.training.config import LoopConfig
+from lantu.training.distributed import full, like
+from lantu.training.player import Player
+from lantu.training.schedule import decay_start
+
+KEPT = 2
+BEFORE_DECAY = "before-decay"
+
+
+@dataclass
+class State:
+    """Beside the tensors.
+
+    Attributes:
+        step: updates done.
+        steps, stable_until: the schedule that it was trained under.
+        skipped, skipped_in_row: see ``Trainer``.
+        window: values gathered since the last line of the log.
+        train_s: seconds spent, over all sessions.
+    """
+
+    step: int
+    steps: int
+    stable_until: int
+    skipped: int = 0
+    skipped_in_row: int = 0
+    window: dict[str, list[float]] = field(default_factory=dict)
+    train_s: float = 0.0
+
+    def fits(self, config: LoopConfig) -> bool:
+        """Whether a run of ``config.steps`` would have come by here: always, before the rate begins to fall."""
+        return self.steps == config.steps or self.step <= min(self.stable_until, decay_start(config))
+
+
+def save(checkpoints: Path, name: str, players: Sequence[Player], state: State, first: bool = True) -> None:
+    """Write one checkpoint; with several ranks all call, and the first writes.
+
+    Raises:
+        DiskError: it can't be written; those that were there still are.
+    """
+    kinds = {
+        "weights": {f"{player.name}/{key}": full(value) for player in players for key, value in saved(player).items()},
+        "average": {
+            f"{player.name}/{key}": full(value)
+            for player in players
+            if player.average
+            for key, value in zip(player.named, player.average.values, strict=True)
+        },
+        "optimizer": {
+            f"{player.name}/{key}/{slot}": full(value)
+            for player in players
+            for key, slots in optimizer_state(player).items()
+            for slot, value in slots.items()
+        },
+    }
+    if not first:
+        return
+    with files.replacing(checkpoints / name) as temporary:
+        for kind, tensors in kinds.items():
+            weights.save(tensors, temporary / kind, dtype=None, max_shard_bytes=1 << 31)
+        files.write_json(temporary / "state.json", asdict(state))
+    for old in numbered(checkpoints)[KEPT:]:
+        shutil.rmtree(old)
+
+
+def choose(checkpoints: Path, config: LoopConfig) -> tuple[Path, State] | None:
+    """The newest checkpoint from which a run of ``config`` can go on; None if there is none at all.
+
+    Raises:
+        RecipeError: there are some, but the rate was already falling in all of them and ``steps`` has changed.
+    """
+    found = []
+    for path in [*numbered(checkpoints), checkpoints / BEFORE_DECAY]:
+        try:
+            state = State(**json.loads((path / "state.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            continue
+        found.append(state)
+        if state.fits(config):
+            return path, state
+    if found:
+        raise RecipeError(
+            f"a run of {found[0].steps} steps can't be made one of {config.steps}: its rate had begun to fall",
+            f"set loop.steps={found[0].steps}, or begin a new run",
+        )
+    return None
+
+
+def restore(path: Path, players: Sequence[Player]) -> None:
+    """Put a checkpoint's tensors into the players.
+
+    Raises:
+        RecipeError: it is damaged, or belongs to other networks.
+    """
+    try:
+        stored = {kind: weights.load(path / kind) for kind in ("weights", "average", "optimizer")}
+    except ModelError as problem:
+        raise RecipeError(f"{path} is damaged", "remove it to go on from the one before") from problem
+    try:
+        for player in players:
+            fill(saved(player), stored["weights"], player.name)
+            if player.average:
+                values = dict(zip(player.named, player.average.values, strict=True))
+                fill(values, stored["average"] or stored["weights"], player.name)
+            fill_optimizer(player, stored["optimizer"])
+    except (KeyError, ValueError) as problem:
+        mend = "use the settings that the run began with, or begin a new run"
+        raise RecipeError(f"{path} does not fit these networks ({problem})", mend) from problem
+
+
+def put_average(run: Path, networks: dict[str, torch.nn.Module]) -> int:
+    """Load a run's newest averaged weights into networks, to export or look at a run that has not ended.
+
+    Returns:
+        the number of updates behind them.
+
+    Raises:
+        RecipeError: there is no checkpoint, or it belongs to other networks.
+    """
+    mend = "name the folder of a run, and the recipe that it was begun with"
+    for path in numbered(run / "checkpoints"):
+        try:
+            step = json.loads((path / "state.json").read_text(encoding="utf-8"))["step"]
+            stored = weights.load(path / "weights") | weights.load(path / "average")
+            for name, network in networks.items():
+                fill(network.state_dict(), stored, name)
+        except (OSError, LantuError, KeyError, ValueError) as problem:
+            raise RecipeError(f"{path} can't be used ({problem})", mend) from problem
+        return step
+    raise RecipeError(f"no checkpoint in {run}", mend)
+
+
+def clean(checkpoints: Path, after: int) -> None:
+    """Remove what a killed process left half written, and checkpoints of steps that will be done anew."""
+    for path in [*checkpoints.glob(".*"), *(path for path in numbered(checkpoints) if number(path) > after)]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def numbered(checkpoints: Path) -> list[Path]:
+    """Newest first."""
+    return sorted(checkpoints.glob("step-*"), key=number, reverse=True)
+
+
+def number(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def name_of(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def saved(player: Player) -> dict[str, Tensor]:
+    """Weights and buffers, in the memory that the network uses."""
+    return player.network.state_dict()
+
+
+def optimizer_state(player: Player) -> dict[str, dict[str, Tensor]]:
+    """Parameter's name → slot (a moment, a count) → tensor."""
+    names = {id(parameter): name for name, parameter in player.named.items()}
+    return {
+        names[id(parameter)]: slots for optimizer in player.optimizers for parameter, slots in optimizer.state.items()
+    }
+
+
+@torch.no_grad()
+def fill(targets: dict[str, Tensor], stored: dict[str, Tensor], player: str) -> None:
+    """Copy stored tensors into ``targets``. Raises KeyError or ValueError when one is missing or of another shape."""
+    for name, target in targets.items():
+        value = stored[f"{player}/{name}"]
+        if value.shape != target.shape:
+            raise ValueError(f"{name} is {tuple(value.shape)}, not {tuple(target.shape)}")
+        target.copy_(like(value, target))
+
+
+def fill_optimizer(player: Player, stored: dict[str, Tensor]) -> None:
+    """Give each parameter its moments; those that have none yet begin at zero, as in a new run."""
+    owners = {
+        id(parameter): optimizer
+        for optimizer in player.optimizers
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    for key, value in stored.items():
+        owner, name, slot = key.split("/")
+        if owner != player.name:
+            continue
+        parameter = player.named[name]
+        # Moments are shaped and sharded as the parameter; a count is not.
+        value = like(value, parameter.detach()) if value.shape == parameter.shape else value.to(parameter.device)
+        owners[id(parameter)].state[parameter][slot] = value

@@ -1,0 +1,45 @@
+"""How fast a run goes, saving and sampling apart."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+
+class Clock:
+    """Measures updates a second between two readings.
+
+    Attributes:
+        train_s: seconds of training so far, pauses apart.
+    """
+
+    def __init__(self, step: int, train_s: float = 0.0):
+        self.train_s = train_s
+        self.step, self.spent_s = step, 0.0
+        self.mark = time.monotonic()
+
+    def start(self) -> None:
+        """Count from now on."""
+        self.mark = time.monotonic()
+
+    def tick(self) -> None:
+        """Count the time since the last tick or pause."""
+        now = time.monotonic()
+        self.train_s += now - self.mark
+        self.spent_s += now - self.mark
+        self.mark = now
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Don't count what happens inside."""
+        self.tick()
+        try:
+            yield
+        finally:
+            self.mark = time.monotonic()
+
+    def read(self, step: int) -> float:
+        """Updates a second since the last reading."""
+        self.tick()
+        rate = (step - self.step) / max(self.spent_s, 1e-9)
+        self.step, self.spent_s = step, 0.0
+        return rate

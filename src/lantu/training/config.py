@@ -1,0 +1,113 @@
+"""How a network is trained, and the command line's way to change any setting of a recipe."""
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lantu.errors import RecipeError
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class LoopConfig(BaseModel):
+    """Settings of the training loop, the same for every task.
+
+    Attributes:
+        steps: updates in all.
+        batch_size: samples in one batch, on one rank.
+        accumulate: batches in one update.
+        lr: peak learning rate; each player's is multiplied by its entry of ``lr_scale``, if it has one.
+        warmup_steps: linear, from zero.
+        decay_fraction: the last part of the run, over which the rate falls linearly to zero.
+        optimizer: "adamw", or "muon" for the hidden matrices and AdamW for the rest, at the same rate.
+        weight_decay: decoupled; on tensors of two dimensions and more.
+        clip_norm: of the gradient of one player; 0 for none.
+        ema_decay: of the averaged weights, per step (0 for none); they are brought up to date every ``ema_every``.
+        precision: "bf16" (autocast; weights, moments and averages stay float32) or "fp32".
+        compile: with torch.compile: the first step takes a minute, later ones less.
+        minutes: stop after so many, with a checkpoint; resume to go on.
+        checkpoint_every_s, log_every, sample_every: seconds, steps and steps; 0 samples only at the end.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    steps: int = Field(10_000, ge=1)
+    batch_size: int = Field(32, ge=1)
+    accumulate: int = Field(1, ge=1)
+    lr: float = Field(1e-3, ge=0)
+    lr_scale: dict[str, float] = {}
+    warmup_steps: int = Field(200, ge=0)
+    decay_fraction: float = Field(0.2, ge=0, le=1)
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.05, ge=0)
+    clip_norm: float = Field(1.0, ge=0)
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    ema_every: int = Field(8, ge=1)
+    precision: Literal["bf16", "fp32"] = "bf16"
+    compile: bool = False
+    seed: int = Field(0, ge=0)
+    minutes: float | None = Field(None, ge=0)
+    checkpoint_every_s: float = Field(300.0, ge=0)
+    log_every: int = Field(20, ge=1)
+    sample_every: int = Field(500, ge=0)
+    device: str = "auto"
+
+
+def override(config: Settings, settings: Iterable[str]) -> Settings:
+    """A copy of ``config`` with some settings changed, checked again as a whole.
+
+    Args:
+        settings: ``key=value``; dots go inwards (``loop.steps=10``). Values are JSON, or else plain text.
+
+    Raises:
+        RecipeError: a setting is unknown, or a value is of the wrong kind or out of range.
+    """
+    tree = config.model_dump()
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator:
+            raise RecipeError(f"the setting {setting!r} has no value", "write it as key=value")
+        place(tree, key.strip(), parse(value.strip()), config)
+    try:
+        return config.__class__(**tree)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the recipe"
+        # Pydantic begins what a validator of ours says with these words.
+        reason = first["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"{where} can't be {first['input']!r}", reason[:1].lower() + reason[1:]) from problem
+
+
+def place(tree: dict[str, Any], key: str, value: Any, config: Any) -> None:
+    """Set a value of a settings' tree by its dotted name; only in tables, such as lr_scale, may it be a new one."""
+    *path, last = key.split(".")
+    for part in path:
+        check(part, key, tree, config)
+        tree = tree.get(part, {})
+        config = config.get(part) if isinstance(config, dict) else getattr(config, part)
+    check(last, key, tree, config)
+    tree[last] = value
+
+
+def check(name: str, key: str, tree: Any, config: Any) -> None:
+    """Raise RecipeError if there is no such setting here."""
+    if isinstance(config, dict) or (isinstance(tree, dict) and name in tree):
+        return
+    if not isinstance(tree, dict):
+        mend = "it has no parts"
+    else:
+        close = difflib.get_close_matches(name, tree, 1)
+        mend = f"did you mean {close[0]!r}?" if close else f"choose among {', '.join(tree)}"
+    raise RecipeError(f"there is no setting {key!r}", mend)
+
+
+def parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"True": True, "False": False, "None": None, "none": None}.get(text, text)

@@ -1,0 +1,101 @@
+"""Several processes, each with a part of every weight (FSDP2): applied from outside, networks know nothing of it.
+
+    torchrun --nproc-per-node 8 -m lantu train language …
+
+A network must be entered through its ``forward`` in ``loss``. Samples and exports are made by one process alone:
+resume the finished run without torchrun.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among its fellows."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def any(self, mine: bool) -> bool:
+        """Whether it is so for any rank, so that all decide alike."""
+        if self.world == 1:
+            return mine
+        shared = torch.tensor(float(mine), device=communication_device())
+        torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
+        return bool(shared)
+
+    def mean(self, values: list[float | None]) -> list[float | None]:
+        """The ranks' mean of each value; None where any rank has none."""
+        if self.world == 1:
+            return values
+        numbers = [float("nan") if value is None else value for value in values]
+        shared = torch.tensor(numbers, dtype=torch.float32, device=communication_device())
+        torch.distributed.all_reduce(shared)
+        return [None if value != value else value for value in (shared / self.world).tolist()]
+
+    def wait(self) -> None:
+        """Until all are here."""
+        if self.world > 1:
+            torch.distributed.barrier()
+
+
+def communication_device() -> str:
+    return "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[Ranks]:
+    """Meet the other ranks if torchrun started us; alone otherwise."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Ranks()
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def shard(network: nn.Module, device: torch.device) -> None:
+    """Give each rank its part of every weight; blocks (what a ``ModuleList`` holds) are gathered one at a time."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
+    for module in network.modules():
+        if isinstance(module, nn.ModuleList):
+            for block in module:
+                fully_shard(block, mesh=mesh)
+    fully_shard(network, mesh=mesh)
+
+
+def full(tensor: Tensor) -> Tensor:
+    """The whole of a sharded tensor (every rank must ask for it); any other tensor as it is."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[operator]
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's part, sharing memory with the sharded tensor; any other tensor as it is."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor  # type: ignore[operator]
+
+
+def like(whole: Tensor, pattern: Tensor) -> Tensor:
+    """Bring a whole tensor to the device, dtype and sharding of ``pattern``."""
+    whole = whole.to(pattern.device, pattern.dtype)
+    if not hasattr(pattern, "device_mesh"):
+        return whole
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(whole, pattern.device_mesh, pattern.placements)  # type: ignore[attr-defined]

@@ -1,0 +1,47 @@
+"""An exponential moving average of weights, which draws and evaluates better than the weights themselves."""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from lantu.training.distributed import local
+
+
+class Average:
+    """Copies of some parameters, drawn towards them now and then.
+
+    Args:
+        parameters: what is averaged, and goes on being trained.
+        decay: per step.
+        every: steps between updates; one update then decays as much as so many steps would.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], decay: float, every: int):
+        self.parameters = list(parameters)
+        self.decay, self.every = decay, every
+        self.values = [parameter.detach().clone() for parameter in self.parameters]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """After the update of ``step`` (from 0). Early on the decay is weaker, so the start is soon forgotten."""
+        if (step + 1) % self.every:
+            return
+        decay = min(self.decay, (1 + step) / (10 + step)) ** self.every
+        torch._foreach_lerp_([local(value) for value in self.values], self.trained(), 1 - decay)
+
+    @contextlib.contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """Run with the averaged weights in the network, then put the trained ones back."""
+        with torch.no_grad():
+            trained = [parameter.clone() for parameter in self.trained()]
+            torch._foreach_copy_(self.trained(), [local(value) for value in self.values])
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(self.trained(), trained)
+
+    def trained(self) -> list[Tensor]:
+        return [local(parameter.detach()) for parameter in self.parameters]

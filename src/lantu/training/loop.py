@@ -1,0 +1,215 @@
+"""One loop trains them all.
+
+    RUN/config.json     the options
+    RUN/log.jsonl       one line every ``log_every`` steps; RUN/tensorboard the same
+    RUN/samples/        what the task writes to be looked at
+    RUN/checkpoints/    see ``checkpoint``
+    RUN/model/          what the task exports, under the averaged weights
+
+A run that is resumed after a kill at any moment goes on with exactly the losses that it would have had: batches and
+all randomness are pure functions of the step, and so is the learning rate. With a larger ``steps`` a resumed run is
+lengthened: it goes on from the end of the stable phase, since a network whose rate has fallen learns badly from there.
+"""
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lantu import files
+from lantu.errors import RecipeError
+from lantu.training import checkpoint
+from lantu.training.batches import Batches
+from lantu.training.checkpoint import State
+from lantu.training.clock import Clock
+from lantu.training.config import LoopConfig
+from lantu.training.distributed import joined
+from lantu.training.logs import Log, Record, Window, read_log
+from lantu.training.progress import Progress, make_progress
+from lantu.training.schedule import decay_start, factor
+from lantu.training.stop import Stop
+from lantu.training.task import Task, hook
+from lantu.training.trainer import Trainer, choose_device
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended.
+
+    Attributes:
+        folder: of the run.
+        reason: "finished", "interrupted" (Ctrl-C, SIGTERM) or "time" (``minutes``); the latter two can be resumed.
+        step, steps: updates done, of how many.
+        skipped: updates lost to a gradient that was not finite.
+        train_s: seconds of training, over all sessions.
+        last: the last line of the log, if one was written.
+    """
+
+    folder: Path
+    reason: str
+    step: int
+    steps: int
+    skipped: int
+    train_s: float
+    last: Record
+
+
+def train(
+    task: Task,
+    config: LoopConfig,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    options: Mapping[str, Any] | None = None,
+) -> Summary:
+    """Train ``task`` until its last step, a signal or the end of its time, leaving a checkpoint.
+
+    Args:
+        folder: of the run; made if it does not exist.
+        resume: go on from its newest checkpoint, or begin if there is none.
+        progress: show it on stderr.
+        options: what to keep in config.json; ``config`` alone if not given.
+
+    Raises:
+        RecipeError: there is a run in ``folder`` already and ``resume`` is off; the checkpoint does not fit; there is
+            no such device; gradients stopped being finite.
+        DiskError: something can't be written.
+    """
+    folder = Path(folder)
+    device = choose_device(config.device)
+    checkpoints = folder / "checkpoints"
+    if checkpoint.numbered(checkpoints) and not resume:
+        raise RecipeError(f"there is a run in {folder} already", "resume it with --resume, or choose another folder")
+    with joined(device) as ranks:
+        trainer = Trainer(task, config, device, ranks)
+        shown = make_progress(config.steps, progress and ranks.first)
+        try:
+            return Run(trainer, folder, shown, options or config.model_dump()).run()
+        finally:
+            shown.close()
+
+
+class Run:
+    """The files, the clock and the person around a trainer."""
+
+    def __init__(self, trainer: Trainer, folder: Path, shown: Progress, options: Mapping[str, Any]):
+        self.trainer, self.folder, self.shown, self.options = trainer, folder, shown, options
+        self.config, self.ranks = trainer.config, trainer.ranks
+        self.checkpoints = folder / "checkpoints"
+        self.step = 0
+        self.clock = Clock(0)
+        self.window = Window()
+        self.last: Record = {}
+
+    def run(self) -> Summary:
+        self.begin()
+        with Stop(self.config.minutes) as stop, self.open_log() as log:
+            reason = self.updates(stop, log)
+        self.finish(reason)
+        skipped, train_s = self.trainer.skipped, round(self.clock.train_s, 3)
+        return Summary(self.folder, reason, self.step, self.config.steps, skipped, train_s, self.last)
+
+    def begin(self) -> None:
+        """Go on from a checkpoint, if there is one."""
+        found = checkpoint.choose(self.checkpoints, self.config)
+        if found:
+            path, state = found
+            checkpoint.restore(path, self.trainer.players)
+            self.step = state.step
+            self.clock = Clock(self.step, state.train_s)
+            self.window = Window(state.window)
+            self.last = next((line for line in reversed(read_log(self.folder)) if line["step"] <= self.step), {})
+            self.trainer.skipped, self.trainer.skipped_in_row = state.skipped, state.skipped_in_row
+            self.shown.say(f"resumed at step {self.step} of {self.config.steps}")
+        self.ranks.wait()
+        if self.ranks.first:
+            checkpoint.clean(self.checkpoints, self.step)
+            files.write_json(self.folder / "config.json", self.options)
+
+    def open_log(self) -> contextlib.AbstractContextManager[Log | None]:
+        return Log(self.folder, self.step) if self.ranks.first else contextlib.nullcontext()
+
+    def updates(self, stop: Stop, log: Log | None) -> str:
+        """Make all updates that are left; say why they ended."""
+        config, ranks = self.config, self.ranks
+        saved = time.monotonic()
+        self.clock.start()
+        with Batches(
+            self.trainer.task, config.batch_size, config.accumulate, self.step, config.steps, ranks.rank, ranks.world
+        ) as batches:
+            while self.step < config.steps:
+                self.window.add(self.trainer.update(self.step, batches.take()))
+                self.step += 1
+                self.clock.tick()
+                self.shown.step(self.step)
+                if self.step % config.log_every == 0 or self.step == config.steps:
+                    self.write(log)
+                stops = ranks.any(bool(stop.reason)) and self.step < config.steps
+                due = ranks.any(time.monotonic() - saved >= config.checkpoint_every_s)
+                with self.clock.paused():
+                    self.at_milestones()
+                    if stops or due or self.step == config.steps:
+                        self.save(checkpoint.name_of(self.step))
+                        saved = time.monotonic()
+                if stops:
+                    reason = stop.reason or "interrupted"
+                    self.shown.say(f"stopped at step {self.step} ({reason}); --resume goes on")
+                    return reason
+        return "finished"
+
+    def at_milestones(self) -> None:
+        """What is due at certain steps."""
+        config = self.config
+        if config.sample_every and self.step % config.sample_every == 0 and self.step < config.steps:
+            self.sample()
+        if self.step == decay_start(config) < config.steps:
+            self.save(checkpoint.BEFORE_DECAY)
+
+    def write(self, log: Log | None) -> None:
+        """A line of the log, over the window that ends here."""
+        config = self.config
+        means = self.window.means()
+        means = dict(zip(means, self.ranks.mean(list(means.values())), strict=True))
+        rate = self.clock.read(self.step)
+        samples_per_s = rate * config.batch_size * config.accumulate * self.ranks.world
+        record: Record = {"step": self.step, "lr": config.lr * factor(self.step - 1, config), **means}
+        record |= {"skipped": self.trainer.skipped, "samples_per_s": samples_per_s}
+        if flops := getattr(self.trainer.task, "flops_per_sample", 0.0):
+            record["gflop_per_s"] = samples_per_s * flops / 1e9
+        record["left_s"] = (config.steps - self.step) / rate
+        self.last = {name: float(f"{v:.6g}") if isinstance(v, float) else v for name, v in record.items()}
+        if log:
+            log.write(self.last)
+        self.shown.record(self.last)
+
+    def save(self, name: str) -> None:
+        state = State(
+            step=self.step,
+            steps=self.config.steps,
+            stable_until=decay_start(self.config),
+            skipped=self.trainer.skipped,
+            skipped_in_row=self.trainer.skipped_in_row,
+            window=self.window.read(),
+            train_s=self.clock.train_s,
+        )
+        checkpoint.save(self.checkpoints, name, self.trainer.players, state, self.ranks.first)
+
+    def sample(self) -> None:
+        """Let the task write something to look at; a network that is spread over ranks can't."""
+        if self.ranks.world == 1 and hasattr(self.trainer.task, "sample"):
+            folder = self.folder / "samples"
+            with files.writing(folder), self.trainer.averaged():
+                folder.mkdir(parents=True, exist_ok=True)
+                hook(self.trainer.task, "sample", self.step, folder)
+
+    def finish(self, reason: str) -> None:
+        """Sample (unless a person waits for the end) and export what there is now."""
+        if reason != "interrupted":
+            self.sample()
+        if self.ranks.world == 1 and hasattr(self.trainer.task, "export"):
+            with self.trainer.averaged(), files.replacing(self.folder / "model") as temporary:
+                temporary.mkdir()
+                hook(self.trainer.task, "export", temporary)

@@ -1,0 +1,90 @@
+"""``--dry-run``: what a run would cost, from a few real updates. Writes nothing."""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lantu.training.batches import Batches
+from lantu.training.config import LoopConfig
+from lantu.training.distributed import joined
+from lantu.training.progress import duration
+from lantu.training.task import Task
+from lantu.training.trainer import Trainer, choose_device
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run would be.
+
+    Attributes:
+        device: as chosen.
+        parameters: player → number of those that are trained.
+        steps, samples_per_step: updates in all; samples in each, over all ranks.
+        flops_per_sample: forward and backward; 0 if the task doesn't know.
+        step_s: median seconds of an update.
+        total_s: of the whole run, samples and checkpoints apart.
+    """
+
+    device: str
+    parameters: dict[str, int]
+    steps: int
+    samples_per_step: int
+    flops_per_sample: float
+    step_s: float
+    total_s: float
+
+    @property
+    def samples_per_s(self) -> float:
+        return self.samples_per_step / self.step_s
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "samples_per_s": self.samples_per_s}
+
+    def text(self) -> str:
+        """Some lines for a person."""
+        counts = ", ".join(f"{name} {count / 1e6:.2f}M" for name, count in self.parameters.items())
+        lines = [
+            f"parameters   {counts}",
+            f"steps        {self.steps} of {self.samples_per_step} samples on {self.device}",
+            f"speed        {1 / self.step_s:.3g} steps/s, {self.samples_per_s:.3g} samples/s",
+            f"time         {duration(self.total_s)}",
+        ]
+        if self.flops_per_sample:
+            total = self.flops_per_sample * self.samples_per_step * self.steps
+            rate = self.flops_per_sample * self.samples_per_s
+            lines.insert(
+                2, f"compute      {self.flops_per_sample / 1e9:.3g} GFLOP/sample, {total / 1e12:.3g} TFLOP in all"
+            )
+            lines[3] += f", {rate / 1e9:.3g} GFLOP/s"
+        return "\n".join(lines)
+
+
+def measure(task: Task, config: LoopConfig, updates: int = 5, warm: int = 2) -> Measured:
+    """Make some updates, the first ``warm`` of them unmeasured, and reckon.
+
+    The task's networks are changed by it; nothing is written.
+
+    Raises:
+        RecipeError: there is no such device.
+    """
+    device = choose_device(config.device)
+    with joined(device) as ranks:
+        trainer = Trainer(task, config, device, ranks)
+        count = warm + updates
+        times = []
+        batches = Batches(task, config.batch_size, config.accumulate, 0, count, ranks.rank, ranks.world)
+        with batches:
+            for step in range(count):
+                started = time.monotonic()
+                trainer.update(step, batches.take())
+                times.append(time.monotonic() - started)
+        step_s = sorted(times[warm:])[updates // 2]
+        return Measured(
+            device=str(device),
+            parameters={p.name: sum(value.numel() for value in p.named.values()) for p in trainer.players},
+            steps=config.steps,
+            samples_per_step=config.batch_size * config.accumulate * ranks.world,
+            flops_per_sample=float(getattr(task, "flops_per_sample", 0.0)),
+            step_s=step_s,
+            total_s=step_s * config.steps,
+        )

@@ -1,0 +1,102 @@
+"""What a person sees of a run: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+from typing import Any, Protocol, TextIO
+
+SHOWN = ("loss", "lr", "samples_per_s", "gflop_per_s", "left_s")
+
+
+class Progress(Protocol):
+    """Told of every update and every line of the log."""
+
+    def step(self, done: int) -> None: ...
+
+    def record(self, record: dict[str, Any]) -> None: ...
+
+    def say(self, message: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def step(self, done: int) -> None:
+        pass
+
+    def record(self, record: dict[str, Any]) -> None:
+        pass
+
+    def say(self, message: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Plain(Silent):
+    """One line for each line of the log."""
+
+    def __init__(self, steps: int, stream: TextIO):
+        self.steps, self.stream = steps, stream
+
+    def record(self, record: dict[str, Any]) -> None:
+        self.say(f"step {record['step']}/{self.steps}  {describe(record)}")
+
+    def say(self, message: str) -> None:
+        print(message, file=self.stream, flush=True)
+
+
+class Bar(Silent):
+    """A rich progress bar."""
+
+    def __init__(self, steps: int):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (BarColumn(None), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
+        # Drawn seldom: the cores are busy.
+        self.bar = RichProgress(*columns, console=Console(stderr=True), refresh_per_second=2)
+        self.row = self.bar.add_task("", total=steps, text="")
+        self.bar.start()
+
+    def step(self, done: int) -> None:
+        self.bar.update(self.row, completed=done)
+
+    def record(self, record: dict[str, Any]) -> None:
+        self.bar.update(self.row, text=describe(record))
+
+    def say(self, message: str) -> None:
+        self.bar.console.print(message, markup=False, highlight=False)
+
+    def close(self) -> None:
+        self.bar.stop()
+
+
+def make_progress(steps: int, shown: bool) -> Progress:
+    """What fits the place where stderr goes."""
+    if not shown:
+        return Silent()
+    return Bar(steps) if sys.stderr.isatty() else Plain(steps, sys.stderr)
+
+
+def describe(record: dict[str, Any]) -> str:
+    """``loss 0.1234  lr 1.0e-03  31.2 samples/s  410 GFLOP/s  left 1 h 12 min``."""
+    forms = {
+        "loss": lambda value: f"loss {value:.4f}",
+        "lr": lambda value: f"lr {value:.1e}",
+        "samples_per_s": lambda value: f"{value:.3g} samples/s",
+        "gflop_per_s": lambda value: f"{value:.0f} GFLOP/s",
+        "left_s": lambda value: f"left {duration(value)}",
+    }
+    return "  ".join(forms[name](record[name]) for name in SHOWN if record.get(name) is not None)
+
+
+def duration(seconds: float) -> str:
+    """The two largest units: "2 h 05 min", "3 min 10 s", "12 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,16 @@
+"""The learning rate over a run: warm-up, stable, decay (WSD, arXiv:2404.06395)."""
+
+from lantu.training.config import LoopConfig
+
+
+def factor(step: int, config: LoopConfig) -> float:
+    """Share of the peak rate at ``step`` (from 0): a pure function, so a run can be resumed and lengthened."""
+    warm = min(1.0, (step + 1) / (config.warmup_steps + 1))
+    left = config.steps - step
+    decay_steps = config.steps - decay_start(config)
+    return warm * (left / (decay_steps + 1) if left <= decay_steps else 1.0)
+
+
+def decay_start(config: LoopConfig) -> int:
+    """The first step below the stable rate; ``config.steps`` if there is no decay."""
+    return config.steps - round(config.steps * config.decay_fraction)

@@ -1,0 +1,48 @@
+"""Reasons to stop before the end, noticed between two updates."""
+
+import signal
+import threading
+import time
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """Listens for Ctrl-C and SIGTERM, and looks at the clock. A second signal stops at once, as ever.
+
+    Args:
+        minutes: from entering on; None for no limit.
+
+    Attributes:
+        reason: "" to go on, "interrupted" or "time".
+    """
+
+    def __init__(self, minutes: float | None):
+        self.minutes, self.signalled = minutes, False
+        self.former: dict[signal.Signals, Any] = {}
+        self.began = time.monotonic()
+
+    @property
+    def reason(self) -> str:
+        if self.signalled:
+            return "interrupted"
+        late = self.minutes is not None and time.monotonic() - self.began >= 60 * self.minutes
+        return "time" if late else ""
+
+    def __enter__(self) -> "Stop":
+        # Python hears signals in the main thread only.
+        if threading.current_thread() is threading.main_thread():
+            self.former = {number: signal.signal(number, self.hear) for number in SIGNALS}
+        return self
+
+    def hear(self, *_: object) -> None:
+        self.signalled = True
+        self.restore()
+
+    def restore(self) -> None:
+        for number, handler in self.former.items():
+            signal.signal(number, handler)
+
+    def __exit__(self, *_: object) -> None:
+        self.restore()

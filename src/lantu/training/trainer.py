@@ -1,0 +1,145 @@
+"""One update of every player: forward, backward, step. Knows nothing of files, clocks or terminals."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lantu.errors import RecipeError
+from lantu.training.config import LoopConfig
+from lantu.training.distributed import Ranks, shard
+from lantu.training.optimizer import is_hidden
+from lantu.training.player import Player
+from lantu.training.task import Metrics, Task, hook
+
+PATIENCE = 50  # updates in a row that may be lost to a gradient that is not finite
+
+
+class Trainer:
+    """A task on its device, ready for updates.
+
+    Attributes:
+        players: in playing order.
+        skipped, skipped_in_row: moves not made because the gradient was not finite.
+    """
+
+    def __init__(self, task: Task, config: LoopConfig, device: torch.device, ranks: Ranks):
+        self.task, self.config, self.device, self.ranks = task, config, device, ranks
+        self.skipped = self.skipped_in_row = 0
+        hook(task, "to", device)
+        for network in task.networks.values():
+            network.to(device).train()
+            if ranks.world > 1:
+                shard(network, device)
+        if config.compile and hasattr(task, "compile"):
+            hook(task, "compile")
+        elif config.compile:
+            for network in task.networks.values():
+                network.compile()
+        hidden = getattr(task, "hidden", is_hidden)
+        self.players = [Player(name, network, config, hidden) for name, network in task.networks.items()]
+        self.generator = torch.Generator(device)
+
+    def update(self, step: int, batches: Sequence[Any]) -> Metrics:
+        """One step of every player, on the sum of ``batches``.
+
+        Returns:
+            "loss", "grad_norm" and the task's own metrics; of players after the first as "player/loss" and so on.
+
+        Raises:
+            RecipeError: gradients have not been finite for many updates.
+        """
+        batches = [to_device(batch, self.device) for batch in batches]
+        metrics: Metrics = {}
+        lost = False
+        for index, player in enumerate(self.players):
+            if len(self.players) > 1:
+                for other in self.players:
+                    other.learns(other is player)
+            played = self.turn(player, index, step, batches)
+            lost |= played.get("grad_norm", 0.0) is None
+            prefix = f"{player.name}/" if index else ""
+            metrics |= {prefix + name: value for name, value in played.items() if value is not None}
+        self.skipped += lost
+        self.skipped_in_row = self.skipped_in_row + 1 if lost else 0
+        if self.skipped_in_row >= PATIENCE:
+            raise RecipeError(
+                f"the gradient has not been finite for {PATIENCE} updates, since step {step - PATIENCE + 1}",
+                "resume from the last checkpoint with a smaller loop.lr",
+            )
+        hook(self.task, "after_step", step)
+        return metrics
+
+    def turn(self, player: Player, index: int, step: int, batches: Sequence[Any]) -> dict[str, Any]:
+        """Gradients over all batches, then the move. A loss without gradient passes the turn."""
+        total: dict[str, Any] = {}
+        passes = False
+        for micro, batch in enumerate(batches):
+            self.seed(step, index, micro)
+            with self.autocast():
+                loss, metrics = self.task.loss(player.name, batch, step, self.generator)
+            passes = not loss.requires_grad
+            if not passes:
+                (loss / len(batches)).backward()
+            for name, value in {"loss": loss, **metrics}.items():
+                value = value.detach() if isinstance(value, Tensor) else value
+                total[name] = total.get(name, 0.0) + value / len(batches)
+        if not passes:
+            total["grad_norm"] = player.move(step)
+        return total
+
+    def seed(self, step: int, player: int, micro: int) -> None:
+        """Make all that is random a function of the step, so that no generator's state must be saved."""
+        entropy = [self.config.seed, step, player, micro, self.ranks.rank]
+        own, shared = np.random.SeedSequence(entropy).generate_state(2, np.uint64).tolist()
+        self.generator.manual_seed(own)
+        torch.manual_seed(shared)
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Networks in evaluation mode, with the averaged weights, without gradients, in the run's precision."""
+        with contextlib.ExitStack() as stack:
+            for player in self.players:
+                player.network.eval()
+                if player.average:
+                    stack.enter_context(player.average.swapped_in())
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(self.autocast())
+            try:
+                yield
+            finally:
+                for player in self.players:
+                    player.network.train()
+
+
+def choose_device(name: str) -> torch.device:
+    """Raises RecipeError when there is no such device here."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as problem:
+        raise RecipeError(f"no device {name!r} here", "choose cpu, or leave it to auto") from problem
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    return device
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Bring tensors, bare or in tuples, lists and dicts, to the device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {name: to_device(value, device) for name, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        parts = [to_device(value, device) for value in batch]
+        # A named tuple takes its fields one by one.
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    return batch

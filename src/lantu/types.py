@@ -1,0 +1,132 @@
+"""The data that the parts hand to one another. Frozen; no behaviour beyond checking itself.
+
+Shapes: h w grid of codes, H W pixels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, eq=False)
+class CodeGrid:
+    """A picture as the language model sees it.
+
+    Attributes:
+        codes: (h, w) int64, each in ``[0, codebook_size)``; row 0 is the top.
+    """
+
+    codes: np.ndarray
+
+    def __post_init__(self):
+        codes = np.asarray(self.codes)
+        if codes.ndim != 2 or codes.size == 0:
+            raise ValueError(f"codes must be a grid of two dimensions, not {codes.shape}")
+        object.__setattr__(self, "codes", codes.astype(np.int64))
+
+    @property
+    def height(self) -> int:
+        return self.codes.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.codes.shape[1]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CodeGrid) and np.array_equal(self.codes, other.codes)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+Part = str | CodeGrid
+
+
+@dataclass(frozen=True)
+class Document:
+    """Text and pictures in reading order: what the language model is trained on, one document at a time.
+
+    Attributes:
+        parts: strings and grids, in order. ``("a cat", grid)`` asks for a drawing, ``(grid, "a cat")`` is a caption.
+        language: "en", "zh" or "" (unknown): the language of a text that follows a picture.
+    """
+
+    parts: tuple[Part, ...]
+    language: str = ""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One object of a scene whose content is known exactly.
+
+    Attributes:
+        concept: the concept's key in its gallery (for emoji, the hexcode, e.g. "1F431").
+        style: the drawing style's name, e.g. "noto".
+        box: x0, y0, x1, y1 as fractions of the picture, in [0, 1].
+    """
+
+    concept: str
+    style: str
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training picture with what is known of it.
+
+    Attributes:
+        key: unique within its data set.
+        kind: "single", "scene", "count" for composed data; "picture" for a user's own.
+        captions: language → captions, e.g. ``{"en": ["a cat …"], "zh": ["一只猫…"]}``; any may be missing.
+        objects: what is where, when known.
+        background: its name, when known.
+    """
+
+    key: str
+    kind: str
+    captions: Mapping[str, tuple[str, ...]]
+    objects: tuple[Placed, ...] = ()
+    background: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn picture, and all that is needed to draw it again.
+
+    Attributes:
+        image: RGB.
+        codes: (h, w) int64.
+        prompt: as it was given.
+        seed: of the draft and of the rendering.
+        model: digest of the model directory.
+        settings: guidance, steps, temperature, … as used.
+        timings_ms: "plan", "render", "total".
+    """
+
+    image: "Image"
+    codes: np.ndarray
+    prompt: str = ""
+    seed: int = 0
+    model: str = ""
+    settings: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+class Generator(Protocol):
+    """Whatever draws, reads and rebuilds pictures; evaluation asks for nothing more."""
+
+    def draw(self, prompts: list[str], seeds: list[int]) -> np.ndarray:
+        """(B, H, W, 3) uint8, one picture a prompt."""
+        ...
+
+    def caption(self, images: np.ndarray, language: str) -> list[str]:
+        """One caption for each of (B, H, W, 3) uint8."""
+        ...
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Picture → codes → picture, (B, H, W, 3) uint8."""
+        ...

@@ -1,0 +1,51 @@
+"""What many tests need: a tiny model with random weights, complete in all its parts."""
+
+import json
+import os
+
+import pytest
+
+# A training command would start the whole test process anew to set these.
+os.environ.update(
+    {
+        "MALLOC_MMAP_MAX_": "0",
+        "MALLOC_TRIM_THRESHOLD_": "100000000000",
+        "MALLOC_TOP_PAD_": "1000000000",
+        "OMP_WAIT_POLICY": "passive",
+    }
+)
+
+SIZE, PATCH, CODES = 32, 8, 32
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """The folder of a model that draws noise of 32x32 pixels, 4x4 codes."""
+    import torch
+
+    from lantu.decoder.config import DecoderConfig
+    from lantu.decoder.model import PixelDecoder
+    from lantu.language import bpe, model
+    from lantu.tokenizer.config import TokenizerConfig
+    from lantu.tokenizer.model import ImageTokenizer
+    from lantu.vocabulary import Vocabulary
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        sizes = {"width": 32, "encoder_layers": 1, "decoder_layers": 1, "codebook_size": CODES, "code_width": 4}
+        tokenizer = ImageTokenizer(TokenizerConfig(size=SIZE, patch=PATCH, **sizes))
+        tokenizer(torch.randn(8, 3, SIZE, SIZE))  # the first batch sets the codebook
+        tokenizer.save(folder / "tokenizer")
+        decoder = PixelDecoder(DecoderConfig(patch=PATCH, width=32, layers=1, codebook_size=CODES))
+        for parameter in decoder.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        decoder.save(folder / "decoder")
+    codec = bpe.train(["a cat on the left", "a dog", "一只猫，一只狗"], 300)
+    vocabulary = Vocabulary(codec.size, CODES)
+    language = model.make(vocabulary, width=32, layers=2, heads=2, grid=(SIZE // PATCH, SIZE // PATCH))
+    model.export(language, folder / "language", codec)
+    index = {"name": "tiny", "license": "none", "draw": {"guidance": 2.0, "steps": 2, "top_k": 8}}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "README.md").write_text("# tiny\n")
+    return folder

@@ -1,0 +1,163 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_data import image
+from PIL import Image
+
+from lantu.data.build import build_emoji, build_folder
+from lantu.data.gallery import SPRITE_SIZE, Concept, save_gallery
+from lantu.data.shards import Shards, gallery_of, read_index
+from lantu.errors import DataError
+
+STYLES = ("noto", "twemoji")
+NAMES = {
+    "1F431": ("cat", "猫"),
+    "1F436": ("dog", "狗"),
+    "1F34E": ("apple", "苹果"),
+    "1F697": ("car", "汽车"),
+    "1F41F": ("fish", "鱼"),
+    "1F333": ("tree", "树"),
+}
+
+
+def save_small_gallery(folder: Path) -> None:
+    """Six concepts in two styles, each drawing a disc of its own colour."""
+    concepts = {
+        key: Concept(key, {"en": en, "zh": zh}, {"en": (), "zh": ()}, "objects", "other")
+        for key, (en, zh) in NAMES.items()
+    }
+    cells = [(key, style) for key in NAMES for style in STYLES]
+    ys, xs = np.mgrid[:SPRITE_SIZE, :SPRITE_SIZE] - SPRITE_SIZE // 2
+    disc = (ys**2 + xs**2 < (SPRITE_SIZE // 2) ** 2) * np.uint8(255)
+    drawn = (np.dstack([disc // 8 * number, disc // 3, disc // 2, disc]) for number in range(len(cells)))
+    save_gallery(folder, concepts, STYLES, cells, drawn)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """A cache with a small gallery in it."""
+    monkeypatch.setenv("LANTU_CACHE", str(tmp_path / "cache"))
+    save_small_gallery(tmp_path / "cache/galleries/everyday")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    """Twenty captioned pictures and a broken one."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(20):
+        Image.fromarray(image(number, 32)).save(folder / f"{number:02d}.png")
+        (folder / f"{number:02d}.txt").write_text(f"picture {number}\n第{number}张图")
+    (folder / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+def tars(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.tar")}
+
+
+def test_scenes_are_composed_into_every_split(cache, tmp_path):
+    seen = []
+    folder = build_emoji(
+        tmp_path / "data",
+        train=12,
+        val=3,
+        heldout=2,
+        size=64,
+        snap=4,
+        workers=1,
+        progress=lambda *place: seen.append(place),
+    )
+    assert seen == [(12, 17), (15, 17), (17, 17)]
+    assert [len(Shards(folder, split)) for split in ("train", "val", "heldout")] == [12, 3, 2]
+    train = Shards(folder, "train")
+    assert train.images(range(12)).shape == (12, 64, 64, 3)
+    samples = [train.sample(number) for number in range(12)]
+    assert len({sample.key for sample in samples}) == 12
+    assert all(sample.captions["en"] and sample.captions["zh"] and sample.objects for sample in samples)
+    assert {placed.concept for sample in samples for placed in sample.objects} <= set(NAMES)
+    index = read_index(folder)
+    assert index["settings"] == {
+        "world": "everyday",
+        "styles": list(STYLES),
+        "size": 64,
+        "snap": 4,
+        "seed": 0,
+        "counts": counts,
+    }
+    assert gallery_of(folder) == (cache / "galleries/everyday").resolve()
+
+
+def test_two_processes_compose_what_one_does(cache, tmp_path):
+    options = {"train": 4, "val": 3, "heldout": 0, "size": 64, "snap": 4}
+    alone = build_emoji(tmp_path / "alone", workers=1, **options)
+    together = build_emoji(tmp_path / "together", workers=2, **options)
+    assert tars(alone) == tars(together)
+    assert list(read_index(alone)["splits"]) == ["train", "val"]
+    assert tars(alone) != tars(build_emoji(tmp_path / "other", workers=1, seed=1, **options))
+
+
+def test_the_default_place_is_in_the_cache(cache):
+    assert build_emoji(train=1, val=0, heldout=0, size=64, snap=4) == cache / "data/emoji-everyday-64"
+
+
+def test_styles_are_those_asked_for(cache, tmp_path):
+    folder = build_emoji(tmp_path / "data", styles=["twemoji"], train=6, val=0, heldout=0, size=64, snap=4)
+    shards = Shards(folder, "train")
+    assert {placed.style for number in range(6) for placed in shards.sample(number).objects} == {"twemoji"}
+    with pytest.raises(DataError, match="no style is called 'oil': choose from noto, twemoji"):
+        build_emoji(tmp_path / "oil", styles=["oil"])
+    assert not (tmp_path / "oil").exists()
+
+
+def test_other_settings_or_another_gallery_are_not_mixed(cache, tmp_path):
+    options = {"val": 0, "heldout": 0, "size": 64, "snap": 4}
+    build_emoji(tmp_path / "data", train=2, **options)
+    with pytest.raises(DataError, match=r"other settings \(counts, seed\)"):
+        build_emoji(tmp_path / "data", train=3, seed=1, **options)
+    catalogue = cache / "galleries/everyday/gallery.json"
+    catalogue.write_text(catalogue.read_text().replace('"cat"', '"tomcat"'))
+    with pytest.raises(DataError, match="other drawings or pictures"):
+        build_emoji(tmp_path / "data", train=2, **options)
+
+
+def test_a_users_own_pictures_are_taken_in(pictures, tmp_path):
+    folder = build_folder(pictures, tmp_path / "data", size=16, val=0.2, workers=1)
+    index = read_index(folder)
+    assert index["skipped"] == [{"file": "broken.png", "reason": index["skipped"][0]["reason"]}]
+    assert "cannot identify" in index["skipped"][0]["reason"]
+    train, val = Shards(folder, "train"), Shards(folder, "val")
+    assert len(train) + len(val) == 20
+    assert len(val) in (3, 4)
+    samples = [shards.sample(i) for shards in (train, val) for i in range(len(shards))]
+    assert sorted(sample.key for sample in samples) == [f"{number:02d}.png" for number in range(20)]
+    assert {sample.key: dict(sample.captions) for sample in samples}["07.png"] == {
+        "en": ("picture 7",),
+        "zh": ("第7张图",),
+    }
+    assert train.images([0, 1]).shape == (2, 16, 16, 3)
+
+
+def test_the_same_pictures_give_the_same_data_and_changed_ones_are_not_mixed(pictures, tmp_path):
+    one = build_folder(pictures, tmp_path / "one", size=16)
+    assert tars(one) == tars(build_folder(pictures, tmp_path / "two", size=16, workers=2))
+    assert build_folder(pictures, tmp_path / "one", size=16) == one
+    (pictures / "03.txt").write_text("another caption")
+    with pytest.raises(DataError, match="other drawings or pictures"):
+        build_folder(pictures, tmp_path / "one", size=16)
+
+
+def test_a_single_picture_is_for_training(tmp_path):
+    Image.fromarray(image(1, 32)).save(tmp_path / "one.png")
+    folder = build_folder(tmp_path / "one.png", tmp_path / "data", size=16)
+    assert json.loads((folder / "index.json").read_text())["splits"] == {"train": {"count": 1, "shards": 1}}
+
+
+def test_pictures_of_which_none_can_be_read_are_an_error(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures/a.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"no picture for training: mend the first: a\.png"):
+        build_folder(tmp_path / "pictures", tmp_path / "data")

@@ -1,0 +1,45 @@
+import numpy as np
+from fake_data import make_data
+from PIL import Image
+
+from lantu.data.inspect import contact_sheet, inspect
+
+
+def test_everything_is_counted(data):
+    seen = []
+    report = inspect(data, progress=lambda done, total: seen.append((done, total)))
+    assert list(report["splits"]) == ["train", "val"]
+    assert report["size"] == 8
+    assert seen == [(13, 13)]
+    assert report["splits"]["train"] == {
+        "pictures": 10,
+        "kinds": {"single": 5, "scene": 5},
+        "objects": {"1": 10},
+        "styles": {"noto": 10},
+        "backgrounds": {"white": 10},
+        "concepts": 1,
+        "uncaptioned": 0,
+        "captions": {
+            "en": {"pictures": 10, "captions": 20, "characters": {"least": 5, "median": 5.0, "most": 5}},
+            "zh": {"pictures": 10, "captions": 10, "characters": {"least": 2, "median": 2.0, "most": 2}},
+        },
+    }
+
+
+def test_lengths_in_ids_are_told_when_a_tokenizer_is_given(data):
+    captions = inspect(data, encode_text=lambda text: list(text.encode()))["splits"]["val"]["captions"]
+    assert captions["zh"]["ids"] == {"least": 4, "median": 4.0, "most": 4}
+
+
+def test_a_sheet_shows_pictures_spread_over_the_split_above_their_captions(tmp_path):
+    folder = make_data(tmp_path / "data", size=96, train=9)
+    contact_sheet(folder, tmp_path / "sheet.png", rows=2, columns=2)
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    corners = [(8, 8), (8, 112), (140, 8), (140, 112)]
+    assert [int(sheet[corner][0]) for corner in corners] == [0, 2, 5, 8]
+    assert sheet[104:120, 8:104].min() < 100, "there is no caption"
+
+
+def test_a_sheet_of_no_pictures_is_empty(tmp_path):
+    contact_sheet(make_data(tmp_path / "data", train=1, val=0), tmp_path / "sheet.png", "val")
+    assert Image.open(tmp_path / "sheet.png").getextrema() == ((232, 232), (232, 232), (232, 232))

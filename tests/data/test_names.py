@@ -1,0 +1,71 @@
+import pytest
+from fake_packages import CAT, DOG, WHOLE_CAT, make_cache
+
+from lantu.data.names import LANGUAGES, WORLDS, all_labels, table, world_concepts
+from lantu.data.styles import STYLES
+from lantu.errors import DataError
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return make_cache(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["worlds/everyday.txt", "names.txt"])
+def test_no_word_of_a_table_names_two_things(file):
+    for language in LANGUAGES:
+        words = [word for names in table(file).values() for word in names[language]]
+        assert all(word == word.strip() and word for word in words)
+        assert len(words) == len(set(words))
+
+
+def test_the_tables_of_names_do_not_overlap():
+    assert not set(table("worlds/everyday.txt")) & set(table("names.txt"))
+
+
+def test_the_everyday_world_holds_about_two_hundred_things():
+    assert 180 <= len(table("worlds/everyday.txt")) <= 240
+
+
+def test_everyday_things_have_everyday_names(cache):
+    concepts = world_concepts("everyday", cache)
+    assert list(concepts) == list(table("worlds/everyday.txt"))
+    assert concepts[CAT].names == {"en": "cat", "zh": "猫"}
+    assert concepts["1F697"].names == {"en": "car", "zh": "汽车"}
+    assert concepts["1F697"].keywords == {"en": ("automobile",), "zh": ("小汽车",)}
+
+
+def test_a_face_leaves_its_everyday_name_to_the_whole_animal(cache):
+    concepts = world_concepts("composable", cache)
+    assert concepts[WHOLE_CAT].names == {"en": "cat", "zh": "猫"}
+    assert concepts[CAT].names == {"en": "cat face", "zh": "猫脸"}
+    assert concepts[CAT].keywords == {"en": (), "zh": ()}
+    assert concepts[DOG].names == {"en": "dog", "zh": "狗"}
+
+
+def test_what_has_no_group_is_no_concept(cache):
+    assert "1F1E6" in all_labels(cache)
+    assert "1F1E6" not in world_concepts("all", cache)
+
+
+def test_an_unknown_world_is_refused(cache):
+    with pytest.raises(DataError, match="everyday, composable, all"):
+        world_concepts("moon", cache)
+
+
+def test_every_style_has_words_in_both_languages():
+    for language in LANGUAGES:
+        words = [word for style in STYLES.values() for word in style.words[language]]
+        assert len(words) == len(set(words))
+        assert all(style.words[language] for style in STYLES.values())
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("world", WORLDS)
+def test_no_two_concepts_of_a_real_world_share_a_word(world):
+    concepts = world_concepts(world)
+    for language in LANGUAGES:
+        words = [
+            word for concept in concepts.values() for word in (concept.names[language], *concept.keywords[language])
+        ]
+        assert len(words) == len(set(words))

@@ -1,0 +1,102 @@
+"""Documents survive being written down as ids, and what is not a document is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lantu.document import caption_prefix, codes_from, draw_prefix, from_ids, to_ids, unconditional_prefix
+from lantu.types import CodeGrid, Document
+from lantu.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(256, 50)
+texts = st.text(min_size=1, max_size=8)
+grids = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32 - 1)).map(
+    lambda size: CodeGrid(np.random.default_rng(size[2]).integers(0, 50, size[:2]))
+)
+
+
+def encode(text: str) -> list[int]:
+    return list(text.encode())
+
+
+def decode(ids: list[int]) -> str:
+    return bytes(ids).decode()
+
+
+@st.composite
+def documents(draw):
+    """No two texts in a row, and a language exactly where a mark tells it."""
+    parts = []
+    for part in draw(st.lists(texts | grids, max_size=6)):
+        if not (isinstance(part, str) and parts and isinstance(parts[-1], str)):
+            parts.append(part)
+    marked = any(isinstance(part, str) for part in parts[1:])
+    return Document(tuple(parts), draw(st.sampled_from(["", "en", "zh"])) if marked else "")
+
+
+@given(documents())
+def test_ids_say_all_that_a_document_says(document):
+    ids, _ = to_ids(document, VOCABULARY, encode)
+    assert from_ids(ids, VOCABULARY, decode) == document
+
+
+def test_a_drawing_and_a_caption_are_written_as_agreed():
+    v = VOCABULARY
+    grid = CodeGrid([[1, 2, 3], [4, 5, 6]])
+    picture = [v.mark("boi"), v.side(2), v.side(3), *(v.code(n) for n in range(1, 7)), v.mark("eoi")]
+    ids, answer = to_ids(Document(("ab", grid), "zh"), v, encode)
+    assert ids.tolist() == [v.mark("bos"), 97, 98, *picture, v.mark("eos")]
+    assert answer.tolist() == [False] * 3 + [True] * (len(picture) + 1)
+    ids, answer = to_ids(Document((grid, "ab"), "zh"), v, encode)
+    assert ids.tolist() == [v.mark("bos"), *picture, v.mark("zh"), 97, 98, v.mark("eos")]
+    assert answer.tolist() == [False] * (len(picture) + 1) + [True] * 4
+    assert ids.dtype == np.int32
+
+
+def test_prefixes_begin_their_documents():
+    grid = CodeGrid([[7, 8], [9, 10]])
+    drawing, _ = to_ids(Document(("ab", grid)), VOCABULARY, encode)
+    prefix = draw_prefix(encode("ab"), 2, 2, VOCABULARY)
+    assert drawing[: len(prefix)].tolist() == prefix
+    assert codes_from(drawing[len(prefix) : -2], 2, 2, VOCABULARY).tolist() == grid.codes.tolist()
+
+    dropped, _ = to_ids(Document(("", grid)), VOCABULARY, encode)
+    prefix = unconditional_prefix(2, 2, VOCABULARY)
+    assert dropped[: len(prefix)].tolist() == prefix
+
+    caption, _ = to_ids(Document((grid, "ab"), "en"), VOCABULARY, encode)
+    prefix = caption_prefix(grid.codes, "en", VOCABULARY)
+    assert caption.tolist() == [*prefix, *encode("ab"), VOCABULARY.mark("eos")]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        Document(("a", "b")),
+        Document(("a",), "fr"),
+        Document((CodeGrid([[50]]),)),
+        Document((CodeGrid([[-1]]),)),
+        Document((CodeGrid(np.zeros((1, 65))),)),
+    ],
+)
+def test_what_can_not_be_written_is_refused(document):
+    with pytest.raises(ValueError, match=r"\w"):
+        to_ids(document, VOCABULARY, encode)
+
+
+@given(documents(), st.data())
+def test_a_document_cut_short_is_refused(document, data):
+    ids, _ = to_ids(document, VOCABULARY, encode)
+    cut = ids[: data.draw(st.integers(0, len(ids) - 1))]
+    with pytest.raises(ValueError, match=r"\w"):
+        from_ids(cut, VOCABULARY, decode)
+
+
+def test_pictures_that_are_not_whole_are_refused():
+    v = VOCABULARY
+    bos, eos, boi, eoi = map(v.mark, ("bos", "eos", "boi", "eoi"))
+    one = [boi, v.side(1), v.side(1), v.code(0)]
+    for body in ([boi], [boi, v.side(1), eoi], one, [*one, v.code(1), eoi], [*one[:3], eoi, eoi], [eoi], [v.code(0)]):
+        with pytest.raises(ValueError, match=r"\w"):
+            from_ids([bos, *body, eos], v, decode)

@@ -1,0 +1,170 @@
+"""The script ``run`` with a python3 that only pretends: it makes environments and installs in no time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+# Stands for python3 and for .venv/bin/python: notes its calls, makes the environment, breaks or dawdles if asked to.
+PYTHON = """#!/usr/bin/env bash
+case "$*" in
+    *sys.version_info*) exit "${TOO_OLD:-0}" ;;
+    *fcntl*) exec "$REAL_PYTHON" "$@" ;;
+esac
+echo "$*" >>"$CALLS"
+case "$*" in
+    *"-m venv"*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+    *"-m pip"*)
+        echo "pip says why" >&2
+        [[ -z ${DAWDLE:-} ]] || sleep "$DAWDLE"
+        exit "${PIP_FAILS:-0}"
+        ;;
+esac
+"""
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A copy of the repository's script, and the environment to call it in."""
+    place = tmp_path / "house with spaces"
+    place.mkdir()
+    (place / "run").write_bytes((REPOSITORY / "run").read_bytes())
+    (place / "run").chmod(0o755)
+    (place / "pyproject.toml").write_text("[project]\n")
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    environment = {
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "CALLS": str(tmp_path / "calls"),
+        "REAL_PYTHON": sys.executable,
+    }
+    return place, environment
+
+
+def call(house, *arguments, **extra):
+    place, environment = house
+    return subprocess.run(
+        [place / "run", *arguments], env=environment | extra, capture_output=True, text=True, timeout=30
+    )
+
+
+def calls(house) -> list[str]:
+    """What the pretended python was asked since the last look."""
+    path = Path(house[1]["CALLS"])
+    lines = path.read_text().splitlines() if path.exists() else []
+    path.unlink(missing_ok=True)
+    return lines
+
+
+def test_first_call_sets_up_and_later_ones_do_not(house):
+    first = call(house, "draw", "a cat", "--json")
+    assert first.returncode == 0
+    assert first.stdout == ""  # what the command prints on stdout stays machine-readable
+    assert first.stderr.count("\n") == 3  # a line a stage
+    made, installed, ran = calls(house)
+    assert made.startswith("-m venv ")
+    assert installed.startswith("-m pip install")
+    assert installed.endswith("house with spaces[train,dev]")
+    assert ran == "-P -m lantu draw a cat --json"
+    second = call(house, "models")
+    assert second.stderr == ""
+    assert calls(house) == ["-P -m lantu models"]
+
+
+def test_tests_go_to_pytest(house):
+    call(house, "--help")
+    calls(house)
+    call(house, "test", "tests/test_run.py")
+    call(house, "test", "--all", "-x")
+    assert calls(house) == ["-m pytest tests/test_run.py", "-m pytest -m  -x"]
+
+
+def test_changed_requirements_are_installed_in_place(house):
+    call(house, "models")
+    calls(house)
+    (house[0] / "pyproject.toml").write_text("[project]\nname = 'other'\n")
+    assert call(house, "models").returncode == 0
+    assert [line.split()[1] for line in calls(house)] == ["pip", "-m"]
+
+
+def test_a_moved_repository_is_set_up_anew(house):
+    call(house, "models")
+    calls(house)
+    place = house[0].rename(house[0].with_name("elsewhere"))
+    assert call((place, house[1]), "models").returncode == 0
+    assert [line.split()[1] for line in calls(house)] == ["venv", "pip", "-m"]
+
+
+def test_failure_shows_the_log_and_the_next_call_repairs(house):
+    broken = call(house, "models", PIP_FAILS="7")
+    assert broken.returncode == 1
+    assert "pip says why" in broken.stderr
+    assert "setup.log" in broken.stderr.splitlines()[-1]
+    assert call(house, "models").returncode == 0
+    assert call(house, "models").stderr == ""
+
+
+def test_refused_change_keeps_what_there_was(house):
+    call(house, "models")
+    (house[0] / "pyproject.toml").write_text("[project]\nname = 'other'\n")
+    assert call(house, "models", PIP_FAILS="1").returncode == 1
+    calls(house)
+    assert call(house, "models").returncode == 0
+    assert [line.split()[1] for line in calls(house)] == ["pip", "-m"]
+
+
+def test_killed_set_up_is_repaired(house):
+    place, environment = house
+    killed = subprocess.Popen(
+        [place / "run", "models"], env=environment | {"DAWDLE": "20"}, stderr=subprocess.PIPE, start_new_session=True
+    )
+    log = place / ".venv" / "setup.log"
+    deadline = time.monotonic() + 20
+    while not (log.exists() and "pip says why" in log.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    calls(house)
+    assert call(house, "models").returncode == 0
+    assert [line.split()[1] for line in calls(house)] == ["venv", "pip", "-m"]
+
+
+def test_concurrent_calls_set_up_once(house):
+    place, environment = house
+    both = [
+        subprocess.Popen([place / "run", "models"], env=environment | {"DAWDLE": "0.5"}, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=30)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    asked = calls(house)
+    assert sum("-m pip" in line for line in asked) == 1
+    assert asked.count("-P -m lantu models") == 2
+    assert sum(b"waiting" in text for text in told) == 1
+
+
+def test_exit_code_is_the_commands(house):
+    call(house, "models")
+    (house[0] / ".venv" / "bin" / "python").write_text("#!/bin/sh\nexit 2\n")
+    assert call(house, "models").returncode == 2
+
+
+def test_without_a_fit_python_it_says_what_to_install(house):
+    refusing = house[0].parent / "bin"
+    for version in (11, 12, 13):
+        (refusing / f"python3.{version}").write_text(PYTHON)
+        (refusing / f"python3.{version}").chmod(0o755)
+    refused = call(house, "models", TOO_OLD="1")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1].startswith("run: no python3 of 3.11 or newer")
+    assert not (house[0] / ".venv").exists()

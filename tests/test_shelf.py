@@ -1,0 +1,87 @@
+import json
+import shutil
+
+import pytest
+
+from lantu import shelf
+from lantu.errors import ModelError
+from lantu.shelf import ModelFolder
+
+
+@pytest.fixture
+def model(tiny_model, tmp_path, monkeypatch):
+    """A copy that may be spoilt, on a shelf of its own."""
+    monkeypatch.setenv("LANTU_MODELS", str(tmp_path))
+    monkeypatch.setenv("LANTU_CACHE", str(tmp_path / "cache"))
+    return shutil.copytree(tiny_model, tmp_path / "tiny")
+
+
+def test_found_by_name_and_by_folder(model):
+    assert shelf.find("tiny").path == model
+    assert shelf.find(model).name == "tiny"
+    assert "tiny" in [folder.name for folder in shelf.every()]
+
+
+def test_the_first_shelf_wins(model, tmp_path, monkeypatch):
+    other = shutil.copytree(model, tmp_path / "other" / "tiny")
+    monkeypatch.setenv("LANTU_MODELS", f"{other.parent}:{tmp_path}")
+    assert shelf.find("tiny").path == other
+    assert [folder.path for folder in shelf.every() if folder.name == "tiny"] == [other]
+
+
+def test_unknown_name(model):
+    with pytest.raises(ModelError, match=r"no model called nothing: choose one of .*tiny"):
+        shelf.find("nothing")
+
+
+@pytest.mark.parametrize("name", [*shelf.REQUIRED, "decoder/model.safetensors"])
+def test_an_incomplete_model_says_what_it_lacks(model, name):
+    (model / name).unlink()
+    with pytest.raises(ModelError) as caught:
+        shelf.find(model)
+    assert name.replace("model.safetensors", "*.safetensors") in caught.value.message
+    assert "tiny" not in [folder.name for folder in shelf.every()]
+
+
+def test_damaged_json(model):
+    (model / "model_index.json").write_text("{")
+    with pytest.raises(ModelError, match="can't be read as JSON"):
+        shelf.find(model).name  # noqa: B018
+
+
+def test_a_language_model_that_does_not_draw(model):
+    config = model / "language" / "config.json"
+    config.write_text(json.dumps({"architectures": ["Qwen3ForCausalLM"]}))
+    with pytest.raises(ModelError, match="says nothing of lantu"):
+        shelf.find(model).grid  # noqa: B018
+
+
+def test_description(model):
+    told = shelf.find(model).describe()
+    assert (told["pixels"], told["grid"], told["codebook"]) == ("32x32", "4x4", 32)
+    assert told["license"] == "none"
+    assert told["draw"]["guidance"] == 2.0
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_parameters_are_counted_from_the_headers(model):
+    from lantu.decoder.model import PixelDecoder
+
+    decoder = PixelDecoder.load(model / "decoder")
+    assert shelf.find(model).parameters()["decoder"] == sum(value.numel() for value in decoder.state_dict().values())
+
+
+def test_damaged_weights(model):
+    (model / "decoder" / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="damaged"):
+        shelf.find(model).parameters()
+
+
+def test_digest_names_the_weights_and_not_the_folder(model, tmp_path):
+    digest = ModelFolder(model).digest
+    moved = shutil.copytree(model, tmp_path / "moved")
+    (moved / "README.md").write_text("# another card\n")
+    assert ModelFolder(moved).digest == digest
+    weights = moved / "decoder" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert ModelFolder(moved).digest != digest
