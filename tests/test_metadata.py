@@ -12,7 +12,7 @@ from lantu.types import Picture
 PICTURE = Picture(
     Image.fromarray(np.full((8, 8, 3), 7, np.uint8)),
     np.arange(6).reshape(2, 3),
-    "左边一只猫\n\"a cat\"",
+    '左边一只猫\n"a cat"',
     2**63 - 1,
     "0123456789abcdef",
     {"guidance": 3.5, "sampler": "euler"},

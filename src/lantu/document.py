@@ -93,7 +93,8 @@ def picture_ids(codes_hw: np.ndarray, vocabulary: Vocabulary) -> list[int]:
     low, high = int(codes_hw.min()), int(codes_hw.max())
     codes = range(vocabulary.code(low), vocabulary.code(high) + 1)
     body = (codes_hw.ravel().astype(np.int64) + (codes[0] - low)).tolist()
-    return [*picture_start(*codes_hw.shape, vocabulary), *body, vocabulary.mark("eoi")]
+    height, width = codes_hw.shape
+    return [*picture_start(height, width, vocabulary), *body, vocabulary.mark("eoi")]
 
 
 def picture_start(height: int, width: int, vocabulary: Vocabulary) -> list[int]:

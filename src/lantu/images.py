@@ -31,11 +31,10 @@ def open_image(path: str | Path) -> "Image":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(path)
-        if image.width * image.height > MAX_PIXELS:
-            raise Image.DecompressionBombError
-        image.load()
-        return flatten(ImageOps.exif_transpose(image))
+            with Image.open(path) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise Image.DecompressionBombError
+                return flatten(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
         mend = f"scale it to {MAX_PIXELS // 1_000_000} megapixels or fewer"
         raise ImageError(f"the picture {path} is too large", mend) from problem

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from lantu import document, images, shelf
+from lantu import document, grammar, images, shelf
 from lantu.decoder.model import PixelDecoder
 from lantu.decoder.render import render
 from lantu.engine.drafting import Request, draft
@@ -106,13 +106,22 @@ class Model:
         """Name, digest, sizes, parameters, dials, and what its makers tell: license, data, scores."""
         return self.folder.describe()
 
-    def draw(self, prompt: str, *, seed: int | None = None, size: Size | None = None, **dials: Any) -> Picture:
+    def draw(
+        self,
+        prompt: str,
+        *,
+        seed: int | None = None,
+        size: Size | None = None,
+        progress: Progress | None = None,
+        **dials: Any,
+    ) -> Picture:
         """Draw a picture.
 
         Args:
             prompt: in English or Chinese, 2,000 characters at most.
             seed: the same seed gives the same picture; a random one if not given (see ``Picture.seed``).
             size: width and height in pixels, multiples of ``patch``; that of the training pictures if not given.
+            progress: called with the codes drafted so far and their number in all.
             dials: see ``lantu.settings.Settings``; the model's own where not given.
 
         Raises:
@@ -120,7 +129,7 @@ class Model:
             ImageError: there are no pictures of that size.
             LantuError: a dial is out of range.
         """
-        return self.draw_many(prompt, 1, seed=seed, size=size, **dials)[0]
+        return self.draw_many(prompt, 1, seed=seed, size=size, progress=progress, **dials)[0]
 
     def draw_many(
         self,
@@ -132,11 +141,7 @@ class Model:
         progress: Progress | None = None,
         **dials: Any,
     ) -> list[Picture]:
-        """Draw several pictures of one prompt; the first is the one that ``draw`` gives.
-
-        Args:
-            progress: called with the codes drafted so far and their number in all.
-        """
+        """Draw several pictures of one prompt; the first is the one that ``draw`` gives."""
         first = choose_seed(seed)
         seeds = [derive_seed(first, index) for index in range(count)]
         return self.draw_all([prompt] * count, seeds, size=size, progress=progress, **dials)
@@ -182,7 +187,7 @@ class Model:
             raise PromptError(f"the prompt takes more than the {longest} ids that the model can read", "shorten it")
         return Request(
             prefix,
-            allowed=(range(self.vocabulary.first_code, self.vocabulary.size),),
+            grammar.codes(self.vocabulary),
             limit=grid[0] * grid[1],
             seed=choose_seed(seed),
             unconditional=document.unconditional_prefix(*grid, self.vocabulary),
@@ -204,9 +209,7 @@ class Model:
         """
         return self.render_many([codes], seed=seed, **dials)[0]
 
-    def render_many(
-        self, codes: Sequence[np.ndarray], *, seed: int | None = None, **dials: Any
-    ) -> list[Picture]:
+    def render_many(self, codes: Sequence[np.ndarray], *, seed: int | None = None, **dials: Any) -> list[Picture]:
         """Render grids of codes, of one size or several; seeds as in ``draw_many``."""
         grids = [self.check_codes(grid) for grid in codes]
         first = choose_seed(seed)
@@ -281,13 +284,12 @@ class Model:
         """Captions of pictures that are given as codes."""
         if language not in document.LANGUAGES:
             raise PromptError(f"no captions in {language}", f"choose {' or '.join(document.LANGUAGES)}")
-        end = self.vocabulary.mark("eos")
         requests = [
             Request(
                 document.caption_prefix(codes, language, self.vocabulary),
-                allowed=(range(self.vocabulary.text_size), range(end, end + 1)),
+                grammar.text(self.vocabulary),
                 limit=MAX_CAPTION,
-                stop=end,
+                stop=self.vocabulary.mark("eos"),
                 seed=choose_seed(seed),
                 temperature=temperature,
             )

@@ -11,7 +11,7 @@ from lantu.data.gallery import SPRITE_SIZE, Concept, save_gallery
 from lantu.data.shards import Shards, gallery_of, read_index
 from lantu.errors import DataError
 
-STYLES = ("noto", "twemoji")
+STYLES = ("noto", "fluent-flat")
 NAMES = {
     "1F431": ("cat", "猫"),
     "1F436": ("dog", "狗"),
@@ -19,11 +19,12 @@ NAMES = {
     "1F697": ("car", "汽车"),
     "1F41F": ("fish", "鱼"),
     "1F333": ("tree", "树"),
+    "1F433": ("whale", "鲸鱼"),  # held out in fluent-flat, like the pair of cat and dog
 }
 
 
 def save_small_gallery(folder: Path) -> None:
-    """Six concepts in two styles, each drawing a disc of its own colour."""
+    """Seven concepts in two styles, each drawing a disc of its own colour."""
     concepts = {
         key: Concept(key, {"en": en, "zh": zh}, {"en": (), "zh": ()}, "objects", "other")
         for key, (en, zh) in NAMES.items()
@@ -61,15 +62,9 @@ def tars(folder: Path) -> dict[str, bytes]:
 
 def test_scenes_are_composed_into_every_split(cache, tmp_path):
     seen = []
+    counts = {"train": 12, "val": 3, "heldout": 2}
     folder = build_emoji(
-        tmp_path / "data",
-        train=12,
-        val=3,
-        heldout=2,
-        size=64,
-        snap=4,
-        workers=1,
-        progress=lambda *place: seen.append(place),
+        tmp_path / "data", **counts, size=64, snap=4, workers=1, progress=lambda *place: seen.append(place)
     )
     assert seen == [(12, 17), (15, 17), (17, 17)]
     assert [len(Shards(folder, split)) for split in ("train", "val", "heldout")] == [12, 3, 2]
@@ -105,10 +100,10 @@ def test_the_default_place_is_in_the_cache(cache):
 
 
 def test_styles_are_those_asked_for(cache, tmp_path):
-    folder = build_emoji(tmp_path / "data", styles=["twemoji"], train=6, val=0, heldout=0, size=64, snap=4)
+    folder = build_emoji(tmp_path / "data", styles=["fluent-flat"], train=6, val=0, heldout=0, size=64, snap=4)
     shards = Shards(folder, "train")
-    assert {placed.style for number in range(6) for placed in shards.sample(number).objects} == {"twemoji"}
-    with pytest.raises(DataError, match="no style is called 'oil': choose from noto, twemoji"):
+    assert {placed.style for number in range(6) for placed in shards.sample(number).objects} == {"fluent-flat"}
+    with pytest.raises(DataError, match="no style is called 'oil': choose from noto, fluent-flat"):
         build_emoji(tmp_path / "oil", styles=["oil"])
     assert not (tmp_path / "oil").exists()
 

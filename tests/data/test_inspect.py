@@ -35,7 +35,7 @@ def test_a_sheet_shows_pictures_spread_over_the_split_above_their_captions(tmp_p
     folder = make_data(tmp_path / "data", size=96, train=9)
     contact_sheet(folder, tmp_path / "sheet.png", rows=2, columns=2)
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
-    corners = [(8, 8), (8, 112), (140, 8), (140, 112)]
+    corners = [(8, 8), (8, 112), (154, 8), (154, 112)]
     assert [int(sheet[corner][0]) for corner in corners] == [0, 2, 5, 8]
     assert sheet[104:120, 8:104].min() < 100, "there is no caption"
 

@@ -1,8 +1,9 @@
-"""draw, caption, tokenize, detokenize."""
+"""draw, detokenize, caption, tokenize."""
 
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -10,7 +11,8 @@ from lantu import terminal
 from lantu.commands.options import Device, Fit, Json, ModelName, Output, Sampler, Seed, Steps, numbered, parse_size
 from lantu.errors import DataError, LantuError, PromptError
 from lantu.images import open_image
-from lantu.seeds import choose_seed
+from lantu.seeds import choose_seed, derive_seed
+from lantu.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +20,37 @@ if TYPE_CHECKING:
     from lantu.pipeline import Model
     from lantu.types import Picture
 
-ImageFile = Annotated[Path, typer.Argument(metavar="IMAGE", show_default=False)]
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user wants to see.
+
+    Attributes:
+        prompt: words to draw.
+        grids: codes to render instead, (h, w) each.
+        seed: None for any.
+        size: width and height in pixels; None for the model's own.
+        dials: those that were given, see ``Settings``.
+    """
+
+    prompt: str | None
+    grids: "list[np.ndarray] | None"
+    seed: int | None
+    size: tuple[int, int] | None
+    dials: dict[str, Any]
+
+    def like(self, former: "Picture", patch: int) -> "Wish":
+        """As ``former`` was drawn, in all that was not asked for otherwise."""
+        wish = replace(
+            self,
+            seed=former.seed if self.seed is None else self.seed,
+            size=self.size or (former.codes.shape[1] * patch, former.codes.shape[0] * patch),
+            dials=Settings.read(former.settings).as_dict() | self.dials,
+        )
+        if self.prompt is not None or self.grids is not None:
+            return wish
+        # A picture without a prompt was rendered from codes.
+        return replace(wish, prompt=former.prompt) if former.prompt else replace(wish, grids=[former.codes])
 
 
 def draw(
@@ -49,70 +81,94 @@ def draw(
 ) -> None:
     """Draw a picture from words."""
     from lantu import metadata
-    from lantu.settings import Settings
 
-    dials = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    dials = {name: value for name, value in (dials | {"sampler": sampler}).items() if value is not None}
-    shape = parse_size(size)
     if output:
         metadata.check_output(output)
-    if from_tokens and (prompt is not None or shape or count > 1):
+    if from_tokens and (prompt is not None or size or count > 1):
         raise LantuError("--from-tokens takes codes in place of words", "leave out the prompt, --size and -n")
-    grids = read_grids(from_tokens) if from_tokens else None
-    former = metadata.read_picture(like) if like else None
-    if former:
-        dials = Settings.read(former.settings).as_dict() | dials
-        seed = former.seed if seed is None else seed
-        if prompt is None and grids is None:
-            prompt, grids = (former.prompt, None) if former.prompt else (None, [former.codes])
-    if prompt is None and grids is None:
+    if prompt is None and not from_tokens and not like:
         raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')
-
+    dials = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    dials = {name: value for name, value in (dials | {"sampler": sampler}).items() if value is not None}
+    wish = Wish(prompt, read_grids(from_tokens) if from_tokens else None, seed, parse_size(size), dials)
+    former = metadata.read_picture(like) if like else None
     artist = load(model, device)
-    seed = choose_seed(seed)
-    if former and former.model != artist.digest:
-        terminal.say(f"lantu: {like} was drawn by another model; expect another picture")
-    if grids is not None:
-        pictures = artist.render_many(grids, seed=seed, **dials)
-    else:
-        if former and not shape:
-            shape = artist.size_of(former.codes.shape)
-        if shape and artist.grid_of(shape) != artist.folder.grid:
-            terminal.say("lantu: the model has learnt pictures of {}x{}; others are a stretch".format(*artist.size))
-        with terminal.progress("drafting", shown=not json) as advance:
-            pictures = artist.draw_many(prompt or "", count, seed=seed, size=shape, progress=advance, **dials)
-
-    default = f"{slug(prompt or 'tokens')}-{seed}.png"
-    paths = save(pictures, output or Path(default))
-    if tokens_out:
-        metadata.write_tokens(map(metadata.describe, pictures), tokens_out)
-    report(pictures, paths, seed, artist.name, grids is None, json, preview)
+    if former:
+        wish = wish.like(former, artist.patch)
+        if former.model != artist.digest:
+            terminal.say(f"lantu: {like} was drawn by another model; expect another picture")
+    make(artist, wish, count, output, tokens_out, preview, json)
 
 
-def save(pictures: "list[Picture]", output: Path) -> list[Path]:
-    """Write them, numbered if there are several; returns where."""
+def detokenize(
+    tokens: Annotated[Path, typer.Argument(metavar="TOKENS", help="A tokens file; - for stdin.", show_default=False)],
+    output: Output = None,
+    steps: Steps = None,
+    sampler: Sampler = None,
+    seed: Seed = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Turn codes into pictures."""
     from lantu import metadata
 
-    paths = numbered(output, len(pictures))
-    for picture, path in zip(pictures, paths, strict=True):
-        metadata.save_picture(picture, path)
-    return paths
+    output = output or Path("tokens.png" if str(tokens) == "-" else f"{tokens.stem}.png")
+    metadata.check_output(output)
+    wish = Wish(None, read_grids(tokens), seed, None, {"steps": steps, "sampler": sampler})
+    make(load(model, device), wish, 1, output, None, None, json)
 
 
-def report(
+def make(
+    artist: "Model",
+    wish: Wish,
+    count: int,
+    output: Path | None,
+    tokens_out: Path | None,
+    preview: bool | None,
+    as_json: bool,
+) -> None:
+    """Draw or render what is wished, write each picture as soon as it is there, and tell about it."""
+    from lantu import metadata
+
+    seed = choose_seed(wish.seed)
+    prompt, size, count = wish.prompt or "", wish.size or artist.size, len(wish.grids) if wish.grids else count
+    if wish.grids is None and artist.grid_of(size) != artist.folder.grid:
+        terminal.say("lantu: the model has learnt pictures of {}x{}; others are a stretch".format(*artist.size))
+    paths = numbered(output or Path(f"{slug(prompt)}-{seed}.png"), count)
+    pictures: list[Picture] = []
+    with terminal.progress("drawing", shown=not as_json) as advance:
+        for index, path in enumerate(paths):
+            own = derive_seed(seed, index)
+            if wish.grids is not None:
+                picture = artist.render(wish.grids[index], seed=own, **wish.dials)
+            else:
+
+                def step(done: int, total: int, before: int = index) -> None:
+                    advance(before * total + done, count * total)
+
+                picture = artist.draw(prompt, seed=own, size=size, progress=step, **wish.dials)
+            metadata.save_picture(picture, path)
+            pictures.append(picture)
+    if tokens_out:
+        metadata.write_tokens(map(metadata.describe, pictures), tokens_out)
+    tell(pictures, paths, seed, artist.name, wish.grids is None, preview, as_json)
+
+
+def tell(
     pictures: "list[Picture]",
     paths: list[Path],
     seed: int,
     model: str,
     drafted: bool,
-    as_json: bool,
     preview: bool | None,
+    as_json: bool,
 ) -> None:
-    """Tell what was drawn, where it is and how long it took."""
-    timings = {name: round(sum(p.timings_ms[name] for p in pictures), 1) for name in ("plan", "render", "total")}
+    """What was drawn, where it is and how long it took."""
     if as_json:
-        tokens = sum(picture.codes.size for picture in pictures) if drafted else 0
         files = [str(path) for path in paths]
+        tokens = sum(picture.codes.size for picture in pictures) if drafted else 0
+        timings = {name: round(sum(p.timings_ms[name] for p in pictures), 1) for name in ("plan", "render", "total")}
         terminal.print_json({"files": files, "seed": seed, "model": model, "tokens": tokens, "timings_ms": timings})
         return
     for picture, path in zip(pictures, paths, strict=True):
@@ -122,7 +178,7 @@ def report(
 
 
 def caption(
-    image: ImageFile,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", show_default=False)],
     lang: Annotated[Literal["en", "zh"], typer.Option(help="Language of the caption.")] = "en",
     fit: Fit = False,
     temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words.", metavar="T")] = 0.0,
@@ -168,28 +224,6 @@ def tokenize(
         print(f"{output}  {len(told)} picture{'s' if len(told) > 1 else ''}")
 
 
-def detokenize(
-    tokens: Annotated[Path, typer.Argument(metavar="TOKENS", help="A tokens file; - for stdin.", show_default=False)],
-    output: Output = None,
-    steps: Steps = None,
-    sampler: Sampler = None,
-    seed: Seed = None,
-    model: ModelName = None,
-    device: Device = "auto",
-    json: Json = False,
-) -> None:
-    """Turn codes into pictures."""
-    from lantu import metadata
-
-    output = output or Path("tokens.png" if str(tokens) == "-" else f"{tokens.stem}.png")
-    metadata.check_output(output)
-    grids = read_grids(tokens)
-    artist = load(model, device)
-    seed = choose_seed(seed)
-    pictures = artist.render_many(grids, seed=seed, steps=steps, sampler=sampler)
-    report(pictures, save(pictures, output), seed, artist.name, False, json, None)
-
-
 def read_grids(path: Path) -> "list[np.ndarray]":
     """The codes of a tokens file, or of stdin.
 
@@ -213,6 +247,6 @@ def load(model: str | None, device: str) -> "Model":
 
 
 def slug(text: str) -> str:
-    """A file name's stem from any text: letters and digits of any language, 40 at most."""
+    """A file name's stem from any text: its letters and digits, of any language, 40 characters at most."""
     words = "".join(character if character.isalnum() else " " for character in text).split()
     return "-".join(words)[:40].rstrip("-") or "picture"

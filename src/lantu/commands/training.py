@@ -1,5 +1,6 @@
 """train, assemble, eval."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,11 +36,15 @@ def train(
 
     overrides = [*(setting or []), *([f"loop.seed={seed}"] if seed is not None else [])]
     folder = out or Path("runs") / f"{part}-{recipe}"
-    result = recipes.train(part, recipe, data, folder, overrides, resume, dry_run, device, not json)
-    if json:
-        terminal.print_json(result.as_dict())
+    result: Any = recipes.train(part, recipe, data, folder, overrides, resume, dry_run, device, not json)
+    if dry_run:
+        terminal.print_json(result.as_dict()) if json else print(result.text())
+    elif json:
+        terminal.print_json({**asdict(result), "folder": str(result.folder)})
     else:
-        print(result.text())
+        print(f"{result.folder}  {result.reason} at step {result.step:,} of {result.steps:,}")
+        if result.reason != "finished":
+            print("go on with --resume")
 
 
 def assemble(
@@ -51,9 +56,9 @@ def assemble(
     json: Json = False,
 ) -> None:
     """Put three trained parts together as a model that draws."""
-    from lantu import recipes
+    from lantu.recipes.assemble import assemble
 
-    folder = recipes.assemble(tokenizer, language, decoder, out, name)
+    folder = assemble(tokenizer, language, decoder, out, name)
     if json:
         terminal.print_json(folder.describe())
     else:
@@ -82,9 +87,6 @@ def evaluate(
     if json:
         terminal.print_json(result)
     else:
-        headings = ("suite", "score", "round trip", "ceiling", "n")
-        rows = [
-            (name, *(f"{suite[key]:.3f}" for key in ("score", "round_trip", "ceiling")), str(suite["n"]))
-            for name, suite in result.items()
-        ]
-        terminal.print_table(headings, rows)
+        keys = ("score", "round_trip", "ceiling")
+        rows = [(name, *(f"{suite[key]:.3f}" for key in keys), str(suite["n"])) for name, suite in result.items()]
+        terminal.print_table([("suite", "score", "round trip", "ceiling", "n"), *rows])

@@ -27,7 +27,7 @@ def plain(color: RGB, english: tuple[str, ...], chinese: tuple[str, ...]) -> Bac
 
 
 BACKGROUNDS = {
-    "white": plain((255, 255, 255), ("white",), ("白色", "白")),
+    "white": plain((255, 255, 255), ("white",), ("白色", "纯白")),
     "sky blue": plain((150, 205, 250), ("sky blue", "light blue", "blue"), ("天蓝色", "浅蓝色", "蓝色")),
     "pink": plain((250, 190, 205), ("pink",), ("粉色", "粉红色")),
     "yellow": plain((252, 225, 120), ("yellow",), ("黄色",)),

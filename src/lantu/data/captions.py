@@ -7,7 +7,7 @@ import numpy as np
 from lantu.data import chinese, english
 from lantu.data.backgrounds import BACKGROUNDS
 from lantu.data.gallery import Concept
-from lantu.data.phrases import IN_STYLE, ON_BACKGROUND, PHRASES, THING_IN_STYLE
+from lantu.data.phrases import ADJECTIVES, IN_STYLE, ON_BACKGROUND, PHRASES, THING_IN_STYLE
 from lantu.data.styles import STYLES
 
 EACH = 4  # captions in each language
@@ -45,8 +45,8 @@ def caption(content: Content, language: str, rng: np.random.Generator) -> str:
     phrase = phrases[0] if rng.random() < PLAINEST else phrases[rng.integers(len(phrases))]
     text = say(phrase, content.concepts, language, rng)
     if rng.random() < STYLED / 4 and phrase in ("{a}", "{n}") and (style := STYLES.get(content.style)):
-        words = style.words[language]
-        return pick(THING_IN_STYLE[language], rng).format(x=text, w=pick(words, rng))
+        word = pick(style.words[language], rng)
+        return pick(THING_IN_STYLE[language], rng).format(x=text, w=word, aw=f"{english.article(word)} {word}")
     told = BACKDROPS if content.background != "white" else WHITES
     if rng.random() < told:
         words = BACKGROUNDS[content.background].words[language]
@@ -68,8 +68,14 @@ def say(phrase: str, concepts: tuple[Concept, ...], language: str, rng: np.rando
         places[letter] = english.one(name) if language == "en" else chinese.counted(name, concept)
         if letter == "a":
             count = len(concepts)
+            places |= {f"{word} a": described(word, name, concept, language) for word in ADJECTIVES[language]}
             places["n"] = english.many(name, count) if language == "en" else chinese.counted(name, concept, count)
     return phrase.format(**places)
+
+
+def described(adjective: str, name: str, concept: Concept, language: str) -> str:
+    """A thing with an adjective: a big cat, 一只很大的猫."""
+    return english.one(name, adjective) if language == "en" else chinese.counted(name, concept, adjective=adjective)
 
 
 def words_for(concept: Concept, language: str) -> tuple[str, ...]:

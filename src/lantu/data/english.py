@@ -1,5 +1,7 @@
 """Enough English grammar to name things: articles, plurals, and nouns that can't be counted."""
 
+import re
+
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 
 # nouns without an article, and what is counted instead
@@ -25,6 +27,51 @@ UNCOUNTED = {
     "headphones": "pairs of headphones",
     "glasses": "pairs of glasses",
     "sunglasses": "pairs of sunglasses",
+    "lightning": "bolts of lightning",
+    "bacon": "slices of bacon",
+    "bubble tea": "cups of bubble tea",
+    "butter": "pieces of butter",
+    "canned food": "cans of food",
+    "curry rice": "plates of curry rice",
+    "shaved ice": "bowls of shaved ice",
+    "spaghetti": "plates of spaghetti",
+    "sake": "bottles of sake",
+    "garlic": "bulbs of garlic",
+    "ginger": "pieces of ginger",
+    "broccoli": "pieces of broccoli",
+    "lettuce": "heads of lettuce",
+    "soap": "bars of soap",
+    "toilet paper": "rolls of toilet paper",
+    "coral": "pieces of coral",
+    "fog": "banks of fog",
+    "flying money": "bundles of flying money",
+    "blueberries": "bunches of blueberries",
+    "pancakes": "stacks of pancakes",
+    "chopsticks": "pairs of chopsticks",
+    "goggles": "pairs of goggles",
+    "gloves": "pairs of gloves",
+    "socks": "pairs of socks",
+    "shorts": "pairs of shorts",
+    "briefs": "pairs of briefs",
+    "ballet shoes": "pairs of ballet shoes",
+    "maracas": "pairs of maracas",
+    "prayer beads": "strings of prayer beads",
+    "beans": "beans",
+    "beer mugs": "beer mugs",
+    "bookmark tabs": "bookmark tabs",
+    "bubbles": "bubbles",
+    "card index dividers": "card index dividers",
+    "chains": "chains",
+    "champagne glasses": "champagne glasses",
+    "control knobs": "control knobs",
+    "crossed swords": "crossed swords",
+    "hot springs": "hot springs",
+    "leaves in the wind": "leaves in the wind",
+    "linked paperclips": "linked paperclips",
+    "musical notes": "musical notes",
+    "paw prints": "paw prints",
+    "peanuts": "peanuts",
+    "shopping bags": "shopping bags",
 }
 IRREGULAR = {
     "mouse": "mice",
@@ -39,8 +86,6 @@ IRREGULAR = {
     "knife": "knives",
     "octopus": "octopuses",
     "cactus": "cacti",
-    "maple leaf": "maple leaves",
-    "kitchen knife": "kitchen knives",
     "piano": "pianos",
     "photo": "photos",
     "person": "people",
@@ -53,6 +98,7 @@ IRREGULAR = {
     "kiwi": "kiwis",
 }
 VOWELS = "aeiou"
+LINK = re.compile(r" (of|with|in|on|at|over|behind|taking|landing|facing) ?")
 CONSONANT_SOUND = ("uni", "use", "euro", "one")
 VOWEL_SOUND = ("hour", "honest")
 
@@ -62,11 +108,12 @@ def unique(name: str) -> bool:
     return name in ("Santa Claus", "Santa", "earth")
 
 
-def one(name: str) -> str:
-    """A noun with its article: "an apple", "glasses"."""
-    if name in UNCOUNTED or unique(name):
-        return name
-    return f"{article(name)} {name}"
+def one(name: str, adjective: str = "") -> str:
+    """A noun with its article: "an apple", "a big apple", "glasses"."""
+    described = f"{adjective} {name}" if adjective else name
+    if name in UNCOUNTED or (unique(name) and not adjective):
+        return described
+    return f"{article(described)} {described}"
 
 
 def article(name: str) -> str:
@@ -85,8 +132,12 @@ def many(name: str, count: int) -> str:
 def plural(name: str) -> str:
     if name in UNCOUNTED:
         return UNCOUNTED[name]
-    if name in IRREGULAR:
-        return IRREGULAR[name]
+    # "cup of tea" and "house with a garden" are counted by their first part, "maple leaf" by its last word.
+    if found := LINK.search(name):
+        return plural(name[: found.start()]) + name[found.start() :]
+    *before, last = name.split(" ")
+    if last in IRREGULAR:
+        return " ".join([*before, IRREGULAR[last]])
     if name.endswith("y") and name[-2] not in VOWELS:
         return f"{name[:-1]}ies"
     if name.endswith(("s", "x", "z", "ch", "sh")) or (name.endswith("o") and name[-2] not in VOWELS):

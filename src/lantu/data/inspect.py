@@ -13,7 +13,7 @@ from lantu.data.shards import Shards, read_index
 from lantu.files import replacing
 
 GAP = 8
-LINES = 2
+LINES = 3
 TEXT_SIZE = 11
 
 EncodeText = Callable[[str], Sequence[int]]
@@ -120,12 +120,12 @@ def contact_sheet(folder: str | Path, out: str | Path, split: str = "train", row
     sheet = Image.new("RGB", (columns * cell_width + GAP, max(rows, 1) * cell_height + GAP), "#e8e8e8")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(TEXT_SIZE)
-    letters = int(side / font.getlength("n"))
     for place, number in enumerate(numbers.tolist()):
         left, top = GAP + place % columns * cell_width, GAP + place // columns * cell_height
         sheet.paste(Image.fromarray(shards.image(number)), (left, top))
         caption = next(iter(shards.sample(number).captions.get("en", ())), "")
-        lines = textwrap.wrap(caption, letters, max_lines=LINES, placeholder=" …")
+        letters = int(0.9 * side * len(caption) / max(font.getlength(caption), side))
+        lines = textwrap.wrap(caption, max(letters, 1), max_lines=LINES, placeholder=" …")
         draw.text((left, top + shards.size + 1), "\n".join(lines), fill="black", font=font, spacing=2)
     with replacing(out) as temporary:
         sheet.save(temporary, format="PNG")

@@ -1,7 +1,8 @@
 """How captions put things. The first phrase of each list is the plainest and the most frequent.
 
 {a} {b} {c} {d} are the objects in the order of the layout's slots, with article or measure word (a cat, 一只猫);
-{A} {B} {C} {D} the bare names (cat, 猫); {n} the objects of a "count", with their number (three cats, 三只猫).
+{A} {B} {C} {D} the bare names (cat, 猫); {n} the objects of a "count", with their number (three cats, 三只猫);
+{big a} the first object with an adjective (a big cat, 一只很大的猫): one of ``ADJECTIVES``.
 """
 
 from collections.abc import Mapping
@@ -10,12 +11,32 @@ Phrases = Mapping[str, tuple[str, ...]]
 
 ENGLISH: Phrases = {
     "one": ("{a}", "{A}", "a picture of {a}", "a drawing of {a}", "{a} in the middle", "an image of {a}"),
-    "big": ("a big {A}", "a large {A}", "{a}, very large", "a close-up of {a}", "{a} that fills the picture"),
-    "small": ("a small {A}", "a little {A}", "{a}, small", "a tiny {A} in the middle"),
-    "top left": ("{a} in the top left corner", "{a} at the top left", "in the top left corner, {a}", "{a} in the upper left"),
-    "top right": ("{a} in the top right corner", "{a} at the top right", "in the top right corner, {a}", "{a} in the upper right"),
-    "bottom left": ("{a} in the bottom left corner", "{a} at the bottom left", "in the bottom left corner, {a}", "{a} in the lower left"),
-    "bottom right": ("{a} in the bottom right corner", "{a} at the bottom right", "in the bottom right corner, {a}", "{a} in the lower right"),
+    "big": ("{big a}", "{large a}", "{a}, very large", "a close-up of {a}", "{a} that fills the picture"),
+    "small": ("{small a}", "{little a}", "{a}, small", "{tiny a} in the middle"),
+    "top left": (
+        "{a} in the top left corner",
+        "{a} at the top left",
+        "in the top left corner, {a}",
+        "{a} in the upper left",
+    ),
+    "top right": (
+        "{a} in the top right corner",
+        "{a} at the top right",
+        "in the top right corner, {a}",
+        "{a} in the upper right",
+    ),
+    "bottom left": (
+        "{a} in the bottom left corner",
+        "{a} at the bottom left",
+        "in the bottom left corner, {a}",
+        "{a} in the lower left",
+    ),
+    "bottom right": (
+        "{a} in the bottom right corner",
+        "{a} at the bottom right",
+        "in the bottom right corner, {a}",
+        "{a} in the lower right",
+    ),
     "beside": (
         "{a} on the left and {b} on the right",
         "{a} to the left of {b}",
@@ -69,8 +90,8 @@ ENGLISH: Phrases = {
 
 CHINESE: Phrases = {
     "one": ("{a}", "{A}", "一张{A}的图片", "画{a}", "{a}在中间", "一幅{A}的画", "{A}的图片"),
-    "big": ("一个很大的{A}", "大大的{A}", "{a}，很大", "{A}的特写", "大{A}"),
-    "small": ("一个很小的{A}", "小小的{A}", "{a}，很小", "中间一个小小的{A}"),
+    "big": ("{很大的 a}", "大大的{A}", "{a}，很大", "{A}的特写", "{大大的 a}"),
+    "small": ("{很小的 a}", "小小的{A}", "{a}，很小", "中间{小小的 a}"),
     "top left": ("左上角{a}", "{a}在左上角", "左上角有{a}", "{A}在左上方"),
     "top right": ("右上角{a}", "{a}在右上角", "右上角有{a}", "{A}在右上方"),
     "bottom left": ("左下角{a}", "{a}在左下角", "左下角有{a}", "{A}在左下方"),
@@ -124,14 +145,24 @@ CHINESE: Phrases = {
 
 PHRASES = {"en": ENGLISH, "zh": CHINESE}
 
-# {x} is the phrase so far, {w} the word for the background or the style
+ADJECTIVES: Phrases = {
+    "en": ("big", "large", "small", "little", "tiny"),
+    "zh": ("很大的", "大大的", "很小的", "小小的"),
+}
+
+# {x} is the phrase so far, {w} the word for the background or the style, {aw} the same with its English article
 ON_BACKGROUND: Phrases = {
-    "en": ("{x} on a {w} background", "{x}, {w} background", "on a {w} background, {x}", "{x} against {w}"),
-    "zh": ("{w}背景上{x}", "{x}，{w}背景", "{w}背景，{x}", "{x}，背景是{w}的"),
+    "en": (
+        "{x} on a {w} background",
+        "{x}, {w} background",
+        "on a {w} background, {x}",
+        "{x} against a {w} background",
+    ),
+    "zh": ("{w}背景上，{x}", "{x}，{w}背景", "{w}背景，{x}", "{x}，背景为{w}"),
 }
 IN_STYLE: Phrases = {
     "en": ("{x} in {w} style", "{x}, {w} style", "{w} style: {x}", "{x}, drawn in the {w} style"),
     "zh": ("{x}，{w}风格", "{w}风格：{x}", "{w}风格，{x}"),
 }
 # fits a thing by itself only
-THING_IN_STYLE: Phrases = {"en": ("{x} in {w} style", "a {w} style picture of {x}"), "zh": ("{w}风格的{x}",)}
+THING_IN_STYLE: Phrases = {"en": ("{x} in {w} style", "{aw} style picture of {x}"), "zh": ("{w}风格的{x}",)}

@@ -10,10 +10,12 @@ from lantu.data.captions import Content, captions
 from lantu.data.gallery import Gallery
 from lantu.data.heldout import held_out_pair, held_out_style
 from lantu.data.layouts import LAYOUTS, Box, Layout
+from lantu.errors import DataError
 from lantu.types import Placed, Sample
 
 SPLITS = ("train", "val", "heldout")
 WHITE = 0.55  # share of scenes on white
+TRIES = 100  # at a layout, and at another one
 RIM = 0.04  # of a slot's side, left free on each side
 
 
@@ -43,10 +45,7 @@ class Composer:
         with something that is.
         """
         rng = np.random.default_rng((self.seed, SPLITS.index(split), index))
-        layout = LAYOUTS[int(np.searchsorted(self.shares, rng.random() * self.shares[-1]))][1]
-        while not (chosen := self.choose(layout, split, rng)):
-            pass
-        concepts, style = chosen
+        layout, concepts, style = self.plan(split, rng)
         names = list(BACKGROUNDS)
         background = names[0] if rng.random() < WHITE else names[rng.integers(1, len(names))]
         boxes = [self.move(slot, rng) for slot in layout.slots]
@@ -56,10 +55,25 @@ class Composer:
         sample = Sample(f"{split}-{index:07d}", kind, captions(content, rng), objects, background)
         return sample, self.compose(objects, background)
 
+    def plan(self, split: str, rng: np.random.Generator) -> tuple[Layout, list[str], str]:
+        """A layout, concepts for its slots and a style, such as belong to the split.
+
+        Raises:
+            DataError: the gallery has hardly any.
+        """
+        for _ in range(TRIES):
+            layout = LAYOUTS[int(np.searchsorted(self.shares, rng.random() * self.shares[-1]))][1]
+            for _ in range(TRIES):
+                if chosen := self.choose(layout, split, rng):
+                    return layout, *chosen
+        raise DataError(f"no scene for the split {split!r}", "use more concepts or styles")
+
     def choose(self, layout: Layout, split: str, rng: np.random.Generator) -> tuple[list[str], str] | None:
         """Concepts for the slots and a style, or None if they don't belong to the split."""
         style = self.styles[rng.integers(len(self.styles))]
         count = 1 if layout.same else len(layout.slots)
+        if count > len(self.concepts):
+            return None
         concepts = [self.concepts[number] for number in rng.choice(len(self.concepts), count, replace=False)]
         if not all(self.gallery.has(concept, style) for concept in concepts):
             return None

@@ -14,6 +14,7 @@ from lantu.engine.sampling import guide, sample
 from lantu.engine.transformer import Transformer
 
 Ranges = tuple[range, ...]
+MOST_TOGETHER = 32
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ def draft(
     """Draft all requests.
 
     A guided request runs as two rows of one forward pass. By default each request has forward passes of its own, so
-    that its ids depend on nothing but itself. Batched, all run together, which is several times faster for many; but
-    a matrix product rounds differently at another number of rows, so that now and then, where two ids are about
+    that its ids depend on nothing but itself. Batched, up to 32 run together, which is several times faster for many;
+    but a matrix product rounds differently at another number of rows, so that now and then, where two ids are about
     equally likely, a draft takes another turn.
 
     Args:
@@ -75,14 +76,12 @@ def draft(
         the ids drawn for each request, without its prefix.
     """
     drafts: list[list[int]] = [[] for _ in requests]
-    places = range(len(requests))
-    for group in [places] if batched else [[place] for place in places]:
-        if group:
-            members = [requests[place] for place in group]
-            for index, ids in run(model, members):
-                drafts[group[index]] = ids
-                if on_step:
-                    on_step(group[index], ids)
+    together = MOST_TOGETHER if batched else 1
+    for first in range(0, len(requests), together):
+        for place, ids in run(model, requests[first : first + together]):
+            drafts[first + place] = ids
+            if on_step:
+                on_step(first + place, ids)
     return drafts
 
 

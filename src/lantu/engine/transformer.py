@@ -18,7 +18,6 @@ from torch import Tensor
 from lantu import weights
 from lantu.errors import ModelError
 
-
 HEADS_KEPT = 8
 
 
@@ -72,10 +71,10 @@ class Transformer:
     Args:
         config: the directory's config.json.
         state: its weights, by transformers' names.
-        dtype: to compute in; float32 unless given, which is also the faster one for few rows on a CPU.
+        dtype: to compute in.
 
     Raises:
-        ModelError: the architecture is another, or weights are missing.
+        ModelError: the architecture is another, or weights or settings are missing.
 
     Attributes:
         vocabulary_size: V.
@@ -90,15 +89,15 @@ class Transformer:
     ):
         check(config)
         self.dtype, self.device = dtype, torch.device(device)
-        self.heads: int = config["num_attention_heads"]
-        self.key_value_heads: int = config.get("num_key_value_heads") or self.heads
-        self.head_width: int = config.get("head_dim") or config["hidden_size"] // self.heads
-        self.eps: float = config["rms_norm_eps"]
-        self.rope_base: float = (config.get("rope_parameters") or config)["rope_theta"]
         try:
+            self.heads: int = config["num_attention_heads"]
+            self.key_value_heads: int = config.get("num_key_value_heads") or self.heads
+            self.head_width: int = config.get("head_dim") or config["hidden_size"] // self.heads
+            self.eps: float = config["rms_norm_eps"]
+            self.rope_base: float = (config.get("rope_parameters") or config)["rope_theta"]
             self.place(config, state)
         except KeyError as problem:
-            raise ModelError(f"the language model lacks the weights {problem}", "give a complete directory") from problem
+            raise ModelError(f"the language model lacks {problem}", "give a complete directory") from problem
         self.rotation_2LK = self.rotation(0)
         self.heads_kept: dict[tuple[range, ...], Tensor] = {}
 
@@ -209,7 +208,7 @@ class Transformer:
         return F.rms_norm(x_RND, width, self.norm_D, self.eps)
 
     def logits(self, hidden_RD: Tensor, ranges: tuple[range, ...]) -> Tensor:
-        """Float32 logits of the ids in ``ranges``, one after another, and of no others: the head is the widest layer."""
+        """Float32 logits of the ids in ``ranges`` and of no others: the head is the widest layer."""
         return (hidden_RD @ self.head(ranges)).float()
 
     def head(self, ranges: tuple[range, ...]) -> Tensor:

@@ -168,7 +168,7 @@ def scale(image: np.ndarray, side: int) -> np.ndarray:
     """To ``side`` × ``side`` pixels."""
     from PIL import Image
 
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def fingerprint(labels: Sequence[tuple[str, str]], sprite: Callable[[str, str], np.ndarray]) -> str:

@@ -6,7 +6,7 @@ beat.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ def evaluate(
     scorer: Scorer,
     perceptual: "Callable[[Tensor, Tensor], Tensor] | None" = None,
     describe: "Callable[[Tensor], Tensor] | None" = None,
+    lexicon: Mapping[str, Collection[str]] | None = None,
     seed: int = 0,
     batch: int = 8,
     shown: int = 8,
@@ -40,12 +41,14 @@ def evaluate(
     Args:
         perceptual: pixels in [-1, 1], (B, 3, H, W) twice → (B,) distances, for "lpips" of the reconstructions.
         describe: pixels in [-1, 1], (B, 3, H, W) → (B, S) features, for their Fréchet distance.
+        lexicon: language → all words that name some thing, so that "hot dog" does not pass for a dog; when None, those
+            of the trials.
         seed: trial i of a suite is drawn from the seed ``seed + i``.
         batch: pictures asked of the generator at once.
         shown: exhibits kept of each suite.
         progress: told how many trials of how many are done.
     """
-    examiner = Examiner(generator, scorer, perceptual, describe, seed, batch)
+    examiner = Examiner(generator, scorer, perceptual, describe, lexicon or {}, seed, batch)
     ways = {"reconstruction": examiner.reconstruction, "caption": examiner.captioning}
     suites, done = {}, 0
     for name in SUITES:
@@ -66,6 +69,7 @@ class Examiner:
     scorer: Scorer
     perceptual: "Callable[[Tensor, Tensor], Tensor] | None"
     describe: "Callable[[Tensor], Tensor] | None"
+    lexicon: Mapping[str, Collection[str]]
     seed: int
     batch: int
 
@@ -111,7 +115,7 @@ class Examiner:
             "round_trip": self.captions(trials, rebuilt),
             "ceiling": [trial.prompt for trial in trials],
         }
-        judged = {kind: judge_captions(trials, texts) for kind, texts in captions.items()}
+        judged = {kind: judge_captions(trials, texts, self.lexicon) for kind, texts in captions.items()}
         exhibits = [
             Exhibit(trial, again, caption=text, score=verdict["score"])
             for trial, again, text, verdict in zip(trials, rebuilt, captions["score"], judged["score"], strict=True)
@@ -155,17 +159,17 @@ def summary(trials: list[Trial], judged: dict[str, list[Verdict]], exhibits: lis
     return Suite(len(trials), details, tuple(exhibits))
 
 
-def judge_captions(trials: list[Trial], captions: list[str]) -> list[Verdict]:
+def judge_captions(trials: list[Trial], captions: list[str], lexicon: Mapping[str, Collection[str]]) -> list[Verdict]:
     """Does each caption name something that is there ("score"), everything ("all"), which share ("some")?
 
     "shuffled" asks the same of the next picture's things: what naming common things at random is worth.
     """
-    lexicon: dict[str, set[str]] = defaultdict(set)
+    known: dict[str, set[str]] = defaultdict(set, {language: set(words) for language, words in lexicon.items()})
     for trial in trials:
-        lexicon[trial.language].update(word for words in trial.words for word in words)
+        known[trial.language].update(word for words in trial.words for word in words)
     verdicts = []
     for index, (trial, caption) in enumerate(zip(trials, captions, strict=True)):
-        used = words_in(caption, lexicon[trial.language])
+        used = words_in(caption, known[trial.language])
         named = [bool(used.intersection(words)) for words in trial.words]
         following = [later for later in trials[index + 1 :] + trials[:index] if later.language == trial.language]
         by_chance = bool(following) and any(used.intersection(words) for words in following[0].words)

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from lantu import files
 from lantu.errors import ModelError, PromptError
@@ -63,7 +63,7 @@ class TextCodec:
         self.tokenizer = source if isinstance(source, Tokenizer) else read(Path(source))
         self.tokenizer.encode_special_tokens = True
         first_control = self.tokenizer.token_to_id("<|pad|>")
-        self.size: int = self.tokenizer.get_vocab_size() if first_control is None else first_control
+        self.size: int = ids_of(self.tokenizer) if first_control is None else first_control
 
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(normalise(text), add_special_tokens=False).ids
@@ -110,12 +110,16 @@ def read(folder: Path) -> Tokenizer:
         raise ModelError(f"no tokenizer can be read in {folder}", "give a complete model directory") from problem
 
 
+def ids_of(tokenizer: Tokenizer) -> int:
+    """How many ids a tokenizer takes up, gaps included."""
+    return max(tokenizer.get_vocab().values()) + 1
+
+
 def save(codec: TextCodec, vocabulary: Vocabulary, folder: str | Path) -> None:
     """Write the tokenizer with every control id and code as one token, so that AutoTokenizer loads it.
 
     Raises:
         DiskError: it can't be written.
-        ModelError: a token that lantu adds is already there.
         ValueError: the vocabulary has another number of text ids.
     """
     folder = Path(folder)
@@ -129,8 +133,6 @@ def save(codec: TextCodec, vocabulary: Vocabulary, folder: str | Path) -> None:
 
 def extended(tokenizer: Tokenizer, vocabulary: Vocabulary) -> Tokenizer:
     """A copy in which the vocabulary's controls and codes follow the text, and those already there stay."""
-    from tokenizers import AddedToken
-
     tokenizer = Tokenizer.from_str(tokenizer.to_str())
     tokens = vocabulary.tokens()
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in tokens])

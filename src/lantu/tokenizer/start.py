@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lantu.layers import Block, to_patches
 from lantu.tokenizer.model import ImageTokenizer
 
+VECTORS = 30_000  # from which k-means sets the codebook
 FLAT = 1e-3  # variance under which a patch counts as flat; of these only one in twenty is kept
 
 
@@ -51,7 +52,7 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     out.linear.bias.copy_(bias.flatten())
 
     if config.quantizer == "vq":
-        vectors = model.encoder.out(model.encoder.patches(kept[torch.randperm(len(kept))[:40_000]]))
+        vectors = model.encoder.out(model.encoder.patches(kept[torch.randperm(len(kept))[:VECTORS]]))
         model.quantizer.inner(vectors[None])
 
 

@@ -62,10 +62,13 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size())
-    finally:
-        torch.distributed.destroy_process_group()
+    ranks = Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    yield ranks
+    # Not after an error: the others may be in the middle of a collective, and torchrun ends them.
+    # All leave together, since a rank that exits right after a collective may abort in gloo's threads
+    # (pytorch/pytorch pull request 179291), and torchrun would then end the first rank while it writes.
+    ranks.wait()
+    torch.distributed.destroy_process_group()
 
 
 def shard(network: nn.Module, device: torch.device) -> None:

@@ -1,0 +1,168 @@
+"""Codes → picture: the network, its training loss, and the samplers."""
+
+import pytest
+import torch
+
+from lantu.decoder.config import DecoderConfig
+from lantu.decoder.flow import Corruption, flow_loss, replace, velocity
+from lantu.decoder.model import UNKNOWN, PixelDecoder, partial
+from lantu.decoder.render import render
+from lantu.decoder.samplers import SAMPLERS, sampler
+from lantu.errors import LantuError, ModelError
+from lantu.tokenizer.config import TokenizerConfig
+from lantu.tokenizer.model import ImageTokenizer
+
+CONFIG = DecoderConfig(patch=8, width=32, layers=2, codebook_size=16)
+
+
+@pytest.fixture
+def decoder():
+    torch.manual_seed(0)
+    model = PixelDecoder(CONFIG)
+    for parameter in model.parameters():
+        if parameter.abs().sum() == 0:
+            torch.nn.init.normal_(parameter, std=0.02)  # wake what starts silent
+    return model.eval()
+
+
+def grid(batch: int = 2, height: int = 3, width: int = 4) -> torch.Tensor:
+    return torch.randint(16, (batch, height, width), generator=torch.Generator().manual_seed(5))
+
+
+def test_it_starts_as_the_plain_decoder():
+    torch.manual_seed(0)
+    config = TokenizerConfig(size=32, patch=8, width=32, encoder_layers=1, decoder_layers=2, codebook_size=16, code_width=8)
+    tokenizer = ImageTokenizer(config).eval()
+    decoder = PixelDecoder(CONFIG)
+    decoder.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
+    made = tokenizer(torch.rand(2, 3, 32, 32) * 2 - 1)
+    clean = decoder(torch.randn(2, 3, 32, 32), torch.tensor([0.0, 0.7]), made.codes)
+    torch.testing.assert_close(clean, made.pixels, atol=1e-4, rtol=1e-3)
+
+
+def test_blocks_that_were_not_copied_start_silent():
+    config = TokenizerConfig(size=32, patch=8, width=32, encoder_layers=1, decoder_layers=1, codebook_size=16, code_width=8)
+    tokenizer = ImageTokenizer(config).eval()
+    decoder = PixelDecoder(CONFIG)
+    decoder.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
+    made = tokenizer(torch.rand(1, 3, 32, 32))
+    torch.testing.assert_close(decoder(torch.zeros(1, 3, 32, 32), torch.zeros(1), made.codes), made.pixels, atol=1e-4, rtol=1e-3)
+
+
+def test_what_is_saved_is_what_is_loaded(decoder, tmp_path):
+    decoder.save(tmp_path)
+    loaded = PixelDecoder.load(tmp_path)
+    loaded.save(tmp_path / "again")
+    again = PixelDecoder.load(tmp_path / "again")
+    arguments = torch.randn(2, 3, 24, 32), torch.tensor([0.1, 0.9]), grid()
+    assert torch.equal(loaded(*arguments), again(*arguments))
+    with pytest.raises(ModelError, match="no diffusion decoder"):
+        PixelDecoder.load(tmp_path / "missing")
+
+
+def test_a_perfect_prediction_has_no_loss():
+    real = torch.rand(4, 3, 24, 32)
+    loss, clean = flow_loss(lambda noisy, time, codes: real, real, grid(4), torch.Generator().manual_seed(0))
+    assert loss == 0
+    assert clean is real
+
+
+def test_the_loss_weighs_errors_by_what_noise_is_left():
+    """An error of the clean picture counts as that of the velocity: divided by 1 - t."""
+    real, seen = torch.zeros(64, 3, 8, 8), []
+
+    def off_by_one(noisy, time, codes):
+        seen.append(time)
+        return real + 1
+
+    loss, _ = flow_loss(off_by_one, real, grid(64), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(loss, (1 / (1 - seen[0]).clamp_min(0.05)).square().mean())
+
+
+def test_spoilt_codes_stay_codes_and_follow_their_generator():
+    codes = grid(64, 4, 4)
+    spoil = Corruption(dropped=0.2, hidden=0.2, spoilt=0.5, most=0.5)
+    once = spoil(codes, 16, torch.Generator().manual_seed(1))
+    assert torch.equal(once, spoil(codes, 16, torch.Generator().manual_seed(1)))
+    assert not torch.equal(once, spoil(codes, 16, torch.Generator().manual_seed(2)))
+    assert once.min() == UNKNOWN
+    assert once.max() < 16
+    dropped = (once == UNKNOWN).all(-1).all(-1).float().mean()
+    assert 0.05 < dropped < 0.5
+    assert torch.equal(Corruption(0, 0, 0, 0)(codes, 16, torch.Generator()), codes)
+
+
+def test_replacing_spoils_about_the_share_asked_for():
+    codes = torch.zeros(100, 4, 4, dtype=torch.long)
+    spoilt = replace(codes, 0.5, 1000, torch.Generator().manual_seed(0))
+    assert 0.15 < (spoilt != 0).float().mean() < 0.35  # half of the replacements come from the batch itself: zeros
+
+
+def test_hiding_keeps_the_first_cells_in_reading_order():
+    hidden = partial(torch.arange(12).view(1, 3, 4).repeat(2, 1, 1), torch.tensor([5, 0]))
+    assert hidden[0].flatten().tolist() == [0, 1, 2, 3, 4] + [UNKNOWN] * 7
+    assert (hidden[1] == UNKNOWN).all()
+
+
+@pytest.mark.parametrize("name", ["euler", "heun"])
+def test_samplers_follow_a_known_flow(name):
+    """With one possible picture the flow is a straight line to it, which every sampler follows exactly."""
+    target = torch.full((1, 3, 4, 4), 0.3)
+    seen = []
+    x = sampler(name)(lambda x, t: target, torch.randn(1, 3, 4, 4), 5, lambda step, clean: seen.append(step))
+    torch.testing.assert_close(x, target)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_more_steps_come_closer_and_heun_is_the_better():
+    """Pictures spread as a normal of variance s²: the clean estimate and the exact end point are known."""
+    s, noise = 0.5, torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+    def denoise(x, t):
+        return x * t * s**2 / (t**2 * s**2 + (1 - t) ** 2)
+
+    def error(name, steps):
+        return (sampler(name)(denoise, noise, steps, None) - s * noise).abs().mean()
+
+    assert error("euler", 64) < error("euler", 16) < error("euler", 4)
+    assert error("heun", 32) < error("euler", 64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["flow-euler", "unipc"])
+def test_schedulers_of_diffusers_agree_with_ours(decoder, name):
+    mine = render(decoder, grid(), [1, 2], steps=20, sampler_name="euler")
+    theirs = render(decoder, grid(), [1, 2], steps=20, sampler_name=name)
+    tolerance = 1e-4 if name == "flow-euler" else 0.1
+    assert (mine - theirs).abs().mean() < tolerance
+
+
+def test_a_picture_depends_on_its_seed_alone(decoder):
+    codes = grid(3)
+    together = render(decoder, codes, [7, 8, 9], steps=3)
+    alone = render(decoder, codes[1:2], [8], steps=3)
+    torch.testing.assert_close(together[1:2], alone, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(render(decoder, codes[1:2], [7], steps=3), alone)
+
+
+def test_guidance_of_one_is_the_bare_decoder_and_more_moves_away(decoder):
+    bare = render(decoder, grid(), [1, 2], steps=2)
+    near = render(decoder, grid(), [1, 2], steps=2, guidance=1.0001)
+    far = render(decoder, grid(), [1, 2], steps=2, guidance=3.0)
+    assert (bare - near).abs().max() < 1e-2
+    assert (bare - far).abs().mean() > (bare - near).abs().mean()
+
+
+def test_any_grid_can_be_rendered(decoder):
+    assert render(decoder, grid(1, 2, 7), [0], steps=2).shape == (1, 3, 16, 56)
+
+
+def test_an_unknown_sampler_is_named():
+    with pytest.raises(LantuError, match="euler"):
+        sampler("magic")
+    assert "unipc" in SAMPLERS
+
+
+def test_velocity_points_from_noise_to_picture():
+    clean, noisy = torch.ones(1), torch.zeros(1)
+    assert velocity(clean, noisy, 0.5) == 2

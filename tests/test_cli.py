@@ -1,0 +1,229 @@
+"""The command as a user types it, in this process unless its end is what matters."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lantu import cli, metadata
+
+
+@pytest.fixture
+def lantu(tiny_model, tmp_path, monkeypatch, capsys):
+    """Call the command in an empty folder; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LANTU_MODELS", str(tiny_model.parent))
+    monkeypatch.setenv("LANTU_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("lantu.shelf.DEFAULT", "tiny")
+
+    def call(*arguments):
+        code = cli.main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+def test_draw_writes_a_named_picture(lantu):
+    code, out, err = lantu("draw", "左边一只猫，右边 a dog!", "--seed", 7)
+    assert (code, err) == (0, "")
+    assert out.startswith("左边一只猫-右边-a-dog-7.png  seed 7  ")
+    assert pixels("左边一只猫-右边-a-dog-7.png").shape == (32, 32, 3)
+
+
+def test_draw_json(lantu, tmp_path):
+    code, out, err = lantu("draw", "a cat", "-n", 2, "-o", "made/out.png", "--seed", 7, "--json")
+    told = json.loads(out)
+    assert (code, err) == (0, "")
+    assert set(told) == {"files", "seed", "model", "tokens", "timings_ms"}
+    assert told["files"] == ["made/out-1.png", "made/out-2.png"]
+    assert (told["seed"], told["model"], told["tokens"]) == (7, "tiny", 32)
+    assert set(told["timings_ms"]) == {"plan", "render", "total"}
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["out-1.png", "out-2.png"]
+
+
+def test_a_random_seed_is_told_and_draws_the_same_again(lantu):
+    seed = json.loads(lantu("draw", "a cat", "-o", "a.png", "--json")[1])["seed"]
+    lantu("draw", "a cat", "-o", "b.png", "--seed", seed)
+    assert np.array_equal(pixels("a.png"), pixels("b.png"))
+
+
+def test_like_draws_the_same_again(lantu):
+    lantu("draw", "a cat", "-n", 2, "-o", "a.png", "--steps", 3, "--guidance", 1.5, "--size", "48x16", "--top-k", 5)
+    code, _, err = lantu("draw", "--like", "a-2.png", "-o", "b.png")
+    assert code == 0
+    assert "learnt pictures of 32x32" in err
+    assert metadata.describe(metadata.read_picture("b.png")) == metadata.describe(metadata.read_picture("a-2.png"))
+    assert np.array_equal(pixels("a-2.png"), pixels("b.png"))
+    lantu("draw", "a dog", "--like", "a-2.png", "-o", "c.png", "--steps", 1)
+    changed = metadata.read_picture("c.png")
+    assert (changed.prompt, changed.settings["steps"], changed.settings["guidance"]) == ("a dog", 1, 1.5)
+
+
+def test_like_warns_of_another_model(lantu, tmp_path):
+    lantu("draw", "a cat", "-o", "a.png")
+    picture = metadata.read_picture("a.png")
+    metadata.save_picture(type(picture)(picture.image, picture.codes, "a cat", 1, "another"), "a.png")
+    assert "drawn by another model" in lantu("draw", "--like", "a.png", "-o", "b.png")[2]
+
+
+def test_tokens_out_and_back(lantu):
+    lantu("draw", "a cat", "-n", 2, "-o", "a.png", "--seed", 3, "--tokens-out", "t.json")
+    assert lantu("draw", "--from-tokens", "t.json", "-o", "b.png", "--seed", 3)[0] == 0
+    assert lantu("detokenize", "t.json", "-o", "c.png", "--seed", 3)[0] == 0
+    for name in ("b", "c"):
+        assert np.array_equal(pixels("a-1.png"), pixels(f"{name}-1.png"))
+        assert np.array_equal(pixels("a-2.png"), pixels(f"{name}-2.png"))
+    assert lantu("draw", "--like", "b-1.png", "-o", "d.png")[0] == 0  # no prompt: its codes are painted again
+    assert np.array_equal(pixels("a-1.png"), pixels("d.png"))
+
+
+def test_tokenize_to_detokenize_through_a_pipe(lantu, monkeypatch):
+    lantu("draw", "a cat", "-o", "a.png")
+    code, out, _ = lantu("tokenize", "a.png", "a.png")
+    assert code == 0
+    assert [np.array(picture["codes"]).shape for picture in json.loads(out)["pictures"]] == [(4, 4)] * 2
+    monkeypatch.setattr(sys, "stdin", io.StringIO(out))
+    assert lantu("detokenize", "-")[1].startswith("tokens-1.png")
+    code, out, _ = lantu("tokenize", "a.png", "-o", "t.json", "--json")
+    assert json.loads(out) == {"files": ["t.json"], "pictures": 1, "model": "tiny"}
+
+
+def test_caption(lantu):
+    lantu("draw", "a cat", "-o", "a.png")
+    assert lantu("caption", "a.png")[0] == 0
+    told = json.loads(lantu("caption", "a.png", "--lang", "zh", "--json")[1])
+    assert (told["language"], told["file"], told["model"]) == ("zh", "a.png", "tiny")
+
+
+def test_models_and_info(lantu):
+    assert "tiny *" in lantu("models")[1]
+    assert json.loads(lantu("models", "--json")[1])["models"][0]["name"]
+    assert "language" in lantu("info")[1]
+    assert json.loads(lantu("info", "--model", "tiny", "--json")[1])["codebook"] == 32
+
+
+def test_preview(lantu):
+    assert "▀" in lantu("draw", "a cat", "--preview")[1]
+    assert "▀" not in lantu("draw", "a cat")[1]
+    assert "▀" not in lantu("draw", "a cat", "--preview", "--json")[1]
+
+
+def spoil(folder):
+    (folder / "text.png").write_text("no picture")
+    (folder / "t.json").write_text("[[1, 99]]")
+    Image.new("RGB", (33, 32)).save(folder / "odd.png")
+    (folder / "empty").mkdir()
+    (folder / "file").touch()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["draw"], "nothing to draw"),
+        (["draw", ""], "the prompt is empty"),
+        (["draw", "x" * 100_000], "100,000 characters"),
+        (["draw", "a\udc80b"], "not valid Unicode"),
+        (["draw", "a cat", "--size", "33x32"], "multiple of 8"),
+        (["draw", "a cat", "--size", "520x32"], "512 at most"),
+        (["draw", "a cat", "--size", "big"], "write width x height"),
+        (["draw", "a cat", "-o", "a.xyz"], "end it with one of .png"),
+        (["draw", "a cat", "-o", "empty"], "is a folder"),
+        (["draw", "a cat", "-o", "file/a.png"], "can't write"),
+        (["draw", "a cat", "--tokens-out", "file/t.json", "-o", "a.png"], "can't write"),
+        (["draw", "a cat", "--model", "empty"], "it lacks model_index.json"),
+        (["draw", "a cat", "--model", "nothing"], "choose one of"),
+        (["draw", "a cat", "--steps", 0], "steps can't be 0"),
+        (["draw", "a cat", "--guidance", "much"], "--guidance"),
+        (["draw", "a cat", "--sampler", "none"], "choose one of euler"),
+        (["draw", "a cat", "--seed", -1], "--seed"),
+        (["draw", "a cat", "--seed", 2**63], "no seed"),
+        (["draw", "a cat", "-n", 0], "-n"),
+        (["draw", "a cat", "--device", "tpu"], "--device"),
+        (["draw", "a cat", "--colour"], "see lantu draw --help"),
+        (["draw", "a cat", "--from-tokens", "t.json"], "leave out the prompt"),
+        (["draw", "--from-tokens", "t.json"], "the model has 0 to 31"),
+        (["draw", "--from-tokens", "missing.json"], "can't read the tokens file"),
+        (["draw", "--like", "odd.png"], "does not say how it was drawn"),
+        (["caption", "missing.png"], "no picture at missing.png"),
+        (["caption", "text.png"], "can't read text.png"),
+        (["caption", "odd.png"], "--fit"),
+        (["tokenize", "odd.png"], "--fit"),
+        (["tokenize"], "Missing argument"),
+        (["detokenize", "odd.png"], "can't read the tokens file"),
+        (["detokenize", "file"], "is no tokens file"),
+        (["info", "--model", "nothing"], "no model called nothing"),
+        (["train", "tokenizer", "--data", "empty", "--recipe", "none"], "no tokenizer recipe called none"),
+        (["train", "painter", "--data", "empty"], "painter"),
+        (["assemble", "--tokenizer", "empty", "--language", "empty", "--decoder", "empty", "-o", "m"], "empty"),
+        (["data", "inspect", "missing"], "missing"),
+        (["data", "build", "folder", "missing"], "missing"),
+        (["data", "build", "emoji", "--world", "none", "-o", "d"], "none"),
+        (["data", "tokenize", "missing"], "missing"),
+        (["data", "export", "missing", "-o", "x.jsonl"], "missing"),
+        (["data"], "see lantu data --help"),
+        (["paint"], "No such command 'paint'"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(lantu, tmp_path, arguments, said):
+    spoil(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = lantu(*arguments)
+    lines = [line for line in err.splitlines() if "others are a stretch" not in line]
+    assert (code, out) == (2, "")
+    assert len(lines) == 1
+    assert lines[0].startswith("lantu: ")
+    assert said in lines[0]
+    written = set(tmp_path.rglob("*")) - set(before)
+    assert not [path for path in written if "cache" not in path.parts and path.name != "a.png"]
+
+
+def test_our_faults_are_told_from_the_users(lantu, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("by\nzero")
+
+    monkeypatch.setattr("lantu.shelf.find", broken)
+    code, out, err = lantu("info")
+    assert (code, out) == (1, "")
+    assert err == "lantu: our fault, sorry: ZeroDivisionError: by zero (details: set LANTU_TRACEBACK=1)\n"
+    monkeypatch.setenv("LANTU_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        lantu("info")
+
+
+def test_control_characters_of_the_input_do_not_reach_the_terminal(lantu):
+    assert "\x1b" not in lantu("info", "--model", "\x1b[31mred")[2]
+
+
+def test_help(lantu):
+    assert "draw" in lantu()[1]
+    assert lantu("--help")[1] == lantu()[1]
+    for command in ("draw", "caption", "tokenize", "detokenize", "models", "info", "train", "assemble", "eval"):
+        code, out, _ = lantu(command, "--help")
+        assert code == 0
+        assert "--json" in out
+    assert lantu("--version")[1].startswith("lantu 0.")
+
+
+def test_ctrl_c_says_nothing_and_leaves_nothing_half_written(tiny_model, tmp_path):
+    # So many pictures that it is still drawing when the signal comes.
+    command = [sys.executable, "-m", "lantu", "draw", "a cat", "-n", "1000", "--size", "64x64", "-o", "out.png"]
+    process = subprocess.Popen([*command, "--model", tiny_model], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "out-2.png").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == 130
+    assert [line for line in told if line and "learnt pictures" not in line] == []
+    for path in tmp_path.iterdir():
+        assert metadata.read_picture(path).prompt == "a cat"

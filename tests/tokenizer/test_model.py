@@ -1,0 +1,176 @@
+"""Picture → codes → picture, for every quantiser."""
+
+import pytest
+import torch
+
+from lantu.errors import ImageError, ModelError
+from lantu.tokenizer.config import TokenizerConfig
+from lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
+from lantu.tokenizer.losses import ReconstructionLoss
+from lantu.tokenizer.model import ImageTokenizer
+from lantu.tokenizer.start import start_from_patches
+
+SMALL = {"size": 32, "patch": 8, "width": 32, "encoder_layers": 1, "decoder_layers": 2, "semantic_width": 5}
+KINDS = {
+    "vq": TokenizerConfig(**SMALL, quantizer="vq", codebook_size=16, code_width=8),
+    "simvq": TokenizerConfig(**SMALL, quantizer="simvq", codebook_size=16, code_width=8),
+    "fsq": TokenizerConfig(**SMALL, quantizer="fsq", codebook_size=64, code_width=3, levels=(4, 4, 4)),
+}
+
+
+def pictures(count: int = 8, size: int = 32) -> torch.Tensor:
+    """Smooth pictures in [-1, 1] that differ."""
+    generator = torch.Generator().manual_seed(3)
+    coarse = torch.rand(count, 3, 4, 4, generator=generator) * 2 - 1
+    return torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
+
+
+@pytest.fixture(params=KINDS)
+def model(request):
+    torch.manual_seed(0)
+    tokenizer = ImageTokenizer(KINDS[request.param])
+    tokenizer(pictures())  # the first batch sets a learnt codebook
+    return tokenizer
+
+
+def test_shapes_and_range_of_codes(model):
+    made = model(pictures())
+    assert made.pixels.shape == (8, 3, 32, 32)
+    assert made.codes.shape == (8, 4, 4)
+    assert made.features.shape == (8, 16, 5)
+    assert 0 <= made.codes.min()
+    assert made.codes.max() < model.config.codebook_size
+
+
+def test_encoding_gives_the_codes_of_the_forward_pass_for_any_grid(model):
+    model.eval()
+    wide = pictures(2, 32).repeat(1, 1, 1, 2)
+    assert torch.equal(model.encode(wide), model(wide).codes)
+    assert model.encode(wide).shape == (2, 4, 8)
+
+
+def test_gradients_reach_the_encoder_through_the_rounding(model):
+    made = model(pictures())
+    made.pixels.square().mean().backward()
+    assert model.encoder.out.weight.grad.abs().sum() > 0
+
+
+def test_the_plain_decoder_sees_a_code_as_its_embedding(model):
+    model.eval()
+    made = model(pictures())
+    vectors = model.quantizer.vectors()[made.codes.flatten(1)]
+    again, _ = model.decoder(vectors, 4, 4)
+    torch.testing.assert_close(again, made.pixels, atol=1e-4, rtol=1e-3)
+    assert model.code_embeddings().shape == (model.config.codebook_size, 32)
+
+
+def test_what_is_saved_is_what_is_loaded(model, tmp_path):
+    model.eval()
+    model.save(tmp_path)
+    loaded = ImageTokenizer.load(tmp_path)
+    assert loaded.config == model.config
+    assert loaded.codes_digest() == model.codes_digest()
+    loaded.save(tmp_path / "again")
+    again = ImageTokenizer.load(tmp_path / "again")
+    assert torch.equal(again.encode(pictures()), loaded.encode(pictures()))
+
+
+def test_a_damaged_folder_is_named(tmp_path):
+    with pytest.raises(ModelError, match="no image tokenizer"):
+        ImageTokenizer.load(tmp_path)
+
+
+def test_sides_that_do_not_fit_are_refused(model):
+    with pytest.raises(ImageError, match="multiple of 8"):
+        model.encode(torch.zeros(1, 3, 30, 32))
+
+
+def test_starting_from_patches_beats_a_random_start():
+    torch.manual_seed(0)
+    config = TokenizerConfig(**SMALL, quantizer="vq", codebook_size=64, code_width=16)
+    model, real = ImageTokenizer(config), pictures(64)
+    before = (model.eval()(real).pixels - real).square().mean()
+    model.train()
+    start_from_patches(model, real)
+    after = (model.eval()(real).pixels - real).square().mean()
+    assert after < before / 4
+    spread = (real - real.mean((2, 3), keepdim=True)).square().mean()
+    assert after < spread  # better than each picture's mean colour
+
+
+def test_frozen_codes_stay_while_the_decoder_learns():
+    torch.manual_seed(0)
+    model, real = ImageTokenizer(KINDS["vq"]), pictures()
+    start_from_patches(model, real)
+    model.freeze_codes()
+    digest, codes = model.codes_digest(), model.eval().encode(real)
+    model.train()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    before = [p.clone() for p in model.decoder.parameters()]
+    model(real).pixels.square().mean().backward()
+    optimizer.step()
+    assert model.codes_digest() == digest
+    assert torch.equal(model.eval().encode(real), codes)
+    assert any(not torch.equal(p, q) for p, q in zip(before, model.decoder.parameters(), strict=True))
+
+
+def test_use_of_the_codebook_is_measured():
+    torch.manual_seed(0)
+    model = ImageTokenizer(KINDS["vq"]).train()
+    for _ in range(3):
+        codes = model(pictures()).codes
+    assert 1 <= model.quantizer.perplexity <= 16
+    assert model.quantizer.used >= codes.unique().numel() / 16
+
+
+def test_while_open_nothing_is_rounded():
+    model = ImageTokenizer(KINDS["vq"])
+    model.quantizer.open.fill_(True)
+    made = model(pictures())
+    assert (made.codes == -1).all()
+    assert made.quantizer_loss == 0
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts():
+    model, real = ImageTokenizer(KINDS["vq"]).eval(), pictures()
+    made = model(real)
+    plain, _ = ReconstructionLoss()(real, made)
+    judge = ReconstructionLoss(
+        perceptual=lambda a, b: (a - b).square().mean((1, 2, 3)),
+        perceptual_weight=2.0,
+        vision=lambda x: x.mean(1, keepdim=True).expand(-1, 5, -1, -1),
+        semantic_weight=0.5,
+        share=0.5,
+    )
+    full, parts = judge(real, made)
+    error = (made.pixels[:4] - real[:4]).square().mean()
+    torch.testing.assert_close(parts["lpips"], error.detach())
+    torch.testing.assert_close(full, plain + 2.0 * parts["lpips"] + 0.5 * parts["semantic"])
+
+
+def test_a_critic_learns_to_tell_noise_from_pictures():
+    torch.manual_seed(0)
+    critic, real = PatchDiscriminator(8, 2), pictures()
+    fake = torch.randn_like(real)
+    optimizer = torch.optim.Adam(critic.parameters(), 1e-2)
+    for _ in range(15):
+        loss = discriminator_loss(critic(real), critic(fake))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.5
+    assert generator_loss(critic(real)) < generator_loss(critic(fake))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": 33},
+        {"quantizer": "fsq", "levels": (4, 4), "code_width": 2, "codebook_size": 15},
+        {"codebook_size": 1},
+        {"unknown": 1},
+    ],
+)
+def test_impossible_sizes_are_refused(wrong):
+    with pytest.raises(ValueError):  # noqa: PT011
+        TokenizerConfig(**{**SMALL, **wrong})
