@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from lantu import cli, metadata
+from lantu.training.loop import Summary
 
 
 @pytest.fixture
@@ -165,6 +166,10 @@ def spoil(folder):
         (["train", "tokenizer", "--data", "empty", "--recipe", "none"], "no tokenizer recipe called none"),
         (["train", "painter", "--data", "empty"], "painter"),
         (["assemble", "--tokenizer", "empty", "--language", "empty", "--decoder", "empty", "-o", "m"], "empty"),
+        (["eval", "--suites", "none"], "no suite called none"),
+        (["eval", "--set", "colour=red"], "no dial called colour"),
+        (["eval", "--set", "steps=many"], "steps can't be"),
+        (["eval", "--set", "steps=0"], "steps can't be 0"),
         (["data", "inspect", "missing"], "missing"),
         (["data", "build", "folder", "missing"], "missing"),
         (["data", "build", "emoji", "--world", "none", "-o", "d"], "none"),
@@ -227,3 +232,75 @@ def test_ctrl_c_says_nothing_and_leaves_nothing_half_written(tiny_model, tmp_pat
     assert [line for line in told if line and "learnt pictures" not in line] == []
     for path in tmp_path.iterdir():
         assert metadata.read_picture(path).prompt == "a cat"
+
+
+@pytest.fixture
+def own_pictures(lantu, tmp_path):
+    """A data folder made of a user's pictures, one of which is broken."""
+    source = tmp_path / "pictures"
+    source.mkdir()
+    for number in range(4):
+        Image.new("RGB", (40, 32), (60 * number, 0, 0)).save(source / f"{number}.png")
+        (source / f"{number}.txt").write_text(f"a cat number {number}\n")
+    (source / "broken.png").write_text("no picture")
+    code, out, err = lantu("data", "build", "folder", source, "-o", "d", "--size", 32, "--workers", 1)
+    assert code == 0
+    assert out.endswith("3 train, 1 val, 1 skipped\n")
+    assert "skipped broken" in err
+    return "d"
+
+
+def test_data_commands(lantu, own_pictures, tmp_path):
+    code, out, _ = lantu("data", "inspect", own_pictures, "--sheet", "sheet.png", "--model", "tiny")
+    assert code == 0
+    assert "train  3 pictures" in out
+    assert "ids" in out
+    assert pixels("sheet.png").ndim == 3
+    assert json.loads(lantu("data", "inspect", own_pictures, "--json")[1])["splits"]["val"]["pictures"] == 1
+    name = json.loads(lantu("data", "tokenize", own_pictures, "--json")[1])["codes"]
+    assert np.load(tmp_path / own_pictures / f"codes-{name}-train.npy").shape == (3, 4, 4)
+    assert lantu("data", "export", own_pictures, "-o", "x.jsonl")[1] == "x.jsonl  6 documents\n"
+    assert len((tmp_path / "x.jsonl").read_text().splitlines()) == 6
+
+
+def test_train_passes_everything_on(lantu, monkeypatch, tiny_model):
+    asked = {}
+
+    def train(part, recipe, data, out, overrides, resume, dry_run, device, progress):
+        asked.update(locals())
+        return Summary(out, "time", 5, 10, 0, 1.0, {})
+
+    monkeypatch.setattr("lantu.recipes.train", train)
+    own = ["--set", "loop.steps=10", "--set", "width=64", "--seed", 3, "--tokenizer", tiny_model / "tokenizer"]
+    code, out, _ = lantu("train", "language", "--data", "d", *own, "--resume")
+    assert (code, out) == (0, "runs/language-emoji  time at step 5 of 10\ngo on with --resume\n")
+    assert asked["overrides"] == ["loop.steps=10", "width=64", "loop.seed=3", f"tokenizer={tiny_model}/tokenizer"]
+    assert (asked["part"], asked["recipe"], asked["resume"], asked["dry_run"]) == ("language", "emoji", True, False)
+    told = json.loads(lantu("train", "decoder", "--data", "d", "-o", "here", "--json")[1])
+    assert (told["folder"], told["reason"]) == ("here", "time")
+
+
+def test_assemble(lantu, tiny_model):
+    parts = [text for part in ("tokenizer", "language", "decoder") for text in (f"--{part}", tiny_model / part)]
+    code, out, _ = lantu("assemble", *parts, "-o", "models/mine", "--license", "mine", "--set", "steps=3")
+    assert code == 0
+    assert out.startswith("models/mine  draw with:")
+    told = json.loads(lantu("info", "--model", "models/mine", "--json")[1])
+    assert (told["name"], told["license"], told["draw"]["steps"]) == ("mine", "mine", 3)
+    assert lantu("draw", "a cat", "--model", "models/mine")[0] == 0
+
+
+def test_eval_prints_a_table(lantu, monkeypatch):
+    suite = {"score": 0.5, "round_trip": 0.75, "ceiling": 1.0, "of_round_trip": 0.667, "n": 4}
+    asked = {}
+
+    def evaluate(model, data, suites, limit, seed, out, progress, **dials):
+        asked.update(locals())
+        return {"pairs": suite}
+
+    monkeypatch.setattr("lantu.recipes.evaluate", evaluate)
+    code, out, _ = lantu("eval", "--suites", "pairs, single", "--limit", 4, "--set", "guidance=2")
+    assert code == 0
+    assert out.splitlines()[1].split() == ["pairs", "50.0%", "75.0%", "100.0%", "66.7%", "4"]
+    assert (asked["model"].name, asked["suites"], asked["dials"]) == ("tiny", ["pairs", "single"], {"guidance": 2.0})
+    assert json.loads(lantu("eval", "--json")[1]) == {"pairs": suite}

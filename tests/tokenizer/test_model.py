@@ -18,6 +18,13 @@ KINDS = {
 }
 
 
+class Vision(torch.nn.Module):
+    """A vision network of five equal channels."""
+
+    def maps(self, pixels):
+        return pixels.mean(1, keepdim=True).expand(-1, 5, -1, -1)
+
+
 def pictures(count: int = 8, size: int = 32) -> torch.Tensor:
     """Smooth pictures in [-1, 1] that differ."""
     generator = torch.Generator().manual_seed(3)
@@ -138,7 +145,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts():
     judge = ReconstructionLoss(
         perceptual=lambda a, b: (a - b).square().mean((1, 2, 3)),
         perceptual_weight=2.0,
-        vision=lambda x: x.mean(1, keepdim=True).expand(-1, 5, -1, -1),
+        vision=Vision(),
         semantic_weight=0.5,
         share=0.5,
     )

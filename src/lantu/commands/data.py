@@ -33,8 +33,8 @@ def build_emoji(
     train: Annotated[int, Count] = 30_000,
     val: Annotated[int, Count] = 1_000,
     heldout: Annotated[int, Count] = 1_000,
-    size: Pixels = 192,
-    snap: Annotated[int, typer.Option(min=0, help="Cells a side that objects fill; 0: anywhere.", metavar="N")] = 12,
+    size: Pixels = 128,
+    snap: Annotated[int, typer.Option(min=0, help="0 moves objects off their slots by chance.", metavar="N")] = 8,
     seed: Seed = 0,
     workers: Workers = None,
     json: Json = False,
@@ -52,7 +52,7 @@ def build_emoji(
 def build_folder(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Pictures, a CSV or parquet table, or WebDataset tars.")],
     out: Out = None,
-    size: Pixels = 192,
+    size: Pixels = 128,
     val: Annotated[float, typer.Option(min=0, max=0.9, help="Share kept for validation.", metavar="SHARE")] = 0.05,
     seed: Seed = 0,
     workers: Workers = None,
@@ -77,7 +77,7 @@ def tell(folder: Path, as_json: bool) -> None:
         return
     for one in index["skipped"]:
         terminal.say(f"skipped {one['file']}: {one['reason']}")
-    skipped = f", {len(index['skipped'])} files skipped" if index["skipped"] else ""
+    skipped = f", {len(index['skipped']):,} skipped" if index["skipped"] else ""
     print(f"{folder}  {', '.join(f'{count:,} {split}' for split, count in counts.items())}{skipped}")
 
 

@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from lantu.errors import LantuError
+from lantu.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same result.", metavar="N")]
@@ -19,6 +20,29 @@ Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the diffusi
 Sampler = Annotated[str | None, typer.Option("--sampler", help="euler, heun, flow-euler or unipc.", metavar="NAME")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it.", metavar="FILE")]
 DataFolder = Annotated[Path, typer.Option("--data", help="A folder that lantu data build wrote.", metavar="DIR")]
+Dials = Annotated[
+    list[str] | None, typer.Option("--set", help="A dial of drawing, e.g. guidance=4.", metavar="KEY=VALUE")
+]
+
+
+def parse_dials(texts: list[str] | None) -> dict[str, Any]:
+    """``["guidance=4"]`` → ``{"guidance": 4.0}``.
+
+    Raises:
+        LantuError: there is no such dial, or it can't have that value.
+    """
+    known = Settings().as_dict()
+    dials = {}
+    for text in texts or []:
+        name, _, value = text.partition("=")
+        if name not in known:
+            raise LantuError(f"no dial called {name}", f"choose one of {', '.join(known)}")
+        try:
+            dials[name] = type(known[name])(value)
+        except ValueError as problem:
+            raise LantuError(f"{name} can't be {value!r}", "write it as key=value, e.g. guidance=4") from problem
+    Settings().change(**dials)
+    return dials
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lantu import terminal
-from lantu.commands.options import DataFolder, Device, Json, ModelName, Seed
+from lantu.commands.options import DataFolder, Device, Dials, Json, ModelName, Seed, parse_dials
 
 Run = Annotated[Path, typer.Option(help="A run of lantu train, or the part's own folder.", metavar="DIR")]
 
@@ -22,6 +22,9 @@ def train(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting, e.g. loop.steps=1000.", metavar="KEY=VALUE")
     ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Run whose codes language and decoder learn from.", metavar="DIR")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what a run would cost; write nothing.")] = False,
     seed: Seed = None,
@@ -33,8 +36,13 @@ def train(
 
     prepare()
     from lantu import recipes
+    from lantu.recipes.assemble import part_folder
 
-    overrides = [*(setting or []), *([f"loop.seed={seed}"] if seed is not None else [])]
+    overrides = list(setting or [])
+    if seed is not None:
+        overrides.append(f"loop.seed={seed}")
+    if tokenizer:
+        overrides.append(f"tokenizer={part_folder(tokenizer, 'tokenizer')}")
     folder = out or Path("runs") / f"{part}-{recipe}"
     result: Any = recipes.train(part, recipe, data, folder, overrides, resume, dry_run, device, not json)
     if dry_run:
@@ -53,12 +61,16 @@ def assemble(
     decoder: Run,
     out: Annotated[Path, typer.Option("--out", "-o", help="The model directory.", metavar="DIR")],
     name: Annotated[str, typer.Option(help="Of the model (default: the folder's).", show_default=False)] = "",
+    licence: Annotated[str, typer.Option("--license", help="Of the weights.", show_default=False)] = "",
+    card: Annotated[Path | None, typer.Option(help="Markdown, for README.md.", metavar="FILE")] = None,
+    data: Annotated[Path | None, typer.Option(help="What it was trained on, for lantu eval.", metavar="DIR")] = None,
+    dials: Dials = None,
     json: Json = False,
 ) -> None:
     """Put three trained parts together as a model that draws."""
     from lantu.recipes.assemble import assemble
 
-    folder = assemble(tokenizer, language, decoder, out, name)
+    folder = assemble(tokenizer, language, decoder, out, name, licence, card, data, parse_dials(dials))
     if json:
         terminal.print_json(folder.describe())
     else:
@@ -67,26 +79,32 @@ def assemble(
 
 def evaluate(
     model: ModelName = None,
-    data: Annotated[Path | None, typer.Option(help="A data folder, for its gallery.", metavar="DIR")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A data folder of emoji (default: the model's own).", metavar="DIR")
+    ] = None,
     suites: Annotated[str | None, typer.Option(help="Names, with commas (default: all).")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Trials of each suite.", metavar="N")] = 64,
+    dials: Dials = None,
     seed: Annotated[int, typer.Option(min=0, help="Other trials.", metavar="N")] = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the table, JSON and contact sheets.", metavar="DIR")
+        Path | None, typer.Option("--out", "-o", help="Folder for the scores and a contact sheet.", metavar="DIR")
     ] = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Score a model: what it draws, reads and rebuilds, beside what is possible at best."""
+    chosen = [name.strip() for name in suites.split(",")] if suites else None
+    how = parse_dials(dials)
     from lantu import recipes
     from lantu.pipeline import Model
 
-    chosen = [name.strip() for name in suites.split(",")] if suites else None
-    with terminal.progress("drawing", shown=not json) as advance:
-        result: Any = recipes.evaluate(Model.load(model, device), data, chosen, limit, seed, out, advance)
+    with terminal.progress("asking", shown=not json) as advance:
+        scores = recipes.evaluate(Model.load(model, device), data, chosen, limit, seed, out, advance, **how)
     if json:
-        terminal.print_json(result)
-    else:
-        keys = ("score", "round_trip", "ceiling")
-        rows = [(name, *(f"{suite[key]:.3f}" for key in keys), str(suite["n"])) for name, suite in result.items()]
-        terminal.print_table([("suite", "score", "round trip", "ceiling", "n"), *rows])
+        terminal.print_json(scores)
+        return
+    keys = ("score", "round_trip", "ceiling", "of_round_trip")
+    rows = [(name, *(f"{suite[key]:.1%}" for key in keys), str(suite["n"])) for name, suite in scores.items()]
+    terminal.print_table([("suite", "score", "round trip", "ceiling", "of round trip", "n"), *rows])
+    if out:
+        print(out)

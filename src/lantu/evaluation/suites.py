@@ -97,7 +97,7 @@ class Examiner:
         verdicts = self.scorer.judge(trials, rebuilt)
         measured = {"psnr": psnr(real, rebuilt)}
         if self.perceptual is not None:
-            measured["lpips"] = self.in_batches(lambda a, b: self.perceptual(b, a), real, rebuilt)
+            measured["lpips"] = self.in_batches(self.perceptual, rebuilt, real)
         scores = [verdict | {k: float(v[i]) for k, v in measured.items()} for i, verdict in enumerate(verdicts)]
         judged = {"score": scores, "round_trip": verdicts, "ceiling": self.scorer.judge(trials, real)}
         exhibits = [Exhibit(t, again, score=v["score"]) for t, again, v in zip(trials, rebuilt, verdicts, strict=True)]

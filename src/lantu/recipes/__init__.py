@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from lantu.errors import RecipeError
 
 if TYPE_CHECKING:
+    from lantu.pipeline import Model
     from lantu.training.loop import Summary
+    from lantu.training.measure import Measured
 
 PARTS = ("tokenizer", "language", "decoder")
 
@@ -31,7 +33,7 @@ def train(
     dry_run: bool = False,
     device: str = "auto",
     progress: bool = True,
-) -> "Summary | dict[str, Any]":
+) -> "Summary | Measured":
     """Train one part by a recipe.
 
     Args:
@@ -66,3 +68,10 @@ def module(part: str) -> Any:
     if part not in PARTS:
         raise RecipeError(f"nothing called {part} can be trained", f"choose one of {', '.join(PARTS)}")
     return importlib.import_module(f"lantu.recipes.{part}")
+
+
+def evaluate(model: "Model", *arguments: Any, **settings: Any) -> dict[str, dict[str, Any]]:
+    """Score a model on named suites: see ``lantu.recipes.scores``."""
+    from lantu.recipes.scores import evaluate as run
+
+    return run(model, *arguments, **settings)

@@ -1,8 +1,11 @@
 """Three trained parts → one model directory."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from lantu.data.shards import read_index
 from lantu.errors import ModelError
 from lantu.files import replacing, write_json
 from lantu.shelf import ModelFolder
@@ -18,6 +21,8 @@ def assemble(
     name: str = "",
     licence: str = "",
     card: str | Path | None = None,
+    data: str | Path | None = None,
+    draw: Mapping[str, Any] | None = None,
 ) -> ModelFolder:
     """Put parts together, whole or not at all; an older model in ``out`` is replaced.
 
@@ -26,6 +31,8 @@ def assemble(
         name: of the model; the folder's, if not given.
         licence: of the weights, kept in the model's index.
         card: a Markdown file that becomes README.md.
+        data: the data folder it was trained on, whose settings are kept for evaluation.
+        draw: dials that it draws with by default, see ``lantu.settings.Settings``.
 
     Raises:
         ModelError: a part is missing, or the parts don't speak of the same codes.
@@ -39,8 +46,10 @@ def assemble(
         "tokenizer": ["lantu.tokenizer.model", "ImageTokenizer"],
         "language": ["transformers", "AutoModelForCausalLM"],
         "decoder": ["lantu.decoder.model", "PixelDecoder"],
-        "draw": {},
+        "draw": dict(draw or {}),
     }
+    if data is not None:
+        index["data"] = read_index(data)["settings"]
     with replacing(out) as temporary:
         for part, source in zip(PARTS, (tokenizer, language, decoder), strict=True):
             shutil.copytree(part_folder(Path(source), part), temporary / part)

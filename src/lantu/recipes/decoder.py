@@ -110,6 +110,11 @@ class Task:
             parts["lpips"] = distance.detach()
         return loss, parts
 
+    def to(self, device: torch.device) -> None:
+        """Bring the judge to where the network is."""
+        if self.perceptual is not None:
+            self.perceptual.to(device)
+
     def hidden(self, name: str, parameter: Tensor) -> bool:
         """What Muon may take: the matrices of the transformer's blocks."""
         return parameter.ndim == 2 and "blocks" in name and "table" not in name
@@ -133,4 +138,11 @@ def emoji() -> DecoderRecipe:
     return DecoderRecipe()
 
 
-RECIPES = {"emoji": emoji}
+def debug() -> DecoderRecipe:
+    """The whole story in seconds."""
+    return DecoderRecipe(
+        size=32, width=64, layers=2, loop=LoopConfig(steps=40, batch_size=8, warmup_steps=5, precision="fp32")
+    )
+
+
+RECIPES = {"debug": debug, "emoji": emoji}

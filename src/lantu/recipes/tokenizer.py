@@ -78,7 +78,7 @@ class Task:
         if recipe.model.semantic_width and recipe.semantic_weight:
             from lantu.features.efficientnet import load_efficientnet
 
-            self.judge.vision = load_efficientnet().maps
+            self.judge.vision = load_efficientnet()
 
     def batch(self, step: int, size: int) -> Tensor:
         """(B, C, H, W) in [-1, 1], at the recipe's size."""
@@ -107,7 +107,7 @@ class Task:
     def critic_loss(self, batch: Tensor, playing: bool) -> tuple[Tensor, dict[str, float | Tensor]]:
         critic = self.networks["critic"]
         if not playing:
-            return critic(batch[:1, :, :32, :32]).sum() * 0, {}
+            return torch.zeros(()), {}
         with torch.no_grad():
             made = self.model(batch).pixels
         return discriminator_loss(critic(batch), critic(made)), {}
@@ -118,6 +118,12 @@ class Task:
         size = self.recipe.loop.batch_size
         vectors = [self.model.encoder(self.batch(step + later, size)).flatten(0, 1) for later in range(8)]
         self.model.quantizer(torch.cat(vectors)[None])
+
+    def to(self, device: torch.device) -> None:
+        """Bring the judges to where the networks are."""
+        for judge in (self.judge.perceptual, self.judge.vision):
+            if judge is not None:
+                judge.to(device)
 
     def hidden(self, name: str, parameter: Tensor) -> bool:
         """What Muon may take: the matrices of the transformer's blocks."""
@@ -171,4 +177,15 @@ def fsq() -> TokenizerRecipe:
     return recipe
 
 
-RECIPES = {"emoji": emoji, "vqvae": vqvae, "vqgan": vqgan, "fsq": fsq}
+def debug() -> TokenizerRecipe:
+    """The whole story in seconds: pictures of 32 px, 16 codes."""
+    return TokenizerRecipe(
+        model=TokenizerConfig(
+            size=32, patch=8, width=64, encoder_layers=0, decoder_layers=2, codebook_size=128, code_width=16, semantic_width=0
+        ),
+        perceptual="",
+        loop=LoopConfig(steps=40, batch_size=8, warmup_steps=5, precision="fp32"),
+    )
+
+
+RECIPES = {"debug": debug, "emoji": emoji, "vqvae": vqvae, "vqgan": vqgan, "fsq": fsq}

@@ -15,7 +15,7 @@ class ReconstructionLoss:
 
     Args:
         perceptual: (B, C, H, W) twice → (B,) distances, e.g. LPIPS; None for none.
-        vision: (B, C, H, W) → (B, S, h, w) features to be explained by the codes; None for none.
+        vision: a network whose ``maps``, (B, C, H, W) → (B, S, h, w), are to be explained by the codes; None for none.
         share: of the batch that the two networks see. They cost more than the tokenizer itself on a CPU.
     """
 
@@ -37,7 +37,7 @@ class ReconstructionLoss:
             parts["lpips"] = distance.detach()
         if self.vision is not None and self.semantic_weight and made.features is not None:
             with torch.no_grad():
-                target = self.vision(pixels_BCHW[:judged])
+                target = self.vision.maps(pixels_BCHW[:judged])
             height, width = made.codes.shape[1:]
             target = F.adaptive_avg_pool2d(target.float(), (height, width)).flatten(2).transpose(1, 2)
             distance = 1 - F.cosine_similarity(made.features[:judged].float(), target, dim=-1).mean()

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# The whole story, from drawings to a picture, as one script: data, image tokenizer, language model, diffusion decoder,
+# model directory, scores, picture.
+#
+#   scripts/story.sh debug DIR      a minute on two CPU cores; the pictures are not worth looking at
+#   scripts/story.sh emoji DIR      the shipped model: about two hours on two CPU cores
+#
+# A killed run goes on where it stopped when the script is called again.
+set -euo pipefail
+size=${1:?debug or emoji}
+out=${2:?a folder}
+lantu=${LANTU:-"$(dirname -- "$0")/../run"}
+mkdir -p "$out"
+
+case $size in
+    debug) data=(--train 400 --val 50 --heldout 50 --size 32) ;;
+    emoji) data=(--train 40000 --styles noto,fluent-3d,fluent-flat,twemoji) ;;
+    *) echo "story: no size called $size: debug or emoji" >&2; exit 2 ;;
+esac
+
+# The emoji tokenizer's codes are fixed at its start, so tokenizer, language model and decoder could also be trained at
+# the same time, each on a machine of its own.
+$lantu data build emoji --out "$out/data" "${data[@]}"
+$lantu data inspect "$out/data" --sheet "$out/data.png"
+$lantu train tokenizer --recipe "$size" --data "$out/data" --out "$out/tokenizer" --resume
+$lantu train language --recipe "$size" --data "$out/data" --out "$out/language" --resume --set tokenizer="$out/tokenizer/model"
+$lantu train decoder --recipe "$size" --data "$out/data" --out "$out/decoder" --resume --set tokenizer="$out/tokenizer/model"
+$lantu assemble --tokenizer "$out/tokenizer" --language "$out/language" --decoder "$out/decoder" --data "$out/data" --out "$out/model"
+$lantu draw "左边一只猫，右边一只狗" --model "$out/model" --seed 7 --output "$out/picture.png"
+if [[ $size == emoji ]]; then
+    $lantu eval --model "$out/model" --data "$out/data" --out "$out/scores"
+fi

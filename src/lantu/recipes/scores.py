@@ -1,0 +1,100 @@
+"""Put a model through the suites: the only place that joins model, gallery and judge."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lantu.data.captions import words_for
+from lantu.data.emoji import build_gallery
+from lantu.data.gallery import load_gallery
+from lantu.data.scenes import Composer
+from lantu.data.shards import gallery_of, read_index
+from lantu.data.trials import trials
+from lantu.errors import DataError
+from lantu.evaluation.report import as_json, as_text, write_sheet
+from lantu.evaluation.retrieval import Retrieval
+from lantu.evaluation.scorer import Scorer
+from lantu.evaluation.suites import evaluate as examine
+from lantu.evaluation.trial import SUITES
+from lantu.files import cache_dir, write_json, write_text
+
+if TYPE_CHECKING:
+    from lantu.pipeline import Model
+
+Progress = Callable[[int, int], None]
+
+
+def evaluate(
+    model: "Model",
+    data: str | Path | None = None,
+    suites: Sequence[str] | None = None,
+    limit: int = 64,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    **dials: Any,
+) -> dict[str, dict[str, Any]]:
+    """Score a model on named suites.
+
+    Args:
+        data: data folder of emoji, for its gallery; the one that the model's index names, made in the cache, if None.
+        suites: names; all when None.
+        limit: trials of each suite.
+        seed: other trials, and other drawings.
+        out: folder for scores.json, scores.txt and sheet.png.
+        dials: how to draw, see ``lantu.settings.Settings``.
+
+    Returns:
+        suite → score, ceiling (of the true pictures), round_trip (of their reconstructions), n, and more.
+
+    Raises:
+        DataError: an unknown suite, or no gallery.
+    """
+    from lantu.features.efficientnet import load_efficientnet
+    from lantu.features.lpips import load_lpips
+    from lantu.pipeline import ModelGenerator
+
+    if unknown := sorted(set(suites or ()) - set(SUITES)):
+        raise DataError(f"no suite called {unknown[0]}", f"choose from {', '.join(SUITES)}")
+    composer = composer_of(model, data)
+    gallery = composer.gallery
+    asked = [trial for suite in suites or SUITES for trial in trials(composer, suite, limit, seed)]
+    labels = [(concept, style) for concept in gallery.concepts for style in gallery.styles_of(concept)]
+    network = load_efficientnet()
+    retrieval = Retrieval.from_sprites(network, labels, gallery.sprite, cache_dir() / "features")
+    lexicon = {
+        language: {word for concept in gallery.concepts.values() for word in words_for(concept, language)}
+        for language in ("en", "zh")
+    }
+    scores = examine(
+        ModelGenerator(model, **dials),
+        asked,
+        Scorer(retrieval),
+        perceptual=load_lpips("alex"),
+        describe=network.pooled,
+        lexicon=lexicon,
+        seed=seed,
+        progress=progress or (lambda done, total: None),
+    )
+    if out is not None:
+        write_json(Path(out) / "scores.json", as_json(scores))
+        write_text(Path(out) / "scores.txt", as_text(scores) + "\n")
+        write_sheet(scores, Path(out) / "sheet.png")
+    return as_json(scores)
+
+
+def composer_of(model: "Model", data: str | Path | None) -> Composer:
+    """A composer of scenes such as the model was trained on.
+
+    Raises:
+        DataError: the data has no gallery, or the model's index doesn't say what it was trained on.
+    """
+    if data is not None:
+        settings, folder = read_index(data)["settings"], gallery_of(data)
+    else:
+        settings = model.folder.index.get("data")
+        if not isinstance(settings, dict):
+            raise DataError("the model doesn't say what it was trained on", "name the data: --data DIR")
+        folder = cache_dir() / "galleries" / settings["world"]
+        build_gallery(folder, settings["world"])
+    return Composer(load_gallery(folder), settings["size"], settings["snap"], 0, settings["styles"])
