@@ -51,10 +51,8 @@ def ranks(scorer: Scorer, asked: list[Trial], others: bool) -> list[tuple[str, s
             if cosines is None:
                 found.append((placed.concept, placed.style, len(scorer.retrieval.labels), "nothing"))
                 continue
-            if others:
-                own = scorer.retrieval.labels.index((placed.concept, placed.style))
-                cosines = np.delete(cosines, own)
-            concepts = scorer.retrieval.concepts if not others else np.delete(scorer.retrieval.concepts, own)
+            hidden = [scorer.retrieval.labels.index((placed.concept, placed.style))] if others else []
+            concepts, cosines = (np.delete(array, hidden) for array in (scorer.retrieval.concepts, cosines))
             order = list(dict.fromkeys(concepts[np.argsort(-cosines)]))
             rank = order.index(placed.concept) if placed.concept in order else len(order)
             found.append((placed.concept, placed.style, rank, order[0]))

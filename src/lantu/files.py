@@ -27,7 +27,7 @@ MENDS = {
 
 
 def cache_dir() -> Path:
-    """The user's cache for data and downloads: ``$LANTU_CACHE``, else ``$XDG_CACHE_HOME/lantu``, else ``~/.cache/lantu``."""
+    """The user's cache: ``$LANTU_CACHE``, else ``$XDG_CACHE_HOME/lantu``, else ``~/.cache/lantu``."""
     if override := os.environ.get("LANTU_CACHE"):
         return Path(override).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "lantu"

@@ -34,7 +34,7 @@ def rotate(x_BANK: Tensor, rotation_2NK: Tensor) -> Tensor:
 
 
 class RMSNorm(nn.RMSNorm):
-    """Root-mean-square norm (arXiv:1910.07467) in the input's own precision, which is what the fused kernel asks for."""
+    """Root-mean-square norm (arXiv:1910.07467) in the input's own precision, as the fused kernel asks for."""
 
     def __init__(self, width: int):
         super().__init__(width, eps=1e-6)
@@ -101,6 +101,13 @@ class Block(nn.Module):
         x_BND = x_BND + (1 + gate_a) * self.attention(inner, rotation_2NK)
         inner = self.feed_forward_norm(x_BND) * (1 + scale_f) + shift_f
         return x_BND + (1 + gate_f) * self.feed_forward(inner)
+
+
+def silence(block: nn.Module) -> None:
+    """Let a block's residual branches add nothing, until training wakes them."""
+    assert isinstance(block, Block)
+    nn.init.zeros_(block.attention.out.weight)
+    nn.init.zeros_(block.feed_forward.down.weight)
 
 
 def to_patches(pixels_BCHW: Tensor, patch: int) -> Tensor:

@@ -12,6 +12,7 @@ from lantu.errors import LantuError, ModelError
 from lantu.tokenizer.config import TokenizerConfig
 from lantu.tokenizer.model import ImageTokenizer
 
+TOKENIZER = {"size": 32, "patch": 8, "width": 32, "encoder_layers": 1, "codebook_size": 16, "code_width": 8}
 CONFIG = DecoderConfig(patch=8, width=32, layers=2, codebook_size=16)
 
 
@@ -31,7 +32,7 @@ def grid(batch: int = 2, height: int = 3, width: int = 4) -> torch.Tensor:
 
 def test_it_starts_as_the_plain_decoder():
     torch.manual_seed(0)
-    config = TokenizerConfig(size=32, patch=8, width=32, encoder_layers=1, decoder_layers=2, codebook_size=16, code_width=8)
+    config = TokenizerConfig(**TOKENIZER, decoder_layers=2)
     tokenizer = ImageTokenizer(config).eval()
     decoder = PixelDecoder(CONFIG)
     decoder.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
@@ -41,12 +42,13 @@ def test_it_starts_as_the_plain_decoder():
 
 
 def test_blocks_that_were_not_copied_start_silent():
-    config = TokenizerConfig(size=32, patch=8, width=32, encoder_layers=1, decoder_layers=1, codebook_size=16, code_width=8)
+    config = TokenizerConfig(**TOKENIZER, decoder_layers=1)
     tokenizer = ImageTokenizer(config).eval()
     decoder = PixelDecoder(CONFIG)
     decoder.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
     made = tokenizer(torch.rand(1, 3, 32, 32))
-    torch.testing.assert_close(decoder(torch.zeros(1, 3, 32, 32), torch.zeros(1), made.codes), made.pixels, atol=1e-4, rtol=1e-3)
+    clean = decoder(torch.zeros(1, 3, 32, 32), torch.zeros(1), made.codes)
+    torch.testing.assert_close(clean, made.pixels, atol=1e-4, rtol=1e-3)
 
 
 def test_what_is_saved_is_what_is_loaded(decoder, tmp_path):

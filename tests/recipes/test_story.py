@@ -91,6 +91,9 @@ def test_told_again_it_changes_nothing(story):
     before = (story / "picture.png").read_bytes()
     environment = os.environ | {"LANTU_CACHE": str(story / "cache"), "LANTU": f"{sys.executable} -m lantu"}
     subprocess.run(
-        ["bash", str(ROOT / "scripts" / "story.sh"), "debug", str(story)], env=environment, check=True, capture_output=True
+        ["bash", str(ROOT / "scripts" / "story.sh"), "debug", str(story)],
+        env=environment,
+        check=True,
+        capture_output=True,
     )
     assert (story / "picture.png").read_bytes() == before

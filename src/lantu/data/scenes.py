@@ -31,7 +31,9 @@ class Composer:
         styles: of the gallery's, those to use; all when None.
     """
 
-    def __init__(self, gallery: Gallery, size: int = 128, snap: int = 8, seed: int = 0, styles: Sequence[str] | None = None):
+    def __init__(
+        self, gallery: Gallery, size: int = 128, snap: int = 8, seed: int = 0, styles: Sequence[str] | None = None
+    ):
         self.gallery, self.size, self.snap, self.seed = gallery, size, snap, seed
         self.styles = tuple(styles or gallery.styles)
         self.concepts = tuple(gallery.concepts)
@@ -50,7 +52,9 @@ class Composer:
         background = names[0] if rng.random() < WHITE else names[rng.integers(1, len(names))]
         boxes = [self.move(slot, rng) for slot in layout.slots]
         objects = tuple(Placed(concept, style, box) for concept, box in zip(concepts, boxes, strict=True))
-        content = Content(layout.relation, tuple(self.gallery.concepts[concept] for concept in concepts), style, background)
+        content = Content(
+            layout.relation, tuple(self.gallery.concepts[concept] for concept in concepts), style, background
+        )
         kind = "count" if layout.same else "single" if len(objects) == 1 else "scene"
         sample = Sample(f"{split}-{index:07d}", kind, captions(content, rng), objects, background)
         return sample, self.compose(objects, background)

@@ -46,7 +46,7 @@ class Corruption:
 
 
 def replace(codes_Bhw: Tensor, share: Tensor | float, codebook_size: int, generator: torch.Generator) -> Tensor:
-    """Replace a share of codes: half by a uniform draw, half by a code from elsewhere in the batch (a likelier slip)."""
+    """Replace a share of codes: half by any code, half by one from elsewhere in the batch, which is a likelier slip."""
     device = codes_Bhw.device
     uniform = torch.randint(codebook_size, codes_Bhw.shape, generator=generator, device=device)
     shuffled = codes_Bhw.flatten()[torch.randperm(codes_Bhw.numel(), generator=generator, device=device)]

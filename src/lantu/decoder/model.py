@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lantu import files, weights
 from lantu.decoder.config import DecoderConfig
 from lantu.errors import ModelError
-from lantu.layers import Block, OverlapPatches, rotation, to_patches
+from lantu.layers import Block, OverlapPatches, rotation, silence, to_patches
 
 UNKNOWN = -1  # stands for a cell whose code is not known: dropped for guidance, or not drafted yet
 
@@ -32,10 +32,11 @@ class PixelDecoder(nn.Module):
         self.codes = nn.Embedding(config.codebook_size + 1, D)  # the last one is UNKNOWN
         nn.init.normal_(self.codes.weight, std=0.02)
         self.noisy = nn.Linear(3 * config.patch**2, D)
-        self.time = nn.Sequential(nn.Linear(128, D), nn.SiLU(), nn.Linear(D, 6 * D))
+        modulate = nn.Linear(D, 6 * D)
+        self.time = nn.Sequential(nn.Linear(128, D), nn.SiLU(), modulate)
         self.blocks = nn.ModuleList(Block(D, config.heads, conditioned=True) for _ in range(config.layers))
         self.out = OverlapPatches(D, config.patch)
-        for layer in (self.noisy, self.time[2]):
+        for layer in (self.noisy, modulate):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -71,8 +72,7 @@ class PixelDecoder(nn.Module):
         self.codes.weight[-1] = code_embeddings_KD.mean(0)
         for index, block in enumerate(self.blocks):
             if f"blocks.{index}.attention.out.weight" not in copied:
-                nn.init.zeros_(block.attention.out.weight)
-                nn.init.zeros_(block.feed_forward.down.weight)
+                silence(block)
 
     def save(self, folder: str | Path) -> None:
         """Write config.json and safetensors."""
@@ -105,5 +105,3 @@ def partial(codes_Bhw: Tensor, known_B: Tensor) -> Tensor:
     """Hide all but the first ``known_B`` cells of each grid, in reading order."""
     order = torch.arange(codes_Bhw[0].numel(), device=codes_Bhw.device).view(codes_Bhw.shape[1:])
     return torch.where(order < known_B[:, None, None], codes_Bhw, UNKNOWN)
-
-

@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ def times(steps: int) -> list[float]:
 def euler(denoise: Denoise, x: Tensor, steps: int, each: Each | None = None) -> Tensor:
     """First order: one estimate a step. The last step lands on the clean estimate itself."""
     grid = times(steps)
-    for step, (now, then) in enumerate(zip(grid, grid[1:], strict=False)):
+    for step, (now, then) in enumerate(pairwise(grid)):
         clean = denoise(x, now)
         if each:
             each(step, clean)
@@ -39,7 +40,7 @@ def euler(denoise: Denoise, x: Tensor, steps: int, each: Each | None = None) -> 
 def heun(denoise: Denoise, x: Tensor, steps: int, each: Each | None = None) -> Tensor:
     """Second order (arXiv:2206.00364, algorithm 1): two estimates a step, except the last."""
     grid = times(steps)
-    for step, (now, then) in enumerate(zip(grid, grid[1:], strict=False)):
+    for step, (now, then) in enumerate(pairwise(grid)):
         clean = denoise(x, now)
         if each:
             each(step, clean)

@@ -28,9 +28,9 @@ def frechet(first: np.ndarray, second: np.ndarray) -> float:
     means = np.square(first.mean(0) - second.mean(0)).sum()
     first, second = ((x - x.mean(0)) / math.sqrt(len(x) - 1) for x in (first, second))
     # The covariances are AᵀA and BᵀB, and the trace of the root of their product is the nuclear norm of ABᵀ, for which
-    # the triangle of a QR decomposition does as well as the longer A.
-    first, second = (np.linalg.qr(x, mode="r") if len(x) > x.shape[1] else x for x in (first, second))
-    root = np.linalg.svd(first @ second.T, compute_uv=False).sum()
+    # the triangle of a QR decomposition does as well as A and is never longer.
+    triangles = [np.asarray(np.linalg.qr(x, mode="r")) for x in (first, second)]
+    root = np.linalg.svd(triangles[0] @ triangles[1].T, compute_uv=False).sum()
     return float(max(0.0, means + np.square(first).sum() + np.square(second).sum() - 2 * root))
 
 

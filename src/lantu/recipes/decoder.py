@@ -16,10 +16,11 @@ from lantu.decoder.flow import Corruption, flow_loss, replace
 from lantu.decoder.model import PixelDecoder
 from lantu.decoder.render import render
 from lantu.images import scale, to_array, to_tensor
-from lantu.recipes.sheets import save_sheet
 from lantu.recipes.codes import ensure_codes
+from lantu.recipes.sheets import save_sheet
 from lantu.tokenizer.model import ImageTokenizer
 from lantu.training.config import LoopConfig
+from lantu.training.task import Metrics
 
 
 class DecoderRecipe(BaseModel):
@@ -97,12 +98,10 @@ class Task:
     def batch(self, step: int, size: int) -> Batch:
         return self.load("train", self.order.indices(step * size, size))
 
-    def loss(
-        self, player: str, batch: Batch, step: int, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float | Tensor]]:
+    def loss(self, player: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
         loss, clean = flow_loss(self.model, batch.pixels, codes, generator, self.recipe.mean, self.recipe.spread)
-        parts: dict[str, float | Tensor] = {"flow": loss.detach()}
+        parts: Metrics = {"flow": loss.detach()}
         if self.perceptual is not None:
             judged = max(1, round(self.recipe.judged * len(batch.pixels)))
             distance = self.perceptual(clean[:judged], batch.pixels[:judged]).mean()
@@ -125,7 +124,11 @@ class Task:
         real = self.load("val", np.arange(8))
         seeds = list(range(8))
         wrong = replace(real.codes, 0.1, self.model.config.codebook_size, torch.Generator().manual_seed(0))
-        rows = [render(self.model, real.codes, seeds, 8), render(self.model, real.codes, seeds, 1), render(self.model, wrong, seeds, 8)]
+        rows = [
+            render(self.model, real.codes, seeds, 8),
+            render(self.model, real.codes, seeds, 1),
+            render(self.model, wrong, seeds, 8),
+        ]
         save_sheet(folder / f"{step:06d}.png", [to_array(row) for row in [real.pixels, *rows]])
 
     def export(self, folder: Path) -> None:

@@ -20,6 +20,7 @@ from lantu.language.model import export, make
 from lantu.recipes.codes import ensure_codes
 from lantu.tokenizer.model import ImageTokenizer
 from lantu.training.config import LoopConfig
+from lantu.training.task import Metrics
 from lantu.types import CodeGrid, Document
 from lantu.vocabulary import Vocabulary
 
@@ -109,13 +110,13 @@ class Task:
 
     def loss(
         self, player: str, batch: dict[str, Tensor], step: int, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float | Tensor]]:
+    ) -> tuple[Tensor, Metrics]:
         losses, targets = next_token_losses(self.model, **batch)
         loss = losses.sum() / (targets >= 0).sum()
         with torch.no_grad():
             drawn = targets >= self.vocabulary.first_code
             written = (targets >= 0) & (targets < self.vocabulary.text_size)
-            parts = {"codes": losses[drawn].mean(), "text": losses[written].mean()}
+            parts: Metrics = {"codes": losses[drawn].mean(), "text": losses[written].mean()}
         return loss, parts
 
     def export(self, folder: Path) -> None:

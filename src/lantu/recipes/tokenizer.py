@@ -18,7 +18,7 @@ from lantu.tokenizer.losses import ReconstructionLoss
 from lantu.tokenizer.model import ImageTokenizer
 from lantu.tokenizer.start import start_from_patches
 from lantu.training.config import LoopConfig
-
+from lantu.training.task import Metrics
 
 STARTING = 1000  # pictures from which the codebook is set
 
@@ -85,9 +85,7 @@ class Task:
         images = self.train.images(self.order.indices(step * size, size))
         return scale(to_tensor(images), self.recipe.model.size, self.recipe.model.size)
 
-    def loss(
-        self, player: str, batch: Tensor, step: int, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float | Tensor]]:
+    def loss(self, player: str, batch: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         playing = bool(self.recipe.adversarial_weight) and step >= self.recipe.adversarial_from
         if player == "critic":
             return self.critic_loss(batch, playing)
@@ -102,9 +100,9 @@ class Task:
             fooled = generator_loss(self.networks["critic"](made.pixels))
             loss = loss + self.recipe.adversarial_weight * fooled
             parts["fooled"] = fooled.detach()
-        return loss, parts | {"perplexity": quantizer.perplexity, "used": quantizer.used}
+        return loss, {**parts, "perplexity": quantizer.perplexity, "used": quantizer.used}
 
-    def critic_loss(self, batch: Tensor, playing: bool) -> tuple[Tensor, dict[str, float | Tensor]]:
+    def critic_loss(self, batch: Tensor, playing: bool) -> tuple[Tensor, Metrics]:
         critic = self.networks["critic"]
         if not playing:
             return torch.zeros(()), {}
@@ -122,7 +120,7 @@ class Task:
     def to(self, device: torch.device) -> None:
         """Bring the judges to where the networks are."""
         for judge in (self.judge.perceptual, self.judge.vision):
-            if judge is not None:
+            if isinstance(judge, nn.Module):
                 judge.to(device)
 
     def hidden(self, name: str, parameter: Tensor) -> bool:
@@ -181,7 +179,14 @@ def debug() -> TokenizerRecipe:
     """The whole story in seconds: pictures of 32 px, 16 codes."""
     return TokenizerRecipe(
         model=TokenizerConfig(
-            size=32, patch=8, width=64, encoder_layers=0, decoder_layers=2, codebook_size=128, code_width=16, semantic_width=0
+            size=32,
+            patch=8,
+            width=64,
+            encoder_layers=0,
+            decoder_layers=2,
+            codebook_size=128,
+            code_width=16,
+            semantic_width=0,
         ),
         perceptual="",
         loop=LoopConfig(steps=40, batch_size=8, warmup_steps=5, precision="fp32"),

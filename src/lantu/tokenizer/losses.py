@@ -1,12 +1,21 @@
 """What a reconstruction is judged by. Shapes: B batch, C channels, H W pixels, h w grid, N = h·w, S features."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lantu.tokenizer.model import Reconstruction
+
+
+class Vision(Protocol):
+    """A frozen vision network."""
+
+    def maps(self, pixels_BCHW: Tensor) -> Tensor:
+        """(B, C, H, W) in [-1, 1] → (B, S, h, w)."""
+        ...
 
 
 @dataclass
@@ -21,7 +30,7 @@ class ReconstructionLoss:
 
     perceptual: nn.Module | None = None
     perceptual_weight: float = 0.5
-    vision: nn.Module | None = None
+    vision: Vision | None = None
     semantic_weight: float = 0.2
     share: float = 1.0
 

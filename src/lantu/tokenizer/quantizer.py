@@ -52,9 +52,9 @@ class Quantizer(nn.Module):
 
     def vectors(self) -> Tensor:
         """The code vectors (K, E)."""
-        if self.kind == "fsq":
-            return self.inner.implicit_codebook
-        return self.inner.codebook
+        vectors = self.inner.implicit_codebook if self.kind == "fsq" else self.inner.codebook
+        assert isinstance(vectors, Tensor)
+        return vectors
 
     @property
     def perplexity(self) -> Tensor:

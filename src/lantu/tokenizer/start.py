@@ -9,7 +9,7 @@ Shapes: M patches, F = 3·P·P values of a patch, D width, E code width.
 import torch
 from torch import Tensor, nn
 
-from lantu.layers import Block, to_patches
+from lantu.layers import silence, to_patches
 from lantu.tokenizer.model import ImageTokenizer
 
 VECTORS = 30_000  # from which k-means sets the codebook
@@ -46,7 +46,9 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     inside = slice(P // 2, P // 2 + P)  # the cell itself, in the middle of the larger patch it paints
     weight, bias = torch.zeros(2 * P, 2 * P, 3, config.width), torch.zeros(2 * P, 2 * P, 3)
     window = out.window[inside, inside]
-    weight[inside, inside, :, :width] = components_FD[:, :width].reshape(P, P, 3, width) * scale / window[..., None, None]
+    weight[inside, inside, :, :width] = (
+        components_FD[:, :width].reshape(P, P, 3, width) * scale / window[..., None, None]
+    )
     bias[inside, inside] = mean_F.view(P, P, 3) / window[..., None]
     out.linear.weight.copy_(weight.reshape(-1, config.width))
     out.linear.bias.copy_(bias.flatten())
@@ -54,12 +56,6 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     if config.quantizer == "vq":
         vectors = model.encoder.out(model.encoder.patches(kept[torch.randperm(len(kept))[:VECTORS]]))
         model.quantizer.inner(vectors[None])
-
-
-def silence(block: Block) -> None:
-    """Let a block's residual branches add nothing, for now."""
-    nn.init.zeros_(block.attention.out.weight)
-    nn.init.zeros_(block.feed_forward.down.weight)
 
 
 def varied(patches_MF: Tensor) -> Tensor:
