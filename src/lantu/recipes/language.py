@@ -35,8 +35,8 @@ class LanguageRecipe(BaseModel):
         captioning: share of documents that go from picture to caption. Their picture has no caption before it, so
             they also teach what guidance needs: pictures without a prompt.
         dropped: share of the others whose caption is dropped.
-        row: tokens in a packed row; 0 gives each document a row of its own, which is faster on a CPU where documents are
-            nearly equally long.
+        row: tokens in a packed row; 0 gives each document a row of its own, which is faster on a CPU when all are about
+            equally long.
     """
 
     model_config = ConfigDict(extra="forbid")

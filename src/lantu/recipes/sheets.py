@@ -8,7 +8,7 @@ from lantu.files import replacing
 
 
 def save_sheet(path: Path, rows: list[np.ndarray], gap: int = 4) -> None:
-    """Write rows of equally many pictures, each (B, H, W, 3) uint8, one row below the other; rows may differ in size."""
+    """Write rows of equally many pictures, each (B, H, W, 3) uint8, one below the other; rows may differ in size."""
     from PIL import Image
 
     height = max(row.shape[1] for row in rows)

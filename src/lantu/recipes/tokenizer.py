@@ -28,8 +28,8 @@ class TokenizerRecipe(BaseModel):
 
     Attributes:
         start: "patches" begins with principal components and k-means (see ``start_from_patches``), "noise" at random.
-        frozen: keep the codes of the start, and train the plain decoder alone. Codes of patches taken one by one are the
-            same for the same drawing wherever it stands, and the language model can be trained at once.
+        frozen: keep the codes of the start, and train the plain decoder alone. Codes of patches taken one by one are
+            the same for the same drawing wherever it stands, and the language model can be trained at once.
         quantize_from: the first step that rounds to codes; before it the autoencoder is continuous.
         perceptual: LPIPS network, "alex" or "vgg"; "" for none.
         judged: share of the batch that LPIPS and the vision network see.
