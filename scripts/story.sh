@@ -23,8 +23,8 @@ esac
 $lantu data build emoji --out "$out/data" "${data[@]}"
 $lantu data inspect "$out/data" --sheet "$out/data.png"
 $lantu train tokenizer --recipe "$size" --data "$out/data" --out "$out/tokenizer" --resume
-$lantu train language --recipe "$size" --data "$out/data" --out "$out/language" --resume --set tokenizer="$out/tokenizer/model"
-$lantu train decoder --recipe "$size" --data "$out/data" --out "$out/decoder" --resume --set tokenizer="$out/tokenizer/model"
+$lantu train language --recipe "$size" --data "$out/data" --out "$out/language" --resume --tokenizer "$out/tokenizer"
+$lantu train decoder --recipe "$size" --data "$out/data" --out "$out/decoder" --resume --tokenizer "$out/tokenizer"
 $lantu assemble --tokenizer "$out/tokenizer" --language "$out/language" --decoder "$out/decoder" --data "$out/data" --out "$out/model"
 $lantu draw "左边一只猫，右边一只狗" --model "$out/model" --seed 7 --output "$out/picture.png"
 if [[ $size == emoji ]]; then

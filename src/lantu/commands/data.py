@@ -168,8 +168,8 @@ def export(
 
 def make_codes(folder: Path, tokenizer: Path | None, model: str | None, quiet: bool) -> str:
     """Make the codes that are missing; returns their name."""
-    from lantu.recipes.codes import ensure_codes
+    from lantu.recipes.codes import ensure_codes, load_tokenizer
 
     place = tokenizer or shelf.find(model).path / "tokenizer"
     with terminal.progress("tokenizing", shown=not quiet) as advance:
-        return ensure_codes(folder, place, advance)
+        return ensure_codes(folder, load_tokenizer(place), advance)

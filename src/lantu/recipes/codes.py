@@ -7,8 +7,21 @@ import numpy as np
 import torch
 
 from lantu.data.codes import tokenize
+from lantu.errors import RecipeError
 from lantu.images import scale, to_tensor
 from lantu.tokenizer.model import ImageTokenizer
+
+
+def load_tokenizer(folder: str | Path) -> ImageTokenizer:
+    """The tokenizer that a recipe names.
+
+    Raises:
+        RecipeError: it names none.
+        ModelError: there is none.
+    """
+    if not str(folder):
+        raise RecipeError("no image tokenizer to take codes from", "name its run: --tokenizer DIR")
+    return ImageTokenizer.load(folder)
 
 
 def encoder(tokenizer: ImageTokenizer) -> Callable[[np.ndarray], np.ndarray]:
@@ -22,9 +35,10 @@ def encoder(tokenizer: ImageTokenizer) -> Callable[[np.ndarray], np.ndarray]:
     return encode
 
 
-def ensure_codes(data: str | Path, tokenizer: str | Path, progress: Callable[[int, int], None] | None = None) -> str:
+def ensure_codes(
+    data: str | Path, tokenizer: ImageTokenizer, progress: Callable[[int, int], None] | None = None
+) -> str:
     """Make a data set's codes where they are missing; returns the name under which they are kept."""
-    model = ImageTokenizer.load(tokenizer)
-    name = model.codes_digest()[:12]
-    tokenize(data, encoder(model), name, progress=progress)
+    name = tokenizer.codes_digest()[:12]
+    tokenize(data, encoder(tokenizer), name, progress=progress)
     return name

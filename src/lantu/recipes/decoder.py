@@ -16,9 +16,8 @@ from lantu.decoder.flow import Corruption, flow_loss, replace
 from lantu.decoder.model import PixelDecoder
 from lantu.decoder.render import render
 from lantu.images import scale, to_array, to_tensor
-from lantu.recipes.codes import ensure_codes
+from lantu.recipes.codes import ensure_codes, load_tokenizer
 from lantu.recipes.sheets import save_sheet
-from lantu.tokenizer.model import ImageTokenizer
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
 
@@ -68,8 +67,8 @@ class Task:
 
     def __init__(self, recipe: DecoderRecipe, data: Path):
         self.recipe = recipe
-        tokenizer = ImageTokenizer.load(recipe.tokenizer)
-        name = ensure_codes(data, recipe.tokenizer)
+        tokenizer = load_tokenizer(recipe.tokenizer)
+        name = ensure_codes(data, tokenizer)
         self.shards = {split: Shards(data, split) for split in ("train", "val")}
         self.grids = {split: load_codes(data, name, split) for split in ("train", "val")}
         self.order = Order(len(self.shards["train"]), recipe.loop.seed)

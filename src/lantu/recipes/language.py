@@ -17,8 +17,7 @@ from lantu.data.shards import Shards
 from lantu.document import to_ids
 from lantu.language import bpe
 from lantu.language.model import export, make
-from lantu.recipes.codes import ensure_codes
-from lantu.tokenizer.model import ImageTokenizer
+from lantu.recipes.codes import ensure_codes, load_tokenizer
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
 from lantu.types import CodeGrid, Document
@@ -58,13 +57,13 @@ class Task:
 
     def __init__(self, recipe: LanguageRecipe, data: Path):
         self.recipe = recipe
-        name = ensure_codes(data, recipe.tokenizer)
+        tokenizer = load_tokenizer(recipe.tokenizer)
+        name = ensure_codes(data, tokenizer)
         self.shards, self.grids = Shards(data, "train"), load_codes(data, name, "train")
         self.order = Order(len(self.shards), recipe.loop.seed)
         self.captions = [self.shards.sample(index).captions for index in range(len(self.shards))]
         self.codec = bpe.train(self.texts(), recipe.text_size)
-        codebook_size = ImageTokenizer.load(recipe.tokenizer).config.codebook_size
-        self.vocabulary = Vocabulary(self.codec.size, codebook_size)
+        self.vocabulary = Vocabulary(self.codec.size, tokenizer.config.codebook_size)
         self.encode = lru_cache(maxsize=1 << 19)(self.codec.encode)
         self.model = make(
             self.vocabulary,

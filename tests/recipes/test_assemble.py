@@ -1,0 +1,47 @@
+"""Parts become a model, or a clear error."""
+
+import json
+import shutil
+
+import pytest
+
+from lantu import recipes
+from lantu.errors import ModelError, RecipeError
+from lantu.recipes.assemble import assemble
+
+
+def test_parts_become_a_model_with_a_card(tiny_model, tmp_path):
+    card = tmp_path / "card.md"
+    card.write_text("# mine\n")
+    parts = [tiny_model / part for part in ("tokenizer", "language", "decoder")]
+    model = assemble(*parts, tmp_path / "mine", licence="Apache-2.0", card=card, draw={"guidance": 5.0})
+    assert model.name == "mine"
+    assert model.settings.guidance == 5.0
+    assert model.index["license"] == "Apache-2.0"
+    assert (model.path / "README.md").read_text() == "# mine\n"
+    again = assemble(*parts, tmp_path / "mine")
+    assert again.digest == model.digest
+
+
+def test_parts_of_other_codes_are_refused_and_nothing_is_left(tiny_model, tmp_path):
+    decoder = tmp_path / "decoder"
+    shutil.copytree(tiny_model / "decoder", decoder)
+    config = json.loads((decoder / "config.json").read_text())
+    (decoder / "config.json").write_text(json.dumps(config | {"codebook_size": 99}))
+    with pytest.raises(ModelError, match="codebooks of different sizes"):
+        assemble(tiny_model / "tokenizer", tiny_model / "language", decoder, tmp_path / "mine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["decoder"]
+
+
+def test_a_missing_part_is_named(tiny_model, tmp_path):
+    with pytest.raises(ModelError, match="no trained language"):
+        assemble(tiny_model / "tokenizer", tmp_path, tiny_model / "decoder", tmp_path / "mine")
+
+
+def test_unknown_parts_and_recipes_are_named(tmp_path):
+    with pytest.raises(RecipeError, match="tokenizer, language, decoder"):
+        recipes.names("painter")
+    with pytest.raises(RecipeError, match="choose one of"):
+        recipes.train("decoder", "nothing", tmp_path, tmp_path)
+    for part in recipes.PARTS:
+        assert {"debug", "emoji"} <= set(recipes.names(part))

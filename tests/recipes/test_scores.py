@@ -1,0 +1,29 @@
+"""A model is put through the suites."""
+
+import pytest
+
+from lantu.errors import DataError
+from lantu.pipeline import Model
+from lantu.recipes.scores import evaluate
+
+
+def test_an_unknown_suite_is_named(tiny_model):
+    with pytest.raises(DataError, match="reconstruction"):
+        evaluate(Model.load(tiny_model), suites=["beauty"])
+
+
+def test_a_model_that_does_not_know_its_data_asks_for_it(tiny_model):
+    with pytest.raises(DataError, match="--data"):
+        evaluate(Model.load(tiny_model), suites=["single"])
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_all_suites_of_a_tiny_model(tiny_model, tmp_path, monkeypatch):
+    from lantu.data.build import build_emoji
+
+    data = build_emoji(tmp_path / "data", styles=["twemoji"], train=8, val=4, heldout=4, size=32)
+    scores = evaluate(Model.load(tiny_model), data, limit=4, out=tmp_path / "scores")
+    assert set(scores) == {"reconstruction", "single", "pairs", "counts", "style", "language", "caption"}
+    assert all(0 <= suite["score"] <= 1 and suite["n"] >= 4 for suite in scores.values())
+    assert {path.name for path in (tmp_path / "scores").iterdir()} == {"scores.json", "scores.txt", "sheet.png"}
