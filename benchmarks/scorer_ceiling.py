@@ -17,17 +17,20 @@ from PIL import Image
 from lantu.data.gallery import Gallery, load_gallery
 from lantu.data.scenes import Composer
 from lantu.data.trials import trials
-from lantu.evaluation.retrieval import Retrieval
+from lantu.evaluation.retrieval import WEIGHTS, Retrieval
 from lantu.evaluation.scorer import Scorer, regions
 from lantu.evaluation.trial import Trial
 from lantu.features.efficientnet import load_efficientnet
 from lantu.files import write_json
 
 SUITES = ("reconstruction", "single", "pairs", "counts", "style")
-SHRINK = (2, 3, 4, 6)
+SHRINK = (2, 4, 6)
+
+Spoil = Callable[[np.ndarray], np.ndarray]
+Found = list[tuple[str, str, int, str]]  # concept, style, rank of the concept, what it was taken for
 
 
-def shrunk(factor: int) -> Callable[[np.ndarray], np.ndarray]:
+def shrunk(factor: int) -> Spoil:
     """Scale a picture down and up again: about what is lost by codes that are too few."""
 
     def blur(image: np.ndarray) -> np.ndarray:
@@ -39,31 +42,43 @@ def shrunk(factor: int) -> Callable[[np.ndarray], np.ndarray]:
     return blur
 
 
-def ranks(scorer: Scorer, asked: list[Trial], others: bool) -> list[tuple[str, str, int, str]]:
-    """(concept, style, rank of the concept, what it was taken for) of everything on the true pictures.
+def ranks(scorer: Scorer, asked: list[Trial], spoil: Spoil = lambda image: image) -> tuple[Found, Found]:
+    """How everything on the pictures is found, and how it is with the drawing itself missing from the gallery.
 
-    With ``others`` the drawing itself is missing from the gallery, so that only other styles can tell the concept.
+    Then only its other styles can tell the concept.
     """
-    found = []
+    labels, concepts = scorer.retrieval.labels, scorer.retrieval.concepts
+    whole, apart = [], []
     for trial in asked:
-        areas = regions(trial, trial.image)
-        for cosines, placed in zip(scorer.look(trial.image, areas), trial.expected, strict=True):
-            if cosines is None:
-                found.append((placed.concept, placed.style, len(scorer.retrieval.labels), "nothing"))
-                continue
-            hidden = [scorer.retrieval.labels.index((placed.concept, placed.style))] if others else []
-            concepts, cosines = (np.delete(array, hidden) for array in (scorer.retrieval.concepts, cosines))
-            order = list(dict.fromkeys(concepts[np.argsort(-cosines)]))
-            rank = order.index(placed.concept) if placed.concept in order else len(order)
-            found.append((placed.concept, placed.style, rank, order[0]))
-    return found
+        image = spoil(trial.image)
+        for cosines, placed in zip(scorer.look(image, regions(trial, image)), trial.expected, strict=True):
+            thing = (placed.concept, placed.style)
+            for found, hidden in ((whole, []), (apart, [labels.index(thing)])):
+                if cosines is None:
+                    found.append((*thing, len(labels), "nothing"))
+                    continue
+                order = list(dict.fromkeys(np.delete(concepts, hidden)[np.argsort(-np.delete(cosines, hidden))]))
+                rank = order.index(placed.concept) if placed.concept in order else len(order)
+                found.append((*thing, rank, order[0]))
+    return whole, apart
 
 
-def share(found: list[tuple[str, str, int, str]], top: int) -> float:
+def by_features(scorer: Scorer, asked: list[Trial]) -> dict[str, list[float]]:
+    """Top-1 of the concept by each part of the description alone and by all, on true and on shrunk pictures."""
+    retrieval, rows = scorer.retrieval, {}
+    for name, weights in {**{part: {part: 1.0} for part in WEIGHTS}, "all three": WEIGHTS}.items():
+        other = Scorer(Retrieval(retrieval.network, retrieval.parts, retrieval.labels, weights))
+        rows[name] = [share(found, 1) for spoil in (shrunk(1), shrunk(4)) for found in ranks(other, asked, spoil)]
+    return rows
+
+
+def share(found: Found, top: int) -> float:
+    """The share of things whose concept is among the first ``top``."""
     return float(np.mean([rank < top for _, _, rank, _ in found]))
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
@@ -72,8 +87,7 @@ def measure(gallery: Gallery, scorer: Scorer, size: int, count: int) -> dict:
     """All figures of the page."""
     composer = Composer(gallery, size=size)
     asked = {suite: trials(composer, suite, count) for suite in SUITES}
-    ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {"true picture": lambda image: image}
-    ways |= {f"shrunk {factor} times": shrunk(factor) for factor in SHRINK}
+    ways = {"true picture": shrunk(1)} | {f"shrunk {factor} times": shrunk(factor) for factor in SHRINK}
     scores: dict[str, dict[str, float]] = {}
     for way, spoil in ways.items():
         scores[way] = {}
@@ -85,8 +99,7 @@ def measure(gallery: Gallery, scorer: Scorer, size: int, count: int) -> dict:
         for suite, its in asked.items()
     }
     objects = asked["single"] + asked["pairs"]
-    found = ranks(scorer, objects, others=False)
-    apart = ranks(scorer, objects, others=True)
+    found, apart = ranks(scorer, objects)
     names = {key: concept.names["en"] for key, concept in gallery.concepts.items()} | {"nothing": "nothing"}
     wrong = Counter((names[concept], names[taken]) for concept, _, rank, taken in found if rank)
     apart_wrong = Counter((names[concept], names[taken]) for concept, _, rank, taken in apart if rank)
@@ -99,6 +112,7 @@ def measure(gallery: Gallery, scorer: Scorer, size: int, count: int) -> dict:
         "concepts": len(gallery.concepts),
         "drawings": len(scorer.retrieval.labels),
         "scores": scores,
+        "features": by_features(scorer, asked["pairs"]),
         "objects": {"n": len(found), "top-1": share(found, 1), "top-5": share(found, 5)},
         "objects, own drawing missing": {"n": len(apart), "top-1": share(apart, 1), "top-5": share(apart, 5)},
         "styles": {style: np.mean(rows, 0).tolist() for style, rows in sorted(styles.items())},
@@ -113,6 +127,9 @@ def show(figures: dict) -> str:
     head += f"{figures['trials of each suite']} trials of each suite.\n\n"
     rows = [[way, *(f"{its[suite]:.1%}" for suite in SUITES)] for way, its in figures["scores"].items()]
     parts = [head + table(["picture judged", *SUITES], rows)]
+    rows = [[name, *(f"{value:.1%}" for value in values)] for name, values in figures["features"].items()]
+    head = ["features", "true", "true, own drawing missing", "shrunk 4 times", "shrunk, own drawing missing"]
+    parts.append(table(head, rows))
     kinds = [name for name in figures if name.startswith("objects")]
     rows = [[name, *(f"{figures[name][top]:.1%}" for top in ("top-1", "top-5"))] for name in kinds]
     parts.append(table(["what is retrieved", "top-1", "top-5"], rows))

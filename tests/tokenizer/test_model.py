@@ -82,6 +82,12 @@ def test_what_is_saved_is_what_is_loaded(model, tmp_path):
     assert torch.equal(again.encode(pictures()), loaded.encode(pictures()))
 
 
+def test_a_tokenizer_without_a_codebook_is_refused(tmp_path):
+    ImageTokenizer(KINDS["vq"]).save(tmp_path)
+    with pytest.raises(ModelError, match="no codebook yet"):
+        ImageTokenizer.load(tmp_path)
+
+
 def test_a_damaged_folder_is_named(tmp_path):
     with pytest.raises(ModelError, match="no image tokenizer"):
         ImageTokenizer.load(tmp_path)

@@ -7,7 +7,7 @@ Shapes: B crops, M drawings of the gallery, S features, H W pixels, R side of a 
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -59,10 +59,17 @@ class Retrieval:
         network: sees the crops; the same that made ``parts``.
         parts: what ``describe`` made of each of the M drawings.
         labels: (concept, style) of each drawing.
+        weights: of each part.
     """
 
-    def __init__(self, network: Network, parts: Parts, labels: Sequence[tuple[str, str]]):
-        self.network, self.labels = network, list(labels)
+    def __init__(
+        self,
+        network: Network,
+        parts: Parts,
+        labels: Sequence[tuple[str, str]],
+        weights: Mapping[str, float] = WEIGHTS,
+    ):
+        self.network, self.parts, self.labels, self.weights = network, parts, list(labels), weights
         self.concepts = np.array([concept for concept, _ in labels])
         self.means = {name: part.mean(0) for name, part in parts.items()}
         self.vectors_MS = self.join(parts)
@@ -121,10 +128,10 @@ class Retrieval:
     def join(self, parts: Parts) -> np.ndarray:
         """Centre each part on the gallery's mean, give it its weight, and put them together at length one: (B, S)."""
         joined = []
-        for name, weight in WEIGHTS.items():
+        for name, weight in self.weights.items():
             part = parts[name] - self.means[name]
             part /= np.linalg.norm(part, axis=1, keepdims=True) + 1e-6
-            joined.append(part * np.sqrt(weight / sum(WEIGHTS.values())))
+            joined.append(part * np.sqrt(weight / sum(self.weights.values())))
         return np.concatenate(joined, 1)
 
 

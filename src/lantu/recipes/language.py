@@ -151,13 +151,19 @@ def next_token_losses(language: nn.Module, ids: Tensor, positions: Tensor, segme
 
 
 def emoji() -> LanguageRecipe:
-    """The shipped model's."""
+    """The shipped model's: 5.6M parameters.
+
+    On one CPU core: 28 documents/s, an hour. The loss of codes should be near 1.2 after 800 steps.
+    """
     return LanguageRecipe(
+        text_size=2048,
         width=256,
-        layers=8,
+        layers=5,
         heads=4,
         inner=704,
-        loop=LoopConfig(steps=8000, batch_size=24, lr=2e-3, warmup_steps=200, weight_decay=0.05),
+        loop=LoopConfig(
+            steps=3000, batch_size=32, lr=3e-3, warmup_steps=150, decay_fraction=0.25, optimizer="muon", sample_every=0
+        ),
     )
 
 

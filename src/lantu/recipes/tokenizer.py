@@ -146,7 +146,7 @@ def emoji() -> TokenizerRecipe:
     return TokenizerRecipe(
         model=TokenizerConfig(size=128, width=256, encoder_layers=0, decoder_layers=6),
         judged=0.25,
-        loop=LoopConfig(steps=1500, batch_size=16, lr=1e-3, warmup_steps=200),
+        loop=LoopConfig(steps=1500, batch_size=16, lr=1e-3, warmup_steps=100, optimizer="muon", sample_every=300),
     )
 
 

@@ -142,4 +142,6 @@ class ImageTokenizer(nn.Module):
             model.load_state_dict({name: value.float() for name, value in weights.load(Path(folder)).items()})
         except (OSError, ValueError, TypeError, RuntimeError) as problem:
             raise ModelError(f"no image tokenizer in {folder}", "give a model directory of lantu's") from problem
+        if not model.quantizer.is_set:
+            raise ModelError(f"the image tokenizer in {folder} has no codebook yet", "train it first")
         return model.eval().requires_grad_(False)

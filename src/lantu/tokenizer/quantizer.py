@@ -57,6 +57,11 @@ class Quantizer(nn.Module):
         return vectors
 
     @property
+    def is_set(self) -> bool:
+        """Whether there is a codebook: a learnt one is set by the first batch that is quantised in training."""
+        return self.kind != "vq" or bool(dict(self.inner.named_buffers())["_codebook.initted"])
+
+    @property
     def perplexity(self) -> Tensor:
         """exp(entropy) of recent use: as many codes as this, evenly used, would carry as much."""
         share = self.usage / self.usage.sum().clamp_min(1e-12)
