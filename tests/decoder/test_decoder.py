@@ -30,10 +30,15 @@ def grid(batch: int = 2, height: int = 3, width: int = 4) -> torch.Tensor:
     return torch.randint(16, (batch, height, width), generator=torch.Generator().manual_seed(5))
 
 
+def make_tokenizer(decoder_layers: int) -> ImageTokenizer:
+    tokenizer = ImageTokenizer(TokenizerConfig(**TOKENIZER, decoder_layers=decoder_layers))
+    tokenizer(torch.rand(4, 3, 32, 32))  # the first batch sets the codebook
+    return tokenizer.eval()
+
+
 def test_it_starts_as_the_plain_decoder():
     torch.manual_seed(0)
-    config = TokenizerConfig(**TOKENIZER, decoder_layers=2)
-    tokenizer = ImageTokenizer(config).eval()
+    tokenizer = make_tokenizer(2)
     decoder = PixelDecoder(CONFIG)
     decoder.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
     made = tokenizer(torch.rand(2, 3, 32, 32) * 2 - 1)
@@ -42,8 +47,7 @@ def test_it_starts_as_the_plain_decoder():
 
 
 def test_blocks_that_were_not_copied_start_silent():
-    config = TokenizerConfig(**TOKENIZER, decoder_layers=1)
-    tokenizer = ImageTokenizer(config).eval()
+    tokenizer = make_tokenizer(1)
     decoder = PixelDecoder(CONFIG)
     decoder.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
     made = tokenizer(torch.rand(1, 3, 32, 32))
