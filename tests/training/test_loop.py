@@ -107,7 +107,11 @@ def test_a_killed_process_goes_on_exactly(tmp_path, unbroken):
     """SIGKILL at moments that nobody chose, most of them while a checkpoint is being written."""
     asked = ["steps=30", "batch_size=4", "warmup_steps=3", "log_every=4", "ema_every=2", "sample_every=0"]
     command = [sys.executable, str(SCRIPT), str(tmp_path), *asked, "lr=0.03", "device=cpu", "checkpoint_every_s=0"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
+    }
     chance = random.Random(0)
     for after in (2, 20):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -114,7 +114,7 @@ class ImageTokenizer(nn.Module):
     def codes_digest(self) -> str:
         """Names the mapping of pictures to codes: the same whatever becomes of the plain decoder."""
         digest = hashlib.sha256(self.config.model_dump_json().encode())
-        tensors = {**self.encoder.state_dict(), "codebook": self.quantizer.vectors()}
+        tensors = {**self.encoder.state_dict(), **self.quantizer.mapping()}
         for name, value in sorted(tensors.items()):
             digest.update(name.encode() + value.detach().to(torch.bfloat16).view(torch.int16).numpy().tobytes())
         return digest.hexdigest()

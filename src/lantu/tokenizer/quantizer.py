@@ -56,6 +56,16 @@ class Quantizer(nn.Module):
         assert isinstance(vectors, Tensor)
         return vectors
 
+    @torch.no_grad()
+    def set_codebook(self, vectors_ME: Tensor) -> None:
+        """Set a learnt codebook ("vq") by k-means on some vectors, whatever it was before."""
+        dict(self.inner.named_buffers())["_codebook.initted"].fill_(False)
+        self.inner.train()(vectors_ME[None])
+
+    def mapping(self) -> dict[str, Tensor]:
+        """The tensors that decide which vector gets which code."""
+        return dict(self.inner.state_dict()) if self.kind == "simvq" else {"codebook": self.vectors()}
+
     @property
     def is_set(self) -> bool:
         """Whether there is a codebook: a learnt one is set by the first batch that is quantised in training."""

@@ -55,7 +55,7 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
 
     if config.quantizer == "vq":
         vectors = model.encoder.out(model.encoder.patches(kept[torch.randperm(len(kept))[:VECTORS]]))
-        model.quantizer.inner(vectors[None])
+        model.quantizer.set_codebook(vectors)
 
 
 def varied(patches_MF: Tensor) -> Tensor:
