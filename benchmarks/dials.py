@@ -1,0 +1,34 @@
+"""Which guidance and temperature draw best? python benchmarks/dials.py --model DIR --data DIR [--limit 48]
+
+Prints a row for each pair of dials: the scores of single things and of held-out pairs.
+"""
+
+import argparse
+from pathlib import Path
+
+from lantu.pipeline import Model
+from lantu.recipes.scores import evaluate
+
+SUITES = ("single", "pairs")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--limit", type=int, default=48)
+    parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 1.5, 2.0, 3.0])
+    parser.add_argument("--temperature", type=float, nargs="+", default=[0.3, 0.5, 0.7])
+    arguments = parser.parse_args()
+    model = Model.load(arguments.model)
+    print("| guidance | temperature | single | pairs |\n|---|---|---|---|")
+    for guidance in arguments.guidance:
+        for temperature in arguments.temperature:
+            dials = {"guidance": guidance, "temperature": temperature}
+            scores = evaluate(model, arguments.data, SUITES, arguments.limit, **dials)
+            shares = " | ".join(f"{scores[suite]['score']:.1%}" for suite in SUITES)
+            print(f"| {guidance} | {temperature} | {shares} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
