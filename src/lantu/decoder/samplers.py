@@ -61,7 +61,7 @@ def from_diffusers(name: str, **settings: Any) -> Sampler:
 
     def sample(denoise: Denoise, x: Tensor, steps: int, each: Each | None = None) -> Tensor:
         scheduler = getattr(diffusers, name)(**settings)
-        sigmas = torch.linspace(1, 1 / steps, steps).tolist()
+        sigmas = torch.linspace(1, 1 / steps, steps).numpy()
         scheduler.set_timesteps(sigmas=sigmas) if takes_sigmas(scheduler) else scheduler.set_timesteps(steps)
         for step, timestep in enumerate(scheduler.timesteps):
             now = 1 - float(scheduler.sigmas[step])
