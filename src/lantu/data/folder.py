@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lantu.data.shards import Skipped
 from lantu.errors import DataError
@@ -129,6 +129,8 @@ def load_picture(entry: Entry, size: int) -> np.ndarray | Skipped:
             picture.draft("RGB", (size, size))
             picture = _opaque(ImageOps.exif_transpose(picture))
         return np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS))
+    except UnidentifiedImageError:
+        return Skipped(entry.key, "it is not a picture")
     except Exception as problem:  # decoders raise anything at all on a broken file
         return Skipped(entry.key, str(problem) or type(problem).__name__)
 
