@@ -34,8 +34,9 @@ shows a held-out pair.
 
 ## Scores
 
-`lantu eval --seed 1`, {limit} trials a suite, other ones than those by which its dials were chosen. The ceiling is the true picture under the same judge, the round trip that picture
-after tokenizer and decoder; what the judge gets wrong is told in docs/evaluation.md.
+`lantu eval --seed 1`, {limit} trials a suite, other ones than those by which its dials were chosen. The ceiling is the
+true picture under the same judge, the round trip that picture after tokenizer and decoder; what the judge gets wrong is
+told in docs/evaluation.md.
 
 | suite | score | round trip | ceiling | of the round trip |
 |---|---|---|---|---|
