@@ -14,22 +14,17 @@ import numpy as np
 import torch
 
 from lantu import document, grammar, images, recipes
-from lantu.data.captions import words_for
-from lantu.data.gallery import load_gallery
-from lantu.data.scenes import Composer
-from lantu.data.shards import gallery_of, read_index
 from lantu.data.trials import trials
 from lantu.engine.drafting import Request, draft
 from lantu.engine.transformer import Transformer
 from lantu.evaluation.report import as_json, write_sheet
-from lantu.evaluation.retrieval import Retrieval
-from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.suites import evaluate
 from lantu.features.efficientnet import load_efficientnet
 from lantu.features.lpips import load_lpips
-from lantu.files import cache_dir, write_json, write_text
+from lantu.files import write_json, write_text
 from lantu.language.bpe import TextCodec
 from lantu.language.model import read_grid, read_vocabulary
+from lantu.recipes.scores import composer_of, lexicon_of, scorer_of
 from lantu.tokenizer.model import ImageTokenizer
 from lantu.training.machine import prepare
 
@@ -109,20 +104,16 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=48)
     arguments = parser.parse_args()
     prepare()
-    settings = read_index(arguments.data)["settings"]
-    gallery = load_gallery(gallery_of(arguments.data))
-    composer = Composer(gallery, settings["size"], settings["snap"], 0, settings["styles"])
+    composer = composer_of(None, arguments.data)
     asked = [trial for suite in SUITES for trial in trials(composer, suite, arguments.limit)]
-    labels = [(concept, style) for concept in gallery.concepts for style in gallery.styles_of(concept)]
-    network = load_efficientnet()
-    scorer = Scorer(Retrieval.from_sprites(network, labels, gallery.sprite, cache_dir() / "features"))
-    lexicon = {"en": {word for concept in gallery.concepts.values() for word in words_for(concept, "en")}}
+    network, perceptual = load_efficientnet(), load_lpips("alex")
+    scorer, lexicon = scorer_of(composer.gallery, network), lexicon_of(composer.gallery)
     rows = ["| design | " + " | ".join((*SUITES, "PSNR, dB", "LPIPS")) + " |", "|" + "---|" * (len(SUITES) + 3)]
     table = {}
     for name in DESIGNS:
         folder = train(name, arguments.data, arguments.out, arguments.minutes)
         drafter = Drafter(folder / "language" / "model", folder / "tokenizer" / "model")
-        scores = evaluate(drafter, asked, scorer, load_lpips("alex"), network.pooled, lexicon)
+        scores = evaluate(drafter, asked, scorer, perceptual, network.pooled, lexicon)
         write_sheet(scores, folder / "sheet.png")
         table[name] = as_json(scores)
         shares = [f"{scores[suite].score:.1%}" for suite in SUITES]

@@ -110,6 +110,11 @@ def silence(block: nn.Module) -> None:
     nn.init.zeros_(block.feed_forward.down.weight)
 
 
+def in_blocks(name: str, parameter: Tensor) -> bool:
+    """Whether a named parameter is one of the matrices of blocks, which is what Muon may take."""
+    return parameter.ndim == 2 and "blocks" in name and "table" not in name
+
+
 def to_patches(pixels_BCHW: Tensor, patch: int) -> Tensor:
     """Cut pixels into patches that don't overlap: (B, C, H, W) → (B, N, P·P·C)."""
     B, C, H, W = pixels_BCHW.shape

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from lantu.data.captions import words_for
 from lantu.data.emoji import build_gallery
-from lantu.data.gallery import load_gallery
+from lantu.data.gallery import Gallery, load_gallery
 from lantu.data.scenes import Composer
 from lantu.data.shards import gallery_of, read_index
 from lantu.data.trials import trials
+from lantu.document import LANGUAGES
 from lantu.errors import DataError
 from lantu.evaluation.report import as_json, as_text, write_sheet
-from lantu.evaluation.retrieval import Retrieval
+from lantu.evaluation.retrieval import Network, Retrieval
 from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.suites import evaluate as examine
 from lantu.evaluation.trial import SUITES
@@ -59,32 +60,41 @@ def evaluate(
     composer = composer_of(model, data)
     gallery = composer.gallery
     asked = [trial for suite in suites or SUITES for trial in trials(composer, suite, limit, seed)]
-    labels = [(concept, style) for concept in gallery.concepts for style in gallery.styles_of(concept)]
     network = load_efficientnet()
-    retrieval = Retrieval.from_sprites(network, labels, gallery.sprite, cache_dir() / "features")
-    lexicon = {
-        language: {word for concept in gallery.concepts.values() for word in words_for(concept, language)}
-        for language in ("en", "zh")
-    }
     scores = examine(
         ModelGenerator(model, **dials),
         asked,
-        Scorer(retrieval),
+        scorer_of(gallery, network),
         perceptual=load_lpips("alex"),
         describe=network.pooled,
-        lexicon=lexicon,
+        lexicon=lexicon_of(gallery),
         seed=seed,
         progress=progress or (lambda done, total: None),
     )
+    told = as_json(scores)
     if out is not None:
-        write_json(Path(out) / "scores.json", as_json(scores))
+        write_json(Path(out) / "scores.json", told)
         write_text(Path(out) / "scores.txt", as_text(scores) + "\n")
         write_sheet(scores, Path(out) / "sheet.png")
-    return as_json(scores)
+    return told
 
 
-def composer_of(model: "Model", data: str | Path | None) -> Composer:
-    """A composer of scenes such as the model was trained on.
+def scorer_of(gallery: Gallery, network: Network) -> Scorer:
+    """A judge that knows every drawing of a gallery; what it learns of them is kept in the cache."""
+    labels = [(concept, style) for concept in gallery.concepts for style in gallery.styles_of(concept)]
+    return Scorer(Retrieval.from_sprites(network, labels, gallery.sprite, cache_dir() / "features"))
+
+
+def lexicon_of(gallery: Gallery) -> dict[str, set[str]]:
+    """Language → all words that name something of a gallery."""
+    return {
+        language: {word for concept in gallery.concepts.values() for word in words_for(concept, language)}
+        for language in LANGUAGES
+    }
+
+
+def composer_of(model: "Model | None", data: str | Path | None) -> Composer:
+    """A composer of the scenes of some data, or else of such as the model was trained on.
 
     Raises:
         DataError: the data has no gallery, or the model's index doesn't say what it was trained on.
@@ -92,7 +102,7 @@ def composer_of(model: "Model", data: str | Path | None) -> Composer:
     if data is not None:
         settings, folder = read_index(data)["settings"], gallery_of(data)
     else:
-        settings = model.folder.index.get("data")
+        settings = model.folder.index.get("data") if model else None
         if not isinstance(settings, dict):
             raise DataError("the model doesn't say what it was trained on", "name the data: --data DIR")
         folder = cache_dir() / "galleries" / settings["world"]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lantu.data.order import Order
 from lantu.data.shards import Shards
 from lantu.images import scale, to_array, to_tensor
+from lantu.layers import in_blocks
 from lantu.recipes.sheets import save_sheet
 from lantu.tokenizer.config import TokenizerConfig
 from lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
@@ -92,7 +93,7 @@ class Task:
         quantizer = self.model.quantizer
         if step <= self.recipe.quantize_from:
             quantizer.open.fill_(step < self.recipe.quantize_from)
-        if step == self.recipe.quantize_from > 0:
+        if step == self.recipe.quantize_from > 0 and quantizer.kind == "vq":
             self.start_codebook(step)
         made = self.model(batch)
         loss, parts = self.judge(batch, made)
@@ -115,7 +116,7 @@ class Task:
         """Set the codebook by k-means on the vectors of some batches."""
         size = self.recipe.loop.batch_size
         vectors = [self.model.encoder(self.batch(step + later, size)).flatten(0, 1) for later in range(8)]
-        self.model.quantizer(torch.cat(vectors)[None])
+        self.model.quantizer.set_codebook(torch.cat(vectors))
 
     def to(self, device: torch.device) -> None:
         """Bring the judges to where the networks are."""
@@ -123,9 +124,7 @@ class Task:
             if isinstance(judge, nn.Module):
                 judge.to(device)
 
-    def hidden(self, name: str, parameter: Tensor) -> bool:
-        """What Muon may take: the matrices of the transformer's blocks."""
-        return parameter.ndim == 2 and "blocks" in name and "table" not in name
+    hidden = staticmethod(in_blocks)
 
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
