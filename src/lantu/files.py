@@ -76,6 +76,25 @@ def replacing(path: str | Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Wait until no other process is in here with the same ``path``; a kill lets it go.
+
+    Raises:
+        DiskError: ``path`` can't be written.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: two processes that make the same thing at once are not kept apart
+        yield
+        return
+    with writing(path):
+        handle = path.open("ab")
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with replacing(path) as temporary:

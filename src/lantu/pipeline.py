@@ -181,21 +181,11 @@ class Model:
 
     def ask(self, prompt: str, seed: int, grid: Grid, settings: Settings) -> Request:
         """What the engine is asked for one picture: exactly h·w codes, guided by the prompt."""
-        prefix = document.draw_prefix(self.text.encode(check_prompt(prompt)), *grid, self.vocabulary)
+        request = drawing(self.text.encode(check_prompt(prompt)), grid, self.vocabulary, choose_seed(seed), settings)
         longest = self.folder.entry("language/config.json", "max_position_embeddings")
-        if len(prefix) + grid[0] * grid[1] > longest:
+        if len(request.prefix) + request.limit > longest:
             raise PromptError(f"the prompt takes more than the {longest} ids that the model can read", "shorten it")
-        return Request(
-            prefix,
-            grammar.codes(self.vocabulary),
-            limit=grid[0] * grid[1],
-            seed=choose_seed(seed),
-            unconditional=document.unconditional_prefix(*grid, self.vocabulary),
-            guidance=settings.guidance,
-            temperature=settings.temperature,
-            top_k=settings.top_k,
-            top_p=settings.top_p,
-        )
+        return request
 
     def render(self, codes: np.ndarray, *, seed: int | None = None, **dials: Any) -> Picture:
         """Build the picture that a grid of codes stands for.
@@ -332,6 +322,21 @@ class Model:
             least, most = codes.min(), codes.max()
             raise DataError(f"codes from {least} to {most}, the model has 0 to {self.folder.codebook_size - 1}", mend)
         return codes.astype(np.int64)
+
+
+def drawing(text_ids: Sequence[int], grid: Grid, vocabulary: Vocabulary, seed: int, settings: Settings) -> Request:
+    """What the engine is asked for a picture of some words: exactly h·w codes, guided by them."""
+    return Request(
+        document.draw_prefix(text_ids, *grid, vocabulary),
+        grammar.codes(vocabulary),
+        limit=grid[0] * grid[1],
+        seed=seed,
+        unconditional=document.unconditional_prefix(*grid, vocabulary),
+        guidance=settings.guidance,
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        top_p=settings.top_p,
+    )
 
 
 def load(model: str | Path | None = None, device: str = "auto") -> Model:

@@ -1,3 +1,6 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from fake_data import make_data
@@ -70,3 +73,18 @@ def test_codes_that_do_not_fit_are_our_fault(data, codes):
     first = np.zeros((1, 2, 2), np.int64)
     with pytest.raises(ValueError, match="codes"):
         tokenize(data, lambda images: first if len(images) == 1 else codes, "a", batch=4)
+
+
+def test_two_processes_that_need_the_same_codes_share_the_work(data):
+    encoded = []
+
+    def slow(images):
+        time.sleep(0.05)
+        encoded.append(len(images))
+        return encode(images)
+
+    with ThreadPoolExecutor(2) as pool:
+        for job in [pool.submit(tokenize, data, slow, "a", 4) for _ in range(2)]:
+            job.result()
+    assert load_codes(data, "a", "train")[:, 0, 0].tolist() == list(range(10))
+    assert sum(encoded) == 10 + 3 + 2  # each split's first picture once more, to tell the grid

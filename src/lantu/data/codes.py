@@ -12,7 +12,7 @@ import numpy as np
 
 from lantu.data.shards import Shards, read_index
 from lantu.errors import DataError
-from lantu.files import replacing, writing
+from lantu.files import locked, replacing, writing
 
 MOST_CODES = 1 << 16
 
@@ -45,7 +45,10 @@ def tokenize(folder: str | Path, encode: Encode, name: str, batch: int = 64, pro
                 if progress:
                     progress(before + count, total)
 
-            _encode_split(shards, encode, path, batch, report)
+            with locked(Path(folder) / f".codes-{name}.lock"):
+                # Another process that needs the same codes may have made them meanwhile.
+                if not path.exists():
+                    _encode_split(shards, encode, path, batch, report)
         done += len(shards)
     if progress:
         progress(total, total)

@@ -10,7 +10,16 @@ from collections.abc import Mapping
 Phrases = Mapping[str, tuple[str, ...]]
 
 ENGLISH: Phrases = {
-    "one": ("{a}", "{A}", "a picture of {a}", "a drawing of {a}", "{a} in the middle", "an image of {a}"),
+    "one": (
+        "{a}",
+        "{A}",
+        "a picture of {a}",
+        "a drawing of {a}",
+        "{a} in the middle",
+        "an image of {a}",
+        "there is {a}",
+        "{a} alone",
+    ),
     "big": ("{big a}", "{large a}", "{a}, very large", "a close-up of {a}", "{a} that fills the picture"),
     "small": ("{small a}", "{little a}", "{a}, small", "{tiny a} in the middle"),
     "top left": (
@@ -50,6 +59,20 @@ ENGLISH: Phrases = {
         "{a} next to {b}",
         "{a} beside {b}",
         "{A} left, {B} right",
+        "{a} is on the left, {b} is on the right",
+        "there is {a} on the left and {b} on the right",
+        "there is {b} on the right and {a} on the left",
+        "on the left side is {a}, on the right side is {b}",
+        "the left side has {a} and the right side has {b}",
+        "{b} is to the right of {a}",
+        "{a} is to the left of {b}",
+        "{a} with {b} to its right",
+        "{b} with {a} to its left",
+        "{a} at the left and {b} at the right",
+        "to the right of {a} is {b}",
+        "to the left of {b} is {a}",
+        "side by side, {a} and {b}",
+        "first {a}, then {b}",
     ),
     "above": (
         "{a} above {b}",
@@ -60,6 +83,13 @@ ENGLISH: Phrases = {
         "{b} at the bottom, {a} at the top",
         "top: {A}, bottom: {B}",
         "at the top {a}, at the bottom {b}",
+        "{a} is above {b}",
+        "{b} is below {a}",
+        "there is {a} at the top and {b} at the bottom",
+        "{a} with {b} below it",
+        "{b} with {a} above it",
+        "{a} over {b}",
+        "the upper half has {a}, the lower half {b}",
     ),
     "diagonal": (
         "{a} in the top left corner and {b} in the bottom right corner",
@@ -85,11 +115,11 @@ ENGLISH: Phrases = {
         "{a} top left, {b} top right, {c} bottom left, {d} bottom right",
         "in the four corners {a}, {b}, {c} and {d}",
     ),
-    "count": ("{n}", "a picture of {n}", "{n} together", "there are {n}"),
+    "count": ("{n}", "a picture of {n}", "{n} together", "there are {n}", "exactly {n}"),
 }
 
 CHINESE: Phrases = {
-    "one": ("{a}", "{A}", "一张{A}的图片", "画{a}", "{a}在中间", "一幅{A}的画", "{A}的图片"),
+    "one": ("{a}", "{A}", "一张{A}的图片", "画{a}", "{a}在中间", "一幅{A}的画", "{A}的图片", "有{a}", "这是{a}"),
     "big": ("{很大的 a}", "大大的{A}", "{a}，很大", "{A}的特写", "{大大的 a}"),
     "small": ("{很小的 a}", "小小的{A}", "{a}，很小", "中间{小小的 a}"),
     "top left": ("左上角{a}", "{a}在左上角", "左上角有{a}", "{A}在左上方"),
@@ -109,6 +139,20 @@ CHINESE: Phrases = {
         "{a}和{b}",
         "左{A}右{B}",
         "{A}旁边是{B}",
+        "左侧{a}，右侧{b}",
+        "{a}在左边，{b}在右边",
+        "{b}在右边，{a}在左边",
+        "{A}在左侧，{B}在右侧",
+        "左面是{A}，右面是{B}",
+        "{A}左边，{B}右边",
+        "右边是{b}，左边是{a}",
+        "{A}的右边是{B}",
+        "{B}的左边是{A}",
+        "{A}的右边有{b}",
+        "左边画{a}，右边画{b}",
+        "{a}，它的右边是{b}",
+        "{A}和{B}并排",
+        "从左到右：{A}、{B}",
     ),
     "above": (
         "上面{a}，下面{b}",
@@ -119,6 +163,13 @@ CHINESE: Phrases = {
         "{a}在上，{b}在下",
         "上边{a}，下边{b}",
         "{B}在下面，{A}在上面",
+        "上面有{a}，下面有{b}",
+        "{A}的下面是{B}",
+        "{B}的上面是{A}",
+        "上方{a}，下方{b}",
+        "{A}在上方，{B}在下方",
+        "上半部分是{A}，下半部分是{B}",
+        "从上到下：{A}、{B}",
     ),
     "diagonal": ("左上角{a}，右下角{b}", "{A}在左上角，{B}在右下角", "右下角{b}，左上角{a}"),
     "between": (
@@ -140,7 +191,7 @@ CHINESE: Phrases = {
         "左上{A}，右上{B}，左下{C}，右下{D}",
         "四个角上是{a}、{b}、{c}和{d}",
     ),
-    "count": ("{n}", "{n}的图片", "有{n}", "画{n}"),
+    "count": ("{n}", "{n}的图片", "有{n}", "画{n}", "一共{n}"),
 }
 
 PHRASES = {"en": ENGLISH, "zh": CHINESE}

@@ -61,12 +61,12 @@ def assemble(
 
 
 def part_folder(source: Path, part: str) -> Path:
-    """The exported part of a run, or the folder itself if it is one.
+    """The exported part of a run, the part of a model directory, or the folder itself if it is one.
 
     Raises:
         ModelError: neither.
     """
-    for folder in (source / "model", source):
+    for folder in (source / "model", source / part, source):
         if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
             return folder
     raise ModelError(f"no trained {part} in {source}", "name a finished run of `lantu train`, or the part's own folder")

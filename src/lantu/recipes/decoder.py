@@ -15,10 +15,13 @@ from lantu.decoder.config import DecoderConfig
 from lantu.decoder.flow import Corruption, flow_loss, replace
 from lantu.decoder.model import PixelDecoder
 from lantu.decoder.render import render
+from lantu.errors import RecipeError
 from lantu.images import scale, to_array, to_tensor
 from lantu.layers import in_blocks
+from lantu.recipes.assemble import part_folder
 from lantu.recipes.codes import ensure_codes, load_tokenizer
-from lantu.recipes.sheets import save_sheet
+from lantu.recipes.sheets import save_sheet, shown
+from lantu.tokenizer.model import ImageTokenizer
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
 
@@ -28,6 +31,8 @@ class DecoderRecipe(BaseModel):
 
     Attributes:
         tokenizer: folder of the trained tokenizer whose codes it renders.
+        start: a trained decoder to go on from, with its own sizes: a run, a model directory, or the part's own folder.
+            "" starts as the tokenizer's plain decoder.
         size: pixels a side it renders at.
         dropped, hidden, spoilt, most: how codes are spoilt, see ``Corruption``.
         mean, spread: of the noise times, see ``flow_loss``.
@@ -38,6 +43,7 @@ class DecoderRecipe(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tokenizer: str = ""
+    start: str = ""
     size: int = 128
     width: int = 256
     layers: int = 6
@@ -73,16 +79,7 @@ class Task:
         self.shards = {split: Shards(data, split) for split in ("train", "val")}
         self.grids = {split: load_codes(data, name, split) for split in ("train", "val")}
         self.order = Order(len(self.shards["train"]), recipe.loop.seed)
-        height = self.grids["train"].shape[1]
-        config = DecoderConfig(
-            patch=recipe.size // height,
-            width=recipe.width,
-            layers=recipe.layers,
-            codebook_size=tokenizer.config.codebook_size,
-        )
-        self.model = PixelDecoder(config)
-        if tokenizer.config.width == recipe.width and tokenizer.config.patch == config.patch:
-            self.model.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
+        self.model = self.begin(tokenizer)
         self.networks: dict[str, nn.Module] = {"model": self.model}
         self.spoil = Corruption(recipe.dropped, recipe.hidden, recipe.spoilt, recipe.most)
         self.perceptual = None
@@ -90,6 +87,27 @@ class Task:
             from lantu.features.lpips import load_lpips
 
             self.perceptual = load_lpips("alex")
+
+    def begin(self, tokenizer: ImageTokenizer) -> PixelDecoder:
+        """The decoder that the recipe starts from, or a new one that paints what the plain decoder would.
+
+        Raises:
+            RecipeError: the one that it starts from renders other codes, or another size.
+            ModelError: it can't be read.
+        """
+        recipe, height = self.recipe, self.grids["train"].shape[1]
+        patch, codebook_size = recipe.size // height, tokenizer.config.codebook_size
+        if recipe.start:
+            model = PixelDecoder.load(part_folder(Path(recipe.start), "decoder")).requires_grad_()
+            if (model.config.patch, model.config.codebook_size) != (patch, codebook_size):
+                told = f"{recipe.start} renders {model.config.codebook_size:,} codes of {model.config.patch} pixels"
+                raise RecipeError(f"{told}, not {codebook_size:,} of {patch}", "start from another, or from nothing")
+            return model
+        config = DecoderConfig(patch=patch, width=recipe.width, layers=recipe.layers, codebook_size=codebook_size)
+        model = PixelDecoder(config)
+        if tokenizer.config.width == recipe.width and tokenizer.config.patch == patch:
+            model.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
+        return model
 
     def load(self, split: str, indices: np.ndarray) -> Batch:
         pixels = scale(to_tensor(self.shards[split].images(indices)), self.recipe.size, self.recipe.size)
@@ -119,8 +137,9 @@ class Task:
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
         """Real pictures; rendered from their codes in 8 steps and in 1; from codes of which a tenth is wrong."""
-        real = self.load("val", np.arange(8))
-        seeds = list(range(8))
+        if not len(chosen := shown(self.shards["val"])):
+            return
+        real, seeds = self.load("val", chosen), chosen.tolist()
         wrong = replace(real.codes, 0.1, self.model.config.codebook_size, torch.Generator().manual_seed(0))
         rows = [
             render(self.model, real.codes, seeds, 8),

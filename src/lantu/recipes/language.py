@@ -1,8 +1,10 @@
 """Recipes of the language model."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,18 +12,29 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from lantu.data.asking import ask
 from lantu.data.codes import load_codes
 from lantu.data.order import Order
 from lantu.data.packing import PADDING, Packed, block_causal_mask, pack
 from lantu.data.shards import Shards
 from lantu.document import to_ids
+from lantu.engine.transformer import Transformer
+from lantu.errors import RecipeError
+from lantu.files import write_text
+from lantu.images import scale, to_array, to_tensor
 from lantu.language import bpe
-from lantu.language.model import export, make
+from lantu.language.model import describe, export, load, make, read_vocabulary
+from lantu.recipes.assemble import part_folder
 from lantu.recipes.codes import ensure_codes, load_tokenizer
+from lantu.recipes.drafts import Drafts
+from lantu.recipes.sheets import save_sheet, shown
+from lantu.settings import Settings
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
 from lantu.types import CodeGrid, Document
 from lantu.vocabulary import Vocabulary
+
+SAMPLING = Settings(guidance=1.5, temperature=0.3)
 
 
 class LanguageRecipe(BaseModel):
@@ -29,11 +42,14 @@ class LanguageRecipe(BaseModel):
 
     Attributes:
         tokenizer: folder of the trained image tokenizer whose codes it learns.
+        start: a trained language model to go on from, with its own text ids and sizes: a run, a model directory, or the
+            part's own folder. "" starts from nothing.
         text_size: ids of the byte-level BPE, trained on this data's captions.
         width, layers, heads, inner: of the Qwen3 architecture.
         captioning: share of documents that go from picture to caption. Their picture has no caption before it, so
             they also teach what guidance needs: pictures without a prompt.
         dropped: share of the others whose caption is dropped.
+        asked: share of drawing documents whose caption is put as a person would ask, see ``lantu.data.asking``.
         row: tokens in a packed row; 0 gives each document a row of its own, which is faster on a CPU when all are about
             equally long.
     """
@@ -41,13 +57,15 @@ class LanguageRecipe(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tokenizer: str = ""
+    start: str = ""
     text_size: int = 3072
     width: int = 320
     layers: int = 8
     heads: int = 5
     inner: int = 896
-    captioning: float = 0.15
+    captioning: float = 0.3
     dropped: float = 0.05
+    asked: float = 0.35
     row: int = 0
     loop: LoopConfig = LoopConfig()
 
@@ -57,26 +75,39 @@ class Task:
 
     def __init__(self, recipe: LanguageRecipe, data: Path):
         self.recipe = recipe
-        tokenizer = load_tokenizer(recipe.tokenizer)
+        self.tokenizer = tokenizer = load_tokenizer(recipe.tokenizer)
         name = ensure_codes(data, tokenizer)
         self.shards, self.grids = Shards(data, "train"), load_codes(data, name, "train")
+        self.val = Shards(data, "val")
         self.order = Order(len(self.shards), recipe.loop.seed)
         self.captions = [self.shards.sample(index).captions for index in range(len(self.shards))]
-        self.codec = bpe.train(self.texts(), recipe.text_size)
+        self.codec, self.model = self.begin(tokenizer.config.codebook_size)
         self.vocabulary = Vocabulary(self.codec.size, tokenizer.config.codebook_size)
         self.encode = lru_cache(maxsize=1 << 19)(self.codec.encode)
-        self.model = make(
-            self.vocabulary,
-            recipe.width,
-            recipe.layers,
-            recipe.heads,
-            recipe.inner,
-            grid=self.grids.shape[1:],
-            seed=recipe.loop.seed,
-        )
         self.networks: dict[str, nn.Module] = {"model": self.model}
         tokens = self.grids.shape[1] * self.grids.shape[2] + 20
         self.flops_per_sample = 6.0 * tokens * sum(parameter.numel() for parameter in self.model.parameters())
+
+    def begin(self, codebook_size: int) -> tuple[bpe.TextCodec, Any]:
+        """A tokenizer of text and a language model: those that the recipe starts from, or new ones.
+
+        Raises:
+            RecipeError: the model that it starts from draws other codes.
+            ModelError: it can't be read.
+        """
+        recipe = self.recipe
+        if not recipe.start:
+            codec = bpe.train(self.texts(), recipe.text_size)
+            sizes = (recipe.width, recipe.layers, recipe.heads, recipe.inner)
+            vocabulary = Vocabulary(codec.size, codebook_size)
+            return codec, make(vocabulary, *sizes, grid=self.grids.shape[1:], seed=recipe.loop.seed)
+        folder = part_folder(Path(recipe.start), "language")
+        if (known := read_vocabulary(folder).codebook_size) != codebook_size:
+            told = f"{folder} has {known:,} codes, the image tokenizer {codebook_size:,}"
+            raise RecipeError(told, "start from a model of the same tokenizer, or from nothing")
+        model = load(folder)
+        describe(model.config, read_vocabulary(folder), self.grids.shape[1:])
+        return bpe.TextCodec(folder), model
 
     def texts(self) -> Iterator[str]:
         """Every caption, once."""
@@ -96,6 +127,8 @@ class Task:
             return Document((grid, caption), language)
         if chance < self.recipe.captioning + self.recipe.dropped:
             return Document((grid,))
+        if rng.random() < self.recipe.asked:
+            caption = ask(caption, language, rng)
         return Document((caption, grid), language)
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
@@ -118,9 +151,36 @@ class Task:
             parts: Metrics = {"codes": losses[drawn].mean(), "text": losses[written].mean()}
         return loss, parts
 
+    @torch.no_grad()
+    def sample(self, step: int, folder: Path) -> None:
+        """Real pictures above what the model drafts for one of their captions, in either language by turns."""
+        captions = {index: spoken(self.val.sample(index).captions, index) for index in shown(self.val).tolist()}
+        captions = {index: caption for index, caption in captions.items() if caption}
+        if not captions:
+            return
+        config = json.loads(self.model.config.to_json_string())
+        drafts = Drafts(
+            Transformer(config, self.model.state_dict()),
+            self.codec,
+            self.vocabulary,
+            self.tokenizer,
+            tuple(self.grids.shape[1:]),
+            SAMPLING,
+        )
+        drawn = drafts.draw(list(captions.values()), list(captions))
+        real = scale(to_tensor(self.val.images(np.array(list(captions)))), *drawn.shape[1:3])
+        save_sheet(folder / f"{step:06d}.png", [to_array(real), drawn])
+        write_text(folder / f"{step:06d}.txt", "\n".join(captions.values()) + "\n")
+
     def export(self, folder: Path) -> None:
         """Write the language model where a model directory keeps it."""
         export(self.model, folder, self.codec)
+
+
+def spoken(captions: Mapping[str, Sequence[str]], turn: int) -> str:
+    """A caption in one of the languages there are, each in its turn; "" where there is none."""
+    told = [texts[0] for _, texts in sorted(captions.items()) if texts]
+    return told[turn % len(told)] if told else ""
 
 
 def one_each(documents: Sequence[np.ndarray], pad: int) -> Packed:
@@ -162,7 +222,13 @@ def emoji() -> LanguageRecipe:
         heads=4,
         inner=704,
         loop=LoopConfig(
-            steps=3000, batch_size=32, lr=3e-3, warmup_steps=150, decay_fraction=0.25, optimizer="muon", sample_every=0
+            steps=3000,
+            batch_size=32,
+            lr=3e-3,
+            warmup_steps=150,
+            decay_fraction=0.25,
+            optimizer="muon",
+            sample_every=500,
         ),
     )
 

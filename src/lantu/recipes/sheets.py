@@ -4,7 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
+from lantu.data.shards import Shards
 from lantu.files import replacing
+
+SHOWN = 8
+
+
+def shown(shards: Shards) -> np.ndarray:
+    """Which pictures of a split are on its sheets: the first ones; none when it is empty."""
+    return np.arange(min(SHOWN, len(shards)))
 
 
 def save_sheet(path: Path, rows: list[np.ndarray], gap: int = 4) -> None:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from lantu.data.order import Order
 from lantu.data.shards import Shards
 from lantu.images import scale, to_array, to_tensor
 from lantu.layers import in_blocks
-from lantu.recipes.sheets import save_sheet
+from lantu.recipes.sheets import save_sheet, shown
 from lantu.tokenizer.config import TokenizerConfig
 from lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from lantu.tokenizer.losses import ReconstructionLoss
@@ -129,7 +128,9 @@ class Task:
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
         """Real pictures above their reconstructions."""
-        real = scale(to_tensor(self.val.images(np.arange(8))), self.recipe.model.size, self.recipe.model.size)
+        if not len(chosen := shown(self.val)):
+            return
+        real = scale(to_tensor(self.val.images(chosen)), self.recipe.model.size, self.recipe.model.size)
         save_sheet(folder / f"{step:06d}.png", [to_array(real), to_array(self.model(real).pixels)])
 
     def export(self, folder: Path) -> None:

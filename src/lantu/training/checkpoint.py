@@ -1,6 +1,6 @@
 """What a run needs to go on exactly where it was.
 
-    RUN/checkpoints/step-00001200/      the newest two
+    RUN/checkpoints/step-00001200/      the newest ``LoopConfig.kept``
         state.json                      steps done and what the log has gathered since its last line
         weights/ average/ optimizer/    safetensors, float32, "player/name"
     RUN/checkpoints/before-decay/       the end of the stable phase: a longer run starts from here
@@ -24,7 +24,6 @@ from lantu.training.distributed import full, like
 from lantu.training.player import Player
 from lantu.training.schedule import decay_start
 
-KEPT = 2
 BEFORE_DECAY = "before-decay"
 
 
@@ -53,7 +52,9 @@ class State:
         return self.steps == config.steps or self.step <= min(self.stable_until, decay_start(config))
 
 
-def save(checkpoints: Path, name: str, players: Sequence[Player], state: State, first: bool = True) -> None:
+def save(
+    checkpoints: Path, name: str, players: Sequence[Player], state: State, first: bool = True, kept: int = 2
+) -> None:
     """Write one checkpoint; with several ranks all call, and the first writes.
 
     Raises:
@@ -80,7 +81,7 @@ def save(checkpoints: Path, name: str, players: Sequence[Player], state: State, 
         for kind, tensors in kinds.items():
             weights.save(tensors, temporary / kind, dtype=None, max_shard_bytes=1 << 31)
         files.write_json(temporary / "state.json", asdict(state))
-    for old in numbered(checkpoints)[KEPT:]:
+    for old in numbered(checkpoints)[kept:]:
         shutil.rmtree(old)
 
 
@@ -129,26 +130,27 @@ def restore(path: Path, players: Sequence[Player]) -> None:
         raise RecipeError(f"{path} does not fit these networks ({problem})", mend) from problem
 
 
-def put_average(run: Path, networks: dict[str, torch.nn.Module]) -> int:
-    """Load a run's newest averaged weights into networks, to export or look at a run that has not ended.
+def put_average(path: Path, networks: dict[str, torch.nn.Module]) -> int:
+    """Load a checkpoint's averaged weights into networks, to export or score a run that has not ended.
+
+    Args:
+        path: one of ``numbered(RUN / "checkpoints")``.
 
     Returns:
         the number of updates behind them.
 
     Raises:
-        RecipeError: there is no checkpoint, or it belongs to other networks.
+        RecipeError: it can't be read, or belongs to other networks.
     """
-    mend = "name the folder of a run, and the recipe that it was begun with"
-    for path in numbered(run / "checkpoints"):
-        try:
-            step = json.loads((path / "state.json").read_text(encoding="utf-8"))["step"]
-            stored = weights.load(path / "weights") | weights.load(path / "average")
-            for name, network in networks.items():
-                fill(network.state_dict(), stored, name)
-        except (OSError, LantuError, KeyError, ValueError) as problem:
-            raise RecipeError(f"{path} can't be used ({problem})", mend) from problem
-        return step
-    raise RecipeError(f"no checkpoint in {run}", mend)
+    try:
+        step = json.loads((path / "state.json").read_text(encoding="utf-8"))["step"]
+        stored = weights.load(path / "weights") | weights.load(path / "average")
+        for name, network in networks.items():
+            fill(network.state_dict(), stored, name)
+    except (OSError, LantuError, KeyError, ValueError) as problem:
+        mend = "name a checkpoint of a run, and the recipe that it was begun with"
+        raise RecipeError(f"{path} can't be used ({problem})", mend) from problem
+    return step
 
 
 def clean(checkpoints: Path, after: int) -> None:

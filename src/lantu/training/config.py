@@ -30,6 +30,7 @@ class LoopConfig(BaseModel):
         compile: with torch.compile: the first step takes a minute, later ones less.
         minutes: stop after so many, with a checkpoint; resume to go on.
         checkpoint_every_s, log_every, sample_every: seconds, steps and steps; 0 samples only at the end.
+        kept: of its checkpoints, the newest so many; all of them make a learning curve.
         device: "auto", "cpu", "cuda" or "cuda:N".
     """
 
@@ -53,6 +54,7 @@ class LoopConfig(BaseModel):
     seed: int = Field(0, ge=0)
     minutes: float | None = Field(None, ge=0)
     checkpoint_every_s: float = Field(300.0, ge=0)
+    kept: int = Field(2, ge=1)
     log_every: int = Field(20, ge=1)
     sample_every: int = Field(500, ge=0)
     device: str = "auto"

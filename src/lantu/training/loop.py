@@ -195,7 +195,7 @@ class Run:
             window=self.window.read(),
             train_s=self.clock.train_s,
         )
-        checkpoint.save(self.checkpoints, name, self.trainer.players, state, self.ranks.first)
+        checkpoint.save(self.checkpoints, name, self.trainer.players, state, self.ranks.first, self.config.kept)
 
     def sample(self) -> None:
         """Let the task write something to look at; a network that is spread over ranks can't."""

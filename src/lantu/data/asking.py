@@ -1,0 +1,71 @@
+"""Captions as people ask for them. A caption tells what is there; a person writes "please draw …", or 画…, without a
+capital letter or with one, with a comma of the other alphabet, with a full stop or without."""
+
+import numpy as np
+
+from lantu.data.captions import pick
+
+# Half of what is asked for gets a phrase around it, and half only the small changes below.
+WRAPPED = 0.5
+PHRASES = {
+    "en": (
+        "draw {x}",
+        "please draw {x}",
+        "paint {x}",
+        "show me {x}",
+        "show {x}",
+        "{x}, please",
+        "I would like {x}",
+        "make a picture of {x}",
+        "generate an image: {x}",
+        "can you draw {x}?",
+        "a picture with {x}",
+        "an image that shows {x}",
+    ),
+    "zh": (
+        "画{x}",
+        "请画{x}",
+        "画一张：{x}",
+        "给我画{x}",
+        "我想要{x}",
+        "来一张图：{x}",
+        "可以画{x}吗？",
+        "生成一张图片：{x}",
+        "图片：{x}",
+        "图中{x}",
+        "画出{x}",
+    ),
+}
+
+
+def ask(caption: str, language: str, rng: np.random.Generator) -> str:
+    """Put a caption in "en" or "zh" as a request; the same words about the picture stay."""
+    if rng.random() < WRAPPED:
+        caption = pick(PHRASES[language], rng).format(x=caption)
+    chance = rng.random()
+    if language == "en":
+        return _english(caption, chance)
+    return _chinese(caption, chance)
+
+
+def _english(text: str, chance: float) -> str:
+    if chance < 0.3:
+        text = text[0].upper() + text[1:]
+        return text if text[-1] in ".?!" else f"{text}."
+    if chance < 0.5:
+        return text[0].upper() + text[1:]
+    if chance < 0.6:
+        return text.replace(",", "").replace(";", "").lower()
+    return text
+
+
+def _chinese(text: str, chance: float) -> str:
+    if chance < 0.2:
+        return text if text[-1] in "。？！" else f"{text}。"
+    if chance < 0.35:
+        return text.replace("，", ",")
+    if chance < 0.5:
+        return text.replace("，", " ")
+    if chance < 0.55:
+        return text.replace("，", "")
+    return text

@@ -1,0 +1,58 @@
+"""What a language model alone can show: its drafts, painted by its tokenizer's plain decoder.
+
+No diffusion decoder has to be trained for it, so this is how a language model is looked at while it learns, and how
+tokenizers are compared. Shapes: B pictures, H W pixels, h w grid.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lantu import document, images
+from lantu.engine.drafting import draft
+from lantu.engine.transformer import Transformer
+from lantu.language.bpe import TextCodec
+from lantu.pipeline import drawing
+from lantu.settings import Settings
+from lantu.tokenizer.model import ImageTokenizer
+from lantu.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Drafts:
+    """A generator of pictures, as evaluation knows it (``lantu.types.Generator``).
+
+    Attributes:
+        grid: height and width in codes of what it draws.
+    """
+
+    language: Transformer
+    text: TextCodec
+    vocabulary: Vocabulary
+    tokenizer: ImageTokenizer
+    grid: tuple[int, int]
+    settings: Settings
+
+    def draw(self, prompts: list[str], seeds: list[int]) -> np.ndarray:
+        """(B, H, W, 3) uint8."""
+        requests = [
+            drawing(self.text.encode(prompt), self.grid, self.vocabulary, seed, self.settings)
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+        drafts = draft(self.language, requests, batched=True)
+        return self.paint(np.stack([document.codes_from(ids, *self.grid, self.vocabulary) for ids in drafts]))
+
+    def reconstruct(self, images_BHWC: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) uint8 → the same, through codes."""
+        return self.paint(self.tokenizer.encode(images.to_tensor(images_BHWC)).numpy())
+
+    def caption(self, images_BHWC: np.ndarray, language: str) -> list[str]:
+        raise NotImplementedError("drafts are for looking at: ask a whole model for captions")
+
+    @torch.inference_mode()
+    def paint(self, codes_Bhw: np.ndarray) -> np.ndarray:
+        """Codes → (B, H, W, 3) uint8, in one pass of the plain decoder."""
+        codes = torch.from_numpy(codes_Bhw)
+        vectors_BNE = self.tokenizer.quantizer.vectors()[codes.flatten(1)]
+        return images.to_array(self.tokenizer.decoder(vectors_BNE, *codes_Bhw.shape[1:])[0])

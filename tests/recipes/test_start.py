@@ -1,0 +1,71 @@
+"""Training goes on from a model that is there, instead of from nothing."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lantu import recipes
+from lantu.data.build import build_folder
+from lantu.errors import RecipeError
+from lantu.recipes import decoder, language
+from lantu.training.config import override
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Coloured squares of 32 pixels with captions."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number, (name, colour) in enumerate({"cat": "red", "dog": "blue", "fox": "green"}.items()):
+        for copy in range(8):
+            Image.new("RGB", (32, 32), colour).save(folder / f"{number}-{copy}.png")
+            (folder / f"{number}-{copy}.txt").write_text(f"a {name}\n")
+    out = tmp_path_factory.mktemp("data") / "data"
+    build_folder(folder, out, size=32)
+    return out
+
+
+def settings(recipe, *changes):
+    return override(recipe, ["loop.device=cpu", "loop.precision=fp32", *changes])
+
+
+def test_a_language_model_goes_on_with_its_own_words_and_sizes(tiny_model, data, tmp_path):
+    recipe = settings(language.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "layers=9")
+    task = language.Task(recipe, data)
+    from lantu.language.model import load
+
+    begun = load(tiny_model / "language").state_dict()
+    assert all(torch.equal(value, begun[name]) for name, value in task.model.state_dict().items())
+    assert task.codec.encode("a cat on the left") == language.bpe.TextCodec(tiny_model / "language").encode(
+        "a cat on the left"
+    )
+    task.sample(5, tmp_path)
+    with Image.open(tmp_path / "000005.png") as sheet:
+        assert np.asarray(sheet).shape[0] >= 64  # real pictures, and drafts below them
+    assert "a " in (tmp_path / "000005.txt").read_text()
+
+
+def test_a_language_model_of_other_codes_is_refused(tiny_model, data, tmp_path):
+    from lantu.language.adopt import grow
+
+    grow(tiny_model / "language", 64, tmp_path / "grown")
+    recipe = settings(language.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tmp_path}/grown")
+    with pytest.raises(RecipeError, match="64 codes, the image tokenizer 32"):
+        language.Task(recipe, data)
+
+
+def test_a_decoder_goes_on_and_learns(tiny_model, data, tmp_path):
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "loop.steps=16", "loop.log_every=8"]
+    recipe = settings(decoder.debug(), *changes)
+    task = decoder.Task(recipe, data)
+    begun = decoder.PixelDecoder.load(tiny_model / "decoder").state_dict()
+    assert all(torch.equal(value, begun[name]) for name, value in task.model.state_dict().items())
+    recipes.train("decoder", "debug", data, tmp_path / "run", [*changes, "loop.precision=fp32"], progress=False)
+    moved = decoder.PixelDecoder.load(tmp_path / "run" / "model").state_dict()
+    assert any(not torch.equal(value, begun[name]) for name, value in moved.items())
+
+
+def test_a_decoder_of_another_size_is_refused(tiny_model, data):
+    recipe = settings(decoder.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "size=64")
+    with pytest.raises(RecipeError, match="32 codes of 8 pixels, not 32 of 16"):
+        decoder.Task(recipe, data)
