@@ -30,15 +30,15 @@ def main() -> None:
     arguments = parser.parse_args()
     model, distance = Model.load(arguments.model, "cpu"), load_lpips("alex")
     real = Shards(arguments.data, "val").images(np.arange(arguments.count))
-    codes = torch.from_numpy(model.encode(real))
+    codes = torch.from_numpy(model.parts.encode(real))
     print("| wrong codes | PSNR, dB | LPIPS |\n|---|---|---|")
     for share in (0.0, 0.05, 0.1, 0.2, 0.4):
         wrong = replace(codes, share, model.folder.codebook_size, torch.Generator().manual_seed(0))
         changed = (wrong != codes).float().mean()
-        made = render(model.decoder, wrong, list(range(len(real))), arguments.steps)
+        made = render(model.parts.decoder, wrong.numpy(), list(range(len(real))), arguments.steps)
         with torch.inference_mode():
-            far = distance(made, images.to_tensor(real)).mean()
-        print(f"| {changed:.1%} | {psnr(images.to_array(made), real).mean():.2f} | {far:.3f} |", flush=True)
+            far = distance(torch.from_numpy(made), images.to_tensor(real)).mean()
+        print(f"| {changed:.1%} | {psnr(images.to_bytes(made), real).mean():.2f} | {far:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from lantu import recipes
 from lantu.data.trials import trials
-from lantu.engine.transformer import Transformer
+from lantu.engine.on_kernels import Language
 from lantu.evaluation.report import as_json, write_sheet
 from lantu.evaluation.suites import evaluate
 from lantu.features.efficientnet import load_efficientnet
 from lantu.features.lpips import load_lpips
 from lantu.files import write_json, write_text
 from lantu.language.bpe import TextCodec
-from lantu.language.model import read_grid, read_vocabulary
+from lantu.language.folder import read_grid, read_vocabulary
 from lantu.recipes.drafts import Drafts
 from lantu.recipes.scores import composer_of, lexicon_of, scorer_of
 from lantu.settings import Settings
@@ -45,7 +45,7 @@ def drafts_of(folder: Path) -> Drafts:
     """What a design's two runs draw."""
     language, tokenizer = folder / "language" / "model", folder / "tokenizer" / "model"
     return Drafts(
-        Transformer.load(language),
+        Language.load(language),
         TextCodec(language),
         read_vocabulary(language),
         ImageTokenizer.load(tokenizer),

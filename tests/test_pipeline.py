@@ -4,8 +4,9 @@ import torch
 from PIL import Image
 
 import lantu
+from lantu.checks import MAX_PROMPT
 from lantu.errors import DataError, ImageError, LantuError, ModelError, PromptError
-from lantu.pipeline import MAX_PROMPT, Model, ModelGenerator
+from lantu.pipeline import Model, ModelGenerator
 from lantu.seeds import derive_seed
 
 
@@ -133,7 +134,7 @@ def test_devices(tiny_model):
     with pytest.raises(LantuError, match="no device called tpu"):
         Model.load(tiny_model, "tpu")
     if not torch.cuda.is_available():
-        with pytest.raises(LantuError, match="no CUDA device"):
+        with pytest.raises(LantuError, match="no GPU that torch can use"):
             Model.load(tiny_model, "cuda")
 
 

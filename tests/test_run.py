@@ -73,7 +73,7 @@ def test_first_call_sets_up_and_later_ones_do_not(house):
     made, installed, ran = calls(house)
     assert made.startswith("-m venv ")
     assert installed.startswith("-m pip install")
-    assert installed.endswith("house with spaces[train,dev]")
+    assert installed.endswith("house with spaces")  # and no extras: drawing needs none
     assert ran == "-P -m lantu draw a cat --json"
     second = call(house, "models")
     assert second.stderr == ""
@@ -81,11 +81,40 @@ def test_first_call_sets_up_and_later_ones_do_not(house):
 
 
 def test_tests_go_to_pytest(house):
-    call(house, "--help")
+    call(house, "test", "-k", "nothing")
     calls(house)
     call(house, "test", "tests/test_run.py")
     call(house, "test", "--all", "-x")
     assert calls(house) == ["-m pytest tests/test_run.py", "-m pytest -m  -x"]
+
+
+def test_the_environment_grows_with_what_is_asked_and_never_shrinks(house):
+    for command, installed in (
+        ("draw", ""),
+        ("train", "[train]"),
+        ("draw", None),
+        ("test", "[train,dev]"),
+        ("data", None),
+    ):
+        call(house, command)
+        pip = [line for line in calls(house) if "-m pip" in line]
+        assert [line.endswith(f"house with spaces{installed}") for line in pip] == ([] if installed is None else [True])
+    (house[0] / "pyproject.toml").write_text("[project]\nname = 'other'\n")
+    call(house, "draw")
+    assert any(line.endswith("[train,dev]") for line in calls(house))
+
+
+def test_changed_native_code_is_compiled_anew(house):
+    native = house[0] / "src" / "lantu" / "kernels" / "native"
+    native.mkdir(parents=True)
+    (native / "lantu.cpp").write_text("int a;\n")
+    call(house, "models")
+    calls(house)
+    assert call(house, "models").stderr == ""
+    (native / "lantu.cpp").write_text("int b;\n")
+    calls(house)
+    call(house, "models")
+    assert [line.split()[1] for line in calls(house)] == ["pip", "-m"]
 
 
 def test_changed_requirements_are_installed_in_place(house):

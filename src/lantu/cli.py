@@ -57,6 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
         return refuse(f"{problem.format_message().rstrip('.')} (see {command} --help)")
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except ModuleNotFoundError as problem:
+        if (problem.name or "lantu").startswith("lantu"):
+            raise
+        return refuse(f"this needs {problem.name}, which is not installed: pip install 'lantu[train]'")
     except Exception as problem:
         if os.environ.get("LANTU_TRACEBACK"):
             raise

@@ -62,6 +62,39 @@ def fit(image: "Image", width: int, height: int) -> "Image":
     return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
 
 
+def to_pixels(images: "np.ndarray") -> "np.ndarray":
+    """(B, H, W, 3) uint8 → (B, 3, H, W) float32 in [-1, 1]."""
+    import numpy as np
+
+    return images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - 1
+
+
+def to_bytes(pixels: "np.ndarray") -> "np.ndarray":
+    """(B, 3, H, W) in [-1, 1] → (B, H, W, 3) uint8."""
+    import numpy as np
+
+    return np.rint((pixels.clip(-1, 1) + 1) * np.float32(127.5)).astype(np.uint8).transpose(0, 2, 3, 1)
+
+
+def average(pixels_BCHW: "np.ndarray", height: int, width: int) -> "np.ndarray":
+    """To another size by averaging areas: what ``scale`` does, without torch."""
+    if pixels_BCHW.shape[2:] == (height, width):
+        return pixels_BCHW
+    rows, columns = (shares(*sides) for sides in zip(pixels_BCHW.shape[2:], (height, width), strict=True))
+    return rows @ pixels_BCHW @ columns.T
+
+
+def shares(before: int, after: int) -> "np.ndarray":
+    """(after, before) float32: how much of each old cell is in each new one; every cell that it touches, alike."""
+    import numpy as np
+
+    first = np.arange(after) * before // after
+    last = -(-(np.arange(after) + 1) * before // after)
+    cells = np.arange(before)
+    touched = (cells >= first[:, None]) & (cells < last[:, None])
+    return (touched / touched.sum(1, keepdims=True)).astype(np.float32)
+
+
 def to_tensor(images: "np.ndarray") -> "Tensor":
     """(B, H, W, 3) uint8 → (B, 3, H, W) float32 in [-1, 1]."""
     import torch

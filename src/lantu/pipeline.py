@@ -6,35 +6,29 @@ pixels a side, and those are the pixels in which every size here is given.
 
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from lantu import document, grammar, images, shelf
-from lantu.decoder.model import PixelDecoder
+from lantu.checks import Grid, Size, check_codes, check_prompt, grid_of
 from lantu.decoder.render import render
-from lantu.engine.drafting import Request, draft
-from lantu.engine.transformer import Transformer
-from lantu.errors import DataError, ImageError, LantuError, PromptError
-from lantu.language.bpe import TextCodec
-from lantu.language.model import read_vocabulary
+from lantu.engine.drafting import draft
+from lantu.engine.request import Request
+from lantu.errors import ImageError, PromptError
+from lantu.parts import Parts, choose_device
 from lantu.seeds import choose_seed, derive_seed
 from lantu.settings import Settings
 from lantu.shelf import ModelFolder
-from lantu.tokenizer.model import ImageTokenizer
 from lantu.types import Picture
-from lantu.vocabulary import MAX_SIDE, Vocabulary
+from lantu.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_PROMPT = 2000
 MAX_CAPTION = 64
-Size = tuple[int, int]  # width, height
-Grid = tuple[int, int]  # height, width
+TOGETHER = 32  # pictures that are painted together
 Progress = Callable[[int, int], None]
 
 
@@ -46,8 +40,8 @@ class Model:
         device: where to compute.
     """
 
-    def __init__(self, folder: ModelFolder, device: torch.device):
-        self.folder, self.device = folder, device
+    def __init__(self, folder: ModelFolder, device: str = "cpu"):
+        self.folder, self.device, self.parts = folder, device, Parts(folder, device)
 
     @classmethod
     def load(cls, model: str | Path | None = None, device: str = "auto") -> "Model":
@@ -81,26 +75,6 @@ class Model:
     def size(self) -> Size:
         """Width and height in pixels of the pictures that it was trained on."""
         return self.size_of(self.folder.grid)
-
-    @cached_property
-    def vocabulary(self) -> Vocabulary:
-        return read_vocabulary(self.folder.path / "language")
-
-    @cached_property
-    def text(self) -> TextCodec:
-        return TextCodec(self.folder.path / "language")
-
-    @cached_property
-    def language(self) -> Transformer:
-        return Transformer.load(self.folder.path / "language", device=self.device)
-
-    @cached_property
-    def tokenizer(self) -> ImageTokenizer:
-        return ImageTokenizer.load(self.folder.path / "tokenizer").to(self.device)
-
-    @cached_property
-    def decoder(self) -> PixelDecoder:
-        return PixelDecoder.load(self.folder.path / "decoder").to(self.device)
 
     def info(self) -> dict[str, Any]:
         """Name, digest, sizes, parameters, dials, and what its makers tell: license, data, scores."""
@@ -159,11 +133,12 @@ class Model:
         """Draw a picture for each prompt, each with its own seed.
 
         Args:
-            batched: draft and render all at once, which is faster; a picture may then differ a little from the same
-                one drawn alone, for sums are rounded in another order.
+            batched: draft and render all together even where that rounds sums in another order, so that a picture may
+                differ a little from the same one drawn alone. Compiled kernels never do, and always go together.
         """
         settings = self.folder.settings.change(**dials)
         grid = self.grid_of(size or self.size)
+        parts = self.parts
         requests = [self.ask(prompt, seed, grid, settings) for prompt, seed in zip(prompts, seeds, strict=True)]
         started = time.perf_counter()
         done, total = 0, len(requests) * grid[0] * grid[1]
@@ -174,14 +149,15 @@ class Model:
             if progress:
                 progress(done, total)
 
-        drafts = draft(self.language, requests, step, batched)
+        drafts = draft(parts.company if batched else parts.engine, requests, step)
         plan_ms = 1000 * (time.perf_counter() - started) / max(1, len(requests))
-        codes = [document.codes_from(ids, *grid, self.vocabulary) for ids in drafts]
+        codes = [document.codes_from(ids, *grid, parts.vocabulary) for ids in drafts]
         return self.paint(codes, prompts, seeds, settings, plan_ms, batched)
 
     def ask(self, prompt: str, seed: int, grid: Grid, settings: Settings) -> Request:
         """What the engine is asked for one picture: exactly h·w codes, guided by the prompt."""
-        request = drawing(self.text.encode(check_prompt(prompt)), grid, self.vocabulary, choose_seed(seed), settings)
+        text = self.parts.text.encode(check_prompt(prompt))
+        request = drawing(text, grid, self.parts.vocabulary, choose_seed(seed), settings)
         longest = self.folder.entry("language/config.json", "max_position_embeddings")
         if len(request.prefix) + request.limit > longest:
             raise PromptError(f"the prompt takes more than the {longest} ids that the model can read", "shorten it")
@@ -201,7 +177,7 @@ class Model:
 
     def render_many(self, codes: Sequence[np.ndarray], *, seed: int | None = None, **dials: Any) -> list[Picture]:
         """Render grids of codes, of one size or several; seeds as in ``draw_many``."""
-        grids = [self.check_codes(grid) for grid in codes]
+        grids = [check_codes(grid, self.folder.codebook_size) for grid in codes]
         first = choose_seed(seed)
         seeds = [derive_seed(first, index) for index in range(len(grids))]
         return self.paint(grids, [""] * len(grids), seeds, self.folder.settings.change(**dials))
@@ -215,17 +191,19 @@ class Model:
         plan_ms: float = 0.0,
         batched: bool = False,
     ) -> list[Picture]:
-        """Codes to pictures, one at a time unless batched."""
+        """Codes to pictures: together where that is exact or asked for, else one at a time."""
         from PIL import Image
 
         pictures: list[Picture] = []
-        stride = max(1, len(grids)) if batched else 1
+        stride = TOGETHER if batched or self.parts.exact else 1
         for start in range(0, len(grids), stride):
             group = slice(start, start + stride)
-            codes_Bhw = torch.from_numpy(np.stack(grids[group])).to(self.device)
+            if len({grid.shape for grid in grids[group]}) > 1:
+                raise ValueError("grids of several sizes can't be painted together")
             dials = (settings.steps, settings.render_guidance, settings.sampler)
             started = time.perf_counter()
-            arrays = images.to_array(render(self.decoder, codes_Bhw, list(seeds[group]), *dials))
+            painted = render(self.parts.decoder, np.stack(grids[group]), list(seeds[group]), *dials)
+            arrays = images.to_bytes(painted)
             render_ms = 1000 * (time.perf_counter() - started) / len(arrays)
             timings = {"plan": plan_ms, "render": render_ms, "total": plan_ms + render_ms}
             for array, codes, prompt, seed in zip(arrays, grids[group], prompts[group], seeds[group], strict=True):
@@ -249,7 +227,7 @@ class Model:
         except ImageError as problem:
             mend = f"{problem.mend}, or have it scaled and cropped with --fit"
             raise ImageError(problem.message, mend) from problem
-        return self.encode(np.asarray(images.flatten(image))[None])[0]
+        return self.parts.encode(np.asarray(images.flatten(image))[None])[0]
 
     def caption(
         self, image: "Image", language: str = "en", *, fit: bool = False, seed: int = 0, temperature: float = 0.0
@@ -274,25 +252,19 @@ class Model:
         """Captions of pictures that are given as codes."""
         if language not in document.LANGUAGES:
             raise PromptError(f"no captions in {language}", f"choose {' or '.join(document.LANGUAGES)}")
+        vocabulary = self.parts.vocabulary
         requests = [
             Request(
-                document.caption_prefix(codes, language, self.vocabulary),
-                grammar.text(self.vocabulary),
+                document.caption_prefix(codes, language, vocabulary),
+                grammar.text(vocabulary),
                 limit=MAX_CAPTION,
-                stop=self.vocabulary.mark("eos"),
+                stop=vocabulary.mark("eos"),
                 seed=choose_seed(seed),
                 temperature=temperature,
             )
             for codes in codes_Bhw
         ]
-        return [self.text.decode(ids).strip() for ids in draft(self.language, requests)]
-
-    @torch.inference_mode()
-    def encode(self, pictures: np.ndarray) -> np.ndarray:
-        """(B, H, W, 3) uint8 → codes (B, h, w) int64; H and W are multiples of ``patch``."""
-        height, width = (side // self.patch * self.tokenizer.config.patch for side in pictures.shape[1:3])
-        pixels_BCHW = images.scale(images.to_tensor(pictures).to(self.device), height, width)
-        return self.tokenizer.encode(pixels_BCHW).cpu().numpy()
+        return [self.parts.text.decode(ids).strip() for ids in draft(self.parts.engine, requests)]
 
     def grid_of(self, size: Size) -> Grid:
         """Height and width in codes of a picture of ``size`` pixels.
@@ -300,28 +272,11 @@ class Model:
         Raises:
             ImageError: there is no such grid.
         """
-        longest = MAX_SIDE * self.patch
-        if any(side % self.patch or not 0 < side <= longest for side in size):
-            mend = f"make each side a multiple of {self.patch}, {longest} at most"
-            raise ImageError("no picture can have {}x{} pixels".format(*size), mend)
-        return size[1] // self.patch, size[0] // self.patch
+        return grid_of(size, self.patch)
 
     def size_of(self, grid: Grid) -> Size:
         """Width and height in pixels of a picture of h by w codes."""
         return grid[1] * self.patch, grid[0] * self.patch
-
-    def check_codes(self, codes: np.ndarray) -> np.ndarray:
-        """(h, w) int64, or a DataError."""
-        codes = np.asarray(codes)
-        mend = "give the codes of a picture made by this model"
-        if codes.ndim != 2 or not codes.size or codes.dtype.kind not in "iu":
-            raise DataError(f"codes of shape {codes.shape} and kind {codes.dtype} are no grid", mend)
-        if max(codes.shape) > MAX_SIDE:
-            raise DataError(f"a grid of {codes.shape[1]}x{codes.shape[0]} codes", f"{MAX_SIDE} a side is the most")
-        if codes.min() < 0 or codes.max() >= self.folder.codebook_size:
-            least, most = codes.min(), codes.max()
-            raise DataError(f"codes from {least} to {most}, the model has 0 to {self.folder.codebook_size - 1}", mend)
-        return codes.astype(np.int64)
 
 
 def drawing(text_ids: Sequence[int], grid: Grid, vocabulary: Vocabulary, seed: int, settings: Settings) -> Request:
@@ -369,32 +324,4 @@ class ModelGenerator:
 
         if pictures.shape[1:3] != self.model.size[::-1]:
             pictures = np.stack([np.asarray(images.fit(Image.fromarray(one), *self.model.size)) for one in pictures])
-        return self.model.encode(pictures)
-
-
-def check_prompt(prompt: str) -> str:
-    """The prompt itself, if it can be drawn.
-
-    Raises:
-        PromptError: it is empty, too long or no text.
-    """
-    if not isinstance(prompt, str):
-        raise PromptError(f"the prompt is {type(prompt).__name__}, not text", "give a string")
-    if not prompt.strip():
-        raise PromptError("the prompt is empty", 'say what to draw, e.g. "a cat"')
-    if len(prompt) > MAX_PROMPT:
-        raise PromptError(f"the prompt has {len(prompt):,} characters", f"shorten it to {MAX_PROMPT:,}")
-    return prompt
-
-
-def choose_device(name: str) -> torch.device:
-    """ "auto", "cpu" or "cuda" → a device.
-
-    Raises:
-        LantuError: there is none such.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise LantuError(f"no device called {name}", "choose auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise LantuError("no CUDA device can be used here", "choose cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+        return self.model.parts.encode(pictures)

@@ -5,17 +5,14 @@ model-00001-of-00003.safetensors, … and
 model.safetensors.index.json                            when it does not: which tensor is in which file
 """
 
-import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lantu import files
+from lantu.arrays import INDEX, MEND, SINGLE, shard_paths
 from lantu.errors import DiskError, ModelError
-
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 
 
 def save(
@@ -69,13 +66,12 @@ def load(folder: str | Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     folder = Path(folder)
-    mend = "give a complete model directory, or make it again"
     try:
         state: dict[str, Tensor] = {}
         for path in shard_paths(folder):
             state |= load_file(path)
     except (OSError, ValueError, KeyError, SafetensorError) as problem:
-        raise ModelError(f"no weights can be read in {folder} ({problem})", mend) from problem
+        raise ModelError(f"no weights can be read in {folder} ({problem})", MEND) from problem
     return state
 
 
@@ -127,12 +123,3 @@ def split(state: dict[str, Tensor], max_bytes: int) -> list[dict[str, Tensor]]:
         shards[-1][name] = tensor
         room -= tensor.nbytes
     return shards
-
-
-def shard_paths(folder: Path) -> list[Path]:
-    """The files that make up the weights in ``folder``."""
-    index = folder / INDEX
-    if index.exists():
-        where = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        return [folder / name for name in sorted(set(where.values()))]
-    return [folder / SINGLE]

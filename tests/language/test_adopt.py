@@ -7,6 +7,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from lantu.errors import ModelError
 from lantu.language import bpe, model
 from lantu.language.adopt import adopt, grow
+from lantu.language.folder import read_grid, read_vocabulary
 from lantu.vocabulary import Vocabulary
 
 IDS = torch.tensor([[1, 5, 200, 7]])
@@ -46,8 +47,8 @@ def test_an_adopted_model_knows_what_it_knew(tmp_path, architecture, tied):
     before = stranger(tmp_path / "before", architecture, tied)
     vocabulary = adopt(tmp_path / "before", 20, tmp_path / "after", grid=(2, 3))
     after = model.load(tmp_path / "after")
-    assert vocabulary == Vocabulary(257, 20) == model.read_vocabulary(tmp_path / "after")
-    assert model.read_grid(tmp_path / "after") == (2, 3)
+    assert vocabulary == Vocabulary(257, 20) == read_vocabulary(tmp_path / "after")
+    assert read_grid(tmp_path / "after") == (2, 3)
     with torch.no_grad():
         old, new = before(IDS).logits, after(IDS).logits
     assert new.shape[-1] == vocabulary.size
@@ -68,8 +69,8 @@ def test_a_grown_model_keeps_its_codes(tmp_path):
     old = Vocabulary(codec.size, 20)
     model.export(model.make(old, 32, 1, 2, 48, grid=(2, 3)), tmp_path / "before", codec)
     new = grow(tmp_path / "before", 50, tmp_path / "after")
-    assert new == Vocabulary(codec.size, 50) == model.read_vocabulary(tmp_path / "after")
-    assert model.read_grid(tmp_path / "after") == (2, 3)
+    assert new == Vocabulary(codec.size, 50) == read_vocabulary(tmp_path / "after")
+    assert read_grid(tmp_path / "after") == (2, 3)
     ids = torch.tensor([[old.mark("bos"), *codec.encode("a cat"), old.code(19)]])
     with torch.no_grad():
         before, after = model.load(tmp_path / "before")(ids).logits, model.load(tmp_path / "after")(ids).logits

@@ -7,6 +7,7 @@ import torch
 
 from lantu.errors import ModelError
 from lantu.language import bpe, model
+from lantu.language.folder import read_grid, read_vocabulary
 from lantu.vocabulary import Vocabulary
 
 CODEC = bpe.train(["a cat and a dog", "一只猫和一只狗"] * 3, 300)
@@ -57,8 +58,8 @@ def test_transformers_generates_without_complaint(tmp_path):
 
 def test_the_directory_says_what_it_is(tmp_path):
     model.export(tiny(), tmp_path, CODEC)
-    assert model.read_vocabulary(tmp_path) == VOCABULARY
-    assert model.read_grid(tmp_path) == (2, 3)
+    assert read_vocabulary(tmp_path) == VOCABULARY
+    assert read_grid(tmp_path) == (2, 3)
     assert bpe.TextCodec(tmp_path).size == VOCABULARY.text_size
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["architectures"] == ["Qwen3ForCausalLM"]
@@ -78,9 +79,9 @@ def test_an_unknown_architecture_is_refused():
 
 
 def test_other_directories_are_refused(tmp_path):
-    for read in (model.read_vocabulary, model.read_grid, model.load):
+    for read in (read_vocabulary, read_grid, model.load):
         with pytest.raises(ModelError):
             read(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
     with pytest.raises(ModelError, match="image codes"):
-        model.read_vocabulary(tmp_path)
+        read_vocabulary(tmp_path)

@@ -21,7 +21,7 @@ from lantu.document import LANGUAGES, to_ids
 from lantu.errors import DataError
 from lantu.files import replacing
 from lantu.language.bpe import TextCodec
-from lantu.language.model import read_vocabulary
+from lantu.language.folder import read_vocabulary
 from lantu.types import CodeGrid, Document, Sample
 
 Progress = Callable[[int, int], None]

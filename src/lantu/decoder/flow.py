@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lantu.decoder.model import UNKNOWN, partial
-
-LAST = 0.05  # 1 - t is not taken smaller than this: the velocity's weight stays below 400
+from lantu.decoder.model import partial
+from lantu.decoder.render import UNKNOWN
+from lantu.decoder.samplers import LAST
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,3 @@ def flow_loss(
     clean = predict(t * pixels_BCHW + (1 - t) * noise, time, codes_Bhw)
     error = (clean.float() - pixels_BCHW) / (1 - t).clamp_min(LAST)
     return error.square().mean(), clean
-
-
-def velocity(clean: Tensor, noisy: Tensor, time: float) -> Tensor:
-    """The direction in which a noisy picture moves: (x - x_t) / (1 - t)."""
-    return (clean - noisy) / max(1 - time, LAST)

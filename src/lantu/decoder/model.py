@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from lantu import files, weights
 from lantu.decoder.config import DecoderConfig
+from lantu.decoder.render import UNKNOWN
 from lantu.errors import ModelError
 from lantu.layers import Block, OverlapPatches, rotation, silence, to_patches
-
-UNKNOWN = -1  # stands for a cell whose code is not known: dropped for guidance, or not drafted yet
 
 
 class PixelDecoder(nn.Module):

@@ -1,22 +1,45 @@
 """Codes to pixels. Shapes: B batch, C = 3 channels, H W pixels, h w grid."""
 
-import torch
-from torch import Tensor
+from collections.abc import Sequence
+from typing import Protocol
 
-from lantu.decoder.model import UNKNOWN, PixelDecoder
+import numpy as np
+
 from lantu.decoder.samplers import Each, sampler
 
+UNKNOWN = -1  # stands for a cell whose code is not known: dropped for guidance, or not drafted yet
 
-@torch.inference_mode()
+
+class Predict(Protocol):
+    """A decoder: what a noisy picture was before the noise.
+
+    Attributes:
+        patch: P, pixels a side painted for one code.
+    """
+
+    @property
+    def patch(self) -> int: ...
+
+    def __call__(self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray) -> np.ndarray:
+        """The clean pictures (B, C, H, W) float32.
+
+        Args:
+            noisy_BCHW: ``t · picture + (1 - t) · noise``, pictures in [-1, 1]; H = h·P, W = w·P.
+            time: t in [0, 1], 0 is pure noise.
+            codes_Bhw: int64; UNKNOWN where not known.
+        """
+        ...
+
+
 def render(
-    decoder: PixelDecoder,
-    codes_Bhw: Tensor,
-    seeds: list[int],
+    decoder: Predict,
+    codes_Bhw: np.ndarray,
+    seeds: Sequence[int],
     steps: int = 8,
     guidance: float = 1.0,
     sampler_name: str = "euler",
     each: Each | None = None,
-) -> Tensor:
+) -> np.ndarray:
     """Draw the pictures that grids of codes stand for.
 
     Args:
@@ -27,20 +50,18 @@ def render(
         each: called with each step's clean estimate.
 
     Returns:
-        (B, C, h·P, w·P) in [-1, 1].
+        (B, C, h·P, w·P) float32 in [-1, 1].
     """
     B, h, w = codes_Bhw.shape
-    patch, device = decoder.config.patch, codes_Bhw.device
-    noise = [
-        torch.randn(3, h * patch, w * patch, generator=torch.Generator().manual_seed(seed % 2**63)) for seed in seeds
-    ]
-    pairs = torch.cat([codes_Bhw, torch.full_like(codes_Bhw, UNKNOWN)]) if guidance != 1 else codes_Bhw
+    size = (3, h * decoder.patch, w * decoder.patch)
+    noise = [np.random.default_rng((seed, 1)).standard_normal(size, np.float32) for seed in seeds]
+    pairs = np.concatenate([codes_Bhw, np.full_like(codes_Bhw, UNKNOWN)]) if guidance != 1 else codes_Bhw
 
-    def denoise(x: Tensor, time: float) -> Tensor:
-        clean = decoder(x.repeat(len(pairs) // B, 1, 1, 1), x.new_full((len(pairs),), time), pairs).float()
+    def denoise(x: np.ndarray, time: float) -> np.ndarray:
+        clean = decoder(np.concatenate([x] * (len(pairs) // B)), time, pairs)
         if guidance != 1:
-            follow, ignore = clean.chunk(2)
-            clean = ignore + guidance * (follow - ignore)
-        return clean.clamp(-1.2, 1.2)
+            follow, ignore = np.split(clean, 2)
+            clean = ignore + np.float32(guidance) * (follow - ignore)
+        return clean.clip(-1.2, 1.2)
 
-    return sampler(sampler_name)(denoise, torch.stack(noise).to(device), steps, each).clamp(-1, 1)
+    return sampler(sampler_name)(denoise, np.stack(noise), steps, each).clip(-1, 1)

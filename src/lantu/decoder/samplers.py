@@ -10,15 +10,20 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from lantu.decoder.flow import velocity
 from lantu.errors import LantuError
 
-Denoise = Callable[[Tensor, float], Tensor]
-Each = Callable[[int, Tensor], None]
-Sampler = Callable[[Denoise, Tensor, int, Each | None], Tensor]
+LAST = 0.05  # 1 - t is not taken smaller than this: the velocity's weight stays below 400
+
+Denoise = Callable[[np.ndarray, float], np.ndarray]
+Each = Callable[[int, np.ndarray], None]
+Sampler = Callable[[Denoise, np.ndarray, int, Each | None], np.ndarray]
+
+
+def velocity(clean: Any, noisy: Any, time: float) -> Any:
+    """The direction in which a noisy picture moves: (x - x_t) / (1 - t)."""
+    return (clean - noisy) / max(1 - time, LAST)
 
 
 def times(steps: int) -> list[float]:
@@ -26,7 +31,7 @@ def times(steps: int) -> list[float]:
     return [index / steps for index in range(steps + 1)]
 
 
-def euler(denoise: Denoise, x: Tensor, steps: int, each: Each | None = None) -> Tensor:
+def euler(denoise: Denoise, x: np.ndarray, steps: int, each: Each | None = None) -> np.ndarray:
     """First order: one estimate a step. The last step lands on the clean estimate itself."""
     grid = times(steps)
     for step, (now, then) in enumerate(pairwise(grid)):
@@ -37,7 +42,7 @@ def euler(denoise: Denoise, x: Tensor, steps: int, each: Each | None = None) -> 
     return x
 
 
-def heun(denoise: Denoise, x: Tensor, steps: int, each: Each | None = None) -> Tensor:
+def heun(denoise: Denoise, x: np.ndarray, steps: int, each: Each | None = None) -> np.ndarray:
     """Second order (arXiv:2206.00364, algorithm 1): two estimates a step, except the last."""
     grid = times(steps)
     for step, (now, then) in enumerate(pairwise(grid)):
@@ -58,8 +63,9 @@ def from_diffusers(name: str, **settings: Any) -> Sampler:
     Theirs measure noise by sigma = 1 - t and are given the velocity of growing noise, ``noise - picture``.
     """
     import diffusers
+    import torch
 
-    def sample(denoise: Denoise, x: Tensor, steps: int, each: Each | None = None) -> Tensor:
+    def sample(denoise: Denoise, x: np.ndarray, steps: int, each: Each | None = None) -> np.ndarray:
         scheduler = getattr(diffusers, name)(**settings)
         sigmas = torch.linspace(1, 1 / steps, steps).numpy()
         scheduler.set_timesteps(sigmas=sigmas) if takes_sigmas(scheduler) else scheduler.set_timesteps(steps)
@@ -68,7 +74,8 @@ def from_diffusers(name: str, **settings: Any) -> Sampler:
             clean = denoise(x, now)
             if each:
                 each(step, clean)
-            x = scheduler.step(-velocity(clean, x, now), timestep, x).prev_sample
+            growing, noisy = torch.from_numpy(-velocity(clean, x, now)), torch.from_numpy(x)
+            x = scheduler.step(growing, timestep, noisy).prev_sample.numpy()
         return x
 
     return sample

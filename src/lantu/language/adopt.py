@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lantu.errors import ModelError
 from lantu.language import bpe, model
+from lantu.language.folder import read_grid, read_vocabulary
 from lantu.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -56,13 +57,13 @@ def grow(folder: str | Path, codebook_size: int, out: str | Path, seed: int = 0)
         ModelError: the directory can't be read, or has as many codes already.
         DiskError: it can't be written.
     """
-    old = model.read_vocabulary(folder)
+    old = read_vocabulary(folder)
     if codebook_size <= old.codebook_size:
         raise ModelError(f"it has {old.codebook_size} codes already", "ask for more than that")
     vocabulary = Vocabulary(old.text_size, codebook_size)
     language = model.load(folder)
     extend(language, slice(old.first_code, old.size), vocabulary.size, seed)
-    model.describe(language.config, vocabulary, model.read_grid(folder))
+    model.describe(language.config, vocabulary, read_grid(folder))
     model.export(language, out, bpe.TextCodec(folder))
     return vocabulary
 

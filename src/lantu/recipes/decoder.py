@@ -14,9 +14,10 @@ from lantu.data.shards import Shards
 from lantu.decoder.config import DecoderConfig
 from lantu.decoder.flow import Corruption, flow_loss, replace
 from lantu.decoder.model import PixelDecoder
+from lantu.decoder.on_torch import Decoder
 from lantu.decoder.render import render
 from lantu.errors import RecipeError
-from lantu.images import scale, to_array, to_tensor
+from lantu.images import scale, to_array, to_bytes, to_tensor
 from lantu.layers import in_blocks
 from lantu.recipes.assemble import part_folder
 from lantu.recipes.codes import ensure_codes, load_tokenizer
@@ -141,12 +142,12 @@ class Task:
             return
         real, seeds = self.load("val", chosen), chosen.tolist()
         wrong = replace(real.codes, 0.1, self.model.config.codebook_size, torch.Generator().manual_seed(0))
+        decoder = Decoder(self.model)
         rows = [
-            render(self.model, real.codes, seeds, 8),
-            render(self.model, real.codes, seeds, 1),
-            render(self.model, wrong, seeds, 8),
+            render(decoder, codes.numpy(), seeds, steps)
+            for codes, steps in ((real.codes, 8), (real.codes, 1), (wrong, 8))
         ]
-        save_sheet(folder / f"{step:06d}.png", [to_array(row) for row in [real.pixels, *rows]])
+        save_sheet(folder / f"{step:06d}.png", [to_array(real.pixels), *map(to_bytes, rows)])
 
     def export(self, folder: Path) -> None:
         """Write the decoder where a model directory keeps it."""

@@ -11,7 +11,8 @@ import torch
 
 from lantu import document, images
 from lantu.engine.drafting import draft
-from lantu.engine.transformer import Transformer
+from lantu.engine.engine import Engine
+from lantu.engine.on_kernels import Language
 from lantu.language.bpe import TextCodec
 from lantu.pipeline import drawing
 from lantu.settings import Settings
@@ -27,7 +28,7 @@ class Drafts:
         grid: height and width in codes of what it draws.
     """
 
-    language: Transformer
+    language: Language
     text: TextCodec
     vocabulary: Vocabulary
     tokenizer: ImageTokenizer
@@ -40,7 +41,7 @@ class Drafts:
             drawing(self.text.encode(prompt), self.grid, self.vocabulary, seed, self.settings)
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        drafts = draft(self.language, requests, batched=True)
+        drafts = draft(Engine(self.language, together=32), requests)
         return self.paint(np.stack([document.codes_from(ids, *self.grid, self.vocabulary) for ids in drafts]))
 
     def reconstruct(self, images_BHWC: np.ndarray) -> np.ndarray:

@@ -18,12 +18,13 @@ from lantu.data.order import Order
 from lantu.data.packing import PADDING, Packed, block_causal_mask, pack
 from lantu.data.shards import Shards
 from lantu.document import to_ids
-from lantu.engine.transformer import Transformer
+from lantu.engine.on_kernels import Language
 from lantu.errors import RecipeError
 from lantu.files import write_text
 from lantu.images import scale, to_array, to_tensor
 from lantu.language import bpe
-from lantu.language.model import describe, export, load, make, read_vocabulary
+from lantu.language.folder import read_vocabulary
+from lantu.language.model import describe, export, load, make
 from lantu.recipes.assemble import part_folder
 from lantu.recipes.codes import ensure_codes, load_tokenizer
 from lantu.recipes.drafts import Drafts
@@ -160,7 +161,7 @@ class Task:
             return
         config = json.loads(self.model.config.to_json_string())
         drafts = Drafts(
-            Transformer(config, self.model.state_dict()),
+            Language(config, {name: value.float().cpu().numpy() for name, value in self.model.state_dict().items()}),
             self.codec,
             self.vocabulary,
             self.tokenizer,

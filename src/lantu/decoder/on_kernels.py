@@ -1,0 +1,102 @@
+"""The diffusion decoder on the kernels, without torch: see ``lantu.decoder.model``, whose numbers it gives.
+
+Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, L layers.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lantu import arrays, kernels
+from lantu.errors import ModelError
+from lantu.kernels import Span, blocks, to_float
+
+TIMES_KEPT = 256
+
+
+class Decoder:
+    """Noisy pixels, a time and codes → clean pixels: see ``lantu.decoder.render.Predict``.
+
+    Args:
+        config: its config.json.
+        state: its weights; bfloat16 as uint16.
+        precise: compute in float32 instead of bfloat16 with sums in float32.
+
+    Raises:
+        ModelError: weights or settings are missing.
+    """
+
+    def __init__(self, config: dict[str, Any], state: dict[str, np.ndarray], precise: bool = False):
+        try:
+            self.patch, width, count = config["patch"], config["width"], config["layers"]
+            heads = max(1, width // 64)
+            layers = blocks.layers(state, "blocks.", count)
+            self.stack = kernels.stack(blocks.shape_of(layers, width, heads), layers, precise)
+            self.tables_L6D = np.stack([to_float(state[f"blocks.{number}.table"]) for number in range(count)])
+            self.codes_KD = to_float(state["codes.weight"])
+            self.noisy = kernels.linear(state["noisy.weight"], state["noisy.bias"], precise=precise)
+            self.time = [
+                kernels.linear(state[f"time.{at}.weight"], state[f"time.{at}.bias"], precise=True) for at in (0, 2)
+            ]
+            # The window of overlapping patches is a part of the last matrix.
+            weigh = blocks.window(self.patch)
+            self.out = kernels.linear(
+                to_float(state["out.linear.weight"]) * weigh[:, None],
+                to_float(state["out.linear.bias"]) * weigh,
+                precise=precise,
+            )
+        except KeyError as problem:
+            raise ModelError(f"the decoder lacks {problem}", "give a complete model directory") from problem
+        self.modulations: dict[float, np.ndarray] = {}
+        self.caches: list[kernels.Cache] = []
+
+    @classmethod
+    def load(cls, folder: str | Path, precise: bool = False) -> "Decoder":
+        """Read a decoder's folder.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        try:
+            config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as problem:
+            raise ModelError(f"no diffusion decoder in {folder}", "give a model directory of lantu's") from problem
+        return cls(config, arrays.read(folder), precise)
+
+    def __call__(self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray) -> np.ndarray:
+        B, height, width = codes_Bhw.shape
+        N, D = height * width, self.codes_KD.shape[1]
+        x_TD = self.noisy(blocks.to_patches(noisy_BCHW, self.patch).reshape(B * N, -1))
+        x_TD += self.codes_KD[codes_Bhw.reshape(-1)]  # UNKNOWN is -1, and the last
+        turn = blocks.rotation(height, width, D // self.stack.shape.heads)
+        spans = [Span(cache, N, causal=False) for cache in self.rooms(B, N)]
+        x_TD = self.stack.forward(x_TD, np.tile(turn, (1, B, 1)), spans, self.modulation(time))
+        return blocks.add_up(self.out(x_TD), height, width, self.patch)
+
+    def modulation(self, time: float) -> np.ndarray:
+        """(L, 6, D): what time does to each layer; kept, for samplers come back to the same times."""
+        if time not in self.modulations:
+            if len(self.modulations) == TIMES_KEPT:
+                self.modulations.clear()
+            hidden = self.time[0](waves(time)[None])
+            shared = self.time[1](hidden / (1 + np.exp(-hidden)))
+            self.modulations[time] = self.tables_L6D + shared.reshape(6, -1)
+        return self.modulations[time]
+
+    def rooms(self, count: int, places: int) -> list[kernels.Cache]:
+        """Empty caches, one for each picture: scratch of a pass."""
+        if len(self.caches) < count or self.caches[0].capacity < places:
+            self.caches = [self.stack.cache(places) for _ in range(count)]
+        for cache in self.caches:
+            cache.used = 0
+        return self.caches[:count]
+
+
+def waves(time: float, width: int = 128) -> np.ndarray:
+    """Sinusoids of time: (width) float32."""
+    frequencies = np.exp(-math.log(1000.0) * np.arange(width // 2, dtype=np.float32) / (width // 2))
+    angles = np.float32(1000.0 * time) * frequencies
+    return np.concatenate([np.cos(angles), np.sin(angles)]).astype(np.float32)

@@ -1,0 +1,69 @@
+"""What computes for the engine: rows that read ids, and ids drawn from where rows have come to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lantu.engine.request import Ranges
+
+
+class Row(Protocol):
+    """A sequence that is being read: keys and values of what it has read, and where that led."""
+
+    @property
+    def length(self) -> int:
+        """Ids read so far, those of its prefix included."""
+        ...
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One id to be drawn.
+
+    Attributes:
+        row: has read all that comes before it.
+        opposite: the same without the prompt; None without guidance.
+        ranges: ids that may be drawn.
+        guidance, temperature, top_k, top_p: see ``lantu.kernels.Choice``.
+        uniform: in [0, 1), decides.
+    """
+
+    row: Any
+    opposite: Any
+    ranges: Ranges
+    guidance: float
+    temperature: float
+    top_k: int
+    top_p: float
+    uniform: float
+
+
+class Backend(Protocol):
+    """A language model that reads.
+
+    Attributes:
+        exact: rows that are read together are what each would be alone, bit for bit.
+        vocabulary_size: ids.
+    """
+
+    exact: bool
+    vocabulary_size: int
+
+    def open(self, capacity: int, prefix: Any = None) -> Any:
+        """A row with room for exactly so many ids, behind a prefix that other rows may share.
+
+        The prefix must have been read, and must not be closed or read further while the row lives.
+        """
+        ...
+
+    def close(self, row: Any) -> None:
+        """Give a row's room back."""
+        ...
+
+    def read(self, rows: Sequence[Any], ids: Sequence[Sequence[int]]) -> None:
+        """Let each row read its ids, one or more, in one forward pass."""
+        ...
+
+    def choose(self, draws: Sequence[Draw]) -> list[int]:
+        """Draw an id for each, after what its row has read last (for a row that has read nothing, its prefix)."""
+        ...

@@ -1,0 +1,184 @@
+"""Many drafts at once, each step of all of them one forward pass: schedule, read, draw.
+
+A request becomes a job. Its prefix is read once and kept, for n pictures of one prompt and for prompts that come back;
+the prefix without a prompt, with which guidance compares, is the same for all. A guided job is a pair of rows that are
+admitted, stepped, cancelled and freed together. Lengths are known, so each row has exactly the room that it needs.
+"""
+
+import collections
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lantu.engine.backend import Backend, Draw
+from lantu.engine.request import Request
+
+OnStep = Callable[[Sequence[int]], None]
+
+
+class Job:
+    """A request on its way.
+
+    Attributes:
+        ids: drawn so far.
+        state: "waiting", "running", "done" or "cancelled".
+    """
+
+    def __init__(self, request: Request, on_step: OnStep | None):
+        self.request, self.on_step = request, on_step
+        self.ids: list[int] = []
+        self.state = "waiting"
+        self.rows: list[Any] = []  # with the prompt, and without it if guided; what they share is in ``prefixes``
+        self.prefixes: list[tuple[int, ...]] = []
+        self.random = np.random.default_rng((request.seed, 0))
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("done", "cancelled")
+
+
+class Engine:
+    """Drafts whatever is submitted.
+
+    Args:
+        backend: the language model.
+        rows: of a forward pass, at most.
+        kept: prefixes that are kept when no job uses them, the newest first.
+        together: jobs that may share forward passes; as many as fit if the backend is exact, else one at a time, so
+            that a seed decides a draft whatever else is drafted. Give a number to have speed instead.
+    """
+
+    def __init__(self, backend: Backend, rows: int = 64, kept: int = 32, together: int | None = None):
+        self.backend, self.most_rows, self.kept = backend, rows, kept
+        self.together = together or (rows if backend.exact else 1)
+        self.waiting: collections.deque[Job] = collections.deque()
+        self.running: list[Job] = []
+        self.prefixes: collections.OrderedDict[tuple[int, ...], Prefix] = collections.OrderedDict()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.waiting or self.running)
+
+    @property
+    def rows(self) -> int:
+        """In use by running jobs."""
+        return sum(job.request.rows for job in self.running)
+
+    def submit(self, request: Request, on_step: OnStep | None = None) -> Job:
+        """Add a request.
+
+        Args:
+            on_step: called with the ids so far, after each.
+        """
+        if request.rows > self.most_rows:
+            raise ValueError(f"a request of {request.rows} rows, the engine has {self.most_rows}")
+        job = Job(request, on_step)
+        self.waiting.append(job)
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """End a job now, whatever it has drawn; its rows are free at once."""
+        if job.ended:
+            return
+        if job.state == "waiting":
+            self.waiting.remove(job)
+        self.end(job, "cancelled")
+
+    def step(self) -> bool:
+        """Draw one id for every job that runs; False when there is nothing left to do."""
+        fresh = self.admit()
+        self.read(fresh)
+        self.draw()
+        return self.busy
+
+    def admit(self) -> "list[Prefix]":
+        """Let waiting jobs run while there is room, first come first served; gives the prefixes still to be read."""
+        fresh: list[Prefix] = []
+        while self.waiting and len(self.running) < self.together:
+            job = self.waiting[0]
+            if self.rows + job.request.rows > self.most_rows:
+                break
+            self.waiting.popleft()
+            self.running.append(job)
+            job.state = "running"
+            request = job.request
+            if not request.after(()):
+                self.end(job, "done")
+                continue
+            sides = [request.prefix, request.unconditional or ()] if request.guided else [request.prefix]
+            for side in sides:
+                key = tuple(side)
+                if key not in self.prefixes:
+                    self.prefixes[key] = Prefix(self.backend.open(len(key)), key)
+                    fresh.append(self.prefixes[key])
+                self.prefixes[key].users += 1
+                job.prefixes.append(key)
+        return fresh
+
+    def read(self, fresh: "list[Prefix]") -> None:
+        """One forward pass: new prefixes, and the newest id of every row."""
+        rows, ids = [prefix.row for prefix in fresh], [list(prefix.ids) for prefix in fresh]
+        for job in self.running:
+            if job.ids:
+                rows += job.rows
+                ids += [[job.ids[-1]]] * len(job.rows)
+        if rows:
+            self.backend.read(rows, ids)
+        for job in self.running:
+            if not job.rows:
+                room = job.request.limit - 1  # nothing reads the last id
+                job.rows = [self.backend.open(room, self.prefixes[key].row) for key in job.prefixes]
+
+    def draw(self) -> None:
+        """The next id of every running job; jobs that are done leave."""
+        jobs, draws = list(self.running), []
+        for job in jobs:
+            request = job.request
+            draws.append(
+                Draw(
+                    job.rows[0],
+                    job.rows[1] if request.guided else None,
+                    request.after(job.ids),
+                    request.guidance,
+                    request.temperature,
+                    request.top_k,
+                    request.top_p,
+                    float(job.random.random()),
+                )
+            )
+        for job, id_ in zip(jobs, self.backend.choose(draws) if draws else (), strict=True):
+            if job.ended:  # by another's callback
+                continue
+            job.ids.append(id_)
+            if not job.request.after(job.ids):
+                self.end(job, "done")
+            if job.on_step:
+                job.on_step(job.ids)
+
+    def end(self, job: Job, state: str) -> None:
+        """Free all that a job holds."""
+        if job in self.running:
+            self.running.remove(job)
+        for row in job.rows:
+            self.backend.close(row)
+        for key in job.prefixes:
+            self.prefixes[key].users -= 1
+            self.prefixes.move_to_end(key)
+        job.rows, job.prefixes, job.state = [], [], state
+        idle = [key for key, prefix in self.prefixes.items() if not prefix.users]
+        for key in idle[: max(0, len(idle) - self.kept)]:
+            self.backend.close(self.prefixes.pop(key).row)
+
+
+class Prefix:
+    """Ids that several rows may stand behind, read once.
+
+    Attributes:
+        users: jobs that hold it.
+    """
+
+    __slots__ = ("ids", "row", "users")
+
+    def __init__(self, row: Any, ids: tuple[int, ...]):
+        self.row, self.ids, self.users = row, ids, 0

@@ -1,0 +1,62 @@
+"""What the engine is asked for. What the ids mean is not known here: which of them may come next arrives with it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+Ranges = tuple[range, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Something to go on with.
+
+    Attributes:
+        prefix: ids that are given.
+        allowed: ids that may come next: the same ranges at every step, or a function of the ids drawn so far, which
+            ends the draft by allowing none.
+        limit: ids to draw at most.
+        stop: an id that ends the draft; it is still returned.
+        seed: decides every draw, whatever else is drafted.
+        unconditional: the prefix without the prompt, for guidance.
+        guidance: 1 is off; above 1 what the prompt makes likelier becomes likelier still.
+        temperature, top_k, top_p: see ``lantu.kernels.Choice``.
+    """
+
+    prefix: Sequence[int]
+    allowed: Ranges | Callable[[Sequence[int]], Ranges]
+    limit: int
+    stop: int | None = None
+    seed: int = 0
+    unconditional: Sequence[int] | None = None
+    guidance: float = 1.0
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self):
+        if not self.prefix or self.limit < 0:
+            raise ValueError("a request needs a prefix, and a limit that is not negative")
+
+    @property
+    def guided(self) -> bool:
+        return self.unconditional is not None and self.guidance != 1
+
+    @property
+    def rows(self) -> int:
+        """Rows of a forward pass that it takes: two when it is guided, which are never parted."""
+        return 2 if self.guided else 1
+
+    def after(self, ids: Sequence[int]) -> Ranges:
+        """What may follow the ids drawn so far; nothing when the draft is done."""
+        if len(ids) >= self.limit or (ids and ids[-1] == self.stop):
+            return ()
+        return self.allowed(ids) if callable(self.allowed) else self.allowed
+
+
+def id_at(ranges: Ranges, column: int) -> int:
+    """The id that a column of logits over ``ranges`` stands for."""
+    for allowed in ranges:
+        if column < len(allowed):
+            return allowed[column]
+        column -= len(allowed)
+    raise IndexError(column)

@@ -1,0 +1,83 @@
+"""Lantu's own blocks (``lantu.layers.Block``) as a stack of the kernels, and the geometry that goes with them.
+
+Shapes: B batch, N tokens (= h·w), D width, K head width, C channels, H W pixels, h w grid, P patch.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from lantu.kernels.shapes import Layer, Shape
+
+EPS = 1e-6
+
+
+def layers(state: Mapping[str, np.ndarray], prefix: str, count: int) -> list[Layer]:
+    """The weights of ``count`` blocks whose names begin with ``prefix``."""
+    found = []
+    for number in range(count):
+        at = f"{prefix}{number}."
+        query, key, value = np.split(state[f"{at}attention.query_key_value.weight"], 3)
+        gate, up = np.split(state[f"{at}feed_forward.gate_up.weight"], 2)
+        found.append(
+            Layer(
+                attention_norm=state[f"{at}attention_norm.weight"],
+                query_norm=state[f"{at}attention.query_norm.weight"],
+                key_norm=state[f"{at}attention.key_norm.weight"],
+                query=query,
+                key=key,
+                value=value,
+                out=state[f"{at}attention.out.weight"],
+                feed_forward_norm=state[f"{at}feed_forward_norm.weight"],
+                gate=gate,
+                up=up,
+                down=state[f"{at}feed_forward.down.weight"],
+            )
+        )
+    return found
+
+
+def shape_of(found: list[Layer], width: int, heads: int) -> Shape:
+    """Their sizes."""
+    return Shape(len(found), width, heads, heads, width // heads, found[0].gate.shape[0], EPS)
+
+
+@lru_cache(maxsize=8)
+def rotation(height: int, width: int, head_width: int, base: float = 100.0) -> np.ndarray:
+    """(2, h·w, K/2) float32: what ``lantu.layers.rotation`` gives."""
+    quarter = head_width // 4
+    frequencies = np.float32(base) ** (-np.arange(quarter, dtype=np.float32) / quarter)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32).reshape(2, -1, 1)
+    angles = np.concatenate([rows * frequencies, columns * frequencies], -1)
+    return np.stack([np.cos(angles), np.sin(angles)])
+
+
+def to_patches(pixels_BCHW: np.ndarray, patch: int) -> np.ndarray:
+    """Cut pixels into patches that don't overlap: (B, C, H, W) → (B, N, P·P·C)."""
+    B, C, H, W = pixels_BCHW.shape
+    grid = pixels_BCHW.reshape(B, C, H // patch, patch, W // patch, patch)
+    return grid.transpose(0, 2, 4, 3, 5, 1).reshape(B, -1, patch * patch * C)
+
+
+def window(patch: int, channels: int = 3) -> np.ndarray:
+    """(4·P·P·C) float32: by what each output of ``lantu.layers.OverlapPatches`` is weighed."""
+    ramp = (np.arange(patch, dtype=np.float32) + 0.5) / patch
+    triangle = np.concatenate([ramp, ramp[::-1]])
+    return np.repeat(triangle[:, None] * triangle, channels)
+
+
+def add_up(patches: np.ndarray, height: int, width: int, patch: int) -> np.ndarray:
+    """Weighed patches of twice the stride (B·h·w, 4·P·P·C) → (B, C, h·P, w·P): see ``OverlapPatches.add_up``."""
+    P = patch
+    patches = patches.reshape(-1, height, width, 2, P, 2, P, patches.shape[-1] // (4 * P * P))
+    B, C = len(patches), patches.shape[-1]
+    canvas = np.zeros((B, height + 1, P, width + 1, P, C), np.float32)
+    for row in (0, 1):
+        for column in (0, 1):
+            part = patches[:, :, :, row, :, column].transpose(0, 1, 3, 2, 4, 5)
+            canvas[:, row : row + height, :, column : column + width] += part
+    canvas = canvas.reshape(B, (height + 1) * P, (width + 1) * P, C)
+    half = P // 2
+    inside = canvas[:, half : half + height * P, half : half + width * P]
+    return np.ascontiguousarray(inside.transpose(0, 3, 1, 2))

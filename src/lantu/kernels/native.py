@@ -1,0 +1,215 @@
+"""The blocks in C++: ``native/lantu.h`` by way of ctypes, which lets other Python threads run meanwhile."""
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import POINTER, Structure, c_char_p, c_double, c_float, c_int32, c_int64, c_void_p
+from functools import lru_cache
+
+import numpy as np
+
+from lantu.kernels import shapes
+from lantu.kernels.library import library
+from lantu.kernels.shapes import Cache, Choice, Layer, Shape, Span, to_float
+
+WIDTHS = 16  # widths of rows and heads must be multiples of it
+
+
+class _Source(Structure):
+    _fields_ = [("data", c_void_p), ("rows", c_int32), ("columns", c_int32), ("is_bf16", c_int32)]
+
+
+class _Layer(Structure):
+    _fields_ = [
+        ("attention_norm", c_void_p),
+        ("query_norm", c_void_p),
+        ("key_norm", c_void_p),
+        ("feed_forward_norm", c_void_p),
+        *((name, _Source) for name in ("query", "key", "value", "out", "gate", "up", "down")),
+    ]
+
+
+class _Shape(Structure):
+    _fields_ = [
+        *(
+            (name, c_int32)
+            for name in ("layers", "width", "heads", "key_value_heads", "head_width", "inner", "precise")
+        ),
+        ("eps", c_float),
+    ]
+
+
+class _Sequence(Structure):
+    _fields_ = [
+        ("memory", c_void_p),
+        ("prefix", c_void_p),
+        *((name, c_int32) for name in ("capacity", "prefix_capacity", "prefix_length", "start", "tokens", "causal")),
+    ]
+
+
+class _Choice(Structure):
+    _fields_ = [
+        *((name, c_int32) for name in ("row", "opposite", "top_k")),
+        *((name, c_float) for name in ("guidance", "temperature", "top_p")),
+        ("uniform", c_double),
+    ]
+
+
+@lru_cache(maxsize=1)
+def calls() -> ctypes.CDLL:
+    """The library, its functions told what they take."""
+    found = library()
+    assert not isinstance(found, str)
+    signatures = {
+        "lantu_instructions": (c_char_p, []),
+        "lantu_matrix": (c_void_p, [POINTER(_Source), c_int32]),
+        "lantu_matrix_free": (None, [c_void_p]),
+        "lantu_linear": (None, [c_void_p, c_void_p, c_void_p, c_float, c_void_p, c_int32, c_void_p]),
+        "lantu_stack": (c_void_p, [POINTER(_Shape), POINTER(_Layer)]),
+        "lantu_stack_free": (None, [c_void_p]),
+        "lantu_cache_bytes": (c_int64, [c_void_p, c_int32]),
+        "lantu_forward": (
+            None,
+            [c_void_p, c_void_p, c_int32, c_void_p, c_void_p, POINTER(_Sequence), c_int32, c_void_p],
+        ),
+        "lantu_choose": (None, [c_void_p, c_int32, POINTER(_Choice), c_int32, c_void_p]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(found, name)
+        function.restype, function.argtypes = result, arguments
+    return found
+
+
+def NAME() -> str:
+    """For people."""
+    return f"native ({calls().lantu_instructions().decode()})"
+
+
+class Stack:
+    """Transformer blocks: see ``shapes.Stack``.
+
+    Raises:
+        ValueError: a width is no multiple of 16.
+    """
+
+    def __init__(self, shape: Shape, layers: Sequence[Layer], precise: bool = False):
+        if shape.width % WIDTHS or shape.head_width % WIDTHS or not layers:
+            raise ValueError(f"no native code for blocks of {shape}")
+        self.shape = shape
+        kept: list[np.ndarray] = []
+        sources = (_Layer * len(layers))(*(_layer(layer, kept) for layer in layers))
+        sizes = (shape.layers, shape.width, shape.heads, shape.key_value_heads, shape.head_width, shape.inner)
+        self.handle = calls().lantu_stack(_Shape(*sizes, int(precise), shape.eps), sources)
+
+    def __del__(self):
+        if handle := getattr(self, "handle", None):
+            calls().lantu_stack_free(handle)
+
+    def cache(self, capacity: int) -> Cache:
+        return Cache(np.zeros(calls().lantu_cache_bytes(self.handle, capacity), np.uint8), capacity)
+
+    def forward(
+        self, x_TD: np.ndarray, rotation_2TK: np.ndarray, spans: list[Span], modulation_L6D: np.ndarray | None = None
+    ) -> np.ndarray:
+        x_TD = np.array(x_TD, np.float32, order="C")
+        rotation_2TK = np.ascontiguousarray(rotation_2TK, np.float32)
+        tokens = len(x_TD)
+        if sum(span.tokens for span in spans) != tokens or rotation_2TK.shape[1] != tokens:
+            raise ValueError("tokens, spans and angles don't agree")
+        if modulation_L6D is not None:
+            modulation_L6D = np.ascontiguousarray(modulation_L6D, np.float32)
+        sequences = (_Sequence * len(spans))(*map(_sequence, spans))
+        cosine, sine = rotation_2TK
+        calls().lantu_forward(
+            self.handle, _at(x_TD), tokens, _at(cosine), _at(sine), sequences, len(spans), _at(modulation_L6D)
+        )
+        for span in spans:
+            span.cache.used += span.tokens
+        return x_TD
+
+
+class Linear:
+    """One matrix: see ``shapes.Linear``."""
+
+    def __init__(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray | None = None,
+        norm: np.ndarray | None = None,
+        eps: float = 0.0,
+        precise: bool = False,
+    ):
+        if weight.shape[1] % WIDTHS:
+            raise ValueError(f"no native code for a matrix of {weight.shape}")
+        self.rows, self.columns = weight.shape
+        self.bias = None if bias is None else to_float(bias)
+        self.norm = None if norm is None else to_float(norm)
+        self.eps = eps
+        kept: list[np.ndarray] = []
+        self.handle = calls().lantu_matrix(_source(weight, kept), int(precise))
+
+    def __del__(self):
+        if handle := getattr(self, "handle", None):
+            calls().lantu_matrix_free(handle)
+
+    def __call__(self, x_TD: np.ndarray) -> np.ndarray:
+        x_TD = np.ascontiguousarray(x_TD, np.float32)
+        if x_TD.ndim != 2 or x_TD.shape[1] != self.columns:
+            raise ValueError(f"{x_TD.shape} is no row of {self.columns}")
+        out = np.empty((len(x_TD), self.rows), np.float32)
+        calls().lantu_linear(self.handle, _at(self.bias), _at(self.norm), self.eps, _at(x_TD), len(x_TD), _at(out))
+        return out
+
+
+def choose(logits_RV: np.ndarray, choices: Sequence[Choice]) -> list[int]:
+    """One column for each choice: see ``shapes.Choice``."""
+    logits_RV = np.ascontiguousarray(logits_RV, np.float32)
+    columns = np.empty(len(choices), np.int32)
+    packed = (_Choice * len(choices))(
+        *(
+            (c.row, c.opposite, min(c.top_k, logits_RV.shape[1]), c.guidance, c.temperature, c.top_p, c.uniform)
+            for c in choices
+        )
+    )
+    calls().lantu_choose(_at(logits_RV), logits_RV.shape[1], packed, len(choices), _at(columns))
+    return columns.tolist()
+
+
+def _at(array: np.ndarray | None) -> int | None:
+    return None if array is None else array.ctypes.data
+
+
+def _source(weight: np.ndarray, kept: list[np.ndarray]) -> _Source:
+    """A matrix as the library reads it; ``kept`` keeps its memory alive until then."""
+    weight = np.ascontiguousarray(weight, weight.dtype if weight.dtype == np.uint16 else np.float32)
+    kept.append(weight)
+    return _Source(_at(weight), *weight.shape, int(weight.dtype == np.uint16))
+
+
+def _norm(weight: np.ndarray | None, kept: list[np.ndarray]) -> int | None:
+    if weight is None:
+        return None
+    kept.append(to_float(weight))
+    return _at(kept[-1])
+
+
+def _layer(layer: Layer, kept: list[np.ndarray]) -> _Layer:
+    norms = (layer.attention_norm, layer.query_norm, layer.key_norm, layer.feed_forward_norm)
+    matrices = (layer.query, layer.key, layer.value, layer.out, layer.gate, layer.up, layer.down)
+    return _Layer(*(_norm(weight, kept) for weight in norms), *(_source(weight, kept) for weight in matrices))
+
+
+def _sequence(span: Span) -> _Sequence:
+    prefix = span.prefix
+    before = (None, 0, 0) if prefix is None else (_at(prefix.memory), prefix.capacity, prefix.used)
+    return _Sequence(
+        _at(span.cache.memory),
+        before[0],
+        span.cache.capacity,
+        *before[1:],
+        span.cache.used,
+        span.tokens,
+        int(span.causal),
+    )
+
+
+_: type[shapes.Stack] = Stack  # the type checker holds them to it

@@ -1,0 +1,153 @@
+"""The blocks in NumPy, in float32: what is asked of the native code, as plainly as it can be said."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lantu.kernels.shapes import Cache, Choice, Layer, Shape, Span, to_float
+
+
+def NAME() -> str:
+    """For people."""
+    return "NumPy"
+
+
+class Stack:
+    """Transformer blocks: see ``shapes.Stack``."""
+
+    def __init__(self, shape: Shape, layers: Sequence[Layer], precise: bool = True):
+        self.shape = shape
+        self.layers = list(map(in_full, layers))
+
+    def cache(self, capacity: int) -> Cache:
+        """Its memory is (L, 2, G, places, K)."""
+        shape = self.shape
+        return Cache(
+            np.zeros((shape.layers, 2, shape.key_value_heads, capacity, shape.head_width), np.float32), capacity
+        )
+
+    def forward(
+        self, x_TD: np.ndarray, rotation_2TK: np.ndarray, spans: list[Span], modulation_L6D: np.ndarray | None = None
+    ) -> np.ndarray:
+        shape = self.shape
+        x_TD = np.array(x_TD, np.float32)
+        for number, layer in enumerate(self.layers):
+            shift, scale, gate, shift_f, scale_f, gate_f = (
+                np.zeros((6, 1), np.float32) if modulation_L6D is None else modulation_L6D[number]
+            )
+            inner = rms_norm(x_TD, layer.attention_norm, shape.eps) * (1 + scale) + shift
+            query, key = inner @ layer.query.T, inner @ layer.key.T
+            query_THK = turn(heads(query, shape.head_width), layer.query_norm, shape.eps, rotation_2TK)
+            key_TGK = turn(heads(key, shape.head_width), layer.key_norm, shape.eps, rotation_2TK)
+            value_TGK = heads(inner @ layer.value.T, shape.head_width)
+            seen, first = [], 0
+            for span in spans:
+                part = slice(first, first + span.tokens)
+                seen.append(attend(span, number, query_THK[part], key_TGK[part], value_TGK[part]))
+                first += span.tokens
+            x_TD = x_TD + (1 + gate) * (np.concatenate(seen) @ layer.out.T)
+            inner = rms_norm(x_TD, layer.feed_forward_norm, shape.eps) * (1 + scale_f) + shift_f
+            x_TD = x_TD + (1 + gate_f) * ((silu(inner @ layer.gate.T) * (inner @ layer.up.T)) @ layer.down.T)
+        for span in spans:
+            span.cache.used += span.tokens
+        return x_TD
+
+
+class Linear:
+    """One matrix: see ``shapes.Linear``."""
+
+    def __init__(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray | None = None,
+        norm: np.ndarray | None = None,
+        eps: float = 0.0,
+        precise: bool = True,
+    ):
+        self.weight = to_float(weight)
+        self.bias = None if bias is None else to_float(bias)
+        self.norm = None if norm is None else to_float(norm)
+        self.eps = eps
+
+    def __call__(self, x_TD: np.ndarray) -> np.ndarray:
+        if self.norm is not None:
+            x_TD = rms_norm(x_TD, self.norm, self.eps)
+        out = x_TD @ self.weight.T
+        return out if self.bias is None else out + self.bias
+
+
+def in_full(layer: Layer) -> Layer:
+    """The same weights in float32."""
+    weights: dict[str, Any] = {name: to_float(value) for name, value in vars(layer).items() if value is not None}
+    return replace(layer, **weights)
+
+
+def attend(span: Span, layer: int, query_THK: np.ndarray, key_TGK: np.ndarray, value_TGK: np.ndarray) -> np.ndarray:
+    """Enter the new keys and values of a span, then let its queries look: (T, H·K)."""
+    start, end = span.cache.used, span.cache.used + span.tokens
+    own = span.cache.memory[layer]
+    own[0, :, start:end], own[1, :, start:end] = key_TGK.swapaxes(0, 1), value_TGK.swapaxes(0, 1)
+    before = 0 if span.prefix is None else span.prefix.used
+    keys, values = own[:, :, :end]
+    if span.prefix is not None:
+        keys = np.concatenate([span.prefix.memory[layer, 0, :, :before], keys], 1)
+        values = np.concatenate([span.prefix.memory[layer, 1, :, :before], values], 1)
+    shared = query_THK.shape[1] // keys.shape[0]
+    keys, values = keys.repeat(shared, 0), values.repeat(shared, 0)
+    scores_HTN = query_THK.swapaxes(0, 1) @ keys.swapaxes(1, 2) / np.sqrt(np.float32(keys.shape[-1]))
+    if span.causal:
+        hidden = np.arange(before + end) > before + start + np.arange(span.tokens)[:, None]
+        scores_HTN[:, hidden] = -np.inf
+    shares = np.exp(scores_HTN - scores_HTN.max(-1, keepdims=True))
+    seen_HTK = (shares / shares.sum(-1, keepdims=True)) @ values
+    return seen_HTK.swapaxes(0, 1).reshape(span.tokens, -1)
+
+
+def heads(x_TD: np.ndarray, width: int) -> np.ndarray:
+    return x_TD.reshape(len(x_TD), -1, width)
+
+
+def turn(x_THK: np.ndarray, norm_K: np.ndarray | None, eps: float, rotation_2TK: np.ndarray) -> np.ndarray:
+    """Norm if there is one, then each head's halves turned by its token's angles."""
+    if norm_K is not None:
+        x_THK = rms_norm(x_THK, norm_K, eps)
+    cosine, sine = rotation_2TK[:, :, None]
+    first, second = np.split(x_THK, 2, -1)
+    return np.concatenate([first * cosine - second * sine, first * sine + second * cosine], -1)
+
+
+def rms_norm(x: np.ndarray, weight: np.ndarray, eps: float) -> np.ndarray:
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(eps)) * weight
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    return x / (1 + np.exp(-np.clip(x, -87, 87)))
+
+
+def choose(logits_RV: np.ndarray, choices: Sequence[Choice]) -> list[int]:
+    """One column for each choice: see ``shapes.Choice``."""
+    return [choose_one(logits_RV, choice) for choice in choices]
+
+
+def choose_one(logits_RV: np.ndarray, choice: Choice) -> int:
+    """One column of the logits."""
+    logits_V = logits_RV[choice.row].astype(np.float32)
+    if choice.opposite >= 0:
+        other_V = logits_RV[choice.opposite]
+        logits_V = other_V + np.float32(choice.guidance) * (logits_V - other_V)
+    likeliest = int(logits_V.argmax())
+    if choice.temperature <= 0:
+        return likeliest
+    kept = np.arange(len(logits_V))
+    if 0 < choice.top_k < len(logits_V):
+        least = np.partition(logits_V, -choice.top_k)[-choice.top_k]
+        kept = np.flatnonzero(logits_V >= least)
+    shares = np.exp((logits_V[kept] - logits_V[likeliest]).astype(np.float64) / choice.temperature)
+    if choice.top_p < 1:
+        order = np.argsort(-shares, kind="stable")
+        before = np.cumsum(shares[order]) - shares[order]
+        shares[order[before >= choice.top_p * shares.sum()]] = 0
+    reached = shares.cumsum()
+    return int(kept[np.searchsorted(reached, choice.uniform * reached[-1], side="right")])

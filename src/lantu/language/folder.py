@@ -1,0 +1,51 @@
+"""What a language model's directory says of its ids and of the pictures that it draws: an entry of config.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lantu.errors import ModelError
+from lantu.vocabulary import Vocabulary
+
+
+def read_vocabulary(folder: str | Path) -> Vocabulary:
+    """The vocabulary of a model directory.
+
+    Raises:
+        ModelError: it is not a model that draws.
+    """
+    return vocabulary_of(read_config(folder))
+
+
+def read_grid(folder: str | Path) -> tuple[int, int]:
+    """Height and width in codes of the pictures that a model was trained to draw.
+
+    Raises:
+        ModelError: it is not a model that draws.
+    """
+    height, width = entry(read_config(folder), "grid")
+    return height, width
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The config.json of a transformers directory.
+
+    Raises:
+        ModelError: it is missing or can't be read.
+    """
+    try:
+        return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise ModelError(f"no config.json can be read in {folder}", "give a complete model directory") from problem
+
+
+def vocabulary_of(config: dict[str, Any]) -> Vocabulary:
+    return Vocabulary(entry(config, "text_size"), entry(config, "codebook_size"))
+
+
+def entry(config: dict[str, Any], name: str) -> Any:
+    """One of lantu's own entries of a config."""
+    try:
+        return config["lantu"][name]
+    except (KeyError, TypeError) as problem:
+        raise ModelError("the language model has no image codes", "adopt it first, or give one that draws") from problem

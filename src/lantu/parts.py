@@ -1,0 +1,124 @@
+"""The three parts of a model as drawing needs them: on the kernels on a CPU, on torch on a GPU."""
+
+import importlib.util
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from lantu import images
+from lantu.decoder.render import Predict
+from lantu.engine.engine import Engine
+from lantu.errors import LantuError
+from lantu.language.bpe import TextCodec
+from lantu.shelf import ModelFolder
+from lantu.vocabulary import Vocabulary
+
+
+class Encode(Protocol):
+    """Pictures in [-1, 1] (B, 3, H, W) float32 → codes (B, h, w) int64."""
+
+    def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Each is loaded when it is first needed.
+
+    Attributes:
+        device: "cpu" or "cuda".
+    """
+
+    folder: ModelFolder
+    device: str
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        from lantu.language.folder import read_vocabulary
+
+        return read_vocabulary(self.folder.path / "language")
+
+    @cached_property
+    def text(self) -> TextCodec:
+        return TextCodec(self.folder.path / "language")
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Drafts jobs together only where that changes nothing."""
+        return Engine(self.language)
+
+    @cached_property
+    def company(self) -> Engine:
+        """Drafts many jobs together, whatever that does to the last digits."""
+        return self.engine if self.exact else Engine(self.language, together=32)
+
+    @property
+    def exact(self) -> bool:
+        """Whether what is computed together is what it would be alone, bit for bit."""
+        return self.language.exact
+
+    @cached_property
+    def language(self) -> Any:
+        folder = self.folder.path / "language"
+        if self.device == "cpu":
+            from lantu.engine.on_kernels import Language
+
+            return Language.load(folder)
+        from lantu.engine.on_torch import Language as LanguageOnTorch
+
+        return LanguageOnTorch.load(folder, device=self.device)
+
+    @cached_property
+    def decoder(self) -> Predict:
+        folder = self.folder.path / "decoder"
+        if self.device == "cpu":
+            from lantu.decoder.on_kernels import Decoder
+
+            return Decoder.load(folder)
+        from lantu.decoder.on_torch import Decoder as DecoderOnTorch
+
+        return DecoderOnTorch.load(folder, self.device)
+
+    @cached_property
+    def encoder(self) -> Encode:
+        """On a CPU always: codes must not depend on where they are computed."""
+        from lantu.tokenizer.on_kernels import Encoder
+
+        return Encoder.load(self.folder.path / "tokenizer")
+
+    def encode(self, pictures: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) uint8 → codes (B, h, w) int64; H and W are multiples of the model's patch."""
+        patch = self.folder.entry("tokenizer/config.json", "patch")
+        height, width = (side // self.folder.patch * patch for side in pictures.shape[1:3])
+        return self.encoder.encode(images.average(images.to_pixels(pictures), height, width))
+
+
+def choose_device(name: str) -> str:
+    """ "cpu" or "cuda".
+
+    Raises:
+        LantuError: there is no such device here.
+    """
+    if name == "cpu" or (name == "auto" and importlib.util.find_spec("torch") is None):
+        return "cpu"
+    if name not in ("auto", "cuda"):
+        raise LantuError(f"no device called {name}", "choose auto, cpu or cuda")
+    if importlib.util.find_spec("torch") is None:
+        raise LantuError("a GPU needs torch, which is not installed", "pip install 'lantu[train]', or choose cpu")
+    if name == "auto" and not may_have_gpu():
+        return "cpu"  # without the seconds that asking torch takes
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if name == "cuda":
+        raise LantuError("no GPU that torch can use", "choose cpu, or leave it to auto")
+    return "cpu"
+
+
+def may_have_gpu() -> bool:
+    """Whether the system knows of one that torch might use."""
+    from pathlib import Path
+
+    return any(map(Path.exists, map(Path, ("/dev/nvidia0", "/dev/dxg", "/dev/kfd"))))

@@ -1,0 +1,95 @@
+"""Pictures to codes on the kernels, without torch: see ``lantu.tokenizer.model``, whose codes it gives.
+
+Shapes: B batch, H W pixels, h w grid, N = h·w, E code width, K codebook size.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lantu import arrays, kernels
+from lantu.errors import ModelError
+from lantu.kernels import Span, blocks, to_float
+
+
+class Encoder:
+    """Encoder and quantiser, in float32: a rounding must not change a code.
+
+    Args:
+        config: its config.json.
+        state: its weights; bfloat16 as uint16.
+
+    Raises:
+        ModelError: weights or settings are missing.
+    """
+
+    def __init__(self, config: dict[str, Any], state: dict[str, np.ndarray]):
+        try:
+            self.patch, self.kind, width = config["patch"], config["quantizer"], config["width"]
+            self.levels = np.array(config["levels"] or (), np.float32)
+            self.embed, self.out = (
+                kernels.linear(state[f"encoder.{name}.weight"], state[f"encoder.{name}.bias"], precise=True)
+                for name in ("patches", "out")
+            )
+            self.stack = None
+            if config["encoder_layers"]:
+                layers = blocks.layers(state, "encoder.blocks.", config["encoder_layers"])
+                self.stack = kernels.stack(blocks.shape_of(layers, width, max(1, width // 64)), layers, precise=True)
+            self.vectors_KE = vectors(self.kind, state)
+        except KeyError as problem:
+            raise ModelError(f"the image tokenizer lacks {problem}", "give a complete model directory") from problem
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Encoder":
+        """Read a tokenizer's folder.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        try:
+            config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as problem:
+            raise ModelError(f"no image tokenizer in {folder}", "give a model directory of lantu's") from problem
+        return cls(config, arrays.read(folder))
+
+    def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray:
+        """Pictures in [-1, 1], sides multiples of the patch → codes (B, h, w) int64."""
+        B, _, H, W = pixels_BCHW.shape
+        height, width = H // self.patch, W // self.patch
+        N = height * width
+        x_TD = self.embed(blocks.to_patches(pixels_BCHW, self.patch).reshape(B * N, -1))
+        if self.stack:
+            turn = blocks.rotation(height, width, self.stack.shape.head_width)
+            spans = [Span(self.stack.cache(N), N, causal=False) for _ in range(B)]
+            x_TD = self.stack.forward(x_TD, np.tile(turn, (1, B, 1)), spans)
+        return self.codes(self.out(x_TD)).reshape(B, height, width)
+
+    def codes(self, z_TE: np.ndarray) -> np.ndarray:
+        """(T) int64: the nearest code vector, or the cell of the lattice."""
+        if self.vectors_KE is None:
+            return lattice(z_TE, self.levels)
+        distance_TK = (self.vectors_KE**2).sum(1) - 2 * z_TE @ self.vectors_KE.T
+        return distance_TK.argmin(1)
+
+
+def vectors(kind: str, state: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The code vectors (K, E), as vector-quantize-pytorch keeps them; None for a lattice, which needs none."""
+    if kind == "vq":
+        return to_float(state["quantizer.inner._codebook.embed"])[0]
+    if kind == "simvq":
+        frozen, turn = (
+            to_float(state[f"quantizer.inner.{name}"]) for name in ("frozen_codebook", "code_transform.weight")
+        )
+        return frozen @ turn.T
+    return None
+
+
+def lattice(z_TE: np.ndarray, levels_E: np.ndarray, eps: float = 1e-3) -> np.ndarray:
+    """Finite scalar quantisation (arXiv:2309.15505): each axis bounded to its levels and rounded, the first fastest."""
+    half = (levels_E - 1) * (1 + eps) / 2
+    offset = np.where(levels_E % 2 == 0, np.float32(0.5), np.float32(0))
+    bounded = np.tanh(z_TE + np.arctanh(offset / half)) * half - offset
+    digits = (np.rint(bounded) + levels_E // 2).astype(np.int64)
+    return digits @ np.concatenate([[1], np.cumprod(levels_E[:-1])]).astype(np.int64)

@@ -1,0 +1,172 @@
+"""Each forward pass against transformers', cached against uncached, in company against alone."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from lantu.engine import on_kernels, on_torch
+from lantu.errors import ModelError
+
+IDS = [5, 17, 3, 99, 42, 7, 60]
+EVERY = (range(100),)
+BACKENDS = ("kernels", "torch")
+
+
+def pair(architecture: str, backend: str, tied: bool = True, dtype: torch.dtype = torch.float32):
+    """The same random weights, in transformers and in ours. Norms are random too, that their use may show."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(
+        architecture,
+        vocab_size=100,
+        hidden_size=48,
+        intermediate_size=80,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+        tie_word_embeddings=tied,
+    )
+    torch.manual_seed(0)
+    theirs = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.uniform_(-0.3, 0.3) if parameter.ndim > 1 else parameter.uniform_(0.5, 1.5)
+    theirs = theirs.to(dtype)
+    if backend == "torch":
+        return theirs, on_torch.Language(config.to_dict(), theirs.state_dict(), dtype)
+    state = {name: value.float().numpy() for name, value in theirs.state_dict().items()}
+    return theirs, on_kernels.Language(config.to_dict(), state, precise=dtype == torch.float32)
+
+
+def after(language, row, ids, ranges=EVERY) -> np.ndarray:
+    """Logits after some more ids."""
+    language.read([row], [ids])
+    return np.asarray(language.logits([row], ranges)[0])
+
+
+def anew(language, ids, ranges=EVERY) -> np.ndarray:
+    """Logits after ids read at once."""
+    return after(language, language.open(len(ids)), ids, ranges)
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("architecture", ["qwen3", "llama"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_it_computes_what_transformers_computes(architecture, tied, backend):
+    theirs, ours = pair(architecture, backend, tied)
+    wanted = theirs(torch.tensor([IDS])).logits[0].numpy()
+    assert wanted.std() > 0.1
+    for length in range(1, 8):
+        np.testing.assert_allclose(anew(ours, IDS[:length]), wanted[length - 1], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("architecture", ["qwen3", "llama"])
+def test_in_bfloat16_it_computes_nearly_that(architecture, backend):
+    theirs, ours = pair(architecture, backend, dtype=torch.bfloat16)
+    wanted = theirs.float()(torch.tensor([IDS])).logits[0, -1].numpy()
+    assert np.abs(anew(ours, IDS) - wanted).max() < 0.05 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_reading_in_pieces_is_reading_at_once(backend):
+    _, model = pair("qwen3", backend)
+    for sizes in ([1] * 7, [3, 1, 1, 2], [6, 1]):
+        row, done = model.open(7), 0
+        for size in sizes:
+            told = after(model, row, IDS[done : done + size])
+            done += size
+            np.testing.assert_allclose(told, anew(model, IDS[:done]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_shared_prefix_is_as_good_as_ones_own(backend):
+    _, model = pair("qwen3", backend)
+    prefix = model.open(3)
+    model.read([prefix], [IDS[:3]])
+    rows = [model.open(4, prefix) for _ in range(3)]
+    assert [row.length for row in rows] == [3, 3, 3]
+    np.testing.assert_allclose(np.asarray(model.logits(rows[:1], EVERY)[0]), anew(model, IDS[:3]), rtol=1e-5, atol=1e-5)
+    for row, rest in zip(rows, ([99], [42, 7], [7, 60, 1]), strict=True):
+        np.testing.assert_allclose(after(model, row, rest), anew(model, IDS[:3] + rest), rtol=1e-5, atol=1e-5)
+    for row in rows:
+        model.close(row)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rows_of_any_lengths_go_together(backend):
+    _, model = pair("qwen3", backend)
+    starts, steps = [[5, 17], [3], [99, 42, 7, 60], [1, 2, 3]], [[7], [8], [9], [10]]
+    rows = [model.open(6) for _ in starts]
+    model.read(rows, starts)
+    model.read([rows[3], rows[0]], [[50], [51]])  # some step, others wait
+    starts[3], starts[0] = [*starts[3], 50], [*starts[0], 51]
+    model.close(rows[1])
+    kept = [0, 2, 3]
+    model.read([rows[at] for at in kept], [steps[at] for at in kept])
+    together = np.asarray(model.logits([rows[at] for at in kept], EVERY))
+    for place, at in enumerate(kept):
+        np.testing.assert_allclose(together[place], anew(model, starts[at] + steps[at]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("precise", [True, False])
+def test_on_compiled_kernels_company_changes_not_one_bit(precise):
+    _, model = pair("qwen3", "kernels", dtype=torch.float32 if precise else torch.bfloat16)
+    if not model.exact:
+        pytest.skip("NumPy's sums depend on the number of rows")
+    alone = [anew(model, IDS[:length]) for length in range(1, 8)]
+    rows = [model.open(length) for length in range(1, 8)]
+    model.read(rows, [IDS[:length] for length in range(1, 8)])
+    assert all(np.array_equal(one, each) for one, each in zip(alone, model.logits(rows, EVERY), strict=True))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_logits_of_some_ids_are_a_part_of_all(backend):
+    _, model = pair("qwen3", backend, tied=False)
+    every = anew(model, IDS)
+    some = anew(model, IDS, (range(10, 20), range(50, 51)))
+    np.testing.assert_allclose(some, every[[*range(10, 20), 50]], rtol=1e-6)
+    for number in range(20):  # more than are kept
+        np.testing.assert_allclose(anew(model, IDS, (range(number, 30),)), every[number:30], rtol=1e-5, atol=1e-6)
+
+
+def test_other_architectures_are_refused():
+    from transformers import GPT2Config, LlamaConfig
+
+    scaled = {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}
+    for config in (GPT2Config(), LlamaConfig(attention_bias=True), LlamaConfig(rope_parameters=scaled)):
+        for home in (on_kernels, on_torch):
+            with pytest.raises(ModelError):
+                home.Language(config.to_dict(), {})
+
+
+@pytest.mark.parametrize("home", [on_kernels, on_torch])
+def test_what_is_missing_is_told(home, tmp_path):
+    from transformers import Qwen3Config
+
+    with pytest.raises(ModelError, match=r"embed_tokens|layernorm"):
+        home.Language(Qwen3Config().to_dict(), {})
+    with pytest.raises(ModelError, match="num_hidden_layers"):
+        home.Language({"model_type": "qwen3", "hidden_act": "silu", "num_attention_heads": 2}, {})
+    with pytest.raises(ModelError, match=r"config\.json"):
+        home.Language.load(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError):
+        home.Language.load(tmp_path)
+
+
+def test_drafting_starts_without_the_heavy_libraries():
+    look = "import sys, lantu.pipeline, lantu.engine.on_kernels; print({'torch', 'transformers'} & set(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "set()"
