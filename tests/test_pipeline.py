@@ -157,3 +157,31 @@ def test_as_evaluation_knows_it(model):
 
 def test_info(model):
     assert model.info()["digest"] == model.digest
+
+
+def test_a_stream_ends_with_the_picture_and_shows_what_is_there_before(model):
+    steps = list(model.stream("a cat", seed=7))
+    assert [step.fraction for step in steps] == [0.25, 0.5, 0.75, 1.0]
+    whole = model.draw("a cat", seed=7)
+    for number, step in enumerate(steps[:-1], 1):
+        assert step.picture is None
+        assert np.array_equal(step.codes[:number], whole.codes[:number])
+        assert (step.codes[number:] == -1).all()
+        assert step.preview.size == (32, 32)
+    assert np.array_equal(pixels(steps[-1].picture), pixels(whole))
+    assert steps[-1].preview is steps[-1].picture.image
+    assert len(list(model.stream("a cat", seed=7, every=5))) == 4  # after 5, 10, 15 and all 16
+    # What comes later doesn't show in a preview.
+    other = next(iter(model.stream("a cat", seed=7)))
+    assert np.array_equal(np.asarray(other.preview), np.asarray(steps[0].preview))
+
+
+def test_a_stream_that_is_left_frees_its_rows(model):
+    for step in model.stream("a cat", seed=7):
+        assert step.fraction == 0.25
+        break
+    assert not model.parts.engine.busy
+    with pytest.raises(PromptError):
+        model.stream("")
+    with pytest.raises(LantuError):
+        model.stream("a cat", every=-1)

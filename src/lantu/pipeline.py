@@ -5,7 +5,7 @@ pixels a side, and those are the pixels in which every size here is given.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,9 @@ from lantu.checks import Grid, Size, check_codes, check_prompt, grid_of
 from lantu.decoder.render import render
 from lantu.engine.drafting import draft
 from lantu.engine.request import Request
-from lantu.errors import ImageError, PromptError
+from lantu.errors import ImageError, LantuError, PromptError
 from lantu.parts import Parts, choose_device
+from lantu.preview import Step, partial_grid, sketch
 from lantu.seeds import choose_seed, derive_seed
 from lantu.settings import Settings
 from lantu.shelf import ModelFolder
@@ -153,6 +154,48 @@ class Model:
         plan_ms = 1000 * (time.perf_counter() - started) / max(1, len(requests))
         codes = [document.codes_from(ids, *grid, parts.vocabulary) for ids in drafts]
         return self.paint(codes, prompts, seeds, settings, plan_ms, batched)
+
+    def stream(
+        self, prompt: str, *, seed: int | None = None, size: Size | None = None, every: int | None = None, **dials: Any
+    ) -> Iterator[Step]:
+        """Draw a picture and show it on its way; leaving the loop ends the drawing.
+
+        Args:
+            every: codes from one step to the next; a row of them if not given.
+
+        Yields:
+            ``Step``; the last has the picture that ``draw`` gives.
+
+        Raises:
+            PromptError, ImageError, LantuError: as ``draw``; before anything is computed.
+        """
+        settings, seed = self.folder.settings.change(**dials), choose_seed(seed)
+        grid = self.grid_of(size or self.size)
+        request = self.ask(prompt, seed, grid, settings)
+        every = every or grid[1]
+        if every < 1:
+            raise LantuError(f"a step every {every} codes", "choose 1 or more")
+        return self.steps(request, prompt, seed, grid, settings, every)
+
+    def steps(
+        self, request: Request, prompt: str, seed: int, grid: Grid, settings: Settings, every: int
+    ) -> Iterator[Step]:
+        """The steps of ``stream``."""
+        parts, total = self.parts, grid[0] * grid[1]
+        plan_ms, job = 0.0, parts.engine.submit(request)
+        try:
+            while not job.ended:
+                started = time.perf_counter()
+                parts.engine.step()
+                plan_ms += 1000 * (time.perf_counter() - started)
+                if job.ids and len(job.ids) % every == 0 and not job.ended:
+                    codes = partial_grid([id_ - parts.vocabulary.first_code for id_ in job.ids], *grid)
+                    yield Step(sketch(parts.decoder, codes, seed), codes, len(job.ids) / total)
+        finally:
+            parts.engine.cancel(job)
+        codes = document.codes_from(job.ids, *grid, parts.vocabulary)
+        picture = self.paint([codes], [prompt], [seed], settings, plan_ms)[0]
+        yield Step(picture.image, codes, 1.0, picture)
 
     def ask(self, prompt: str, seed: int, grid: Grid, settings: Settings) -> Request:
         """What the engine is asked for one picture: exactly h·w codes, guided by the prompt."""

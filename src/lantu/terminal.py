@@ -63,15 +63,38 @@ def shows_pictures() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
 
 
+@contextlib.contextmanager
+def live_picture() -> Iterator[Callable[["Image"], None]]:
+    """A place on stdout that shows the newest picture; it goes when the last is there.
+
+    Yields:
+        ``show(image)``.
+    """
+    from rich.live import Live
+
+    with Live(transient=True, auto_refresh=False) as place:
+        yield lambda image: place.update(in_half_blocks(image, place.console.width), refresh=True)
+
+
 def show_picture(image: "Image", columns: int = 48) -> None:
-    """Print a picture as half blocks: each character is two pixels, the upper one its ink, the lower its paper."""
-    from PIL import Image as PIL
+    """Print a picture, at most so many columns wide."""
     from rich.console import Console
+
+    console = Console()
+    console.print(in_half_blocks(image, console.width, columns))
+
+
+def in_half_blocks(image: "Image", width: int, columns: int = 48) -> Any:
+    """A picture for rich: each character is two pixels, the upper one its ink, the lower its paper.
+
+    Args:
+        width: of the terminal.
+    """
+    from PIL import Image as PIL
     from rich.segment import Segment, Segments
     from rich.style import Style
 
-    console = Console()
-    columns = min(columns, console.width)
+    columns = min(columns, width)
     rows = max(2, round(columns * image.height / image.width / 2) * 2)
     small = image.convert("RGB").resize((columns, rows), PIL.Resampling.LANCZOS)
     segments = []
@@ -80,4 +103,4 @@ def show_picture(image: "Image", columns: int = 48) -> None:
             ink, paper = ("#%02x%02x%02x" % small.getpixel((column, top + half)) for half in (0, 1))  # noqa: UP031
             segments.append(Segment("▀", Style(color=ink, bgcolor=paper)))
         segments.append(Segment.line())
-    console.print(Segments(segments))
+    return Segments(segments)

@@ -1,6 +1,8 @@
 """draw, detokenize, caption, tokenize."""
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,8 +18,10 @@ from lantu.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
 
     from lantu.pipeline import Model
+    from lantu.preview import Step
     from lantu.types import Picture
 
 
@@ -72,7 +76,7 @@ def draw(
     from_tokens: Annotated[Path | None, typer.Option(help="Render these codes; draft nothing.", metavar="FILE")] = None,
     like: Annotated[Path | None, typer.Option(help="Draw as this PNG was drawn.", metavar="PNG")] = None,
     preview: Annotated[
-        bool | None, typer.Option(help="Show it here (default: on a terminal).", show_default=False)
+        bool | None, typer.Option(help="Show it here as it comes (default: on a terminal).", show_default=False)
     ] = None,
     seed: Seed = None,
     model: ModelName = None,
@@ -137,11 +141,16 @@ def make(
         terminal.say("lantu: the model has learnt pictures of {}x{}; others are a stretch".format(*artist.size))
     paths = numbered(output or Path(f"{slug(prompt)}-{seed}.png"), count)
     pictures: list[Picture] = []
-    with terminal.progress("drawing", shown=not as_json) as advance:
+    watched = preview is not False and not as_json and wish.grids is None and terminal.shows_pictures()
+    with contextlib.ExitStack() as stack:
+        show = stack.enter_context(terminal.live_picture()) if watched else None
+        advance = stack.enter_context(terminal.progress("drawing", shown=not (as_json or watched)))
         for index, path in enumerate(paths):
             own = derive_seed(seed, index)
             if wish.grids is not None:
                 picture = artist.render(wish.grids[index], seed=own, **wish.dials)
+            elif show:
+                picture = watch(artist.stream(prompt, seed=own, size=size, **wish.dials), show)
             else:
 
                 def step(done: int, total: int, before: int = index) -> None:
@@ -153,6 +162,16 @@ def make(
     if tokens_out:
         metadata.write_tokens(map(metadata.describe, pictures), tokens_out)
     tell(pictures, paths, seed, artist.name, wish.grids is None, preview, as_json)
+
+
+def watch(steps: "Iterator[Step]", show: "Callable[[Image], None]") -> "Picture":
+    """Show a drawing as it comes; gives the finished picture."""
+    picture = None
+    for step in steps:
+        show(step.preview)
+        picture = step.picture
+    assert picture is not None
+    return picture
 
 
 def tell(
