@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lantu import __version__, terminal
-from lantu.commands import data, models, pictures, training
+from lantu.commands import bench, data, models, pictures, training
 from lantu.errors import LantuError
 
 DONE, OUR_FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -23,6 +23,7 @@ app.add_typer(data.app, name="data")
 app.command()(training.train)
 app.command()(training.assemble)
 app.command("eval")(training.evaluate)
+app.command()(bench.bench)
 
 
 def show_version(wanted: bool) -> None:

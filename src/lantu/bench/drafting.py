@@ -1,0 +1,208 @@
+"""Those who draft, on the same weights: each a function that takes the task and gives one that drafts n pictures.
+
+All guide with two rows a picture, draw among the ``TOP_K`` likeliest codes, and compute in bfloat16.
+Shapes: R rows (B with the prompt, then B without), N ids, L layers, G heads of keys and values, P places, K head width.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lantu.bench.machine import has
+from lantu.bench.task import GUIDANCE, TOP_K, Drafting
+
+Draft = Callable[[int], Any]  # so many pictures
+
+
+def lantu_kernels(task: Drafting) -> Draft:
+    """What ``lantu draw`` does on a CPU."""
+    from lantu.engine.drafting import draft
+    from lantu.engine.engine import Engine
+    from lantu.engine.on_kernels import Language
+
+    # Nothing is kept from one draft to the next: a prompt that comes back would cost nothing.
+    engine = Engine(Language.load(task.folder), kept=0)
+    return lambda pictures: draft(engine, [task.request(seed) for seed in range(pictures)])
+
+
+def lantu_torch(task: Drafting) -> Draft:
+    """What ``lantu draw --device cuda`` does, here on the CPU."""
+    import torch
+
+    from lantu.engine.drafting import draft
+    from lantu.engine.engine import Engine
+    from lantu.engine.on_torch import Language
+
+    engine = Engine(Language.load(task.folder, torch.bfloat16), kept=0, together=64)
+    return lambda pictures: draft(engine, [task.request(seed) for seed in range(pictures)])
+
+
+def load_transformers(task: Drafting) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    return AutoModelForCausalLM.from_pretrained(task.folder, dtype=torch.bfloat16).eval()
+
+
+def transformers_generate(task: Drafting) -> Draft:
+    """As a user would write it: ``generate`` with its own guidance, which runs the other side as passes of its own."""
+    import torch
+    from transformers import LogitsProcessor, LogitsProcessorList
+
+    model = load_transformers(task)
+
+    class OnlyCodes(LogitsProcessor):
+        def __call__(self, ids: Any, scores: Any) -> Any:
+            hidden = torch.full_like(scores, -torch.inf)
+            hidden[:, task.first : task.first + task.count] = scores[:, task.first : task.first + task.count]
+            return hidden
+
+    def draft(pictures: int) -> Any:
+        return model.generate(
+            torch.tensor([task.prefix] * pictures),
+            attention_mask=torch.ones(pictures, len(task.prefix), dtype=torch.long),
+            negative_prompt_ids=torch.tensor([task.unconditional] * pictures),
+            guidance_scale=GUIDANCE,
+            do_sample=True,
+            top_k=TOP_K,
+            min_new_tokens=task.limit,
+            max_new_tokens=task.limit,
+            logits_processor=LogitsProcessorList([OnlyCodes()]),
+            pad_token_id=0,
+        )
+
+    return draft
+
+
+def transformers_by_hand(task: Drafting) -> Draft:
+    """Both sides as rows of one pass, and a head for the codes alone: what a careful user would write."""
+    import torch
+    from transformers import DynamicCache
+
+    model = load_transformers(task)
+    head = model.get_output_embeddings().weight[task.first : task.first + task.count].detach().clone()
+
+    @torch.inference_mode()
+    def draft(pictures: int) -> Any:
+        cache, ids_RN = DynamicCache(), rows(task, pictures)
+        for _ in range(task.limit):
+            hidden = model.model(input_ids=ids_RN, cache=cache, use_cache=True).last_hidden_state[:, -1]
+            ids_RN = pick(hidden @ head.T, task, pictures)
+        return ids_RN
+
+    return draft
+
+
+def transformers_compiled(task: Drafting) -> Draft:
+    """The same with a static cache and ``torch.compile``; compiling, half a minute, is not counted."""
+    import torch
+    from transformers import StaticCache
+
+    model = load_transformers(task)
+    head = model.get_output_embeddings().weight[task.first : task.first + task.count].detach().clone()
+    step = torch.compile(
+        lambda ids_RN, cache, places_N: (
+            model.model(
+                input_ids=ids_RN,
+                cache=cache,
+                position_ids=places_N[None],
+                cache_position=places_N,
+                use_cache=True,
+            ).last_hidden_state[:, -1]
+            @ head.T
+        ),
+        dynamic=False,
+    )
+
+    @torch.inference_mode()
+    def draft(pictures: int) -> Any:
+        start = len(task.prefix)
+        cache = StaticCache(config=model.config, max_cache_len=start + task.limit)
+        ids_RN, places_N = rows(task, pictures), torch.arange(start)
+        for place in range(start, start + task.limit):
+            ids_RN = pick(step(ids_RN, cache, places_N), task, pictures)
+            places_N = torch.tensor([place])
+        return ids_RN
+
+    return draft
+
+
+def openvino(task: Drafting) -> Draft:
+    """OpenVINO's CPU runtime, cache in and out by hand, a head for the codes alone."""
+    import numpy as np
+    import openvino as ov
+    import torch
+
+    from lantu.bench.exported import Step
+    from lantu.engine.on_torch import Language
+
+    language = Language.load(task.folder)
+    sizes = language.sizes
+    places = len(task.prefix) + task.limit
+    compiled: dict[int, Any] = {}
+
+    def request(count: int) -> Any:
+        if count not in compiled:
+            step = Step(language, (range(task.first, task.first + task.count),))
+            memory = torch.zeros(sizes.layers, 2, count, sizes.key_value_heads, places, sizes.head_width)
+            example = (
+                torch.zeros(count, 1, dtype=torch.long),
+                torch.zeros(1, dtype=torch.long),
+                memory,
+                torch.zeros(1, places + 1),
+            )
+            shapes = [[count, -1], [-1], list(memory.shape), [-1, -1]]
+            model = ov.convert_model(step, example_input=example, input=shapes)
+            hints = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
+            compiled[count] = ov.Core().compile_model(model, "CPU", hints).create_infer_request(), memory.numpy()
+        return compiled[count]
+
+    def draft(pictures: int) -> Any:
+        infer, memory = request(2 * pictures)
+        ids_RN, used = rows(task, pictures), 0
+        for _ in range(task.limit):
+            new = ids_RN.shape[1]
+            mask = np.full((new, places + new), -np.inf, np.float32)
+            mask[:, :used] = 0
+            mask[:, places:] = np.triu(mask[:, places:], 1)
+            mask[np.isnan(mask)] = 0
+            told = infer.infer([ids_RN.numpy(), np.arange(used, used + new), memory, mask], share_inputs=True)
+            memory[:, :, :, :, used : used + new] = told[1]
+            used += new
+            ids_RN = pick(torch.from_numpy(told[0]), task, pictures)
+        return ids_RN
+
+    return draft
+
+
+def rows(task: Drafting, pictures: int) -> Any:
+    """(R, N) int64."""
+    import torch
+
+    return torch.tensor([task.prefix] * pictures + [task.unconditional] * pictures)
+
+
+def pick(logits_RV: Any, task: Drafting, pictures: int) -> Any:
+    """The next ids of both rows of each picture, (R, 1) int64."""
+    import torch
+
+    with_prompt, without = logits_RV.float().split(pictures)
+    best = (without + GUIDANCE * (with_prompt - without)).topk(TOP_K)
+    drawn = best.indices.gather(-1, torch.multinomial(best.values.softmax(-1), 1)) + task.first
+    return drawn.repeat(2, 1)
+
+
+PEERS: dict[str, tuple[Callable[[Drafting], Draft], Sequence[str]]] = {
+    "lantu": (lantu_kernels, ()),
+    "lantu on torch": (lantu_torch, ("torch",)),
+    "transformers generate": (transformers_generate, ("transformers",)),
+    "transformers, rows by hand": (transformers_by_hand, ("transformers",)),
+    "transformers, compiled": (transformers_compiled, ("transformers",)),
+    "OpenVINO": (openvino, ("openvino", "torch")),
+}
+
+
+def missing(name: str) -> list[str]:
+    """The packages that a peer lacks here."""
+    return [package for package in PEERS[name][1] if not has(package)]

@@ -1,0 +1,80 @@
+"""What this machine is, and what its memory and arithmetic could do at best."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROUNDS = 7
+
+
+def describe() -> dict[str, Any]:
+    """Processor, cores, memory, and what computes."""
+    from importlib import metadata
+
+    from lantu import kernels
+
+    wanted = ("torch", "transformers", "numpy", "openvino")
+    installed = {name: metadata.version(name) for name in wanted if has(name)}
+    return {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": memory_gb(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "kernels": kernels.name(),
+        "load": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else [],
+        "packages": installed,
+    }
+
+
+def has(package: str) -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec(package) is not None
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def bandwidth_gb_s(size_bytes: int) -> float:
+    """What reading so many bytes again and again reaches, on all cores: the larger, the less of it is in a cache."""
+    import torch
+
+    numbers = torch.zeros(max(1, size_bytes // 4))
+    return size_bytes / fastest(numbers.sum) / 1e9
+
+
+def matrix_gflop_s(rows: int = 1024, width: int = 1024) -> float:
+    """What bfloat16 products of large matrices reach."""
+    import torch
+
+    a, b = torch.randn(rows, width).bfloat16(), torch.randn(width, width).bfloat16()
+    return 2 * rows * width * width / fastest(lambda: torch.nn.functional.linear(a, b)) / 1e9
+
+
+def fastest(work: Callable[[], Any]) -> float:
+    """Seconds of the fastest of some rounds."""
+    work()
+    seconds = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return float(np.min(seconds))

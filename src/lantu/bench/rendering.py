@@ -1,0 +1,91 @@
+"""Those who run the diffusion decoder, on the same weights: each takes its folder and gives a function of a batch."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lantu.bench.machine import has
+
+STEPS = 4
+
+Render = Callable[[np.ndarray], Any]  # codes (B, h, w)
+
+
+def lantu_kernels(folder: Path) -> Render:
+    """What ``lantu draw`` does on a CPU."""
+    from lantu.decoder.on_kernels import Decoder
+    from lantu.decoder.render import render
+
+    decoder = Decoder.load(folder)
+    return lambda codes: render(decoder, codes, list(range(len(codes))), STEPS)
+
+
+def diffusers_loop(folder: Path) -> Render:
+    """As diffusers' pipelines do it: the network on torch in bfloat16, steps by its scheduler."""
+    import torch
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    from lantu.decoder.model import PixelDecoder
+    from lantu.decoder.samplers import velocity
+
+    network = PixelDecoder.load(folder)
+    patch = network.config.patch
+
+    @torch.inference_mode()
+    def draw(codes: np.ndarray) -> Any:
+        B, height, width = codes.shape
+        grid = torch.from_numpy(codes)
+        scheduler: Any = FlowMatchEulerDiscreteScheduler()
+        scheduler.set_timesteps(sigmas=np.linspace(1, 1 / STEPS, STEPS))
+        x = torch.randn(B, 3, height * patch, width * patch)
+        with torch.autocast("cpu", torch.bfloat16):
+            for step, timestep in enumerate(scheduler.timesteps):
+                now = 1 - float(scheduler.sigmas[step])
+                clean = network(x, x.new_full((B,), now), grid).float()
+                x = scheduler.step(-velocity(clean, x, now), timestep, x).prev_sample
+        return x
+
+    return draw
+
+
+def openvino(folder: Path) -> Render:
+    """The network on OpenVINO's CPU runtime in bfloat16, the loop by hand."""
+    import openvino as ov
+    import torch
+
+    from lantu.decoder.model import PixelDecoder
+    from lantu.decoder.render import render
+
+    network = PixelDecoder.load(folder)
+    patch = network.config.patch
+    compiled: dict[tuple[int, ...], Any] = {}
+
+    class Predict:
+        def __init__(self) -> None:
+            self.patch = patch
+
+        def __call__(self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray) -> np.ndarray:
+            noisy, codes = noisy_BCHW, codes_Bhw
+            if codes.shape not in compiled:
+                example = (torch.from_numpy(noisy), torch.zeros(len(codes)), torch.from_numpy(codes))
+                model = ov.convert_model(network, example_input=example, input=[list(each.shape) for each in example])
+                hints = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
+                compiled[codes.shape] = ov.Core().compile_model(model, "CPU", hints).create_infer_request()
+            times = np.full(len(codes), time, np.float32)
+            return compiled[codes.shape].infer([noisy, times, codes], share_inputs=True)[0].copy()
+
+    return lambda codes: render(Predict(), codes, list(range(len(codes))), STEPS)
+
+
+PEERS: dict[str, tuple[Callable[[Path], Render], Sequence[str]]] = {
+    "lantu": (lantu_kernels, ()),
+    "diffusers loop on torch": (diffusers_loop, ("torch", "diffusers")),
+    "OpenVINO": (openvino, ("openvino", "torch")),
+}
+
+
+def missing(name: str) -> list[str]:
+    """The packages that a peer lacks here."""
+    return [package for package in PEERS[name][1] if not has(package)]

@@ -1,0 +1,42 @@
+"""Timing: everyone in turn, again and again, so that a machine that slows down slows all alike."""
+
+import statistics
+import time
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Of some rounds."""
+
+    median: float
+    least: float
+    most: float
+    rounds: int
+
+
+def measure(work: dict[Key, Callable[[], object]], rounds: int, progress: Progress | None = None) -> dict[Key, Seconds]:
+    """Time each piece of work, after one round that doesn't count."""
+    times: dict[Key, list[float]] = {key: [] for key in work}
+    total, done = (rounds + 1) * len(work), 0
+    for number in range(rounds + 1):
+        for key, piece in work.items():
+            started = time.perf_counter()
+            piece()
+            if number:
+                times[key].append(time.perf_counter() - started)
+            done += 1
+            if progress:
+                progress(done, total)
+    return {key: spread(each) for key, each in times.items()}
+
+
+def spread(times: Iterable[float]) -> Seconds:
+    """Median, least and most."""
+    times = list(times)
+    return Seconds(statistics.median(times), min(times), max(times), len(times))

@@ -1,0 +1,155 @@
+"""All measurements, in one run."""
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lantu import shelf
+from lantu.bench import drafting, machine, rendering
+from lantu.bench.rounds import Progress, Seconds, measure
+from lantu.bench.task import SIZES, Drafting, made_up, of_model
+from lantu.errors import LantuError
+
+PROMPT = "a cat on the left and a dog on the right"
+
+
+def bench(
+    model: str | Path | None = None,
+    size: str = "small",
+    pictures: Sequence[int] = (1, 8),
+    rounds: int = 5,
+    peers: Sequence[str] | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Time drafting, rendering and whole drawings.
+
+    Args:
+        model: whose decoder and whole drawings are timed; the shipped one if not given.
+        size: of the made-up language model that everyone drafts with, a key of ``task.SIZES``, or "model" for the
+            model's own.
+        pictures: how many at a time.
+        rounds: that count; one more comes first.
+        peers: names of those to be timed; all that are installed if not given.
+        say: told who can't be timed, and why.
+
+    Returns:
+        machine, roofline, drafting, decoder, end_to_end: see the design of ``lantu bench --json``.
+
+    Raises:
+        LantuError: an unknown size or peer.
+        ModelError: there is no such model.
+    """
+    folder = shelf.find(model).path
+    if size not in (*SIZES, "model"):
+        raise LantuError(f"no size {size!r}", f"choose one of {', '.join((*SIZES, 'model'))}")
+    drafters = present(drafting.PEERS, drafting.missing, peers, say)
+    renderers = present(rendering.PEERS, rendering.missing, peers, say)
+    if not drafters and not renderers:
+        raise LantuError("nobody to be timed", f"choose among {', '.join(drafting.PEERS)}")
+    with contextlib.ExitStack() as stack:
+        task = of_model(folder) if size == "model" else stack.enter_context(made_up(size))
+        floor = roofline(task, pictures)
+        work: dict[tuple[str, str, int], Callable[[], object]] = {}
+        for name in drafters:
+            draft = drafting.PEERS[name][0](task)
+            for count in pictures:
+                work["drafting", name, count] = lambda draft=draft, count=count: draft(count)
+        random, grid = np.random.default_rng(0), shelf.find(model).grid
+        for name in renderers:
+            render = rendering.PEERS[name][0](folder / "decoder")
+            for count in pictures:
+                codes = random.integers(0, shelf.find(model).codebook_size, (count, *grid))
+                work["decoder", name, count] = lambda render=render, codes=codes: render(codes)
+        for kind, whole in end_to_end(str(folder), stack).items():
+            work["end_to_end", kind, 1] = whole
+        measured = measure(work, rounds, progress)
+    told: dict[str, Any] = {
+        "machine": machine.describe() | {"rounds": rounds, "size": size},
+        "roofline": floor,
+        "drafting": [],
+        "decoder": [],
+        "end_to_end": {},
+    }
+    for (part, name, count), took in measured.items():
+        if part == "end_to_end":
+            told[part][f"{name}_ms"] = round(1000 * took.median, 1)
+        elif part == "decoder":
+            told[part].append(row(name, "batch", count, took, 1000))
+        else:
+            told[part].append(row(name, "pictures", count, took))
+    return told
+
+
+def present(
+    known: dict[str, Any],
+    missing: Callable[[str], list[str]],
+    wanted: Sequence[str] | None,
+    say: Callable[[str], None],
+) -> list[str]:
+    """The names that are wanted and can be timed here."""
+    if wanted and (unknown := sorted(set(wanted) - {*drafting.PEERS, *rendering.PEERS})):
+        raise LantuError(
+            f"no peer called {unknown[0]}", f"choose among {', '.join({**drafting.PEERS, **rendering.PEERS})}"
+        )
+    names = []
+    for name in known:
+        if wanted and name not in wanted:
+            continue
+        if lacks := missing(name):
+            say(f"lantu: {name} is not timed: {', '.join(lacks)} is not installed")
+        else:
+            names.append(name)
+    return names
+
+
+def row(name: str, unit: str, count: int, took: Seconds, scale: float = 1) -> dict[str, Any]:
+    suffix = "s" if scale == 1 else "ms"
+    values = {"median": took.median, "min": took.least, "max": took.most}
+    return {"name": name, unit: count} | {f"{key}_{suffix}": round(scale * value, 4) for key, value in values.items()}
+
+
+def roofline(task: Drafting, pictures: Sequence[int]) -> dict[str, Any]:
+    """What drafting would take if every step did nothing but read the weights and caches once, or multiply them."""
+    from lantu import arrays
+    from lantu.engine.architecture import Sizes, read_config
+
+    sizes = Sizes.of(read_config(task.folder))
+    state = arrays.read(task.folder)
+    blocks = sum(value.size for name, value in state.items() if ".layers." in name)
+    weights = blocks + task.count * sizes.width
+    bandwidth, rate = machine.bandwidth_gb_s(2 * weights), machine.matrix_gflop_s()
+    floors = {}
+    for count in pictures:
+        per_id = 2 * sizes.layers * sizes.key_value_heads * sizes.head_width
+        cached = 2 * count * per_id * (len(task.prefix) + task.limit / 2)
+        reading = 2 * (weights + cached) / (bandwidth * 1e9)
+        multiplying = 2 * weights * 2 * count / (rate * 1e9)
+        floors[str(count)] = round(task.limit * max(reading, multiplying), 4)
+    return {
+        "bandwidth_gb_s": round(bandwidth, 1),
+        "matrix_gflop_s": round(rate),
+        "weights_mb": round(2 * weights / 1e6, 1),
+        "codes": task.limit,
+        "drafting_s": floors,
+    }
+
+
+def end_to_end(model: str, stack: contextlib.ExitStack) -> dict[str, Callable[[], object]]:
+    """A drawing in this process, and one from the shell to the PNG."""
+    from lantu.pipeline import Model
+
+    artist = Model.load(model, "cpu")
+    place = stack.enter_context(tempfile.TemporaryDirectory())
+    command = [sys.executable, "-P", "-m", "lantu", "draw", PROMPT, "--seed", "0", "--device", "cpu"]
+    command += ["--model", model, "--output", str(Path(place) / "out.png")]
+    return {
+        "warm": lambda: artist.draw(PROMPT, seed=0),
+        "cold": lambda: subprocess.run(command, check=True, capture_output=True),
+    }

@@ -1,0 +1,82 @@
+"""What is measured: a language model on disk and what it is asked for, a decoder and its codes.
+
+Speed does not depend on what the weights say, so that a model of any size can be made up.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lantu.engine.request import Request
+
+# size → width, layers, heads, codes a side of a picture
+SIZES = {"tiny": (64, 2, 1, 4), "small": (384, 8, 6, 16), "medium": (768, 12, 12, 16)}
+TEXT, CODES = 12_000, 4096
+GUIDANCE, TOP_K = 3.0, 100
+PROMPT = 12  # ids
+
+
+@dataclass(frozen=True)
+class Drafting:
+    """A picture to be drafted.
+
+    Attributes:
+        folder: an unmodified transformers directory.
+        prefix, unconditional: equally long, so that nobody has to pad.
+        first, count: of the codes' ids; all of them may be drawn, and no others.
+        limit: codes of a picture.
+    """
+
+    folder: Path
+    prefix: tuple[int, ...]
+    unconditional: tuple[int, ...]
+    first: int
+    count: int
+    limit: int
+
+    def request(self, seed: int) -> Request:
+        return Request(
+            self.prefix,
+            (range(self.first, self.first + self.count),),
+            limit=self.limit,
+            seed=seed,
+            unconditional=self.unconditional,
+            guidance=GUIDANCE,
+            top_k=TOP_K,
+        )
+
+
+@contextmanager
+def made_up(size: str) -> Iterator[Drafting]:
+    """A Qwen3 of random weights, in a folder that goes afterwards."""
+    from lantu.language import bpe, model
+    from lantu.vocabulary import Vocabulary
+
+    width, layers, heads, side = SIZES[size]
+    codec = bpe.train(["a cat", "一只猫"], 300)
+    vocabulary = Vocabulary(codec.size, CODES)
+    with tempfile.TemporaryDirectory() as folder:
+        language = model.make(vocabulary, width, layers, heads, grid=(side, side))
+        # As many ids as a model that reads all languages well: only the head of those that may come next is needed.
+        language.resize_token_embeddings(TEXT + CODES, mean_resizing=False)
+        language.save_pretrained(folder)
+        prefix = tuple(range(1, PROMPT + 1))
+        yield Drafting(Path(folder), prefix, prefix[::-1], TEXT, CODES, side * side)
+
+
+def of_model(folder: Path) -> Drafting:
+    """The shipped model's, or any other's, at its own size."""
+    from lantu import document
+    from lantu.language.bpe import TextCodec
+    from lantu.language.folder import read_grid, read_vocabulary
+
+    vocabulary, grid = read_vocabulary(folder / "language"), read_grid(folder / "language")
+    text = TextCodec(folder / "language").encode("a cat on the left and a dog on the right")
+    prefix = document.draw_prefix(text, *grid, vocabulary)
+    other = document.draw_prefix(text[::-1], *grid, vocabulary)
+    limit = grid[0] * grid[1]
+    return Drafting(
+        folder / "language", tuple(prefix), tuple(other), vocabulary.first_code, vocabulary.codebook_size, limit
+    )

@@ -1,0 +1,56 @@
+"""bench."""
+
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lantu import terminal
+from lantu.commands.options import Json, ModelName
+from lantu.errors import LantuError
+
+
+def bench(
+    model: ModelName = None,
+    size: Annotated[
+        str, typer.Option(help="Of the language model that all draft with: tiny, small, medium, or model (its own).")
+    ] = "small",
+    pictures: Annotated[str, typer.Option(help="How many at a time, with commas.", metavar="N,N")] = "1,8",
+    rounds: Annotated[int, typer.Option(min=1, help="That count; one more comes first.", metavar="N")] = 5,
+    peers: Annotated[str | None, typer.Option(help="Names, with commas (default: all that are installed).")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for bench.json, bench.md and a chart.", metavar="DIR")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Time drafting and rendering, beside others on the same weights."""
+    from lantu.training.machine import prepare
+
+    prepare()
+    try:
+        counts = sorted({int(text) for text in pictures.split(",")})
+    except ValueError:
+        counts = []
+    if not counts or counts[0] < 1:
+        raise LantuError(f"--pictures {pictures!r} are no numbers", "write e.g. --pictures 1,8")
+    from lantu import bench as measurements
+    from lantu.bench import report
+    from lantu.files import write_json, write_text
+
+    names = [name.strip() for name in peers.split(",")] if peers else None
+    with terminal.progress("timing", shown=not json) as advance, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries that are being traced or exported
+        told = measurements.bench(model, size, counts, rounds, names, advance, terminal.say)
+    if out:
+        write_json(out / "bench.json", told)
+        write_text(out / "bench.md", report.markdown(told))
+        report.chart(told, out / "bench.png")
+    if json:
+        terminal.print_json(told)
+        return
+    for title, rows in report.tables(told):
+        if title:
+            print(title)
+        print()
+        terminal.print_table(rows)
