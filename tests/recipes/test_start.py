@@ -69,3 +69,18 @@ def test_a_decoder_of_another_size_is_refused(tiny_model, data):
     recipe = settings(decoder.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "size=64")
     with pytest.raises(RecipeError, match="32 codes of 8 pixels, not 32 of 16"):
         decoder.Task(recipe, data)
+
+
+def test_the_command_takes_a_model_by_name_or_folder(tiny_model, data, tmp_path, monkeypatch, capsys):
+    from lantu.cli import main
+
+    monkeypatch.setenv("LANTU_MODELS", str(tiny_model.parent))
+    run = ["train", "language", "--recipe", "debug", "--data", str(data), "--tokenizer", str(tiny_model)]
+    steps = ["--set", "loop.steps=2", "--set", "loop.sample_every=0"]
+    for number, start in enumerate((tiny_model.name, str(tiny_model), str(tiny_model / "language"))):
+        assert main([*run, *steps, "--start", start, "--out", str(tmp_path / str(number))]) == 0
+    assert main([*run, *steps, "--start", "nothing", "--out", str(tmp_path / "none")]) == 2
+    assert "no model called nothing" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+    tokenizer = ["train", "tokenizer", "--recipe", "debug", "--data", str(data), "--start", str(tiny_model)]
+    assert main([*tokenizer, "--out", str(tmp_path / "none")]) == 2

@@ -25,6 +25,9 @@ def train(
     tokenizer: Annotated[
         Path | None, typer.Option(help="Run whose codes language and decoder learn from.", metavar="DIR")
     ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="A run or a model to go on from, in place of nothing.", metavar="DIR|MODEL")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what a run would cost; write nothing.")] = False,
     seed: Seed = None,
@@ -43,6 +46,8 @@ def train(
         overrides.append(f"loop.seed={seed}")
     if tokenizer:
         overrides.append(f"tokenizer={part_folder(tokenizer, 'tokenizer')}")
+    if start:
+        overrides.append(f"start={part_folder(start, part)}")
     folder = out or Path("runs") / f"{part}-{recipe}"
     result: Any = recipes.train(part, recipe, data, folder, overrides, resume, dry_run, device, not json)
     if dry_run:

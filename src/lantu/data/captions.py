@@ -15,7 +15,7 @@ PLAINEST = 0.45  # share of captions that use the first phrase
 KEYWORDS = 0.15  # share of things that go by another name of theirs
 BACKDROPS = 0.75  # share of captions that tell a background that is not white
 WHITES = 0.1  # share of captions that tell a white one
-STYLED = 0.45  # share of captions that tell the style
+STYLED = 0.6  # share of captions that tell the style
 
 
 @dataclass(frozen=True)

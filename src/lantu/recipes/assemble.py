@@ -8,7 +8,7 @@ from typing import Any
 from lantu.data.shards import read_index
 from lantu.errors import ModelError
 from lantu.files import replacing, write_json
-from lantu.shelf import ModelFolder
+from lantu.shelf import ModelFolder, find
 
 PARTS = ("tokenizer", "language", "decoder")
 
@@ -52,7 +52,7 @@ def assemble(
         index["data"] = read_index(data)["settings"]
     with replacing(out) as temporary:
         for part, source in zip(PARTS, (tokenizer, language, decoder), strict=True):
-            shutil.copytree(part_folder(Path(source), part), temporary / part)
+            shutil.copytree(part_folder(source, part), temporary / part)
         write_json(temporary / "model_index.json", index)
         if card:
             shutil.copy(card, temporary / "README.md")
@@ -60,16 +60,21 @@ def assemble(
     return ModelFolder(out)
 
 
-def part_folder(source: Path, part: str) -> Path:
-    """The exported part of a run, the part of a model directory, or the folder itself if it is one.
+def part_folder(source: str | Path, part: str) -> Path:
+    """The exported part of a run, the part of a model directory (or of a model by name), or the folder itself.
 
     Raises:
-        ModelError: neither.
+        ModelError: it is none of these.
     """
-    for folder in (source / "model", source / part, source):
-        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
-            return folder
-    raise ModelError(f"no trained {part} in {source}", "name a finished run of `lantu train`, or the part's own folder")
+    folder = Path(source)
+    if not folder.exists() and len(folder.parts) == 1:
+        folder = find(source).path
+    for place in (folder / "model", folder / part, folder):
+        if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
+            return place
+    raise ModelError(
+        f"no trained {part} in {source}", "name a finished run of `lantu train`, a model, or a part's folder"
+    )
 
 
 def check(model: ModelFolder) -> None:

@@ -99,7 +99,7 @@ class Task:
         recipe, height = self.recipe, self.grids["train"].shape[1]
         patch, codebook_size = recipe.size // height, tokenizer.config.codebook_size
         if recipe.start:
-            model = PixelDecoder.load(part_folder(Path(recipe.start), "decoder")).requires_grad_()
+            model = PixelDecoder.load(part_folder(recipe.start, "decoder")).requires_grad_()
             if (model.config.patch, model.config.codebook_size) != (patch, codebook_size):
                 told = f"{recipe.start} renders {model.config.codebook_size:,} codes of {model.config.patch} pixels"
                 raise RecipeError(f"{told}, not {codebook_size:,} of {patch}", "start from another, or from nothing")
@@ -168,6 +168,16 @@ def emoji() -> DecoderRecipe:
     )
 
 
+def further() -> DecoderRecipe:
+    """Goes on from a model that is there (``--start MODEL``): the shipped one's second half.
+
+    On one CPU core: 33 pictures/s, 65 minutes.
+    """
+    recipe = emoji()
+    recipe.loop = recipe.loop.model_copy(update={"steps": 4000, "decay_fraction": 0.5})
+    return recipe
+
+
 def debug() -> DecoderRecipe:
     """The whole story in seconds."""
     return DecoderRecipe(
@@ -175,4 +185,4 @@ def debug() -> DecoderRecipe:
     )
 
 
-RECIPES = {"debug": debug, "emoji": emoji}
+RECIPES = {"debug": debug, "emoji": emoji, "further": further}

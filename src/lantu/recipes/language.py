@@ -102,7 +102,7 @@ class Task:
             sizes = (recipe.width, recipe.layers, recipe.heads, recipe.inner)
             vocabulary = Vocabulary(codec.size, codebook_size)
             return codec, make(vocabulary, *sizes, grid=self.grids.shape[1:], seed=recipe.loop.seed)
-        folder = part_folder(Path(recipe.start), "language")
+        folder = part_folder(recipe.start, "language")
         if (known := read_vocabulary(folder).codebook_size) != codebook_size:
             told = f"{folder} has {known:,} codes, the image tokenizer {codebook_size:,}"
             raise RecipeError(told, "start from a model of the same tokenizer, or from nothing")
@@ -234,6 +234,16 @@ def emoji() -> LanguageRecipe:
     )
 
 
+def further() -> LanguageRecipe:
+    """Goes on from a model that is there (``--start MODEL``): the shipped one's second half.
+
+    On one CPU core: 28 documents/s, two hours. The loss of codes should be near 0.4 at the end.
+    """
+    recipe = emoji()
+    recipe.loop = recipe.loop.model_copy(update={"steps": 6000, "lr": 2e-3, "warmup_steps": 100, "decay_fraction": 0.4})
+    return recipe
+
+
 def debug() -> LanguageRecipe:
     """The whole story in seconds."""
     return LanguageRecipe(
@@ -246,4 +256,4 @@ def debug() -> LanguageRecipe:
     )
 
 
-RECIPES = {"debug": debug, "emoji": emoji}
+RECIPES = {"debug": debug, "emoji": emoji, "further": further}
