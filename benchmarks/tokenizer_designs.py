@@ -1,12 +1,12 @@
 """Which image tokenizer makes the whole pipeline draw best, at equal small budgets?
 
-    lantu data build emoji --styles twemoji --train 20000 --out DATA
+    lantu data build emoji --world few --styles twemoji --train 20000 --out DATA
     python benchmarks/tokenizer_designs.py --data DATA --out DIR
 
 Each design trains its tokenizer and then a language model on its codes, for the same minutes each; the pictures are
-painted by the tokenizer's own plain decoder, so that no third training blurs the comparison. One style makes a world
-that a language model can learn in minutes. Writes table.md, scores.json and a contact sheet a design. Runs that were
-finished are not repeated.
+painted by the tokenizer's own plain decoder, so that no third training blurs the comparison. 56 things in one style are
+a world that a language model can learn in minutes. Writes table.md, scores.json and a contact sheet a design. Runs that
+were finished are not repeated.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""The card of a model, with its scores: python scripts/card.py MODEL SCORES_JSON RUNS > card.md
+"""The card of a model, with its scores: python scripts/card.py MODEL SCORES_JSON > card.md
 
-MODEL is a model directory, SCORES_JSON what `lantu eval --out` wrote, RUNS the folder with the runs tokenizer,
-language and decoder, whose logs tell what training cost.
+MODEL is a model directory, whose index tells its data and what training cost; SCORES_JSON is what `lantu eval --out`
+wrote.
 """
 
 import json
@@ -54,16 +54,16 @@ The weights: {licence}. The drawings they learnt from keep their licences, see N
 """
 
 
-def budget(runs: Path, parameters: dict[str, int]) -> str:
+def budget(costs: dict[str, dict[str, float]], parameters: dict[str, int]) -> str:
     rows = []
-    for part in ("tokenizer", "language", "decoder"):
-        loop = json.loads((runs / part / "config.json").read_text())["loop"]
-        state = max((runs / part / "checkpoints").glob("step-*/state.json"))
-        told = json.loads(state.read_text())
-        steps = told["step"]
-        hours = told["train_s"] / 3600
-        samples = steps * loop["batch_size"]
-        rows.append(f"| {part} | {parameters[part] / 1e6:.1f}M | {steps:,} | {samples:,} | {hours:.2f} |")
+    for part, cost in costs.items():
+        told = (
+            f"{parameters[part] / 1e6:.1f}M",
+            f"{cost['steps']:,.0f}",
+            f"{cost['samples']:,.0f}",
+            f"{cost['hours']:.2f}",
+        )
+        rows.append(f"| {part} | {' | '.join(told)} |")
     return "\n".join(rows)
 
 
@@ -76,7 +76,7 @@ def scores(suites: dict[str, dict[str, float]]) -> str:
 
 
 def main() -> None:
-    model, suites, runs = ModelFolder(Path(sys.argv[1])), json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3])
+    model, suites = ModelFolder(Path(sys.argv[1])), json.loads(Path(sys.argv[2]).read_text())
     data, facts = model.index["data"], model.describe()
     print(
         TEXT.format(
@@ -86,7 +86,7 @@ def main() -> None:
             train=data["counts"]["train"],
             concepts=len(load_gallery(cache_dir() / "galleries" / data["world"]).concepts),
             styles=len(data["styles"]),
-            budget=budget(runs, facts["parameters"]),
+            budget=budget(model.index["budget"], facts["parameters"]),
             limit=min(one["n"] for one in suites.values()),
             scores=scores(suites),
             licence=model.index["license"],

@@ -49,7 +49,7 @@ def test_what_has_no_group_is_no_concept(cache):
 
 
 def test_an_unknown_world_is_refused(cache):
-    with pytest.raises(DataError, match="everyday, composable, all"):
+    with pytest.raises(DataError, match="few, everyday, composable, all"):
         world_concepts("moon", cache)
 
 

@@ -9,6 +9,7 @@ from lantu import recipes
 from lantu.data.build import build_folder
 from lantu.errors import RecipeError
 from lantu.recipes import decoder, language
+from lantu.recipes.assemble import assemble
 from lantu.training.config import override
 
 
@@ -79,6 +80,12 @@ def test_the_command_takes_a_model_by_name_or_folder(tiny_model, data, tmp_path,
     steps = ["--set", "loop.steps=2", "--set", "loop.sample_every=0"]
     for number, start in enumerate((tiny_model.name, str(tiny_model), str(tiny_model / "language"))):
         assert main([*run, *steps, "--start", start, "--out", str(tmp_path / str(number))]) == 0
+    # What the parts cost adds up over runs.
+    again = ["--start", str(tmp_path / "0"), "--out", str(tmp_path / "again")]
+    assert main([*run, "--set", "loop.steps=3", "--set", "loop.sample_every=0", *again]) == 0
+    made = assemble(tiny_model, tmp_path / "again", tiny_model, tmp_path / "made")
+    assert made.index["budget"]["language"].items() >= {"steps": 5, "samples": 5 * 16}.items()
+    assert assemble(tiny_model, made.path, tiny_model, tmp_path / "copy").index["budget"] == made.index["budget"]
     assert main([*run, *steps, "--start", "nothing", "--out", str(tmp_path / "none")]) == 2
     assert "no model called nothing" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()

@@ -28,7 +28,7 @@ Count = typer.Option(min=0, help="Pictures of this split.", metavar="N")
 @build.command("emoji")
 def build_emoji(
     out: Out = None,
-    world: Annotated[str, typer.Option(help="everyday, composable or all.")] = "everyday",
+    world: Annotated[str, typer.Option(help="few, everyday, composable or all.")] = "everyday",
     styles: Annotated[str | None, typer.Option(help="Names, with commas (default: all seven).")] = None,
     train: Annotated[int, Count] = 30_000,
     val: Annotated[int, Count] = 1_000,

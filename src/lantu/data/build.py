@@ -77,7 +77,7 @@ def build_emoji(
 
     Args:
         out: where the data goes; a folder of the user's cache when None.
-        world: "everyday", "composable" or "all", see ``lantu.data.emoji``.
+        world: "few", "everyday", "composable" or "all", see ``lantu.data.emoji``.
         styles: of the drawings; all when None.
         train, val, heldout: pictures of each split, see ``lantu.data.scenes``.
         size: pixels a side.

@@ -8,6 +8,7 @@ from typing import Any
 from lantu.data.shards import read_index
 from lantu.errors import ModelError
 from lantu.files import replacing, write_json
+from lantu.recipes.budget import budget_of
 from lantu.shelf import ModelFolder, find
 
 PARTS = ("tokenizer", "language", "decoder")
@@ -48,6 +49,11 @@ def assemble(
         "decoder": ["lantu.decoder.model", "PixelDecoder"],
         "draw": dict(draw or {}),
     }
+    told = {
+        part: budget_of(Path(source), part) for part, source in zip(PARTS, (tokenizer, language, decoder), strict=True)
+    }
+    if budget := {part: cost for part, cost in told.items() if cost}:
+        index["budget"] = budget
     if data is not None:
         index["data"] = read_index(data)["settings"]
     with replacing(out) as temporary:

@@ -1,0 +1,46 @@
+"""What a part cost to train, over all the runs that led to it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lantu.training.checkpoint import numbered
+
+Budget = dict[str, float]  # steps, samples, hours
+
+
+def budget_of(source: Path, part: str) -> Budget | None:
+    """Of a run, or of a part of a model directory; None where nothing tells.
+
+    Args:
+        source: what ``assemble.part_folder`` was given.
+    """
+    if not (source / "checkpoints").is_dir():
+        return kept(source, part)
+    try:
+        options = json.loads((source / "config.json").read_text(encoding="utf-8"))
+        state = json.loads((numbered(source / "checkpoints")[0] / "state.json").read_text(encoding="utf-8"))
+        loop = options["loop"]
+        steps, samples = state["step"], state["step"] * loop["batch_size"] * loop["accumulate"]
+        own = {"steps": steps, "samples": samples, "hours": round(state["train_s"] / 3600, 2)}
+        before = options.get("start") or ""
+    except (OSError, ValueError, KeyError, IndexError):
+        return None
+    former = budget_of(run_of(Path(before)), part) if before else None
+    return {name: round(value + (former or {}).get(name, 0), 2) for name, value in own.items()}
+
+
+def kept(folder: Path, part: str) -> Budget | None:
+    """What the index of a model directory says of a part; ``folder`` is the directory, or the part's folder in it."""
+    for place in (folder, folder.parent):
+        try:
+            index: dict[str, Any] = json.loads((place / "model_index.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return index.get("budget", {}).get(part)
+    return None
+
+
+def run_of(folder: Path) -> Path:
+    """The run that a part's folder was exported by; the folder itself when it stands alone."""
+    return folder.parent if (folder.parent / "checkpoints").is_dir() else folder
