@@ -41,7 +41,7 @@ def world_concepts(world: str, cache: Path | None = None) -> dict[str, Concept]:
     """The concepts of a world, by hexcode.
 
     "everyday" is the list in ``worlds/everyday.txt``, in its order, and "few" every fourth of it; "composable" adds the
-    other animals, plants, foods, vehicles, places and objects; "all" is every emoji but skin tones and letters of flags.
+    other animals, plants, foods, vehicles, places and objects; "all" is every emoji but skin tones and flags' letters.
 
     Raises:
         DataError: an unknown world, or a package can't be had.
