@@ -12,7 +12,8 @@ from lantu.errors import LantuError
 def library() -> ctypes.CDLL | str:
     """The compiled code, or the reason why NumPy has to do.
 
-    ``LANTU_KERNELS=numpy`` does without it, ``LANTU_KERNELS=native`` insists on it.
+    ``LANTU_KERNELS=numpy`` does without it, ``LANTU_KERNELS=native`` insists on it. ``OMP_NUM_THREADS`` limits its
+    threads as it does those of other libraries.
     """
     wanted = os.environ.get("LANTU_KERNELS", "")
     if wanted == "numpy":
@@ -21,6 +22,8 @@ def library() -> ctypes.CDLL | str:
     for path in sorted(Path(__file__).parent.glob("_native*")):
         try:
             found = ctypes.CDLL(str(path))
+            if (limit := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
+                found.lantu_set_threads(int(limit))
         except OSError as problem:
             found = f"{path.name} can't be loaded ({problem})"
     if wanted == "native" and isinstance(found, str):
