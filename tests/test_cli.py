@@ -1,7 +1,9 @@
 """The command as a user types it, in this process unless its end is what matters."""
 
+import contextlib
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -304,3 +306,26 @@ def test_eval_prints_a_table(lantu, monkeypatch):
     assert out.splitlines()[1].split() == ["pairs", "50.0%", "75.0%", "100.0%", "66.7%", "4"]
     assert (asked["model"].name, asked["suites"], asked["dials"]) == ("tiny", ["pairs", "single"], {"guidance": 2.0})
     assert json.loads(lantu("eval", "--json")[1]) == {"pairs": suite}
+
+
+def test_on_a_terminal_the_picture_comes_row_by_row_and_is_the_same(tiny_model, tmp_path):
+    """What stands on a terminal changes while the drawing goes on; the file is what a pipe would get."""
+    pty = pytest.importorskip("pty")
+    command = [sys.executable, "-m", "lantu", "draw", "a cat", "--seed", "3", "--model", str(tiny_model)]
+    environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": "60", "LINES": "40"}
+    environment.pop("NO_COLOR", None)
+    terminal, end = pty.openpty()
+    watched = subprocess.Popen([*command, "-o", "watched.png"], cwd=tmp_path, env=environment, stdout=end, stderr=end)
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is gone when the command is
+        while block := os.read(terminal, 65536):
+            shown += block
+    os.close(terminal)
+    assert watched.wait() == 0
+    frames = shown.decode().split("\x1b[1A")  # each frame but the first begins by going back up
+    assert "▀" in frames[0]
+    assert len({frame for frame in frames if "▀" in frame}) > 3
+    subprocess.run([*command, "-o", "piped.png", "--json"], cwd=tmp_path, check=True, capture_output=True)
+    with Image.open(tmp_path / "watched.png") as one, Image.open(tmp_path / "piped.png") as other:
+        assert one.tobytes() == other.tobytes()

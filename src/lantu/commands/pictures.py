@@ -1,6 +1,7 @@
 """draw, detokenize, caption, tokenize."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -259,10 +260,14 @@ def read_grids(path: Path) -> "list[np.ndarray]":
 
 
 def load(model: str | None, device: str) -> "Model":
-    """The model; torch is imported here and not before."""
+    """The model; NumPy is imported here and not before."""
+    from lantu import kernels
     from lantu.pipeline import Model
 
-    return Model.load(model, device)
+    artist = Model.load(model, device)
+    if artist.device == "cpu" and (why := kernels.reason()) and "LANTU_KERNELS" not in os.environ:
+        terminal.say(f"lantu: NumPy computes, several times slower than native code: {why}")
+    return artist
 
 
 def slug(text: str) -> str:
