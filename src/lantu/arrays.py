@@ -7,6 +7,7 @@ NumPy doesn't know, comes as uint16 (``lantu.kernels.to_float`` reads it).
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,21 @@ TYPES = {
 }
 MOST_HEADER = 100_000_000
 MEND = "give a complete model directory, or make it again"
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The config.json that lies beside the weights.
+
+    Raises:
+        ModelError: it is missing or can't be read.
+    """
+    try:
+        config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise ModelError(f"no config.json can be read in {folder}", "give a complete model directory") from problem
+    if not isinstance(config, dict):
+        raise ModelError(f"the config.json in {folder} is no JSON object", "give a complete model directory")
+    return config
 
 
 def read(folder: str | Path) -> dict[str, np.ndarray]:

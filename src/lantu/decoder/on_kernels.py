@@ -3,7 +3,6 @@
 Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, L layers.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -60,11 +59,7 @@ class Decoder:
         Raises:
             ModelError: it is missing or damaged.
         """
-        try:
-            config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as problem:
-            raise ModelError(f"no diffusion decoder in {folder}", "give a model directory of lantu's") from problem
-        return cls(config, arrays.read(folder), precise)
+        return cls(arrays.read_config(folder), arrays.read(folder), precise)
 
     def __call__(self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray) -> np.ndarray:
         B, height, width = codes_Bhw.shape

@@ -1,9 +1,7 @@
 """What a transformers config.json says of a language model, and which ones the forward passes here compute."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,18 +58,6 @@ class Sizes:
         half = np.arange(0, self.head_width, 2, dtype=np.float32) / self.head_width
         angles = np.arange(length, dtype=np.float32)[:, None] * np.float32(self.rope_base) ** -half
         return np.stack([np.cos(angles), np.sin(angles)])
-
-
-def read_config(folder: str | Path) -> dict[str, Any]:
-    """A directory's config.json.
-
-    Raises:
-        ModelError: it is missing or can't be read.
-    """
-    try:
-        return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise ModelError(f"no config.json can be read in {folder}", "give a complete model directory") from problem
 
 
 def check(config: Mapping[str, Any]) -> None:

@@ -67,3 +67,11 @@ class Backend(Protocol):
     def choose(self, draws: Sequence[Draw]) -> list[int]:
         """Draw an id for each, after what its row has read last (for a row that has read nothing, its prefix)."""
         ...
+
+
+def by_ranges(draws: Sequence[Draw]) -> dict[Ranges, list[int]]:
+    """The places of those that draw from the same ids, whose logits are had together."""
+    groups: dict[Ranges, list[int]] = {}
+    for place, draw in enumerate(draws):
+        groups.setdefault(draw.ranges, []).append(place)
+    return groups

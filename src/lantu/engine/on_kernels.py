@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from lantu import arrays, kernels
-from lantu.engine.architecture import Sizes, read_config
-from lantu.engine.backend import Draw
+from lantu.engine.architecture import Sizes
+from lantu.engine.backend import Draw, by_ranges
 from lantu.engine.request import Ranges, id_at
 from lantu.errors import ModelError
 from lantu.kernels import Choice, Layer, Linear, Shape, Span, to_float
@@ -78,7 +78,7 @@ class Language:
         Raises:
             ModelError: it is missing, damaged, or of another architecture.
         """
-        return cls(read_config(folder), arrays.read(folder), precise)
+        return cls(arrays.read_config(folder), arrays.read(folder), precise)
 
     def open(self, capacity: int, prefix: Row | None = None) -> Row:
         return Row(self.stack.cache(max(1, capacity)), prefix)
@@ -108,10 +108,7 @@ class Language:
 
     def choose(self, draws: Sequence[Draw]) -> list[int]:
         ids = [0] * len(draws)
-        groups: dict[Ranges, list[int]] = {}
-        for place, draw in enumerate(draws):
-            groups.setdefault(draw.ranges, []).append(place)
-        for ranges, places in groups.items():
+        for ranges, places in by_ranges(draws).items():
             rows: dict[int, Row] = {}  # by identity: each row's logits once
             for place in places:
                 for row in (draws[place].row, draws[place].opposite):

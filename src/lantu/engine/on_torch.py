@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lantu import weights
-from lantu.engine.architecture import Sizes, read_config
-from lantu.engine.backend import Draw
+from lantu import arrays, weights
+from lantu.engine.architecture import Sizes
+from lantu.engine.backend import Draw, by_ranges
 from lantu.engine.request import Ranges, id_at
 from lantu.engine.sampling import guide, sample
 from lantu.errors import ModelError
@@ -90,7 +90,7 @@ class Language:
         Raises:
             ModelError: it is missing, damaged, or of another architecture.
         """
-        return cls(read_config(folder), weights.load(folder), dtype, device)
+        return cls(arrays.read_config(folder), weights.load(folder), dtype, device)
 
     def zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
@@ -228,10 +228,7 @@ class Language:
     @torch.inference_mode()
     def choose(self, draws: Sequence[Draw]) -> list[int]:
         ids = [0] * len(draws)
-        groups: dict[Ranges, list[int]] = {}
-        for place, draw in enumerate(draws):
-            groups.setdefault(draw.ranges, []).append(place)
-        for ranges, places in groups.items():
+        for ranges, places in by_ranges(draws).items():
             chosen = [draws[place] for place in places]
             logits = self.logits([draw.row for draw in chosen], ranges)
             if any(draw.opposite is not None for draw in chosen):

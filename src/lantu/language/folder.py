@@ -1,9 +1,9 @@
 """What a language model's directory says of its ids and of the pictures that it draws: an entry of config.json."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from lantu.arrays import read_config
 from lantu.errors import ModelError
 from lantu.vocabulary import Vocabulary
 
@@ -25,18 +25,6 @@ def read_grid(folder: str | Path) -> tuple[int, int]:
     """
     height, width = entry(read_config(folder), "grid")
     return height, width
-
-
-def read_config(folder: str | Path) -> dict[str, Any]:
-    """The config.json of a transformers directory.
-
-    Raises:
-        ModelError: it is missing or can't be read.
-    """
-    try:
-        return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise ModelError(f"no config.json can be read in {folder}", "give a complete model directory") from problem
 
 
 def vocabulary_of(config: dict[str, Any]) -> Vocabulary:

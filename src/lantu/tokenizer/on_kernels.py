@@ -3,7 +3,6 @@
 Shapes: B batch, H W pixels, h w grid, N = h·w, E code width, K codebook size.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +47,7 @@ class Encoder:
         Raises:
             ModelError: it is missing or damaged.
         """
-        try:
-            config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as problem:
-            raise ModelError(f"no image tokenizer in {folder}", "give a model directory of lantu's") from problem
-        return cls(config, arrays.read(folder))
+        return cls(arrays.read_config(folder), arrays.read(folder))
 
     def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray:
         """Pictures in [-1, 1], sides multiples of the patch → codes (B, h, w) int64."""
