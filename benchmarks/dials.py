@@ -1,6 +1,6 @@
 """Which guidance and temperature draw best? python benchmarks/dials.py --model DIR --data DIR [--limit 48]
 
-Prints a row for each pair of dials: the scores of single things and of held-out pairs.
+Prints a row for each pair of dials: the scores of single things, held-out pairs and styles.
 """
 
 import argparse
@@ -9,7 +9,7 @@ from pathlib import Path
 from lantu.pipeline import Model
 from lantu.recipes.scores import evaluate
 
-SUITES = ("single", "pairs")
+SUITES = ("single", "pairs", "style")
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, nargs="+", default=[0.3, 0.5, 0.7])
     arguments = parser.parse_args()
     model = Model.load(arguments.model)
-    print("| guidance | temperature | single | pairs |\n|---|---|---|---|")
+    print("| guidance | temperature | single | pairs | style |\n|---|---|---|---|---|")
     for guidance in arguments.guidance:
         for temperature in arguments.temperature:
             dials = {"guidance": guidance, "temperature": temperature}

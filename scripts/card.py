@@ -16,7 +16,7 @@ TEXT = """# {name}
 
 Draws small pictures of everyday things from English and Chinese words, alone or two to four in a scene, and names what
 is on a picture. A stock Qwen3 causal language model drafts {grid} codes; a diffusion transformer renders them at
-{pixels}. Made by `scripts/story.sh emoji`.
+{pixels}. Made by the steps of `scripts/story.sh emoji`; the first half of them saw earlier captions (docs/log.md).
 
 ## Data
 

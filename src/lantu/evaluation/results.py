@@ -78,9 +78,12 @@ class Suite:
 
 
 def averages(trials: Sequence[Trial], verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """The mean of each detail; of the score also by language and by phrasing, where there are several of them."""
+    """The mean of each detail; of the score also by language, by phrasing and by both, where there are several."""
     means = {name: float(np.mean([verdict[name] for verdict in verdicts])) for name in verdicts[0]}
-    for kinds in ([trial.language for trial in trials], [trial.phrasing for trial in trials]):
+    splits = [[trial.language for trial in trials], [trial.phrasing for trial in trials]]
+    if all(len(set(kinds)) > 1 for kinds in splits):
+        splits.append([f"{language} {phrasing}" for language, phrasing in zip(*splits, strict=True)])
+    for kinds in splits:
         if len(set(kinds)) > 1:
             for kind in sorted(set(kinds)):
                 scores = [verdict["score"] for verdict, its in zip(verdicts, kinds, strict=True) if its == kind]

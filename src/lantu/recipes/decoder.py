@@ -180,7 +180,7 @@ def quick() -> DecoderRecipe:
 def further() -> DecoderRecipe:
     """Goes on from a model that is there (``--start MODEL``): the shipped one's second half.
 
-    On one CPU core: 33 pictures/s, 65 minutes.
+    On one CPU core: 33 pictures/s, 65 minutes. LPIPS on the validation pictures should end near 0.12.
     """
     recipe = emoji()
     recipe.loop = recipe.loop.model_copy(update={"steps": 4000, "decay_fraction": 0.5})

@@ -246,10 +246,10 @@ def quick() -> LanguageRecipe:
 def further() -> LanguageRecipe:
     """Goes on from a model that is there (``--start MODEL``): the shipped one's second half.
 
-    On one CPU core: 28 documents/s, two hours. The loss of codes should be near 0.4 at the end.
+    On one CPU core: 28 documents/s, 100 minutes. The loss of codes should end near 0.27.
     """
     recipe = emoji()
-    recipe.loop = recipe.loop.model_copy(update={"steps": 6000, "lr": 2e-3, "warmup_steps": 100, "decay_fraction": 0.4})
+    recipe.loop = recipe.loop.model_copy(update={"steps": 5300, "lr": 2e-3, "warmup_steps": 100, "decay_fraction": 0.4})
     return recipe
 
 
