@@ -3,21 +3,19 @@
 # model directory, scores, picture.
 #
 #   scripts/story.sh debug DIR      a minute on two CPU cores; the pictures are not worth looking at
-#   scripts/story.sh quick DIR      ten minutes: 56 things in one style, which it then draws well
 #   scripts/story.sh emoji DIR      the shipped model: about five hours on two CPU cores
 #
 # A killed run goes on where it stopped when the script is called again.
 set -euo pipefail
-size=${1:?debug, quick or emoji}
+size=${1:?debug or emoji}
 out=${2:?a folder}
 lantu=${LANTU:-"$(dirname -- "$0")/../run"}
 mkdir -p "$out"
 
 case $size in
     debug) data=(--train 400 --val 50 --heldout 50 --size 32) ;;
-    quick) data=(--world few --styles twemoji --train 20000) ;;
     emoji) data=(--train 80000 --styles noto,fluent-3d,fluent-flat,twemoji) ;;
-    *) echo "story: no size called $size: debug, quick or emoji" >&2; exit 2 ;;
+    *) echo "story: no size called $size: debug or emoji" >&2; exit 2 ;;
 esac
 
 # The emoji tokenizer's codes are fixed at its start, so tokenizer, language model and decoder could also be trained at

@@ -168,15 +168,6 @@ def emoji() -> DecoderRecipe:
     )
 
 
-def quick() -> DecoderRecipe:
-    """For a small world: two minutes on one CPU core."""
-    recipe = emoji()
-    recipe.loop = recipe.loop.model_copy(
-        update={"steps": 120, "warmup_steps": 10, "decay_fraction": 0.5, "ema_decay": 0.98, "sample_every": 0}
-    )
-    return recipe
-
-
 def further() -> DecoderRecipe:
     """Goes on from a model that is there (``--start MODEL``): the shipped one's second half.
 
@@ -194,4 +185,4 @@ def debug() -> DecoderRecipe:
     )
 
 
-RECIPES = {"debug": debug, "emoji": emoji, "quick": quick, "further": further}
+RECIPES = {"debug": debug, "emoji": emoji, "further": further}

@@ -234,15 +234,6 @@ def emoji() -> LanguageRecipe:
     )
 
 
-def quick() -> LanguageRecipe:
-    """For a small world: seven minutes on one CPU core. The loss of codes should end below 0.5."""
-    recipe = emoji()
-    recipe.loop = recipe.loop.model_copy(
-        update={"steps": 400, "warmup_steps": 20, "decay_fraction": 0.4, "ema_decay": 0.98, "sample_every": 0}
-    )
-    return recipe
-
-
 def further() -> LanguageRecipe:
     """Goes on from a model that is there (``--start MODEL``): the shipped one's second half.
 
@@ -265,4 +256,4 @@ def debug() -> LanguageRecipe:
     )
 
 
-RECIPES = {"debug": debug, "emoji": emoji, "quick": quick, "further": further}
+RECIPES = {"debug": debug, "emoji": emoji, "further": further}

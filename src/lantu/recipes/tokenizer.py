@@ -150,13 +150,6 @@ def emoji() -> TokenizerRecipe:
     )
 
 
-def quick() -> TokenizerRecipe:
-    """For a small world (``lantu data build emoji --world few --styles twemoji``): two minutes on one CPU core."""
-    recipe = emoji()
-    recipe.loop = recipe.loop.model_copy(update={"steps": 150, "warmup_steps": 10, "ema_decay": 0.98})
-    return recipe
-
-
 def vqvae() -> TokenizerRecipe:
     """A transformer VQ-VAE whose encoder, codebook and decoder are all trained, with vision features as a target."""
     recipe = emoji()
@@ -200,4 +193,4 @@ def debug() -> TokenizerRecipe:
     )
 
 
-RECIPES = {"debug": debug, "emoji": emoji, "quick": quick, "vqvae": vqvae, "vqgan": vqgan, "fsq": fsq}
+RECIPES = {"debug": debug, "emoji": emoji, "vqvae": vqvae, "vqgan": vqgan, "fsq": fsq}
