@@ -101,7 +101,7 @@ def test_the_plainest_phrase_is_frequent_among_many():
     plainest = {"en": "a cat on the left and a dog on the right", "zh": "左边一只猫，右边一只狗"}
     for language, texts in said.items():
         assert sum(plainest[language] in text for text in texts) > 0.4 * len(texts)
-        assert texts.count(plainest[language]) > 0.15 * len(texts)
+        assert texts.count(plainest[language]) > 0.12 * len(texts)
         assert len(set(texts)) > 60
 
 
