@@ -67,9 +67,10 @@ def chart(told: dict[str, Any], path: Path) -> None:
                 bar.set_color("#2f6fb5")
         place.bar_label(bars, fmt="%.2f", padding=3)
         place.axvline(told["roofline"]["drafting_s"][str(count)], color="#b5442f", linestyle="--", label="roofline")
-        place.set(title=f"drafting {count} picture{'s' if count > 1 else ''}, s", xscale="log")
-        place.spines[["top", "right"]].set_visible(False)
-        place.legend(frameon=False, loc="lower right")
+        place.set(title=f"drafting {count} picture{'s' if count > 1 else ''}, s", xticks=[])
+        place.margins(x=0.15)
+        place.spines[["top", "right", "bottom"]].set_visible(False)
+        place.legend(frameon=False, loc="upper right")
     figure.tight_layout()
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
