@@ -185,3 +185,13 @@ def test_a_stream_that_is_left_frees_its_rows(model):
         model.stream("")
     with pytest.raises(LantuError):
         model.stream("a cat", every=-1)
+
+
+def test_grids_of_several_sizes_are_rendered_in_their_order(model):
+    grids = [np.full(shape, number) for number, shape in enumerate([(4, 4), (4, 4), (2, 3), (4, 4)])]
+    together = model.render_many(grids, seed=5)
+    assert [picture.image.size for picture in together] == [(32, 32), (32, 32), (24, 16), (32, 32)]
+    for number, (grid, picture) in enumerate(zip(grids, together, strict=True)):
+        assert np.array_equal(picture.codes, grid)
+        alone = model.render(grid, seed=derive_seed(5, number))
+        assert np.abs(pixels(picture).astype(int) - pixels(alone)).max() <= 1

@@ -238,11 +238,8 @@ class Model:
         from PIL import Image
 
         pictures: list[Picture] = []
-        stride = TOGETHER if batched or self.parts.exact else 1
-        for start in range(0, len(grids), stride):
-            group = slice(start, start + stride)
-            if len({grid.shape for grid in grids[group]}) > 1:
-                raise ValueError("grids of several sizes can't be painted together")
+        most = TOGETHER if batched or self.parts.exact else 1
+        for group in alike(grids, most):
             dials = (settings.steps, settings.render_guidance, settings.sampler)
             started = time.perf_counter()
             painted = render(self.parts.decoder, np.stack(grids[group]), list(seeds[group]), *dials)
@@ -296,17 +293,7 @@ class Model:
         if language not in document.LANGUAGES:
             raise PromptError(f"no captions in {language}", f"choose {' or '.join(document.LANGUAGES)}")
         vocabulary = self.parts.vocabulary
-        requests = [
-            Request(
-                document.caption_prefix(codes, language, vocabulary),
-                grammar.text(vocabulary),
-                limit=MAX_CAPTION,
-                stop=vocabulary.mark("eos"),
-                seed=choose_seed(seed),
-                temperature=temperature,
-            )
-            for codes in codes_Bhw
-        ]
+        requests = [reading(codes, language, vocabulary, choose_seed(seed), temperature) for codes in codes_Bhw]
         return [self.parts.text.decode(ids).strip() for ids in draft(self.parts.engine, requests)]
 
     def grid_of(self, size: Size) -> Grid:
@@ -322,6 +309,15 @@ class Model:
         return grid[1] * self.patch, grid[0] * self.patch
 
 
+def alike(grids: Sequence[np.ndarray], most: int) -> Iterator[slice]:
+    """Neighbours of one size, at most so many together."""
+    start = 0
+    for stop in range(1, len(grids) + 1):
+        if stop == len(grids) or stop - start == most or grids[stop].shape != grids[start].shape:
+            yield slice(start, stop)
+            start = stop
+
+
 def drawing(text_ids: Sequence[int], grid: Grid, vocabulary: Vocabulary, seed: int, settings: Settings) -> Request:
     """What the engine is asked for a picture of some words: exactly h·w codes, guided by them."""
     return Request(
@@ -334,6 +330,20 @@ def drawing(text_ids: Sequence[int], grid: Grid, vocabulary: Vocabulary, seed: i
         temperature=settings.temperature,
         top_k=settings.top_k,
         top_p=settings.top_p,
+    )
+
+
+def reading(
+    codes_hw: np.ndarray, language: str, vocabulary: Vocabulary, seed: int = 0, temperature: float = 0.0
+) -> Request:
+    """What the engine is asked for a picture's caption: words until the end of the document."""
+    return Request(
+        document.caption_prefix(codes_hw, language, vocabulary),
+        grammar.text(vocabulary),
+        limit=MAX_CAPTION,
+        stop=vocabulary.mark("eos"),
+        seed=seed,
+        temperature=temperature,
     )
 
 

@@ -7,9 +7,13 @@ from PIL import Image
 
 from lantu import recipes
 from lantu.data.build import build_folder
+from lantu.engine.on_kernels import Language
 from lantu.errors import RecipeError
 from lantu.recipes import decoder, language
 from lantu.recipes.assemble import assemble
+from lantu.recipes.drafts import Drafts
+from lantu.settings import Settings
+from lantu.tokenizer.model import ImageTokenizer
 from lantu.training.config import override
 
 
@@ -44,6 +48,18 @@ def test_a_language_model_goes_on_with_its_own_words_and_sizes(tiny_model, data,
     with Image.open(tmp_path / "000005.png") as sheet:
         assert np.asarray(sheet).shape[0] >= 64  # real pictures, and drafts below them
     assert "a " in (tmp_path / "000005.txt").read_text()
+
+
+def test_drafts_draw_rebuild_and_read(tiny_model):
+    """All that evaluation may ask of a language model that has no diffusion decoder yet."""
+    from lantu.language.folder import read_grid, read_vocabulary
+
+    folder = tiny_model / "language"
+    parts = (Language.load(folder), language.bpe.TextCodec(folder), read_vocabulary(folder))
+    drafts = Drafts(*parts, ImageTokenizer.load(tiny_model / "tokenizer"), read_grid(folder), Settings())
+    drawn = drafts.draw(["a cat", "a dog"], [1, 2])
+    assert drawn.shape == drafts.reconstruct(drawn).shape == (2, 32, 32, 3)
+    assert [type(text) for text in drafts.caption(drawn, "zh")] == [str, str]
 
 
 def test_a_language_model_of_other_codes_is_refused(tiny_model, data, tmp_path):

@@ -14,7 +14,7 @@ from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
 from lantu.engine.on_kernels import Language
 from lantu.language.bpe import TextCodec
-from lantu.pipeline import drawing
+from lantu.pipeline import TOGETHER, drawing, reading
 from lantu.settings import Settings
 from lantu.tokenizer.model import ImageTokenizer
 from lantu.vocabulary import Vocabulary
@@ -41,7 +41,7 @@ class Drafts:
             drawing(self.text.encode(prompt), self.grid, self.vocabulary, seed, self.settings)
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        drafts = draft(Engine(self.language, together=32), requests)
+        drafts = draft(Engine(self.language, together=TOGETHER), requests)
         return self.paint(np.stack([document.codes_from(ids, *self.grid, self.vocabulary) for ids in drafts]))
 
     def reconstruct(self, images_BHWC: np.ndarray) -> np.ndarray:
@@ -49,7 +49,11 @@ class Drafts:
         return self.paint(self.tokenizer.encode(images.to_tensor(images_BHWC)).numpy())
 
     def caption(self, images_BHWC: np.ndarray, language: str) -> list[str]:
-        raise NotImplementedError("drafts are for looking at: ask a whole model for captions")
+        """The likeliest words for each picture."""
+        codes_Bhw = self.tokenizer.encode(images.to_tensor(images_BHWC)).numpy()
+        requests = [reading(codes, language, self.vocabulary) for codes in codes_Bhw]
+        drafts = draft(Engine(self.language, together=TOGETHER), requests)
+        return [self.text.decode(ids).strip() for ids in drafts]
 
     @torch.inference_mode()
     def paint(self, codes_Bhw: np.ndarray) -> np.ndarray:
