@@ -12,36 +12,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lantu import images
 from lantu.data.trials import trials
 from lantu.decoder.render import render
 from lantu.evaluation.suites import evaluate
 from lantu.features.efficientnet import load_efficientnet
 from lantu.features.lpips import load_lpips
-from lantu.pipeline import Model
+from lantu.pipeline import Model, ModelGenerator
 from lantu.recipes.scores import composer_of, lexicon_of, scorer_of
 from lantu.recipes.sheets import save_sheet
 
 STEPS = (1, 2, 4, 8, 16, 50)
 SHOWN = 10
 ROUNDS = 5
-
-
-class Rebuilder:
-    """Pictures from codes in so many steps, as evaluation knows it."""
-
-    def __init__(self, model: Model, steps: int):
-        self.model, self.steps = model, steps
-
-    def reconstruct(self, pictures: np.ndarray) -> np.ndarray:
-        codes = self.model.parts.encode(pictures)
-        return images.to_bytes(render(self.model.parts.decoder, codes, [0] * len(codes), self.steps))
-
-    def draw(self, prompts: list[str], seeds: list[int]) -> np.ndarray:
-        raise NotImplementedError("nothing is drafted here")
-
-    def caption(self, images: np.ndarray, language: str) -> list[str]:
-        raise NotImplementedError("nothing is read here")
 
 
 def main() -> None:
@@ -59,9 +41,9 @@ def main() -> None:
     rows = [true]
     print("| steps | recognised | PSNR, dB | LPIPS | ms a picture |\n|---|---|---|---|---|")
     for steps in STEPS:
-        rebuilder = Rebuilder(model, steps)
+        rebuilder = ModelGenerator(model, steps=steps)
         rows.append(rebuilder.reconstruct(true))
-        took = [seconds(rebuilder, true[:1]) for _ in range(ROUNDS)]
+        took = [seconds(model, steps, true[:1]) for _ in range(ROUNDS)]
         with torch.inference_mode():
             score = evaluate(rebuilder, asked, scorer, perceptual, network.pooled, lexicon)["reconstruction"]
         details = score.details["score"]
@@ -72,11 +54,11 @@ def main() -> None:
     save_sheet(arguments.out / "decoder_steps.png", rows)
 
 
-def seconds(rebuilder: Rebuilder, picture: np.ndarray) -> float:
+def seconds(model: Model, steps: int, picture: np.ndarray) -> float:
     """Rendering alone."""
-    codes = rebuilder.model.parts.encode(picture)
+    codes = model.parts.encode(picture)
     started = time.perf_counter()
-    render(rebuilder.model.parts.decoder, codes, [0], rebuilder.steps)
+    render(model.parts.decoder, codes, [0], steps)
     return time.perf_counter() - started
 
 

@@ -3,25 +3,20 @@
 Prints GFLOP/s, the best of 30 rounds, for products of the sizes that drafting and rendering need.
 """
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from lantu import kernels
+from lantu.bench.machine import fastest
 
 ROUNDS = 30
 SIZES = ((2, 4096, 384), (16, 4096, 384), (64, 1408, 256), (512, 1408, 256), (512, 256, 704))  # rows, outputs, inputs
 
 
 def rate(work: Callable[[], object], operations: int) -> float:
-    seconds = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return operations / min(seconds) / 1e9
+    return operations / fastest(work, ROUNDS) / 1e9
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import torch
 
 from lantu.bench import bench, drafting, report
 from lantu.bench.exported import Step
+from lantu.bench.machine import missing
 from lantu.bench.rounds import measure
 from lantu.bench.task import made_up
 from lantu.engine.on_torch import Language
@@ -58,7 +59,7 @@ def test_the_exported_step_computes_what_the_language_model_does():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in drafting.PEERS if not drafting.missing(name)])
+@pytest.mark.parametrize("name", [name for name, (_, needs) in drafting.PEERS.items() if not missing(needs)])
 @pytest.mark.filterwarnings("ignore")
 def test_everyone_drafts(name):
     with made_up("tiny") as task:

@@ -7,7 +7,6 @@ Shapes: R rows (B with the prompt, then B without), N ids, L layers, G heads of 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lantu.bench.machine import has
 from lantu.bench.task import GUIDANCE, TOP_K, Drafting
 
 Draft = Callable[[int], Any]  # so many pictures
@@ -166,7 +165,6 @@ def openvino(task: Drafting) -> Draft:
             mask = np.full((new, places + new), -np.inf, np.float32)
             mask[:, :used] = 0
             mask[:, places:] = np.triu(mask[:, places:], 1)
-            mask[np.isnan(mask)] = 0
             told = infer.infer([ids_RN.numpy(), np.arange(used, used + new), memory, mask], share_inputs=True)
             memory[:, :, :, :, used : used + new] = told[1]
             used += new
@@ -201,8 +199,3 @@ PEERS: dict[str, tuple[Callable[[Drafting], Draft], Sequence[str]]] = {
     "transformers, compiled": (transformers_compiled, ("transformers",)),
     "OpenVINO": (openvino, ("openvino", "torch")),
 }
-
-
-def missing(name: str) -> list[str]:
-    """The packages that a peer lacks here."""
-    return [package for package in PEERS[name][1] if not has(package)]

@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,11 @@ def has(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
+def missing(packages: Iterable[str]) -> list[str]:
+    """Those that are not installed."""
+    return [package for package in packages if not has(package)]
+
+
 def processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -69,11 +74,11 @@ def matrix_gflop_s(rows: int = 1024, width: int = 1024) -> float:
     return 2 * rows * width * width / fastest(lambda: torch.nn.functional.linear(a, b)) / 1e9
 
 
-def fastest(work: Callable[[], Any]) -> float:
+def fastest(work: Callable[[], Any], rounds: int = ROUNDS) -> float:
     """Seconds of the fastest of some rounds."""
     work()
     seconds = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         started = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - started)

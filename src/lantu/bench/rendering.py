@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from lantu.bench.machine import has
-
 STEPS = 4
 
 Render = Callable[[np.ndarray], Any]  # codes (B, h, w)
@@ -84,8 +82,3 @@ PEERS: dict[str, tuple[Callable[[Path], Render], Sequence[str]]] = {
     "diffusers loop on torch": (diffusers_loop, ("torch", "diffusers")),
     "OpenVINO": (openvino, ("openvino", "torch")),
 }
-
-
-def missing(name: str) -> list[str]:
-    """The packages that a peer lacks here."""
-    return [package for package in PEERS[name][1] if not has(package)]

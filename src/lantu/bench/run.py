@@ -13,10 +13,8 @@ import numpy as np
 from lantu import shelf
 from lantu.bench import drafting, machine, rendering
 from lantu.bench.rounds import Progress, Seconds, measure
-from lantu.bench.task import SIZES, Drafting, made_up, of_model
+from lantu.bench.task import SIZES, WORDS, Drafting, made_up, of_model
 from lantu.errors import LantuError
-
-PROMPT = "a cat on the left and a dog on the right"
 
 
 def bench(
@@ -46,11 +44,12 @@ def bench(
         LantuError: an unknown size or peer.
         ModelError: there is no such model.
     """
-    folder = shelf.find(model).path
+    shelved = shelf.find(model)
+    folder = shelved.path
     if size not in (*SIZES, "model"):
         raise LantuError(f"no size {size!r}", f"choose one of {', '.join((*SIZES, 'model'))}")
-    drafters = present(drafting.PEERS, drafting.missing, peers, say)
-    renderers = present(rendering.PEERS, rendering.missing, peers, say)
+    drafters = present(drafting.PEERS, peers, say)
+    renderers = present(rendering.PEERS, peers, say)
     if not drafters and not renderers:
         raise LantuError("nobody to be timed", f"choose among {', '.join(drafting.PEERS)}")
     with contextlib.ExitStack() as stack:
@@ -61,11 +60,11 @@ def bench(
             draft = drafting.PEERS[name][0](task)
             for count in pictures:
                 work["drafting", name, count] = lambda draft=draft, count=count: draft(count)
-        random, grid = np.random.default_rng(0), shelf.find(model).grid
+        random = np.random.default_rng(0)
         for name in renderers:
             render = rendering.PEERS[name][0](folder / "decoder")
             for count in pictures:
-                codes = random.integers(0, shelf.find(model).codebook_size, (count, *grid))
+                codes = random.integers(0, shelved.codebook_size, (count, *shelved.grid))
                 work["decoder", name, count] = lambda render=render, codes=codes: render(codes)
         for kind, whole in end_to_end(str(folder), stack).items():
             work["end_to_end", kind, 1] = whole
@@ -87,12 +86,7 @@ def bench(
     return told
 
 
-def present(
-    known: dict[str, Any],
-    missing: Callable[[str], list[str]],
-    wanted: Sequence[str] | None,
-    say: Callable[[str], None],
-) -> list[str]:
+def present(known: dict[str, Any], wanted: Sequence[str] | None, say: Callable[[str], None]) -> list[str]:
     """The names that are wanted and can be timed here."""
     if wanted and (unknown := sorted(set(wanted) - {*drafting.PEERS, *rendering.PEERS})):
         raise LantuError(
@@ -102,7 +96,7 @@ def present(
     for name in known:
         if wanted and name not in wanted:
             continue
-        if lacks := missing(name):
+        if lacks := machine.missing(known[name][1]):
             say(f"lantu: {name} is not timed: {', '.join(lacks)} is not installed")
         else:
             names.append(name)
@@ -147,9 +141,9 @@ def end_to_end(model: str, stack: contextlib.ExitStack) -> dict[str, Callable[[]
 
     artist = Model.load(model, "cpu")
     place = stack.enter_context(tempfile.TemporaryDirectory())
-    command = [sys.executable, "-P", "-m", "lantu", "draw", PROMPT, "--seed", "0", "--device", "cpu"]
+    command = [sys.executable, "-P", "-m", "lantu", "draw", WORDS, "--seed", "0", "--device", "cpu"]
     command += ["--model", model, "--output", str(Path(place) / "out.png")]
     return {
-        "warm": lambda: artist.draw(PROMPT, seed=0),
+        "warm": lambda: artist.draw(WORDS, seed=0),
         "cold": lambda: subprocess.run(command, check=True, capture_output=True),
     }

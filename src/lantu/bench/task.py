@@ -16,6 +16,7 @@ SIZES = {"tiny": (64, 2, 1, 4), "small": (384, 8, 6, 16), "medium": (768, 12, 12
 TEXT, CODES = 12_000, 4096
 GUIDANCE, TOP_K = 3.0, 100
 PROMPT = 12  # ids
+WORDS = "a cat on the left and a dog on the right"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def of_model(folder: Path) -> Drafting:
     from lantu.language.folder import read_grid, read_vocabulary
 
     vocabulary, grid = read_vocabulary(folder / "language"), read_grid(folder / "language")
-    text = TextCodec(folder / "language").encode("a cat on the left and a dog on the right")
+    text = TextCodec(folder / "language").encode(WORDS)
     prefix = document.draw_prefix(text, *grid, vocabulary)
     other = document.draw_prefix(text[::-1], *grid, vocabulary)
     limit = grid[0] * grid[1]

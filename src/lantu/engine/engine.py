@@ -28,6 +28,7 @@ class Job:
     def __init__(self, request: Request, on_step: OnStep | None):
         self.request, self.on_step = request, on_step
         self.ids: list[int] = []
+        self.next = request.after(())  # ids that may come next; nothing when it is done
         self.state = "waiting"
         self.rows: list[Any] = []  # with the prompt, and without it if guided; what they share is in ``prefixes``
         self.prefixes: list[tuple[int, ...]] = []
@@ -103,7 +104,7 @@ class Engine:
             self.running.append(job)
             job.state = "running"
             request = job.request
-            if not request.after(()):
+            if not job.next:
                 self.end(job, "done")
                 continue
             sides = [request.prefix, request.unconditional or ()] if request.guided else [request.prefix]
@@ -139,7 +140,7 @@ class Engine:
                 Draw(
                     job.rows[0],
                     job.rows[1] if request.guided else None,
-                    request.after(job.ids),
+                    job.next,
                     request.guidance,
                     request.temperature,
                     request.top_k,
@@ -151,7 +152,8 @@ class Engine:
             if job.ended:  # by another's callback
                 continue
             job.ids.append(id_)
-            if not job.request.after(job.ids):
+            job.next = job.request.after(job.ids)
+            if not job.next:
                 self.end(job, "done")
             if job.on_step:
                 job.on_step(job.ids)
