@@ -133,9 +133,16 @@ def codes_from(ids: Sequence[int], height: int, width: int, vocabulary: Vocabula
     return codes.reshape(height, width)
 
 
-def draw_prefix(text_ids: Sequence[int], height: int, width: int, vocabulary: Vocabulary) -> list[int]:
-    """What asks for a picture of h by w codes; its codes come next."""
-    return [vocabulary.mark("bos"), *text_ids, *picture_start(height, width, vocabulary)]
+def draw_prefix(
+    text_ids: Sequence[int], height: int, width: int, vocabulary: Vocabulary, strength: float | None = None
+) -> list[int]:
+    """What asks for a picture of h by w codes; its codes come next.
+
+    Args:
+        strength: of the guidance that the model itself is to apply, one of ``vocabulary.STRENGTHS``.
+    """
+    guided = [] if strength is None else [vocabulary.mark(f"guidance_{strength:g}")]
+    return [vocabulary.mark("bos"), *text_ids, *guided, *picture_start(height, width, vocabulary)]
 
 
 def unconditional_prefix(height: int, width: int, vocabulary: Vocabulary) -> list[int]:

@@ -40,6 +40,13 @@ class Parts:
         return read_vocabulary(self.folder.path / "language")
 
     @cached_property
+    def strengths(self) -> tuple[float, ...]:
+        """Of guidance, that the language model has learnt."""
+        from lantu.language.folder import read_strengths
+
+        return read_strengths(self.folder.path / "language")
+
+    @cached_property
     def text(self) -> TextCodec:
         return TextCodec(self.folder.path / "language")
 

@@ -200,7 +200,7 @@ class Model:
     def ask(self, prompt: str, seed: int, grid: Grid, settings: Settings) -> Request:
         """What the engine is asked for one picture: exactly h·w codes, guided by the prompt."""
         text = self.parts.text.encode(check_prompt(prompt))
-        request = drawing(text, grid, self.parts.vocabulary, choose_seed(seed), settings)
+        request = drawing(text, grid, self.parts.vocabulary, choose_seed(seed), settings, self.parts.strengths)
         longest = self.folder.entry("language/config.json", "max_position_embeddings")
         if len(request.prefix) + request.limit > longest:
             raise PromptError(f"the prompt takes more than the {longest} ids that the model can read", "shorten it")
@@ -318,18 +318,32 @@ def alike(grids: Sequence[np.ndarray], most: int) -> Iterator[slice]:
             start = stop
 
 
-def drawing(text_ids: Sequence[int], grid: Grid, vocabulary: Vocabulary, seed: int, settings: Settings) -> Request:
-    """What the engine is asked for a picture of some words: exactly h·w codes, guided by them."""
+def drawing(
+    text_ids: Sequence[int],
+    grid: Grid,
+    vocabulary: Vocabulary,
+    seed: int,
+    settings: Settings,
+    strengths: Sequence[float] = (),
+) -> Request:
+    """What the engine is asked for a picture of some words: exactly h·w codes, guided by them.
+
+    Args:
+        strengths: of guidance that the model has learnt to apply by itself; any other takes a second row.
+    """
+    learnt = settings.guidance in strengths
     return Request(
-        document.draw_prefix(text_ids, *grid, vocabulary),
+        document.draw_prefix(text_ids, *grid, vocabulary, settings.guidance if learnt else None),
         grammar.codes(vocabulary),
         limit=grid[0] * grid[1],
         seed=seed,
-        unconditional=document.unconditional_prefix(*grid, vocabulary),
-        guidance=settings.guidance,
+        unconditional=None if learnt else document.unconditional_prefix(*grid, vocabulary),
+        guidance=1.0 if learnt else settings.guidance,
         temperature=settings.temperature,
         top_k=settings.top_k,
         top_p=settings.top_p,
+        ahead=settings.ahead,
+        least=settings.least,
     )
 
 

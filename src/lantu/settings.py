@@ -18,6 +18,10 @@ class Settings:
         temperature: of the draft; 0 takes the likeliest code each time.
         top_k: codes that may be drawn at each step; 0 for all.
         top_p: share of the probability that may be drawn; 1 for all.
+        ahead: codes of the draft that are guessed beyond the next one, and checked with it in one pass: the same codes
+            in fewer passes, each of them longer.
+        least: codes that a pass takes even where its guesses were wrong: above 1 passes are bounded, and the draft is
+            no longer what the model would have drawn code by code.
         steps: of the diffusion decoder.
         render_guidance: of the decoder: above 1 it exaggerates what the codes say, at twice the cost.
         sampler: of the decoder, one of ``lantu.decoder.samplers.SAMPLERS``.
@@ -30,6 +34,8 @@ class Settings:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    ahead: int = 0
+    least: int = 1
     steps: int = 8
     render_guidance: float = 1.0
     sampler: str = "euler"
@@ -39,6 +45,8 @@ class Settings:
         self.check("temperature", 0, 100)
         self.check("top_k", 0, 1_000_000)
         self.check("top_p", 1e-6, 1)
+        self.check("ahead", 0, 1000)
+        self.check("least", 1, 1000)
         self.check("steps", 1, 1000)
         self.check("render_guidance", 0, 100)
 

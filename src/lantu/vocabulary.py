@@ -9,6 +9,7 @@ The control ids come before the codes, so that a grown codebook (new ids at the 
 
 from dataclasses import dataclass
 
+STRENGTHS = (1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0)  # of guidance that have an id
 MARKS = (
     "<|pad|>",
     "<|bos|>",  # begins every document
@@ -20,6 +21,8 @@ MARKS = (
     "<|user|>",
     "<|lantu|>",
     "<|edit|>",
+    # Before <|boi|>: the picture is drawn as if guided so strongly, for models that have learnt it.
+    *(f"<|guidance_{strength:g}|>" for strength in STRENGTHS),
 )
 RESERVED = 64 - len(MARKS)
 MAX_SIDE = 64  # the longest side of a grid that has a size id

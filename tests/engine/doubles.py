@@ -44,7 +44,15 @@ class Seen:
     """A row of ``Counter``."""
 
     def __init__(self, capacity: int, prefix: "Seen | None"):
-        self.capacity, self.total, self.used = capacity, prefix.total if prefix else 0, 0
+        self.capacity, self.prefix, self.ids = capacity, prefix, []
+
+    @property
+    def length(self) -> int:
+        return len(self.ids) + (self.prefix.length if self.prefix else 0)
+
+    def total(self, back: int = 0) -> int:
+        """Of all ids but so many at the end."""
+        return sum(self.ids[: len(self.ids) - back]) + (self.prefix.total() if self.prefix else 0)
 
 
 class Counter:
@@ -76,15 +84,20 @@ class Counter:
         self.passes.append((len(rows), sum(map(len, ids))))
         for row, each in zip(rows, ids, strict=True):
             assert id(row) in self.open_rows
-            row.used += len(each)
-            assert row.used <= row.capacity
-            row.total += sum(each)
+            row.ids += each
+            assert len(row.ids) <= row.capacity
+
+    def rewind(self, row: Seen, length: int) -> None:
+        assert 0 <= row.length - length < len(row.ids)
+        del row.ids[len(row.ids) - (row.length - length) :]
 
     def choose(self, draws) -> list[int]:
         return [self.one(draw) for draw in draws]
 
     def one(self, draw) -> int:
         size = sum(map(len, draw.ranges))
-        total = draw.row.total + 7 * draw.opposite.total * (draw.guidance != 1) if draw.opposite else draw.row.total
+        total = draw.row.total(draw.back)
+        if draw.opposite:
+            total += 7 * draw.opposite.total(draw.back) * (draw.guidance != 1)
         column = total % size if draw.temperature == 0 else int(draw.uniform * size + total) % size
         return id_at(draw.ranges, column)

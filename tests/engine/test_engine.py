@@ -201,3 +201,80 @@ def test_nothing_asked_is_nothing_drawn():
     assert draft(Engine(Counter()), [Request([1], CODES, limit=0)]) == [[]]
     with pytest.raises(ValueError, match="prefix"):
         Request([], CODES, limit=3)
+
+
+@pytest.mark.parametrize("ahead", [1, 3, 20])
+def test_guesses_save_passes_and_change_nothing(language, ahead):
+    """The draft of a pass an id, for every dial, alone and in company."""
+    plain = [replace(request, limit=30) for request in requests()[:5]]
+    ahead_of = [replace(request, ahead=ahead) for request in plain]
+    expected = draft(Engine(language), plain)
+    assert draft(Engine(language), ahead_of) == expected
+    assert [draft(Engine(language), [request])[0] for request in ahead_of] == expected
+    assert draft(Engine(language, rows=3), ahead_of) == expected
+
+
+def test_right_guesses_are_taken_at_once():
+    backend = Counter()
+    request = Request([0], (range(61),), limit=30, temperature=0.0, ahead=7)  # all ids are 0, and so are all guesses
+    job = (engine := Engine(backend)).submit(request)
+    while engine.step():
+        pass
+    assert job.ids == [0] * 30
+    assert job.passes == 1 + 4  # the first id, 3 passes of 8, and the 5 that are left
+    assert [ids for _, ids in backend.passes] == [1, 8, 8, 8, 5]
+
+
+def test_a_callback_sees_every_id_and_may_end_the_draft_amid_guesses():
+    engine = Engine(Counter())
+    request = Request([0], (range(61),), limit=30, temperature=0.0, ahead=7)
+    told: list[int] = []
+
+    def tell(ids):
+        told.append(len(ids))
+        if len(ids) == 5:
+            engine.cancel(job)
+
+    job = engine.submit(request, tell)
+    while engine.step():
+        pass
+    assert told == [1, 2, 3, 4, 5]
+    assert (job.state, len(job.ids), len(engine.backend.open_rows)) == ("cancelled", 5, 1)
+
+
+def test_least_bounds_the_passes(language):
+    request = replace(requests()[0], limit=29, ahead=7, least=4)
+    job = (engine := Engine(language)).submit(request)
+    while engine.step():
+        pass
+    assert len(job.ids) == 29
+    assert job.passes <= 1 + 7
+    assert all(40 <= id_ < 60 for id_ in job.ids)
+
+
+def test_impossible_guesses_are_refused():
+    for wrong in ({"ahead": -1}, {"least": 0}, {"ahead": 1, "allowed": lambda ids: CODES}):
+        with pytest.raises(ValueError, match="guess"):
+            Request(**{"prefix": [1], "allowed": CODES, "limit": 3, **wrong})
+
+
+def test_drafts_have_the_distribution_of_the_model(language):
+    """Guessed ahead or not: the frequencies of the third id are those that the model gives, by chi-squared."""
+    from itertools import product
+
+    ids = range(40, 44)
+    request = Request([1, 2, 3], (ids,), limit=3, ahead=2)
+    expected = np.zeros(4)
+
+    def shares(drawn):
+        row = language.open(3 + len(drawn))
+        language.read([row], [[1, 2, 3, *drawn]])
+        logits = language.logits([row], (ids,))[0].astype(np.float64)
+        return np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+
+    first = shares([])
+    for a, b in product(range(4), range(4)):
+        expected += first[a] * shares([40 + a])[b] * shares([40 + a, 40 + b])
+    drafts = draft(Engine(language), [replace(request, seed=seed) for seed in range(4000)])
+    counts = np.bincount([third - 40 for _, _, third in drafts], minlength=4)
+    assert ((counts - 4000 * expected) ** 2 / (4000 * expected)).sum() < 16.3  # 3 degrees of freedom, p = 0.001

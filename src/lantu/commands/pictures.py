@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from lantu.types import Picture
 
 
+TOGETHER = 8  # pictures that are drawn at once, and written before the next
+
+
 @dataclass(frozen=True)
 class Wish:
     """What a user wants to see.
@@ -71,6 +74,10 @@ def draw(
     temperature: Annotated[float | None, typer.Option(help="0: the likeliest picture.", metavar="T")] = None,
     top_k: Annotated[int | None, typer.Option(help="Codes to choose among; 0: all.", metavar="K")] = None,
     top_p: Annotated[float | None, typer.Option(help="Share of probability to choose among.", metavar="P")] = None,
+    ahead: Annotated[int | None, typer.Option(help="Codes to guess beyond the next one.", metavar="N")] = None,
+    least: Annotated[
+        int | None, typer.Option(help="Codes to take a pass, right or wrong; above 1 is not exact.", metavar="N")
+    ] = None,
     sampler: Sampler = None,
     size: Annotated[str | None, typer.Option(help="In pixels, e.g. 192x192.", metavar="WxH")] = None,
     tokens_out: Annotated[Path | None, typer.Option(help="Also write the codes, as JSON.", metavar="FILE")] = None,
@@ -94,7 +101,8 @@ def draw(
     if prompt is None and not from_tokens and not like:
         raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')
     dials = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    dials = {name: value for name, value in (dials | {"sampler": sampler}).items() if value is not None}
+    dials |= {"ahead": ahead, "least": least, "sampler": sampler}
+    dials = {name: value for name, value in dials.items() if value is not None}
     wish = Wish(prompt, read_grids(from_tokens) if from_tokens else None, seed, parse_size(size), dials)
     former = metadata.read_picture(like) if like else None
     artist = load(model, device)
@@ -146,20 +154,23 @@ def make(
     with contextlib.ExitStack() as stack:
         show = stack.enter_context(terminal.live_picture()) if watched else None
         advance = stack.enter_context(terminal.progress("drawing", shown=not (as_json or watched)))
-        for index, path in enumerate(paths):
-            own = derive_seed(seed, index)
+        together = 1 if show or wish.grids is not None or not artist.parts.exact else TOGETHER
+        for first in range(0, count, together):
+            seeds = [derive_seed(seed, index) for index in range(first, min(first + together, count))]
             if wish.grids is not None:
-                picture = artist.render(wish.grids[index], seed=own, **wish.dials)
+                drawn = [artist.render(wish.grids[first], seed=seeds[0], **wish.dials)]
             elif show:
-                picture = watch(artist.stream(prompt, seed=own, size=size, **wish.dials), show)
+                drawn = [watch(artist.stream(prompt, seed=seeds[0], size=size, **wish.dials), show)]
             else:
 
-                def step(done: int, total: int, before: int = index) -> None:
-                    advance(before * total + done, count * total)
+                def step(done: int, total: int, before: int = first, here: int = len(seeds)) -> None:
+                    each = total // here  # codes of a picture
+                    advance(before * each + done, count * each)
 
-                picture = artist.draw(prompt, seed=own, size=size, progress=step, **wish.dials)
-            metadata.save_picture(picture, path)
-            pictures.append(picture)
+                drawn = artist.draw_all([prompt] * len(seeds), seeds, size=size, progress=step, **wish.dials)
+            for picture, path in zip(drawn, paths[first:], strict=False):
+                metadata.save_picture(picture, path)
+            pictures += drawn
     if tokens_out:
         metadata.write_tokens(map(metadata.describe, pictures), tokens_out)
     tell(pictures, paths, seed, artist.name, wish.grids is None, preview, as_json)

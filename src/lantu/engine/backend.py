@@ -26,6 +26,7 @@ class Draw:
         ranges: ids that may be drawn.
         guidance, temperature, top_k, top_p: see ``lantu.kernels.Choice``.
         uniform: in [0, 1), decides.
+        back: of the ids that the row read last, so many at the end are not to be known yet.
     """
 
     row: Any
@@ -36,6 +37,7 @@ class Draw:
     top_k: int
     top_p: float
     uniform: float
+    back: int = 0
 
 
 class Backend(Protocol):
@@ -60,12 +62,19 @@ class Backend(Protocol):
         """Give a row's room back."""
         ...
 
+    def rewind(self, row: Any, length: int) -> None:
+        """Forget what a row has read beyond so many ids, those of its prefix included."""
+        ...
+
     def read(self, rows: Sequence[Any], ids: Sequence[Sequence[int]]) -> None:
         """Let each row read its ids, one or more, in one forward pass."""
         ...
 
     def choose(self, draws: Sequence[Draw]) -> list[int]:
-        """Draw an id for each, after what its row has read last (for a row that has read nothing, its prefix)."""
+        """Draw an id for each, after what its row has read last (for a row that has read nothing, its prefix).
+
+        With ``back``, after one of the ids before, but of the last read alone.
+        """
         ...
 
 

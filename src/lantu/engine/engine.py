@@ -6,7 +6,8 @@ admitted, stepped, cancelled and freed together. Lengths are known, so each row 
 """
 
 import collections
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,19 +21,43 @@ OnStep = Callable[[Sequence[int]], None]
 class Job:
     """A request on its way.
 
+    With ``Request.ahead`` a pass reads guesses behind the newest id, and draws at each place as if those before it were
+    right. Each place has its own chance from the first, so what is drawn behind a right guess is what a pass of one id
+    would have drawn: the draft is the same, id by id, in fewer passes. What is drawn behind a wrong one becomes the
+    next guess (Jacobi iteration; for pictures arXiv:2410.01699, whose acceptance by chance this replaces).
+
     Attributes:
         ids: drawn so far.
+        unread: those of them that no row has read.
+        guesses: what may come after them; read with them.
+        passes: forward passes that drew for it.
         state: "waiting", "running", "done" or "cancelled".
     """
 
     def __init__(self, request: Request, on_step: OnStep | None):
         self.request, self.on_step = request, on_step
         self.ids: list[int] = []
+        self.unread: list[int] = []
+        self.guesses: list[int] = []
+        self.passes = 0
         self.next = request.after(())  # ids that may come next; nothing when it is done
         self.state = "waiting"
         self.rows: list[Any] = []  # with the prompt, and without it if guided; what they share is in ``prefixes``
         self.prefixes: list[tuple[int, ...]] = []
         self.random = np.random.default_rng((request.seed, 0))
+        self.chances: list[float] = []  # one for each id, drawn in order
+
+    def chance(self, place: int) -> float:
+        """What decides the id at a place."""
+        while len(self.chances) <= place:
+            self.chances.append(float(self.random.random()))
+        return self.chances[place]
+
+    def guess(self, count: int) -> None:
+        """Have so many guesses, those there are first, then the last one again; none beyond the draft's end."""
+        count = max(0, min(count, self.request.limit - 1 - len(self.ids)))
+        del self.guesses[count:]
+        self.guesses += [(self.guesses or self.ids)[-1]] * (count - len(self.guesses))
 
     @property
     def ended(self) -> bool:
@@ -44,7 +69,7 @@ class Engine:
 
     Args:
         backend: the language model.
-        rows: of a forward pass, at most.
+        rows: of a forward pass, at most; as many ids as can be read in one, where rows have guesses.
         kept: prefixes that are kept when no job uses them, the newest first.
         together: jobs that may share forward passes; as many as fit if the backend is exact, else one at a time, so
             that a seed decides a draft whatever else is drafted. Give a number to have speed instead.
@@ -87,7 +112,7 @@ class Engine:
         self.end(job, "cancelled")
 
     def step(self) -> bool:
-        """Draw one id for every job that runs; False when there is nothing left to do."""
+        """Draw an id or more for every job that runs; False when there is nothing left to do."""
         fresh = self.admit()
         self.read(fresh)
         self.draw()
@@ -118,45 +143,68 @@ class Engine:
         return fresh
 
     def read(self, fresh: "list[Prefix]") -> None:
-        """One forward pass: new prefixes, and the newest id of every row."""
+        """One forward pass: new prefixes, and what every row has to read."""
         rows, ids = [prefix.row for prefix in fresh], [list(prefix.ids) for prefix in fresh]
+        # A pass has room for so many ids of each row, the newest and guesses.
+        room = self.most_rows // max(1, self.rows)
         for job in self.running:
             if job.ids:
+                job.guess(min(job.request.ahead, room - len(job.unread)))
                 rows += job.rows
-                ids += [[job.ids[-1]]] * len(job.rows)
+                ids += [[*job.unread, *job.guesses]] * len(job.rows)
         if rows:
             self.backend.read(rows, ids)
         for job in self.running:
             if not job.rows:
-                room = job.request.limit - 1  # nothing reads the last id
-                job.rows = [self.backend.open(room, self.prefixes[key].row) for key in job.prefixes]
+                most = job.request.limit - 1  # nothing reads the last id
+                job.rows = [self.backend.open(most, self.prefixes[key].row) for key in job.prefixes]
 
     def draw(self) -> None:
-        """The next id of every running job; jobs that are done leave."""
-        jobs, draws = list(self.running), []
+        """What comes next for every running job; jobs that are done leave."""
+        jobs = list(self.running)
+        draws = [draw for job in jobs for draw in self.places(job)]
+        chosen = iter(self.backend.choose(draws) if draws else ())
         for job in jobs:
-            request = job.request
-            draws.append(
-                Draw(
-                    job.rows[0],
-                    job.rows[1] if request.guided else None,
-                    job.next,
-                    request.guidance,
-                    request.temperature,
-                    request.top_k,
-                    request.top_p,
-                    float(job.random.random()),
-                )
+            ids = list(itertools.islice(chosen, 1 + len(job.guesses)))
+            if not job.ended:  # by another's callback
+                self.take(job, ids)
+
+    def places(self, job: Job) -> Iterator[Draw]:
+        """Where ids are to be drawn for a job: behind its newest id and behind each guess."""
+        request, guesses = job.request, len(job.guesses)
+        for place in range(1 + guesses):
+            yield Draw(
+                job.rows[0],
+                job.rows[1] if request.guided else None,
+                job.next,
+                request.guidance,
+                request.temperature,
+                request.top_k,
+                request.top_p,
+                job.chance(len(job.ids) + place),
+                back=guesses - place,
             )
-        for job, id_ in zip(jobs, self.backend.choose(draws) if draws else (), strict=True):
-            if job.ended:  # by another's callback
-                continue
+
+    def take(self, job: Job, drawn: list[int]) -> None:
+        """Take what was drawn behind right guesses; what follows is the next guess."""
+        right = 0
+        while right < len(job.guesses) and drawn[right] == job.guesses[right]:
+            right += 1
+        taken = max(1 + right, min(job.request.least, len(drawn)))
+        for row in job.rows:
+            if len(job.guesses) > right:
+                self.backend.rewind(row, row.length - (len(job.guesses) - right))
+        job.passes += 1
+        job.unread, job.guesses = drawn[right:taken], drawn[taken:]
+        for id_ in drawn[:taken]:
             job.ids.append(id_)
             job.next = job.request.after(job.ids)
             if not job.next:
                 self.end(job, "done")
             if job.on_step:
                 job.on_step(job.ids)
+            if job.ended:
+                break
 
     def end(self, job: Job, state: str) -> None:
         """Free all that a job holds."""

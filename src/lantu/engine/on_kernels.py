@@ -21,13 +21,13 @@ HEADS_KEPT = 8
 
 
 class Row:
-    """A sequence: what it shares, what it has read itself, and the hidden state (D) after its last id."""
+    """A sequence: what it shares, what it has read itself, and the hidden states (n, D) after the ids of its last read."""
 
     __slots__ = ("cache", "hidden", "prefix")
 
     def __init__(self, cache: kernels.Cache, prefix: "Row | None"):
         self.cache, self.prefix = cache, prefix
-        self.hidden: Any = prefix.hidden if prefix else None  # None before anything was read
+        self.hidden: Any = prefix.hidden[-1:] if prefix else None  # None before anything was read
 
     @property
     def length(self) -> int:
@@ -86,6 +86,9 @@ class Language:
     def close(self, row: Row) -> None:
         """Nothing to do: its memory goes with it."""
 
+    def rewind(self, row: Row, length: int) -> None:
+        row.cache.used = length - (row.prefix.length if row.prefix else 0)
+
     def read(self, rows: Sequence[Row], ids: Sequence[Sequence[int]]) -> None:
         flat_T = np.fromiter((id_ for each in ids for id_ in each), np.int64)
         places_T = np.concatenate(
@@ -99,24 +102,31 @@ class Language:
         ]
         x_TD = to_float(self.embedding_VD[flat_T])
         x_TD = self.stack.forward(x_TD, self.rotation_2LK[:, places_T], spans)
-        for row, last in zip(rows, np.cumsum([len(each) for each in ids]) - 1, strict=True):
-            row.hidden = x_TD[last]
+        ends = np.cumsum([len(each) for each in ids])
+        for row, each, end in zip(rows, ids, ends, strict=True):
+            row.hidden = x_TD[end - len(each) : end]
 
-    def logits(self, rows: Sequence[Row], ranges: Ranges) -> np.ndarray:
-        """(rows, ids in ranges) float32: of those ids and of no others, for the head is the widest layer."""
-        return self.head(ranges)(np.stack([row.hidden for row in rows]))
+    def logits(self, rows: Sequence[Row], ranges: Ranges, backs: Sequence[int] = ()) -> np.ndarray:
+        """(rows, ids in ranges) float32: of those ids and of no others, for the head is the widest layer.
+
+        Args:
+            backs: of each row, how many ids of its last read are not to be known yet; none if not given.
+        """
+        backs = backs or [0] * len(rows)
+        return self.head(ranges)(np.stack([row.hidden[-1 - back] for row, back in zip(rows, backs, strict=True)]))
 
     def choose(self, draws: Sequence[Draw]) -> list[int]:
         ids = [0] * len(draws)
         for ranges, places in by_ranges(draws).items():
-            rows: dict[int, Row] = {}  # by identity: each row's logits once
-            for place in places:
-                for row in (draws[place].row, draws[place].opposite):
+            asked: dict[tuple[int, int], tuple[Row, int]] = {}  # by identity: each place's logits once
+            for draw in (draws[place] for place in places):
+                for row in (draw.row, draw.opposite):
                     if row is not None:
-                        rows.setdefault(id(row), row)
-            order = {key: number for number, key in enumerate(rows)}
+                        asked.setdefault((id(row), draw.back), (row, draw.back))
+            order = {key: number for number, key in enumerate(asked)}
             choices = [choice(draws[place], order) for place in places]
-            columns = kernels.choose(self.logits(list(rows.values()), ranges), choices)
+            rows, backs = zip(*asked.values(), strict=True)
+            columns = kernels.choose(self.logits(rows, ranges, backs), choices)
             for place, column in zip(places, columns, strict=True):
                 ids[place] = id_at(ranges, column)
         return ids
@@ -131,10 +141,10 @@ class Language:
         return self.heads_kept[ranges]
 
 
-def choice(draw: Draw, order: Mapping[int, int]) -> Choice:
+def choice(draw: Draw, order: Mapping[tuple[int, int], int]) -> Choice:
     return Choice(
-        order[id(draw.row)],
-        -1 if draw.opposite is None else order[id(draw.opposite)],
+        order[id(draw.row), draw.back],
+        -1 if draw.opposite is None else order[id(draw.opposite), draw.back],
         draw.guidance,
         draw.temperature,
         draw.top_k,

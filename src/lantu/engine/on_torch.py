@@ -46,7 +46,7 @@ class Row:
 
     def __init__(self, slot: int, capacity: int, length: int, hidden: Any):
         self.slot, self.capacity, self.length = slot, capacity, length
-        self.hidden = hidden  # None before anything was read
+        self.hidden = hidden  # (n, D) after the ids of its last read; None before anything was read
 
 
 class Language:
@@ -147,7 +147,7 @@ class Language:
             self.memory = F.pad(self.memory, (0, 0, 0, 0, 0, 0, 0, more))
             self.free = list(range(slots + more - 1, slots - 1, -1))
         self.free.sort(reverse=True)  # the lowest first: a step computes all up to the highest in use
-        row = Row(self.free.pop(), needed, length, prefix.hidden if prefix else None)
+        row = Row(self.free.pop(), needed, length, prefix.hidden[-1:] if prefix else None)
         if prefix:
             self.memory[:, :, row.slot, :, :length] = self.memory[:, :, prefix.slot, :, :length]
         return row
@@ -155,32 +155,32 @@ class Language:
     def close(self, row: Row) -> None:
         self.free.append(row.slot)
 
+    def rewind(self, row: Row, length: int) -> None:
+        row.length = length
+
     @torch.inference_mode()
     def read(self, rows: Sequence[Row], ids: Sequence[Sequence[int]]) -> None:
-        """Rows that read one id go together, the others one by one."""
-        steps = [(row, each) for row, each in zip(rows, ids, strict=True) if len(each) == 1]
+        """Rows that read as many ids go together."""
+        by_count: dict[int, list[tuple[Row, Sequence[int]]]] = {}
         for row, each in zip(rows, ids, strict=True):
             if row.length + len(each) > row.capacity:
                 raise ValueError(f"{row.length} + {len(each)} ids in a row of {row.capacity}")
-            if len(each) > 1:
-                row.hidden = self.forward(
-                    [row], torch.tensor([list(each)], device=self.device), slice(row.slot, row.slot + 1)
-                )[0]
+            by_count.setdefault(len(each), []).append((row, each))
+        for count, group in by_count.items():
+            taken = [row.slot for row, _ in group]
+            # Steps of one id take all slots, always in one shape; longer reads the slots that they span.
+            first, last = 0 if count == 1 else min(taken), max(taken) + 1
+            ids_SN = torch.zeros(last - first, count, dtype=torch.long)
+            all_rows: list[Row | None] = [None] * (last - first)
+            for row, each in group:
+                ids_SN[row.slot - first], all_rows[row.slot - first] = torch.tensor(list(each)), row
+            hidden_SND = self.forward(all_rows, ids_SN.to(self.device), slice(first, last))
+            for row, each in group:
+                row.hidden = hidden_SND[row.slot - first]
                 row.length += len(each)
-        if not steps:
-            return
-        top = max(row.slot for row, _ in steps) + 1
-        ids_S1 = torch.zeros(top, 1, dtype=torch.long)
-        all_rows: list[Row | None] = [None] * top
-        for row, each in steps:
-            ids_S1[row.slot, 0], all_rows[row.slot] = each[0], row
-        hidden_SD = self.forward(all_rows, ids_S1.to(self.device), slice(0, top))
-        for row, _ in steps:
-            row.hidden = hidden_SD[row.slot]
-            row.length += 1
 
     def forward(self, rows: Sequence[Row | None], ids_SN: Tensor, slots: slice) -> Tensor:
-        """(S, D): the normalised hidden state after the last of N new ids in each slot; of no meaning without a row."""
+        """(S, N, D): the normalised hidden states after N new ids in each slot; of no meaning without a row."""
         sizes, device = self.sizes, self.device
         new = ids_SN.shape[1]
         starts = torch.tensor([row.length if row else 0 for row in rows], device=device)
@@ -219,20 +219,27 @@ class Language:
             inner = F.rms_norm(x_SND, width, layer.feed_forward_norm_D, sizes.eps)
             gate, up = (inner @ layer.gate_up).chunk(2, -1)
             x_SND = x_SND + (F.silu(gate) * up) @ layer.down
-        return F.rms_norm(x_SND[:, -1], width, self.norm_D, sizes.eps)
+        return F.rms_norm(x_SND, width, self.norm_D, sizes.eps)
 
-    def logits(self, rows: Sequence[Row], ranges: Ranges) -> Tensor:
-        """(rows, ids in ranges) float32: of those ids and of no others, for the head is the widest layer."""
-        return (torch.stack([row.hidden for row in rows]) @ self.head(ranges)).float()
+    def logits(self, rows: Sequence[Row], ranges: Ranges, backs: Sequence[int] = ()) -> Tensor:
+        """(rows, ids in ranges) float32: of those ids and of no others, for the head is the widest layer.
+
+        Args:
+            backs: of each row, how many ids of its last read are not to be known yet; none if not given.
+        """
+        backs = backs or [0] * len(rows)
+        hidden = torch.stack([row.hidden[-1 - back] for row, back in zip(rows, backs, strict=True)])
+        return (hidden @ self.head(ranges)).float()
 
     @torch.inference_mode()
     def choose(self, draws: Sequence[Draw]) -> list[int]:
         ids = [0] * len(draws)
         for ranges, places in by_ranges(draws).items():
             chosen = [draws[place] for place in places]
-            logits = self.logits([draw.row for draw in chosen], ranges)
+            backs = [draw.back for draw in chosen]
+            logits = self.logits([draw.row for draw in chosen], ranges, backs)
             if any(draw.opposite is not None for draw in chosen):
-                others = self.logits([draw.opposite or draw.row for draw in chosen], ranges)
+                others = self.logits([draw.opposite or draw.row for draw in chosen], ranges, backs)
                 logits = guide(logits, others, torch.tensor([draw.guidance for draw in chosen], device=self.device))
             columns = sample(
                 logits,

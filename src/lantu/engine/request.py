@@ -20,6 +20,8 @@ class Request:
         unconditional: the prefix without the prompt, for guidance.
         guidance: 1 is off; above 1 what the prompt makes likelier becomes likelier still.
         temperature, top_k, top_p: see ``lantu.kernels.Choice``.
+        ahead: ids that are guessed beyond the next one and checked in the same forward pass, see ``engine.Job``.
+        least: ids that a pass takes even where its guesses were wrong; above 1 the draft is no longer exact.
     """
 
     prefix: Sequence[int]
@@ -32,10 +34,16 @@ class Request:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    ahead: int = 0
+    least: int = 1
 
     def __post_init__(self):
         if not self.prefix or self.limit < 0:
             raise ValueError("a request needs a prefix, and a limit that is not negative")
+        if self.ahead < 0 or self.least < 1:
+            raise ValueError("a request can't guess less than nothing")
+        if self.ahead and callable(self.allowed):
+            raise ValueError("ids that depend on one another can't be guessed ahead")
 
     @property
     def guided(self) -> bool:

@@ -27,6 +27,15 @@ def read_grid(folder: str | Path) -> tuple[int, int]:
     return height, width
 
 
+def read_strengths(folder: str | Path) -> tuple[float, ...]:
+    """The strengths of guidance that a model has learnt to apply by itself: one row of it does what else takes two."""
+    return strengths_of(read_config(folder))
+
+
+def strengths_of(config: dict[str, Any]) -> tuple[float, ...]:
+    return tuple(config.get("lantu", {}).get("guidance", ()))
+
+
 def vocabulary_of(config: dict[str, Any]) -> Vocabulary:
     return Vocabulary(entry(config, "text_size"), entry(config, "codebook_size"))
 

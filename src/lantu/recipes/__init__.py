@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from lantu.training.loop import Summary
     from lantu.training.measure import Measured
 
-PARTS = ("tokenizer", "language", "decoder")
+MODULES = {
+    "tokenizer": ("tokenizer",),
+    "language": ("language", "guided"),
+    "decoder": ("decoder", "consistency", "matching"),
+}
+PARTS = tuple(MODULES)
 
 
 def names(part: str) -> list[str]:
@@ -20,7 +25,7 @@ def names(part: str) -> list[str]:
     Raises:
         RecipeError: there is no such part.
     """
-    return sorted(module(part).RECIPES)
+    return sorted(name for module in modules(part) for name in module.RECIPES)
 
 
 def train(
@@ -51,23 +56,27 @@ def train(
     from lantu.training.loop import train as run
     from lantu.training.measure import measure
 
-    recipes = module(part)
-    if recipe not in recipes.RECIPES:
+    found = next((module for module in modules(part) if recipe in module.RECIPES), None)
+    if not found:
         raise RecipeError(f"no {part} recipe called {recipe}", f"choose one of {', '.join(names(part))}")
-    settings = override(recipes.RECIPES[recipe](), [f"loop.device={device}", *overrides])
-    task = recipes.Task(settings, Path(data))
+    settings = override(found.RECIPES[recipe](), [f"loop.device={device}", *overrides])
+    task = found.Task(settings, Path(data))
     if dry_run:
         return measure(task, settings.loop)
     return run(task, settings.loop, out, resume=resume, progress=progress, options=settings.model_dump())
 
 
-def module(part: str) -> Any:
-    """The module of a part's recipes."""
+def modules(part: str) -> list[Any]:
+    """The modules of a part's recipes: each has its RECIPES, and the Task that they set up.
+
+    Raises:
+        RecipeError: there is no such part.
+    """
     import importlib
 
-    if part not in PARTS:
+    if part not in MODULES:
         raise RecipeError(f"nothing called {part} can be trained", f"choose one of {', '.join(PARTS)}")
-    return importlib.import_module(f"lantu.recipes.{part}")
+    return [importlib.import_module(f"lantu.recipes.{name}") for name in MODULES[part]]
 
 
 def evaluate(model: "Model", *arguments: Any, **settings: Any) -> dict[str, dict[str, Any]]:

@@ -120,13 +120,16 @@ class Task:
     def loss(self, player: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
         loss, clean = flow_loss(self.model, batch.pixels, codes, generator, self.recipe.mean, self.recipe.spread)
-        parts: Metrics = {"flow": loss.detach()}
-        if self.perceptual is not None:
-            judged = max(1, round(self.recipe.judged * len(batch.pixels)))
-            distance = self.perceptual(clean[:judged], batch.pixels[:judged]).mean()
-            loss = loss + self.recipe.perceptual_weight * distance
-            parts["lpips"] = distance.detach()
-        return loss, parts
+        judged, parts = self.judge(clean, batch.pixels)
+        return loss + judged, {"flow": loss.detach(), **parts}
+
+    def judge(self, clean_BCHW: Tensor, wanted_BCHW: Tensor) -> tuple[Tensor | float, Metrics]:
+        """The weighted perceptual distance of a share of the pictures, and what to log; nothing without a judge."""
+        if self.perceptual is None:
+            return 0.0, {}
+        judged = max(1, round(self.recipe.judged * len(clean_BCHW)))
+        distance = self.perceptual(clean_BCHW[:judged], wanted_BCHW[:judged]).mean()
+        return self.recipe.perceptual_weight * distance, {"lpips": distance.detach()}
 
     def to(self, device: torch.device) -> None:
         """Bring the judge to where the network is."""

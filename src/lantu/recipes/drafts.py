@@ -26,6 +26,7 @@ class Drafts:
 
     Attributes:
         grid: height and width in codes of what it draws.
+        strengths: of guidance that the model has learnt to apply by itself.
     """
 
     language: Language
@@ -34,11 +35,12 @@ class Drafts:
     tokenizer: ImageTokenizer
     grid: tuple[int, int]
     settings: Settings
+    strengths: tuple[float, ...] = ()
 
     def draw(self, prompts: list[str], seeds: list[int]) -> np.ndarray:
         """(B, H, W, 3) uint8."""
         requests = [
-            drawing(self.text.encode(prompt), self.grid, self.vocabulary, seed, self.settings)
+            drawing(self.text.encode(prompt), self.grid, self.vocabulary, seed, self.settings, self.strengths)
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
         drafts = draft(Engine(self.language, together=TOGETHER), requests)

@@ -23,7 +23,7 @@ from lantu.errors import RecipeError
 from lantu.files import write_text
 from lantu.images import scale, to_array, to_tensor
 from lantu.language import bpe
-from lantu.language.folder import read_vocabulary
+from lantu.language.folder import read_vocabulary, strengths_of
 from lantu.language.model import describe, export, load, make
 from lantu.recipes.assemble import part_folder
 from lantu.recipes.codes import ensure_codes, load_tokenizer
@@ -118,32 +118,41 @@ class Task:
         """One of the documents that a picture gives; which one depends on the position in the stream alone."""
         rng = np.random.default_rng((self.recipe.loop.seed, 1, position))
         grid = CodeGrid(self.grids[index])
-        captions = {language: texts for language, texts in self.captions[index].items() if texts}
-        if not captions:
+        caption, language = self.caption(index, rng)
+        if not caption:
             return Document((grid,))
-        language = sorted(captions)[rng.integers(len(captions))]
-        caption = captions[language][rng.integers(len(captions[language]))]
         chance = rng.random()
         if chance < self.recipe.captioning:
             return Document((grid, caption), language)
         if chance < self.recipe.captioning + self.recipe.dropped:
             return Document((grid,))
-        if rng.random() < self.recipe.asked:
-            caption = ask(caption, language, rng)
-        return Document((caption, grid), language)
+        return Document((self.request(caption, language, rng), grid), language)
 
-    def batch(self, step: int, size: int) -> dict[str, Tensor]:
-        """``size`` documents in rows: ids, positions and segments, each (R, N) int64."""
-        indices = self.order.indices(step * size, size)
-        documents = [self.document(int(index), step * size + place) for place, index in enumerate(indices)]
+    def caption(self, index: int, rng: np.random.Generator) -> tuple[str, str]:
+        """One of a picture's captions, and its language; "" where there is none."""
+        captions = {language: texts for language, texts in self.captions[index].items() if texts}
+        if not captions:
+            return "", ""
+        language = sorted(captions)[rng.integers(len(captions))]
+        return captions[language][rng.integers(len(captions[language]))], language
+
+    def request(self, caption: str, language: str, rng: np.random.Generator) -> str:
+        """A caption as what asks for its picture."""
+        return ask(caption, language, rng) if rng.random() < self.recipe.asked else caption
+
+    def batch(self, step: int, size: int) -> Any:
+        """``size`` documents: see ``rows``."""
+        return self.rows(self.order.indices(step * size, size).tolist(), step * size)
+
+    def rows(self, indices: Sequence[int], first: int) -> dict[str, Tensor]:
+        """Documents of pictures from the stream's position ``first`` on: ids, positions, segments, (R, N) int64."""
+        documents = [self.document(index, position) for position, index in enumerate(indices, first)]
         ids = [to_ids(document, self.vocabulary, self.encode)[0] for document in documents]
         pad = self.vocabulary.mark("pad")
         packed = pack(ids, self.recipe.row, pad) if self.recipe.row else one_each(ids, pad)
         return {name: torch.from_numpy(value) for name, value in packed._asdict().items()}
 
-    def loss(
-        self, player: str, batch: dict[str, Tensor], step: int, generator: torch.Generator
-    ) -> tuple[Tensor, Metrics]:
+    def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         losses, targets = next_token_losses(self.model, **batch)
         loss = losses.sum() / (targets >= 0).sum()
         with torch.no_grad():
@@ -167,6 +176,7 @@ class Task:
             self.tokenizer,
             tuple(self.grids.shape[1:]),
             SAMPLING,
+            strengths_of(config),
         )
         drawn = drafts.draw(list(captions.values()), list(captions))
         real = scale(to_tensor(self.val.images(np.array(list(captions)))), *drawn.shape[1:3])
