@@ -1,4 +1,7 @@
-"""The three parts of a model as drawing needs them: on the kernels on a CPU, on torch on a GPU."""
+"""The three parts of a model as drawing needs them: on the kernels on a CPU, on torch on a GPU.
+
+The language model may also be run by transformers or by vLLM, as its directory stands.
+"""
 
 import importlib.util
 from dataclasses import dataclass
@@ -7,13 +10,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lantu import images
+from lantu import images, kernels
 from lantu.decoder.render import Predict
 from lantu.engine.engine import Engine
+from lantu.engine.request import Request
 from lantu.errors import LantuError
 from lantu.language.bpe import TextCodec
 from lantu.shelf import ModelFolder
 from lantu.vocabulary import Vocabulary
+
+
+BACKENDS = ("native", "transformers", "vllm")
 
 
 class Encode(Protocol):
@@ -28,10 +35,12 @@ class Parts:
 
     Attributes:
         device: "cpu" or "cuda".
+        backend: of the language model, one of ``BACKENDS``.
     """
 
     folder: ModelFolder
     device: str
+    backend: str = "native"
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -51,23 +60,42 @@ class Parts:
         return TextCodec(self.folder.path / "language")
 
     @cached_property
-    def engine(self) -> Engine:
-        """Drafts jobs together only where that changes nothing."""
+    def engine(self) -> Any:
+        """Drafts jobs together only where that changes nothing; vLLM wherever it likes. See ``engine.Engine``."""
+        if self.backend == "vllm":
+            from lantu.engine.on_vllm import Engine as EngineOnVllm
+
+            return EngineOnVllm(self.folder.path / "language")
         return Engine(self.language)
 
+    def check(self, request: Request) -> None:
+        """Whether the engine can draft it, before it is loaded.
+
+        Raises:
+            LantuError: it can't.
+        """
+        if self.backend == "vllm":
+            from lantu.engine.on_vllm import check
+
+            check(request)
+
     @cached_property
-    def company(self) -> Engine:
+    def company(self) -> Any:
         """Drafts many jobs together, whatever that does to the last digits."""
-        return self.engine if self.exact else Engine(self.language, together=32)
+        return self.engine if self.engine.exact or self.backend == "vllm" else Engine(self.language, together=32)
 
     @property
     def exact(self) -> bool:
-        """Whether what is computed together is what it would be alone, bit for bit."""
-        return self.language.exact
+        """Whether pictures that are painted together are what each would be alone, bit for bit."""
+        return self.device == "cpu" and kernels.exact()
 
     @cached_property
     def language(self) -> Any:
         folder = self.folder.path / "language"
+        if self.backend == "transformers":
+            from lantu.engine.on_transformers import Language as LanguageOnTransformers
+
+            return LanguageOnTransformers.load(folder, self.device)
         if self.device == "cpu":
             from lantu.engine.on_kernels import Language
 
@@ -99,6 +127,20 @@ class Parts:
         patch = self.folder.entry("tokenizer/config.json", "patch")
         height, width = (side // self.folder.patch * patch for side in pictures.shape[1:3])
         return self.encoder.encode(images.average(images.to_pixels(pictures), height, width))
+
+
+def choose_backend(name: str) -> str:
+    """One of ``BACKENDS``.
+
+    Raises:
+        LantuError: there is none of that name, or it is not installed.
+    """
+    if name not in BACKENDS:
+        raise LantuError(f"no backend called {name}", f"choose {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
+    if name != "native" and importlib.util.find_spec(name) is None:
+        where = "pip install 'lantu[train]'" if name == "transformers" else "pip install vllm, in a venv of its own"
+        raise LantuError(f"{name} is not installed", f"{where}, or choose native")
+    return name
 
 
 def choose_device(name: str) -> str:

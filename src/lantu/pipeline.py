@@ -17,7 +17,7 @@ from lantu.decoder.render import render
 from lantu.engine.drafting import draft
 from lantu.engine.request import Request
 from lantu.errors import ImageError, LantuError, PromptError
-from lantu.parts import Parts, choose_device
+from lantu.parts import Parts, choose_backend, choose_device
 from lantu.preview import Step, partial_grid, sketch
 from lantu.seeds import choose_seed, derive_seed
 from lantu.settings import Settings
@@ -39,24 +39,26 @@ class Model:
     Args:
         folder: the model directory.
         device: where to compute.
+        backend: what runs the language model, one of ``lantu.parts.BACKENDS``.
     """
 
-    def __init__(self, folder: ModelFolder, device: str = "cpu"):
-        self.folder, self.device, self.parts = folder, device, Parts(folder, device)
+    def __init__(self, folder: ModelFolder, device: str = "cpu", backend: str = "native"):
+        self.folder, self.device, self.parts = folder, device, Parts(folder, device, backend)
 
     @classmethod
-    def load(cls, model: str | Path | None = None, device: str = "auto") -> "Model":
+    def load(cls, model: str | Path | None = None, device: str = "auto", backend: str = "native") -> "Model":
         """Open a model.
 
         Args:
             model: a name (``lantu models`` lists them) or a folder; None for the shipped one.
             device: "auto" (a GPU if there is one), "cpu" or "cuda".
+            backend: what runs the language model: "native", or "transformers" or "vllm" as they are.
 
         Raises:
             ModelError: there is no such model, or it is not complete.
-            LantuError: there is no such device.
+            LantuError: there is no such device or backend.
         """
-        return cls(shelf.find(model), choose_device(device))
+        return cls(shelf.find(model), choose_device(device), choose_backend(backend))
 
     @property
     def name(self) -> str:
@@ -204,6 +206,7 @@ class Model:
         longest = self.folder.entry("language/config.json", "max_position_embeddings")
         if len(request.prefix) + request.limit > longest:
             raise PromptError(f"the prompt takes more than the {longest} ids that the model can read", "shorten it")
+        self.parts.check(request)
         return request
 
     def render(self, codes: np.ndarray, *, seed: int | None = None, **dials: Any) -> Picture:
@@ -361,9 +364,9 @@ def reading(
     )
 
 
-def load(model: str | Path | None = None, device: str = "auto") -> Model:
+def load(model: str | Path | None = None, device: str = "auto", backend: str = "native") -> Model:
     """Open a model: see ``Model.load``."""
-    return Model.load(model, device)
+    return Model.load(model, device, backend)
 
 
 class ModelGenerator:

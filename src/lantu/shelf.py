@@ -121,6 +121,7 @@ class ModelFolder:
             "parameters": self.parameters(),
             "bytes": self.size_bytes(),
             "draw": self.settings.as_dict(),
+            "guidance_learnt": self.entry("language/config.json", "lantu").get("guidance", []),
         }
         return told | {key: self.index[key] for key in TOLD if key in self.index}
 

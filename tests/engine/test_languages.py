@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from lantu.engine import on_kernels, on_torch
+from lantu.engine import on_kernels, on_torch, on_transformers
 from lantu.errors import ModelError
 
 IDS = [5, 17, 3, 99, 42, 7, 60]
 EVERY = (range(100),)
-BACKENDS = ("kernels", "torch")
+BACKENDS = ("kernels", "torch", "transformers")
 
 
 def pair(architecture: str, backend: str, tied: bool = True, dtype: torch.dtype = torch.float32):
@@ -37,6 +37,8 @@ def pair(architecture: str, backend: str, tied: bool = True, dtype: torch.dtype 
         for parameter in theirs.parameters():
             parameter.uniform_(-0.3, 0.3) if parameter.ndim > 1 else parameter.uniform_(0.5, 1.5)
     theirs = theirs.to(dtype)
+    if backend == "transformers":
+        return theirs, on_transformers.Language(theirs)
     if backend == "torch":
         return theirs, on_torch.Language(config.to_dict(), theirs.state_dict(), dtype)
     state = {name: value.float().numpy() for name, value in theirs.state_dict().items()}
@@ -118,6 +120,39 @@ def test_rows_of_any_lengths_go_together(backend):
     together = np.asarray(model.logits([rows[at] for at in kept], EVERY))
     for place, at in enumerate(kept):
         np.testing.assert_allclose(together[place], anew(model, starts[at] + steps[at]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_was_read_can_be_looked_at_and_forgotten(backend):
+    """Guesses: logits at each id of the last read, and another end in place of the wrong one."""
+    _, model = pair("qwen3", backend)
+    prefix = model.open(2)
+    model.read([prefix], [IDS[:2]])
+    rows = [model.open(5, prefix) for _ in range(2)]
+    for row in rows:
+        model.read([row], [IDS[2:3]])
+    model.read(rows, [IDS[3:6], [1, 2, 3]])
+    told = np.asarray(model.logits([rows[0]] * 3, EVERY, [0, 1, 2]))
+    for back in range(3):
+        np.testing.assert_allclose(told[back], anew(model, IDS[: 6 - back]), rtol=1e-5, atol=1e-5)
+    for row in rows:
+        model.rewind(row, 4)
+        assert row.length == 4
+    np.testing.assert_allclose(after(model, rows[0], [8, 9]), anew(model, [*IDS[:4], 8, 9]), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(after(model, rows[1], [8]), anew(model, [*IDS[:3], 1, 8]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_backend_drafts_the_same_guessing_ahead(backend):
+    from lantu.engine.drafting import draft
+    from lantu.engine.engine import Engine
+    from lantu.engine.request import Request
+
+    _, model = pair("qwen3", backend)
+    for guidance in (1.0, 2.0):
+        plain = Request([1, 2], (range(20, 80),), limit=12, unconditional=[3], guidance=guidance, seed=5)
+        ahead = Request(**{**vars(plain), "ahead": 4})
+        assert draft(Engine(model), [plain, ahead]) == draft(Engine(model), [plain]) * 2
 
 
 @pytest.mark.parametrize("precise", [True, False])

@@ -1,6 +1,6 @@
 """Those who draft, on the same weights: each a function that takes the task and gives one that drafts n pictures.
 
-All guide with two rows a picture, draw among the ``TOP_K`` likeliest codes, and compute in bfloat16.
+All but the last two guide with two rows a picture; all draw among the ``TOP_K`` likeliest codes, and compute in bfloat16.
 Shapes: R rows (B with the prompt, then B without), N ids, L layers, G heads of keys and values, P places, K head width.
 """
 
@@ -10,6 +10,7 @@ from typing import Any
 from lantu.bench.task import GUIDANCE, TOP_K, Drafting
 
 Draft = Callable[[int], Any]  # so many pictures
+SILENT: dict[str, Any] = {}  # loggers that C code goes on calling
 
 
 def lantu_kernels(task: Drafting) -> Draft:
@@ -21,6 +22,16 @@ def lantu_kernels(task: Drafting) -> Draft:
     # Nothing is kept from one draft to the next: a prompt that comes back would cost nothing.
     engine = Engine(Language.load(task.folder), kept=0)
     return lambda pictures: draft(engine, [task.request(seed) for seed in range(pictures)])
+
+
+def lantu_learnt(task: Drafting) -> Draft:
+    """The same with a model that has learnt guidance: one row a picture."""
+    from lantu.engine.drafting import draft
+    from lantu.engine.engine import Engine
+    from lantu.engine.on_kernels import Language
+
+    engine = Engine(Language.load(task.folder), kept=0)
+    return lambda pictures: draft(engine, [task.request(seed, learnt=True) for seed in range(pictures)])
 
 
 def lantu_torch(task: Drafting) -> Draft:
@@ -174,6 +185,63 @@ def openvino(task: Drafting) -> Draft:
     return draft
 
 
+def vllm_learnt(task: Drafting) -> Draft:
+    """vLLM on the unmodified directory, for a model that has learnt guidance: it has no pairs of rows."""
+    from lantu.engine.drafting import draft
+    from lantu.engine.on_vllm import Engine
+
+    engine = Engine(task.folder)
+    return lambda pictures: draft(engine, [task.request(seed, learnt=True) for seed in range(pictures)])
+
+
+def llama_cpp(task: Drafting) -> Draft:
+    """llama.cpp on the exported file, both rows of all pictures in one batch; its head always gives every id."""
+    import ctypes
+    import os
+
+    import llama_cpp as cpp
+    import numpy as np
+    import torch
+
+    from lantu.language.gguf import export
+
+    cpp.llama_backend_init()
+    cpp.llama_log_set(SILENT.setdefault("llama.cpp", cpp.llama_log_callback(lambda *_: None)), ctypes.c_void_p(0))
+    path = str(export(task.folder, task.folder / "model.gguf")).encode()
+    model = cpp.llama_model_load_from_file(path, cpp.llama_model_default_params())
+    size = cpp.llama_vocab_n_tokens(cpp.llama_model_get_vocab(model))
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def draft(pictures: int) -> Any:
+        settings = cpp.llama_context_default_params()
+        count, places = 2 * pictures, len(task.prefix) + task.limit
+        settings.n_ctx, settings.n_seq_max = count * (places + 32), count
+        settings.n_batch = settings.n_ubatch = count * len(task.prefix)
+        settings.n_threads = settings.n_threads_batch = threads
+        context = cpp.llama_init_from_model(model, settings)
+        batch = cpp.llama_batch_init(count * len(task.prefix), 0, 1)
+        ids_RN, used = rows(task, pictures), 0
+        for _ in range(task.limit):
+            new = ids_RN.shape[1]
+            batch.n_tokens = count * new
+            for at, id_ in enumerate(ids_RN.flatten().tolist()):
+                row, place = divmod(at, new)
+                batch.token[at], batch.pos[at] = id_, used + place
+                batch.n_seq_id[at], batch.seq_id[at][0] = 1, row
+                batch.logits[at] = place == new - 1
+            if cpp.llama_decode(context, batch):
+                raise RuntimeError("llama.cpp could not decode")
+            logits_RV = np.ctypeslib.as_array(cpp.llama_get_logits(context), (count, size))
+            logits_RK = torch.from_numpy(logits_RV[:, task.first : task.first + task.count])
+            used += new
+            ids_RN = pick(logits_RK, task, pictures)
+        cpp.llama_batch_free(batch)
+        cpp.llama_free(context)
+        return ids_RN
+
+    return draft
+
+
 def rows(task: Drafting, pictures: int) -> Any:
     """(R, N) int64."""
     import torch
@@ -198,4 +266,7 @@ PEERS: dict[str, tuple[Callable[[Drafting], Draft], Sequence[str]]] = {
     "transformers, rows by hand": (transformers_by_hand, ("transformers",)),
     "transformers, compiled": (transformers_compiled, ("transformers",)),
     "OpenVINO": (openvino, ("openvino", "torch")),
+    "llama.cpp": (llama_cpp, ("llama_cpp", "gguf", "torch")),
+    "lantu, guidance learnt": (lantu_learnt, ()),
+    "vLLM, guidance learnt": (vllm_learnt, ("vllm",)),
 }

@@ -18,8 +18,9 @@ def describe() -> dict[str, Any]:
 
     from lantu import kernels
 
-    wanted = ("torch", "transformers", "numpy", "openvino")
-    installed = {name: metadata.version(name) for name in wanted if has(name)}
+    wanted = ("torch", "transformers", "numpy", "openvino", "llama-cpp-python", "vllm")
+    modules = {"llama-cpp-python": "llama_cpp"}
+    installed = {name: metadata.version(name) for name in wanted if has(modules.get(name, name))}
     return {
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

@@ -112,7 +112,7 @@ def row(name: str, unit: str, count: int, took: Seconds, scale: float = 1) -> di
 def roofline(task: Drafting, pictures: Sequence[int]) -> dict[str, Any]:
     """What drafting would take if every step did nothing but read the weights and caches once, or multiply them."""
     from lantu import arrays
-    from lantu.engine.architecture import Sizes
+    from lantu.architecture import Sizes
 
     sizes = Sizes.of(arrays.read_config(task.folder))
     state = arrays.read(task.folder)

@@ -37,14 +37,15 @@ class Drafting:
     count: int
     limit: int
 
-    def request(self, seed: int) -> Request:
+    def request(self, seed: int, learnt: bool = False) -> Request:
+        """One picture, guided by a second row, or by what the model has learnt."""
         return Request(
             self.prefix,
             (range(self.first, self.first + self.count),),
             limit=self.limit,
             seed=seed,
-            unconditional=self.unconditional,
-            guidance=GUIDANCE,
+            unconditional=None if learnt else self.unconditional,
+            guidance=1.0 if learnt else GUIDANCE,
             top_k=TOP_K,
         )
 
@@ -52,17 +53,20 @@ class Drafting:
 @contextmanager
 def made_up(size: str) -> Iterator[Drafting]:
     """A Qwen3 of random weights, in a folder that goes afterwards."""
+    import torch
+
+    from lantu.files import write_text
     from lantu.language import bpe, model
-    from lantu.vocabulary import Vocabulary
+    from lantu.vocabulary import CONTROLS, Vocabulary
 
     width, layers, heads, side = SIZES[size]
-    codec = bpe.train(["a cat", "一只猫"], 300)
-    vocabulary = Vocabulary(codec.size, CODES)
+    codec = bpe.train(["a cat", "一只猫"] * 2, 300)
+    # As many ids as a model that reads all languages well: only the head of those that may come next is needed.
+    vocabulary = Vocabulary(TEXT - CONTROLS, CODES)
     with tempfile.TemporaryDirectory() as folder:
-        language = model.make(vocabulary, width, layers, heads, grid=(side, side))
-        # As many ids as a model that reads all languages well: only the head of those that may come next is needed.
-        language.resize_token_embeddings(TEXT + CODES, mean_resizing=False)
+        language = model.make(vocabulary, width, layers, heads, grid=(side, side)).to(torch.bfloat16)
         language.save_pretrained(folder)
+        write_text(Path(folder) / "tokenizer.json", codec.tokenizer.to_str())
         prefix = tuple(range(1, PROMPT + 1))
         yield Drafting(Path(folder), prefix, prefix[::-1], TEXT, CODES, side * side)
 

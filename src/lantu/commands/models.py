@@ -1,9 +1,14 @@
-"""models, info."""
+"""models, info, export."""
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from lantu import shelf, terminal
 from lantu.commands.options import Json, ModelName
+
+exports = typer.Typer(help="Write a model in the formats of others.")
 
 
 def list_models(json: Json = False) -> None:
@@ -25,6 +30,31 @@ def info(model: ModelName = None, json: Json = False) -> None:
         terminal.print_json(told)
     else:
         terminal.print_table([(key, readable(value)) for key, value in told.items()])
+
+
+@exports.callback()
+def export() -> None:
+    """Write a model in the formats of others."""
+
+
+@exports.command("gguf")
+def export_gguf(
+    model: ModelName = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file (default: MODEL.gguf).", metavar="FILE")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write the language model as one GGUF file, for llama.cpp."""
+    from lantu.language.gguf import export
+
+    folder = shelf.find(model)
+    path = export(folder.path / "language", output or Path(f"{folder.name}.gguf"))
+    size = path.stat().st_size
+    if json:
+        terminal.print_json({"file": str(path), "bytes": size, "model": folder.name})
+    else:
+        print(f"{path}  {size / 1e6:.1f} MB")
 
 
 def name(told: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from lantu.settings import Settings
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same result.", metavar="N")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")]
+Backend = Annotated[str, typer.Option("--backend", help="native, transformers or vllm.", metavar="NAME")]
 ModelName = Annotated[
     str | None, typer.Option("--model", help="A name (see lantu models) or a folder.", metavar="MODEL")
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lantu import terminal
-from lantu.commands.options import Device, Fit, Json, ModelName, Output, Sampler, Seed, Steps, numbered, parse_size
+from lantu.commands.options import Backend, Device, Fit, Json, ModelName, Output, Sampler, Seed, Steps, numbered, parse_size
 from lantu.errors import DataError, LantuError, PromptError
 from lantu.images import open_image
 from lantu.seeds import choose_seed, derive_seed
@@ -89,6 +89,7 @@ def draw(
     seed: Seed = None,
     model: ModelName = None,
     device: Device = "auto",
+    backend: Backend = "native",
     json: Json = False,
 ) -> None:
     """Draw a picture from words."""
@@ -105,7 +106,7 @@ def draw(
     dials = {name: value for name, value in dials.items() if value is not None}
     wish = Wish(prompt, read_grids(from_tokens) if from_tokens else None, seed, parse_size(size), dials)
     former = metadata.read_picture(like) if like else None
-    artist = load(model, device)
+    artist = load(model, device, backend)
     if former:
         wish = wish.like(former, artist.patch)
         if former.model != artist.digest:
@@ -154,7 +155,7 @@ def make(
     with contextlib.ExitStack() as stack:
         show = stack.enter_context(terminal.live_picture()) if watched else None
         advance = stack.enter_context(terminal.progress("drawing", shown=not (as_json or watched)))
-        together = 1 if show or wish.grids is not None or not artist.parts.exact else TOGETHER
+        together = 1 if show or wish.grids is not None else TOGETHER
         for first in range(0, count, together):
             seeds = [derive_seed(seed, index) for index in range(first, min(first + together, count))]
             if wish.grids is not None:
@@ -270,12 +271,12 @@ def read_grids(path: Path) -> "list[np.ndarray]":
     return [picture["codes"] for picture in metadata.read_tokens(text, str(path))]
 
 
-def load(model: str | None, device: str) -> "Model":
+def load(model: str | None, device: str, backend: str = "native") -> "Model":
     """The model; NumPy is imported here and not before."""
     from lantu import kernels
     from lantu.pipeline import Model
 
-    artist = Model.load(model, device)
+    artist = Model.load(model, device, backend)
     if artist.device == "cpu" and (why := kernels.reason()) and "LANTU_KERNELS" not in os.environ:
         terminal.say(f"lantu: NumPy computes, several times slower than native code: {why}")
     return artist

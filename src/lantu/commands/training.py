@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lantu import terminal
-from lantu.commands.options import DataFolder, Device, Dials, Json, ModelName, Seed, parse_dials
+from lantu.commands.options import Backend, DataFolder, Device, Dials, Json, ModelName, Seed, parse_dials
 
 Run = Annotated[Path, typer.Option(help="A run of lantu train, or the part's own folder.", metavar="DIR")]
 
@@ -95,6 +95,7 @@ def evaluate(
         Path | None, typer.Option("--out", "-o", help="Folder for the scores and a contact sheet.", metavar="DIR")
     ] = None,
     device: Device = "auto",
+    backend: Backend = "native",
     json: Json = False,
 ) -> None:
     """Score a model: what it draws, reads and rebuilds, beside what is possible at best."""
@@ -104,7 +105,7 @@ def evaluate(
     from lantu.pipeline import Model
 
     with terminal.progress("asking", shown=not json) as advance:
-        scores = recipes.evaluate(Model.load(model, device), data, chosen, limit, seed, out, advance, **how)
+        scores = recipes.evaluate(Model.load(model, device, backend), data, chosen, limit, seed, out, advance, **how)
     if json:
         terminal.print_json(scores)
         return

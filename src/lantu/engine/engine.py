@@ -83,6 +83,11 @@ class Engine:
         self.prefixes: collections.OrderedDict[tuple[int, ...], Prefix] = collections.OrderedDict()
 
     @property
+    def exact(self) -> bool:
+        """Whether what is drafted together is what it would be alone, bit for bit."""
+        return self.backend.exact
+
+    @property
     def busy(self) -> bool:
         return bool(self.waiting or self.running)
 

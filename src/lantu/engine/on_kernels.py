@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lantu import arrays, kernels
-from lantu.engine.architecture import Sizes
+from lantu.architecture import Sizes
 from lantu.engine.backend import Draw, by_ranges
 from lantu.engine.request import Ranges, id_at
 from lantu.errors import ModelError

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lantu import arrays, weights
-from lantu.engine.architecture import Sizes
-from lantu.engine.backend import Draw, by_ranges
-from lantu.engine.request import Ranges, id_at
-from lantu.engine.sampling import guide, sample
+from lantu.engine import sampling
+from lantu.architecture import Sizes
+from lantu.engine.backend import Draw
+from lantu.engine.request import Ranges
 from lantu.errors import ModelError
 
 HEADS_KEPT = 8
@@ -233,24 +233,7 @@ class Language:
 
     @torch.inference_mode()
     def choose(self, draws: Sequence[Draw]) -> list[int]:
-        ids = [0] * len(draws)
-        for ranges, places in by_ranges(draws).items():
-            chosen = [draws[place] for place in places]
-            backs = [draw.back for draw in chosen]
-            logits = self.logits([draw.row for draw in chosen], ranges, backs)
-            if any(draw.opposite is not None for draw in chosen):
-                others = self.logits([draw.opposite or draw.row for draw in chosen], ranges, backs)
-                logits = guide(logits, others, torch.tensor([draw.guidance for draw in chosen], device=self.device))
-            columns = sample(
-                logits,
-                torch.tensor([draw.uniform for draw in chosen], dtype=torch.float64, device=self.device),
-                [draw.temperature for draw in chosen],
-                [draw.top_k for draw in chosen],
-                [draw.top_p for draw in chosen],
-            )
-            for place, column in zip(places, columns.tolist(), strict=True):
-                ids[place] = id_at(ranges, column)
-        return ids
+        return sampling.choose(self.logits, draws)
 
     def head(self, ranges: Ranges) -> Tensor:
         """(D, ids in ranges); kept, for a draft asks for few different ones, hundreds of times."""

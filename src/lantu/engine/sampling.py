@@ -4,10 +4,43 @@ One uniform number decides a draw, so all chance is in numbers that come from ou
 Shapes: B requests, V ids.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from lantu.engine.backend import Draw, by_ranges
+from lantu.engine.request import Ranges, id_at
+
+Logits = Callable[[Sequence[Any], Ranges, Sequence[int]], Tensor]
+
+
+def choose(logits: Logits, draws: Sequence[Draw]) -> list[int]:
+    """An id for each draw: see ``backend.Backend``.
+
+    Args:
+        logits: rows, ranges and how far back in each row → (rows, ids in ranges) float32.
+    """
+    ids = [0] * len(draws)
+    for ranges, places in by_ranges(draws).items():
+        chosen = [draws[place] for place in places]
+        backs = [draw.back for draw in chosen]
+        logits_BV = logits([draw.row for draw in chosen], ranges, backs)
+        device = logits_BV.device
+        if any(draw.opposite is not None for draw in chosen):
+            others_BV = logits([draw.opposite or draw.row for draw in chosen], ranges, backs)
+            logits_BV = guide(logits_BV, others_BV, torch.tensor([draw.guidance for draw in chosen], device=device))
+        columns = sample(
+            logits_BV,
+            torch.tensor([draw.uniform for draw in chosen], dtype=torch.float64, device=device),
+            [draw.temperature for draw in chosen],
+            [draw.top_k for draw in chosen],
+            [draw.top_p for draw in chosen],
+        )
+        for place, column in zip(places, columns.tolist(), strict=True):
+            ids[place] = id_at(ranges, column)
+    return ids
 
 
 def guide(conditional_BV: Tensor, unconditional_BV: Tensor, guidance_B: Tensor) -> Tensor:

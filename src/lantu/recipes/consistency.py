@@ -2,17 +2,18 @@
 
 A step of the teacher goes from noise time t to t' = t + 1/n. The pupil's clean estimate at t is taught to be its own at
 t', and at the last step the teacher's. As the network predicts the clean picture, it is the consistency function itself
-and needs no other parametrisation. The target is the pupil as it stands, without an average (arXiv:2310.14189).
+and needs no other parametrisation. What it is taught at t' is the estimate of a slow average of itself.
 
 Shapes: B batch, C channels, H W pixels, h w grid.
 """
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from lantu.decoder.model import PixelDecoder
 from lantu.errors import RecipeError
@@ -21,7 +22,7 @@ from lantu.recipes.assemble import part_folder
 from lantu.recipes.decoder import Batch, DecoderRecipe
 from lantu.training.task import Metrics
 
-HUBER = 0.00054
+HUBER = 0.03
 Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -30,9 +31,24 @@ class ConsistencyRecipe(DecoderRecipe):
 
     Attributes:
         path: n, steps of the teacher from noise to picture.
+        slow: decay of the average that sets the target, per step.
     """
 
     path: int = Field(16, ge=2)
+    slow: float = Field(0.99, ge=0, lt=1)
+
+
+class Pair(nn.Module):
+    """The pupil, and the slow average of it that is its target: one network, so that a checkpoint has both."""
+
+    def __init__(self, pupil: PixelDecoder):
+        super().__init__()
+        self.pupil, self.target = pupil, copy.deepcopy(pupil).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def follow(self, slow: float) -> None:
+        """Draw the target towards the pupil."""
+        torch._foreach_lerp_(list(self.target.parameters()), list(self.pupil.parameters()), 1 - slow)
 
 
 class Task(decoder.Task):
@@ -44,6 +60,8 @@ class Task(decoder.Task):
         if not recipe.start:
             raise RecipeError("few steps are taught to a decoder that renders in many", "give it with --start MODEL")
         super().__init__(recipe, data)
+        self.pair = Pair(self.model)
+        self.networks = {"model": self.pair}
         self.teacher = PixelDecoder.load(part_folder(recipe.start, "decoder"))
 
     def to(self, device: torch.device) -> None:
@@ -51,9 +69,13 @@ class Task(decoder.Task):
         super().to(device)
         self.teacher.to(device)
 
+    def after_step(self, step: int) -> None:
+        self.pair.follow(self.recipe.slow)
+
     def loss(self, player: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
-        clean, target = consistency(self.model, self.teacher, batch.pixels, codes, self.recipe.path, generator)
+        networks = (self.model, self.pair.target, self.teacher)
+        clean, target = consistency(*networks, batch.pixels, codes, self.recipe.path, generator)
         distance = pseudo_huber(clean, target)
         parts: Metrics = {"path": distance.detach()}
         judged, seen = self.judge(clean, target)
@@ -61,11 +83,18 @@ class Task(decoder.Task):
 
 
 def consistency(
-    pupil: Predict, teacher: Predict, pixels_BCHW: Tensor, codes_Bhw: Tensor, path: int, generator: torch.Generator
+    pupil: Predict,
+    slow: Predict,
+    teacher: Predict,
+    pixels_BCHW: Tensor,
+    codes_Bhw: Tensor,
+    path: int,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """The pupil's estimate at a point of each picture's path, and what it should be; both (B, C, H, W).
 
     Args:
+        slow: an average of the pupil.
         path: steps of the teacher.
     """
     device = pixels_BCHW.device
@@ -77,7 +106,7 @@ def consistency(
     with torch.no_grad():
         end = teacher(noisy, now, codes_Bhw).float()
         further = noisy + (end - noisy) / (path - place)[:, None, None, None]
-        ahead = pupil(further, then, codes_Bhw).float()
+        ahead = slow(further, then, codes_Bhw).float()
         target = torch.where((place == path - 1)[:, None, None, None], end, ahead)
     return pupil(noisy, now, codes_Bhw).float(), target
 
@@ -97,7 +126,8 @@ def emoji() -> ConsistencyRecipe:
     On one CPU core: 20 pictures/s, 30 minutes.
     """
     recipe = decoder.further()
-    loop = recipe.loop.model_copy(update={"steps": 1000, "lr": 5e-4, "warmup_steps": 50})
+    changes = {"steps": 1000, "lr": 1e-4, "warmup_steps": 50, "optimizer": "adamw", "weight_decay": 0.0}
+    loop = recipe.loop.model_copy(update=changes)
     return ConsistencyRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop)
 
 

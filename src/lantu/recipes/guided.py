@@ -35,11 +35,12 @@ class GuidedRecipe(LanguageRecipe):
 
     Attributes:
         taught: share of documents that teach guidance; the others are those of the language recipe.
-        strengths: of guidance, each as often as the others.
+        strengths: of guidance, each as often as the others. Far above these the guided distribution is mostly the noise
+            of the difference (at 5 it is 1.3 nats from the prompt's own, at 2 only 0.07), and teaches nothing.
     """
 
     taught: float = Field(0.5, ge=0, le=1)
-    strengths: tuple[float, ...] = STRENGTHS
+    strengths: tuple[float, ...] = (1.25, 1.5, 2.0, 2.5, 3.0)
 
 
 class Side(NamedTuple):
@@ -153,7 +154,7 @@ def emoji() -> GuidedRecipe:
     On one CPU core: 19 documents/s, 60 minutes. The distance should end near 0.02.
     """
     recipe = further()
-    loop = recipe.loop.model_copy(update={"steps": 2000, "lr": 1e-3, "decay_fraction": 0.5})
+    loop = recipe.loop.model_copy(update={"steps": 1500, "lr": 5e-4, "decay_fraction": 0.7})
     return GuidedRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop)
 
 

@@ -13,6 +13,7 @@ Shapes: B batch, C channels, H W pixels, h w grid.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -125,14 +126,19 @@ def emoji() -> MatchingRecipe:
 
     On one CPU core: 15 pictures/s, 50 minutes.
     """
-    recipe = decoder.further()
-    loop = recipe.loop.model_copy(update={"steps": 1500, "lr": 3e-4, "warmup_steps": 50, "decay_fraction": 0.3})
-    return MatchingRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop)
+    changes = {"steps": 1500, "lr": 3e-4, "warmup_steps": 50, "decay_fraction": 0.3, "ema_decay": 0.995}
+    return few(decoder.further(), changes)
 
 
 def debug() -> MatchingRecipe:
     """In seconds, from the decoder of the recipe of that name."""
-    return MatchingRecipe(**decoder.debug().model_dump(), steps=(1, 2))
+    return few(decoder.debug(), {})
+
+
+def few(recipe: DecoderRecipe, changes: dict[str, Any]) -> MatchingRecipe:
+    """A decoder's recipe as one of few steps. The pupil's average follows each of its moves, which are not every step."""
+    loop = recipe.loop.model_copy(update={**changes, "ema_every": 1})
+    return MatchingRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop)
 
 
 RECIPES = {"matching": emoji, "matching-debug": debug}

@@ -1,0 +1,127 @@
+"""Guidance that a model learns: what it is taught, and that one row then does what took two."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_start import data, settings  # noqa: F401
+
+from lantu import document, recipes
+from lantu.engine.drafting import draft
+from lantu.engine.engine import Engine
+from lantu.engine.on_kernels import Language
+from lantu.errors import RecipeError
+from lantu.language.folder import read_strengths, read_vocabulary
+from lantu.language.model import load
+from lantu.pipeline import Model, drawing
+from lantu.recipes import guided
+from lantu.settings import Settings
+from lantu.vocabulary import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def task(tiny_model, data):  # noqa: F811
+    return guided.Task(settings(guided.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}"), data)
+
+
+def test_lessons_are_the_same_pictures_after_three_prefixes(task):
+    batch = task.batch(3, 8)
+    lessons, v = batch["lessons"], task.vocabulary
+    assert len(lessons.strengths) == 4
+    assert set(lessons.strengths.tolist()) <= set(task.recipe.strengths)
+    count = task.grids[0].size
+    for row, strength in enumerate(lessons.strengths.tolist()):
+        codes = []
+        for rows in (lessons.asked, lessons.prompted, lessons.bare):
+            start = int(rows.starts[row])
+            codes.append(rows.ids[row, start : start + count - 1].tolist())
+            assert all(id_ >= v.first_code for id_ in codes[-1])
+            assert v.side_length(int(rows.ids[row, start - 1])) == task.grids.shape[2]
+        assert codes[0] == codes[1] == codes[2]
+        asked = lessons.asked.ids[row, : int(lessons.asked.starts[row])].tolist()
+        mark = v.mark(f"guidance_{strength:g}")
+        assert asked.count(mark) == 1
+        asked.remove(mark)
+        assert asked == lessons.prompted.ids[row, : int(lessons.prompted.starts[row])].tolist()
+        bare = lessons.bare.ids[row, : int(lessons.bare.starts[row])].tolist()
+        assert bare == document.unconditional_prefix(*task.grids.shape[1:], v)
+    again = task.batch(3, 8)["lessons"]
+    assert torch.equal(again.asked.ids, lessons.asked.ids)
+    assert not torch.equal(task.batch(4, 8)["lessons"].asked.ids[:, -5:], lessons.asked.ids[:, -5:])
+
+
+def test_the_target_is_what_the_engine_draws_from():
+    prompted, bare = torch.randn(2, 3, 5), torch.randn(2, 3, 5)
+    told = guided.guided(prompted, bare, torch.tensor([1.0, 3.0]))
+    torch.testing.assert_close(told[0], prompted[0].log_softmax(-1))
+    torch.testing.assert_close(told[1], (bare[1] + 3 * (prompted[1] - bare[1])).log_softmax(-1))
+
+
+def test_a_pupil_that_gives_the_target_has_nothing_to_learn(task):
+    """The distance is zero for strength 1 when the strength's id says nothing, and positive for others."""
+    lessons = task.batch(0, 8)["lessons"]
+    silent = lessons._replace(asked=lessons.prompted, strengths=torch.ones(4))
+    codes = range(task.vocabulary.first_code, task.vocabulary.size)
+    with torch.no_grad():
+        # Of all ids the pupil keeps some for other than codes: that much is left.
+        left = -guided.logits(task.teacher, lessons.prompted, task.grids[0].size, codes, normalised=True).logsumexp(-1)
+        torch.testing.assert_close(task.distance(silent), left.mean(), atol=1e-4, rtol=1e-3)
+        assert task.distance(lessons._replace(asked=lessons.prompted, strengths=torch.full((4,), 3.0))) > left.mean()
+
+
+def test_one_row_learns_what_two_rows_draw(tiny_model, data, tmp_path):  # noqa: F811
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "loop.precision=fp32", "strengths=[3.0]"]
+    changes += ["loop.steps=150", "loop.lr=2e-3", "loop.sample_every=0", "taught=0.75"]
+    summary = recipes.train("language", "guided-debug", data, tmp_path / "run", changes, progress=False)
+    folder = tmp_path / "run" / "model"
+    assert read_strengths(folder) == (3.0,)
+    assert read_strengths(tiny_model / "language") == ()
+    assert summary.last["guided"] < 0.1
+    # Logits after the strength's id are near those of the guided pair of the model that taught.
+    task = guided.Task(settings(guided.debug(), *changes[:2], "strengths=[3.0]"), data)
+    with torch.no_grad():
+        lessons = task.batch(999, 16)["lessons"]
+        before = float(task.distance(lessons))
+        task.model = load(folder)
+        assert float(task.distance(lessons)) < 0.3 * before
+
+
+def test_a_model_that_has_learnt_it_is_asked_for_one_row(tiny_model):
+    v = Vocabulary(300, 16)
+    dials = Settings(guidance=3.0)
+    pair = drawing([1, 2], (2, 2), v, 0, dials)
+    assert pair.guided
+    one = drawing([1, 2], (2, 2), v, 0, dials, strengths=(1.5, 3.0))
+    assert not one.guided
+    assert list(one.prefix) == document.draw_prefix([1, 2], 2, 2, v, strength=3.0)
+    assert v.mark("guidance_3") in one.prefix
+    other = drawing([1, 2], (2, 2), v, 0, replace(dials, guidance=2.0), strengths=(1.5, 3.0))
+    assert other == drawing([1, 2], (2, 2), v, 0, replace(dials, guidance=2.0))
+
+
+def test_a_model_directory_says_what_it_has_learnt(tiny_model, tmp_path):
+    import json
+    import shutil
+
+    shutil.copytree(tiny_model, tmp_path / "taught")
+    path = tmp_path / "taught" / "language" / "config.json"
+    config = json.loads(path.read_text())
+    config["lantu"]["guidance"] = [1.5]
+    path.write_text(json.dumps(config))
+    model = Model.load(tmp_path / "taught", "cpu")
+    assert model.info()["guidance_learnt"] == [1.5]
+    assert not model.ask("a cat", 1, model.folder.grid, Settings(guidance=1.5)).guided
+    assert model.draw("a cat", seed=1, guidance=1.5).codes.shape == model.folder.grid
+    language = Language.load(tmp_path / "taught" / "language")
+    v = read_vocabulary(tmp_path / "taught" / "language")
+    request = drawing([5, 6], model.folder.grid, v, 1, Settings(guidance=1.5), (1.5,))
+    assert len(draft(Engine(language), [request])[0]) == np.prod(model.folder.grid)
+
+
+def test_it_needs_a_model_and_known_strengths(tiny_model, data):  # noqa: F811
+    with pytest.raises(RecipeError, match="a model that draws"):
+        guided.Task(settings(guided.debug(), f"tokenizer={tiny_model}/tokenizer"), data)
+    with pytest.raises(RecipeError, match=r"guidance of 9"):
+        recipe = settings(guided.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "strengths=[9.0]")
+        guided.Task(recipe, data)
