@@ -176,6 +176,20 @@ def test_a_stream_ends_with_the_picture_and_shows_what_is_there_before(model):
     assert np.array_equal(np.asarray(other.preview), np.asarray(steps[0].preview))
 
 
+@pytest.mark.parametrize("ahead", [0, 6])
+def test_sketching_beside_the_draft_shows_the_same(model, monkeypatch, ahead):
+    """On three cores a step is sketched while the next is drafted; guesses may bring several rows at once."""
+    alone = list(model.stream("a cat", seed=7))
+    monkeypatch.setattr("lantu.kernels.threads", lambda: 3)
+    beside = list(model.stream("a cat", seed=7, ahead=ahead))
+    assert [step.fraction for step in beside] == [step.fraction for step in alone]
+    for one, other in zip(alone, beside, strict=True):
+        assert np.array_equal(one.codes, other.codes)
+        assert np.array_equal(np.asarray(one.preview), np.asarray(other.preview))
+    next(iter(model.stream("a cat", seed=7, every=1)))  # left while sketches wait
+    assert not model.parts.engine.busy
+
+
 def test_a_stream_that_is_left_frees_its_rows(model):
     for step in model.stream("a cat", seed=7):
         assert step.fraction == 0.25

@@ -4,6 +4,7 @@ Shapes: B batch, H W pixels, h w grid. A grid has one code a cell; the diffusion
 pixels a side, and those are the pixels in which every size here is given.
 """
 
+import collections
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from lantu.engine.drafting import draft
 from lantu.engine.request import Request
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.parts import Parts, choose_backend, choose_device
-from lantu.preview import Step, partial_grid, sketch
+from lantu.preview import Sketcher, Step, partial_grid
 from lantu.seeds import choose_seed, derive_seed
 from lantu.settings import Settings
 from lantu.shelf import ModelFolder
@@ -184,15 +185,22 @@ class Model:
     ) -> Iterator[Step]:
         """The steps of ``stream``."""
         parts, total = self.parts, grid[0] * grid[1]
-        plan_ms, job = 0.0, parts.engine.submit(request)
+        plan_ms, told, job = 0.0, 0, parts.engine.submit(request)
+        waiting: collections.deque[tuple[Any, np.ndarray]] = collections.deque()
         try:
-            while not job.ended:
-                started = time.perf_counter()
-                parts.engine.step()
-                plan_ms += 1000 * (time.perf_counter() - started)
-                if job.ids and len(job.ids) % every == 0 and not job.ended:
-                    codes = partial_grid([id_ - parts.vocabulary.first_code for id_ in job.ids], *grid)
-                    yield Step(sketch(parts.decoder, codes, seed), codes, len(job.ids) / total)
+            with Sketcher(parts.decoder, beside=parts.exact and every < total) as sketcher:
+                while not job.ended:
+                    started = time.perf_counter()
+                    with sketcher.drafting:
+                        parts.engine.step()
+                    plan_ms += 1000 * (time.perf_counter() - started)
+                    while told + every <= len(job.ids) and told + every < total:
+                        told += every
+                        codes = partial_grid([id_ - parts.vocabulary.first_code for id_ in job.ids[:told]], *grid)
+                        waiting.append((sketcher.sketch(codes, seed), codes))
+                    while waiting and (job.ended or waiting[0][0].done()):
+                        sketched, codes = waiting.popleft()
+                        yield Step(sketched.result(), codes, (codes >= 0).sum() / total)
         finally:
             parts.engine.cancel(job)
         codes = document.codes_from(job.ids, *grid, parts.vocabulary)

@@ -4,13 +4,15 @@ The decoder has learnt grids whose last codes are hidden, so a part of a draft i
 Shapes: h w grid.
 """
 
+import contextlib
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lantu import images
+from lantu import images, kernels
 from lantu.decoder.render import UNKNOWN, Predict, render
 from lantu.types import Picture
 
@@ -18,6 +20,47 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 STEPS = 1
+
+
+class Sketcher:
+    """Sketches drafts on a core of its own, while the others draft on.
+
+    With two cores in all that wins nothing (62 ms for a drawing with seven previews, 56 in turns), so that it begins
+    with three.
+
+    Use it ``with``: what is left to be sketched at the end is dropped.
+
+    Args:
+        decoder: computes on the kernels; one that does not, say on a GPU, is left to take turns.
+        beside: whether to sketch at the same time.
+    """
+
+    def __init__(self, decoder: Predict, beside: bool):
+        self.decoder = decoder
+        cores = kernels.threads() if beside else 1
+        beside = cores > 2
+        self.pool = ThreadPoolExecutor(1) if beside else None
+        self.drafting = kernels.Lane(cores - 1) if beside else contextlib.nullcontext()
+        self.sketching = kernels.Lane(1) if beside else contextlib.nullcontext()
+
+    def __enter__(self) -> "Sketcher":
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self.pool:
+            self.pool.shutdown(cancel_futures=True)
+
+    def sketch(self, codes_hw: np.ndarray, seed: int) -> "Future[Image]":
+        """A picture of a grid of which a part is known."""
+        if self.pool:
+            return self.pool.submit(self.now, codes_hw, seed)
+        done: Future[Image] = Future()
+        done.set_result(self.now(codes_hw, seed))
+        return done
+
+    def now(self, codes_hw: np.ndarray, seed: int) -> "Image":
+        with self.sketching:
+            return sketch(self.decoder, codes_hw, seed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -121,7 +121,7 @@ def test_hiding_keeps_the_first_cells_in_reading_order():
     assert (hidden[1] == UNKNOWN).all()
 
 
-@pytest.mark.parametrize("name", ["euler", "heun"])
+@pytest.mark.parametrize("name", ["euler", "heun", "consistency"])
 def test_samplers_follow_a_known_flow(name):
     """With one possible picture the flow is a straight line to it, which every sampler follows exactly."""
     target = np.full((1, 3, 4, 4), 0.3, np.float32)
@@ -129,6 +129,24 @@ def test_samplers_follow_a_known_flow(name):
     x = sampler(name)(lambda x, t: target, noise, 5, lambda step, clean: seen.append(step))
     np.testing.assert_allclose(x, target, rtol=1e-5)
     assert seen == [0, 1, 2, 3, 4]
+
+
+def test_consistency_puts_each_estimate_under_fresh_noise():
+    noise = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(np.float32)
+    seen = []
+
+    def denoise(x, time):
+        seen.append((x, time))
+        return np.full_like(x, 2)
+
+    assert (sampler("consistency")(denoise, noise, 4, None) == 2).all()
+    assert [time for _, time in seen] == [0, 0.25, 0.5, 0.75]
+    used = [(x - time * 2) / (1 - time) for x, time in seen]
+    np.testing.assert_array_equal(used[0], noise)
+    for place, each in enumerate(used):
+        assert abs(each.std() - 1) < 0.05
+        for other in used[:place]:
+            assert abs(np.corrcoef(each.ravel(), other.ravel())[0, 1]) < 0.06
 
 
 def test_more_steps_come_closer_and_heun_is_the_better():

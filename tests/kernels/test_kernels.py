@@ -1,5 +1,6 @@
 """Native code against NumPy on every instruction set that runs here, and NumPy against torch's own operations."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -286,3 +287,27 @@ def test_bfloat16_is_read_exactly():
     values = np.array([1.0, -2.5, 3.0e-5, 1e30], np.float32)
     cut = (values.view(np.uint32) >> 16).astype(np.uint16)
     assert np.array_equal(to_float(cut).view(np.uint32), values.view(np.uint32) & 0xFFFF0000)
+
+
+def test_lanes_compute_at_the_same_time_and_the_same():
+    """Two threads in lanes of their own, a third in the shared one: nobody disturbs the others."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    if kernels.reason():
+        pytest.skip("NumPy has no lanes")
+    random = np.random.default_rng(0)
+    linear = kernels.linear(random.standard_normal((64, 48)).astype(np.float32), precise=True)
+    inputs = [random.standard_normal((9, 48)).astype(np.float32) for _ in range(3)]
+    expected = [linear(x) for x in inputs]
+    lanes = [kernels.Lane(1), kernels.Lane(2), contextlib.nullcontext()]
+
+    def work(which):
+        with lanes[which]:
+            threads = kernels.threads()
+            return threads, all(np.array_equal(linear(inputs[which]), expected[which]) for _ in range(300))
+
+    with ThreadPoolExecutor(3) as pool:
+        told = list(pool.map(work, range(3)))
+    assert all(same for _, same in told)
+    assert [threads for threads, _ in told[:2]] == [1, 2]
+    assert told[2][0] == kernels.threads()

@@ -14,6 +14,7 @@ import numpy as np
 
 from lantu.errors import LantuError
 
+MOVED = 7919  # places that noise is moved along a picture; a prime, so that no row meets itself
 LAST = 0.05  # 1 - t is not taken smaller than this: the velocity's weight stays below 400
 
 Denoise = Callable[[np.ndarray, float], np.ndarray]
@@ -57,6 +58,23 @@ def heun(denoise: Denoise, x: np.ndarray, steps: int, each: Each | None = None) 
     return x
 
 
+def consistency(denoise: Denoise, x: np.ndarray, steps: int, each: Each | None = None) -> np.ndarray:
+    """For decoders taught by consistency (arXiv:2303.01469, algorithm 1): each estimate is put under fresh noise.
+
+    The fresh noise is the first, moved along: that is as good as another where each number is drawn by itself, and the
+    seed decides it without a generator here.
+    """
+    noise = x.reshape(len(x), -1)
+    for step, now in enumerate(times(steps)[:-1]):
+        if step:
+            fresh = np.roll(noise, step * MOVED, 1).reshape(x.shape)
+            x = np.float32(now) * clean + np.float32(1 - now) * fresh
+        clean = denoise(x, now)
+        if each:
+            each(step, clean)
+    return clean
+
+
 def from_diffusers(name: str, **settings: Any) -> Sampler:
     """Any flow-matching scheduler of diffusers, by class name, e.g. ``UniPCMultistepScheduler``.
 
@@ -91,6 +109,7 @@ def takes_sigmas(scheduler: Any) -> bool:
 SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "euler": lambda: euler,
     "heun": lambda: heun,
+    "consistency": lambda: consistency,
     "flow-euler": lambda: from_diffusers("FlowMatchEulerDiscreteScheduler"),
     "unipc": lambda: from_diffusers(
         "UniPCMultistepScheduler", prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0

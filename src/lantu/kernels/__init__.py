@@ -9,12 +9,13 @@ One kind of block serves language model, image tokenizer and diffusion decoder: 
 and (if the weights are there) normalised queries and keys, SwiGLU. Language models look back, the others all around.
 """
 
-from lantu.kernels.library import reason, use_threads
+from lantu.kernels.library import Lane, reason, threads, use_threads
 from lantu.kernels.shapes import Cache, Choice, Layer, Linear, Shape, Span, Stack, to_float
 
 __all__ = [
     "Cache",
     "Choice",
+    "Lane",
     "Layer",
     "Linear",
     "Shape",
@@ -24,6 +25,7 @@ __all__ = [
     "exact",
     "name",
     "reason",
+    "threads",
     "to_float",
     "use_threads",
 ]

@@ -37,6 +37,41 @@ def reason() -> str:
     return found if isinstance(found, str) else ""
 
 
+def threads() -> int:
+    """How many threads compute together; 1 where NumPy does."""
+    found = library()
+    return 1 if isinstance(found, str) else found.lantu_threads()
+
+
+class Lane:
+    """Threads that compute beside the others: what is computed ``with`` a lane does not wait for other passes.
+
+    Without one whatever computes takes turns, with all threads. Where NumPy computes it does nothing.
+
+    Args:
+        count: of its threads.
+    """
+
+    def __init__(self, count: int):
+        found = library()
+        self.found = None if isinstance(found, str) else found
+        if self.found:
+            self.found.lantu_lane.restype = ctypes.c_void_p
+            self.handle = ctypes.c_void_p(self.found.lantu_lane(count))
+
+    def __enter__(self) -> None:
+        if self.found:
+            self.found.lantu_enter(self.handle)
+
+    def __exit__(self, *problem: object) -> None:
+        if self.found:
+            self.found.lantu_enter(None)
+
+    def __del__(self):
+        if found := getattr(self, "found", None):
+            found.lantu_lane_free(self.handle)
+
+
 def use_threads(count: int) -> None:
     """How many threads compute; 0 for one on each core. NumPy's threads are its BLAS's own affair."""
     found = library()

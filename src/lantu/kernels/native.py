@@ -101,7 +101,7 @@ class Stack:
         self.handle = calls().lantu_stack(_Shape(*sizes, int(precise), shape.eps), sources)
 
     def __del__(self):
-        if handle := getattr(self, "handle", None):
+        if (handle := getattr(self, "handle", None)) and calls:  # nothing is left of the module at the very end
             calls().lantu_stack_free(handle)
 
     def cache(self, capacity: int) -> Cache:
@@ -148,7 +148,7 @@ class Linear:
         self.handle = calls().lantu_matrix(_source(weight, kept), int(precise))
 
     def __del__(self):
-        if handle := getattr(self, "handle", None):
+        if (handle := getattr(self, "handle", None)) and calls:
             calls().lantu_matrix_free(handle)
 
     def __call__(self, x_TD: np.ndarray) -> np.ndarray:

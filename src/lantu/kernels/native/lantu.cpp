@@ -160,28 +160,51 @@ const Instructions& instructions() {
     return chosen;
 }
 
-// ---- the team: one for the process, made at first use and again after a fork
+}  // namespace
 
-std::mutex busy;  // one pass at a time
-std::unique_ptr<Team> the_team;
-long team_owner = 0;
-int wanted_threads = 0;
+// A team and its scratch. There is one for the process, and others for threads that are to compute beside it.
+struct Lane {
+    std::mutex busy;  // one pass at a time
+    int wanted = 0;   // threads; 0 for one on each core
+    Memory scratch;   // kept from pass to pass
 
-Team& team() {
+    // Made at first use, and again after a fork.
+    Team& team() {
 #ifdef _WIN32
-    const long self = 1;
+        const long self = 1;
 #else
-    const long self = (long)getpid();
+        const long self = (long)getpid();
 #endif
-    if (the_team && team_owner != self) the_team.release();  // its threads stayed in the parent
-    const int count = wanted_threads > 0 ? wanted_threads : std::max(1u, std::thread::hardware_concurrency());
-    if (!the_team || the_team->size() != count) {
-        the_team.reset();
-        the_team = std::make_unique<Team>(count);
-        team_owner = self;
+        if (team_ && owner_ != self) (void)team_.release();  // its threads stayed in the parent
+        const int count = wanted > 0 ? wanted : std::max(1u, std::thread::hardware_concurrency());
+        if (!team_ || team_->size() != count) {
+            team_.reset();
+            team_ = std::make_unique<Team>(count);
+            owner_ = self;
+        }
+        return *team_;
     }
-    return *the_team;
-}
+
+    char* room(size_t bytes) {
+        if (bytes > room_) {
+            scratch = Memory(bytes);
+            room_ = bytes;
+        }
+        return (char*)scratch.data;
+    }
+
+  private:
+    std::unique_ptr<Team> team_;
+    long owner_ = 0;
+    size_t room_ = 0;
+};
+
+namespace {
+
+Lane shared;
+thread_local Lane* entered = nullptr;
+
+Lane& lane() { return entered ? *entered : shared; }
 
 // ---- packing
 
@@ -303,9 +326,26 @@ int choose_one(const float* logits, int size, const Choice& choice, std::vector<
 const char* lantu_instructions(void) { return instructions().name; }
 
 void lantu_set_threads(int32_t count) {
-    std::lock_guard<std::mutex> lock(busy);
-    wanted_threads = count;
+    Lane& here = lane();
+    std::lock_guard<std::mutex> lock(here.busy);
+    here.wanted = count;
 }
+
+int32_t lantu_threads(void) {
+    Lane& here = lane();
+    std::lock_guard<std::mutex> lock(here.busy);
+    return here.team().size();
+}
+
+Lane* lantu_lane(int32_t count) {
+    auto* made = new Lane;
+    made->wanted = count;
+    return made;
+}
+
+void lantu_lane_free(Lane* made) { delete made; }
+
+void lantu_enter(Lane* made) { entered = made; }
 
 Matrix* lantu_matrix(const Source* source, int32_t precise) {
     auto* single = new Single;
@@ -318,16 +358,10 @@ void lantu_matrix_free(Matrix* matrix) { delete static_cast<Single*>(matrix); }
 
 void lantu_linear(const Matrix* matrix, const float* bias, const float* norm, float eps, const float* x, int32_t tokens,
                   float* out) {
-    std::lock_guard<std::mutex> lock(busy);
-    Team& all = team();
-    static thread_local Memory scratch;
-    static thread_local size_t room = 0;
-    const size_t needed = (size_t)tokens * matrix->padded * 4;
-    if (needed > room) {
-        scratch = Memory(needed);
-        room = needed;
-    }
-    void* inputs = scratch.data;
+    Lane& here = lane();
+    std::lock_guard<std::mutex> lock(here.busy);
+    Team& all = here.team();
+    void* inputs = here.room((size_t)tokens * matrix->padded * 4);
     all.run([&](int member) {
         instructions().linear(*matrix, bias, norm, eps, x, tokens, inputs, out, all, member);
     });
@@ -374,8 +408,9 @@ int64_t lantu_cache_bytes(const Stack* stack, int32_t capacity) {
 
 void lantu_forward(const Stack* stack, float* x, int32_t tokens, const float* cosine, const float* sine,
                    const Sequence* sequences, int32_t count, const float* modulation) {
-    std::lock_guard<std::mutex> lock(busy);
-    Team& all = team();
+    Lane& here = lane();
+    std::lock_guard<std::mutex> lock(here.busy);
+    Team& all = here.team();
     const Layer& layer = stack->layers[0];
     int longest = 0;
     std::vector<int> firsts;
@@ -385,9 +420,6 @@ void lantu_forward(const Stack* stack, float* x, int32_t tokens, const float* co
         first += sequence.tokens;
         longest = std::max(longest, padded16(sequence.prefix_length) + sequence.start + sequence.tokens);
     }
-    // One block of scratch, kept from pass to pass.
-    static Memory scratch;
-    static size_t room = 0;
     size_t used = 0;
     const auto reserve = [&](size_t bytes) {
         const size_t at = used;
@@ -405,11 +437,7 @@ void lantu_forward(const Stack* stack, float* x, int32_t tokens, const float* co
         gates.push_back(reserve((size_t)tokens * PANEL * 4));
         own.push_back(reserve((size_t)std::min<int>(tokens, FEW) * widest * 4));
     }
-    if (used > room) {
-        scratch = Memory(used);
-        room = used;
-    }
-    char* base = (char*)scratch.data;
+    char* base = here.room(used);
     std::vector<float*> member_scores, member_gates;
     std::vector<void*> member_inputs;
     for (int member = 0; member < all.size(); member++) {
@@ -447,7 +475,8 @@ void lantu_choose(const float* logits, int32_t size, const Choice* choices, int3
             columns[at] = choose_one(logits, size, choices[at], guided, ordered, kept);
     };
     if (count == 1) return share(0, 1);
-    std::lock_guard<std::mutex> lock(busy);
-    Team& all = team();
+    Lane& here = lane();
+    std::lock_guard<std::mutex> lock(here.busy);
+    Team& all = here.team();
     all.run([&](int member) { share(member, all.size()); });
 }

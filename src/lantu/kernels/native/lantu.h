@@ -52,11 +52,18 @@ struct Choice {
     double uniform;  // in [0, 1): decides
 };
 
+struct Lane;
 struct Matrix;
 struct Stack;
 
 LANTU_API const char* lantu_instructions(void);
-LANTU_API void lantu_set_threads(int32_t count);
+LANTU_API void lantu_set_threads(int32_t count);  // 0 for one on each core
+LANTU_API int32_t lantu_threads(void);
+// A team beside the one that all share: what the calling thread computes after entering it goes on at the same time as
+// the others' passes. Null leads back to the shared one.
+LANTU_API Lane* lantu_lane(int32_t count);
+LANTU_API void lantu_lane_free(Lane* lane);
+LANTU_API void lantu_enter(Lane* lane);
 
 LANTU_API Matrix* lantu_matrix(const Source* source, int32_t precise);
 LANTU_API void lantu_matrix_free(Matrix* matrix);
