@@ -12,13 +12,13 @@ import numpy as np
 
 from lantu import images, kernels
 from lantu.decoder.render import Predict
+from lantu.engine.drafting import Drafter
 from lantu.engine.engine import Engine
 from lantu.engine.request import Request
 from lantu.errors import LantuError
 from lantu.language.bpe import TextCodec
 from lantu.shelf import ModelFolder
 from lantu.vocabulary import Vocabulary
-
 
 BACKENDS = ("native", "transformers", "vllm")
 
@@ -60,8 +60,8 @@ class Parts:
         return TextCodec(self.folder.path / "language")
 
     @cached_property
-    def engine(self) -> Any:
-        """Drafts jobs together only where that changes nothing; vLLM wherever it likes. See ``engine.Engine``."""
+    def engine(self) -> Drafter:
+        """Drafts jobs together only where that changes nothing; vLLM wherever it likes."""
         if self.backend == "vllm":
             from lantu.engine.on_vllm import Engine as EngineOnVllm
 
@@ -80,7 +80,7 @@ class Parts:
             check(request)
 
     @cached_property
-    def company(self) -> Any:
+    def company(self) -> Drafter:
         """Drafts many jobs together, whatever that does to the last digits."""
         return self.engine if self.engine.exact or self.backend == "vllm" else Engine(self.language, together=32)
 

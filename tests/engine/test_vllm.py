@@ -125,9 +125,16 @@ def test_nothing_asked_is_nothing_drawn(engine):
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL, reason="vLLM is not installed")
 @pytest.mark.filterwarnings("ignore")
-def test_the_real_one_drafts_from_the_directory_as_it_is(tiny_model):
+def test_the_real_one_drafts_from_the_directory_as_it_is(tmp_path):
     """In an environment of its own: see docs/backends.md."""
-    engine = Engine(tiny_model / "language", max_model_len=512)
+    from lantu.language import bpe
+    from lantu.language.model import export, make
+    from lantu.vocabulary import Vocabulary
+
+    codec = bpe.train(["a cat", "一只猫"] * 2, 300)
+    # A head of 64, for its kernels know few widths.
+    export(make(Vocabulary(codec.size, 64), width=64, layers=2, heads=1, grid=(4, 4)), tmp_path, codec)
+    engine = Engine(tmp_path, max_model_len=512)
     requests = [Request([1, *range(2, 40), seed % 2], CODES, limit=9, seed=seed) for seed in range(4)]
     first = draft(engine, requests)
     assert all(len(ids) == 9 and all(40 <= id_ < 60 for id_ in ids) for ids in first)

@@ -11,6 +11,7 @@ from lantu.engine.on_torch import Language
 from lantu.errors import LantuError, ModelError
 from lantu.kernels import to_float
 from lantu.language import bpe, gguf
+from lantu.language.folder import read_vocabulary
 from lantu.language.model import export, make
 from lantu.vocabulary import Vocabulary
 
@@ -36,7 +37,7 @@ def test_the_file_holds_sizes_spellings_and_weights(folder, file):
 
     reader = GGUFReader(file)
     config, state = arrays.read_config(folder), arrays.read(folder)
-    kind, vocabulary = config["model_type"], Vocabulary(**{k: config["lantu"][k] for k in ("text_size", "codebook_size")})
+    kind, vocabulary = config["model_type"], read_vocabulary(folder)
     told = {name: field.contents() for name, field in reader.fields.items()}
     assert told["general.architecture"] == kind
     assert (told[f"{kind}.block_count"], told[f"{kind}.attention.head_count_kv"]) == (2, 2)

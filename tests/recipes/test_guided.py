@@ -29,7 +29,7 @@ def test_lessons_are_the_same_pictures_after_three_prefixes(task):
     batch = task.batch(3, 8)
     lessons, v = batch["lessons"], task.vocabulary
     assert len(lessons.strengths) == 4
-    assert set(lessons.strengths.tolist()) <= set(task.recipe.strengths)
+    assert set(lessons.strengths.tolist()) <= set(task.strengths)
     count = task.grids[0].size
     for row, strength in enumerate(lessons.strengths.tolist()):
         codes = []
@@ -122,6 +122,6 @@ def test_a_model_directory_says_what_it_has_learnt(tiny_model, tmp_path):
 def test_it_needs_a_model_and_known_strengths(tiny_model, data):  # noqa: F811
     with pytest.raises(RecipeError, match="a model that draws"):
         guided.Task(settings(guided.debug(), f"tokenizer={tiny_model}/tokenizer"), data)
-    with pytest.raises(RecipeError, match=r"guidance of 9"):
-        recipe = settings(guided.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "strengths=[9.0]")
+    recipe = settings(guided.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "strengths=[9.0]")
+    with pytest.raises(RecipeError, match="guidance of 9"):
         guided.Task(recipe, data)

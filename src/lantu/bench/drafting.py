@@ -1,6 +1,6 @@
 """Those who draft, on the same weights: each a function that takes the task and gives one that drafts n pictures.
 
-All but the last two guide with two rows a picture; all draw among the ``TOP_K`` likeliest codes, and compute in bfloat16.
+All but the last two guide with two rows a picture. All draw among the ``TOP_K`` likeliest codes, in bfloat16.
 Shapes: R rows (B with the prompt, then B without), N ids, L layers, G heads of keys and values, P places, K head width.
 """
 

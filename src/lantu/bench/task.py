@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lantu.engine.request import Request
 
@@ -64,8 +65,8 @@ def made_up(size: str) -> Iterator[Drafting]:
     # As many ids as a model that reads all languages well: only the head of those that may come next is needed.
     vocabulary = Vocabulary(TEXT - CONTROLS, CODES)
     with tempfile.TemporaryDirectory() as folder:
-        language = model.make(vocabulary, width, layers, heads, grid=(side, side)).to(torch.bfloat16)
-        language.save_pretrained(folder)
+        language: Any = model.make(vocabulary, width, layers, heads, grid=(side, side))
+        language.to(torch.bfloat16).save_pretrained(folder)
         write_text(Path(folder) / "tokenizer.json", codec.tokenizer.to_str())
         prefix = tuple(range(1, PROMPT + 1))
         yield Drafting(Path(folder), prefix, prefix[::-1], TEXT, CODES, side * side)

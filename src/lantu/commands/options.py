@@ -18,7 +18,9 @@ ModelName = Annotated[
 ]
 Fit = Annotated[bool, typer.Option("--fit", help="Scale and crop pictures of another size.")]
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the diffusion decoder.", metavar="N")]
-Sampler = Annotated[str | None, typer.Option("--sampler", help="euler, heun, consistency, flow-euler or unipc.", metavar="NAME")]
+Sampler = Annotated[
+    str | None, typer.Option("--sampler", help="euler, heun, consistency, flow-euler or unipc.", metavar="NAME")
+]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it.", metavar="FILE")]
 DataFolder = Annotated[Path, typer.Option("--data", help="A folder that lantu data build wrote.", metavar="DIR")]
 Dials = Annotated[

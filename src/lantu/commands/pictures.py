@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lantu import terminal
-from lantu.commands.options import Backend, Device, Fit, Json, ModelName, Output, Sampler, Seed, Steps, numbered, parse_size
+from lantu.commands.options import (
+    Backend,
+    Device,
+    Fit,
+    Json,
+    ModelName,
+    Output,
+    Sampler,
+    Seed,
+    Steps,
+    numbered,
+    parse_size,
+)
 from lantu.errors import DataError, LantuError, PromptError
 from lantu.images import open_image
 from lantu.seeds import choose_seed, derive_seed

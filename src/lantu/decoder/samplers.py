@@ -64,12 +64,10 @@ def consistency(denoise: Denoise, x: np.ndarray, steps: int, each: Each | None =
     The fresh noise is the first, moved along: that is as good as another where each number is drawn by itself, and the
     seed decides it without a generator here.
     """
-    noise = x.reshape(len(x), -1)
+    clean, noise = np.zeros_like(x), x.reshape(len(x), -1)
     for step, now in enumerate(times(steps)[:-1]):
-        if step:
-            fresh = np.roll(noise, step * MOVED, 1).reshape(x.shape)
-            x = np.float32(now) * clean + np.float32(1 - now) * fresh
-        clean = denoise(x, now)
+        fresh = np.roll(noise, step * MOVED, 1).reshape(x.shape)
+        clean = denoise(np.float32(now) * clean + np.float32(1 - now) * fresh, now)
         if each:
             each(step, clean)
     return clean

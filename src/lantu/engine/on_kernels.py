@@ -21,7 +21,7 @@ HEADS_KEPT = 8
 
 
 class Row:
-    """A sequence: what it shares, what it has read itself, and the hidden states (n, D) after the ids of its last read."""
+    """A sequence: what it shares, what it has read itself, and the hidden states (n, D) after its last read's ids."""
 
     __slots__ = ("cache", "hidden", "prefix")
 

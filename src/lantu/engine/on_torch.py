@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lantu import arrays, weights
-from lantu.engine import sampling
 from lantu.architecture import Sizes
+from lantu.engine import sampling
 from lantu.engine.backend import Draw
 from lantu.engine.request import Ranges
 from lantu.errors import ModelError

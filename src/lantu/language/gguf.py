@@ -1,12 +1,11 @@
 """A language model's directory as one GGUF file, for llama.cpp and what is built on it.
 
-All ids are there under their spellings, codes as text that llama.cpp shows (``<|code_12|>``). The text's cut into pieces
-is one of lantu's own, which llama.cpp does not know; its nearest, GPT-2's, gives the same ids for nearly every caption,
-but ids from the directory's tokenizer.json are sure.
+All ids are there under their spellings, codes as text that llama.cpp shows (``<|code_12|>``). How text is cut into
+pieces is lantu's own affair, which llama.cpp does not know; its nearest way, GPT-2's, gives the same ids for nearly
+every caption, but ids from the directory's tokenizer.json are sure.
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,4 +146,3 @@ def place(writer: "GGUFWriter", name: str, weight: np.ndarray) -> None:
         writer.add_tensor(name, bytes_, raw_dtype=GGMLQuantizationType.BF16)
     else:
         writer.add_tensor(name, to_float(weight))
-

@@ -48,18 +48,18 @@ class Pair(nn.Module):
     @torch.no_grad()
     def follow(self, slow: float) -> None:
         """Draw the target towards the pupil."""
-        torch._foreach_lerp_(list(self.target.parameters()), list(self.pupil.parameters()), 1 - slow)
+        for target, pupil in zip(self.target.parameters(), self.pupil.parameters(), strict=True):
+            target.lerp_(pupil, 1 - slow)
 
 
 class Task(decoder.Task):
     """Codes in, pictures out, from any point of the path at once."""
 
-    recipe: ConsistencyRecipe
-
     def __init__(self, recipe: ConsistencyRecipe, data: Path):
         if not recipe.start:
             raise RecipeError("few steps are taught to a decoder that renders in many", "give it with --start MODEL")
         super().__init__(recipe, data)
+        self.path, self.slow = recipe.path, recipe.slow
         self.pair = Pair(self.model)
         self.networks = {"model": self.pair}
         self.teacher = PixelDecoder.load(part_folder(recipe.start, "decoder"))
@@ -70,12 +70,12 @@ class Task(decoder.Task):
         self.teacher.to(device)
 
     def after_step(self, step: int) -> None:
-        self.pair.follow(self.recipe.slow)
+        self.pair.follow(self.slow)
 
     def loss(self, player: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
         networks = (self.model, self.pair.target, self.teacher)
-        clean, target = consistency(*networks, batch.pixels, codes, self.recipe.path, generator)
+        clean, target = consistency(*networks, batch.pixels, codes, self.path, generator)
         distance = pseudo_huber(clean, target)
         parts: Metrics = {"path": distance.detach()}
         judged, seen = self.judge(clean, target)

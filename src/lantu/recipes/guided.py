@@ -62,8 +62,6 @@ class Lessons(NamedTuple):
 class Task(language.Task):
     """Documents in, next ids out; guided ones after a strength."""
 
-    recipe: GuidedRecipe
-
     def __init__(self, recipe: GuidedRecipe, data: Path):
         if not recipe.start:
             raise RecipeError("guidance is taught to a model that draws", "give it with --start MODEL")
@@ -71,7 +69,8 @@ class Task(language.Task):
             known = ", ".join(f"{strength:g}" for strength in STRENGTHS)
             raise RecipeError(f"no id stands for a guidance of {unknown[0]:g}", f"choose among {known}")
         super().__init__(recipe, data)
-        self.teacher = load(part_folder(recipe.start, "language")).eval().requires_grad_(False)
+        self.taught, self.strengths = recipe.taught, recipe.strengths
+        self.teacher: Any = load(part_folder(recipe.start, "language")).eval().requires_grad_(False)
         self.model.config.lantu["guidance"] = list(recipe.strengths)
 
     def to(self, device: torch.device) -> None:
@@ -81,7 +80,7 @@ class Task(language.Task):
     def batch(self, step: int, size: int) -> Any:
         """``size`` documents: first the lessons, then plain ones."""
         indices, first = self.order.indices(step * size, size).tolist(), step * size
-        taught = round(self.recipe.taught * size)
+        taught = round(self.taught * size)
         return {
             "lessons": self.lessons(indices[:taught], first) if taught else None,
             "plain": self.rows(indices[taught:], first + taught) if taught < size else None,
@@ -89,18 +88,19 @@ class Task(language.Task):
 
     def lessons(self, indices: Sequence[int], first: int) -> Lessons:
         """What teaches guidance on these pictures, from the stream's position ``first`` on."""
-        vocabulary, size = self.vocabulary, self.grids.shape[1:]
+        vocabulary, (height, width) = self.vocabulary, self.grids.shape[1:]
         asked, prompted, bare, strengths = [], [], [], []
         for position, index in enumerate(indices, first):
             rng = np.random.default_rng((self.recipe.loop.seed, 2, position))
             caption, tongue = self.caption(index, rng)
             text = self.encode(self.request(caption, tongue, rng)) if caption else []
-            strengths.append(self.recipe.strengths[rng.integers(len(self.recipe.strengths))])
-            asked.append(draw_prefix(text, *size, vocabulary, strengths[-1]))
-            prompted.append(draw_prefix(text, *size, vocabulary))
-            bare.append(draw_prefix([], *size, vocabulary))
+            strengths.append(self.strengths[rng.integers(len(self.strengths))])
+            asked.append(draw_prefix(text, height, width, vocabulary, strengths[-1]))
+            prompted.append(draw_prefix(text, height, width, vocabulary))
+            bare.append(draw_prefix([], height, width, vocabulary))
         codes_Rn = self.grids[list(indices)].reshape(len(indices), -1).astype(np.int64) + vocabulary.first_code
-        sides = [side(prefixes, codes_Rn, vocabulary.mark("pad")) for prefixes in (asked, prompted, bare)]
+        pad = vocabulary.mark("pad")
+        sides = (side(asked, codes_Rn, pad), side(prompted, codes_Rn, pad), side(bare, codes_Rn, pad))
         return Lessons(*sides, torch.tensor(strengths))
 
     def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:

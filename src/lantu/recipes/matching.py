@@ -47,12 +47,11 @@ class MatchingRecipe(DecoderRecipe):
 class Task(decoder.Task):
     """Codes in, pictures out, in few steps; and a critic of these pictures."""
 
-    recipe: MatchingRecipe
-
     def __init__(self, recipe: MatchingRecipe, data: Path):
         if not recipe.start:
             raise RecipeError("few steps are taught to a decoder that renders in many", "give it with --start MODEL")
         super().__init__(recipe, data)
+        self.steps, self.every, self.weight = recipe.steps, recipe.every, recipe.matching_weight
         folder = part_folder(recipe.start, "decoder")
         self.teacher = PixelDecoder.load(folder)
         self.critic = PixelDecoder.load(folder).requires_grad_()
@@ -70,15 +69,15 @@ class Task(decoder.Task):
             loss, _ = flow_loss(self.critic, pictures, codes, generator, self.recipe.mean, self.recipe.spread)
             return loss, {}
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
-        moves = step % self.recipe.every == 0
+        moves = step % self.every == 0
         with torch.set_grad_enabled(moves):
-            pictures = few_steps(self.model, batch.pixels.shape, codes, self.recipe.steps, generator)
+            pictures = few_steps(self.model, batch.pixels.shape, codes, self.steps, generator)
         self.drawn.append((pictures.detach(), codes))
         if not moves:
             return torch.zeros(()), {}
         matched = matching_loss(self.teacher, self.critic, pictures, codes, generator)
         judged, parts = self.judge(pictures, batch.pixels)
-        return self.recipe.matching_weight * matched + judged, {"matching": matched.detach(), **parts}
+        return self.weight * matched + judged, {"matching": matched.detach(), **parts}
 
 
 def few_steps(
@@ -136,7 +135,7 @@ def debug() -> MatchingRecipe:
 
 
 def few(recipe: DecoderRecipe, changes: dict[str, Any]) -> MatchingRecipe:
-    """A decoder's recipe as one of few steps. The pupil's average follows each of its moves, which are not every step."""
+    """A decoder's recipe as one of few steps. The pupil's average follows each of its moves, not each step."""
     loop = recipe.loop.model_copy(update={**changes, "ema_every": 1})
     return MatchingRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop)
 

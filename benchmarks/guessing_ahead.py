@@ -1,0 +1,132 @@
+"""What guessing codes ahead saves, and what it costs when wrong guesses are taken.
+
+    python benchmarks/guessing_ahead.py [--model NAME] [--data DIR] [--count 16] [--limit 64]
+
+First table, exact drafts: passes and time of a picture, the share of tested guesses that were right, and beside it the
+share that acceptance by chance would take (arXiv:2410.01699: the overlap of the distribution that a guess was drawn
+from with the one that it is tested by). Second, with --data: scores where a pass must take more codes than were right.
+"""
+
+import argparse
+import statistics
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lantu.data.trials import trials
+from lantu.engine.engine import Engine, Job
+from lantu.pipeline import Model
+from lantu.recipes.scores import composer_of, evaluate
+
+AHEAD = (0, 2, 4, 8, 16, 32)
+LEAST = ((8, 1), (8, 2), (8, 4), (8, 8), (16, 16))  # ahead, least
+SUITES = ("single", "pairs", "counts")
+ROUNDS = 3
+
+
+@dataclass
+class Watched:
+    """A backend, and how its draws' distributions overlap with those that guesses were drawn from."""
+
+    backend: Any
+    former: dict[int, np.ndarray] = field(default_factory=dict)  # place in the draft → distribution
+    overlaps: dict[int, float] = field(default_factory=dict)
+    place: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+    def choose(self, draws: list[Any]) -> list[int]:
+        drawn = self.backend.choose(draws)
+        for at, draw in enumerate(draws):
+            now = distribution(self.backend, draw)
+            if (before := self.former.get(self.place + at)) is not None:
+                self.overlaps[self.place + at] = float(np.minimum(now, before).sum())
+            self.former[self.place + at] = now
+        return drawn
+
+
+def distribution(backend: Any, draw: Any) -> np.ndarray:
+    """What an id is drawn from, (V)."""
+    logits = backend.logits([draw.row], draw.ranges, [draw.back])[0].astype(np.float64)
+    if draw.opposite is not None:
+        other = backend.logits([draw.opposite], draw.ranges, [draw.back])[0]
+        logits = other + draw.guidance * (logits - other)
+    if draw.top_k:
+        logits[logits < np.partition(logits, -draw.top_k)[-draw.top_k]] = -np.inf
+    shares = np.exp((logits - logits.max()) / draw.temperature)
+    return shares / shares.sum()
+
+
+def run(engine: Engine, request: Any) -> Job:
+    job = engine.submit(request)
+    while engine.step():
+        pass
+    return job
+
+
+def tested(backend: Any, request: Any) -> tuple[list[bool], list[float]]:
+    """Of every guess that was drawn before and tested: whether it was right, and the chance that it would be taken."""
+    watched = Watched(backend)
+    engine = Engine(watched, kept=0)
+    job = engine.submit(request)
+    right, chances = [], []
+    while True:
+        watched.place, before, watched.overlaps = len(job.ids), len(job.ids), {}
+        if not engine.step():
+            return right, chances
+        # All ids that were taken but the last were guessed right; the last was guessed wrong, if it was guessed at all.
+        for place in range(before, len(job.ids)):
+            if place in watched.overlaps:  # was drawn before, which made it a guess
+                right.append(place < len(job.ids) - 1)
+                chances.append(watched.overlaps[place])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="lantu-emoji")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--count", type=int, default=16)
+    parser.add_argument("--limit", type=int, default=64)
+    arguments = parser.parse_args()
+    model = Model.load(arguments.model, "cpu")
+    language, grid = model.parts.language, model.folder.grid
+    prompts = ["a cat on the left and a dog on the right", "a red apple", "three apples", "左边一架钢琴，右边一面鼓"]
+    if arguments.data:
+        composer = composer_of(model, arguments.data)
+        prompts = [trial.prompt for trial in trials(composer, "pairs", arguments.count, seed=3)]
+    requests = [model.ask(prompt, seed, grid, model.folder.settings) for seed, prompt in enumerate(prompts)]
+    expected = [run(Engine(language, kept=0), request).ids for request in requests]
+    print("| guesses | passes | right of those tested | taken by chance | ms a picture | the same codes |")
+    print("|---|---|---|---|---|---|")
+    for ahead in AHEAD:
+        asked = [replace(request, ahead=ahead) for request in requests]
+        took, jobs = [], []
+        for _ in range(ROUNDS):
+            for request in asked:
+                started = time.perf_counter()
+                jobs.append(run(Engine(language, kept=0), request))
+                took.append(1000 * (time.perf_counter() - started))
+        pairs = [tested(language, request) for request in asked] if ahead else []
+        right = [value for each, _ in pairs for value in each]
+        chances = [value for _, each in pairs for value in each]
+        told = [f"{np.mean(right):.0%}" if right else "", f"{np.mean(chances):.0%}" if chances else ""]
+        passes = statistics.mean(job.passes for job in jobs)
+        same = [job.ids for job in jobs] == expected * ROUNDS
+        print(f"| {ahead} | {passes:.1f} | {' | '.join(told)} | {statistics.median(took):.1f} | {same} |", flush=True)
+    if not arguments.data:
+        return
+    print("\n| guesses | taken at least | passes | single | pairs | counts |\n|---|---|---|---|---|---|")
+    for ahead, least in LEAST:
+        dials = {"ahead": ahead, "least": least}
+        jobs = [run(Engine(language, kept=0), replace(request, **dials)) for request in requests]
+        scores = evaluate(model, arguments.data, SUITES, arguments.limit, **dials)
+        shares = " | ".join(f"{scores[suite]['score']:.1%}" for suite in SUITES)
+        print(f"| {ahead} | {least} | {statistics.mean(job.passes for job in jobs):.1f} | {shares} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
