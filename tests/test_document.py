@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lantu.document import caption_prefix, codes_from, draw_prefix, from_ids, to_ids, unconditional_prefix
-from lantu.types import CodeGrid, Document
+from lantu.document import caption_prefix, codes_from, draw_prefix, fill_prefix, from_ids, to_ids, unconditional_prefix
+from lantu.types import CodeGrid, Document, Patch, Turn
 from lantu.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(256, 50)
@@ -25,13 +25,27 @@ def decode(ids: list[int]) -> str:
 
 
 @st.composite
+def patches(draw):
+    grid = draw(grids)
+    holes = draw(st.lists(st.booleans(), min_size=grid.codes.size, max_size=grid.codes.size))
+    holes[draw(st.integers(0, len(holes) - 1))] = True
+    return Patch(grid.codes, np.reshape(holes, grid.codes.shape))
+
+
+turns = st.sampled_from([Turn("user"), Turn("lantu")])
+
+
+@st.composite
 def documents(draw):
     """No two texts in a row, and a language exactly where a mark tells it."""
     parts = []
-    for part in draw(st.lists(texts | grids, max_size=6)):
+    for part in draw(st.lists(texts | grids | patches() | turns, max_size=6)):
         if not (isinstance(part, str) and parts and isinstance(parts[-1], str)):
             parts.append(part)
-    marked = any(isinstance(part, str) for part in parts[1:])
+    marked = any(
+        isinstance(part, str) and isinstance(before, CodeGrid | Patch)
+        for before, part in zip(parts, parts[1:], strict=False)
+    )
     return Document(tuple(parts), draw(st.sampled_from(["", "en", "zh"])) if marked else "")
 
 
@@ -52,6 +66,26 @@ def test_a_drawing_and_a_caption_are_written_as_agreed():
     assert ids.tolist() == [v.mark("bos"), *picture, v.mark("zh"), 97, 98, v.mark("eos")]
     assert answer.tolist() == [False] * (len(picture) + 1) + [True] * 4
     assert ids.dtype == np.int32
+
+
+def test_a_patch_and_a_talk_are_written_as_agreed():
+    v = VOCABULARY
+    bos, eos, boi, eoi, edit, hole = map(v.mark, ("bos", "eos", "boi", "eoi", "edit", "hole"))
+    patch = Patch([[1, 2], [3, 4]], [[False, True], [True, False]])
+    ids, _ = to_ids(Document(("ab", patch)), v, encode)
+    start = [bos, 97, 98, edit, boi, v.side(2), v.side(2), v.code(1), hole, hole, v.code(4), eoi]
+    assert ids.tolist() == [*start, v.code(2), v.code(3), eos]
+    assert fill_prefix(encode("ab"), patch.codes, patch.holes, v) == start
+    grid = CodeGrid([[5]])
+    talk = Document((Turn("user"), grid, "a", Turn("lantu"), "b", grid), "en")
+    picture = [boi, v.side(1), v.side(1), v.code(5), eoi]
+    user, lantu = v.mark("user"), v.mark("lantu")
+    ids, answer = to_ids(talk, v, encode)
+    assert ids.tolist() == [bos, user, *picture, v.mark("en"), 97, lantu, 98, *picture, eos]
+    assert from_ids(ids, v, decode) == talk
+    for wrong in (lambda: Patch([[1]], [[False]]), lambda: Patch([[1]], [[True, True]]), lambda: Turn("nobody")):
+        with pytest.raises(ValueError, match=r"holes|nobody"):
+            wrong()
 
 
 def test_prefixes_begin_their_documents():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lantu.document import from_ids, to_ids
 from lantu.grammar import START, Grammar, State, codes, text
-from lantu.types import CodeGrid, Document
+from lantu.types import CodeGrid, Document, Patch, Turn
 from lantu.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(256, 20)
@@ -33,22 +33,23 @@ def test_whatever_the_grammar_allows_is_a_document(data):
     if GRAMMAR.read(ids).place == "end":
         document = from_ids(ids, VOCABULARY, decode)
         for part in document.parts:
-            assert isinstance(part, str) or max(part.height, part.width) <= 3
+            assert isinstance(part, str | Turn) or max(part.height, part.width) <= 3
     else:
         with pytest.raises(ValueError, match=r"\w"):
             from_ids(ids, VOCABULARY, decode)
 
 
 @given(
-    st.lists(st.sampled_from(["text", "grid"]), max_size=5),
+    st.lists(st.sampled_from(["text", "grid", "patch", "user", "lantu"]), max_size=5),
     st.integers(1, 3),
     st.integers(1, 3),
     st.sampled_from(["", "en", "zh"]),
 )
 def test_every_document_is_allowed(kinds, height, width, language):
-    kinds = [kind for place, kind in enumerate(kinds) if kind == "grid" or place == 0 or kinds[place - 1] == "grid"]
+    kinds = [kind for place, kind in enumerate(kinds) if kind != "text" or place == 0 or kinds[place - 1] != "text"]
     grid = CodeGrid(np.arange(height * width).reshape(height, width))
-    document = Document(tuple("ab" if kind == "text" else grid for kind in kinds), language)
+    parts = {"text": "ab", "grid": grid, "patch": Patch(grid.codes, grid.codes % 2 == 0)}
+    document = Document(tuple(parts[kind] if kind in parts else Turn(kind) for kind in kinds), language)
     ids, _ = to_ids(document, VOCABULARY, lambda text: list(text.encode()))
     assert GRAMMAR.read(ids.tolist()) == State("end")
 

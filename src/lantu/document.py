@@ -2,9 +2,12 @@
 
     drawing    <bos> text <boi> height width codes… <eoi> <eos>
     captioning <bos> <boi> height width codes… <eoi> <en|zh> text <eos>
-    both ways, and longer: the parts in order, each text that follows a picture after the mark of its language
+    filling    <bos> text <edit> <boi> height width codes and holes… <eoi> the holes' codes… <eos>
+    talking    <bos> <user> parts… <lantu> parts… <user> … <eos>
+    all of it, and longer: the parts in order, each text that follows a picture after the mark of its language
 
-A drawing without its text is a picture from nothing, which is what guidance is measured against.
+A drawing without its text is a picture from nothing, which is what guidance is measured against. Holes are filled from
+the end (causal masking, arXiv:2201.07520), so that a model that looks back sees both sides of them.
 Shapes: N ids, h w grid.
 """
 
@@ -12,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lantu.types import CodeGrid, Document, Part
+from lantu.types import CodeGrid, Document, Part, Patch, Turn
 from lantu.vocabulary import Vocabulary
 
 LANGUAGES = ("en", "zh")
@@ -42,10 +45,14 @@ def to_ids(
     for part in document.parts:
         if isinstance(part, CodeGrid):
             written = picture_ids(part.codes, vocabulary)
+        elif isinstance(part, Patch):
+            written = [*patch_start(part.codes, part.holes, vocabulary), *code_ids(part.codes[part.holes], vocabulary)]
+        elif isinstance(part, Turn):
+            written = [vocabulary.mark(part.speaker)]
         elif text := list(encode_text(part)):
             if isinstance(before, str):
                 raise ValueError("two texts in a row can't be told apart: join them")
-            marked = before is not None and document.language
+            marked = isinstance(before, CodeGrid | Patch) and document.language
             written = [vocabulary.mark(document.language), *text] if marked else text
         else:
             continue
@@ -65,6 +72,7 @@ def from_ids(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[
     if len(ids) < 2 or ids[0] != vocabulary.mark("bos") or ids[-1] != vocabulary.mark("eos"):
         raise ValueError("a document begins with <|bos|> and ends with <|eos|>")
     marks = {vocabulary.mark(language): language for language in LANGUAGES}
+    speakers = {vocabulary.mark(speaker): speaker for speaker in ("user", "lantu")}
     parts: list[Part] = []
     language, place, last = "", 1, len(ids) - 1
     while place < last:
@@ -72,7 +80,15 @@ def from_ids(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[
             codes, place = read_picture(ids, place, vocabulary)
             parts.append(CodeGrid(codes))
             continue
-        if ids[place] in marks and parts and isinstance(parts[-1], CodeGrid):
+        if ids[place] == vocabulary.mark("edit"):
+            patch, place = read_patch(ids, place, vocabulary)
+            parts.append(patch)
+            continue
+        if ids[place] in speakers:
+            parts.append(Turn(speakers[ids[place]]))
+            place += 1
+            continue
+        if ids[place] in marks and parts and isinstance(parts[-1], CodeGrid | Patch):
             language, place = marks[ids[place]], place + 1
         end = place
         while end < last and ids[end] < vocabulary.text_size:
@@ -90,11 +106,52 @@ def picture_ids(codes_hw: np.ndarray, vocabulary: Vocabulary) -> list[int]:
     Raises:
         ValueError: a code outside the codebook, or a side too long.
     """
-    low, high = int(codes_hw.min()), int(codes_hw.max())
-    codes = range(vocabulary.code(low), vocabulary.code(high) + 1)
-    body = (codes_hw.ravel().astype(np.int64) + (codes[0] - low)).tolist()
     height, width = codes_hw.shape
-    return [*picture_start(height, width, vocabulary), *body, vocabulary.mark("eoi")]
+    return [*picture_start(height, width, vocabulary), *code_ids(codes_hw, vocabulary), vocabulary.mark("eoi")]
+
+
+def code_ids(codes: np.ndarray, vocabulary: Vocabulary) -> list[int]:
+    """The ids of codes, one after another.
+
+    Raises:
+        ValueError: a code outside the codebook.
+    """
+    for edge in (codes.min(), codes.max()):
+        vocabulary.code(int(edge))  # or it raises
+    return (codes.ravel().astype(np.int64) + vocabulary.first_code).tolist()
+
+
+def patch_start(codes_hw: np.ndarray, holes_hw: np.ndarray, vocabulary: Vocabulary) -> list[int]:
+    """What comes before the codes that fill a picture's holes: the picture with the holes in it.
+
+    Raises:
+        ValueError: a code outside the codebook, or a side too long.
+    """
+    picture = [vocabulary.mark("edit"), *picture_ids(np.where(holes_hw, 0, codes_hw), vocabulary)]
+    for place in np.flatnonzero(holes_hw):
+        picture[4 + place] = vocabulary.mark("hole")
+    return picture
+
+
+def read_patch(ids: Sequence[int], place: int, vocabulary: Vocabulary) -> tuple[Patch, int]:
+    """Read the picture with holes whose <edit> is at ``place``.
+
+    Returns:
+        it, filled, and the place after the last code that fills it.
+
+    Raises:
+        ValueError: it is not whole.
+    """
+    hole = vocabulary.mark("hole")
+    picture = [vocabulary.first_code if id_ == hole else id_ for id_ in ids]
+    if place + 1 >= len(ids) or ids[place + 1] != vocabulary.mark("boi"):
+        raise ValueError(f"no picture follows at place {place + 1}")
+    codes_hw, end = read_picture(picture, place + 1, vocabulary)
+    start = place + 4
+    holes = np.array([id_ == hole for id_ in ids[start : start + codes_hw.size]])
+    fill = ids[end : end + int(holes.sum())]
+    codes_hw.reshape(-1)[holes] = codes_from(fill, 1, int(holes.sum()), vocabulary)[0]
+    return Patch(codes_hw, holes.reshape(codes_hw.shape)), end + len(fill)
 
 
 def picture_start(height: int, width: int, vocabulary: Vocabulary) -> list[int]:
@@ -143,6 +200,13 @@ def draw_prefix(
     """
     guided = [] if strength is None else [vocabulary.mark(f"guidance_{strength:g}")]
     return [vocabulary.mark("bos"), *text_ids, *guided, *picture_start(height, width, vocabulary)]
+
+
+def fill_prefix(
+    text_ids: Sequence[int], codes_hw: np.ndarray, holes_hw: np.ndarray, vocabulary: Vocabulary
+) -> list[int]:
+    """What asks for the codes of a picture's holes, in reading order; they come next."""
+    return [vocabulary.mark("bos"), *text_ids, *patch_start(codes_hw, holes_hw, vocabulary)]
 
 
 def unconditional_prefix(height: int, width: int, vocabulary: Vocabulary) -> list[int]:

@@ -1,19 +1,22 @@
 """Which ids may come next: a state machine for the documents of ``lantu.document``.
 
-    document  <bos> (text | picture)… <eos>, where a text may follow a picture after <en> or <zh>
+    document  <bos> (text | picture | patch | <user> | <lantu>)… <eos>, a text after a picture also after <en> or <zh>
     picture   <boi> height width, exactly height · width codes, <eoi>
+    patch     <edit> <boi> height width, codes and holes, <eoi>, exactly as many codes as there were holes
 
 States are values and nothing is remembered elsewhere, so that any state can be kept, compared and gone on from.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lantu.vocabulary import MAX_SIDE, Vocabulary
 
 Ranges = tuple[range, ...]
-Place = Literal["start", "text", "height", "width", "codes", "close", "after picture", "marked", "end"]
+Place = Literal[
+    "start", "text", "edit", "height", "width", "codes", "close", "fill", "after picture", "marked", "end"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,13 @@ class State:
         place: what was read last, or is to come.
         height: in codes, of the picture whose width is to come.
         left: codes to come in the picture.
+        holes: of a patch, read so far; -1 in a picture.
     """
 
     place: Place = "start"
     height: int = 0
     left: int = 0
+    holes: int = -1
 
 
 START = State()
@@ -52,17 +57,25 @@ class Grammar:
             case "start":
                 return self.marks("bos")
             case "text":
-                return (range(v.text_size), *self.marks("eos", "boi"))
+                return (range(v.text_size), *self.marks("eos", "boi", "user", "lantu", "edit"))
             case "after picture":
-                return (range(v.text_size), *self.marks("eos", "boi", "en", "zh"))
+                return (range(v.text_size), *self.marks("eos", "boi", "en", "zh", "user", "lantu", "edit"))
             case "marked":
                 return (range(v.text_size),)
+            case "edit":
+                return self.marks("boi")
             case "height" | "width":
                 return (range(v.side(1), v.side(self.max_side) + 1),)
-            case "codes":
+            case "codes" if state.holes < 0:
                 return codes(v)
+            case "codes" if state.holes == 0 and state.left == 1:
+                return self.marks("hole")  # there must be one
+            case "codes":
+                return (*self.marks("hole"), *codes(v))
             case "close":
                 return self.marks("eoi")
+            case "fill":
+                return codes(v)
             case "end":
                 return ()
 
@@ -74,19 +87,36 @@ class Grammar:
         """
         if not any(id_ in ids for ids in self.allowed(state)):
             raise ValueError(f"id {id_} may not come at {state.place!r}")
+        v = self.vocabulary
         match state.place:
+            case "edit":
+                return State("height", holes=0)
             case "height":
-                return State("width", height=self.vocabulary.side_length(id_) or 0)
+                return replace(state, place="width", height=v.side_length(id_) or 0)
             case "width":
-                return State("codes", left=state.height * (self.vocabulary.side_length(id_) or 0))
+                return State("codes", left=state.height * (v.side_length(id_) or 0), holes=state.holes)
             case "codes":
-                return State("codes", left=state.left - 1) if state.left > 1 else State("close")
+                holes = state.holes + (id_ == v.mark("hole"))
+                return (
+                    State("codes", left=state.left - 1, holes=holes) if state.left > 1 else State("close", holes=holes)
+                )
             case "close":
-                return State("after picture")
-        if id_ < self.vocabulary.text_size:
+                return State("fill", left=state.holes) if state.holes > 0 else State("after picture")
+            case "fill":
+                return State("fill", left=state.left - 1) if state.left > 1 else State("after picture")
+        if id_ < v.text_size:
             return State("text")
-        after: dict[str, Place] = {"bos": "text", "eos": "end", "boi": "height", "en": "marked", "zh": "marked"}
-        return State(next(place for mark, place in after.items() if id_ == self.vocabulary.mark(mark)))
+        after: dict[str, Place] = {
+            "bos": "text",
+            "user": "text",
+            "lantu": "text",
+            "eos": "end",
+            "boi": "height",
+            "edit": "edit",
+            "en": "marked",
+            "zh": "marked",
+        }
+        return State(next(place for mark, place in after.items() if id_ == v.mark(mark)))
 
     def read(self, ids: Iterable[int], state: State = START) -> State:
         """The state after several ids.

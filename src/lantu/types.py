@@ -43,7 +43,57 @@ class CodeGrid:
     __hash__ = None  # type: ignore[assignment]
 
 
-Part = str | CodeGrid
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """A picture of which some cells are filled in, seen from both sides of them.
+
+    Attributes:
+        codes: (h, w) int64, the whole picture.
+        holes: (h, w) bool, the cells that are filled in; one at least.
+    """
+
+    codes: np.ndarray
+    holes: np.ndarray
+
+    def __post_init__(self):
+        codes, holes = CodeGrid(self.codes).codes, np.asarray(self.holes, bool)
+        if holes.shape != codes.shape or not holes.any():
+            raise ValueError(f"holes of shape {holes.shape} in a grid of shape {codes.shape}, {holes.sum()} of them")
+        object.__setattr__(self, "codes", codes)
+        object.__setattr__(self, "holes", holes)
+
+    @property
+    def height(self) -> int:
+        return self.codes.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.codes.shape[1]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Patch):
+            return False
+        return np.array_equal(self.codes, other.codes) and np.array_equal(self.holes, other.holes)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Who speaks from here on.
+
+    Attributes:
+        speaker: "user" or "lantu".
+    """
+
+    speaker: str
+
+    def __post_init__(self):
+        if self.speaker not in ("user", "lantu"):
+            raise ValueError(f"nobody called {self.speaker!r} speaks")
+
+
+Part = str | CodeGrid | Patch | Turn
 
 
 @dataclass(frozen=True)
@@ -51,7 +101,8 @@ class Document:
     """Text and pictures in reading order: what the language model is trained on, one document at a time.
 
     Attributes:
-        parts: strings and grids, in order. ``("a cat", grid)`` asks for a drawing, ``(grid, "a cat")`` is a caption.
+        parts: in order. ``("a cat", grid)`` asks for a drawing, ``(grid, "a cat")`` is a caption, ``("a cat", patch)``
+            fills a cat in, ``(Turn("user"), grid, "where is the cat?", Turn("lantu"), "on the left")`` is a talk.
         language: "en", "zh" or "" (unknown): the language of a text that follows a picture.
     """
 

@@ -18,11 +18,12 @@ MARKS = (
     "<|eoi|>",
     "<|en|>",  # the caption that follows is English
     "<|zh|>",  # the caption that follows is Chinese
-    "<|user|>",
+    "<|user|>",  # what follows is said by the user, or by lantu
     "<|lantu|>",
-    "<|edit|>",
+    "<|edit|>",  # begins a picture with holes, and what fills them
     # Before <|boi|>: the picture is drawn as if guided so strongly, for models that have learnt it.
     *(f"<|guidance_{strength:g}|>" for strength in STRENGTHS),
+    "<|hole|>",  # in place of a code that is to be filled in
 )
 RESERVED = 64 - len(MARKS)
 MAX_SIDE = 64  # the longest side of a grid that has a size id
