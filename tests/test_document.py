@@ -1,5 +1,7 @@
 """Documents survive being written down as ids, and what is not a document is refused."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -43,8 +45,7 @@ def documents(draw):
         if not (isinstance(part, str) and parts and isinstance(parts[-1], str)):
             parts.append(part)
     marked = any(
-        isinstance(part, str) and isinstance(before, CodeGrid | Patch)
-        for before, part in zip(parts, parts[1:], strict=False)
+        isinstance(part, str) and isinstance(before, CodeGrid | Patch) for before, part in itertools.pairwise(parts)
     )
     return Document(tuple(parts), draw(st.sampled_from(["", "en", "zh"])) if marked else "")
 
@@ -80,7 +81,7 @@ def test_a_patch_and_a_talk_are_written_as_agreed():
     talk = Document((Turn("user"), grid, "a", Turn("lantu"), "b", grid), "en")
     picture = [boi, v.side(1), v.side(1), v.code(5), eoi]
     user, lantu = v.mark("user"), v.mark("lantu")
-    ids, answer = to_ids(talk, v, encode)
+    ids, _ = to_ids(talk, v, encode)
     assert ids.tolist() == [bos, user, *picture, v.mark("en"), 97, lantu, 98, *picture, eos]
     assert from_ids(ids, v, decode) == talk
     for wrong in (lambda: Patch([[1]], [[False]]), lambda: Patch([[1]], [[True, True]]), lambda: Turn("nobody")):

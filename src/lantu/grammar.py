@@ -96,10 +96,8 @@ class Grammar:
             case "width":
                 return State("codes", left=state.height * (v.side_length(id_) or 0), holes=state.holes)
             case "codes":
-                holes = state.holes + (id_ == v.mark("hole"))
-                return (
-                    State("codes", left=state.left - 1, holes=holes) if state.left > 1 else State("close", holes=holes)
-                )
+                holes, left = state.holes + (id_ == v.mark("hole")), state.left - 1
+                return State("codes" if left else "close", left=left, holes=holes)
             case "close":
                 return State("fill", left=state.holes) if state.holes > 0 else State("after picture")
             case "fill":

@@ -33,6 +33,9 @@ def build_emoji(
     train: Annotated[int, Count] = 30_000,
     val: Annotated[int, Count] = 1_000,
     heldout: Annotated[int, Count] = 1_000,
+    edits: Annotated[
+        int, typer.Option(min=0, help="Pairs of scenes, before and after an instruction.", metavar="N")
+    ] = 0,
     size: Pixels = 128,
     snap: Annotated[int, typer.Option(min=0, help="0 moves objects off their slots by chance.", metavar="N")] = 8,
     seed: Seed = 0,
@@ -44,7 +47,7 @@ def build_emoji(
 
     chosen = [style.strip() for style in styles.split(",")] if styles else None
     with terminal.progress("composing", shown=not json) as advance:
-        folder = build_emoji(out, world, chosen, train, val, heldout, size, snap, seed, workers, advance)
+        folder = build_emoji(out, world, chosen, train, val, heldout, edits, size, snap, seed, workers, advance)
     tell(folder, json)
 
 

@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from lantu.data.edits import SPLITS as EDITS
+from lantu.data.edits import edit
 from lantu.data.emoji import build_gallery
 from lantu.data.folder import Entry, find_entries, load_picture
 from lantu.data.gallery import CATALOGUE, load_gallery
@@ -17,6 +19,8 @@ from lantu.data.writer import Job, Picture, Progress, write_data
 from lantu.errors import DataError
 from lantu.files import cache_dir, sha256
 from lantu.types import Sample
+
+EDITS_KEPT = 500  # pairs that validation and held-out edits have at most
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,18 @@ class Scenes:
         composer = _composer(self.gallery, self.size, self.snap, self.seed, self.styles)
         for number in range(self.start, self.stop):
             yield number, *composer.sample(self.split, number)
+
+
+@dataclass(frozen=True)
+class Pairs(Scenes):
+    """Pairs of scenes before and after an instruction: pictures ``start`` to ``stop`` of a split, two a pair."""
+
+    def pictures(self, skipped: list[Skipped]) -> Iterator[Picture]:
+        composer = _composer(self.gallery, self.size, self.snap, self.seed, self.styles)
+        for number in range(self.start, self.stop, 2):
+            before, after = edit(composer, self.split, number // 2)
+            yield number, *before
+            yield number + 1, *after
 
 
 @lru_cache(maxsize=1)
@@ -67,6 +83,7 @@ def build_emoji(
     train: int = 30_000,
     val: int = 1_000,
     heldout: int = 1_000,
+    edits: int = 0,
     size: int = 128,
     snap: int = 8,
     seed: int = 0,
@@ -80,6 +97,7 @@ def build_emoji(
         world: "few", "everyday", "composable" or "all", see ``lantu.data.emoji``.
         styles: of the drawings; all when None.
         train, val, heldout: pictures of each split, see ``lantu.data.scenes``.
+        edits: pairs of scenes before and after an instruction, see ``lantu.data.edits``; with some for validation.
         size: pixels a side.
         snap: boxes' edges lie on multiples of ``size / snap``; 0 for anywhere.
         seed: another seed, other scenes.
@@ -103,12 +121,16 @@ def build_emoji(
         raise DataError(f"no style is called {unknown[0]!r}", f"choose from {', '.join(gallery.styles)}")
     drawn = tuple(style for style in gallery.styles if not styles or style in styles)
     counts = {split: count for split, count in (("train", train), ("val", val), ("heldout", heldout)) if count > 0}
+    if edits > 0:
+        some = max(1, min(EDITS_KEPT, edits // 10))
+        counts |= {split: 2 * count for split, count in zip(EDITS, (edits, some, some), strict=True)}
     settings = {"world": world, "styles": drawn, "size": size, "snap": snap, "seed": seed, "counts": counts}
     digest = _digest(settings, sha256(place / CATALOGUE))
     header = {"source": "emoji", "size": size, "settings": settings, "digest": digest, "gallery": str(place.resolve())}
     jobs = [
-        Job(folder, split, shard, Scenes(place, size, snap, seed, drawn, split, start, min(start + SHARD, count)))
+        Job(folder, split, shard, source(place, size, snap, seed, drawn, split, start, min(start + SHARD, count)))
         for split, count in counts.items()
+        for source in (Pairs if split in EDITS else Scenes,)
         for shard, start in enumerate(range(0, count, SHARD))
     ]
     return write_data(folder, header, jobs, sum(counts.values()), workers, progress)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "tokenizer": ("tokenizer",),
-    "language": ("language", "guided"),
+    "language": ("language", "guided", "mixture"),
     "decoder": ("decoder", "consistency", "matching"),
 }
 PARTS = tuple(MODULES)

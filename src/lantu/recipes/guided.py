@@ -106,7 +106,7 @@ class Task(language.Task):
     def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         loss, parts = torch.zeros(()), {}
         if batch["plain"]:
-            loss, parts = super().loss(player, batch["plain"], step, generator)
+            loss, parts = self.plain(batch["plain"])
         if batch["lessons"]:
             distance = self.distance(batch["lessons"])
             loss, parts["guided"] = loss + distance, distance.detach()

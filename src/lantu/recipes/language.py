@@ -144,7 +144,7 @@ class Task:
         """``size`` documents: see ``rows``."""
         return self.rows(self.order.indices(step * size, size).tolist(), step * size)
 
-    def rows(self, indices: Sequence[int], first: int) -> dict[str, Tensor]:
+    def rows(self, indices: Sequence[int], first: int) -> Any:
         """Documents of pictures from the stream's position ``first`` on: ids, positions, segments, (R, N) int64."""
         documents = [self.document(index, position) for position, index in enumerate(indices, first)]
         ids = [to_ids(document, self.vocabulary, self.encode)[0] for document in documents]
@@ -153,6 +153,10 @@ class Task:
         return {name: torch.from_numpy(value) for name, value in packed._asdict().items()}
 
     def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        return self.plain(batch)
+
+    def plain(self, batch: Any) -> tuple[Tensor, Metrics]:
+        """The mean loss of rows of documents, and of their codes and their text apart."""
         losses, targets = next_token_losses(self.model, **batch)
         loss = losses.sum() / (targets >= 0).sum()
         with torch.no_grad():

@@ -1,0 +1,103 @@
+"""Documents of several pictures, whose earlier ones say what the last is to be like.
+
+style     captions that don't tell the style, pictures that share one
+naming    made-up words for things: "a zorp" is a cat, here
+pairs     before and after the same kind of change, again and again, without a word
+plain     captions and pictures of no common thread
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lantu.data import english
+from lantu.data.gallery import Concept
+from lantu.types import CodeGrid, Document, Part, Sample
+
+KINDS = ("style", "naming", "pairs", "plain")
+SYLLABLES = ("bl", "dr", "f", "gr", "k", "l", "m", "n", "pl", "qu", "sn", "t", "v", "w", "z")
+VOWELS = ("a", "e", "i", "o", "u", "oo", "ee")
+ENDS = ("b", "ck", "ft", "g", "lm", "nk", "p", "rp", "sh", "x", "zz")
+
+
+def word(rng: np.random.Generator) -> str:
+    """A word that means nothing: zorp, blick."""
+    return "".join(str(rng.choice(part)) for part in (SYLLABLES, VOWELS, ENDS))
+
+
+def style_document(
+    samples: Sequence[Sample], grids: Sequence[np.ndarray], concepts: Mapping[str, Concept], language: str
+) -> Document:
+    """Single things that share a style, each after its name.
+
+    Args:
+        samples: of one thing each, all in one style; their codes are ``grids``.
+    """
+    parts: list[Part] = []
+    for sample, grid in zip(samples, grids, strict=True):
+        parts += [plain_name(concepts[sample.objects[0].concept], language), CodeGrid(grid)]
+    return Document(tuple(parts), language)
+
+
+def naming_document(
+    samples: Sequence[Sample], grids: Sequence[np.ndarray], rng: np.random.Generator, drawn: bool
+) -> Document:
+    """Single things under made-up words, the same thing under the same one.
+
+    Args:
+        drawn: the word comes before its picture, else behind it.
+    """
+    words: dict[str, str] = {}
+    parts: list[Part] = []
+    for sample, grid in zip(samples, grids, strict=True):
+        key = sample.objects[0].concept
+        name = english.one(words.setdefault(key, word(rng)))
+        parts += [name, CodeGrid(grid)] if drawn else [CodeGrid(grid), name]
+    return Document(tuple(parts), "en")
+
+
+def pairs_document(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Document:
+    """Grids before and after, and again."""
+    return Document(tuple(CodeGrid(grid) for pair in pairs for grid in pair))
+
+
+def plain_document(captions: Sequence[str], grids: Sequence[np.ndarray], language: str, drawn: bool) -> Document:
+    """Captions and pictures by turns."""
+    parts: list[Part] = []
+    for caption, grid in zip(captions, grids, strict=True):
+        parts += [caption, CodeGrid(grid)] if drawn else [CodeGrid(grid), caption]
+    return Document(tuple(parts), language)
+
+
+def plain_name(concept: Concept, language: str) -> str:
+    return english.one(concept.names["en"]) if language == "en" else concept.names["zh"]
+
+
+class Pool:
+    """Which samples share something: indices of single things by style and by concept, of pairs by kind of change."""
+
+    def __init__(self, samples: Sequence[Sample]):
+        self.by_style: dict[str, list[int]] = {}
+        self.by_concept: dict[str, list[int]] = {}
+        for index, sample in enumerate(samples):
+            if len(sample.objects) == 1 and sample.kind == "single":
+                self.by_style.setdefault(sample.objects[0].style, []).append(index)
+                self.by_concept.setdefault(sample.objects[0].concept, []).append(index)
+
+    def of_style(self, count: int, rng: np.random.Generator) -> list[int]:
+        """Indices of so many different things in one style."""
+        return some(self.by_style[str(rng.choice(sorted(self.by_style)))], count, rng)
+
+    def of_names(self, count: int, rng: np.random.Generator) -> list[int]:
+        """Indices of so many pictures of fewer things: the last is of a thing that was there before."""
+        known = sorted(self.by_concept)
+        keys = [known[number] for number in rng.choice(len(known), min(2, count - 1), replace=False)]
+        order = [keys[number % len(keys)] for number in range(count - 1)]
+        rng.shuffle(order)
+        order.append(order[rng.integers(len(order))])
+        return [some(self.by_concept[key], 1, rng)[0] for key in order]
+
+
+def some(choices: Sequence[int], count: int, rng: np.random.Generator) -> list[int]:
+    """So many of them, by chance."""
+    return [int(choices[number]) for number in rng.choice(len(choices), count, replace=len(choices) < count)]

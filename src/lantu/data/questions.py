@@ -1,0 +1,163 @@
+"""Short questions about scenes of known content, and their answers, in English and Chinese.
+
+Every question has one right answer in one wording, so that answers can be compared as text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lantu.data import chinese, english
+from lantu.data.backgrounds import BACKGROUNDS
+from lantu.data.captions import pick
+from lantu.data.gallery import Concept
+from lantu.data.styles import STYLES
+from lantu.types import Sample
+
+KINDS = ("where", "what", "count", "style", "background", "there", "all")
+
+# {A} a thing's bare name, {a} with article or measure word, {As} its plural, {m} its measure word
+ASKED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "en": {
+        "left": ("what is on the left?", "which thing is on the left?", "what stands on the left side?"),
+        "right": ("what is on the right?", "which thing is on the right?", "what stands on the right side?"),
+        "top": ("what is at the top?", "which thing is above?", "what is in the upper half?"),
+        "bottom": ("what is at the bottom?", "which thing is below?", "what is in the lower half?"),
+        "where": ("where is the {A}?", "on which side is the {A}?", "where do you see the {A}?"),
+        "count": ("how many {As} are there?", "how many {As} do you see?", "count the {As}"),
+        "style": ("in which style is it drawn?", "what style is this?", "which drawing style is it?"),
+        "background": ("what is the background like?", "which background is it?", "what colour is the background?"),
+        "there": ("is there {a}?", "do you see {a}?", "is {a} in the picture?"),
+        "all": ("what is in the picture?", "what do you see?", "what does it show?"),
+    },
+    "zh": {
+        "left": ("左边是什么？", "左边有什么？", "左侧是什么？"),
+        "right": ("右边是什么？", "右边有什么？", "右侧是什么？"),
+        "top": ("上面是什么？", "上面有什么？", "上方是什么？"),
+        "bottom": ("下面是什么？", "下面有什么？", "下方是什么？"),
+        "where": ("{A}在哪里？", "{A}在哪一边？", "{A}在什么位置？"),
+        "count": ("有几{m}{A}？", "一共有几{m}{A}？", "图里有多少{m}{A}？"),
+        "style": ("这是什么风格？", "是什么风格画的？", "画的风格是什么？"),
+        "background": ("背景是什么颜色？", "背景是什么样的？", "是什么背景？"),
+        "there": ("有{A}吗？", "图里有{A}吗？", "能看到{A}吗？"),
+        "all": ("图里有什么？", "画的是什么？", "你看到了什么？"),
+    },
+}
+SIDES: Mapping[str, Mapping[str, str]] = {
+    "en": {"left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom"},
+    "zh": {"left": "左边", "right": "右边", "top": "上面", "bottom": "下面"},
+}
+YES: Mapping[str, Mapping[bool, str]] = {"en": {True: "yes", False: "no"}, "zh": {True: "有", False: "没有"}}
+
+
+@dataclass(frozen=True)
+class Question:
+    """Attributes:
+    kind: one of ``KINDS``.
+    """
+
+    kind: str
+    text: str
+    answer: str
+
+
+def question(
+    sample: Sample, concepts: Mapping[str, Concept], language: str, rng: np.random.Generator, kind: str = ""
+) -> Question | None:
+    """A question about a scene; None if that kind can't be asked of it.
+
+    Args:
+        concepts: by key, those of the gallery.
+        kind: one of ``KINDS``; by chance among those that fit if not given.
+    """
+    if kind:
+        return ask(kind, sample, concepts, language, rng)
+    order = [KINDS[number] for number in rng.permutation(len(KINDS))]
+    return next((made for kind in order if (made := ask(kind, sample, concepts, language, rng))), None)
+
+
+def ask(
+    kind: str, sample: Sample, concepts: Mapping[str, Concept], language: str, rng: np.random.Generator
+) -> Question | None:
+    """A question of one kind."""
+    objects = sample.objects
+    things = [concepts[placed.concept] for placed in objects]
+    if not objects:
+        return None
+    phrases = ASKED[language]
+    sides = sides_of(sample)
+    if kind in ("where", "what"):
+        if not sides:
+            return None
+        place = int(rng.integers(2))
+        if kind == "what":
+            return Question(kind, pick(phrases[sides[place]], rng), named(things[place], language))
+        return Question(kind, spelled(phrases["where"], things[place], language, rng), SIDES[language][sides[place]])
+    if kind == "count":
+        if len({placed.concept for placed in objects}) > 1:
+            return None
+        thing, number = things[0], len(objects)
+        answer = english.NUMBERS[number] if language == "en" else chinese.NUMBERS[number] + measure(thing)
+        return Question(kind, spelled(phrases["count"], thing, language, rng), answer)
+    if kind == "style":
+        style = STYLES.get(objects[0].style)
+        return Question(kind, pick(phrases["style"], rng), style.words[language][0]) if style else None
+    if kind == "background":
+        background = BACKGROUNDS.get(sample.background)
+        return Question(kind, pick(phrases[kind], rng), background.words[language][0]) if background else None
+    if kind == "there":
+        there = bool(rng.random() < 0.5)
+        shown = {placed.concept for placed in objects}
+        others = [key for key in concepts if key not in shown]
+        if not there and not others:
+            return None
+        thing = things[rng.integers(len(things))] if there else concepts[others[rng.integers(len(others))]]
+        return Question(kind, spelled(phrases["there"], thing, language, rng), YES[language][there])
+    return Question(kind, pick(phrases["all"], rng), listed(things, language))
+
+
+def sides_of(sample: Sample) -> tuple[str, str] | None:
+    """On which sides the two things of a scene are; None if it has not two, or they stand otherwise."""
+    if len(sample.objects) != 2 or sample.objects[0].concept == sample.objects[1].concept:
+        return None
+    (x, y), (other_x, other_y) = (((box[0] + box[2]) / 2, (box[1] + box[3]) / 2) for box in boxes(sample))
+    if abs(y - other_y) < 0.1:
+        return ("left", "right") if x < other_x else ("right", "left")
+    if abs(x - other_x) < 0.1:
+        return ("top", "bottom") if y < other_y else ("bottom", "top")
+    return None
+
+
+def boxes(sample: Sample) -> list[tuple[float, float, float, float]]:
+    return [placed.box for placed in sample.objects]
+
+
+def spelled(phrases: tuple[str, ...], thing: Concept, language: str, rng: np.random.Generator) -> str:
+    """A phrase about one thing."""
+    name = thing.names[language]
+    if language == "en":
+        return pick(phrases, rng).format(A=name, a=english.one(name), As=english.plural(name))
+    return pick(phrases, rng).format(A=name, m=measure(thing))
+
+
+def measure(thing: Concept) -> str:
+    return chinese.measure(thing.names["zh"], thing)
+
+
+def named(thing: Concept, language: str) -> str:
+    """A thing as an answer: a cat, 一只猫."""
+    name = thing.names[language]
+    return english.one(name) if language == "en" else chinese.counted(name, thing)
+
+
+def listed(things: list[Concept], language: str) -> str:
+    """All things as an answer: three cats; a cat and a dog; 一只猫和一只狗."""
+    if len(things) > 1 and len({thing.key for thing in things}) == 1:
+        name, count = things[0].names[language], len(things)
+        return english.many(name, count) if language == "en" else chinese.counted(name, things[0], count)
+    names = [named(thing, language) for thing in things]
+    if len(names) == 1:
+        return names[0]
+    comma, last = (", ", " and ") if language == "en" else ("、", "和")
+    return comma.join(names[:-1]) + last + names[-1]

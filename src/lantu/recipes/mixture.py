@@ -1,0 +1,197 @@
+"""All kinds of documents in one language model: drawing and captioning, questions, filling, editing, context.
+
+One token stream and one loss; a kind is a layout of documents (``lantu.document``) and a share of the mixture. Guidance
+goes on being taught beside it (``lantu.recipes.guided``).
+
+Shapes: R rows, N ids a row, h w grid.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lantu.data import context
+from lantu.data.codes import load_codes
+from lantu.data.gallery import load_gallery
+from lantu.data.questions import listed, question
+from lantu.data.shards import Shards, read_index
+from lantu.document import to_ids
+from lantu.errors import RecipeError
+from lantu.recipes import guided
+from lantu.recipes.codes import ensure_codes
+from lantu.recipes.guided import GuidedRecipe
+from lantu.recipes.language import next_token_losses, one_each
+from lantu.training.task import Metrics
+from lantu.types import CodeGrid, Document, Patch, Sample, Turn
+
+SPREAD = 1.25  # rows of one length that hold documents down to 1 / SPREAD of it
+
+
+class MixtureRecipe(GuidedRecipe):
+    """How a model that draws learns all else.
+
+    Attributes:
+        edits: data folder of pairs before and after an instruction (``lantu data build emoji --edits N``); "" for none.
+        questions, filling, editing, context: shares of the plain documents; the rest are the language recipe's.
+        shots: examples in a document of context, at most.
+    """
+
+    edits: str = ""
+    questions: float = Field(0.2, ge=0, le=1)
+    filling: float = Field(0.15, ge=0, le=1)
+    editing: float = Field(0.15, ge=0, le=1)
+    context: float = Field(0.1, ge=0, le=1)
+    shots: int = Field(4, ge=1)
+
+
+class Task(guided.Task):
+    """Documents of all kinds in, next ids out."""
+
+    def __init__(self, recipe: MixtureRecipe, data: Path):
+        super().__init__(recipe, data)
+        self.shots = recipe.shots
+        self.shares = {
+            "question": recipe.questions,
+            "filling": recipe.filling,
+            "editing": recipe.editing if recipe.edits else 0.0,
+            "context": recipe.context,
+        }
+        if sum(self.shares.values()) > 1:
+            raise RecipeError("the shares of the mixture are more than all of it", "make them smaller")
+        place = read_index(data).get("gallery")
+        if not place:
+            raise RecipeError(f"{data} does not say what its pictures show", "build it with lantu data build emoji")
+        self.concepts = load_gallery(place).concepts
+        self.samples = [self.shards.sample(index) for index in range(len(self.shards))]
+        self.pool = context.Pool(self.samples)
+        self.pairs: list[Sample] = []
+        if recipe.edits:
+            name = ensure_codes(recipe.edits, self.tokenizer)
+            shards = Shards(recipe.edits, "edits")
+            self.pairs = [shards.sample(index) for index in range(len(shards))]  # before and after by turns
+            self.pair_grids = load_codes(recipe.edits, name, "edits")
+            self.by_kind: dict[str, list[int]] = {}
+            for index, sample in enumerate(self.pairs[1::2]):
+                self.by_kind.setdefault(sample.kind, []).append(index)
+
+    def document(self, index: int, position: int) -> Document:
+        rng = np.random.default_rng((self.recipe.loop.seed, 3, position))
+        chance = rng.random()
+        for kind, share in self.shares.items():
+            if chance < share:
+                made = getattr(self, kind)(index, rng)
+                return made or super().document(index, position)
+            chance -= share
+        return super().document(index, position)
+
+    def question(self, index: int, rng: np.random.Generator) -> Document | None:
+        """A picture and a question, then its answer."""
+        language = ("en", "zh")[rng.integers(2)]
+        made = question(self.samples[index], self.concepts, language, rng)
+        if not made:
+            return None
+        grid = CodeGrid(self.grids[index])
+        return Document((Turn("user"), grid, made.text, Turn("lantu"), made.answer), language)
+
+    def filling(self, index: int, rng: np.random.Generator) -> Document | None:
+        """One thing's cells, or any box, filled in: after the thing's name, the caption, or nothing."""
+        sample, codes = self.samples[index], self.grids[index]
+        language = ("en", "zh")[rng.integers(2)]
+        text, box = "", None
+        if sample.objects and rng.random() < 0.8:
+            placed = sample.objects[rng.integers(len(sample.objects))]
+            box, text = placed.box, listed([self.concepts[placed.concept]], language)
+        if rng.random() < 0.25:
+            text = self.caption(index, rng)[0] if rng.random() < 0.8 else ""
+        return Document((text, Patch(codes, hole(box, codes.shape, rng))), language)
+
+    def editing(self, index: int, rng: np.random.Generator) -> Document | None:
+        """A picture and an instruction, then the picture that was asked for."""
+        pair = int(rng.integers(len(self.pairs) // 2))
+        before, after = (CodeGrid(self.pair_grids[2 * pair + which]) for which in (0, 1))
+        language = ("en", "zh")[rng.integers(2)]
+        asked = self.pairs[2 * pair + 1].captions[language]
+        text = asked[rng.integers(len(asked))]
+        return Document((Turn("user"), before, text, Turn("lantu"), after), language)
+
+    def context(self, index: int, rng: np.random.Generator) -> Document | None:
+        """Examples, and one more like them."""
+        count = 1 + int(rng.integers(1, self.shots + 1))
+        language, drawn = ("en", "zh")[rng.integers(2)], bool(rng.random() < 0.5)
+        kind = context.KINDS[rng.integers(len(context.KINDS))]
+        if kind == "pairs" and self.pairs:
+            some = self.by_kind[sorted(self.by_kind)[rng.integers(len(self.by_kind))]]
+            chosen = context.some(some, 1 + min(count - 1, 2), rng)
+            return context.pairs_document([(self.pair_grids[2 * at], self.pair_grids[2 * at + 1]) for at in chosen])
+        if kind == "style":
+            chosen = self.pool.of_style(count, rng)
+        elif kind == "naming":
+            chosen = self.pool.of_names(count, rng)
+        else:
+            chosen = [int(number) for number in rng.integers(len(self.samples), size=count)]
+        samples, grids = [self.samples[at] for at in chosen], [self.grids[at] for at in chosen]
+        if kind == "style":
+            return context.style_document(samples, grids, self.concepts, language)
+        if kind == "naming":
+            return context.naming_document(samples, grids, rng, drawn)
+        texts = [self.samples[at].captions[language] for at in chosen]
+        captions = [options[rng.integers(len(options))] for options in texts]
+        return context.plain_document(captions, grids, language, drawn)
+
+    def rows(self, indices: Any, first: int) -> Any:
+        """Documents in rows of about equal lengths: short ones beside short ones, for there are all lengths."""
+        documents = [self.document(index, position) for position, index in enumerate(indices, first)]
+        ids = sorted((to_ids(document, self.vocabulary, self.encode)[0] for document in documents), key=len)
+        groups: list[list[np.ndarray]] = []
+        for each in ids:
+            if not groups or len(each) > SPREAD * len(groups[-1][0]):
+                groups.append([])
+            groups[-1].append(each)
+        pad = self.vocabulary.mark("pad")
+        packed = [one_each(group, pad) for group in groups]
+        return [{name: torch.from_numpy(value) for name, value in rows._asdict().items()} for rows in packed]
+
+    def plain(self, batch: Any) -> tuple[Tensor, Metrics]:
+        told = [next_token_losses(self.model, **rows) for rows in batch]
+        losses = torch.cat([losses[targets >= 0] for losses, targets in told])
+        targets = torch.cat([targets[targets >= 0] for _, targets in told])
+        with torch.no_grad():
+            drawn, written = targets >= self.vocabulary.first_code, targets < self.vocabulary.text_size
+            parts: Metrics = {"codes": losses[drawn].mean(), "text": losses[written].mean()}
+        return losses.mean(), parts
+
+
+def hole(box: tuple[float, float, float, float] | None, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Cells that are to be filled, (h, w) bool: those that a box touches, or a box by chance."""
+    height, width = shape
+    if box is None:
+        y0, x0 = int(rng.integers(height)), int(rng.integers(width))
+        y1, x1 = int(rng.integers(y0, height)) + 1, int(rng.integers(x0, width)) + 1
+    else:
+        x0, y0 = int(box[0] * width + 0.01), int(box[1] * height + 0.01)
+        x1, y1 = int(np.ceil(box[2] * width - 0.01)), int(np.ceil(box[3] * height - 0.01))
+    holes = np.zeros(shape, bool)
+    holes[y0:y1, x0:x1] = True
+    return holes
+
+
+def emoji() -> MixtureRecipe:
+    """The shipped model's, from a model that draws (``--start MODEL --set edits=DIR``).
+
+    On one CPU core: 16 documents/s.
+    """
+    recipe = guided.emoji()
+    loop = recipe.loop.model_copy(update={"steps": 2400, "lr": 1.5e-3, "decay_fraction": 0.5})
+    return MixtureRecipe(**recipe.model_dump(exclude={"loop", "taught"}), taught=0.25, loop=loop)
+
+
+def debug() -> MixtureRecipe:
+    """In seconds, from the model of the language recipe of that name."""
+    return MixtureRecipe(**guided.debug().model_dump(), shots=2)
+
+
+RECIPES = {"mixture": emoji, "mixture-debug": debug}
