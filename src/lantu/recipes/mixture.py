@@ -36,7 +36,8 @@ class MixtureRecipe(GuidedRecipe):
 
     Attributes:
         edits: data folder of pairs before and after an instruction (``lantu data build emoji --edits N``); "" for none.
-        questions, filling, editing, context: shares of the plain documents; the rest are the language recipe's.
+        questions, filling, editing, talking, context: shares of the plain documents; the rest are as in the language
+            recipe.
         shots: examples in a document of context, at most.
     """
 
@@ -44,6 +45,7 @@ class MixtureRecipe(GuidedRecipe):
     questions: float = Field(0.2, ge=0, le=1)
     filling: float = Field(0.15, ge=0, le=1)
     editing: float = Field(0.15, ge=0, le=1)
+    talking: float = Field(0.1, ge=0, le=1)
     context: float = Field(0.1, ge=0, le=1)
     shots: int = Field(4, ge=1)
 
@@ -58,6 +60,7 @@ class Task(guided.Task):
             "question": recipe.questions,
             "filling": recipe.filling,
             "editing": recipe.editing if recipe.edits else 0.0,
+            "talking": recipe.talking,
             "context": recipe.context,
         }
         if sum(self.shares.values()) > 1:
@@ -117,6 +120,16 @@ class Task(guided.Task):
         asked = self.pairs[2 * pair + 1].captions[language]
         text = asked[rng.integers(len(asked))]
         return Document((Turn("user"), before, text, Turn("lantu"), after), language)
+
+    def talking(self, index: int, rng: np.random.Generator) -> Document | None:
+        """A request, then the picture, now and then with a word about it."""
+        caption, language = self.caption(index, rng)
+        if not caption:
+            return None
+        asked, grid = self.request(caption, language, rng), CodeGrid(self.grids[index])
+        things = [self.concepts[placed.concept] for placed in self.samples[index].objects]
+        words = [listed(things, language)] if things and rng.random() < 0.3 else []
+        return Document((Turn("user"), asked, Turn("lantu"), grid, *words), language)
 
     def context(self, index: int, rng: np.random.Generator) -> Document | None:
         """Examples, and one more like them."""
