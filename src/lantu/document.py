@@ -100,6 +100,17 @@ def from_ids(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[
     return Document(tuple(parts), language)
 
 
+def read_reply(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[list[int]], str]) -> tuple[Part, ...]:
+    """The parts of an answer: ids up to <eos>, or cut short, in which case a picture that is not whole is left out."""
+    ids = [int(id_) for id_ in ids]
+    if not ids or ids[-1] != vocabulary.mark("eos"):
+        begun = max((place for place, id_ in enumerate(ids) if id_ == vocabulary.mark("boi")), default=-1)
+        if begun >= 0 and vocabulary.mark("eoi") not in ids[begun:]:
+            ids = ids[:begun]
+        ids = [*ids, vocabulary.mark("eos")]
+    return from_ids([vocabulary.mark("bos"), *ids], vocabulary, decode_text).parts
+
+
 def picture_ids(codes_hw: np.ndarray, vocabulary: Vocabulary) -> list[int]:
     """A whole picture: <boi>, its size, its codes row by row, <eoi>.
 

@@ -141,6 +141,12 @@ class Grammar:
 
         return allowed
 
+    def reply(self, prefix: Iterable[int]) -> Callable[[Sequence[int]], Ranges]:
+        """What may come in an answer: text and pictures, until it ends; nobody else speaks, and no holes are filled."""
+        others = self.marks("user", "lantu", "edit")
+        allowed = self.follow(prefix)
+        return lambda ids: tuple(ids_ for ids_ in allowed(ids) if ids_ not in others)
+
     def marks(self, *names: str) -> Ranges:
         return tuple(range(id_, id_ + 1) for id_ in map(self.vocabulary.mark, names))
 

@@ -7,12 +7,13 @@ pixels a side, and those are the pixels in which every size here is given.
 import collections
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lantu import document, grammar, images, shelf
+from lantu import document, editing, grammar, images, shelf
 from lantu.checks import Grid, Size, check_codes, check_prompt, grid_of
 from lantu.decoder.render import render
 from lantu.engine.drafting import draft
@@ -23,7 +24,7 @@ from lantu.preview import Sketcher, Step, partial_grid
 from lantu.seeds import choose_seed, derive_seed
 from lantu.settings import Settings
 from lantu.shelf import ModelFolder
-from lantu.types import Picture
+from lantu.types import CodeGrid, Document, Part, Picture, Turn
 from lantu.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -211,11 +212,7 @@ class Model:
         """What the engine is asked for one picture: exactly h·w codes, guided by the prompt."""
         text = self.parts.text.encode(check_prompt(prompt))
         request = drawing(text, grid, self.parts.vocabulary, choose_seed(seed), settings, self.parts.strengths)
-        longest = self.folder.entry("language/config.json", "max_position_embeddings")
-        if len(request.prefix) + request.limit > longest:
-            raise PromptError(f"the prompt takes more than the {longest} ids that the model can read", "shorten it")
-        self.parts.check(request)
-        return request
+        return self.checked(request)
 
     def render(self, codes: np.ndarray, *, seed: int | None = None, **dials: Any) -> Picture:
         """Build the picture that a grid of codes stands for.
@@ -307,6 +304,133 @@ class Model:
         requests = [reading(codes, language, vocabulary, choose_seed(seed), temperature) for codes in codes_Bhw]
         return [self.parts.text.decode(ids).strip() for ids in draft(self.parts.engine, requests)]
 
+    def edit(
+        self,
+        picture: "Picture | Image",
+        prompt: str,
+        *,
+        box: editing.Box | None = None,
+        mask: "Image | None" = None,
+        seed: int | None = None,
+        **dials: Any,
+    ) -> Picture:
+        """Draw a part of a picture anew, or change it as one is told.
+
+        With ``box`` or ``mask`` the cells that they touch are filled with what ``prompt`` names; all other codes stay,
+        and all pixels further than one cell from those that are drawn anew. With neither, ``prompt`` is an instruction
+        ("replace the dog by a car"), and the whole picture comes new.
+
+        Args:
+            picture: a drawing, or any picture of the model's size.
+            box: x0, y0, x1, y1 in pixels.
+            mask: as large as the picture; transparent, or white, where it is to be drawn anew.
+
+        Raises:
+            ImageError: box or mask don't fit the picture, or mark nothing.
+            PromptError, LantuError: as ``draw``; or the model answered an instruction without a picture.
+        """
+        if box is None and mask is None:
+            return self.told(picture, prompt, seed, **dials)
+        before, codes = self.seen(picture)
+        size = before.size
+        holes = editing.cells(size, self.patch, box, mask)
+        settings, seed = self.folder.settings.change(**dials), choose_seed(seed)
+        started = time.perf_counter()
+        text = self.parts.text.encode(check_prompt(prompt))
+        request = self.checked(filling(text, codes, holes, self.parts.vocabulary, seed, settings))
+        (ids,) = draft(self.parts.engine, [request])
+        codes = codes.copy()
+        codes[holes] = np.array(ids) - self.parts.vocabulary.first_code
+        plan_ms = 1000 * (time.perf_counter() - started)
+        (drawn,) = self.paint([codes], [prompt], [seed], settings, plan_ms)
+        return replace(drawn, image=editing.lay_in(before, drawn.image, holes))
+
+    def told(self, picture: "Picture | Image", instruction: str, seed: int | None = None, **dials: Any) -> Picture:
+        """A picture changed by an instruction.
+
+        Raises:
+            LantuError: the model answered without a picture.
+        """
+        reply = self.chat([picture, instruction], seed=seed, **dials)
+        if drawn := next((part for part in reply if isinstance(part, Picture)), None):
+            return drawn
+        raise LantuError(f"the model answered {' '.join(map(str, reply))!r}, not with a picture", "say it otherwise")
+
+    def chat(
+        self,
+        parts: "Sequence[str | Picture | Image]",
+        *,
+        before: "Sequence[Sequence[str | Picture | Image]]" = (),
+        seed: int | None = None,
+        **dials: Any,
+    ) -> list[str | Picture]:
+        """Answer what is said and shown, in words, pictures or both: the model decides.
+
+        Args:
+            parts: of what is said; pictures come before words.
+            before: what was said earlier by turns, the user first.
+
+        Raises:
+            ImageError: a picture is not of the model's size.
+            PromptError: there is nothing to answer, or more than the model can read.
+        """
+        settings, seed = self.folder.settings.change(**dials), choose_seed(seed)
+        vocabulary, speakers = self.parts.vocabulary, ("user", "lantu")
+        told: list[Part] = []
+        for number, turn in enumerate([*before, parts]):
+            told += [Turn(speakers[number % 2]), *self.turn(turn)]
+        if len(before) % 2 or isinstance(told[-1], Turn):
+            raise PromptError("there is nothing to answer", "say something, or show a picture")
+        words = next((part for part in reversed(told) if isinstance(part, str)), "")
+        spoken = Document((*told, Turn("lantu")), "zh" if any(ord(letter) > 0x2E7F for letter in words) else "en")
+        prefix = document.to_ids(spoken, vocabulary, self.parts.text.encode)[0][:-1].tolist()
+        rules = grammar.Grammar(vocabulary)
+        request = Request(
+            prefix,
+            rules.reply(prefix),
+            limit=2 * self.folder.grid[0] * self.folder.grid[1] + 2 * MAX_CAPTION,
+            stop=vocabulary.mark("eos"),
+            seed=seed,
+            temperature=settings.temperature,
+            top_k=settings.top_k,
+            top_p=settings.top_p,
+        )
+        started = time.perf_counter()
+        (ids,) = draft(self.parts.engine, [self.checked(request)])
+        plan_ms = 1000 * (time.perf_counter() - started)
+        said = document.read_reply(ids, vocabulary, self.parts.text.decode)
+        reply: list[str | Picture] = []
+        for part in said:
+            if isinstance(part, str):
+                reply += [part.strip()] if part.strip() else []
+            elif isinstance(part, CodeGrid):
+                reply += self.paint([part.codes], [words], [seed], settings, plan_ms)
+        return reply
+
+    def turn(self, parts: "Sequence[str | Picture | Image]") -> list[Part]:
+        """What is said in one turn as parts of a document: pictures first, then all words."""
+        words = " ".join(part.strip() for part in parts if isinstance(part, str))
+        pictures: list[Part] = [CodeGrid(self.seen(part)[1]) for part in parts if not isinstance(part, str)]
+        return [*pictures, *([check_prompt(words)] if words else [])]
+
+    def seen(self, picture: "Picture | Image") -> "tuple[Image, np.ndarray]":
+        """A picture and its codes, (h, w) int64."""
+        if isinstance(picture, Picture):
+            return picture.image, picture.codes
+        return picture, self.tokenize(picture)
+
+    def checked(self, request: Request) -> Request:
+        """The request itself, if the model can read that much.
+
+        Raises:
+            PromptError: it can't.
+        """
+        longest = self.folder.entry("language/config.json", "max_position_embeddings")
+        if len(request.prefix) + request.limit > longest:
+            raise PromptError(f"that takes more than the {longest} ids that the model can read", "say or show less")
+        self.parts.check(request)
+        return request
+
     def grid_of(self, size: Size) -> Grid:
         """Height and width in codes of a picture of ``size`` pixels.
 
@@ -350,6 +474,30 @@ def drawing(
         seed=seed,
         unconditional=None if learnt else document.unconditional_prefix(*grid, vocabulary),
         guidance=1.0 if learnt else settings.guidance,
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        top_p=settings.top_p,
+        ahead=settings.ahead,
+        least=settings.least,
+    )
+
+
+def filling(
+    text_ids: Sequence[int],
+    codes_hw: np.ndarray,
+    holes_hw: np.ndarray,
+    vocabulary: Vocabulary,
+    seed: int,
+    settings: Settings,
+) -> Request:
+    """What the engine is asked for the holes of a picture: as many codes, guided by some words."""
+    return Request(
+        document.fill_prefix(text_ids, codes_hw, holes_hw, vocabulary),
+        grammar.codes(vocabulary),
+        limit=int(holes_hw.sum()),
+        seed=seed,
+        unconditional=document.fill_prefix([], codes_hw, holes_hw, vocabulary),
+        guidance=settings.guidance,
         temperature=settings.temperature,
         top_k=settings.top_k,
         top_p=settings.top_p,

@@ -9,6 +9,7 @@ Case is kept.
 (，is not a comma in Chinese), and white space collapses to single spaces.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -132,9 +133,16 @@ def save(codec: TextCodec, vocabulary: Vocabulary, folder: str | Path) -> None:
 
 
 def extended(tokenizer: Tokenizer, vocabulary: Vocabulary) -> Tokenizer:
-    """A copy in which the vocabulary's controls and codes follow the text, and those already there stay."""
-    tokenizer = Tokenizer.from_str(tokenizer.to_str())
-    tokens = vocabulary.tokens()
+    """A copy in which the vocabulary's controls and codes follow the text, and those already there stay.
+
+    Ids that an older version kept in reserve get the names that they have now.
+    """
+    told, tokens = json.loads(tokenizer.to_str()), vocabulary.tokens()
+    for added in told["added_tokens"]:
+        place = added["id"] - vocabulary.text_size
+        if added["content"].startswith("<|reserved_") and 0 <= place < len(tokens):
+            added["content"] = tokens[place]
+    tokenizer = Tokenizer.from_str(json.dumps(told))
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in tokens])
     ids = [tokenizer.token_to_id(token) for token in tokens]
     if ids != list(range(vocabulary.text_size, vocabulary.size)):

@@ -1,0 +1,95 @@
+"""Which cells of a picture are drawn anew, and how the new ones are laid into the old picture.
+
+Shapes: H W pixels, h w grid, P pixels a side of a cell.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lantu.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Box = tuple[float, float, float, float]
+
+
+def cells(size: tuple[int, int], patch: int, box: Box | None, mask: "Image | None") -> np.ndarray:
+    """The cells that are drawn anew, (h, w) bool; given by one of both.
+
+    Raises:
+        ImageError: both are given, or see ``cells_of_box`` and ``cells_of_mask``.
+    """
+    if box is not None and mask is not None:
+        raise ImageError("a box and a mask", "give one of them")
+    return cells_of_box(box or (0, 0, *size), size, patch) if mask is None else cells_of_mask(mask, size, patch)
+
+
+def cells_of_box(box: Box, size: tuple[int, int], patch: int) -> np.ndarray:
+    """The cells that a box touches: (h, w) bool.
+
+    Args:
+        box: x0, y0, x1, y1 in pixels; x1 and y1 are the first that no longer belong to it.
+        size: width and height of the picture.
+
+    Raises:
+        ImageError: the box is empty, or not within the picture.
+    """
+    x0, y0, x1, y1 = box
+    width, height = size
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        told = ",".join(f"{edge:g}" for edge in box)
+        raise ImageError(f"no box {told} in a picture of {width}x{height}", "give x0,y0,x1,y1, x0 < x1, y0 < y1")
+    holes = np.zeros((height // patch, width // patch), bool)
+    rows, columns = slice(int(y0) // patch, -int(-y1 // patch)), slice(int(x0) // patch, -int(-x1 // patch))
+    holes[rows, columns] = True
+    return holes
+
+
+def cells_of_mask(mask: "Image", size: tuple[int, int], patch: int) -> np.ndarray:
+    """The cells that a mask touches: (h, w) bool.
+
+    Args:
+        mask: as large as the picture; transparent where something is to be drawn anew, or if nothing is transparent,
+            light.
+
+    Raises:
+        ImageError: the mask is of another size, or marks nothing.
+    """
+    if mask.size != size:
+        told = "{}x{}, the picture {}x{}".format(*mask.size, *size)
+        raise ImageError(f"the mask has {told}", "give a mask as large as the picture")
+    alpha = np.asarray(mask.convert("RGBA"))[..., 3]
+    marked_HW = alpha < 128 if alpha.min() < 128 else np.asarray(mask.convert("L")) >= 128
+    height, width = size[1] // patch, size[0] // patch
+    holes = np.asarray(marked_HW.reshape(height, patch, width, patch).any((1, 3)))
+    if not holes.any():
+        raise ImageError("the mask marks nothing", "make transparent (or white) what is to be drawn anew")
+    return holes
+
+
+def lay_in(before: "Image", after: "Image", holes: np.ndarray) -> "Image":
+    """The new picture in the holes, the old one elsewhere; between them the new one fades out within one cell.
+
+    Beyond that cell no pixel changes.
+    """
+    from PIL import Image
+
+    patch = before.size[0] // holes.shape[1]
+    weight_HW = np.repeat(np.repeat(holes.astype(np.float32), patch, 0), patch, 1)
+    weight_HW = np.maximum(weight_HW, faded(weight_HW, patch))[..., None]
+    old, new = (np.asarray(picture.convert("RGB"), np.float32) for picture in (before, after))
+    return Image.fromarray(np.rint(old + weight_HW * (new - old)).astype(np.uint8))
+
+
+def faded(weight_HW: np.ndarray, reach: int) -> np.ndarray:
+    """1 in what is marked, falling to 0 within so many pixels around it, by the larger of both distances."""
+    out, grown = weight_HW, weight_HW
+    for step in range(1, reach):
+        wider = np.pad(grown, 1)
+        grown = np.maximum.reduce(
+            [wider[y : y + grown.shape[0], x : x + grown.shape[1]] for y in range(3) for x in range(3)]
+        )
+        out = np.maximum(out, grown * (1 - step / reach))
+    return out
