@@ -329,3 +329,52 @@ def test_on_a_terminal_the_picture_comes_row_by_row_and_is_the_same(tiny_model, 
     subprocess.run([*command, "-o", "piped.png", "--json"], cwd=tmp_path, check=True, capture_output=True)
     with Image.open(tmp_path / "watched.png") as one, Image.open(tmp_path / "piped.png") as other:
         assert one.tobytes() == other.tobytes()
+
+
+def test_edit_redraws_a_box_and_tells_about_it(lantu, tmp_path):
+    lantu("draw", "a cat", "-o", "a.png", "--seed", 1)
+    code, out, err = lantu("edit", "a.png", "a dog", "--box", "0,0,8,8", "-o", "b.png", "--seed", 2, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["files"] == ["b.png"]
+    before, after = metadata.read_picture("a.png"), metadata.read_picture("b.png")
+    assert np.array_equal(before.codes.ravel()[1:], after.codes.ravel()[1:])
+    assert np.array_equal(pixels("a.png")[16:], pixels("b.png")[16:])
+    mask = Image.new("RGBA", (32, 32), "black")
+    mask.paste((0, 0, 0, 0), (0, 0, 8, 8))
+    mask.save("mask.png")
+    assert lantu("edit", "a.png", "a dog", "--mask", "mask.png", "-o", "c.png", "--seed", 2)[0] == 0
+    assert np.array_equal(pixels("b.png"), pixels("c.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--box", "0,0,99,8"], "no box 0,0,99,8"),
+        (["--box", "left"], "can't be read"),
+        (["--mask", "small.png"], "give a mask as large"),
+        (["--mask", "a.png", "--box", "0,0,8,8"], "give one of them"),
+        (["--mask", "missing.png"], "no picture at"),
+    ],
+)
+def test_places_that_do_not_fit_are_refused_in_a_line(lantu, arguments, told):
+    lantu("draw", "a cat", "-o", "a.png", "--seed", 1)
+    Image.new("L", (16, 16), 255).save("small.png")
+    code, out, err = lantu("edit", "a.png", "a dog", *arguments, "-o", "b.png")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert told in err
+    assert not os.path.exists("b.png")
+
+
+def test_chat_answers_each_line(lantu, monkeypatch, tmp_path):
+    lantu("draw", "a cat", "-o", "a.png", "--seed", 1)
+    monkeypatch.setattr("sys.stdin", io.StringIO("what is this? @a.png\n\n画一只猫\n"))
+    code, out, err = lantu("chat", "--seed", 3, "--json", "--set", "temperature=1")
+    assert (code, err) == (0, "")
+    turns = json.loads(out)["turns"]
+    assert [turn["said"] for turn in turns] == ["what is this? @a.png", "画一只猫"]
+    for turn in turns:
+        for part in turn["reply"]:
+            assert isinstance(part, str) or os.path.exists(part["file"])
+    monkeypatch.setattr("sys.stdin", io.StringIO("what is this? @missing.png\na dog\n"))
+    code, out, err = lantu("chat", "--seed", 3)
+    assert (code, err.count("no picture at missing.png")) == (0, 1)  # said, and the talk goes on

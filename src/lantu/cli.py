@@ -7,14 +7,16 @@ from typing import Annotated
 import typer
 
 from lantu import __version__, terminal
-from lantu.commands import bench, data, models, pictures, training
+from lantu.commands import bench, data, models, pictures, talking, training
 from lantu.errors import LantuError
 
 DONE, OUR_FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.command()(pictures.draw)
+app.command()(talking.edit)
 app.command()(pictures.caption)
+app.command()(talking.chat)
 app.command()(pictures.tokenize)
 app.command()(pictures.detokenize)
 app.command("models")(models.list_models)

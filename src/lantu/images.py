@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 MAX_PIXELS = 64_000_000  # 256 MB as RGBA: larger files are a mistake or an attack
 
 
-def open_image(path: str | Path) -> "Image":
+def open_image(path: str | Path, keep_alpha: bool = False) -> "Image":
     """Open a picture as RGB, upright, its transparent parts white.
+
+    Args:
+        keep_alpha: RGBA instead, as it is.
 
     Raises:
         ImageError: it is missing, damaged, not a picture, or larger than 64 megapixels.
@@ -34,7 +37,8 @@ def open_image(path: str | Path) -> "Image":
             with Image.open(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
-                return flatten(ImageOps.exif_transpose(image))
+                image = ImageOps.exif_transpose(image)
+                return image.convert("RGBA") if keep_alpha else flatten(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
         mend = f"scale it to {MAX_PIXELS // 1_000_000} megapixels or fewer"
         raise ImageError(f"the picture {path} is too large", mend) from problem

@@ -1,0 +1,189 @@
+"""edit, chat."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lantu import terminal
+from lantu.commands.options import Backend, Device, Dials, Fit, Json, ModelName, Output, Seed, Steps, parse_dials
+from lantu.commands.pictures import load
+from lantu.errors import ImageError, LantuError
+from lantu.images import open_image
+from lantu.seeds import choose_seed, derive_seed
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from lantu.pipeline import Model
+    from lantu.types import Picture
+
+TURNS = 6  # that are remembered, three of either side
+
+
+def edit(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", show_default=False)],
+    prompt: Annotated[str, typer.Argument(help="What to draw there; without a place, what to change.")],
+    box: Annotated[
+        str | None, typer.Option(help="In pixels: x0,y0,x1,y1.", metavar="X0,Y0,X1,Y1", show_default=False)
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="As large as the picture; transparent or white: anew.", metavar="FILE")
+    ] = None,
+    fit: Fit = False,
+    output: Output = None,
+    steps: Steps = None,
+    dials: Dials = None,
+    seed: Seed = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    backend: Backend = "native",
+    json: Json = False,
+) -> None:
+    """Draw a part of a picture anew, or change it as told ("replace the dog by a car", 把背景换成蓝色)."""
+    from lantu import metadata
+
+    output = output or Path(f"{image.stem}-edited.png")
+    metadata.check_output(output)
+    place = parse_box(box) if box else None
+    settings = parse_dials(dials) | ({"steps": steps} if steps else {})
+    artist = load(model, device, backend)
+    own = choose_seed(seed)
+    marked = open_image(mask, keep_alpha=True) if mask else None
+    picture = artist.edit(known(image, artist, fit), prompt, box=place, mask=marked, seed=own, **settings)
+    metadata.save_picture(picture, output)
+    if json:
+        told = {name: round(value, 1) for name, value in picture.timings_ms.items()}
+        terminal.print_json({"files": [str(output)], "seed": own, "model": artist.name, "timings_ms": told})
+        return
+    if terminal.shows_pictures():
+        terminal.show_picture(picture.image)
+    print(f"{output}  seed {own}  {picture.timings_ms['total'] / 1000:.1f} s")
+
+
+def chat(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Pictures are chat-1.png, chat-2.png, … here.", metavar="DIR")
+    ] = Path("."),
+    dials: Dials = None,
+    seed: Seed = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    backend: Backend = "native",
+    json: Json = False,
+) -> None:
+    """Talk in words and pictures, a line at a time; @picture.png shows one, an empty line forgets what was said."""
+    from lantu import metadata
+
+    settings, first = parse_dials(dials), choose_seed(seed)
+    artist = load(model, device, backend)
+    told: list[dict[str, Any]] = []
+    before: list[list[Any]] = []
+    drawn = 0
+    for number, line in enumerate(lines(json)):
+        if not line:
+            before = []
+            continue
+        try:
+            parts = read_line(line, artist)
+            reply = artist.chat(parts, before=before[-TURNS:], seed=derive_seed(first, number), **settings)
+        except LantuError as problem:
+            if json:
+                raise
+            terminal.say(f"lantu: {problem}")
+            continue
+        before += [parts, reply]
+        shown: list[str | dict[str, str]] = []
+        for part in reply:
+            if isinstance(part, str):
+                shown.append(part)
+                continue
+            drawn += 1
+            path = output / f"chat-{drawn}.png"
+            metadata.save_picture(part, path)
+            shown.append({"file": str(path)})
+        told.append({"said": line, "reply": shown})
+        if not json:
+            answer(reply, shown)
+    if json:
+        terminal.print_json({"turns": told, "seed": first, "model": artist.name})
+
+
+def answer(reply: "list[str | Picture]", shown: "list[str | dict[str, str]]") -> None:
+    """Words as they are; pictures as a file's name, and on a terminal as themselves."""
+    for part, told in zip(reply, shown, strict=True):
+        if isinstance(part, str):
+            print(part)
+        elif isinstance(told, dict):
+            if terminal.shows_pictures():
+                terminal.show_picture(part.image)
+            print(told["file"])
+    if not reply:
+        print("…")
+
+
+def lines(quiet: bool) -> Iterator[str]:
+    """What is typed, line by line, with a prompt where a person types."""
+    asked = not quiet and sys.stdin.isatty()
+    while True:
+        if asked:
+            print("> ", end="", flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            return
+        yield line.strip()
+
+
+def read_line(line: str, artist: "Model") -> "list[str | Picture | Image]":
+    """A typed line as words and pictures: ``what is this? @cat.png``."""
+    parts: list[str | Picture | Image] = []
+    words = []
+    for piece in line.split():
+        if piece.startswith("@") and len(piece) > 1:
+            parts.append(known(Path(piece[1:]), artist, fit=True))
+        else:
+            words.append(piece)
+    return [*parts, *([" ".join(words)] if words else [])]
+
+
+def known(path: Path, artist: "Model", fit: bool) -> "Picture | Image":
+    """A picture, with its codes if this model drew it.
+
+    Args:
+        fit: scale and crop any other to the size that the model reads.
+
+    Raises:
+        ImageError: it can't be read, or is of another size.
+    """
+    from lantu import images, metadata
+
+    image = open_image(path)
+    try:
+        picture = metadata.read_picture(path)
+        if picture.model == artist.digest:
+            return picture
+    except ImageError:
+        pass
+    if fit:
+        return images.fit(image, *artist.size)
+    if image.size != artist.size:
+        what = "{}x{} pixels, the model reads {}x{}".format(*image.size, *artist.size)
+        raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped with --fit")
+    return image
+
+
+def parse_box(text: str) -> tuple[float, float, float, float]:
+    """ "64,0,128,128" → four numbers.
+
+    Raises:
+        LantuError: it is no such text.
+    """
+    try:
+        x0, y0, x1, y1 = map(float, text.split(","))
+    except ValueError as problem:
+        raise LantuError(
+            f"the box {text!r} can't be read", "write x0,y0,x1,y1 in pixels, e.g. 64,0,128,128"
+        ) from problem
+    return x0, y0, x1, y1

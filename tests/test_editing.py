@@ -1,0 +1,127 @@
+"""Which cells a box or a mask touches, what changes around them, and what a model makes of them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lantu
+from lantu import editing
+from lantu.errors import ImageError, LantuError, PromptError
+from lantu.types import Picture
+
+SIZE = (32, 32)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model):
+    return lantu.load(tiny_model, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def picture(model):
+    return model.draw("a cat", seed=1)
+
+
+def marked(holes):
+    return sorted(zip(*map(np.ndarray.tolist, np.nonzero(holes)), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("box", "wanted"),
+    [
+        ((0, 0, 8, 8), [(0, 0)]),
+        ((8, 16, 24, 24), [(2, 1), (2, 2)]),
+        ((7, 7, 9, 9), [(0, 0), (0, 1), (1, 0), (1, 1)]),
+        ((31, 31, 32, 32), [(3, 3)]),
+        ((0.5, 0, 7.5, 8.0), [(0, 0)]),
+    ],
+)
+def test_a_box_marks_the_cells_that_it_touches(box, wanted):
+    assert marked(editing.cells_of_box(box, SIZE, 8)) == wanted
+
+
+@pytest.mark.parametrize("box", [(0, 0, 33, 8), (8, 8, 8, 16), (16, 0, 8, 8), (-1, 0, 8, 8)])
+def test_boxes_outside_or_empty_are_refused(box):
+    with pytest.raises(ImageError, match="no box"):
+        editing.cells_of_box(box, SIZE, 8)
+
+
+def test_masks_mark_by_transparency_or_else_by_light():
+    light = Image.new("L", SIZE, 0)
+    light.paste(255, (10, 10, 11, 11))
+    assert marked(editing.cells_of_mask(light, SIZE, 8)) == [(1, 1)]
+    clear = Image.new("RGBA", SIZE, (255, 255, 255, 255))
+    clear.paste((0, 0, 0, 0), (16, 0, 32, 8))
+    assert marked(editing.cells_of_mask(clear, SIZE, 8)) == [(0, 2), (0, 3)]
+    with pytest.raises(ImageError, match="marks nothing"):
+        editing.cells_of_mask(Image.new("RGBA", SIZE, (0, 0, 0, 255)), SIZE, 8)
+    with pytest.raises(ImageError, match="16x16, the picture 32x32"):
+        editing.cells_of_mask(Image.new("L", (16, 16), 255), SIZE, 8)
+    with pytest.raises(ImageError, match="a box and a mask"):
+        editing.cells(SIZE, 8, (0, 0, 8, 8), light)
+
+
+def test_beyond_a_cell_no_pixel_changes():
+    before, after = Image.new("RGB", SIZE, "white"), Image.new("RGB", SIZE, "black")
+    holes = np.zeros((4, 4), bool)
+    holes[1, 0] = True
+    laid = np.asarray(editing.lay_in(before, after, holes))[..., 0]
+    assert (laid[8:16, :8] == 0).all()
+    assert (laid[24:] == 255).all()
+    assert (laid[:, 16:] == 255).all()
+    assert (np.diff(laid[12, 8:16].astype(int)) > 0).all()  # fades out
+
+
+def test_only_the_holes_are_drafted_anew(model, picture):
+    edited = model.edit(picture, "a dog", box=(8, 8, 24, 24), seed=3)
+    holes = editing.cells_of_box((8, 8, 24, 24), SIZE, 8)
+    assert np.array_equal(edited.codes[~holes], picture.codes[~holes])
+    assert not np.array_equal(edited.codes[holes], picture.codes[holes])
+    again = model.edit(picture, "a dog", box=(8, 8, 24, 24), seed=3)
+    assert np.array_equal(np.asarray(edited.image), np.asarray(again.image))
+    corner = model.edit(picture, "a dog", box=(0, 0, 8, 8), seed=3)
+    old, new = np.asarray(picture.image), np.asarray(corner.image)
+    assert np.array_equal(old[16:], new[16:])
+    assert np.array_equal(old[:, 16:], new[:, 16:])
+    assert not np.array_equal(old[:8, :8], new[:8, :8])
+    mask = Image.new("L", SIZE, 0)
+    mask.paste(255, (8, 8, 24, 24))
+    assert np.array_equal(model.edit(picture, "a dog", mask=mask, seed=3).codes, edited.codes)
+
+
+def test_any_picture_of_the_size_can_be_edited(model):
+    foreign = Image.effect_noise(SIZE, 90).convert("RGB")
+    edited = model.edit(foreign, "a dog", box=(0, 0, 8, 8), seed=3)
+    assert np.array_equal(edited.codes.ravel()[1:], model.tokenize(foreign).ravel()[1:])
+    with pytest.raises(ImageError):
+        model.edit(foreign.resize((20, 20)), "a dog", box=(0, 0, 8, 8))
+    with pytest.raises(PromptError):
+        model.edit(foreign, " ", box=(0, 0, 8, 8))
+
+
+def test_a_talk_gives_words_and_pictures(model, picture):
+    replies = [model.chat(["what is on the left?", picture], seed=seed, temperature=1.0) for seed in range(12)]
+    assert all(isinstance(part, str | Picture) for reply in replies for part in reply)
+    same = model.chat(["what is on the left?", picture], seed=3, temperature=1.0)
+    assert [part if isinstance(part, str) else part.codes.tolist() for part in same] == [
+        part if isinstance(part, str) else part.codes.tolist() for part in replies[3]
+    ]
+    later = model.chat(["再画一只"], before=[["画一只猫"], replies[0]], seed=1)
+    assert isinstance(later, list)
+
+
+def test_talks_without_words_or_too_long_are_refused(model, picture):
+    with pytest.raises(PromptError, match="nothing to answer"):
+        model.chat([])
+    with pytest.raises(PromptError, match="nothing to answer"):
+        model.chat(["a"], before=[["b"]])
+    with pytest.raises(PromptError, match="more than the 4096 ids"):
+        model.chat([*[picture] * 300, "what are these?"])
+
+
+def test_an_instruction_without_an_answer_in_pictures_is_told(model, picture, monkeypatch):
+    monkeypatch.setattr(model, "chat", lambda *parts, **dials: ["no"])
+    with pytest.raises(LantuError, match="answered 'no', not with a picture"):
+        model.edit(picture, "replace the cat with a dog")
+    monkeypatch.setattr(model, "chat", lambda *parts, **dials: ["here", picture])
+    assert model.edit(picture, "replace the cat with a dog") is picture
