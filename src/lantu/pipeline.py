@@ -5,6 +5,7 @@ pixels a side, and those are the pixels in which every size here is given.
 """
 
 import collections
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -375,19 +376,39 @@ class Model:
             PromptError: there is nothing to answer, or more than the model can read.
         """
         settings, seed = self.folder.settings.change(**dials), choose_seed(seed)
-        vocabulary, speakers = self.parts.vocabulary, ("user", "lantu")
+        request = self.asking(parts, before, seed, settings)
+        started = time.perf_counter()
+        (ids,) = draft(self.parts.engine, [request])
+        plan_ms = 1000 * (time.perf_counter() - started)
+        words = " ".join(part for part in parts if isinstance(part, str))
+        reply: list[str | Picture] = []
+        for part in document.read_reply(ids, self.parts.vocabulary, self.parts.text.decode):
+            if isinstance(part, str):
+                reply += [part.strip()] if part.strip() else []
+            elif isinstance(part, CodeGrid):
+                reply += self.paint([part.codes], [words], [seed], settings, plan_ms)
+        return reply
+
+    def asking(
+        self,
+        parts: "Sequence[str | Picture | Image]",
+        before: "Sequence[Sequence[str | Picture | Image]]",
+        seed: int,
+        settings: Settings,
+    ) -> Request:
+        """What the engine is asked for an answer: see ``chat``."""
+        vocabulary = self.parts.vocabulary
         told: list[Part] = []
-        for number, turn in enumerate([*before, parts]):
-            told += [Turn(speakers[number % 2]), *self.turn(turn)]
+        for speaker, turn in zip(itertools.cycle(("user", "lantu")), [*before, parts], strict=False):
+            told += [Turn(speaker), *self.turn(turn)]
         if len(before) % 2 or isinstance(told[-1], Turn):
             raise PromptError("there is nothing to answer", "say something, or show a picture")
         words = next((part for part in reversed(told) if isinstance(part, str)), "")
-        spoken = Document((*told, Turn("lantu")), "zh" if any(ord(letter) > 0x2E7F for letter in words) else "en")
+        spoken = Document((*told, Turn("lantu")), language_of(words))
         prefix = document.to_ids(spoken, vocabulary, self.parts.text.encode)[0][:-1].tolist()
-        rules = grammar.Grammar(vocabulary)
         request = Request(
             prefix,
-            rules.reply(prefix),
+            grammar.Grammar(vocabulary).reply(prefix),
             limit=2 * self.folder.grid[0] * self.folder.grid[1] + 2 * MAX_CAPTION,
             stop=vocabulary.mark("eos"),
             seed=seed,
@@ -395,17 +416,7 @@ class Model:
             top_k=settings.top_k,
             top_p=settings.top_p,
         )
-        started = time.perf_counter()
-        (ids,) = draft(self.parts.engine, [self.checked(request)])
-        plan_ms = 1000 * (time.perf_counter() - started)
-        said = document.read_reply(ids, vocabulary, self.parts.text.decode)
-        reply: list[str | Picture] = []
-        for part in said:
-            if isinstance(part, str):
-                reply += [part.strip()] if part.strip() else []
-            elif isinstance(part, CodeGrid):
-                reply += self.paint([part.codes], [words], [seed], settings, plan_ms)
-        return reply
+        return self.checked(request)
 
     def turn(self, parts: "Sequence[str | Picture | Image]") -> list[Part]:
         """What is said in one turn as parts of a document: pictures first, then all words."""
@@ -480,6 +491,11 @@ def drawing(
         ahead=settings.ahead,
         least=settings.least,
     )
+
+
+def language_of(text: str) -> str:
+    """ "zh" for a text with Chinese characters, else "en"."""
+    return "zh" if any("\u2e80" <= letter <= "\u9fff" for letter in text) else "en"
 
 
 def filling(

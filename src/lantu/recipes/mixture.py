@@ -77,9 +77,12 @@ class Task(guided.Task):
             shards = Shards(recipe.edits, "edits")
             self.pairs = [shards.sample(index) for index in range(len(shards))]  # before and after by turns
             self.pair_grids = load_codes(recipe.edits, name, "edits")
-            self.by_kind: dict[str, list[int]] = {}
+            # Changes that examples alone can tell: an exchange, and always the same new background.
+            self.changes: dict[str, list[int]] = {}
             for index, sample in enumerate(self.pairs[1::2]):
-                self.by_kind.setdefault(sample.kind, []).append(index)
+                if sample.kind in ("swap", "background"):
+                    change = sample.kind if sample.kind == "swap" else sample.background
+                    self.changes.setdefault(change, []).append(index)
 
     def document(self, index: int, position: int) -> Document:
         rng = np.random.default_rng((self.recipe.loop.seed, 3, position))
@@ -137,7 +140,8 @@ class Task(guided.Task):
         language, drawn = ("en", "zh")[rng.integers(2)], bool(rng.random() < 0.5)
         kind = context.KINDS[rng.integers(len(context.KINDS))]
         if kind == "pairs" and self.pairs:
-            some = self.by_kind[sorted(self.by_kind)[rng.integers(len(self.by_kind))]]
+            change = "swap" if rng.random() < 0.5 else sorted(self.changes)[rng.integers(len(self.changes))]
+            some = self.changes[change]
             chosen = context.some(some, 1 + min(count - 1, 2), rng)
             return context.pairs_document([(self.pair_grids[2 * at], self.pair_grids[2 * at + 1]) for at in chosen])
         if kind == "style":
