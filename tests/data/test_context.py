@@ -1,0 +1,55 @@
+"""Documents of several pictures have the thread that their kind says."""
+
+import numpy as np
+from fake_gallery import concept, make_gallery
+
+from lantu.data import context
+from lantu.types import CodeGrid, Placed, Sample
+
+CONCEPTS = make_gallery().concepts
+BOX = (0.0, 0.0, 1.0, 1.0)
+
+
+def single(name, style="noto"):
+    return Sample(name, "single", {}, (Placed(concept(name).key, style, BOX),), "white")
+
+
+def grids(count):
+    return [np.full((2, 2), number) for number in range(count)]
+
+
+def test_styles_are_shown_and_not_told():
+    made = context.style_document([single("cat"), single("apple")], grids(2), CONCEPTS, "en")
+    assert made.parts[::2] == ("a cat", "an apple")
+    assert [part.codes[0, 0] for part in made.parts[1::2]] == [0, 1]
+    assert context.style_document([single("cat")], grids(1), CONCEPTS, "zh").parts[0] == "猫"
+
+
+def test_the_same_thing_goes_by_the_same_made_up_word():
+    samples = [single("cat"), single("dog"), single("cat", "twemoji")]
+    for drawn in (True, False):
+        made = context.naming_document(samples, grids(3), np.random.default_rng(1), drawn)
+        words = [part for part in made.parts if isinstance(part, str)]
+        assert words[0] == words[2] != words[1]
+        assert not {"cat", "dog"} & {word.split()[-1] for word in words}
+        assert isinstance(made.parts[0], str) == drawn
+
+
+def test_pairs_and_plain_documents():
+    made = context.pairs_document([(a, a + 1) for a in grids(2)])
+    assert [part.codes[0, 0] for part in made.parts] == [0, 1, 1, 2]
+    plain = context.plain_document(["a", "b"], grids(2), "en", drawn=False)
+    assert [type(part) for part in plain.parts] == [CodeGrid, str, CodeGrid, str]
+
+
+def test_the_pool_finds_what_shares_something():
+    names = ("cat", "dog", "apple", "owl")
+    samples = [single(name, style) for style in ("noto", "twemoji") for name in names]
+    samples.append(Sample("pair", "scene", {}, (samples[0].objects * 2), "white"))
+    pool, rng = context.Pool(samples), np.random.default_rng(0)
+    for _ in range(20):
+        assert len({samples[at].objects[0].style for at in pool.of_style(3, rng)}) == 1
+        chosen = [samples[at].objects[0].concept for at in pool.of_names(4, rng)]
+        assert chosen[-1] in chosen[:-1]
+        assert len(set(chosen)) <= 2
+    assert len(pool.of_style(9, rng)) == 9  # more than there are

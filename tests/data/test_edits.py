@@ -1,0 +1,79 @@
+"""Pairs before and after an instruction differ by what the instruction says, and by nothing else."""
+
+import numpy as np
+import pytest
+from fake_gallery import make_gallery
+
+from lantu.data.edits import KINDS, SPLITS, edit, held_out
+from lantu.data.scenes import Composer
+
+COUNT = 120
+
+
+@pytest.fixture(scope="module")
+def composer():
+    return Composer(make_gallery(), size=64, snap=8)
+
+
+@pytest.fixture(scope="module")
+def pairs(composer):
+    return {split: [edit(composer, split, index) for index in range(COUNT)] for split in SPLITS}
+
+
+def placed(sample):
+    return {(one.concept, one.style, one.box) for one in sample.objects}
+
+
+def test_every_kind_comes_up_and_asks_in_both_languages(pairs):
+    assert {after.kind for _, (after, _) in pairs["edits"]} == set(KINDS)
+    for (before, _), (after, _) in pairs["edits"]:
+        assert before.kind == "before"
+        assert before.captions["en"]
+        for language in ("en", "zh"):
+            assert len(after.captions[language]) == 3
+            assert not any("{" in text for text in after.captions[language])
+
+
+def test_what_changes_is_what_is_asked_for(pairs):
+    for (before, old), (after, new) in pairs["edits"]:
+        gone, come = placed(before) - placed(after), placed(after) - placed(before)
+        moved = {one[0] for one in gone} == {one[0] for one in come}
+        wanted = {
+            "replace": len(gone) == len(come) == 1 and not moved,
+            "background": not gone and not come and before.background != after.background,
+            "swap": len(gone) == len(come) == 2 and moved,
+            "remove": len(gone) == 1 and not come,
+            "add": len(come) == 1 and not gone,
+            "move": len(gone) == len(come) == 1 and moved,
+        }
+        assert wanted[after.kind], after
+        assert (before.background == after.background) == (after.kind != "background")
+        assert not np.array_equal(old, new)
+
+
+def test_instructions_name_what_they_are_about(pairs, composer):
+    concepts = composer.gallery.concepts
+    for (before, _), (after, _) in pairs["edits"]:
+        for language in ("en", "zh"):
+            text = after.captions[language][0]
+            names = [concepts[one.concept].names[language] for one in (*before.objects, *after.objects)]
+            assert after.kind == "background" or any(name in text for name in names)
+            for one in {*placed(after)} - {*placed(before)}:
+                if after.kind in ("replace", "add", "swap", "move"):
+                    assert concepts[one[0]].names[language] in text
+
+
+def test_what_is_held_out_comes_out_in_its_split_alone(pairs):
+    for split, made in pairs.items():
+        for (before, _), (after, _) in made:
+            assert not held_out(before.objects)
+            assert held_out(after.objects) == (split == "edits-heldout")
+
+
+def test_a_pair_depends_on_seed_split_and_index_alone(composer, pairs):
+    again = edit(Composer(make_gallery(), size=64, snap=8), "edits", 5)
+    assert again[1][0] == pairs["edits"][5][1][0]
+    assert np.array_equal(again[1][1], pairs["edits"][5][1][1])
+    keys = [sample.key for split in SPLITS for pair in pairs[split] for sample, _ in pair]
+    assert len(set(keys)) == len(keys)
+    assert placed(edit(composer, "edits-val", 5)[0][0]) != placed(pairs["edits"][5][0][0])

@@ -1,0 +1,105 @@
+"""The recipe that mixes all kinds of documents."""
+
+import numpy as np
+import pytest
+import torch
+from test_start import settings
+
+from lantu import recipes
+from lantu.data.backgrounds import BACKGROUNDS
+from lantu.document import from_ids, to_ids
+from lantu.errors import RecipeError
+from lantu.recipes import mixture
+from lantu.types import CodeGrid, Patch, Turn
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Scenes and edits of a gallery of coloured squares, 32 pixels, as ``build_emoji`` lays them down."""
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+    from fake_gallery import STYLES, THINGS, color, make_gallery
+
+    from lantu.data.build import Pairs, Scenes
+    from lantu.data.gallery import SPRITE_SIZE, save_gallery
+    from lantu.data.writer import Job, write_data
+
+    place = tmp_path_factory.mktemp("gallery")
+    cells = [(key, style) for key in THINGS for style in STYLES]
+    sprites = (np.full((SPRITE_SIZE, SPRITE_SIZE, 4), (*color(*cell), 255), np.uint8) for cell in cells)
+    save_gallery(place, make_gallery().concepts, STYLES, cells, sprites)
+    folder = tmp_path_factory.mktemp("data") / "data"
+    counts = {"train": 60, "val": 4, "edits": 60}
+    kinds = {"edits": Pairs}
+    jobs = [
+        Job(folder, split, 0, kinds.get(split, Scenes)(place, 32, 8, 0, STYLES, split, 0, count))
+        for split, count in counts.items()
+    ]
+    header = {"source": "emoji", "size": 32, "settings": {}, "digest": "", "gallery": str(place)}
+    write_data(folder, header, jobs, sum(counts.values()), 1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def task(tiny_model, data):
+    recipe = settings(
+        mixture.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", f"edits={data}", "context=0.3"
+    )
+    return mixture.Task(recipe, data)
+
+
+def test_all_kinds_come_up_and_can_be_read_back(task):
+    seen = set()
+    for position in range(400):
+        made = task.document(position % 60, position)
+        seen.add("".join({str: "T", CodeGrid: "G", Patch: "P", Turn: "."}[type(part)] for part in made.parts))
+        ids = to_ids(made, task.vocabulary, task.encode)[0].tolist()
+        assert len(from_ids(ids, task.vocabulary, task.codec.decode).parts) <= len(made.parts)
+    assert {"TG", "GT", ".GT.T", "TP", ".GT.G", ".T.G", ".T.GT", "GGGG"} <= seen
+    assert task.document(3, 77).parts == task.document(3, 77).parts
+
+
+def test_changes_that_examples_can_tell_are_kept_apart(task):
+    assert set(task.changes) <= {"swap", *BACKGROUNDS}
+    for change, pairs in task.changes.items():
+        for pair in pairs:
+            after = task.pairs[2 * pair + 1]
+            assert change == (after.kind if after.kind == "swap" else after.background)
+
+
+def test_rows_are_of_about_one_length_and_the_loss_is_that_of_all(task):
+    batch = task.batch(0, 16)
+    assert batch["lessons"] is not None
+    lengths = [rows["ids"].shape[1] for rows in batch["plain"]]
+    assert lengths == sorted(lengths)
+    loss, parts = task.loss("model", batch, 0, torch.Generator())
+    assert torch.isfinite(loss)
+    assert {"codes", "text", "guided"} <= set(parts)
+
+
+@pytest.mark.parametrize(
+    ("box", "wanted"),
+    [((0, 0.25, 0.5, 0.75), (4, 4)), ((1 / 3, 1 / 3, 2 / 3, 2 / 3), (4, 4)), ((0, 0, 1, 1), (8, 8))],
+)
+def test_holes_are_the_cells_that_a_box_touches(box, wanted):
+    holes = mixture.hole(box, (8, 8), np.random.default_rng(0))
+    assert (holes.any(1).sum(), holes.any(0).sum()) == wanted
+    assert mixture.hole(None, (8, 8), np.random.default_rng(0)).any()
+
+
+def test_shares_beyond_all_and_pictures_of_unknown_content_are_refused(tiny_model, data):
+    base = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}"]
+    with pytest.raises(RecipeError, match="more than all"):
+        mixture.Task(settings(mixture.debug(), *base, "questions=0.9", "filling=0.9"), data)
+
+
+def test_it_learns(tiny_model, data, tmp_path):
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", f"edits={data}", "loop.sample_every=0"]
+    changes += ["loop.precision=fp32", "loop.steps=40", "loop.log_every=10"]
+    recipes.train("language", "mixture-debug", data, tmp_path / "run", changes, progress=False)
+    from lantu.training.logs import read_log
+
+    losses = [line["loss"] for line in read_log(tmp_path / "run")]
+    assert losses[-1] < 0.9 * losses[0]
