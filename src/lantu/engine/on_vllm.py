@@ -1,4 +1,4 @@
-"""vLLM behind the engine's interface: its scheduler, its PagedAttention and its prefix cache, as they come.
+"""vLLM behind the engine's interface: its scheduler, its PagedAttention and its prefix cache.
 
 Nothing of lantu's runs inside it, and the model directory is read as it is. So there are no pairs of rows: a picture is
 guided by a model that has learnt guidance (``lantu train language --recipe guided``), or not at all. What may come next

@@ -123,7 +123,9 @@ def load(folder: str | Path, dtype: "torch.dtype | None" = None) -> "PreTrainedM
     """
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype or torch.float32)
     except (OSError, ValueError, KeyError) as problem:
