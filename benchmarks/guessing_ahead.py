@@ -2,9 +2,10 @@
 
     python benchmarks/guessing_ahead.py [--model NAME] [--data DIR] [--count 16] [--limit 64]
 
-First table, exact drafts: passes and time of a picture, the share of tested guesses that were right, and beside it the
+First table, what a pass costs: of a guided pair of rows, by model size and guesses, 128 ids read before. Second, exact
+drafts of the model: passes and time of a picture, the share of tested guesses that were right, and beside it the
 share that acceptance by chance would take (arXiv:2410.01699: the overlap of the distribution that a guess was drawn
-from with the one that it is tested by). Second, with --data: scores where a pass must take more codes than were right.
+from with the one that it is tested by). Third, with --data: scores where a pass must take more codes than were right.
 """
 
 import argparse
@@ -16,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from lantu.bench.task import made_up
 from lantu.data.trials import trials
 from lantu.engine.engine import Engine, Job
+from lantu.engine.on_kernels import Language
 from lantu.pipeline import Model
 from lantu.recipes.scores import composer_of, evaluate
 
@@ -85,6 +88,28 @@ def tested(backend: Any, request: Any) -> tuple[list[bool], list[float]]:
                 chances.append(watched.overlaps[place])
 
 
+def pass_times() -> None:
+    """What reading guesses costs, with weights that were made up."""
+    print("| size | " + " | ".join(f"{ahead} guesses, ms" for ahead in AHEAD) + " |\n|---|" + "---|" * len(AHEAD))
+    for size in ("small", "medium"):
+        with made_up(size) as task:
+            language = Language.load(task.folder)
+            told = []
+            for ahead in AHEAD:
+                pair = [language.open(256) for _ in range(2)]
+                language.read(pair, [[1] * 128] * 2)
+                took = []
+                for _ in range(20):
+                    started = time.perf_counter()
+                    language.read(pair, [[2] * (1 + ahead)] * 2)
+                    took.append(1000 * (time.perf_counter() - started))
+                    for row in pair:
+                        language.rewind(row, 128)
+                told.append(f"{statistics.median(took):.2f}")
+            print(f"| {size} | {' | '.join(told)} |", flush=True)
+    print()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="lantu-emoji")
@@ -92,6 +117,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--limit", type=int, default=64)
     arguments = parser.parse_args()
+    pass_times()
     model = Model.load(arguments.model, "cpu")
     language, grid = model.parts.language, model.folder.grid
     prompts = ["a cat on the left and a dog on the right", "a red apple", "three apples", "左边一架钢琴，右边一面鼓"]
