@@ -29,6 +29,12 @@ class Encode(Protocol):
     def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray: ...
 
 
+class Steer(Protocol):
+    """A picture of control (B, 3, H, W) in [-1, 1], its kind, codes (B, h, w) → (B, N, D): see ``decoder.control``."""
+
+    def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class Parts:
     """Each is loaded when it is first needed.
@@ -114,6 +120,24 @@ class Parts:
         from lantu.decoder.on_torch import Decoder as DecoderOnTorch
 
         return DecoderOnTorch.load(folder, self.device)
+
+    @cached_property
+    def control(self) -> Steer:
+        """What makes a hint for the decoder of a picture of control.
+
+        Raises:
+            LantuError: the model has none.
+        """
+        if not self.folder.controlled:
+            raise LantuError(f"{self.folder.name} can't be controlled by a picture", "train one: lantu train control")
+        folder = self.folder.path / "control"
+        if self.device == "cpu":
+            from lantu.decoder.on_kernels import Control
+
+            return Control.load(folder)
+        from lantu.decoder.on_torch import Control as ControlOnTorch
+
+        return ControlOnTorch.load(folder, self.device)
 
     @cached_property
     def encoder(self) -> Encode:

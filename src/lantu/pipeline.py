@@ -8,7 +8,7 @@ import collections
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from lantu import document, editing, grammar, images, shelf
 from lantu.checks import Grid, Size, check_codes, check_prompt, grid_of
+from lantu.decoder.controls import KINDS
 from lantu.decoder.render import render
 from lantu.engine.drafting import draft
 from lantu.engine.request import Request
@@ -34,6 +35,22 @@ if TYPE_CHECKING:
 MAX_CAPTION = 64
 TOGETHER = 32  # pictures that are painted together
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Control:
+    """A picture that a drawing is to follow.
+
+    Attributes:
+        picture: as large as the drawing.
+        kind: one of ``lantu.decoder.controls.KINDS``: "edges" (white lines on black), "layout" (white where things are
+            to stand), "colour" (blocks of colour).
+        scale: 1 as it was learnt; 0 is no control, bit for bit.
+    """
+
+    picture: "Image"
+    kind: str = "edges"
+    scale: float = 1.0
 
 
 class Model:
@@ -93,6 +110,7 @@ class Model:
         seed: int | None = None,
         size: Size | None = None,
         progress: Progress | None = None,
+        control: Control | None = None,
         **dials: Any,
     ) -> Picture:
         """Draw a picture.
@@ -102,6 +120,7 @@ class Model:
             seed: the same seed gives the same picture; a random one if not given (see ``Picture.seed``).
             size: width and height in pixels, multiples of ``patch``; that of the training pictures if not given.
             progress: called with the codes drafted so far and their number in all.
+            control: a picture that says where edges, things or colours are to be.
             dials: see ``lantu.settings.Settings``; the model's own where not given.
 
         Raises:
@@ -109,7 +128,7 @@ class Model:
             ImageError: there are no pictures of that size.
             LantuError: a dial is out of range.
         """
-        return self.draw_many(prompt, 1, seed=seed, size=size, progress=progress, **dials)[0]
+        return self.draw_many(prompt, 1, seed=seed, size=size, progress=progress, control=control, **dials)[0]
 
     def draw_many(
         self,
@@ -119,12 +138,13 @@ class Model:
         seed: int | None = None,
         size: Size | None = None,
         progress: Progress | None = None,
+        control: Control | None = None,
         **dials: Any,
     ) -> list[Picture]:
         """Draw several pictures of one prompt; the first is the one that ``draw`` gives."""
         first = choose_seed(seed)
         seeds = [derive_seed(first, index) for index in range(count)]
-        return self.draw_all([prompt] * count, seeds, size=size, progress=progress, **dials)
+        return self.draw_all([prompt] * count, seeds, size=size, progress=progress, control=control, **dials)
 
     def draw_all(
         self,
@@ -134,6 +154,7 @@ class Model:
         size: Size | None = None,
         progress: Progress | None = None,
         batched: bool = False,
+        control: Control | None = None,
         **dials: Any,
     ) -> list[Picture]:
         """Draw a picture for each prompt, each with its own seed.
@@ -145,6 +166,8 @@ class Model:
         settings = self.folder.settings.change(**dials)
         grid = self.grid_of(size or self.size)
         parts = self.parts
+        if control:
+            self.checked_control(control, grid)
         requests = [self.ask(prompt, seed, grid, settings) for prompt, seed in zip(prompts, seeds, strict=True)]
         started = time.perf_counter()
         done, total = 0, len(requests) * grid[0] * grid[1]
@@ -158,7 +181,7 @@ class Model:
         drafts = draft(parts.company if batched else parts.engine, requests, step)
         plan_ms = 1000 * (time.perf_counter() - started) / max(1, len(requests))
         codes = [document.codes_from(ids, *grid, parts.vocabulary) for ids in drafts]
-        return self.paint(codes, prompts, seeds, settings, plan_ms, batched)
+        return self.paint(codes, prompts, seeds, settings, plan_ms, batched, control)
 
     def stream(
         self, prompt: str, *, seed: int | None = None, size: Size | None = None, every: int | None = None, **dials: Any
@@ -242,6 +265,7 @@ class Model:
         settings: Settings,
         plan_ms: float = 0.0,
         batched: bool = False,
+        control: Control | None = None,
     ) -> list[Picture]:
         """Codes to pictures: together where that is exact or asked for, else one at a time."""
         from PIL import Image
@@ -251,7 +275,9 @@ class Model:
         for group in alike(grids, most):
             dials = (settings.steps, settings.render_guidance, settings.sampler)
             started = time.perf_counter()
-            painted = render(self.parts.decoder, np.stack(grids[group]), list(seeds[group]), *dials)
+            codes_Bhw = np.stack(grids[group])
+            hint = self.hint(control, codes_Bhw) if control and control.scale else None
+            painted = render(self.parts.decoder, codes_Bhw, list(seeds[group]), *dials, hint_BND=hint)
             arrays = images.to_bytes(painted)
             render_ms = 1000 * (time.perf_counter() - started) / len(arrays)
             timings = {"plan": plan_ms, "render": render_ms, "total": plan_ms + render_ms}
@@ -259,6 +285,26 @@ class Model:
                 told = (prompt, seed, self.digest, settings.as_dict(), timings)
                 pictures.append(Picture(Image.fromarray(array), codes, *told))
         return pictures
+
+    def hint(self, control: Control, codes_Bhw: np.ndarray) -> np.ndarray:
+        """What a control adds to the decoder's tokens, (B, N, D)."""
+        pixels = images.to_pixels(np.asarray(images.flatten(control.picture))[None])
+        told = self.parts.control(np.repeat(pixels, len(codes_Bhw), 0), KINDS.index(control.kind), codes_Bhw)
+        return np.float32(control.scale) * told
+
+    def checked_control(self, control: Control, grid: Grid) -> None:
+        """Whether a drawing can be controlled so.
+
+        Raises:
+            LantuError: the model has no control, or none of this kind.
+            ImageError: the picture of control is of another size.
+        """
+        if control.kind not in KINDS:
+            raise LantuError(f"no control by {control.kind}", f"choose {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+        if control.picture.size != self.size_of(grid):
+            what = "{}x{} pixels, the drawing {}x{}".format(*control.picture.size, *self.size_of(grid))
+            raise ImageError(f"the control has {what}", "scale it, or have it scaled and cropped with --fit")
+        _ = self.parts.control  # or it says that there is none
 
     def tokenize(self, image: "Image", *, fit: bool = False) -> np.ndarray:
         """The codes of a picture, (h, w) int64.

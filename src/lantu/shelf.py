@@ -5,6 +5,7 @@ NAME/
   language/            an unmodified transformers directory
   tokenizer/           config.json, safetensors
   decoder/             config.json, safetensors
+  control/             config.json, safetensors; only where the decoder can be controlled
   README.md            the card
 """
 
@@ -24,6 +25,7 @@ DEFAULT = "lantu-emoji"
 INDEX = "model_index.json"
 TOLD = ("license", "data", "scores")  # entries of the index that its makers may write
 PARTS = ("language", "tokenizer", "decoder")
+CONTROL = "control"  # a part that may be missing
 MEND = "fetch or assemble the model again"
 REQUIRED = (INDEX, "language/config.json", "language/tokenizer.json", "tokenizer/config.json", "decoder/config.json")
 
@@ -74,10 +76,15 @@ class ModelFolder:
         """Pixels a side that the decoder paints for one code."""
         return self.entry("decoder/config.json", "patch")
 
+    @property
+    def controlled(self) -> bool:
+        """Whether its decoder can be controlled by a picture."""
+        return (self.path / CONTROL / "config.json").is_file()
+
     @cached_property
     def digest(self) -> str:
         """Names exactly these weights and settings, whatever the folder is called: 16 hex digits of a SHA-256."""
-        paths = (path for part in PARTS for path in (self.path / part).rglob("*"))
+        paths = (path for part in (*PARTS, CONTROL) for path in (self.path / part).rglob("*"))
         return sha256(*sorted(path for path in paths if path.suffix in (".json", ".safetensors")))[:16]
 
     def read(self, name: str) -> dict[str, Any]:
@@ -130,7 +137,8 @@ class ModelFolder:
 
     def parameters(self) -> dict[str, int]:
         """How many numbers each part has, from the headers of its files."""
-        return {part: sum(map(count, (self.path / part).glob("*.safetensors"))) for part in PARTS}
+        parts = (*PARTS, CONTROL) if self.controlled else PARTS
+        return {part: sum(map(count, (self.path / part).glob("*.safetensors"))) for part in parts}
 
 
 def count(path: Path) -> int:

@@ -64,7 +64,9 @@ def openvino(folder: Path) -> Render:
         def __init__(self) -> None:
             self.patch = patch
 
-        def __call__(self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray) -> np.ndarray:
+        def __call__(
+            self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_BND: np.ndarray | None = None
+        ) -> np.ndarray:
             noisy, codes = noisy_BCHW, codes_Bhw
             if codes.shape not in compiled:
                 example = (torch.from_numpy(noisy), torch.zeros(len(codes)), torch.from_numpy(codes))

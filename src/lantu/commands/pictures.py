@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    from lantu.pipeline import Model
+    from lantu.pipeline import Control, Model
     from lantu.preview import Step
     from lantu.types import Picture
 
@@ -51,6 +51,7 @@ class Wish:
         seed: None for any.
         size: width and height in pixels; None for the model's own.
         dials: those that were given, see ``Settings``.
+        control: a picture to follow.
     """
 
     prompt: str | None
@@ -58,6 +59,7 @@ class Wish:
     seed: int | None
     size: tuple[int, int] | None
     dials: dict[str, Any]
+    control: "Control | None" = None
 
     def like(self, former: "Picture", patch: int) -> "Wish":
         """As ``former`` was drawn, in all that was not asked for otherwise."""
@@ -92,6 +94,15 @@ def draw(
     ] = None,
     sampler: Sampler = None,
     size: Annotated[str | None, typer.Option(help="In pixels, e.g. 192x192.", metavar="WxH")] = None,
+    control: Annotated[
+        Path | None, typer.Option(help="A picture to follow, see --control-kind.", metavar="FILE", show_default=False)
+    ] = None,
+    control_kind: Annotated[
+        Literal["edges", "layout", "colour", "photo"],
+        typer.Option(help="White lines; white places; blocks of colour; or a photo, whose edges are taken."),
+    ] = "edges",
+    control_scale: Annotated[float, typer.Option(help="0: not at all.", min=0, max=10, metavar="S")] = 1.0,
+    fit: Fit = False,
     tokens_out: Annotated[Path | None, typer.Option(help="Also write the codes, as JSON.", metavar="FILE")] = None,
     from_tokens: Annotated[Path | None, typer.Option(help="Render these codes; draft nothing.", metavar="FILE")] = None,
     like: Annotated[Path | None, typer.Option(help="Draw as this PNG was drawn.", metavar="PNG")] = None,
@@ -119,6 +130,8 @@ def draw(
     wish = Wish(prompt, read_grids(from_tokens) if from_tokens else None, seed, parse_size(size), dials)
     former = metadata.read_picture(like) if like else None
     artist = load(model, device, backend)
+    if control:
+        wish = replace(wish, control=steering(control, control_kind, control_scale, artist.size if fit else None))
     if former:
         wish = wish.like(former, artist.patch)
         if former.model != artist.digest:
@@ -163,7 +176,8 @@ def make(
         terminal.say("lantu: the model has learnt pictures of {}x{}; others are a stretch".format(*artist.size))
     paths = numbered(output or Path(f"{slug(prompt)}-{seed}.png"), count)
     pictures: list[Picture] = []
-    watched = preview is not False and not as_json and wish.grids is None and terminal.shows_pictures()
+    plain = wish.grids is None and wish.control is None
+    watched = preview is not False and not as_json and plain and terminal.shows_pictures()
     with contextlib.ExitStack() as stack:
         show = stack.enter_context(terminal.live_picture()) if watched else None
         advance = stack.enter_context(terminal.progress("drawing", shown=not (as_json or watched)))
@@ -180,7 +194,9 @@ def make(
                     each = total // here  # codes of a picture
                     advance(before * each + done, count * each)
 
-                drawn = artist.draw_all([prompt] * len(seeds), seeds, size=size, progress=step, **wish.dials)
+                drawn = artist.draw_all(
+                    [prompt] * len(seeds), seeds, size=size, progress=step, control=wish.control, **wish.dials
+                )
             for picture, path in zip(drawn, paths[first:], strict=False):
                 metadata.save_picture(picture, path)
             pictures += drawn
@@ -266,6 +282,27 @@ def tokenize(
         terminal.print_json({"files": [str(output)], "pictures": len(told), "model": reader.name})
     else:
         print(f"{output}  {len(told)} picture{'s' if len(told) > 1 else ''}")
+
+
+def steering(path: Path, kind: str, scale: float, size: tuple[int, int] | None) -> "Control":
+    """A picture of control from a file; a photo's edges are taken first.
+
+    Args:
+        size: to scale and crop it to.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from lantu import images
+    from lantu.decoder import controls
+    from lantu.pipeline import Control
+
+    picture = open_image(path)
+    if size:
+        picture = images.fit(picture, *size)
+    if kind == "photo":
+        return Control(Image.fromarray(controls.lit(controls.edges(np.asarray(picture)))), "edges", scale)
+    return Control(picture, kind, scale)
 
 
 def read_grids(path: Path) -> "list[np.ndarray]":

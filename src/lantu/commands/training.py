@@ -13,7 +13,7 @@ Run = Annotated[Path, typer.Option(help="A run of lantu train, or the part's own
 
 
 def train(
-    part: Annotated[Literal["tokenizer", "language", "decoder"], typer.Argument(help="What to train.")],
+    part: Annotated[Literal["tokenizer", "language", "decoder", "control"], typer.Argument(help="What to train.")],
     data: DataFolder,
     recipe: Annotated[str, typer.Option(help="An unknown name lists them all.", metavar="NAME")] = "emoji",
     out: Annotated[
@@ -47,7 +47,7 @@ def train(
     if tokenizer:
         overrides.append(f"tokenizer={part_folder(tokenizer, 'tokenizer')}")
     if start:
-        overrides.append(f"start={part_folder(start, part)}")
+        overrides.append(f"start={part_folder(start, 'decoder' if part == 'control' else part)}")
     folder = out or Path("runs") / f"{part}-{recipe}"
     result: Any = recipes.train(part, recipe, data, folder, overrides, resume, dry_run, device, not json)
     if dry_run:
@@ -69,13 +69,16 @@ def assemble(
     licence: Annotated[str, typer.Option("--license", help="Of the weights.", show_default=False)] = "",
     card: Annotated[Path | None, typer.Option(help="Markdown, for README.md.", metavar="FILE")] = None,
     data: Annotated[Path | None, typer.Option(help="What it was trained on, for lantu eval.", metavar="DIR")] = None,
+    control: Annotated[
+        Path | None, typer.Option(help="A run of lantu train control.", metavar="DIR", show_default=False)
+    ] = None,
     dials: Dials = None,
     json: Json = False,
 ) -> None:
     """Put three trained parts together as a model that draws."""
     from lantu.recipes.assemble import assemble
 
-    folder = assemble(tokenizer, language, decoder, out, name, licence, card, data, parse_dials(dials))
+    folder = assemble(tokenizer, language, decoder, out, name, licence, card, data, parse_dials(dials), control)
     if json:
         terminal.print_json(folder.describe())
     else:

@@ -39,17 +39,20 @@ class PixelDecoder(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, noisy_BCHW: Tensor, time_B: Tensor, codes_Bhw: Tensor) -> Tensor:
+    def forward(self, noisy_BCHW: Tensor, time_B: Tensor, codes_Bhw: Tensor, hint_BND: Tensor | None = None) -> Tensor:
         """Predict the clean picture (B, C, H, W).
 
         Args:
             noisy_BCHW: ``t · picture + (1 - t) · noise``, pictures in [-1, 1]; H = h·P, W = w·P.
             time_B: t in [0, 1], 0 is pure noise.
             codes_Bhw: int64; UNKNOWN where not known.
+            hint_BND: added to the tokens, see ``lantu.decoder.control``.
         """
         B, height, width = codes_Bhw.shape
         table = torch.where(codes_Bhw < 0, self.config.codebook_size, codes_Bhw).flatten(1)
         x_BND = self.codes(table) + self.noisy(to_patches(noisy_BCHW, self.config.patch))
+        if hint_BND is not None:
+            x_BND = x_BND + hint_BND
         modulation = self.time(waves(time_B)).view(B, 6, self.config.width)
         turn = rotation(height, width, self.config.width // self.config.heads).to(x_BND.device)
         for block in self.blocks:

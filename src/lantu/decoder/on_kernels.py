@@ -61,11 +61,15 @@ class Decoder:
         """
         return cls(arrays.read_config(folder), arrays.read(folder), precise)
 
-    def __call__(self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray) -> np.ndarray:
+    def __call__(
+        self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_BND: np.ndarray | None = None
+    ) -> np.ndarray:
         B, height, width = codes_Bhw.shape
         N, D = height * width, self.codes_KD.shape[1]
         x_TD = self.noisy(blocks.to_patches(noisy_BCHW, self.patch).reshape(B * N, -1))
         x_TD += self.codes_KD[codes_Bhw.reshape(-1)]  # UNKNOWN is -1, and the last
+        if hint_BND is not None:
+            x_TD += hint_BND.reshape(x_TD.shape)
         turn = blocks.rotation(height, width, D // self.stack.shape.heads)
         spans = [Span(cache, N, causal=False) for cache in self.rooms(B, N)]
         x_TD = self.stack.forward(x_TD, np.tile(turn, (1, B, 1)), spans, self.modulation(time))
@@ -88,6 +92,48 @@ class Decoder:
         for cache in self.caches:
             cache.used = 0
         return self.caches[:count]
+
+
+class Control:
+    """A picture of control, its kind and codes → what is added to the decoder's tokens: see ``lantu.decoder.control``.
+
+    Args:
+        config: its config.json.
+        state: its weights; bfloat16 as uint16.
+
+    Raises:
+        ModelError: weights or settings are missing.
+    """
+
+    def __init__(self, config: dict[str, Any], state: dict[str, np.ndarray], precise: bool = False):
+        try:
+            self.patch, width, count = config["patch"], config["width"], config["layers"]
+            layers = blocks.layers(state, "blocks.", count)
+            self.stack = kernels.stack(blocks.shape_of(layers, width, max(1, width // 64)), layers, precise)
+            self.picture = kernels.linear(state["picture.weight"], state["picture.bias"], precise=precise)
+            self.kinds_XD, self.codes_KD = to_float(state["kinds.weight"]), to_float(state["codes.weight"])
+            self.out = kernels.linear(state["out.weight"], state["out.bias"], precise=precise)
+        except KeyError as problem:
+            raise ModelError(f"the control lacks {problem}", "give a complete model directory") from problem
+
+    @classmethod
+    def load(cls, folder: str | Path, precise: bool = False) -> "Control":
+        """Read a control's folder.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        return cls(arrays.read_config(folder), arrays.read(folder), precise)
+
+    def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
+        """(B, N, D): see ``lantu.decoder.control.Control.forward``."""
+        B, height, width = codes_Bhw.shape
+        N, D = height * width, self.codes_KD.shape[1]
+        x_TD = self.picture(blocks.to_patches(control_BCHW, self.patch).reshape(B * N, -1))
+        x_TD += self.codes_KD[codes_Bhw.reshape(-1)] + self.kinds_XD[kind]
+        turn = np.tile(blocks.rotation(height, width, D // self.stack.shape.heads), (1, B, 1))
+        spans = [Span(self.stack.cache(N), N, causal=False) for _ in range(B)]
+        return self.out(self.stack.forward(x_TD, turn, spans)).reshape(B, N, D)
 
 
 def waves(time: float, width: int = 128) -> np.ndarray:

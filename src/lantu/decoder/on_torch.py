@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lantu.decoder.control import Control as ControlNetwork
 from lantu.decoder.model import PixelDecoder
 
 
@@ -24,7 +25,34 @@ class Decoder:
         return cls(PixelDecoder.load(folder).to(device))
 
     @torch.inference_mode()
-    def __call__(self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray) -> np.ndarray:
+    def __call__(
+        self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_BND: np.ndarray | None = None
+    ) -> np.ndarray:
         device = self.network.codes.weight.device
         noisy, codes = torch.from_numpy(noisy_BCHW).to(device), torch.from_numpy(codes_Bhw).to(device)
-        return self.network(noisy, noisy.new_full((len(noisy),), time), codes).float().cpu().numpy()
+        hint = None if hint_BND is None else torch.from_numpy(hint_BND).to(device)
+        return self.network(noisy, noisy.new_full((len(noisy),), time), codes, hint).float().cpu().numpy()
+
+
+class Control:
+    """A picture of control, its kind and codes → what is added to the decoder's tokens: see ``control.Control``."""
+
+    def __init__(self, network: ControlNetwork):
+        self.network = network
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "Control":
+        """Read a control's folder.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        return cls(ControlNetwork.load(folder).to(device))
+
+    @torch.inference_mode()
+    def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
+        """(B, N, D)."""
+        device = self.network.codes.weight.device
+        control, codes = torch.from_numpy(control_BCHW).to(device), torch.from_numpy(codes_Bhw).to(device)
+        kinds = torch.full((len(codes),), kind, device=device)
+        return self.network(control, kinds, codes).float().cpu().numpy()

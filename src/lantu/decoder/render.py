@@ -20,13 +20,16 @@ class Predict(Protocol):
     @property
     def patch(self) -> int: ...
 
-    def __call__(self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray) -> np.ndarray:
+    def __call__(
+        self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_BND: np.ndarray | None = None
+    ) -> np.ndarray:
         """The clean pictures (B, C, H, W) float32.
 
         Args:
             noisy_BCHW: ``t · picture + (1 - t) · noise``, pictures in [-1, 1]; H = h·P, W = w·P.
             time: t in [0, 1], 0 is pure noise.
             codes_Bhw: int64; UNKNOWN where not known.
+            hint_BND: of a control, added to the tokens.
         """
         ...
 
@@ -39,6 +42,7 @@ def render(
     guidance: float = 1.0,
     sampler_name: str = "euler",
     each: Each | None = None,
+    hint_BND: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw the pictures that grids of codes stand for.
 
@@ -48,6 +52,7 @@ def render(
         steps: estimates the sampler may use (Heun uses two a step).
         guidance: 1 follows the codes; more exaggerates them, at twice the cost.
         each: called with each step's clean estimate.
+        hint_BND: what a control adds, N = h·w tokens of width D.
 
     Returns:
         (B, C, h·P, w·P) float32 in [-1, 1].
@@ -58,7 +63,9 @@ def render(
     pairs = np.concatenate([codes_Bhw, np.full_like(codes_Bhw, UNKNOWN)]) if guidance != 1 else codes_Bhw
 
     def denoise(x: np.ndarray, time: float) -> np.ndarray:
-        clean = decoder(np.concatenate([x] * (len(pairs) // B)), time, pairs)
+        times = len(pairs) // B
+        hint = None if hint_BND is None else np.concatenate([hint_BND] * times)
+        clean = decoder(np.concatenate([x] * times), time, pairs, hint)
         if guidance != 1:
             follow, ignore = np.split(clean, 2)
             clean = ignore + np.float32(guidance) * (follow - ignore)

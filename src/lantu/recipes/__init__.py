@@ -15,6 +15,7 @@ MODULES = {
     "tokenizer": ("tokenizer",),
     "language": ("language", "guided", "mixture"),
     "decoder": ("decoder", "consistency", "matching"),
+    "control": ("control",),
 }
 PARTS = tuple(MODULES)
 

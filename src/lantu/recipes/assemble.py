@@ -9,7 +9,7 @@ from lantu.data.shards import read_index
 from lantu.errors import ModelError
 from lantu.files import replacing, write_json
 from lantu.recipes.budget import budget_of
-from lantu.shelf import ModelFolder, find
+from lantu.shelf import CONTROL, ModelFolder, find
 
 PARTS = ("tokenizer", "language", "decoder")
 
@@ -24,6 +24,7 @@ def assemble(
     card: str | Path | None = None,
     data: str | Path | None = None,
     draw: Mapping[str, Any] | None = None,
+    control: str | Path | None = None,
 ) -> ModelFolder:
     """Put parts together, whole or not at all; an older model in ``out`` is replaced.
 
@@ -34,6 +35,7 @@ def assemble(
         card: a Markdown file that becomes README.md.
         data: the data folder it was trained on, whose settings are kept for evaluation.
         draw: dials that it draws with by default, see ``lantu.settings.Settings``.
+        control: a run of ``train control``, or a control's folder.
 
     Raises:
         ModelError: a part is missing, or the parts don't speak of the same codes.
@@ -56,9 +58,13 @@ def assemble(
         index["budget"] = budget
     if data is not None:
         index["data"] = read_index(data)["settings"]
+    if control is not None:
+        index["control"] = ["lantu.decoder.control", "Control"]
     with replacing(out) as temporary:
         for part, source in zip(PARTS, (tokenizer, language, decoder), strict=True):
             shutil.copytree(part_folder(source, part), temporary / part)
+        if control is not None:
+            shutil.copytree(part_folder(control, CONTROL), temporary / CONTROL)
         write_json(temporary / "model_index.json", index)
         if card:
             shutil.copy(card, temporary / "README.md")
@@ -94,6 +100,8 @@ def check(model: ModelFolder) -> None:
         "language": model.entry("language/config.json", "lantu", "codebook_size"),
         "decoder": model.entry("decoder/config.json", "codebook_size"),
     }
+    if model.controlled:
+        sizes["control"] = model.entry("control/config.json", "codebook_size")
     if len(set(sizes.values())) > 1:
         told = ", ".join(f"{part} {size}" for part, size in sizes.items())
         raise ModelError(f"the parts have codebooks of different sizes ({told})", "train them on the same tokenizer")

@@ -1,7 +1,7 @@
 """Recipes of the diffusion decoder."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -59,15 +59,11 @@ class DecoderRecipe(BaseModel):
     loop: LoopConfig = LoopConfig()
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Pictures (B, C, H, W) in [-1, 1] and their codes (B, h, w)."""
 
     pixels: Tensor
     codes: Tensor
-
-    def to(self, device: torch.device) -> "Batch":
-        return Batch(self.pixels.to(device), self.codes.to(device))
 
 
 class Task:
@@ -114,10 +110,11 @@ class Task:
         pixels = scale(to_tensor(self.shards[split].images(indices)), self.recipe.size, self.recipe.size)
         return Batch(pixels, torch.from_numpy(self.grids[split][indices].astype(np.int64)))
 
-    def batch(self, step: int, size: int) -> Batch:
+    def batch(self, step: int, size: int) -> Any:
+        """``size`` pictures and their codes: a ``Batch``."""
         return self.load("train", self.order.indices(step * size, size))
 
-    def loss(self, player: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
         loss, clean = flow_loss(self.model, batch.pixels, codes, generator, self.recipe.mean, self.recipe.spread)
         judged, parts = self.judge(clean, batch.pixels)

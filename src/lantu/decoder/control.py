@@ -1,0 +1,102 @@
+"""Control of the decoder by a picture: where edges are to be, where things are to stand, which colours are where.
+
+Beside the decoder stands a copy of its first blocks that sees the control and the codes, and no noise; what it makes of
+them is added to the decoder's tokens (ControlNet, arXiv:2302.05543). It begins at zero, so that an untrained one, and a
+scale of 0, leave the decoder as it is, bit for bit. As it sees neither noise nor time it is computed once a picture,
+whatever the number of steps.
+
+Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, K codebook size, P patch.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from lantu import files, weights
+from lantu.decoder.controls import KINDS
+from lantu.decoder.model import PixelDecoder
+from lantu.errors import ModelError
+from lantu.layers import Block, rotation, to_patches
+
+
+class ControlConfig(BaseModel):
+    """Sizes of a control. All but ``layers`` must be those of its decoder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    patch: int = 16
+    width: int = 256
+    layers: int = 3
+    codebook_size: int = Field(4096, ge=2, le=65536)
+
+    @property
+    def heads(self) -> int:
+        return max(1, self.width // 64)
+
+
+class Control(nn.Module):
+    """A picture of control, its kind and the codes → what is added to the decoder's tokens."""
+
+    def __init__(self, config: ControlConfig):
+        super().__init__()
+        self.config = config
+        D = config.width
+        self.picture = nn.Linear(3 * config.patch**2, D)
+        self.kinds = nn.Embedding(len(KINDS), D)
+        self.codes = nn.Embedding(config.codebook_size + 1, D)  # the last one is UNKNOWN
+        nn.init.normal_(self.kinds.weight, std=0.02)
+        self.blocks = nn.ModuleList(Block(D, config.heads) for _ in range(config.layers))
+        self.out = nn.Linear(D, D)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor) -> Tensor:
+        """(B, N, D).
+
+        Args:
+            control_BCHW: in [-1, 1]; H = h·P, W = w·P.
+            kind_B: int64, places in ``KINDS``.
+            codes_Bhw: int64; UNKNOWN where not known.
+        """
+        _, height, width = codes_Bhw.shape
+        table = torch.where(codes_Bhw < 0, self.config.codebook_size, codes_Bhw).flatten(1)
+        x_BND = self.picture(to_patches(control_BCHW, self.config.patch)) + self.codes(table)
+        x_BND = x_BND + self.kinds(kind_B)[:, None]
+        turn = rotation(height, width, self.config.width // self.config.heads).to(x_BND.device)
+        for block in self.blocks:
+            x_BND = block(x_BND, turn)
+        return self.out(x_BND)
+
+    @classmethod
+    def beside(cls, decoder: PixelDecoder, layers: int = 3) -> "Control":
+        """A new control of a decoder: its first blocks and its embedding of codes, copied."""
+        own = decoder.config
+        layers = min(layers, own.layers)
+        made = cls(ControlConfig(patch=own.patch, width=own.width, layers=layers, codebook_size=own.codebook_size))
+        state = decoder.state_dict()
+        copied = {name: value for name, value in state.items() if name.startswith(("blocks.", "codes."))}
+        known = made.state_dict()
+        made.load_state_dict({name: copied.get(name, value) for name, value in known.items()})
+        return made
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json and safetensors."""
+        weights.save(self.state_dict(), Path(folder))
+        files.write_json(Path(folder) / "config.json", self.config.model_dump())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Control":
+        """Read what ``save`` wrote; ready to be used.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        try:
+            made = cls(ControlConfig(**json.loads((Path(folder) / "config.json").read_text())))
+            made.load_state_dict({name: value.float() for name, value in weights.load(Path(folder)).items()})
+        except (OSError, ValueError, TypeError, RuntimeError) as problem:
+            raise ModelError(f"no control in {folder}", "train one with lantu train control") from problem
+        return made.eval().requires_grad_(False)
