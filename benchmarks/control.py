@@ -41,15 +41,11 @@ def main() -> None:
     codes = [codes_from(ids, *grid, model.parts.vocabulary) for ids in drafts]
     true = [trial.image for trial in asked]
     lines = [controls.edges(image) for image in true]
-    areas = [
-        controls.layout([placed.box for placed in trial.expected], image.shape[0])
-        for trial, image in zip(asked, true, strict=True)
-    ]
+    areas = [controls.layout([one.box for one in trial.expected], len(trial.image)) for trial in asked]
     blocks = [controls.colour(image) for image in true]
     shown = {"edges": list(map(controls.lit, lines)), "layout": list(map(controls.lit, areas)), "colour": blocks}
-    print(
-        "| control | edge F1 | IoU with the boxes | colour difference | single | pairs | n |\n|---|---|---|---|---|---|---|"
-    )
+    heads = ("control", "edge F1", "IoU with the boxes", "colour difference", "single", "pairs", "n")
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     sheets = [np.stack(true[:5] + true[-5:])]
     for kind in ("", *controls.KINDS):
         pictures = []
