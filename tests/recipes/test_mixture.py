@@ -37,7 +37,8 @@ def data(tmp_path_factory):
         Job(folder, split, 0, kinds.get(split, Scenes)(place, 32, 8, 0, STYLES, split, 0, count))
         for split, count in counts.items()
     ]
-    header = {"source": "emoji", "size": 32, "settings": {}, "digest": "", "gallery": str(place)}
+    told = {"size": 32, "snap": 8, "styles": STYLES}
+    header = {"source": "emoji", "size": 32, "settings": told, "digest": "", "gallery": str(place)}
     write_data(folder, header, jobs, sum(counts.values()), 1)
     return folder
 

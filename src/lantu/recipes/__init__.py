@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "tokenizer": ("tokenizer",),
-    "language": ("language", "guided", "mixture"),
+    "language": ("language", "guided", "mixture", "reward"),
     "decoder": ("decoder", "consistency", "matching"),
     "control": ("control",),
 }
