@@ -1,5 +1,6 @@
 """A control is trained beside a decoder that stays as it is."""
 
+import numpy as np
 import pytest
 import torch
 from test_mixture import data  # noqa: F401
@@ -43,3 +44,18 @@ def test_it_learns_and_the_decoder_stays(tiny_model, data, tmp_path):  # noqa: F
 def test_it_needs_a_decoder(tiny_model, data):  # noqa: F811
     with pytest.raises(RecipeError, match="stands beside a decoder"):
         control.Task(settings(control.debug(), f"tokenizer={tiny_model}/tokenizer"), data)
+
+
+def test_codes_may_be_those_of_the_scene_in_another_style(tiny_model, data):  # noqa: F811
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "restyled=1.0"]
+    task = control.Task(settings(control.debug(), *changes), data)
+    batch, plain = task.batch(1, 12), task.load("train", task.order.indices(12, 12))
+    assert torch.equal(batch.pixels, plain.pixels)
+    assert not torch.equal(batch.codes, plain.codes)
+    assert torch.equal(task.batch(1, 12).codes, batch.codes)
+    sample = task.shards["train"].sample(3)
+    objects, background = task.again(sample, np.random.default_rng(0))
+    assert background == sample.background
+    for old, new in zip(sample.objects, objects, strict=True):
+        assert (old.concept, old.box) == (new.concept, new.box)
+        assert old.style != new.style

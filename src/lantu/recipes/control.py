@@ -1,5 +1,6 @@
 """Recipes of the decoder's control: the decoder itself stays as it is."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +18,12 @@ from lantu.decoder.render import render
 from lantu.errors import RecipeError
 from lantu.images import to_array, to_bytes, to_tensor
 from lantu.recipes import decoder
+from lantu.recipes.codes import encoder, load_tokenizer
 from lantu.recipes.decoder import DecoderRecipe
+from lantu.recipes.scores import composer_of
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.training.task import Metrics
+from lantu.types import Placed, Sample
 
 
 class ControlRecipe(DecoderRecipe):
@@ -27,9 +31,13 @@ class ControlRecipe(DecoderRecipe):
 
     Attributes:
         depth: blocks of the control.
+        restyled: share of the pictures whose codes are those of the same scene in another style: they say what is there,
+            the control how it is drawn, as when a drawing is to follow a picture that it does not know. Of composed
+            scenes only.
     """
 
     depth: int = Field(3, ge=1)
+    restyled: float = Field(0.0, ge=0, le=1)
 
 
 class Controlled(NamedTuple):
@@ -50,6 +58,8 @@ class Task(decoder.Task):
         super().__init__(recipe, data)
         self.model.eval().requires_grad_(False)
         self.control = Control.beside(self.model, recipe.depth)
+        self.restyled, self.encode = recipe.restyled, encoder(load_tokenizer(recipe.tokenizer))
+        self.composer = composer_of(None, data) if recipe.restyled else None
         self.networks: dict[str, nn.Module] = {"model": self.control}
 
     def to(self, device: torch.device) -> None:
@@ -59,8 +69,35 @@ class Task(decoder.Task):
 
     def batch(self, step: int, size: int) -> Any:
         indices = self.order.indices(step * size, size)
-        kinds = np.random.default_rng((self.recipe.loop.seed, 4, step)).integers(len(controls.KINDS), size=size)
-        return self.controlled("train", indices, kinds)
+        rng = np.random.default_rng((self.recipe.loop.seed, 4, step))
+        batch = self.controlled("train", indices, rng.integers(len(controls.KINDS), size=size))
+        if self.composer is None:
+            return batch
+        chosen = np.flatnonzero(rng.random(size) < self.restyled)
+        samples = [self.shards["train"].sample(int(indices[at])) for at in chosen]
+        drawn = {
+            int(at): again for at, sample in zip(chosen, samples, strict=True) if (again := self.again(sample, rng))
+        }
+        codes = batch.codes.clone()
+        if drawn:
+            pictures = [self.composer.compose(objects, sample) for objects, sample in drawn.values()]
+            codes[list(drawn)] = torch.from_numpy(self.encode(np.stack(pictures)).astype(np.int64))
+        return batch._replace(codes=codes)
+
+    def again(self, sample: Sample, rng: np.random.Generator) -> tuple[tuple[Placed, ...], str] | None:
+        """The same things in the same places in another style, and their background; None if no style has them all."""
+        assert self.composer is not None
+        styles = [
+            style
+            for style in self.composer.styles
+            if all(
+                placed.style != style and self.composer.gallery.has(placed.concept, style) for placed in sample.objects
+            )
+        ]
+        if not styles or not sample.objects:
+            return None
+        style = styles[rng.integers(len(styles))]
+        return tuple(replace(placed, style=style) for placed in sample.objects), sample.background
 
     def controlled(self, split: str, indices: np.ndarray, kinds: np.ndarray) -> Controlled:
         """Pictures with what they are to be controlled by, taken from themselves."""
@@ -111,9 +148,9 @@ def emoji() -> ControlRecipe:
     On one CPU core: 25 pictures/s, 25 minutes.
     """
     recipe = decoder.further()
-    recipe = recipe.model_copy(update={"dropped": 0.3, "hidden": 0.1, "spoilt": 0.6, "most": 0.6})
+    recipe = recipe.model_copy(update={"dropped": 0.2, "hidden": 0.1, "spoilt": 0.5, "most": 0.5})
     loop = recipe.loop.model_copy(update={"steps": 1200, "lr": 1e-3, "decay_fraction": 0.4})
-    return ControlRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop)
+    return ControlRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop, restyled=0.6)
 
 
 def debug() -> ControlRecipe:
