@@ -31,9 +31,9 @@ class ControlRecipe(DecoderRecipe):
 
     Attributes:
         depth: blocks of the control.
-        restyled: share of the pictures whose codes are those of the same scene in another style: they say what is there,
-            the control how it is drawn, as when a drawing is to follow a picture that it does not know. Of composed
-            scenes only.
+        restyled: share of the pictures whose codes are those of the same scene in another style: they say what is
+            there, the control how it is drawn, as when a drawing is to follow a picture that it does not know. Of
+            composed scenes only.
     """
 
     depth: int = Field(3, ge=1)
