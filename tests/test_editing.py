@@ -119,6 +119,24 @@ def test_talks_without_words_or_too_long_are_refused(model, picture):
         model.chat([*[picture] * 300, "what are these?"])
 
 
+def test_a_model_that_was_not_taught_says_so(tiny_model, tmp_path):
+    import json
+    import shutil
+
+    shutil.copytree(tiny_model, tmp_path / "plain")
+    path = tmp_path / "plain" / "language" / "config.json"
+    config = json.loads(path.read_text())
+    del config["lantu"]["learnt"]
+    path.write_text(json.dumps(config))
+    plain = lantu.load(tmp_path / "plain", device="cpu")
+    assert plain.info()["learnt"] == []
+    drawn = plain.draw("a cat", seed=1)
+    with pytest.raises(LantuError, match="has not learnt filling"):
+        plain.edit(drawn, "a dog", box=(0, 0, 8, 8))
+    with pytest.raises(LantuError, match="has not learnt talking"):
+        plain.edit(drawn, "replace the cat with a dog")
+
+
 def test_an_instruction_without_an_answer_in_pictures_is_told(model, picture, monkeypatch):
     monkeypatch.setattr(model, "chat", lambda *parts, **dials: ["no"])
     with pytest.raises(LantuError, match="answered 'no', not with a picture"):

@@ -378,6 +378,7 @@ class Model:
         """
         if box is None and mask is None:
             return self.told(picture, prompt, seed, **dials)
+        self.needs("filling")
         before, codes = self.seen(picture)
         size = before.size
         holes = editing.cells(size, self.patch, box, mask)
@@ -443,6 +444,7 @@ class Model:
         settings: Settings,
     ) -> Request:
         """What the engine is asked for an answer: see ``chat``."""
+        self.needs("talking")
         vocabulary = self.parts.vocabulary
         told: list[Part] = []
         for speaker, turn in zip(itertools.cycle(("user", "lantu")), [*before, parts], strict=False):
@@ -463,6 +465,17 @@ class Model:
             top_p=settings.top_p,
         )
         return self.checked(request)
+
+    def needs(self, ability: str) -> None:
+        """Whether the language model was taught something beside drawing and captioning.
+
+        Raises:
+            LantuError: it was not.
+        """
+        if ability not in self.folder.learnt:
+            raise LantuError(
+                f"{self.name} has not learnt {ability}", "teach it: lantu train language --recipe mixture --start MODEL"
+            )
 
     def turn(self, parts: "Sequence[str | Picture | Image]") -> list[Part]:
         """What is said in one turn as parts of a document: pictures first, then all words."""

@@ -77,6 +77,11 @@ class ModelFolder:
         return self.entry("decoder/config.json", "patch")
 
     @property
+    def learnt(self) -> list[str]:
+        """What its language model was taught beside drawing and captioning: "filling", "talking"."""
+        return self.entry("language/config.json", "lantu").get("learnt", [])
+
+    @property
     def controlled(self) -> bool:
         """Whether its decoder can be controlled by a picture."""
         return (self.path / CONTROL / "config.json").is_file()
@@ -128,6 +133,7 @@ class ModelFolder:
             "parameters": self.parameters(),
             "bytes": self.size_bytes(),
             "draw": self.settings.as_dict(),
+            "learnt": self.learnt,
             "guidance_learnt": self.entry("language/config.json", "lantu").get("guidance", []),
         }
         return told | {key: self.index[key] for key in TOLD if key in self.index}

@@ -56,6 +56,7 @@ class Task(guided.Task):
     def __init__(self, recipe: MixtureRecipe, data: Path):
         super().__init__(recipe, data)
         self.shots = recipe.shots
+        self.model.config.lantu["learnt"] = ["filling", "talking"]
         self.shares = {
             "question": recipe.questions,
             "filling": recipe.filling,
