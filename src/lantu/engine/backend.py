@@ -46,9 +46,11 @@ class Backend(Protocol):
     Attributes:
         exact: rows that are read together are what each would be alone, bit for bit.
         vocabulary_size: ids.
+        at_once: ids of all rows that a pass reads in little more time than one: as many as it pays to guess.
     """
 
     exact: bool
+    at_once: int
     vocabulary_size: int
 
     def open(self, capacity: int, prefix: Any = None) -> Any:

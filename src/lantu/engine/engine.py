@@ -69,7 +69,7 @@ class Engine:
 
     Args:
         backend: the language model.
-        rows: of a forward pass, at most; as many ids as can be read in one, where rows have guesses.
+        rows: of a forward pass, at most.
         kept: prefixes that are kept when no job uses them, the newest first.
         together: jobs that may share forward passes; as many as fit if the backend is exact, else one at a time, so
             that a seed decides a draft whatever else is drafted. Give a number to have speed instead.
@@ -150,11 +150,12 @@ class Engine:
     def read(self, fresh: "list[Prefix]") -> None:
         """One forward pass: new prefixes, and what every row has to read."""
         rows, ids = [prefix.row for prefix in fresh], [list(prefix.ids) for prefix in fresh]
-        # A pass has room for so many ids of each row, the newest and guesses.
-        room = self.most_rows // max(1, self.rows)
+        # So many ids of each row, the newest and guesses, are worth a pass.
+        room = self.backend.at_once // max(1, self.rows)
         for job in self.running:
             if job.ids:
-                job.guess(min(job.request.ahead, room - len(job.unread)))
+                worth = max(room - len(job.unread), job.request.least - 1)
+                job.guess(min(job.request.ahead, worth))
                 rows += job.rows
                 ids += [[*job.unread, *job.guesses]] * len(job.rows)
         if rows:

@@ -46,6 +46,8 @@ class Language:
         ModelError: the architecture is another, or weights or settings are missing.
     """
 
+    at_once = 8  # two cores: with 4 rows guesses no longer pay (docs/log.md)
+
     def __init__(self, config: Mapping[str, Any], state: Mapping[str, np.ndarray], precise: bool = False):
         self.precise = precise
         self.exact = kernels.exact()

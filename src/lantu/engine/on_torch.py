@@ -62,6 +62,7 @@ class Language:
     """
 
     exact = False
+    at_once = 64
 
     def __init__(
         self,

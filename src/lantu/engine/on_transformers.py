@@ -33,6 +33,7 @@ class Language:
     """A causal language model that only reads: see ``backend.Backend``."""
 
     exact = True
+    at_once = 64
 
     def __init__(self, model: Any):
         self.model = model.eval()
