@@ -16,9 +16,9 @@ TEXT = """# {name}
 
 Draws small pictures of everyday things from English and Chinese words, alone or two to four in a scene, and names what
 is on a picture. A stock Qwen3 causal language model drafts {grid} codes; a diffusion transformer renders them at
-{pixels}. Made by the steps of `scripts/story.sh emoji`; the first half of them saw earlier captions (docs/log.md). Its last
-lessons were guidance (`train language --recipe guided`: strengths {strengths} take one row) and few steps
-(`train decoder --recipe matching`).
+{pixels}. Made by the steps of `scripts/story.sh emoji`; the first half of them saw earlier captions (docs/log.md). Its
+last lessons were guidance (`train language --recipe guided`: strengths {strengths} take one row) and few
+steps (`train decoder --recipe matching`).
 
 ## Data
 
@@ -36,9 +36,9 @@ shows a held-out pair.
 
 ## Scores
 
-`lantu eval --seed 1`, {limit} trials a suite, other ones than those by which its dials were chosen, but for the number of
-steps: four were preferred to two with these in sight. The ceiling is the true picture under the same judge, the round trip that picture after tokenizer and decoder; what the judge gets wrong is
-told in docs/evaluation.md.
+`lantu eval --seed 1`, {limit} trials a suite, other ones than those by which its dials were chosen, but for the number
+of steps: four were preferred to two with these in sight. The ceiling is the true picture under the same judge, the
+round trip that picture after tokenizer and decoder; what the judge gets wrong is told in docs/evaluation.md.
 
 | suite | score | round trip | ceiling | of the round trip |
 |---|---|---|---|---|
@@ -46,8 +46,8 @@ told in docs/evaluation.md.
 
 ## Steps of the decoder
 
-96 pictures rendered from the codes of true ones; the Fréchet distance is of EfficientNet-Lite0's features, milliseconds of
-one thread. "The model's own" is the decoder before it was taught to need few steps.
+96 pictures rendered from the codes of true ones; the Fréchet distance is of EfficientNet-Lite0's features, milliseconds
+of one thread. "The model's own" is the decoder before it was taught to need few steps.
 
 {steps}
 
