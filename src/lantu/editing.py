@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lantu.errors import ImageError
+from lantu.images import widened
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -87,9 +88,6 @@ def faded(weight_HW: np.ndarray, reach: int) -> np.ndarray:
     """1 in what is marked, falling to 0 within so many pixels around it, by the larger of both distances."""
     out, grown = weight_HW, weight_HW
     for step in range(1, reach):
-        wider = np.pad(grown, 1)
-        grown = np.maximum.reduce(
-            [wider[y : y + grown.shape[0], x : x + grown.shape[1]] for y in range(3) for x in range(3)]
-        )
+        grown = widened(grown)
         out = np.maximum(out, grown * (1 - step / reach))
     return out

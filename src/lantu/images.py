@@ -66,6 +66,15 @@ def fit(image: "Image", width: int, height: int) -> "Image":
     return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
 
 
+def widened(values_HW: "np.ndarray", reach: int = 1) -> "np.ndarray":
+    """At each place the largest value within so many places of it, corners included; marks grow by that much."""
+    import numpy as np
+
+    padded, span = np.pad(values_HW, reach), range(2 * reach + 1)
+    height, width = values_HW.shape
+    return np.maximum.reduce([padded[y : y + height, x : x + width] for y in span for x in span])
+
+
 def to_pixels(images: "np.ndarray") -> "np.ndarray":
     """(B, H, W, 3) uint8 → (B, 3, H, W) float32 in [-1, 1]."""
     import numpy as np

@@ -5,19 +5,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lantu.data import chinese, english
 from lantu.data.backgrounds import BACKGROUNDS
 from lantu.data.captions import Content, captions
 from lantu.data.gallery import Concept
 from lantu.data.heldout import held_out_pair, held_out_style
 from lantu.data.layouts import BOTTOM, LEFT, RIGHT, TOP, Box, square
+from lantu.data.questions import named
 from lantu.data.scenes import WHITE, Composer
 from lantu.errors import DataError
 from lantu.types import Placed, Sample
 
 SPLITS = ("edits", "edits-val", "edits-heldout")
 TRIES = 1000
-EACH = 3  # instructions in each language
 WHOLE = square(1, 1, 6)
 OPPOSITE = {LEFT: RIGHT, RIGHT: LEFT, TOP: BOTTOM, BOTTOM: TOP}
 SIDES: Mapping[Box, Mapping[str, str]] = {
@@ -48,7 +47,7 @@ PHRASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Edit:
-    """A scene before and after, and the words between. ``words`` fills the phrases of the kind."""
+    """A scene before and after, and what the phrases of its kind speak of: things a and b, and a side."""
 
     kind: str
     before: tuple[Placed, ...]
@@ -98,8 +97,7 @@ def instructions(made: Edit, language: str) -> tuple[str, ...]:
     """Every way to ask for an edit in a language."""
     words = {"A": made.a.names[language], "w": BACKGROUNDS[made.new_background].words[language][0]}
     if made.b:
-        name = made.b.names[language]
-        words |= {"B": name, "b": english.one(name) if language == "en" else chinese.counted(name, made.b)}
+        words |= {"B": made.b.names[language], "b": named(made.b, language)}
     if made.side:
         words["s"] = SIDES[made.side][language]
     return tuple(phrase.format(**words) for phrase in PHRASES[language][made.kind])

@@ -9,6 +9,8 @@ Shapes: H W pixels.
 
 import numpy as np
 
+from lantu.images import widened
+
 KINDS = ("edges", "layout", "colour")
 WEAK, STRONG = 0.06, 0.15  # of the largest possible slope
 BLOCK = 16  # pixels a side of a block of one colour
@@ -64,10 +66,7 @@ def thinned(steep: np.ndarray, angle: np.ndarray) -> np.ndarray:
 def grown(strong: np.ndarray, weak: np.ndarray) -> np.ndarray:
     """What is strong, and all that is weak and hangs together with it."""
     while True:
-        p = np.pad(strong, 1)
-        height, width = strong.shape
-        near = np.logical_or.reduce([p[y : y + height, x : x + width] for y in range(3) for x in range(3)])
-        wider = strong | (near & weak)
+        wider = strong | (widened(strong) & weak)
         if (wider == strong).all():
             return strong
         strong = wider
@@ -96,14 +95,10 @@ def lit(mask: np.ndarray) -> np.ndarray:
 
 def agreement(first: np.ndarray, second: np.ndarray, reach: int = 1) -> float:
     """F1 of two edge maps (H, W) bool, an edge counting as met if the other has one within ``reach`` pixels."""
-
-    def near(mask: np.ndarray) -> np.ndarray:
-        p = np.pad(mask, reach)
-        height, width = mask.shape
-        span = range(2 * reach + 1)
-        return np.logical_or.reduce([p[y : y + height, x : x + width] for y in span for x in span])
-
     if not first.any() or not second.any():
         return float(not first.any() and not second.any())
-    precision, recall = (first & near(second)).sum() / first.sum(), (second & near(first)).sum() / second.sum()
+    precision, recall = (
+        (first & widened(second, reach)).sum() / first.sum(),
+        (second & widened(first, reach)).sum() / second.sum(),
+    )
     return float(2 * precision * recall / max(precision + recall, 1e-9))

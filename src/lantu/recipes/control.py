@@ -18,7 +18,7 @@ from lantu.decoder.render import render
 from lantu.errors import RecipeError
 from lantu.images import to_array, to_bytes, to_tensor
 from lantu.recipes import decoder
-from lantu.recipes.codes import encoder, load_tokenizer
+from lantu.recipes.codes import encoder
 from lantu.recipes.decoder import DecoderRecipe
 from lantu.recipes.scores import composer_of
 from lantu.recipes.sheets import save_sheet, shown
@@ -58,7 +58,7 @@ class Task(decoder.Task):
         super().__init__(recipe, data)
         self.model.eval().requires_grad_(False)
         self.control = Control.beside(self.model, recipe.depth)
-        self.restyled, self.encode = recipe.restyled, encoder(load_tokenizer(recipe.tokenizer))
+        self.restyled, self.encode = recipe.restyled, encoder(self.tokenizer)
         self.composer = composer_of(None, data) if recipe.restyled else None
         self.networks: dict[str, nn.Module] = {"model": self.control}
 

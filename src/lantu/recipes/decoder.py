@@ -71,7 +71,7 @@ class Task:
 
     def __init__(self, recipe: DecoderRecipe, data: Path):
         self.recipe = recipe
-        tokenizer = load_tokenizer(recipe.tokenizer)
+        self.tokenizer = tokenizer = load_tokenizer(recipe.tokenizer)
         name = ensure_codes(data, tokenizer)
         self.shards = {split: Shards(data, split) for split in ("train", "val")}
         self.grids = {split: load_codes(data, name, split) for split in ("train", "val")}

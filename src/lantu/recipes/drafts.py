@@ -57,9 +57,14 @@ class Drafts:
         drafts = draft(Engine(self.language, together=TOGETHER), requests)
         return [self.text.decode(ids).strip() for ids in drafts]
 
-    @torch.inference_mode()
     def paint(self, codes_Bhw: np.ndarray) -> np.ndarray:
-        """Codes → (B, H, W, 3) uint8, in one pass of the plain decoder."""
-        codes = torch.from_numpy(codes_Bhw)
-        vectors_BNE = self.tokenizer.quantizer.vectors()[codes.flatten(1)]
-        return images.to_array(self.tokenizer.decoder(vectors_BNE, *codes_Bhw.shape[1:])[0])
+        """Codes → (B, H, W, 3) uint8."""
+        return paint(self.tokenizer, codes_Bhw)
+
+
+@torch.inference_mode()
+def paint(tokenizer: ImageTokenizer, codes_Bhw: np.ndarray) -> np.ndarray:
+    """Codes → (B, H, W, 3) uint8, in one pass of the tokenizer's plain decoder."""
+    codes = torch.from_numpy(codes_Bhw)
+    vectors_BNE = tokenizer.quantizer.vectors()[codes.flatten(1)]
+    return images.to_array(tokenizer.decoder(vectors_BNE, *codes_Bhw.shape[1:])[0])

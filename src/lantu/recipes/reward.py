@@ -26,7 +26,7 @@ from lantu.language.model import load
 from lantu.pipeline import TOGETHER, drawing
 from lantu.recipes import language
 from lantu.recipes.assemble import part_folder
-from lantu.recipes.drafts import Drafts
+from lantu.recipes.drafts import paint
 from lantu.recipes.guided import logits, side
 from lantu.recipes.language import LanguageRecipe
 from lantu.recipes.scores import composer_of, scorer_of
@@ -112,10 +112,7 @@ class Task(language.Task):
 
     def rewarded(self, trials: list[Trial], codes_Rn: np.ndarray) -> Tensor:
         """(prompts, group): half for each thing that is right, half for all of them."""
-        grid = tuple(self.grids.shape[1:])
-        # Only its decoder is asked for here.
-        artist = Drafts(None, self.codec, self.vocabulary, self.tokenizer, grid, self.dials)  # type: ignore[arg-type]
-        images = artist.paint(codes_Rn.reshape(-1, *grid))
+        images = paint(self.tokenizer, codes_Rn.reshape(-1, *self.grids.shape[1:]))
         asked = [trial for trial in trials for _ in range(self.group)]
         with torch.autocast("cpu", enabled=False):
             verdicts = self.scorer.judge(asked, images)
