@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_gallery import make_gallery
 
-from lantu.data.edits import KINDS, SPLITS, edit, held_out
+from lantu.data.edits import KINDS, SPLITS, edit, unseen
 from lantu.data.scenes import Composer
 
 COUNT = 120
@@ -66,8 +66,8 @@ def test_instructions_name_what_they_are_about(pairs, composer):
 def test_what_is_held_out_comes_out_in_its_split_alone(pairs):
     for split, made in pairs.items():
         for (before, _), (after, _) in made:
-            assert not held_out(before.objects)
-            assert held_out(after.objects) == (split == "edits-heldout")
+            assert not unseen(before.objects)
+            assert unseen(after.objects) == (split == "edits-heldout")
 
 
 def test_a_pair_depends_on_seed_split_and_index_alone(composer, pairs):

@@ -8,7 +8,7 @@ import numpy as np
 from lantu.data.backgrounds import BACKGROUNDS
 from lantu.data.captions import Content, captions
 from lantu.data.gallery import Concept
-from lantu.data.heldout import held_out_pair, held_out_style
+from lantu.data.heldout import held_out
 from lantu.data.layouts import BOTTOM, LEFT, RIGHT, TOP, Box, square
 from lantu.data.questions import named
 from lantu.data.scenes import WHITE, Composer
@@ -71,7 +71,7 @@ def edit(composer: Composer, split: str, index: int) -> tuple[tuple[Sample, np.n
     rng = np.random.default_rng((composer.seed, 7, SPLITS.index(split), index))
     for _ in range(TRIES):
         made = MAKERS[rng.integers(len(MAKERS))](composer, rng)
-        if made and not held_out(made.before) and held_out(made.after) == (split == "edits-heldout"):
+        if made and not unseen(made.before) and unseen(made.after) == (split == "edits-heldout"):
             return pictures(composer, made, f"{split}-{index:07d}", rng)
     raise DataError(f"no pair for the split {split!r}", "use more concepts or styles")
 
@@ -103,10 +103,9 @@ def instructions(made: Edit, language: str) -> tuple[str, ...]:
     return tuple(phrase.format(**words) for phrase in PHRASES[language][made.kind])
 
 
-def held_out(objects: tuple[Placed, ...]) -> bool:
-    """Whether training may not show a scene."""
-    drawings = any(held_out_style(placed.concept, placed.style) for placed in objects)
-    return drawings or any(held_out_pair(one.concept, other.concept) for one in objects for other in objects)
+def unseen(objects: tuple[Placed, ...]) -> bool:
+    """Whether training may not show a scene, which is all in one style."""
+    return held_out([placed.concept for placed in objects], objects[0].style)
 
 
 def things(composer: Composer, count: int, rng: np.random.Generator) -> tuple[list[Concept], str] | None:

@@ -1,6 +1,7 @@
 """What training never shows, by list: the same lists on every machine, since they depend on the keys alone."""
 
 import hashlib
+from collections.abc import Sequence
 
 PAIRS = 10  # one pair of concepts in ten never shares a training scene
 STYLES = 16  # one drawing (concept in a style) in sixteen is never in training
@@ -14,6 +15,12 @@ def held_out_pair(first: str, second: str) -> bool:
 def held_out_style(concept: str, style: str) -> bool:
     """Whether a concept is never drawn in a style in training."""
     return draw("style", concept, style) % STYLES == 0
+
+
+def held_out(concepts: Sequence[str], style: str) -> bool:
+    """Whether training may not show a scene of these things in a style."""
+    drawings = any(held_out_style(concept, style) for concept in concepts)
+    return drawings or any(held_out_pair(one, other) for one in concepts for other in concepts)
 
 
 def draw(*words: str) -> int:

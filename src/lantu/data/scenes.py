@@ -8,7 +8,7 @@ import numpy as np
 from lantu.data.backgrounds import BACKGROUNDS, paint
 from lantu.data.captions import Content, captions
 from lantu.data.gallery import Gallery
-from lantu.data.heldout import held_out_pair, held_out_style
+from lantu.data.heldout import held_out
 from lantu.data.layouts import LAYOUTS, Box, Layout
 from lantu.errors import DataError
 from lantu.types import Placed, Sample
@@ -81,9 +81,7 @@ class Composer:
         concepts = [self.concepts[number] for number in rng.choice(len(self.concepts), count, replace=False)]
         if not all(self.gallery.has(concept, style) for concept in concepts):
             return None
-        new_drawing = any(held_out_style(concept, style) for concept in concepts)
-        new_pair = any(held_out_pair(one, other) for one in concepts for other in concepts)
-        if (split == "heldout") != (new_drawing or new_pair):
+        if (split == "heldout") != held_out(concepts, style):
             return None
         return concepts * (len(layout.slots) if layout.same else 1), style
 
