@@ -60,12 +60,12 @@ def test_a_drawing_and_a_caption_are_written_as_agreed():
     v = VOCABULARY
     grid = CodeGrid([[1, 2, 3], [4, 5, 6]])
     picture = [v.mark("boi"), v.side(2), v.side(3), *(v.code(n) for n in range(1, 7)), v.mark("eoi")]
-    ids, answer = to_ids(Document(("ab", grid), "zh"), v, encode)
+    ids, owners = to_ids(Document(("ab", grid), "zh"), v, encode)
     assert ids.tolist() == [v.mark("bos"), 97, 98, *picture, v.mark("eos")]
-    assert answer.tolist() == [False] * 3 + [True] * (len(picture) + 1)
-    ids, answer = to_ids(Document((grid, "ab"), "zh"), v, encode)
+    assert owners.tolist() == [-1, 0, 0] + [1] * (len(picture) + 1)
+    ids, owners = to_ids(Document((grid, "ab"), "zh"), v, encode)
     assert ids.tolist() == [v.mark("bos"), *picture, v.mark("zh"), 97, 98, v.mark("eos")]
-    assert answer.tolist() == [False] * (len(picture) + 1) + [True] * 4
+    assert owners.tolist() == [-1] + [0] * len(picture) + [1] * 4
     assert ids.dtype == np.int32
 
 
@@ -73,9 +73,10 @@ def test_a_patch_and_a_talk_are_written_as_agreed():
     v = VOCABULARY
     bos, eos, boi, eoi, edit, hole = map(v.mark, ("bos", "eos", "boi", "eoi", "edit", "hole"))
     patch = Patch([[1, 2], [3, 4]], [[False, True], [True, False]])
-    ids, _ = to_ids(Document(("ab", patch)), v, encode)
+    ids, owners = to_ids(Document(("ab", patch)), v, encode)
     start = [bos, 97, 98, edit, boi, v.side(2), v.side(2), v.code(1), hole, hole, v.code(4), eoi]
     assert ids.tolist() == [*start, v.code(2), v.code(3), eos]
+    assert owners.tolist() == [-1, 0, 0] + [-1] * (len(start) - 3) + [1] * 3
     assert fill_prefix(encode("ab"), patch.codes, patch.holes, v) == start
     grid = CodeGrid([[5]])
     talk = Document((Turn("user"), grid, "a", Turn("lantu"), "b", grid), "en")

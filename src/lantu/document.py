@@ -32,21 +32,23 @@ def to_ids(
         encode_text: text → ids below ``vocabulary.text_size``.
 
     Returns:
-        (N,) int32 ids, and (N,) bool: which of them the last part and the end take up. That is the answer, what
-        comes before it the question; train on all ids, or on the answer alone.
+        (N,) int32 ids, and (N,) int32: the part that each belongs to. The end belongs to the last part; the beginning,
+        and a picture with holes, to -1, for nobody is to foretell them. Train on all ids, or on those of some parts.
 
     Raises:
         ValueError: two texts in a row, an unknown language, a code outside the codebook, or a side too long.
     """
     if document.language not in ("", *LANGUAGES):
         raise ValueError(f"no language {document.language!r}, only {' and '.join(LANGUAGES)}")
-    ids, answer = [vocabulary.mark("bos")], 1
+    ids, owners = [vocabulary.mark("bos")], [-1]
     before: Part | None = None
-    for part in document.parts:
+    for number, part in enumerate(document.parts):
         if isinstance(part, CodeGrid):
             written = picture_ids(part.codes, vocabulary)
         elif isinstance(part, Patch):
-            written = [*patch_start(part.codes, part.holes, vocabulary), *code_ids(part.codes[part.holes], vocabulary)]
+            start = patch_start(part.codes, part.holes, vocabulary)
+            ids, owners = ids + start, owners + [-1] * len(start)
+            written = code_ids(part.codes[part.holes], vocabulary)
         elif isinstance(part, Turn):
             written = [vocabulary.mark(part.speaker)]
         elif text := list(encode_text(part)):
@@ -56,10 +58,9 @@ def to_ids(
             written = [vocabulary.mark(document.language), *text] if marked else text
         else:
             continue
-        before, answer = part, len(ids)
-        ids += written
-    ids.append(vocabulary.mark("eos"))
-    return np.array(ids, np.int32), np.arange(len(ids)) >= answer
+        before = part
+        ids, owners = ids + written, owners + [number] * len(written)
+    return np.array([*ids, vocabulary.mark("eos")], np.int32), np.array([*owners, owners[-1]], np.int32)
 
 
 def from_ids(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[list[int]], str]) -> Document:

@@ -415,7 +415,7 @@ class Model:
         """Answer what is said and shown, in words, pictures or both: the model decides.
 
         Args:
-            parts: of what is said; pictures come before words.
+            parts: of what is said; the model hears the words before it sees the pictures.
             before: what was said earlier by turns, the user first.
 
         Raises:
@@ -478,10 +478,10 @@ class Model:
             )
 
     def turn(self, parts: "Sequence[str | Picture | Image]") -> list[Part]:
-        """What is said in one turn as parts of a document: pictures first, then all words."""
+        """What is said in one turn as parts of a document: all words first, then pictures."""
         words = " ".join(part.strip() for part in parts if isinstance(part, str))
         pictures: list[Part] = [CodeGrid(self.seen(part)[1]) for part in parts if not isinstance(part, str)]
-        return [*pictures, *([check_prompt(words)] if words else [])]
+        return [*([check_prompt(words)] if words else []), *pictures]
 
     def seen(self, picture: "Picture | Image") -> "tuple[Image, np.ndarray]":
         """A picture and its codes, (h, w) int64."""

@@ -10,7 +10,7 @@ from lantu.data.backgrounds import BACKGROUNDS
 from lantu.document import from_ids, to_ids
 from lantu.errors import RecipeError
 from lantu.recipes import mixture
-from lantu.types import CodeGrid, Patch, Turn
+from lantu.types import CodeGrid, Document, Patch, Turn
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_all_kinds_come_up_and_can_be_read_back(task):
         seen.add("".join({str: "T", CodeGrid: "G", Patch: "P", Turn: "."}[type(part)] for part in made.parts))
         ids = to_ids(made, task.vocabulary, task.encode)[0].tolist()
         assert len(from_ids(ids, task.vocabulary, task.codec.decode).parts) <= len(made.parts)
-    assert {"TG", "GT", ".GT.T", "TP", ".GT.G", ".T.G", ".T.GT", "GGGG"} <= seen
+    assert {"TG", "GT", ".TG.T", ".TG.T.T.T", "TP", ".TG.G", ".T.G", ".T.GT", "GGGG"} <= seen
     assert task.document(3, 77).parts == task.document(3, 77).parts
 
 
@@ -68,6 +68,21 @@ def test_changes_that_examples_can_tell_are_kept_apart(task):
         for pair in pairs:
             after = task.pairs[2 * pair + 1]
             assert change == (after.kind if after.kind == "swap" else after.background)
+
+
+def test_only_what_the_model_is_to_say_is_learnt():
+    grid, patch = CodeGrid([[1]]), Patch([[1, 2]], [[False, True]])
+    user, lantu = Turn("user"), Turn("lantu")
+    for parts, wanted in [
+        (("a cat", grid), [1]),
+        ((grid, "a cat"), [0, 1]),
+        ((grid,), [0]),
+        (("a cat", patch), [1]),
+        ((user, "what?", grid, lantu, "a cat", user, "where?", lantu, "there"), [3, 4, 7, 8]),
+        (("a", grid, "b", grid), [1, 3]),
+        ((grid, grid, grid, grid), [1, 3]),
+    ]:
+        assert mixture.said(Document(parts)) == wanted
 
 
 def test_rows_are_of_about_one_length_and_the_loss_is_that_of_all(task):

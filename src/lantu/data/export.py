@@ -73,12 +73,12 @@ def export(
             sample = shards.sample(number)
             for document in documents(sample, codes_Nhw[number]):
                 try:
-                    ids, answer = to_ids(document, vocabulary, codec.encode)
+                    ids, owners = to_ids(document, vocabulary, codec.encode)
                 except ValueError as problem:
                     raise DataError(
                         f"picture {sample.key} can't be exported ({problem})", "name its codes"
                     ) from problem
-                yield Record(sample.key, ids, int(answer.argmax()))
+                yield Record(sample.key, ids, int((owners == owners[-1]).argmax()))
             if progress:
                 progress(number + 1, len(shards))
 

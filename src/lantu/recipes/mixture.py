@@ -1,11 +1,16 @@
 """All kinds of documents in one language model: drawing and captioning, questions, filling, editing, context.
 
-One token stream and one loss; a kind is a layout of documents (``lantu.document``) and a share of the mixture. Guidance
-goes on being taught beside it (``lantu.recipes.guided``).
+One token stream and one loss; a kind is a layout of documents (``lantu.document``) and a share of the mixture. Only
+what the model is to say by itself is taught: answers, not the pictures that are asked about. Words come before the
+picture that they are about, so that each cell of a changed picture is equally far behind the same cell of the one before,
+and a head of rotary attention finds it by its distance alone. Guidance goes on being taught beside it
+(``lantu.recipes.guided``).
 
 Shapes: R rows, N ids a row, h w grid.
 """
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +31,11 @@ from lantu.recipes.codes import ensure_codes
 from lantu.recipes.guided import GuidedRecipe
 from lantu.recipes.language import next_token_losses, one_each
 from lantu.training.task import Metrics
-from lantu.types import CodeGrid, Document, Patch, Sample, Turn
+from lantu.types import CodeGrid, Document, Part, Patch, Sample, Turn
 
-SPREAD = 1.25  # rows of one length that hold documents down to 1 / SPREAD of it
+# Documents of about one length make a group. Always as many groups, for each is a pass through the network, and when
+# several processes share its weights all must make the same passes.
+GROUPS = 6
 
 
 class MixtureRecipe(GuidedRecipe):
@@ -39,15 +46,19 @@ class MixtureRecipe(GuidedRecipe):
         questions, filling, editing, talking, context: shares of the plain documents; the rest are as in the language
             recipe.
         shots: examples in a document of context, at most.
+        asked_of_one: questions about one picture, at most.
+        words: what a token of text weighs beside a code, for answers are short and pictures long.
     """
 
     edits: str = ""
     questions: float = Field(0.2, ge=0, le=1)
-    filling: float = Field(0.15, ge=0, le=1)
-    editing: float = Field(0.15, ge=0, le=1)
-    talking: float = Field(0.1, ge=0, le=1)
-    context: float = Field(0.1, ge=0, le=1)
+    filling: float = Field(0.12, ge=0, le=1)
+    editing: float = Field(0.22, ge=0, le=1)
+    talking: float = Field(0.06, ge=0, le=1)
+    context: float = Field(0.14, ge=0, le=1)
     shots: int = Field(4, ge=1)
+    asked_of_one: int = Field(3, ge=1)
+    words: float = Field(3.0, gt=0)
 
 
 class Task(guided.Task):
@@ -55,7 +66,7 @@ class Task(guided.Task):
 
     def __init__(self, recipe: MixtureRecipe, data: Path):
         super().__init__(recipe, data)
-        self.shots = recipe.shots
+        self.shots, self.asked_of_one, self.words = recipe.shots, recipe.asked_of_one, recipe.words
         self.model.config.lantu["learnt"] = ["filling", "talking"]
         self.shares = {
             "question": recipe.questions,
@@ -96,13 +107,15 @@ class Task(guided.Task):
         return super().document(index, position)
 
     def question(self, index: int, rng: np.random.Generator) -> Document | None:
-        """A picture and a question, then its answer."""
+        """A question about a picture and its answer, and perhaps further ones."""
         language = ("en", "zh")[rng.integers(2)]
-        made = question(self.samples[index], self.concepts, language, rng)
-        if not made:
+        count = 1 + int(rng.integers(self.asked_of_one))
+        asked = [question(self.samples[index], self.concepts, language, rng) for _ in range(count)]
+        turns = [(Turn("user"), made.text, Turn("lantu"), made.answer) for made in asked if made]
+        if not turns:
             return None
-        grid = CodeGrid(self.grids[index])
-        return Document((Turn("user"), grid, made.text, Turn("lantu"), made.answer), language)
+        parts: list[Part] = [part for turn in turns for part in turn]
+        return Document((*parts[:2], CodeGrid(self.grids[index]), *parts[2:]), language)
 
     def filling(self, index: int, rng: np.random.Generator) -> Document | None:
         """One thing's cells, or any box, filled in: after the thing's name, the caption, or nothing."""
@@ -117,13 +130,13 @@ class Task(guided.Task):
         return Document((text, Patch(codes, hole(box, codes.shape, rng))), language)
 
     def editing(self, index: int, rng: np.random.Generator) -> Document | None:
-        """A picture and an instruction, then the picture that was asked for."""
+        """An instruction and a picture, then the picture that was asked for."""
         pair = int(rng.integers(len(self.pairs) // 2))
         before, after = (CodeGrid(self.pair_grids[2 * pair + which]) for which in (0, 1))
         language = ("en", "zh")[rng.integers(2)]
         asked = self.pairs[2 * pair + 1].captions[language]
         text = asked[rng.integers(len(asked))]
-        return Document((Turn("user"), before, text, Turn("lantu"), after), language)
+        return Document((Turn("user"), text, before, Turn("lantu"), after), language)
 
     def talking(self, index: int, rng: np.random.Generator) -> Document | None:
         """A request, then the picture, now and then with a word about it."""
@@ -143,7 +156,7 @@ class Task(guided.Task):
         if kind == "pairs" and self.pairs:
             change = "swap" if rng.random() < 0.5 else sorted(self.changes)[rng.integers(len(self.changes))]
             some = self.changes[change]
-            chosen = context.some(some, 1 + min(count - 1, 2), rng)
+            chosen = context.some(some, count, rng)
             return context.pairs_document([(self.pair_grids[2 * at], self.pair_grids[2 * at + 1]) for at in chosen])
         if kind == "style":
             chosen = self.pool.of_style(count, rng)
@@ -163,24 +176,50 @@ class Task(guided.Task):
     def rows(self, indices: Any, first: int) -> Any:
         """Documents in rows of about equal lengths: short ones beside short ones, for there are all lengths."""
         documents = [self.document(index, position) for position, index in enumerate(indices, first)]
-        ids = sorted((to_ids(document, self.vocabulary, self.encode)[0] for document in documents), key=len)
-        groups: list[list[np.ndarray]] = []
-        for each in ids:
-            if not groups or len(each) > SPREAD * len(groups[-1][0]):
-                groups.append([])
-            groups[-1].append(each)
-        pad = self.vocabulary.mark("pad")
-        packed = [one_each(group, pad) for group in groups]
-        return [{name: torch.from_numpy(value) for name, value in rows._asdict().items()} for rows in packed]
+        written = []
+        for document in documents:
+            ids, owners = to_ids(document, self.vocabulary, self.encode)
+            written.append((ids, np.isin(owners, said(document))))
+        written.sort(key=lambda each: len(each[0]))
+        edges = [round(number * len(written) / GROUPS) for number in range(GROUPS + 1)]
+        groups = [written[start:stop] for start, stop in itertools.pairwise(edges) if stop > start]
+        return [self.tensors(group) for group in groups]
+
+    def tensors(self, group: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, Tensor]:
+        """Rows as ``next_token_losses`` takes them, and which of their ids are learnt."""
+        packed = one_each([ids for ids, _ in group], self.vocabulary.mark("pad"))
+        rows = {name: torch.from_numpy(value) for name, value in packed._asdict().items()}
+        learnt = one_each([learnt for _, learnt in group], 0).ids.astype(bool)
+        return rows | {"learnt": torch.from_numpy(learnt)}
 
     def plain(self, batch: Any) -> tuple[Tensor, Metrics]:
-        told = [next_token_losses(self.model, **rows) for rows in batch]
-        losses = torch.cat([losses[targets >= 0] for losses, targets in told])
-        targets = torch.cat([targets[targets >= 0] for _, targets in told])
+        told = []
+        for rows in batch:
+            learnt = rows["learnt"].roll(-1, 1)
+            losses, targets = next_token_losses(self.model, **{key: rows[key] for key in rows if key != "learnt"})
+            told.append((losses[learnt], targets[learnt]))
+        losses, targets = (torch.cat(each) for each in zip(*told, strict=True))
+        written = targets < self.vocabulary.text_size
+        weights = torch.where(written, self.words, 1.0)
         with torch.no_grad():
-            drawn, written = targets >= self.vocabulary.first_code, targets < self.vocabulary.text_size
+            drawn = targets >= self.vocabulary.first_code
             parts: Metrics = {"codes": losses[drawn].mean(), "text": losses[written].mean()}
-        return losses.mean(), parts
+        return (weights * losses).sum() / weights.sum(), parts
+
+
+def said(document: Document) -> list[int]:
+    """Which parts of a document the model is to say by itself.
+
+    In talk, what is said in its own turns; of a caption and a picture, the second, and pictures always, for they are also
+    drawn from nothing; of examples, every second part, which answers the one before.
+    """
+    parts = document.parts
+    if any(isinstance(part, Turn) for part in parts):
+        speakers = list(itertools.accumulate(parts, lambda told, part: part if isinstance(part, Turn) else told))
+        return [number for number, speaker in enumerate(speakers) if speaker == Turn("lantu")]
+    if len(parts) < 3:
+        return [number for number, part in enumerate(parts) if not isinstance(part, str) or number == len(parts) - 1]
+    return list(range(1, len(parts), 2))
 
 
 def hole(box: tuple[float, float, float, float] | None, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
