@@ -2,17 +2,20 @@
 
     python benchmarks/control.py --model DIR --data DIR [--limit 64] [--scale 1.0] [--out DIR]
 
-Each trial of "single" and "pairs" is drawn with no control, and with each kind of control taken from the trial's true
-picture, which the prompt does not tell: its style and outline. Printed: the F1 of edges (a pixel's slack), the overlap
-of what is drawn with the boxes (IoU), the mean difference of blocks of colour (of 255), and the scores.
+Each trial of "single" and "pairs" is drawn with no control, and with each kind of control taken from a picture in which
+its things stand elsewhere, and are of another size, than they ever do in training of anything but the control. The
+prompt tells none of that. Printed: the F1 of edges (a pixel's slack), the overlap of what is drawn with the boxes (IoU),
+the mean difference of blocks of colour (of 255), and the scores.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from lantu.data.layouts import elsewhere
 from lantu.data.trials import trials
 from lantu.decoder import controls
 from lantu.document import codes_from
@@ -39,9 +42,11 @@ def main() -> None:
     requests = [model.ask(trial.prompt, seed, grid, settings) for seed, trial in enumerate(asked)]
     drafts = draft(model.parts.company, requests)
     codes = [codes_from(ids, *grid, model.parts.vocabulary) for ids in drafts]
-    true = [trial.image for trial in asked]
+    rng = np.random.default_rng(0)
+    moved = [tuple(replace(one, box=elsewhere(one.box, rng)) for one in trial.expected) for trial in asked]
+    true = [composer.compose(objects, "white") for objects in moved]
     lines = [controls.edges(image) for image in true]
-    areas = [controls.layout([one.box for one in trial.expected], len(trial.image)) for trial in asked]
+    areas = [controls.layout([one.box for one in objects], composer.size) for objects in moved]
     blocks = [controls.colour(image) for image in true]
     shown = {"edges": list(map(controls.lit, lines)), "layout": list(map(controls.lit, areas)), "colour": blocks}
     heads = ("control", "edge F1", "IoU with the boxes", "colour difference", "single", "pairs", "n")

@@ -30,7 +30,7 @@ class Encode(Protocol):
 
 
 class Steer(Protocol):
-    """A picture of control (B, 3, H, W) in [-1, 1], its kind, codes (B, h, w) → (B, N, D): see ``decoder.control``."""
+    """A picture of control (B, 3, H, W) in [-1, 1], its kind, codes (B, h, w) → (2, B, N, D)."""
 
     def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray: ...
 

@@ -277,7 +277,7 @@ class Model:
             started = time.perf_counter()
             codes_Bhw = np.stack(grids[group])
             hint = self.hint(control, codes_Bhw) if control and control.scale else None
-            painted = render(self.parts.decoder, codes_Bhw, list(seeds[group]), *dials, hint_BND=hint)
+            painted = render(self.parts.decoder, codes_Bhw, list(seeds[group]), *dials, hint_2BND=hint)
             arrays = images.to_bytes(painted)
             render_ms = 1000 * (time.perf_counter() - started) / len(arrays)
             timings = {"plan": plan_ms, "render": render_ms, "total": plan_ms + render_ms}
@@ -287,7 +287,7 @@ class Model:
         return pictures
 
     def hint(self, control: Control, codes_Bhw: np.ndarray) -> np.ndarray:
-        """What a control adds to the decoder's tokens, (B, N, D)."""
+        """What a control adds to the decoder's tokens, (2, B, N, D)."""
         pixels = images.to_pixels(np.asarray(images.flatten(control.picture))[None])
         told = self.parts.control(np.repeat(pixels, len(codes_Bhw), 0), KINDS.index(control.kind), codes_Bhw)
         return np.float32(control.scale) * told

@@ -65,7 +65,7 @@ def openvino(folder: Path) -> Render:
             self.patch = patch
 
         def __call__(
-            self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_BND: np.ndarray | None = None
+            self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_2BND: np.ndarray | None = None
         ) -> np.ndarray:
             noisy, codes = noisy_BCHW, codes_Bhw
             if codes.shape not in compiled:

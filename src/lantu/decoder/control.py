@@ -1,8 +1,9 @@
 """Control of the decoder by a picture: where edges are to be, where things are to stand, which colours are where.
 
 Beside the decoder stands a copy of its first blocks that sees the control and the codes, and no noise; what it makes of
-them is added to the decoder's tokens (ControlNet, arXiv:2302.05543). It begins at zero, so that an untrained one, and a
-scale of 0, leave the decoder as it is, bit for bit. As it sees neither noise nor time it is computed once a picture,
+them is added to the decoder's tokens (ControlNet, arXiv:2302.05543): before all blocks, where it can say what stands
+where, and after them, where it can say how a line runs within a cell. It begins at zero, so that an untrained one, and
+a scale of 0, leave the decoder as it is, bit for bit. As it sees neither noise nor time it is computed once a picture,
 whatever the number of steps.
 
 Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, K codebook size, P patch.
@@ -49,12 +50,12 @@ class Control(nn.Module):
         self.codes = nn.Embedding(config.codebook_size + 1, D)  # the last one is UNKNOWN
         nn.init.normal_(self.kinds.weight, std=0.02)
         self.blocks = nn.ModuleList(Block(D, config.heads) for _ in range(config.layers))
-        self.out = nn.Linear(D, D)
+        self.out = nn.Linear(D, 2 * D)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor) -> Tensor:
-        """(B, N, D).
+        """(2, B, N, D).
 
         Args:
             control_BCHW: in [-1, 1]; H = h·P, W = w·P.
@@ -68,7 +69,7 @@ class Control(nn.Module):
         turn = rotation(height, width, self.config.width // self.config.heads).to(x_BND.device)
         for block in self.blocks:
             x_BND = block(x_BND, turn)
-        return self.out(x_BND)
+        return self.out(x_BND).unflatten(-1, (2, -1)).permute(2, 0, 1, 3)
 
     @classmethod
     def beside(cls, decoder: PixelDecoder, layers: int = 3) -> "Control":

@@ -39,24 +39,26 @@ class PixelDecoder(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, noisy_BCHW: Tensor, time_B: Tensor, codes_Bhw: Tensor, hint_BND: Tensor | None = None) -> Tensor:
+    def forward(self, noisy_BCHW: Tensor, time_B: Tensor, codes_Bhw: Tensor, hint_2BND: Tensor | None = None) -> Tensor:
         """Predict the clean picture (B, C, H, W).
 
         Args:
             noisy_BCHW: ``t · picture + (1 - t) · noise``, pictures in [-1, 1]; H = h·P, W = w·P.
             time_B: t in [0, 1], 0 is pure noise.
             codes_Bhw: int64; UNKNOWN where not known.
-            hint_BND: added to the tokens, see ``lantu.decoder.control``.
+            hint_2BND: added to the tokens before all blocks, and after them, see ``lantu.decoder.control``.
         """
         B, height, width = codes_Bhw.shape
         table = torch.where(codes_Bhw < 0, self.config.codebook_size, codes_Bhw).flatten(1)
         x_BND = self.codes(table) + self.noisy(to_patches(noisy_BCHW, self.config.patch))
-        if hint_BND is not None:
-            x_BND = x_BND + hint_BND
+        if hint_2BND is not None:
+            x_BND = x_BND + hint_2BND[0]
         modulation = self.time(waves(time_B)).view(B, 6, self.config.width)
         turn = rotation(height, width, self.config.width // self.config.heads).to(x_BND.device)
         for block in self.blocks:
             x_BND = block(x_BND, turn, modulation)
+        if hint_2BND is not None:
+            x_BND = x_BND + hint_2BND[1]
         return self.out(x_BND, height, width)
 
     @torch.no_grad()

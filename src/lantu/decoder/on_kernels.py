@@ -62,17 +62,19 @@ class Decoder:
         return cls(arrays.read_config(folder), arrays.read(folder), precise)
 
     def __call__(
-        self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_BND: np.ndarray | None = None
+        self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_2BND: np.ndarray | None = None
     ) -> np.ndarray:
         B, height, width = codes_Bhw.shape
         N, D = height * width, self.codes_KD.shape[1]
         x_TD = self.noisy(blocks.to_patches(noisy_BCHW, self.patch).reshape(B * N, -1))
         x_TD += self.codes_KD[codes_Bhw.reshape(-1)]  # UNKNOWN is -1, and the last
-        if hint_BND is not None:
-            x_TD += hint_BND.reshape(x_TD.shape)
+        if hint_2BND is not None:
+            x_TD += hint_2BND[0].reshape(x_TD.shape)
         turn = blocks.rotation(height, width, D // self.stack.shape.heads)
         spans = [Span(cache, N, causal=False) for cache in self.rooms(B, N)]
         x_TD = self.stack.forward(x_TD, np.tile(turn, (1, B, 1)), spans, self.modulation(time))
+        if hint_2BND is not None:
+            x_TD = x_TD + hint_2BND[1].reshape(x_TD.shape)
         return blocks.add_up(self.out(x_TD), height, width, self.patch)
 
     def modulation(self, time: float) -> np.ndarray:
@@ -126,14 +128,15 @@ class Control:
         return cls(arrays.read_config(folder), arrays.read(folder), precise)
 
     def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
-        """(B, N, D): see ``lantu.decoder.control.Control.forward``."""
+        """(2, B, N, D): see ``lantu.decoder.control.Control.forward``."""
         B, height, width = codes_Bhw.shape
         N, D = height * width, self.codes_KD.shape[1]
         x_TD = self.picture(blocks.to_patches(control_BCHW, self.patch).reshape(B * N, -1))
         x_TD += self.codes_KD[codes_Bhw.reshape(-1)] + self.kinds_XD[kind]
         turn = np.tile(blocks.rotation(height, width, D // self.stack.shape.heads), (1, B, 1))
         spans = [Span(self.stack.cache(N), N, causal=False) for _ in range(B)]
-        return self.out(self.stack.forward(x_TD, turn, spans)).reshape(B, N, D)
+        out_T2D = self.out(self.stack.forward(x_TD, turn, spans))
+        return np.ascontiguousarray(out_T2D.reshape(B, N, 2, D).transpose(2, 0, 1, 3))
 
 
 def waves(time: float, width: int = 128) -> np.ndarray:

@@ -26,11 +26,11 @@ class Decoder:
 
     @torch.inference_mode()
     def __call__(
-        self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_BND: np.ndarray | None = None
+        self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_2BND: np.ndarray | None = None
     ) -> np.ndarray:
         device = self.network.codes.weight.device
         noisy, codes = torch.from_numpy(noisy_BCHW).to(device), torch.from_numpy(codes_Bhw).to(device)
-        hint = None if hint_BND is None else torch.from_numpy(hint_BND).to(device)
+        hint = None if hint_2BND is None else torch.from_numpy(hint_2BND).to(device)
         return self.network(noisy, noisy.new_full((len(noisy),), time), codes, hint).float().cpu().numpy()
 
 
@@ -51,7 +51,7 @@ class Control:
 
     @torch.inference_mode()
     def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
-        """(B, N, D)."""
+        """(2, B, N, D)."""
         device = self.network.codes.weight.device
         control, codes = torch.from_numpy(control_BCHW).to(device), torch.from_numpy(codes_Bhw).to(device)
         kinds = torch.full((len(codes),), kind, device=device)

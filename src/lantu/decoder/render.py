@@ -21,7 +21,7 @@ class Predict(Protocol):
     def patch(self) -> int: ...
 
     def __call__(
-        self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_BND: np.ndarray | None = None
+        self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_2BND: np.ndarray | None = None
     ) -> np.ndarray:
         """The clean pictures (B, C, H, W) float32.
 
@@ -29,7 +29,7 @@ class Predict(Protocol):
             noisy_BCHW: ``t · picture + (1 - t) · noise``, pictures in [-1, 1]; H = h·P, W = w·P.
             time: t in [0, 1], 0 is pure noise.
             codes_Bhw: int64; UNKNOWN where not known.
-            hint_BND: of a control, added to the tokens.
+            hint_2BND: of a control, added to the tokens before and after all blocks.
         """
         ...
 
@@ -42,7 +42,7 @@ def render(
     guidance: float = 1.0,
     sampler_name: str = "euler",
     each: Each | None = None,
-    hint_BND: np.ndarray | None = None,
+    hint_2BND: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw the pictures that grids of codes stand for.
 
@@ -52,7 +52,7 @@ def render(
         steps: estimates the sampler may use (Heun uses two a step).
         guidance: 1 follows the codes; more exaggerates them, at twice the cost.
         each: called with each step's clean estimate.
-        hint_BND: what a control adds, N = h·w tokens of width D.
+        hint_2BND: what a control adds, N = h·w tokens of width D.
 
     Returns:
         (B, C, h·P, w·P) float32 in [-1, 1].
@@ -64,7 +64,7 @@ def render(
 
     def denoise(x: np.ndarray, time: float) -> np.ndarray:
         times = len(pairs) // B
-        hint = None if hint_BND is None else np.concatenate([hint_BND] * times)
+        hint = None if hint_2BND is None else np.concatenate([hint_2BND] * times, 1)
         clean = decoder(np.concatenate([x] * times), time, pairs, hint)
         if guidance != 1:
             follow, ignore = np.split(clean, 2)

@@ -2,8 +2,8 @@
 
 One token stream and one loss; a kind is a layout of documents (``lantu.document``) and a share of the mixture. Only
 what the model is to say by itself is taught: answers, not the pictures that are asked about. Words come before the
-picture that they are about, so that each cell of a changed picture is equally far behind the same cell of the one before,
-and a head of rotary attention finds it by its distance alone. Guidance goes on being taught beside it
+picture that they are about, so that each cell of a changed picture is equally far behind the same cell of the one
+before, and a head of rotary attention finds it by its distance alone. Guidance goes on being taught beside it
 (``lantu.recipes.guided``).
 
 Shapes: R rows, N ids a row, h w grid.
@@ -210,8 +210,8 @@ class Task(guided.Task):
 def said(document: Document) -> list[int]:
     """Which parts of a document the model is to say by itself.
 
-    In talk, what is said in its own turns; of a caption and a picture, the second, and pictures always, for they are also
-    drawn from nothing; of examples, every second part, which answers the one before.
+    In talk, what is said in its own turns; of a caption and a picture, the second, and pictures always, for they are
+    also drawn from nothing; of examples, every second part, which answers the one before.
     """
     parts = document.parts
     if any(isinstance(part, Turn) for part in parts):
