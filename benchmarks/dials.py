@@ -1,9 +1,11 @@
-"""Which guidance and temperature draw best? python benchmarks/dials.py --model DIR --data DIR [--limit 48]
+"""Which dials draw best? python benchmarks/dials.py --model DIR --data DIR [--limit 48] [--contrast 0 1 8]
 
-Prints a row for each pair of dials: the scores of single things, held-out pairs and styles.
+Prints a row for each choice of guidance, contrast and temperature: the scores of single things, held-out pairs and
+styles. With a contrast, guidance is the factor of what the prompt adds.
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 from lantu.pipeline import Model
@@ -19,15 +21,17 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=48)
     parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 1.5, 2.0, 3.0])
     parser.add_argument("--temperature", type=float, nargs="+", default=[0.3, 0.5, 0.7])
+    parser.add_argument("--contrast", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()
     model = Model.load(arguments.model)
-    print("| guidance | temperature | single | pairs | style |\n|---|---|---|---|---|")
-    for guidance in arguments.guidance:
-        for temperature in arguments.temperature:
-            dials = {"guidance": guidance, "temperature": temperature}
-            scores = evaluate(model, arguments.data, SUITES, arguments.limit, **dials)
-            shares = " | ".join(f"{scores[suite]['score']:.1%}" for suite in SUITES)
-            print(f"| {guidance} | {temperature} | {shares} |", flush=True)
+    print("| contrast | guidance | temperature | single | pairs | style |\n|---|---|---|---|---|---|")
+    for contrast, guidance, temperature in itertools.product(
+        arguments.contrast, arguments.guidance, arguments.temperature
+    ):
+        dials = {"contrast": contrast, "guidance": guidance, "temperature": temperature}
+        scores = evaluate(model, arguments.data, SUITES, arguments.limit, **dials)
+        shares = " | ".join(f"{scores[suite]['score']:.1%}" for suite in SUITES)
+        print(f"| {contrast} | {guidance} | {temperature} | {shares} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -536,7 +536,7 @@ def drawing(
     Args:
         strengths: of guidance that the model has learnt to apply by itself; any other takes a second row.
     """
-    learnt = settings.guidance in strengths
+    learnt = settings.guidance in strengths and not settings.contrast
     return Request(
         document.draw_prefix(text_ids, *grid, vocabulary, settings.guidance if learnt else None),
         grammar.codes(vocabulary),
@@ -544,6 +544,7 @@ def drawing(
         seed=seed,
         unconditional=None if learnt else document.unconditional_prefix(*grid, vocabulary),
         guidance=1.0 if learnt else settings.guidance,
+        contrast=settings.contrast,
         temperature=settings.temperature,
         top_k=settings.top_k,
         top_p=settings.top_p,
@@ -573,6 +574,7 @@ def filling(
         seed=seed,
         unconditional=document.fill_prefix([], codes_hw, holes_hw, vocabulary),
         guidance=settings.guidance,
+        contrast=settings.contrast,
         temperature=settings.temperature,
         top_k=settings.top_k,
         top_p=settings.top_p,

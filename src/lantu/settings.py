@@ -15,6 +15,8 @@ class Settings:
     Attributes:
         guidance: of the draft: logits move from "any picture" to "this prompt" by this factor (classifier-free
             guidance, arXiv:2207.12598); 1 is off, and twice as fast.
+        contrast: k of contrastive decoding in the place of guidance (CD-K, arXiv:2309.02591): codes much less likely than
+            the k-th likeliest are out, the others are drawn by what the prompt makes of them; 0 is off.
         temperature: of the draft; 0 takes the likeliest code each time.
         top_k: codes that may be drawn at each step; 0 for all.
         top_p: share of the probability that may be drawn; 1 for all.
@@ -31,6 +33,7 @@ class Settings:
     """
 
     guidance: float = 3.0
+    contrast: int = 0
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
@@ -42,6 +45,7 @@ class Settings:
 
     def __post_init__(self):
         self.check("guidance", 0, 100)
+        self.check("contrast", 0, 1_000_000)
         self.check("temperature", 0, 100)
         self.check("top_k", 0, 1_000_000)
         self.check("top_p", 1e-6, 1)

@@ -1,5 +1,6 @@
 """Draws follow the distribution that the dials describe."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -71,3 +72,15 @@ def test_guidance_in_logits_is_guidance_in_log_probabilities():
     log_c, log_u = conditional.log_softmax(-1), unconditional.log_softmax(-1)
     wanted = (log_u + guidance[:, None] * (log_c - log_u)).softmax(-1)
     torch.testing.assert_close(guide(conditional, unconditional, guidance).softmax(-1), wanted)
+
+
+def test_contrast_is_what_the_kernels_make_of_it():
+    from lantu.engine.sampling import contrast
+    from lantu.kernels import Choice, plain
+
+    rows = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 60)).astype(np.float32))
+    for k, guidance in ((0, 1.5), (1, 1.0), (4, 2.0), (1000, 1.0)):
+        guided = contrast(rows[:1], rows[1:], torch.tensor([guidance]), [k])
+        for uniform in (0.01, 0.4, 0.99):
+            drawn = sample(guided, torch.tensor([uniform]), [1.0], [0], [1.0]).tolist()
+            assert drawn == plain.choose(rows.numpy(), [Choice(0, 1, guidance, uniform=uniform, contrast=k)])

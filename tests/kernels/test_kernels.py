@@ -212,6 +212,7 @@ def choices(draw):
         top_k=draw(st.sampled_from([0, 1, 5, 50, 99, 1000])),
         top_p=draw(st.sampled_from([0.01, 0.5, 0.9, 1.0])),
         uniform=draw(st.floats(0, 1, exclude_max=True)),
+        contrast=draw(st.sampled_from([0, 0, 1, 3, 1000])),
     )
 
 
@@ -249,6 +250,20 @@ def test_guidance_moves_from_one_row_to_the_other():
     for guidance, wanted in ((0.0, 2), (1.0, 1), (2.0, 1)):
         for home in (plain, native):
             assert home.choose(logits, [replace(choice, guidance=guidance)]) == [wanted]
+
+
+@pytest.mark.parametrize("home", ["plain", pytest.param("native", marks=needs_native)])
+def test_contrast_takes_what_the_prompt_adds_among_what_is_likely(home):
+    prompted = np.log(np.array([0.5, 0.3, 0.15, 0.04, 0.01], np.float32))
+    bare = np.log(np.array([0.8, 0.1, 0.05, 0.04, 0.01], np.float32))
+    choose = getattr(kernels, home).choose
+    grid = (np.arange(2000) + 0.5) / 2000
+    drawn = choose(np.stack([prompted, bare]), [Choice(0, 1, uniform=float(u), contrast=1) for u in grid])
+    # 0.04 and 0.01 are less than a tenth of 0.5; the others by what the prompt makes of them: 0.625, 3 and 3
+    shares = np.bincount(drawn, minlength=5) / len(grid)
+    np.testing.assert_allclose(shares, np.array([0.625, 3, 3, 0, 0]) / 6.625, atol=1e-3)
+    second = choose(np.stack([prompted, bare]), [Choice(0, 1, uniform=float(u), contrast=2) for u in grid])
+    assert set(second) == {0, 1, 2, 3}
 
 
 @needs_native

@@ -85,6 +85,9 @@ def draw(
     guidance: Annotated[
         float | None, typer.Option(help="How closely to follow the prompt; 1 is off.", metavar="G")
     ] = None,
+    contrast: Annotated[
+        int | None, typer.Option(help="Contrastive decoding in the place of guidance; 0: off.", metavar="K")
+    ] = None,
     temperature: Annotated[float | None, typer.Option(help="0: the likeliest picture.", metavar="T")] = None,
     top_k: Annotated[int | None, typer.Option(help="Codes to choose among; 0: all.", metavar="K")] = None,
     top_p: Annotated[float | None, typer.Option(help="Share of probability to choose among.", metavar="P")] = None,
@@ -125,7 +128,7 @@ def draw(
     if prompt is None and not from_tokens and not like:
         raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')
     dials = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    dials |= {"ahead": ahead, "least": least, "sampler": sampler}
+    dials |= {"contrast": contrast, "ahead": ahead, "least": least, "sampler": sampler}
     dials = {name: value for name, value in dials.items() if value is not None}
     wish = Wish(prompt, read_grids(from_tokens) if from_tokens else None, seed, parse_size(size), dials)
     former = metadata.read_picture(like) if like else None

@@ -24,7 +24,7 @@ class Draw:
         row: has read all that comes before it.
         opposite: the same without the prompt; None without guidance.
         ranges: ids that may be drawn.
-        guidance, temperature, top_k, top_p: see ``lantu.kernels.Choice``.
+        guidance, temperature, top_k, top_p, contrast: see ``lantu.kernels.Choice``.
         uniform: in [0, 1), decides.
         back: of the ids that the row read last, so many at the end are not to be known yet.
     """
@@ -38,6 +38,7 @@ class Draw:
     top_p: float
     uniform: float
     back: int = 0
+    contrast: int = 0
 
 
 class Backend(Protocol):

@@ -189,6 +189,7 @@ class Engine:
                 request.top_p,
                 job.chance(len(job.ids) + place),
                 back=guesses - place,
+                contrast=request.contrast,
             )
 
     def take(self, job: Job, drawn: list[int]) -> None:

@@ -152,6 +152,7 @@ def choice(draw: Draw, order: Mapping[tuple[int, int], int]) -> Choice:
         draw.top_k,
         draw.top_p,
         draw.uniform,
+        draw.contrast,
     )
 
 

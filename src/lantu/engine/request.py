@@ -19,7 +19,7 @@ class Request:
         seed: decides every draw, whatever else is drafted.
         unconditional: the prefix without the prompt, for guidance.
         guidance: 1 is off; above 1 what the prompt makes likelier becomes likelier still.
-        temperature, top_k, top_p: see ``lantu.kernels.Choice``.
+        temperature, top_k, top_p, contrast: see ``lantu.kernels.Choice``.
         ahead: ids that are guessed beyond the next one and checked in the same forward pass, see ``engine.Job``.
         least: ids that a pass takes even where its guesses were wrong; above 1 the draft is no longer exact.
     """
@@ -34,6 +34,7 @@ class Request:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    contrast: int = 0
     ahead: int = 0
     least: int = 1
 
@@ -47,7 +48,7 @@ class Request:
 
     @property
     def guided(self) -> bool:
-        return self.unconditional is not None and self.guidance != 1
+        return self.unconditional is not None and (self.guidance != 1 or self.contrast > 0)
 
     @property
     def rows(self) -> int:

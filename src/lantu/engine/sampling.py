@@ -4,6 +4,7 @@ One uniform number decides a draw, so all chance is in numbers that come from ou
 Shapes: B requests, V ids.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from lantu.engine.backend import Draw, by_ranges
 from lantu.engine.request import Ranges, id_at
 
+PLAUSIBLE = math.log(0.1)  # of contrastive decoding: see ``lantu.kernels.Choice``
 Logits = Callable[[Sequence[Any], Ranges, Sequence[int]], Tensor]
 
 
@@ -30,7 +32,9 @@ def choose(logits: Logits, draws: Sequence[Draw]) -> list[int]:
         device = logits_BV.device
         if any(draw.opposite is not None for draw in chosen):
             others_BV = logits([draw.opposite or draw.row for draw in chosen], ranges, backs)
-            logits_BV = guide(logits_BV, others_BV, torch.tensor([draw.guidance for draw in chosen], device=device))
+            guidance_B = torch.tensor([draw.guidance for draw in chosen], device=device)
+            kept = [draw.contrast if draw.opposite is not None else 0 for draw in chosen]
+            logits_BV = contrast(logits_BV, others_BV, guidance_B, kept)
         columns = sample(
             logits_BV,
             torch.tensor([draw.uniform for draw in chosen], dtype=torch.float64, device=device),
@@ -50,6 +54,19 @@ def guide(conditional_BV: Tensor, unconditional_BV: Tensor, guidance_B: Tensor) 
     log-probabilities is a constant too.
     """
     return torch.lerp(unconditional_BV, conditional_BV, guidance_B[:, None])
+
+
+def contrast(conditional_BV: Tensor, unconditional_BV: Tensor, guidance_B: Tensor, contrast: Sequence[int]) -> Tensor:
+    """Guidance, or contrastive decoding where ``contrast`` is not 0: see ``lantu.kernels.Choice``."""
+    guided_BV = guide(conditional_BV, unconditional_BV, guidance_B)
+    if not any(contrast):
+        return guided_BV
+    wanted_B = torch.tensor(contrast, device=guided_BV.device)
+    places_B1 = wanted_B.clamp(1, guided_BV.shape[-1])[:, None] - 1
+    least_B1 = conditional_BV.topk(int(places_B1.max()) + 1).values.gather(-1, places_B1) + PLAUSIBLE
+    apart_BV = guidance_B[:, None] * (conditional_BV - unconditional_BV)
+    apart_BV = apart_BV.masked_fill(conditional_BV < least_B1, -torch.inf)
+    return torch.where((wanted_B > 0)[:, None], apart_BV, guided_BV)
 
 
 def sample(

@@ -48,7 +48,7 @@ class _Sequence(Structure):
 
 class _Choice(Structure):
     _fields_ = [
-        *((name, c_int32) for name in ("row", "opposite", "top_k")),
+        *((name, c_int32) for name in ("row", "opposite", "top_k", "contrast")),
         *((name, c_float) for name in ("guidance", "temperature", "top_p")),
         ("uniform", c_double),
     ]
@@ -166,7 +166,10 @@ def choose(logits_RV: np.ndarray, choices: Sequence[Choice]) -> list[int]:
     columns = np.empty(len(choices), np.int32)
     packed = (_Choice * len(choices))(
         *(
-            (c.row, c.opposite, min(c.top_k, logits_RV.shape[1]), c.guidance, c.temperature, c.top_p, c.uniform)
+            (
+                *(c.row, c.opposite, min(c.top_k, logits_RV.shape[1]), c.contrast),
+                *(c.guidance, c.temperature, c.top_p, c.uniform),
+            )
             for c in choices
         )
     )

@@ -126,6 +126,9 @@ def silu(x: np.ndarray) -> np.ndarray:
     return x / (1 + np.exp(-np.clip(x, -87, 87)))
 
 
+PLAUSIBLE = np.float32(-2.3025851)  # log 0.1
+
+
 def choose(logits_RV: np.ndarray, choices: Sequence[Choice]) -> list[int]:
     """One column for each choice: see ``shapes.Choice``."""
     return [choose_one(logits_RV, choice) for choice in choices]
@@ -136,14 +139,20 @@ def choose_one(logits_RV: np.ndarray, choice: Choice) -> int:
     logits_V = logits_RV[choice.row].astype(np.float32)
     if choice.opposite >= 0:
         other_V = logits_RV[choice.opposite]
-        logits_V = other_V + np.float32(choice.guidance) * (logits_V - other_V)
+        apart_V = np.float32(choice.guidance) * (logits_V - other_V)
+        if choice.contrast:
+            at = min(choice.contrast, len(logits_V))
+            plausible = np.partition(logits_V, -at)[-at] + PLAUSIBLE
+            logits_V = np.where(logits_V >= plausible, apart_V, -np.float32(np.inf))
+        else:
+            logits_V = other_V + apart_V
     likeliest = int(logits_V.argmax())
     if choice.temperature <= 0:
         return likeliest
     kept = np.arange(len(logits_V))
     if 0 < choice.top_k < len(logits_V):
         least = np.partition(logits_V, -choice.top_k)[-choice.top_k]
-        kept = np.flatnonzero(logits_V >= least)
+        kept = np.flatnonzero((logits_V >= least) & (logits_V > -np.inf))
     shares = np.exp((logits_V[kept] - logits_V[likeliest]).astype(np.float64) / choice.temperature)
     if choice.top_p < 1:
         order = np.argsort(-shares, kind="stable")

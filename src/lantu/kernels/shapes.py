@@ -95,6 +95,9 @@ class Choice:
         top_k: ids that may be drawn, 0 for all; those equally likely at the edge all stay.
         top_p: the likeliest ids that together hold this share of probability may be drawn (arXiv:1904.09751).
         uniform: in [0, 1); decides.
+        contrast: k of contrastive decoding, with an opposite (CD-K of CM3Leon, arXiv:2309.02591, equation 3): ids that
+            the row finds less likely than a tenth of its k-th likeliest may not be drawn, and the logits of the others
+            are ``guidance · (row - opposite)``. 0 is plain guidance.
     """
 
     row: int
@@ -104,6 +107,7 @@ class Choice:
     top_k: int = 0
     top_p: float = 1.0
     uniform: float = 0.0
+    contrast: int = 0
 
 
 class Stack(Protocol):

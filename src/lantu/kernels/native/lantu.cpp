@@ -273,13 +273,24 @@ struct Single : Matrix {
 
 // ---- one id from logits
 
+const float PLAUSIBLE = -2.3025851f;  // log 0.1
+
 int choose_one(const float* logits, int size, const Choice& choice, std::vector<float>& guided,
                std::vector<float>& ordered, std::vector<std::pair<double, int>>& kept) {
     const float* row = logits + (long)choice.row * size;
     guided.assign(row, row + size);
     if (choice.opposite >= 0) {
         const float* other = logits + (long)choice.opposite * size;
-        for (int id = 0; id < size; id++) guided[id] = other[id] + choice.guidance * (row[id] - other[id]);
+        if (choice.contrast > 0) {
+            ordered.assign(row, row + size);
+            const int place = std::min((int)choice.contrast, size) - 1;
+            std::nth_element(ordered.begin(), ordered.begin() + place, ordered.end(), std::greater<float>());
+            const float plausible = ordered[place] + PLAUSIBLE;
+            for (int id = 0; id < size; id++)
+                guided[id] = row[id] >= plausible ? choice.guidance * (row[id] - other[id]) : -INFINITY;
+        } else {
+            for (int id = 0; id < size; id++) guided[id] = other[id] + choice.guidance * (row[id] - other[id]);
+        }
     }
     const int likeliest = (int)(std::max_element(guided.begin(), guided.end()) - guided.begin());
     if (choice.temperature <= 0) return likeliest;
@@ -293,7 +304,7 @@ int choose_one(const float* logits, int size, const Choice& choice, std::vector<
     double total = 0;
     const float most = guided[likeliest];
     for (int id = 0; id < size; id++)
-        if (guided[id] >= least) {
+        if (guided[id] >= least && guided[id] > -INFINITY) {
             kept.emplace_back(std::exp((double)(guided[id] - most) / choice.temperature), id);
             total += kept.back().first;
         }

@@ -48,6 +48,7 @@ struct Sequence {
 struct Choice {
     int32_t row, opposite;  // of the logits; opposite is the row without the prompt, or -1
     int32_t top_k;          // 0 for all
+    int32_t contrast;       // k of contrastive decoding, 0 for plain guidance
     float guidance, temperature, top_p;
     double uniform;  // in [0, 1): decides
 };
