@@ -15,8 +15,8 @@ class Settings:
     Attributes:
         guidance: of the draft: logits move from "any picture" to "this prompt" by this factor (classifier-free
             guidance, arXiv:2207.12598); 1 is off, and twice as fast.
-        contrast: k of contrastive decoding in the place of guidance (CD-K, arXiv:2309.02591): codes much less likely than
-            the k-th likeliest are out, the others are drawn by what the prompt makes of them; 0 is off.
+        contrast: k of contrastive decoding in the place of guidance (CD-K, arXiv:2309.02591): codes much less likely
+            than the k-th likeliest are out, the others are drawn by what the prompt makes of them; 0 is off.
         temperature: of the draft; 0 takes the likeliest code each time.
         top_k: codes that may be drawn at each step; 0 for all.
         top_p: share of the probability that may be drawn; 1 for all.

@@ -54,7 +54,9 @@ def test_things_may_stand_elsewhere_than_their_codes_say(tiny_model, data):  # n
     assert not torch.equal(batch.pixels, plain.pixels)
     assert torch.equal(task.batch(1, 12).pixels, batch.pixels)
     sample = task.shards["train"].sample(3)
-    for old, new in zip(sample.objects, task.again(sample, np.random.default_rng(0)), strict=True):
+    again, picture = task.again(sample, np.random.default_rng(0))
+    assert picture.shape == (32, 32, 3)
+    for old, new in zip(sample.objects, again.objects, strict=True):
         assert old.concept == new.concept
         assert old.box != new.box
         assert 0 <= min(new.box) <= max(new.box) <= 1

@@ -23,7 +23,7 @@ from lantu.recipes.decoder import DecoderRecipe
 from lantu.recipes.scores import composer_of
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.training.task import Metrics
-from lantu.types import Placed, Sample
+from lantu.types import Sample
 
 
 class ControlRecipe(DecoderRecipe):
@@ -78,20 +78,20 @@ class Task(decoder.Task):
         kinds, batch = rng.integers(len(controls.KINDS), size=size), self.load("train", indices)
         scenes = [self.shards["train"].sample(index) for index in indices.tolist()]
         pictures = to_array(batch.pixels)
-        for number in np.flatnonzero(rng.random(size) < self.moved) if self.composer else ():
-            scenes[number] = replace(scenes[number], objects=self.again(scenes[number], rng))
-            pictures[number] = self.composer.compose(scenes[number].objects, scenes[number].background)
+        for number in np.flatnonzero(rng.random(size) < self.moved):
+            scenes[number], pictures[number] = self.again(scenes[number], rng)
         return self.controlled(pictures, batch.codes, scenes, kinds)
 
-    def again(self, sample: Sample, rng: np.random.Generator) -> tuple[Placed, ...]:
-        """The same things elsewhere, now and then in another style that has them all."""
+    def again(self, sample: Sample, rng: np.random.Generator) -> tuple[Sample, np.ndarray]:
+        """The same things elsewhere, now and then in another style that has them all, and their picture (H, W, 3)."""
         assert self.composer is not None
         objects, gallery = sample.objects, self.composer.gallery
         styles = [style for style in self.composer.styles if all(gallery.has(it.concept, style) for it in objects)]
         if styles and rng.random() < self.restyled:
             style = styles[rng.integers(len(styles))]
             objects = tuple(replace(placed, style=style) for placed in objects)
-        return tuple(replace(placed, box=elsewhere(placed.box, rng)) for placed in objects)
+        objects = tuple(replace(placed, box=elsewhere(placed.box, rng)) for placed in objects)
+        return replace(sample, objects=objects), self.composer.compose(objects, sample.background)
 
     def controlled(
         self, pictures_BHWC: np.ndarray, codes_Bhw: Tensor, scenes: Sequence[Sample], kinds_B: np.ndarray
@@ -128,8 +128,8 @@ class Task(decoder.Task):
         plain, rng = self.load("val", chosen), np.random.default_rng(0)
         scenes, pictures = [self.shards["val"].sample(index) for index in chosen.tolist()], to_array(plain.pixels)
         if self.composer:
-            scenes = [replace(scene, objects=self.again(scene, rng)) for scene in scenes]
-            pictures = np.stack([self.composer.compose(scene.objects, scene.background) for scene in scenes])
+            scenes, drawn = zip(*(self.again(scene, rng) for scene in scenes), strict=True)
+            pictures = np.stack(drawn)
         wanted = self.controlled(pictures, plain.codes, scenes, np.zeros(len(chosen), np.int64))
         codes, seeds, artist = plain.codes.numpy(), chosen.tolist(), Decoder(self.model)
         hint = Computed(self.control)(wanted.control.numpy(), 0, codes)

@@ -39,7 +39,8 @@ def evaluate(
 
     Args:
         data: data folder of emoji, for its gallery; the one that the model's index names, made in the cache, if None.
-        suites: names; all when None.
+        suites: names of ``SUITES`` or of ``lantu.recipes.abilities.WAYS``; when None all of the first, and those of the
+            second whose ability the model has learnt.
         limit: trials of each suite.
         seed: other trials, and other drawings.
         out: folder for scores.json, scores.txt and sheet.png.
@@ -54,23 +55,36 @@ def evaluate(
     from lantu.features.efficientnet import load_efficientnet
     from lantu.features.lpips import load_lpips
     from lantu.pipeline import ModelGenerator
+    from lantu.recipes import abilities
 
-    if unknown := sorted(set(suites or ()) - set(SUITES)):
-        raise DataError(f"no suite called {unknown[0]}", f"choose from {', '.join(SUITES)}")
+    if suites is None:
+        suites = [*SUITES, *abilities.learnt(model.folder.learnt)]
+    if unknown := sorted(set(suites) - {*SUITES, *abilities.WAYS}):
+        raise DataError(f"no suite called {unknown[0]}", f"choose from {', '.join((*SUITES, *abilities.WAYS))}")
+    beyond = [name for name in abilities.WAYS if name in suites]
+    for name in beyond:
+        model.needs(abilities.NEEDED[name])
+    tell = progress or (lambda done, total: None)
     composer = composer_of(model, data)
     gallery = composer.gallery
-    asked = [trial for suite in suites or SUITES for trial in trials(composer, suite, limit, seed)]
+    asked = [trial for suite in SUITES if suite in suites for trial in trials(composer, suite, limit, seed)]
+    total = len(asked) + limit * len(beyond)
     network = load_efficientnet()
+    scorer = scorer_of(gallery, network)
     scores = examine(
         ModelGenerator(model, **dials),
         asked,
-        scorer_of(gallery, network),
+        scorer,
         perceptual=load_lpips("alex"),
         describe=network.pooled,
         lexicon=lexicon_of(gallery),
         seed=seed,
-        progress=progress or (lambda done, total: None),
+        progress=lambda done, _: tell(done, total),
     )
+    exam = abilities.Exam(model, composer, scorer, seed, Path(out) if out is not None else None, dials)
+    for number, name in enumerate(beyond, 1):
+        scores[name] = abilities.WAYS[name](exam, limit)
+        tell(len(asked) + limit * number, total)
     told = as_json(scores)
     if out is not None:
         write_json(Path(out) / "scores.json", told)

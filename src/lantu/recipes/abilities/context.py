@@ -1,0 +1,142 @@
+"""Learning from examples: tasks that only the examples before them define, with more and more of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lantu.data import context
+from lantu.data.edits import edit
+from lantu.document import draw_prefix, to_ids
+from lantu.engine.request import Request
+from lantu.evaluation.results import Suite
+from lantu.evaluation.trial import Trial
+from lantu.grammar import codes as any_code
+from lantu.grammar import text as any_text
+from lantu.pipeline import MAX_CAPTION
+from lantu.recipes.abilities.exam import LANGUAGES, NEW, Exam
+from lantu.recipes.abilities.filling import single
+from lantu.types import Document, Part, Sample
+
+SHOTS = (0, 1, 2, 4)
+
+
+def suite(exam: Exam, limit: int) -> Suite:
+    """Right answers after the most examples; details by task and number of them."""
+    details = {
+        f"{name}, {shots} shots": float(np.mean(way(exam, shots, limit)))
+        for name, way in TASKS.items()
+        for shots in SHOTS
+    }
+    score = float(np.mean([details[f"{name}, {SHOTS[-1]} shots"] for name in TASKS]))
+    ideal = {"score": 1.0}
+    return Suite(limit * len(TASKS), {"score": {"score": score} | details, "round_trip": ideal, "ceiling": ideal})
+
+
+def style(exam: Exam, shots: int, limit: int) -> list[float]:
+    """The last thing in the style of those before it, which no word tells."""
+    rng, requests, wanted = np.random.default_rng((exam.seed, 2)), [], []
+    for number in range(limit):
+        samples = singles(exam, shots + 1, rng, exam.composer.styles[number % len(exam.composer.styles)])
+        pictures = [exam.composer.compose(sample.objects, "white") for sample in samples]
+        language = LANGUAGES[number % 2]
+        made = context.style_document(samples, exam.codes(pictures), exam.concepts, language)
+        requests.append(ahead(exam, made.parts[:-1], language, number))
+        wanted.append(Trial("style", "", "en", samples[-1].objects, pictures[-1], "style"))
+    images = exam.paint([exam.picture(ids) for ids in exam.draft(requests)])
+    return [verdict["score"] for verdict in exam.scorer.judge(wanted, images)]
+
+
+def name_drawn(exam: Exam, shots: int, limit: int) -> list[float]:
+    """What a made-up name stands for, drawn."""
+    requests, scenes, _ = naming(exam, shots, limit, drawn=True)
+    images = exam.paint([exam.picture(ids) for ids in exam.draft(requests)])
+    return [verdict["score"] for verdict in exam.judge(scenes, images)]
+
+
+def name_told(exam: Exam, shots: int, limit: int) -> list[float]:
+    """What a thing is called, by made-up names."""
+    requests, _, words = naming(exam, shots, limit, drawn=False)
+    return [float(exam.text(ids) == word) for ids, word in zip(exam.draft(requests), words, strict=True)]
+
+
+def naming(exam: Exam, shots: int, limit: int, drawn: bool) -> tuple[list[Request], list[Sample], list[str]]:
+    """Two things under made-up names, told by turns; then one of them in another style, or its name."""
+    rng, requests, scenes, words = np.random.default_rng((exam.seed, 3)), [], [], []
+    for number in range(limit):
+        pair = singles(exam, 2, rng)
+        query = elsewhere(exam, pair[0], rng)
+        samples = [pair[at % 2] for at in range(shots)] + [query]
+        grids = exam.codes([exam.composer.compose(sample.objects, "white") for sample in samples])
+        made = context.naming_document(samples, grids, rng, drawn)
+        requests.append(ahead(exam, made.parts[:-1], "en", number))
+        scenes.append(query)
+        words.append(made.parts[-1] if isinstance(made.parts[-1], str) else "")
+    return requests, scenes, words
+
+
+def swap(exam: Exam, shots: int, limit: int) -> list[float]:
+    """Two things change places, as in the examples."""
+    return change(exam, "swap", shots, limit)
+
+
+def recolour(exam: Exam, shots: int, limit: int) -> list[float]:
+    """The background becomes what it became in the examples."""
+    return change(exam, "background", shots, limit)
+
+
+def change(exam: Exam, kind: str, shots: int, limit: int) -> list[float]:
+    """A change shown by examples without a word, the last one to be made."""
+    requests, afters, index = [], [], 0
+    while len(requests) < limit:
+        found: list[tuple[np.ndarray, Sample, np.ndarray]] = []
+        while len(found) < shots + 1:
+            (_, before), (after, target) = edit(exam.composer, "edits-val", 2 * NEW + index)
+            index += 1
+            alike = not found or kind != "background" or after.background == found[0][1].background
+            if after.kind == kind and alike:
+                found.append((before, after, target))
+        flat = exam.codes([image for before, _, target in found for image in (before, target)])
+        pairs = list(zip(flat[::2], flat[1::2], strict=True))
+        requests.append(ahead(exam, context.pairs_document(pairs).parts[:-1], "", len(requests)))
+        afters.append(found[-1][1])
+    images = exam.paint([exam.picture(ids) for ids in exam.draft(requests)])
+    return [verdict["score"] for verdict in exam.judge(afters, images)]
+
+
+def singles(exam: Exam, count: int, rng: np.random.Generator, style: str = "") -> list[Sample]:
+    """Single things, large, each another."""
+    found: dict[str, Sample] = {}
+    while len(found) < count:
+        placed = single(exam.composer, rng, style)
+        found.setdefault(placed.concept, Sample(placed.concept, "single", {}, (placed,), "white"))
+    return list(found.values())
+
+
+def elsewhere(exam: Exam, sample: Sample, rng: np.random.Generator) -> Sample:
+    """The same thing in another style, if there is one."""
+    (placed,) = sample.objects
+    styles = [style for style in exam.composer.styles if exam.composer.gallery.has(placed.concept, style)]
+    others = [style for style in styles if style != placed.style] or styles
+    return replace(sample, objects=(replace(placed, style=others[rng.integers(len(others))]),))
+
+
+def ahead(exam: Exam, parts: Sequence[Part], language: str, seed: int) -> Request:
+    """What comes after some parts: a picture after words, or after a picture where there are no words; else words."""
+    vocabulary, settings = exam.vocabulary, exam.settings
+    ids = to_ids(Document(tuple(parts), language), vocabulary, exam.model.parts.text.encode)[0][:-1].tolist()
+    if isinstance(parts[-1], str) or not language:
+        start = draw_prefix([], *exam.grid, vocabulary)[1:]
+        dials = {name: getattr(settings, name) for name in ("temperature", "top_k", "top_p")}
+        return Request([*ids, *start], any_code(vocabulary), limit=exam.grid[0] * exam.grid[1], seed=seed, **dials)
+    told = {"limit": MAX_CAPTION, "stop": vocabulary.mark("eos"), "seed": seed, "temperature": 0.0}
+    return Request([*ids, vocabulary.mark(language)], any_text(vocabulary), **told)
+
+
+TASKS: dict[str, Callable[[Exam, int, int], list[float]]] = {
+    "style": style,
+    "made-up name drawn": name_drawn,
+    "made-up name told": name_told,
+    "swap": swap,
+    "recolour": recolour,
+}

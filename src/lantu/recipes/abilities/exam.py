@@ -1,0 +1,141 @@
+"""What all suites of abilities share: a model, the world of its scenes, its judge. Shapes: H W pixels, h w grid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lantu.data.backgrounds import BACKGROUNDS, paint
+from lantu.data.captions import say
+from lantu.data.gallery import Concept
+from lantu.data.phrases import PHRASES
+from lantu.data.scenes import Composer
+from lantu.document import codes_from
+from lantu.engine.drafting import draft
+from lantu.engine.request import Request
+from lantu.evaluation.results import Verdict
+from lantu.evaluation.scorer import Scorer
+from lantu.evaluation.trial import Trial
+from lantu.pipeline import Model
+from lantu.recipes.sheets import save_sheet
+from lantu.types import Picture, Placed, Sample
+
+LANGUAGES = ("en", "zh")
+NEW = 900_000  # scenes of the validation split that no training or other evaluation looks at
+RIM_RIGHT = 32  # a rim's colour may be so far from the background's, of 255
+ON_SHEET = 10
+
+
+@dataclass(frozen=True)
+class Exam:
+    """A model under examination.
+
+    Attributes:
+        out: folder for sheets of what was asked and what came; None for none.
+        dials: how to draw, see ``lantu.settings.Settings``.
+    """
+
+    model: Model
+    composer: Composer
+    scorer: Scorer
+    seed: int
+    out: Path | None
+    dials: dict[str, Any]
+
+    @property
+    def concepts(self) -> dict[str, Concept]:
+        return dict(self.composer.gallery.concepts)
+
+    @property
+    def settings(self) -> Any:
+        return self.model.folder.settings.change(**self.dials)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.model.folder.grid
+
+    @property
+    def vocabulary(self) -> Any:
+        return self.model.parts.vocabulary
+
+    def codes(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Codes (h, w) of pictures (H, W, 3) uint8."""
+        return list(self.model.parts.encode(np.stack(images)))
+
+    def draft(self, requests: list[Request]) -> list[list[int]]:
+        """The ids that each request is answered with."""
+        return draft(self.model.parts.company, requests)
+
+    def text(self, ids: list[int]) -> str:
+        return self.model.parts.text.decode(ids).strip()
+
+    def picture(self, ids: list[int]) -> np.ndarray:
+        """Ids that are a picture's, as codes (h, w)."""
+        return codes_from(ids, *self.grid, self.vocabulary)
+
+    def paint(self, grids: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Pictures (H, W, 3) uint8 of codes."""
+        seeds = list(range(len(grids)))
+        drawn = self.model.paint(list(grids), [""] * len(grids), seeds, self.settings, batched=True)
+        return [np.asarray(picture.image) for picture in drawn]
+
+    def afresh(self, prompts: Sequence[str]) -> list[np.ndarray]:
+        """Pictures of prompts, drawn from nothing."""
+        requests = [self.model.ask(prompt, seed, self.grid, self.settings) for seed, prompt in enumerate(prompts)]
+        return self.paint([self.picture(ids) for ids in self.draft(requests)])
+
+    def judge(self, scenes: Sequence[Sample], images: Sequence[np.ndarray]) -> list[Verdict]:
+        """Are a scene's things in their halves ("some": which share), and on its background?"""
+        asked = [trial(scene, image) for scene, image in zip(scenes, images, strict=True)]
+        return [
+            verdict | {"score": float(verdict["score"] > 0 and on_background(scene.background, image))}
+            for verdict, scene, image in zip(self.scorer.judge(asked, images), scenes, images, strict=True)
+        ]
+
+    def named(self, objects: Sequence[Placed]) -> tuple[Concept, ...]:
+        return tuple(self.composer.gallery.concepts[placed.concept] for placed in objects)
+
+    def caption(self, scene: Sample) -> str:
+        """A plain English caption of one thing or two."""
+        objects = scene.objects
+        relation = "one" if len(objects) == 1 else "beside" if beside(objects) else "above"
+        text = say(PHRASES["en"][relation][0], self.named(objects), "en")
+        if scene.background == "white":
+            return text
+        return f"{text} on a {BACKGROUNDS[scene.background].words['en'][0]} background"
+
+    def sheet(self, name: str, *rows: Sequence[np.ndarray]) -> None:
+        """Rows of the first pictures of each, one below the other."""
+        if self.out:
+            save_sheet(self.out / f"{name}.png", [np.stack(row[:ON_SHEET]) for row in rows])
+
+
+def shown(codes: np.ndarray) -> Picture:
+    """Codes as a picture that the model is shown; it looks at nothing else."""
+    from PIL import Image
+
+    return Picture(Image.new("RGB", (1, 1)), codes)
+
+
+def trial(scene: Sample, image: np.ndarray) -> Trial:
+    """A scene as the judge knows it."""
+    return Trial("pairs" if len(scene.objects) > 1 else "single", "", "en", scene.objects, image, scene.key)
+
+
+def beside(objects: Sequence[Placed]) -> bool:
+    return abs(objects[0].box[1] - objects[-1].box[1]) < 0.1
+
+
+def on_background(background: str, image: np.ndarray) -> bool:
+    """Whether the rim of a picture has the colours of a background."""
+    true = paint(background, image.shape[0])
+    rim = np.ones(image.shape[:2], bool)
+    rim[3:-3, 3:-3] = False
+    return float(np.abs(np.median(image[rim].astype(np.float32) - true[rim], axis=0)).max()) < RIM_RIGHT
+
+
+def moved_to(sample: Sample, objects: Sequence[Placed], background: str | None = None) -> Sample:
+    """The same sample with other things."""
+    return replace(sample, objects=tuple(objects), background=background or sample.background)

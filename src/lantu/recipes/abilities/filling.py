@@ -1,0 +1,69 @@
+"""A thing of a pair replaced by another in its cells: is the new one there, and the old one still?"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from lantu.data.questions import listed
+from lantu.data.scenes import Composer
+from lantu.data.trials import trials
+from lantu.editing import cells_of_box
+from lantu.evaluation.results import Suite
+from lantu.pipeline import filling
+from lantu.recipes.abilities.exam import Exam, moved_to
+from lantu.types import Placed, Sample
+
+
+def suite(exam: Exam, limit: int) -> Suite:
+    """Both things right; details: their share, other cells unchanged, and the same pair drawn afresh."""
+    rng, model = np.random.default_rng((exam.seed, 1)), exam.model
+    asked = trials(exam.composer, "pairs", limit, seed=exam.seed + 5)
+    wholes = exam.codes([trial.image for trial in asked])
+    requests, scenes, places = [], [], []
+    for number, (trial, whole) in enumerate(zip(asked, wholes, strict=True)):
+        gone = int(rng.integers(2))
+        old, kept = trial.expected[gone], trial.expected[1 - gone]
+        new = other(exam.composer, rng, {old.concept, kept.concept}, kept.style)
+        x0, y0, x1, y1 = (edge * model.size[0] for edge in old.box)
+        holes = cells_of_box((x0, y0, x1, y1), model.size, model.patch)
+        text = model.parts.text.encode(listed([exam.concepts[new]], trial.language))
+        requests.append(filling(text, whole, holes, exam.vocabulary, number, exam.settings))
+        objects = [replace(old, concept=new), kept]
+        scene = Sample(trial.key, "scene", {}, (), "white")
+        scenes.append(moved_to(scene, objects[::-1] if gone else objects))
+        places.append(holes)
+    grids, same = [], []
+    for ids, whole, holes in zip(exam.draft(requests), wholes, places, strict=True):
+        filled = whole.copy()
+        filled[holes] = np.array(ids) - exam.vocabulary.first_code
+        same.append(bool((filled[~holes] == whole[~holes]).all()))
+        grids.append(filled)
+    true = [exam.composer.compose(scene.objects, "white") for scene in scenes]
+    images = exam.paint(grids)
+    answers = {
+        "score": images,
+        "round_trip": exam.paint(exam.codes(true)),
+        "ceiling": true,
+        "afresh": exam.afresh([exam.caption(scene) for scene in scenes]),
+    }
+    details = {}
+    for name, drawn in answers.items():
+        verdicts = exam.judge(scenes, drawn)
+        details[name] = {key: float(np.mean([verdict[key] for verdict in verdicts])) for key in ("score", "some")}
+    details["score"] |= {"others the same": float(np.mean(same)), "afresh": details.pop("afresh")["score"]}
+    exam.sheet("filling", [trial.image for trial in asked], images)
+    return Suite(limit, details)
+
+
+def other(composer: Composer, rng: np.random.Generator, shown: set[str], style: str) -> str:
+    """A thing that is not shown, in a style that draws it."""
+    while True:
+        key = composer.concepts[rng.integers(len(composer.concepts))]
+        if key not in shown and composer.gallery.has(key, style):
+            return key
+
+
+def single(composer: Composer, rng: np.random.Generator, style: str = "") -> Placed:
+    """A thing alone, large, in a style by chance if none is named."""
+    own = style or composer.styles[rng.integers(len(composer.styles))]
+    return Placed(other(composer, rng, set(), own), own, (1 / 8, 1 / 8, 7 / 8, 7 / 8))

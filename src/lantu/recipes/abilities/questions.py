@@ -1,0 +1,34 @@
+"""Short questions about a picture, each with one right answer in one wording."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from lantu.data.questions import KINDS, question
+from lantu.evaluation.results import Suite
+from lantu.recipes.abilities.exam import LANGUAGES, NEW, Exam, shown
+
+
+def suite(exam: Exam, limit: int) -> Suite:
+    """Right answers; details by kind and by language, ``limit`` questions of each."""
+    asked: list[tuple[str, str, str]] = []
+    images, requests, index = [], [], 0
+    wanted = {(kind, language): limit for kind in KINDS for language in LANGUAGES}
+    rng, settings = np.random.default_rng(exam.seed), replace(exam.settings, temperature=0.0)
+    while any(wanted.values()):
+        sample, image = exam.composer.sample("val", NEW + index)
+        index += 1
+        for kind, language in [key for key, left in wanted.items() if left]:
+            if made := question(sample, exam.concepts, language, rng, kind):
+                wanted[kind, language] -= 1
+                asked.append((kind, language, made.answer))
+                images.append(image)
+                requests.append(made.text)
+    parts = [[text, shown(codes)] for text, codes in zip(requests, exam.codes(images), strict=True)]
+    told = exam.draft([exam.model.asking(each, (), seed, settings) for seed, each in enumerate(parts)])
+    right: dict[str, list[bool]] = {}
+    for (kind, language, answer), ids in zip(asked, told, strict=True):
+        for key in ("score", kind, language, f"{kind} {language}"):
+            right.setdefault(key, []).append(exam.text(ids) == answer)
+    means = {key: float(np.mean(values)) for key, values in right.items()}
+    return Suite(len(asked), {"score": means, "round_trip": {"score": 1.0}, "ceiling": {"score": 1.0}})
