@@ -91,9 +91,11 @@ def test_tests_go_to_pytest(house):
 def test_the_environment_grows_with_what_is_asked_and_never_shrinks(house):
     for command, installed in (
         ("draw", ""),
-        ("train", "[train]"),
+        ("serve", "[serve]"),
+        ("studio", None),
+        ("train", "[serve,train]"),
         ("draw", None),
-        ("test", "[train,dev]"),
+        ("test", "[serve,train,dev]"),
         ("data", None),
     ):
         call(house, command)
@@ -101,7 +103,7 @@ def test_the_environment_grows_with_what_is_asked_and_never_shrinks(house):
         assert [line.endswith(f"house with spaces{installed}") for line in pip] == ([] if installed is None else [True])
     (house[0] / "pyproject.toml").write_text("[project]\nname = 'other'\n")
     call(house, "draw")
-    assert any(line.endswith("[train,dev]") for line in calls(house))
+    assert any(line.endswith("[serve,train,dev]") for line in calls(house))
 
 
 def test_changed_native_code_is_compiled_anew(house):

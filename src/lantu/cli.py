@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lantu import __version__, terminal
-from lantu.commands import bench, data, models, pictures, talking, training
+from lantu.commands import bench, data, models, pictures, serving, talking, training
 from lantu.errors import LantuError
 
 DONE, OUR_FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -19,6 +19,8 @@ app.command()(pictures.caption)
 app.command()(talking.chat)
 app.command()(pictures.tokenize)
 app.command()(pictures.detokenize)
+app.command()(serving.serve)
+app.command("studio", help="Open the studio, a page in the browser; serves all that lantu serve does.")(serving.serve)
 app.command("models")(models.list_models)
 app.command()(models.info)
 app.add_typer(models.exports, name="export")

@@ -4,8 +4,9 @@ Shapes: B batch, H W pixels.
 """
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from lantu.errors import ImageError
 
@@ -26,24 +27,45 @@ def open_image(path: str | Path, keep_alpha: bool = False) -> "Image":
     Raises:
         ImageError: it is missing, damaged, not a picture, or larger than 64 megapixels.
     """
-    from PIL import Image, ImageOps
-
     path = Path(path)
     if not path.is_file():
         raise ImageError(f"no picture at {path}", "check the path")
+    return read_image(path, str(path), keep_alpha)
+
+
+def read_image(
+    source: "Path | BinaryIO",
+    name: str,
+    keep_alpha: bool = False,
+    most_pixels: int | None = None,
+    formats: Sequence[str] | None = None,
+) -> "Image":
+    """``open_image`` from anything that can be read.
+
+    Args:
+        name: for errors.
+        most_pixels: larger ones are refused before they are decoded; 64 million if not given.
+        formats: that are tried, by Pillow's names; all that it knows if not given.
+
+    Raises:
+        ImageError: it is damaged, not a picture, or too large.
+    """
+    from PIL import Image, ImageOps
+
+    most_pixels = most_pixels or MAX_PIXELS
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.width * image.height > MAX_PIXELS:
+            with Image.open(source, formats=formats) as image:
+                if image.width * image.height > most_pixels:
                     raise Image.DecompressionBombError
                 image = ImageOps.exif_transpose(image)
                 return image.convert("RGBA") if keep_alpha else flatten(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
-        mend = f"scale it to {MAX_PIXELS // 1_000_000} megapixels or fewer"
-        raise ImageError(f"the picture {path} is too large", mend) from problem
+        mend = f"scale it to {most_pixels // 1_000_000} megapixels or fewer"
+        raise ImageError(f"the picture {name} is too large", mend) from problem
     except (OSError, ValueError, SyntaxError, TypeError, EOFError) as problem:
-        raise ImageError(f"can't read {path} as a picture", "give a whole PNG, JPEG or WebP file") from problem
+        raise ImageError(f"can't read {name} as a picture", "give a whole PNG, JPEG or WebP file") from problem
 
 
 def flatten(image: "Image") -> "Image":

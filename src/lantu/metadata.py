@@ -6,7 +6,7 @@ Both hold prompt, seed, digest of the model, codes and settings, so that a drawi
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from lantu.errors import DataError, ImageError
 from lantu.files import replacing, write_text
 from lantu.images import open_image
 from lantu.types import Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.PngImagePlugin import PngInfo
 
 CHUNK = "lantu"
 FORMATS = (".png", ".jpg", ".jpeg", ".webp")  # only PNG carries the chunk
@@ -49,17 +53,22 @@ def save_picture(picture: Picture, path: str | Path) -> None:
         ImageError: the extension names no known format.
         DiskError: it can't be written.
     """
-    from PIL.PngImagePlugin import PngInfo
-
     path = Path(path)
     check_output(path)
     options: dict[str, Any] = {"quality": 95}
     if path.suffix.lower() == ".png":
-        chunk = PngInfo()
-        chunk.add_itxt(CHUNK, json.dumps(describe(picture), ensure_ascii=False, separators=(",", ":")))
-        options = {"pnginfo": chunk}
+        options = {"pnginfo": chunk(picture)}
     with replacing(path) as temporary:
         picture.image.save(temporary, **options)
+
+
+def chunk(picture: Picture) -> "PngInfo":
+    """What a PNG says of how it was drawn, for Pillow."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_itxt(CHUNK, json.dumps(describe(picture), ensure_ascii=False, separators=(",", ":")))
+    return info
 
 
 def read_picture(path: str | Path) -> Picture:
@@ -68,14 +77,27 @@ def read_picture(path: str | Path) -> Picture:
     Raises:
         ImageError: it can't be read, or says nothing of how it was drawn.
     """
+    image = open_image(path)
+    return read_chunk(Path(path), image, str(path))
+
+
+def read_chunk(source: "Path | BinaryIO", image: "Image", name: str) -> Picture:
+    """What a PNG says of how it was drawn.
+
+    Args:
+        image: what it shows.
+        name: for errors.
+
+    Raises:
+        ImageError: it says nothing of it.
+    """
     from PIL import Image
 
-    image = open_image(path)
-    with Image.open(path) as file:
+    with Image.open(source) as file:
         text = getattr(file, "text", {}).get(CHUNK)
     mend = "give a PNG that lantu drew, unedited"
     if text is None:
-        raise ImageError(f"{path} does not say how it was drawn", mend)
+        raise ImageError(f"{name} does not say how it was drawn", mend)
     try:
         told = json.loads(text)
         return Picture(
@@ -86,8 +108,8 @@ def read_picture(path: str | Path) -> Picture:
             str(told["model"]),
             dict(told["settings"]),
         )
-    except (ValueError, KeyError, TypeError, OverflowError) as problem:
-        raise ImageError(f"what {path} says of its drawing is damaged", mend) from problem
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as problem:
+        raise ImageError(f"what {name} says of its drawing is damaged", mend) from problem
 
 
 def tokens_text(pictures: Iterable[dict[str, Any]]) -> str:

@@ -1,0 +1,94 @@
+"""serve, studio."""
+
+import importlib.util
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lantu import terminal
+from lantu.commands.options import Backend, Device, ModelName
+from lantu.errors import LantuError
+
+Host = Annotated[
+    str, typer.Option("--host", help="Where to listen; 0.0.0.0: for other machines too.", metavar="ADDRESS")
+]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.", metavar="N")]
+Keys = Annotated[
+    Path | None,
+    typer.Option("--keys", help="A file of API keys, one a line; or set LANTU_API_KEYS.", metavar="FILE"),
+]
+Origin = Annotated[
+    list[str] | None,
+    typer.Option("--origin", help="Whose pages may use it, e.g. https://example.com.", metavar="URL"),
+]
+Proxy = Annotated[
+    list[str] | None, typer.Option("--proxy", help="A proxy whose X-Forwarded-For is believed.", metavar="ADDRESS")
+]
+PublicUrl = Annotated[str, typer.Option("--public-url", help="How clients reach it behind a proxy.", metavar="URL")]
+Together = Annotated[int, typer.Option("--together", min=1, max=64, help="Pictures drawn at once.", metavar="N")]
+Waiting = Annotated[int, typer.Option("--waiting", min=1, help="Pictures that may wait.", metavar="N")]
+Timeout = Annotated[float, typer.Option("--timeout", min=1, help="Of a request, in seconds.", metavar="S")]
+Drain = Annotated[float, typer.Option("--drain", min=0, help="For what runs at the end, in seconds.", metavar="S")]
+MaxBody = Annotated[int, typer.Option("--max-body", min=1000, help="Bytes of a request.", metavar="N")]
+LogPrompts = Annotated[bool, typer.Option("--log-prompts", help="Log what is asked for.")]
+
+
+Browser = Annotated[
+    bool | None, typer.Option("--browser/--no-browser", help="Open the page (lantu studio does).", show_default=False)
+]
+
+
+def serve(
+    context: typer.Context,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    keys: Keys = None,
+    origin: Origin = None,
+    proxy: Proxy = None,
+    public_url: PublicUrl = "",
+    together: Together = 32,
+    waiting: Waiting = 128,
+    timeout: Timeout = 120.0,
+    drain: Drain = 60.0,
+    max_body: MaxBody = 32_000_000,
+    log_prompts: LogPrompts = False,
+    browser: Browser = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    backend: Backend = "native",
+) -> None:
+    """Serve the HTTP API, OpenAI's image routes among it, and the studio."""
+    if importlib.util.find_spec("fastapi") is None:
+        raise LantuError("the server is not installed", "pip install 'lantu[serve]'")
+    from lantu.commands.pictures import load
+    from lantu.server import app, keys as key_files, logs, run
+    from lantu.server.options import Options
+
+    options = Options(
+        host=host,
+        port=port,
+        keys=key_files.read_keys(keys),
+        origins=tuple(one.rstrip("/") for one in origin or ()),
+        proxies=tuple(proxy or ()),
+        public_url=public_url.rstrip("/"),
+        together=together,
+        waiting=waiting,
+        timeout_s=timeout,
+        drain_s=drain,
+        max_body=max_body,
+        log_prompts=log_prompts,
+    )
+    if not options.loopback and not options.keys:
+        terminal.say(f"lantu: everybody who reaches {host} can draw here; to ask for keys: --keys FILE")
+    logs.set_up()
+    opens = context.info_name == "studio" if browser is None else browser
+
+    def begun(url: str) -> None:
+        terminal.say(f"lantu: {url}")
+        if opens:
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+    run.serve(app.make(lambda: load(model, device, backend), options), options, begun)

@@ -1,0 +1,136 @@
+"""From a ticket's events to a client: waiting for all of them, streaming them, and noticing that nobody listens."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from lantu.server.errors import HungUp, as_api_error
+from lantu.server.tickets import Done, Event, Failed, Ticket
+from lantu.server.worker import Worker
+
+BREATH_S = 10.0  # an idle stream says something that often, or proxies take it for dead
+
+
+class Errand:
+    """The tickets of one request, submitted, and their events.
+
+    Raises:
+        Draining, Loading, Crowded: the worker takes none of them.
+    """
+
+    def __init__(self, worker: Worker, tickets: Sequence[Ticket], client: str, timeout_s: float):
+        self.worker, self.tickets = worker, tickets
+        self.events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def teller(place: int) -> Callable[[Event], None]:
+            def tell(event: Event) -> None:
+                with contextlib.suppress(RuntimeError):  # the server ends, nobody listens
+                    loop.call_soon_threadsafe(self.events.put_nowait, (place, event))
+
+            return tell
+
+        for place, ticket in enumerate(tickets):
+            ticket.client, ticket.tell, ticket.deadline = client, teller(place), time.monotonic() + timeout_s
+        worker.submit(tickets)
+
+    async def follow(self, every_s: float = BREATH_S) -> AsyncIterator[tuple[int, Event | None]]:
+        """Events with their ticket's place, until all tickets are done; None when nothing happens for a while.
+
+        Raises:
+            what a ticket failed of.
+        """
+        left = len(self.tickets)
+        while left:
+            try:
+                place, event = await asyncio.wait_for(self.events.get(), every_s)
+            except TimeoutError:
+                yield 0, None
+                continue
+            if isinstance(event, Failed):
+                raise event.problem
+            left -= isinstance(event, Done)
+            yield place, event
+
+    async def done(self) -> list[Done]:
+        """The ends of all tickets, in their order."""
+        ends: dict[int, Done] = {}
+        async for place, event in self.follow():
+            if isinstance(event, Done):
+                ends[place] = event
+        return [ends[place] for place in range(len(self.tickets))]
+
+    def close(self) -> None:
+        """Give up what is not done."""
+        self.worker.cancel(self.tickets)
+
+
+async def finished(request: Request, errand: Errand) -> list[Done]:
+    """Wait for all of an errand, as long as the client does.
+
+    Raises:
+        HungUp: it did not.
+    """
+    gone, work = asyncio.create_task(hung_up(request)), asyncio.create_task(errand.done())
+    try:
+        await asyncio.wait({gone, work}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise HungUp
+        return work.result()
+    finally:
+        gone.cancel()
+        work.cancel()
+        errand.close()
+
+
+async def hung_up(request: Request) -> None:
+    """Returns when the client is gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+class Stream(StreamingResponse):
+    """Server-sent events: each object a ``data:`` line, a ``type`` in it also an ``event:`` line, ``[DONE]`` at the end.
+
+    Args:
+        events: objects; None for a sign of life. What it raises is told as ``{"error": …}``.
+        errand: given up when the client goes, even before the first event.
+        count: called with the code of an error.
+    """
+
+    def __init__(self, events: AsyncIterator[dict[str, Any] | None], errand: Errand, count: Callable[[str], None]):
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        super().__init__(self.lines(events, count), media_type="text/event-stream", headers=headers)
+        self.errand = errand
+
+    async def lines(
+        self, events: AsyncIterator[dict[str, Any] | None], count: Callable[[str], None]
+    ) -> AsyncIterator[bytes]:
+        try:
+            async for event in events:
+                yield line(event)
+        except Exception as problem:
+            error = as_api_error(problem)
+            count(error.code)
+            yield line(error.body)
+        yield b"data: [DONE]\n\n"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.errand.close()
+
+
+def line(event: dict[str, Any] | None) -> bytes:
+    if event is None:
+        return b":\n\n"
+    name = f"event: {event['type']}\n" if "type" in event else ""
+    return f"{name}data: {json.dumps(event, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()

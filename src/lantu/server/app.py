@@ -1,0 +1,53 @@
+"""Joins the routes."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from lantu import __version__
+from lantu.pipeline import Model
+from lantu.server import errors, own, page, service
+from lantu.server.guard import Guard
+from lantu.server.metrics import Metrics
+from lantu.server.options import Options
+from lantu.server.service import Service
+from lantu.server.worker import Worker
+
+
+def make(load: Callable[[], Model], options: Options | None = None) -> FastAPI:
+    """The server as an ASGI app.
+
+    Args:
+        load: opens the model; called on the worker's thread, when the app starts.
+    """
+    options = options or Options()
+    metrics = Metrics()
+    worker = Worker(load, options, metrics)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        worker.start()
+        yield
+        worker.stop()
+
+    # The framework's own pages of documentation load scripts from elsewhere: there are none.
+    app = FastAPI(title="lantu", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.service = serving = Service(options, metrics, worker)
+    for routes in (service, own):
+        app.include_router(routes.router)
+    app.include_router(page.router)
+    page.mount(app)
+    errors.install(app, serving.count)
+    if options.origins:
+        exposed = ["x-request-id", "retry-after"]
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=options.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type"],
+            expose_headers=exposed,
+        )
+    app.add_middleware(Guard, service=serving)
+    return app

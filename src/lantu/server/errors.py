@@ -1,0 +1,159 @@
+"""Everything that goes wrong, as ``{"error": {"message", "type", "param", "code"}}``.
+
+400  the request can't be read, or can't be had      404  no such model, picture or route
+401  no valid key                                    405  the route takes another method
+403  a page of another origin, or another host       408  the body did not come
+413  the body is too large                           422  the body doesn't fit the schema
+429  too many wait                                   500  our fault
+503  the server begins, ends, or took too long
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from lantu.errors import DataError, DiskError, ImageError, LantuError, ModelError, PromptError
+from lantu.server.worker import Crowded, Draining, Late, Loading
+
+log = logging.getLogger("lantu.server")
+
+TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+RETRIED = (408, 429, 503)  # where another try can help
+
+
+class ApiError(Exception):
+    """An answer that is an error.
+
+    Args:
+        retry_s: when to try again.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str,
+        param: str | None = None,
+        retry_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ):
+        super().__init__(message)
+        self.status, self.message, self.code, self.param, self.retry_s = status, message, code, param, retry_s
+        self.more = dict(headers or {})
+
+    @property
+    def body(self) -> dict[str, Any]:
+        kind = TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
+        param = None if self.param is None else sound(self.param)
+        return {"error": {"message": sound(self.message), "type": kind, "param": param, "code": self.code}}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        retry = {"x-should-retry": "true" if self.status in RETRIED else "false"}
+        if self.retry_s is not None:
+            retry["retry-after"] = str(max(1, math.ceil(self.retry_s)))
+        return self.more | retry
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.body, self.status, self.headers)
+
+
+def sound(text: str) -> str:
+    """A text that may quote a client's, as UTF-8 can hold it."""
+    return text.encode("utf-8", "replace").decode()
+
+
+class HungUp(ApiError):
+    """The client is gone; nobody reads this."""
+
+    def __init__(self) -> None:
+        super().__init__(499, "the client hung up", "client_gone")
+
+
+def not_learnt(model: str, ability: str) -> ApiError:
+    """The model was not taught this."""
+    mend = "ask for a drawing, or serve a model that has" if ability == "talking" else "serve a model that has"
+    return ApiError(400, f"{model} has not learnt {ability}: {mend}", "not_learnt")
+
+
+def as_api_error(problem: BaseException) -> ApiError:
+    """Any problem as an answer; what is our fault is logged."""
+    match problem:
+        case ApiError():
+            return problem
+        case Draining():
+            return ApiError(503, "the server is about to end: try again, or elsewhere", "draining", retry_s=5)
+        case Loading():
+            return ApiError(503, "the model is being loaded: try again in a second", "loading", retry_s=1)
+        case Crowded(wait_s=wait_s):
+            return ApiError(429, "too many wait already: try again later", "queue_full", retry_s=wait_s)
+        case Late():
+            return ApiError(503, "it took longer than it may: ask for less, or try again", "timeout", retry_s=5)
+        case ModelError() | DiskError():
+            log.error("%s", problem)
+            return ApiError(500, "the server's model or disk is broken; its log tells more", "internal_error")
+        case PromptError():
+            return refusal(problem, "invalid_prompt", "prompt")
+        case ImageError():
+            return refusal(problem, "invalid_image", None)
+        case DataError():
+            return refusal(problem, "invalid_codes", "codes")
+        case LantuError():
+            return refusal(problem, "invalid_value", None)
+    log.error("our fault", exc_info=problem)
+    return ApiError(500, "our fault, sorry; the server's log tells more", "internal_error")
+
+
+def refusal(problem: LantuError, code: str, param: str | None) -> ApiError:
+    """Bad input, said as the command line says it."""
+    return ApiError(400, str(problem).replace("--fit", "fit"), code, param)
+
+
+def of_validation(problem: RequestValidationError) -> ApiError:
+    """The first thing that doesn't fit, in one line."""
+    first = problem.errors()[0]
+    if first["type"] == "json_invalid":
+        return ApiError(400, "the body is not JSON", "invalid_json")
+    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+    param = ".".join(place) or None
+    code = "unknown_parameter" if first["type"] == "extra_forbidden" else "invalid_parameter"
+    message = "there is no such parameter" if code == "unknown_parameter" else first["msg"]
+    return ApiError(422, f"{param or 'the body'}: {message}", code, param)
+
+
+def of_http(problem: HTTPException) -> ApiError:
+    """What the framework itself refuses: unknown routes and methods, broken multipart bodies."""
+    message = {404: "there is no such route", 405: "the route takes another method"}
+    text = message.get(problem.status_code, str(problem.detail))
+    code = CODES.get(problem.status_code, "http_error")
+    return ApiError(problem.status_code, text, code, headers=problem.headers)
+
+
+def install(app: FastAPI, count: Any) -> None:
+    """Have the app answer so.
+
+    Args:
+        count: called with each error's code.
+    """
+
+    def answer(request: Request, problem: BaseException) -> JSONResponse:
+        match problem:
+            case RequestValidationError():
+                error = of_validation(problem)
+            case HTTPException():
+                error = of_http(problem)
+            case _:
+                error = as_api_error(problem)
+        count(error.code)
+        return error.response()
+
+    for kind in (ApiError, LantuError, Draining, Loading, Crowded, Late, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, answer)
+    # Anything else is caught by guard.py, inside of which nothing may raise.

@@ -1,0 +1,203 @@
+"""What OpenAI has no routes for: codes on their way, drawing cells anew, tokenizing, rendering."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi.responses import Response
+from PIL import Image
+
+from lantu import metadata
+from lantu.checks import check_prompt
+from lantu.decoder.controls import KINDS
+from lantu.errors import ImageError
+from lantu.pipeline import Control, Model
+from lantu.server import files, schemas, uploads, wishes
+from lantu.server.answers import Errand, Stream, finished
+from lantu.server.errors import ApiError
+from lantu.server.service import ERRORS, Service, Serving, computed, opened
+from lantu.server.tickets import Begun, Done, Progress, Ticket
+from lantu.types import Picture
+
+router = APIRouter(prefix="/v1/lantu", tags=["lantu"], responses=dict(ERRORS))
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}, "description": "queued, codes, completed; [DONE]"}
+}
+WAITING_S = 0.5  # how often a client that waits is told so
+
+
+@router.get("/info")
+async def info(service: Serving) -> dict[str, Any]:
+    """What is served, and what can be set."""
+    model = service.model
+    told, defaults = model.info(), model.folder.settings.as_dict()
+    return {
+        "name": model.name,
+        "digest": model.digest,
+        "size": list(model.size),
+        "patch": model.patch,
+        "grid": list(model.folder.grid),
+        "codebook_size": model.folder.codebook_size,
+        "parameters": told["parameters"],
+        "settings": defaults,
+        "dials": {name: edges | {"default": defaults[name]} for name, edges in schemas.ranges().items()},
+        "learnt": model.folder.learnt,
+        "controls": list(KINDS) if model.folder.controlled else [],
+        "license": told.get("license", ""),
+    }
+
+
+@router.post("/draw", response_class=Response, responses=EVENTS)
+async def draw(body: schemas.Draw, request: Request, service: Serving) -> Response:
+    """Draw, and tell how it goes."""
+    model = service.model
+    size = wishes.parse_size(body.size, model)
+    control = await steering(body.control, service) if body.control else None
+    tickets = wishes.drawings(
+        model,
+        body.prompt,
+        1,
+        body.seed,
+        size,
+        body.dials(),
+        marks=wishes.rows(size[0] // model.patch),
+        sketched="never" if body.previews is False else "if quiet",
+        control=control,
+    )
+    return told(service, request, tickets)
+
+
+@router.post("/redraw", response_class=Response, responses=EVENTS)
+async def redraw(body: schemas.Redraw, request: Request, service: Serving) -> Response:
+    """Draw some cells anew; all other codes stay. Needs a model that has learnt filling."""
+    model = service.model
+    wishes.needs(model, "filling")
+    codes = wishes.read_codes(model, body.codes)
+    holes = wishes.read_cells(body.cells, (codes.shape[0], codes.shape[1]))
+    before = None
+    if body.picture:
+        before = await opened(uploads.from_url(body.picture, "picture"), "picture", service)
+        if before.size != model.size_of((codes.shape[0], codes.shape[1])):
+            raise ImageError("the picture is not of the size of its codes", "send both of one picture")
+    tickets = wishes.fillings(
+        model,
+        codes,
+        holes,
+        body.prompt,
+        1,
+        body.seed,
+        body.dials(),
+        before=before,
+        marks=wishes.rows(codes.shape[1]),
+        sketched="never" if body.previews is False else "if quiet",
+    )
+    return told(service, request, tickets)
+
+
+@router.post("/instruct", response_class=Response, responses=EVENTS)
+async def instruct(body: schemas.Instruct, request: Request, service: Serving) -> Response:
+    """Change a picture as told, in words. Needs a model that has learnt talking."""
+    model = service.model
+    shown = shown_by(model, body.codes)
+    tickets = wishes.talks(model, [shown, check_prompt(body.instruction)], [], 1, body.seed, body.dials())
+    return told(service, request, tickets)
+
+
+@router.post("/tokenize")
+async def tokenize(
+    request: Request,
+    service: Serving,
+    image: Annotated[UploadFile, File()],
+    fit: Annotated[bool, Form(description="Scale and crop a picture of another size.")] = False,
+) -> dict[str, Any]:
+    """The codes of a picture."""
+    picture = await opened(await image.read(), "image", service)
+    codes = await computed(request, service, lambda: service.model.tokenize(picture, fit=fit))
+    size = service.model.size_of(codes.shape)
+    return {"codes": codes.tolist(), "size": list(size)}
+
+
+@router.post("/render")
+async def render(body: schemas.Render, request: Request, service: Serving) -> dict[str, Any]:
+    """The picture of a grid of codes."""
+    codes = wishes.read_codes(service.model, body.codes)
+    tickets = wishes.renderings(service.model, codes, body.seed, body.prompt or "", body.dials())
+    (end,) = await finished(request, service.errand(request, tickets))
+    return await as_json(end.pictures[0], service.model)
+
+
+@router.post("/read")
+async def read(service: Serving, image: Annotated[UploadFile, File()]) -> dict[str, Any]:
+    """What one of our PNGs says of how it was drawn."""
+    data = await image.read()
+    picture = await opened(data, "image", service)
+    try:
+        drawn = metadata.read_chunk(io.BytesIO(data), picture, "the picture")
+    except ImageError as problem:
+        raise ApiError(404, str(problem), "no_metadata", "image") from problem
+    return metadata.describe(drawn) | {"digest": drawn.model}
+
+
+@router.post("/caption")
+async def caption(body: schemas.Caption, request: Request, service: Serving) -> dict[str, str]:
+    """What is on a picture, in words."""
+    model = service.model
+    tickets = wishes.captions(model, wishes.read_codes(model, body.codes), body.language)
+    (end,) = await finished(request, service.errand(request, tickets))
+    return {"caption": model.parts.text.decode(end.ids).strip()}
+
+
+def told(service: Service, request: Request, tickets: list[Ticket]) -> Stream:
+    """One picture's way as events."""
+    errand = service.errand(request, tickets)
+    return Stream(events(errand, service.model), errand, service.count)
+
+
+async def events(errand: Errand, model: Model) -> AsyncIterator[dict[str, Any] | None]:
+    (ticket,) = errand.tickets
+    waits = True
+    if place := errand.worker.place(ticket):
+        yield queued(place)
+    async for _, event in errand.follow(WAITING_S):
+        if isinstance(event, Begun):
+            waits = False
+        elif event is None:
+            place = errand.worker.place(ticket) if waits else None
+            yield queued(place) if place else None
+        elif isinstance(event, Progress) and event.codes is not None:
+            preview = await asyncio.to_thread(files.save, event.preview) if event.preview else None
+            yield {
+                "type": "codes",
+                "codes": event.codes.tolist(),
+                "done": len(event.ids),
+                "total": ticket.ids,
+                "preview": files.in_base64(preview) if preview else None,
+            }
+        elif isinstance(event, Done):
+            if not event.pictures:
+                words = model.parts.text.decode(event.ids).strip()
+                message = f"the model answered {words!r}, not with a picture: say it otherwise"
+                raise ApiError(400, message, "no_picture", "instruction")
+            yield {"type": "completed", "picture": await as_json(event.pictures[0], model)}
+
+
+def queued(place: tuple[int, float]) -> dict[str, Any]:
+    return {"type": "queued", "place": place[0], "wait_s": round(place[1], 2)}
+
+
+async def as_json(picture: Picture, model: Model) -> dict[str, Any]:
+    return await asyncio.to_thread(files.as_json, picture) | {"model": model.name}
+
+
+async def steering(part: schemas.ControlPart, service: Service) -> Control:
+    """A picture of control."""
+    data = uploads.from_url(part.picture, "control.picture")
+    return Control(await opened(data, "control.picture", service), part.kind, part.scale)
+
+
+def shown_by(model: Model, rows: list[list[int]]) -> Picture:
+    """A picture that is known by its codes alone."""
+    codes = wishes.read_codes(model, rows)
+    return Picture(Image.new("RGB", model.size_of((codes.shape[0], codes.shape[1]))), codes)

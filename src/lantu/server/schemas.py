@@ -1,0 +1,212 @@
+"""What bodies hold: OpenAI's fields and our own dials. A null is as if the field were not there.
+
+A field that is not known is refused, for a misspelt one would silently give another picture.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def whole(text: str) -> str:
+    """Refuse half a character: JSON can hold one, UTF-8 can't."""
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("is not whole Unicode text")
+    return text
+
+
+Text = Annotated[str, AfterValidator(whole)]
+Words = Annotated[Text, Field(min_length=1, max_length=32_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Codes = Annotated[list[list[int]], Field(min_length=1, description="Rows of codes, the top one first.")]
+Size = Annotated[str, Field(max_length=20, description='"auto", or width x height in pixels, e.g. "128x128".')]
+
+
+class Body(BaseModel):
+    """A request's body."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Dials(Body):
+    """The dials of a drawing that a client may turn; the model's own where not given."""
+
+    guidance: Annotated[float, Field(ge=0, le=20)] | None = None
+    contrast: Annotated[int, Field(ge=0, le=1000)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=10)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    top_p: Annotated[float, Field(ge=0.001, le=1)] | None = None
+    ahead: Annotated[int, Field(ge=0, le=16)] | None = None
+    least: Annotated[int, Field(ge=1, le=16)] | None = None
+    steps: Annotated[int, Field(ge=1, le=50)] | None = None
+    render_guidance: Annotated[float, Field(ge=0, le=20)] | None = None
+    sampler: Annotated[str, Field(max_length=40)] | None = None
+
+    def dials(self) -> dict[str, Any]:
+        """Those that were given."""
+        return self.model_dump(include=set(Dials.model_fields), exclude_none=True)
+
+
+def ranges() -> dict[str, dict[str, float]]:
+    """What each dial that is a number can be."""
+    told = {}
+    for name, field in Dials.model_json_schema()["properties"].items():
+        number = field["anyOf"][0]
+        if "minimum" in number:
+            told[name] = {edge: number[edge] for edge in ("minimum", "maximum")}
+    return told
+
+
+class Images(Dials):
+    """What OpenAI's generations and edits have in common.
+
+    Fields that change nothing here are accepted all the same: there is one quality, one style and no moderation.
+    """
+
+    prompt: Words
+    model: str | None = None
+    n: Annotated[int, Field(ge=1, le=10)] | None = None
+    size: Size | None = None
+    quality: Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"] | None = None
+    response_format: Literal["b64_json", "url"] | None = None
+    output_format: Literal["png", "jpeg", "webp", "gif", "svg"] | None = None
+    output_compression: Annotated[int, Field(ge=0, le=100)] | None = None
+    background: Literal["auto", "opaque", "transparent"] | None = None
+    moderation: Literal["auto", "low"] | None = None
+    complexity: Literal["low", "medium", "high"] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    stream: bool | None = None
+    partial_images: Annotated[int, Field(ge=0, le=3)] | None = None
+    seed: Seed | None = None
+    frame_count: int | None = None
+    frame_duration_ms: int | None = None
+    svg: dict[str, Any] | None = None
+
+
+class Generation(Images):
+    """The body of POST /v1/images/generations."""
+
+    style: Literal["vivid", "natural"] | None = None
+
+
+class Edit(Images):
+    """The fields of POST /v1/images/edits beside its pictures."""
+
+    input_fidelity: Literal["high", "low"] | None = None
+    fit: Annotated[bool, Field(description="Scale and crop pictures of another size.")] | None = None
+
+
+class ControlPart(Body):
+    """A picture that a drawing follows."""
+
+    picture: Annotated[str, Field(description="base64, or a data: URL")]
+    kind: Literal["edges", "layout", "colour"] = "edges"
+    scale: Annotated[float, Field(ge=0, le=10)] = 1.0
+
+
+class Draw(Dials):
+    """The body of POST /v1/lantu/draw."""
+
+    prompt: Words
+    seed: Seed | None = None
+    size: Size | None = None
+    previews: bool | None = None
+    control: ControlPart | None = None
+
+
+class Redraw(Dials):
+    """The body of POST /v1/lantu/redraw."""
+
+    codes: Codes
+    cells: Annotated[list[tuple[int, int]], Field(min_length=1, description="Row and column of each cell.")]
+    prompt: Words
+    seed: Seed | None = None
+    previews: bool | None = None
+    picture: Annotated[str, Field(description="As it is; its pixels stay away from those cells.")] | None = None
+
+
+class Instruct(Dials):
+    """The body of POST /v1/lantu/instruct."""
+
+    codes: Codes
+    instruction: Words
+    seed: Seed | None = None
+    previews: bool | None = None
+
+
+class Render(Dials):
+    """The body of POST /v1/lantu/render."""
+
+    codes: Codes
+    seed: Seed | None = None
+    prompt: Annotated[Text, Field(max_length=32_000, description="Written into the PNG.")] | None = None
+
+
+class Caption(Body):
+    """The body of POST /v1/lantu/caption."""
+
+    codes: Codes
+    language: Literal["en", "zh"] = "en"
+
+
+class ImageUrl(BaseModel):
+    url: Annotated[str, Field(description="data:image/png;base64,…")]
+    detail: str | None = None
+
+
+class TextPart(BaseModel):
+    type: Literal["text"]
+    text: Text
+
+
+class ImagePart(BaseModel):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class Message(BaseModel):
+    """What somebody said."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]] | None = None
+    images: list[ImagePart] | None = None  # of our own answers, sent back
+    name: str | None = None
+
+
+class Chat(Dials):
+    """The body of POST /v1/chat/completions. What it can't have is refused by ``chat.py``."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    model: str | None = None
+    n: Annotated[int, Field(ge=1, le=10)] | None = None
+    seed: Seed | None = None
+    size: Size | None = None
+    stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    stop: str | list[str] | None = None
+    user: str | None = None
+
+
+class ErrorDetail(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class Error(BaseModel):
+    """Every answer that is an error."""
+
+    error: ErrorDetail

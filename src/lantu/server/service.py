@@ -1,0 +1,155 @@
+"""What every route shares, and the routes that say how the server is."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from PIL import Image
+
+from lantu.pipeline import Model
+from lantu.server import uploads
+from lantu.server.answers import Errand, finished
+from lantu.server.errors import ApiError
+from lantu.server.files import Shelf
+from lantu.server.metrics import Metrics
+from lantu.server.options import Options
+from lantu.server.schemas import Error
+from lantu.server.tickets import Ticket
+from lantu.server.worker import Loading, Worker
+
+
+class Service:
+    """The parts of a server, for its routes."""
+
+    def __init__(self, options: Options, metrics: Metrics, worker: Worker):
+        self.options, self.metrics, self.worker = options, metrics, worker
+        self.shelf = Shelf(options.kept)
+        self.opening = asyncio.Semaphore(1)
+
+    @property
+    def model(self) -> Model:
+        """The model.
+
+        Raises:
+            Loading: it is not there yet.
+        """
+        if not self.worker.ready.is_set():
+            raise Loading
+        return self.worker.model
+
+    def check_model(self, name: str | None) -> None:
+        """Whether this is the model that is served; None is.
+
+        Raises:
+            ApiError: it is another.
+        """
+        if name is not None and name != self.model.name:
+            message = f"no model called {name}: this server has {self.model.name}"
+            raise ApiError(404, message, "model_not_found", "model")
+
+    def errand(self, request: Request, tickets: Sequence[Ticket]) -> Errand:
+        """Submit tickets for a client.
+
+        Raises:
+            Draining, Loading, Crowded: the worker takes none of them.
+        """
+        return Errand(self.worker, tickets, request.state.client, self.options.timeout_s)
+
+    def count(self, code: str) -> None:
+        """Count an error."""
+        self.metrics.errors.labels(code).inc()
+
+
+def service_of(request: Request) -> Service:
+    return request.app.state.service
+
+
+Serving = Annotated[Service, Depends(service_of)]
+TOLD = {
+    400: "It can't be read, or can't be had",
+    401: "No valid API key",
+    403: "A page of another origin, or another host name",
+    404: "No such model, picture or route",
+    408: "The body did not come",
+    413: "The body is too large",
+    422: "The body doesn't fit the schema",
+    429: "Too many wait",
+    500: "Our fault",
+    503: "The server begins, ends, or took too long",
+}
+
+
+def answers(*others: int) -> dict[int | str, dict[str, Any]]:
+    """The errors that a route may answer with, for the published schema."""
+    return {status: {"model": Error, "description": TOLD[status]} for status in (*TOLD, *others)}
+
+
+ERRORS: Mapping[int | str, dict[str, Any]] = answers()
+router = APIRouter(responses=dict(ERRORS))
+
+
+@router.get("/health", tags=["service"])
+async def health(service: Serving) -> dict[str, str]:
+    """The process lives."""
+    if service.worker.problem:
+        raise ApiError(503, "the model can't be loaded; the server's log tells more", "broken")
+    return {"status": "ok"}
+
+
+@router.get("/ready", tags=["service"])
+async def ready(service: Serving) -> dict[str, Any]:
+    """It takes requests: the model is there, and the end is not near."""
+    if service.worker.draining:
+        raise ApiError(503, "the server is about to end", "draining", retry_s=5)
+    return {"status": "ready", "model": service.model.name}
+
+
+@router.get("/metrics", tags=["service"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(service: Serving) -> Response:
+    """For Prometheus."""
+    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+@router.get("/v1/models", tags=["openai"])
+async def models(service: Serving) -> dict[str, Any]:
+    """The one model that is served."""
+    return {"object": "list", "data": [described(service.model)]}
+
+
+@router.get("/v1/models/{name}", tags=["openai"])
+async def model(name: str, service: Serving) -> dict[str, Any]:
+    """What there is to know of it."""
+    service.check_model(name)
+    return described(service.model)
+
+
+def described(model: Model) -> dict[str, Any]:
+    made = int((model.folder.path / "model_index.json").stat().st_mtime)
+    return {"id": model.name, "object": "model", "created": made, "owned_by": "lantu", "digest": model.digest}
+
+
+@router.get(
+    "/pictures/{name}",
+    tags=["openai"],
+    response_class=Response,
+    responses={200: {"content": {kind: {} for kind in ("image/png", "image/jpeg", "image/webp")}}},
+)
+async def picture(name: str, service: Serving) -> Response:
+    """A picture that was asked for with ``response_format: "url"``; kept until newer ones take its place."""
+    if found := service.shelf.get(name):
+        return Response(found[0], media_type=found[1])
+    raise ApiError(404, "no such picture, or it is no longer kept", "not_found")
+
+
+async def opened(data: bytes, param: str, service: Service, keep_alpha: bool = False) -> Image.Image:
+    """A client's picture, decoded one at a time, so that many large ones take no more memory than one."""
+    async with service.opening:
+        return await asyncio.to_thread(uploads.open_bytes, data, param, service.options.max_pixels, keep_alpha)
+
+
+async def computed(request: Request, service: Service, work: Callable[[], Any]) -> Any:
+    """The value of some work for the worker's thread."""
+    (end,) = await finished(request, service.errand(request, [Ticket(work=work)]))
+    return end.value

@@ -1,0 +1,260 @@
+"""What a client asks for, checked before anything is computed, as tickets.
+
+Shapes: h w grid.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from lantu import document, editing
+from lantu.checks import Grid, Size, check_codes, check_prompt
+from lantu.decoder.samplers import sampler
+from lantu.errors import DataError, LantuError
+from lantu.pipeline import Control, Model, filling, reading
+from lantu.preview import partial_grid
+from lantu.seeds import choose_seed, derive_seed
+from lantu.server.errors import not_learnt
+from lantu.server.tickets import Ticket
+from lantu.settings import Settings
+from lantu.types import CodeGrid, Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Marks = Callable[[int], frozenset[int] | None]
+Sketched = Literal["always", "if quiet", "never"]
+
+
+def parse_size(text: str | None, model: Model) -> Size:
+    """ "auto" or "128x128" → width and height in pixels.
+
+    Raises:
+        LantuError: it is neither.
+        ImageError: no picture has that size.
+    """
+    if text in (None, "auto"):
+        return model.size
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if match is None:
+        raise LantuError(f"the size {text!r} can't be read", 'write "auto" or width x height in pixels, e.g. "128x128"')
+    size = int(match[1]), int(match[2])
+    model.grid_of(size)
+    return size
+
+
+def read_settings(model: Model, dials: dict[str, Any]) -> Settings:
+    """The model's dials, changed.
+
+    Raises:
+        LantuError: a dial is out of range.
+    """
+    settings = model.folder.settings.change(**dials)
+    sampler(settings.sampler)
+    return settings
+
+
+def quarters(count: int) -> Marks:
+    """So many marks, evenly through the draft."""
+    return lambda total: frozenset(total * (place + 1) // (count + 1) for place in range(count)) - {0}
+
+
+def rows(width: int) -> Marks:
+    """A mark a row of cells; the last is the finished picture's."""
+    return lambda total: frozenset(range(width, total, width))
+
+
+def drawings(
+    model: Model,
+    prompt: str,
+    count: int,
+    seed: int | None,
+    size: Size,
+    dials: dict[str, Any],
+    *,
+    marks: Marks = quarters(0),
+    sketched: Sketched = "never",
+    control: Control | None = None,
+) -> list[Ticket]:
+    """Pictures of some words: what ``Model.draw_many`` gives."""
+    settings, grid, first = read_settings(model, dials), model.grid_of(size), choose_seed(seed)
+    if control:
+        model.checked_control(control, grid)
+    first_code, total = model.parts.vocabulary.first_code, grid[0] * grid[1]
+    tickets = []
+    for own in (derive_seed(first, place) for place in range(count)):
+        ticket = Ticket(
+            request=model.ask(prompt, own, grid, settings),
+            grids=lambda ids: [document.codes_from(ids, *grid, model.parts.vocabulary)],
+            cells=total,
+            settings=settings,
+            seed=own,
+            prompt=prompt,
+            control=control if control and control.scale else None,
+            marks=marks(total),
+            partial=lambda ids: partial_grid([id_ - first_code for id_ in ids], *grid),
+            sketched=sketched,
+        )
+        tickets.append(ticket)
+    return tickets
+
+
+def fillings(
+    model: Model,
+    codes_hw: np.ndarray,
+    holes_hw: np.ndarray,
+    prompt: str,
+    count: int,
+    seed: int | None,
+    dials: dict[str, Any],
+    *,
+    before: "Image | None" = None,
+    marks: Marks = quarters(0),
+    sketched: Sketched = "never",
+) -> list[Ticket]:
+    """Pictures of which some cells are drawn anew: what ``Model.edit`` gives.
+
+    Args:
+        before: the picture as it is; its pixels stay away from those cells.
+    """
+    needs(model, "filling")
+    settings, first, vocabulary = read_settings(model, dials), choose_seed(seed), model.parts.vocabulary
+    text = model.parts.text.encode(check_prompt(prompt))
+
+    def filled(ids: Sequence[int], rest: np.ndarray) -> np.ndarray:
+        codes, places = rest.copy(), np.flatnonzero(holes_hw)[: len(ids)]
+        codes.reshape(-1)[places] = np.array(ids, np.int64) - vocabulary.first_code
+        return codes
+
+    unknown = np.where(holes_hw, -1, codes_hw)
+    tickets = []
+    for own in (derive_seed(first, place) for place in range(count)):
+        request = model.checked(filling(text, codes_hw, holes_hw, vocabulary, own, settings))
+        ticket = Ticket(
+            request=request,
+            grids=lambda ids: [filled(ids, codes_hw)],
+            cells=codes_hw.size,
+            settings=settings,
+            seed=own,
+            prompt=prompt,
+            marks=marks(request.limit),
+            partial=lambda ids: filled(ids, unknown),
+            sketched=sketched,
+            finish=laying_in(before, holes_hw) if before else None,
+        )
+        tickets.append(ticket)
+    return tickets
+
+
+def laying_in(before: "Image", holes_hw: np.ndarray) -> Callable[[Picture], Picture]:
+    """Keep the old picture where nothing is drawn anew."""
+    return lambda picture: replace(picture, image=editing.lay_in(before, picture.image, holes_hw))
+
+
+def talks(
+    model: Model,
+    parts: "Sequence[str | Picture]",
+    before: "Sequence[Sequence[str | Picture]]",
+    count: int,
+    seed: int | None,
+    dials: dict[str, Any],
+    *,
+    most: int | None = None,
+    marks: frozenset[int] | None = frozenset(),
+) -> list[Ticket]:
+    """Answers: what ``Model.chat`` gives. ``Done.ids`` hold the words.
+
+    Args:
+        most: ids of an answer.
+    """
+    needs(model, "talking")
+    settings, first, vocabulary = read_settings(model, dials), choose_seed(seed), model.parts.vocabulary
+
+    def grids(ids: Sequence[int]) -> list[np.ndarray]:
+        parts = document.read_reply(ids, vocabulary, model.parts.text.decode)
+        return [part.codes for part in parts if isinstance(part, CodeGrid)]
+
+    tickets = []
+    for own in (derive_seed(first, place) for place in range(count)):
+        request = model.asking(parts, before, own, settings)
+        ticket = Ticket(
+            request=replace(request, limit=min(most or request.limit, request.limit)),
+            grids=grids,
+            cells=model.folder.grid[0] * model.folder.grid[1],
+            settings=settings,
+            seed=own,
+            prompt=" ".join(part for part in parts if isinstance(part, str)),
+            marks=marks,
+        )
+        tickets.append(ticket)
+    return tickets
+
+
+def captions(
+    model: Model,
+    codes_hw: np.ndarray,
+    language: str,
+    count: int = 1,
+    seed: int | None = 0,
+    temperature: float = 0.0,
+    *,
+    most: int | None = None,
+    marks: frozenset[int] | None = frozenset(),
+) -> list[Ticket]:
+    """Captions of a picture: what ``Model.read`` gives. ``Done.ids`` are the words."""
+    first, tickets = choose_seed(seed), []
+    for own in (derive_seed(first, place) for place in range(count)):
+        request = reading(codes_hw, language, model.parts.vocabulary, own, temperature)
+        request = replace(request, limit=min(most or request.limit, request.limit))
+        tickets.append(Ticket(request=model.checked(request), seed=own, marks=marks))
+    return tickets
+
+
+def renderings(
+    model: Model, codes_hw: np.ndarray, seed: int | None, prompt: str, dials: dict[str, Any]
+) -> list[Ticket]:
+    """The picture of a grid of codes: what ``Model.render`` gives."""
+    settings = read_settings(model, dials)
+    told: dict[str, Any] = {"settings": settings, "seed": choose_seed(seed), "prompt": prompt}
+    return [Ticket(grids=lambda ids: [codes_hw], cells=codes_hw.size, **told)]
+
+
+def read_codes(model: Model, rows: list[list[int]]) -> np.ndarray:
+    """A client's grid, (h, w) int64.
+
+    Raises:
+        DataError: it is none, or has codes that the model doesn't know.
+    """
+    if len({len(row) for row in rows}) != 1:
+        raise DataError("the rows of codes are not of one length", "give a grid")
+    try:
+        return check_codes(np.array(rows, np.int64), model.folder.codebook_size)
+    except OverflowError as problem:
+        raise DataError("there are no codes that large", "give the codes of a picture made by this model") from problem
+
+
+def read_cells(cells: Sequence[tuple[int, int]], grid: Grid) -> np.ndarray:
+    """Cells by row and column as (h, w) bool.
+
+    Raises:
+        DataError: one is not in the grid.
+    """
+    holes = np.zeros(grid, bool)
+    for row, column in cells:
+        if not (0 <= row < grid[0] and 0 <= column < grid[1]):
+            raise DataError(f"there is no cell {row},{column}", f"the grid has {grid[0]} rows of {grid[1]}")
+        holes[row, column] = True
+    return holes
+
+
+def needs(model: Model, ability: str) -> None:
+    """Refuse what the model was not taught.
+
+    Raises:
+        ApiError: it was not.
+    """
+    if ability not in model.folder.learnt:
+        raise not_learnt(model.name, ability)
