@@ -1,0 +1,109 @@
+// What the page asks of the server: JSON, forms, and streams of server-sent events over POST.
+
+const KEY = "lantu-key";
+let askForKey = async () => null;
+
+/** An answer that is no success; `message` is the server's own. */
+export class ApiError extends Error {
+  constructor(message, { status = 0, code = null, wait = 0 } = {}) {
+    super(message);
+    Object.assign(this, { status, code, wait });
+  }
+
+  /** Whether the same request may succeed later. */
+  get passing() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+/** How a key is asked for when the server wants one: resolves to it, or to null. */
+export function onKeyNeeded(ask) {
+  askForKey = ask;
+}
+
+export async function info() {
+  return (await send("/v1/lantu/info", { method: "GET" })).json();
+}
+
+/** Post JSON, get JSON. */
+export async function post(path, body, signal) {
+  return (await send(path, asJson(body, signal))).json();
+}
+
+/** Post a picture in a form, get JSON. */
+export async function postImage(path, image, fields = {}, signal = undefined) {
+  const form = new FormData();
+  form.append("image", image, image.name ?? "picture.png");
+  for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  return (await send(path, { method: "POST", body: form, signal })).json();
+}
+
+/** Post JSON, get the events of a stream as they come. */
+export async function* stream(path, body, signal) {
+  const response = await send(path, asJson(body, signal));
+  for await (const data of events(response.body)) {
+    if (data === "[DONE]") return;
+    const event = JSON.parse(data);
+    if (event.error) throw new ApiError(event.error.message, event.error);
+    yield event;
+  }
+}
+
+function asJson(body, signal) {
+  return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal };
+}
+
+async function send(path, options) {
+  const key = stored();
+  const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers });
+  } catch (problem) {
+    if (problem.name === "AbortError") throw problem;
+    throw new ApiError("unreachable", { code: "unreachable" });
+  }
+  if (response.ok) return response;
+  const problem = await failure(response);
+  if (response.status !== 401) throw problem;
+  const given = await askForKey(Boolean(key));
+  if (!given) throw problem;
+  sessionStorage.setItem(KEY, given);
+  return send(path, options);
+}
+
+async function failure(response) {
+  const told = await response.json().catch(() => null);
+  const message = told?.error?.message ?? `${response.status} ${response.statusText}`;
+  const wait = Number(response.headers.get("Retry-After")) || 0;
+  return new ApiError(message, { status: response.status, code: told?.error?.code ?? null, wait });
+}
+
+function stored() {
+  try {
+    return sessionStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
+}
+
+/** The data of each event; EventSource can't post. */
+async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const blocks = (rest + value.replaceAll("\r", "")).split("\n\n");
+      rest = blocks.pop();
+      for (const block of blocks) {
+        const lines = block.split("\n").filter((line) => line.startsWith("data:"));
+        if (lines.length) yield lines.map((line) => line.slice(5).trimStart()).join("\n");
+      }
+    }
+  } finally {
+    // Whoever stops listening also stops the drawing.
+    reader.cancel().catch(() => {});
+  }
+}

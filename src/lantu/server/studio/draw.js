@@ -1,0 +1,96 @@
+// Drawing: what the form asks for becomes one picture, large, or several side by side.
+
+import { stream } from "./api.js";
+import { follow } from "./follow.js";
+import { report, run, SUPERSEDED } from "./job.js";
+
+const $ = (id) => document.getElementById(id);
+
+export class Draw {
+  /**
+   * @param {object} info of the model.
+   * @param parts the other parts of the page: `stage`, `look`, `gallery`, `dials`, `board`, and `keep` for pictures.
+   */
+  constructor(info, { stage, look, gallery, dials, board, keep }) {
+    Object.assign(this, { info, stage, look, gallery, dials, board, keep });
+    $("ask").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.draw();
+    });
+    $("prompt").addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      $("ask").requestSubmit();
+    });
+  }
+
+  /** Fill the form as it was when a picture was drawn. */
+  ask({ prompt = "", seed = "", settings = null }) {
+    $("prompt").value = prompt;
+    $("seed").value = Number.isSafeInteger(seed) ? seed : "";
+    if (settings) this.dials.set(settings);
+  }
+
+  draw(seeds = this.seeds()) {
+    const prompt = $("prompt").value.trim();
+    if (!prompt) return;
+    const control = this.board.control;
+    const body = { prompt, previews: true, ...this.dials.values, ...(control && { control }) };
+    this.seedsDrawn = seeds;
+    run("drawing", (signal) => (seeds.length > 1 ? this.many(body, seeds, signal) : this.one(body, seeds[0], signal)));
+  }
+
+  /** The same again with other dials. */
+  again() {
+    if (this.seedsDrawn && $("live").checked) this.draw(this.seedsDrawn);
+  }
+
+  /** The first seed as it was asked for, or by chance; the others follow it. */
+  seeds() {
+    const count = Number(document.querySelector("input[name=count]:checked").value);
+    const asked = $("seed").value.trim();
+    const first = asked ? Number(asked) : crypto.getRandomValues(new Uint32Array(1))[0];
+    return Array.from({ length: count }, (_, index) => first + index);
+  }
+
+  async one(body, seed, signal) {
+    this.stage.show("one");
+    const sheet = this.look.prepare(...this.info.grid);
+    try {
+      const picture = await this.follow(body, seed, sheet, signal);
+      this.gallery.pictures = [];
+      this.stage.show("one");
+      await this.look.open(picture);
+    } catch (problem) {
+      // What was there before comes back, unless the next drawing is already under way.
+      if (signal.reason !== SUPERSEDED) await this.look.show();
+      throw problem;
+    }
+  }
+
+  async many(body, seeds, signal) {
+    this.stage.show("many");
+    const sheets = this.gallery.prepare(seeds, ...this.info.grid);
+    const drawn = await Promise.allSettled(
+      seeds.map(async (seed, index) => {
+        const picture = await this.follow(body, seed, sheets[index], signal);
+        this.gallery.done(index, picture);
+        return picture;
+      }),
+    );
+    const failed = drawn.find((one) => one.status === "rejected");
+    if (failed) throw failed.reason;
+    const ms = drawn.reduce((sum, one) => sum + one.value.timings.total, 0) / drawn.length;
+    report("drawn_many", { n: drawn.length, ms: Math.round(ms) });
+  }
+
+  async follow(body, seed, sheet, signal) {
+    const pace = $("pace").value;
+    const picture = await follow(stream("/v1/lantu/draw", { ...body, seed }, signal), sheet, pace, signal);
+    picture.kind = "drawn";
+    this.dials.time(picture.timings);
+    report("drawn", { ms: Math.round(picture.timings.total) });
+    await this.keep(picture);
+    return picture;
+  }
+}

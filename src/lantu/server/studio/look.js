@@ -1,0 +1,156 @@
+// One picture, large: what is known of it, its versions, before and after, and what can be done with it.
+
+import { post } from "./api.js";
+import { Editor } from "./editor.js";
+import { report, run } from "./job.js";
+import { fileName, imageOf } from "./pictures.js";
+import { Sheet } from "./sheet.js";
+import { Timeline } from "./timeline.js";
+import { currentLanguage, tell } from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+
+export class Look {
+  /**
+   * @param {object} info of the model.
+   * @param {(picture: object) => Promise<void>} keep a new version.
+   * @param {() => object} dials to draw with.
+   */
+  constructor(info, { keep, dials }) {
+    this.sheet = new Sheet(info.patch);
+    this.timeline = null;
+    this.keep = keep;
+    $("large-sheet").append(this.sheet.element);
+    this.editor = new Editor(this.sheet, info, {
+      picture: () => this.picture,
+      onChanged: (picture) => this.changed(picture),
+      restore: () => this.show(),
+      dials,
+    });
+    $("undo").addEventListener("click", () => this.step("undo"));
+    $("redo").addEventListener("click", () => this.step("redo"));
+    $("show-codes").addEventListener("change", () => this.view());
+    $("show-pixels").addEventListener("change", () => this.view());
+    $("compare").addEventListener("input", () => this.compare());
+    $("caption").addEventListener("click", () => this.caption());
+    document.addEventListener("keydown", (event) => this.key(event));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.compare());
+  }
+
+  get picture() {
+    return this.timeline?.current ?? null;
+  }
+
+  /** An empty sheet to draw on. */
+  prepare(rows, columns) {
+    $("large").hidden = false;
+    $("compare-line").hidden = true;
+    this.sheet.open(rows, columns);
+    this.view();
+    this.editor.begin();
+    plate(null, this.sheet);
+    return this.sheet;
+  }
+
+  /** Another picture, with no versions before it. */
+  async open(picture) {
+    this.timeline = new Timeline(picture);
+    $("large").hidden = false;
+    this.editor.begin();
+    await this.show();
+  }
+
+  /** A new version of this one. */
+  async changed(picture) {
+    this.timeline.push(picture);
+    await this.show();
+    await this.keep(picture);
+  }
+
+  step(way) {
+    if (!this.timeline || this.editor.busy) return;
+    this.timeline[way]();
+    this.show();
+  }
+
+  /** Show the current version, if there is one. */
+  async show() {
+    const { picture } = this;
+    if (!picture) return;
+    const before = this.timeline.before?.png ?? picture.source ?? null;
+    const [image, earlier] = await Promise.all([imageOf(picture.png), before && imageOf(before)]);
+    this.before = earlier;
+    this.sheet.fill(picture.codes, image);
+    this.editor.refresh();
+    $("panel").hidden = false;
+    $("compare-line").hidden = !earlier;
+    $("compare").value = 0;
+    $("undo").disabled = !this.timeline.canUndo;
+    $("redo").disabled = !this.timeline.canRedo;
+    $("caption-text").textContent = "";
+    title($("panel-title"), picture);
+    plate(picture, this.sheet);
+    this.offer(picture);
+    this.view();
+  }
+
+  offer(picture) {
+    if (this.url) URL.revokeObjectURL(this.url);
+    this.url = URL.createObjectURL(picture.png);
+    $("download").href = this.url;
+    $("download").download = fileName(picture);
+  }
+
+  view() {
+    this.sheet.element.dataset.codes = String($("show-codes").checked);
+    this.sheet.pixelated = $("show-pixels").checked;
+    this.sheet.element.dataset.pixels = String(this.sheet.pixelated);
+    this.compare();
+  }
+
+  compare() {
+    this.sheet.paint(this.before && { image: this.before, share: $("compare").value / 100 });
+  }
+
+  caption() {
+    const { codes } = this.picture;
+    run("captioning", async (signal) => {
+      const language = currentLanguage();
+      const { caption } = await post("/v1/lantu/caption", { codes, language }, signal);
+      $("caption-text").lang = language;
+      $("caption-text").textContent = caption;
+      report("");
+    });
+  }
+
+  key(event) {
+    if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey)) return;
+    if (event.target.matches("textarea, input[type=text], input[type=number]")) return;
+    event.preventDefault();
+    this.step(event.shiftKey ? "redo" : "undo");
+  }
+}
+
+/** What a picture is called: its words, or that it was opened. */
+export function title(element, picture) {
+  const words = picture.title || picture.prompt;
+  if (words) {
+    delete element.dataset.say;
+    element.textContent = words;
+  } else tell(element, "uploaded");
+}
+
+/** The title block of a blueprint. */
+function plate(picture, sheet) {
+  const facts = [["plate_codes", { rows: sheet.rows, columns: sheet.columns }]];
+  if (picture) facts.unshift(["plate_seed", { seed: picture.seed }]);
+  if (picture?.timings) facts.push(["plate_ms", { ms: Math.round(picture.timings.total) }]);
+  const cells = facts.map(([key, values]) => {
+    const cell = document.createElement("span");
+    tell(cell, key, values);
+    return cell;
+  });
+  const model = document.createElement("span");
+  model.textContent = picture?.model ?? "";
+  $("plate").replaceChildren(...cells, ...(picture?.model ? [model] : []));
+}

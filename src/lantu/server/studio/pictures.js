@@ -1,0 +1,69 @@
+// Pictures as files: decoding, encoding, names, and what a file of ours says of itself.
+
+import { ApiError, post, postImage } from "./api.js";
+
+/** Base64 of a PNG → a file. */
+export function fromBase64(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new Blob([bytes], { type: "image/png" });
+}
+
+/** A file → something that can be painted. */
+export async function imageOf(file) {
+  try {
+    return await createImageBitmap(file);
+  } catch {
+    throw new ApiError("not a picture", { status: 400, code: "not_a_picture" });
+  }
+}
+
+export function dataUrl(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
+}
+
+export async function fromDataUrl(url) {
+  const [head, body] = url.split(",", 2);
+  if (head !== "data:image/png;base64") throw new ApiError("not a picture", { status: 400, code: "not_a_picture" });
+  return fromBase64(body);
+}
+
+/** Scaled and cropped as the server does it, so that both can be compared: a PNG of that size. */
+export async function fitted(file, width, height) {
+  const image = await imageOf(file);
+  const scale = Math.max(width / image.width, height / image.height);
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
+  const [across, down] = [image.width * scale, image.height * scale];
+  context.drawImage(image, (width - across) / 2, (height - down) / 2, across, down);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+}
+
+/** What a PNG of ours says of itself, or null. */
+export async function readBack(file, signal) {
+  try {
+    return await postImage("/v1/lantu/read", file, {}, signal);
+  } catch (problem) {
+    if (problem.code === "no_metadata") return null;
+    throw problem;
+  }
+}
+
+/** Any picture → its codes, and the picture that those stand for, with the original beside it. */
+export async function seenByModel(file, size, signal) {
+  const source = await fitted(file, ...size);
+  const { codes } = await postImage("/v1/lantu/tokenize", source, { fit: "true" }, signal);
+  return { told: await post("/v1/lantu/render", { codes, seed: 0 }, signal), source };
+}
+
+export function fileName({ prompt, seed }) {
+  const words = prompt.toLowerCase().replace(/[^\p{Letter}\p{Number}]+/gu, "-").replace(/^-+|-+$/g, "");
+  return `${["lantu", words.slice(0, 40), seed].filter((part) => part !== "").join("-")}.png`;
+}

@@ -1,0 +1,134 @@
+// The sheet that a picture is drawn on: a grid of cells over a canvas. A cell is open, then inked with its code, then
+// the picture shows through it.
+
+const SCALE = 4; // canvas pixels to a pixel of the picture: scaled up once and smoothly, whatever the screen
+
+/** Whole numbers that are spread, so that neighbouring codes look different: percent of ink, 6 to 26. */
+function tint(code) {
+  return 6 + ((Math.imul(code + 1, 2654435761) >>> 0) % 21);
+}
+
+export class Sheet {
+  /** @param {number} patch pixels of the picture to a side of a cell. */
+  constructor(patch) {
+    this.patch = patch;
+    this.codes = [];
+    this.cells = [];
+    this.image = null;
+    this.pixelated = false;
+    this.canvas = document.createElement("canvas");
+    this.canvas.ariaHidden = "true";
+    this.grid = document.createElement("div");
+    this.grid.className = "cells";
+    this.grid.ariaHidden = "true";
+    this.element = document.createElement("div");
+    this.element.className = "sheet";
+    this.element.append(this.canvas, this.grid);
+  }
+
+  get rows() {
+    return this.codes.length;
+  }
+
+  get columns() {
+    return this.codes[0].length;
+  }
+
+  /** An empty sheet of so many cells. */
+  open(rows, columns) {
+    this.image = null;
+    this.codes = Array.from({ length: rows }, () => Array(columns).fill(-1));
+    this.canvas.width = columns * this.patch * SCALE;
+    this.canvas.height = rows * this.patch * SCALE;
+    this.element.style.setProperty("--rows", rows);
+    this.element.style.setProperty("--columns", columns);
+    this.element.style.aspectRatio = `${columns} / ${rows}`;
+    this.cells = this.codes.map((row) => row.map(newCell));
+    this.grid.replaceChildren(...this.cells.map(newRow));
+    delete this.element.dataset.done;
+  }
+
+  /** A finished picture. */
+  fill(codes, image) {
+    if (this.rows !== codes.length || this.columns !== codes[0].length) this.open(codes.length, codes[0].length);
+    this.codes = codes.map((row) => [...row]);
+    this.show(image);
+    this.element.dataset.done = "true";
+  }
+
+  /** Take codes away, so that they can be drawn anew. */
+  empty(places) {
+    for (const [row, column] of places) {
+      this.codes[row][column] = -1;
+      this.cells[row][column].dataset.state = "open";
+    }
+    delete this.element.dataset.done;
+  }
+
+  /** Ink the cells whose codes are new, one after the other. */
+  async ink(codes, pause) {
+    for (const [row, line] of codes.entries()) {
+      for (const [column, code] of line.entries()) {
+        const cell = this.cells[row][column];
+        if (code < 0 || (cell.dataset.state !== "open" && this.codes[row][column] === code)) continue;
+        this.codes[row][column] = code;
+        write(cell, code);
+        cell.dataset.state = "inked";
+        await pause();
+      }
+    }
+  }
+
+  /** Let a picture show through all cells that have been inked; `known` are the codes that it was painted from. */
+  show(image, known = this.codes) {
+    this.image = image;
+    this.paint();
+    for (const [row, line] of this.cells.entries()) {
+      for (const [column, cell] of line.entries()) {
+        if (known[row][column] < 0) continue;
+        write(cell, this.codes[row][column]);
+        cell.dataset.state = "shown";
+      }
+    }
+  }
+
+  /** @param {{image: CanvasImageSource, share: number} | null} before another picture on the left share of the sheet. */
+  paint(before = null) {
+    const context = this.canvas.getContext("2d");
+    const { width, height } = this.canvas;
+    context.imageSmoothingEnabled = !this.pixelated;
+    context.imageSmoothingQuality = "high";
+    context.clearRect(0, 0, width, height);
+    if (this.image) context.drawImage(this.image, 0, 0, width, height);
+    if (!before || before.share <= 0) return;
+    const edge = Math.round(before.share * width);
+    context.save();
+    context.beginPath();
+    context.rect(0, 0, edge, height);
+    context.clip();
+    context.drawImage(before.image, 0, 0, width, height);
+    context.restore();
+    if (before.share >= 1) return;
+    context.fillStyle = getComputedStyle(this.grid).color;
+    context.fillRect(edge - 1, 0, 2, height);
+  }
+}
+
+function newCell() {
+  const cell = document.createElement("span");
+  cell.className = "cell";
+  cell.dataset.state = "open";
+  return cell;
+}
+
+function newRow(cells) {
+  const row = document.createElement("div");
+  row.className = "row";
+  row.append(...cells);
+  return row;
+}
+
+function write(cell, code) {
+  cell.textContent = code;
+  cell.style.setProperty("--tint", `${tint(code)}%`);
+}

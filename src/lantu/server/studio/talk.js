@@ -1,0 +1,158 @@
+// A conversation in words and pictures. It is kept in the browser, and sent as a whole with every turn.
+
+import { stream } from "./api.js";
+import { keepNote, note } from "./history.js";
+import { complain, report, run } from "./job.js";
+import { dataUrl, fitted, fromDataUrl } from "./pictures.js";
+import { label, tell } from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+const NOTE = "talk";
+
+export class Talk {
+  /** @param {object} info of the model. @param {(file: Blob) => void} onOpen a picture is to be opened in the studio. */
+  constructor(info, onOpen) {
+    Object.assign(this, { info, onOpen, turns: [], shown: [] });
+    this.able = info.learnt.includes("talking");
+    for (const control of $("talk-form").elements) control.disabled = !this.able;
+    $("talk-form").toggleAttribute("inert", !this.able);
+    $("talk-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.send();
+    });
+    $("talk-words").addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      $("talk-form").requestSubmit();
+    });
+    $("talk-file").addEventListener("change", async () => {
+      const [file] = $("talk-file").files;
+      $("talk-file").value = "";
+      if (file) await this.show(file).catch((problem) => complain(problem));
+    });
+    $("talk-clear").addEventListener("click", () => {
+      this.turns = [];
+      this.render();
+      this.keep();
+      $("talk-words").focus();
+    });
+  }
+
+  async load() {
+    this.turns = (await note(NOTE).catch(() => null)) ?? [];
+    this.render();
+  }
+
+  /** A picture goes with what is said next. */
+  async show(file) {
+    this.shown.push(await dataUrl(await fitted(file, ...this.info.size)));
+    this.renderShown();
+  }
+
+  send() {
+    const text = $("talk-words").value.trim();
+    if (!this.able || !(text || this.shown.length)) return;
+    this.turns.push({ role: "user", text, pictures: this.shown });
+    this.shown = [];
+    $("talk-words").value = "";
+    this.renderShown();
+    this.answer();
+  }
+
+  answer() {
+    run("talking", async (signal) => {
+      const asked = this.turns.length;
+      const reply = { role: "assistant", text: "", pictures: [] };
+      const body = { model: this.info.name, messages: this.turns.map(message), stream: true };
+      this.turns.push(reply);
+      this.render();
+      try {
+        for await (const event of stream("/v1/chat/completions", body, signal)) {
+          const delta = event.choices?.[0]?.delta ?? {};
+          reply.text += delta.content ?? "";
+          for (const { image_url } of delta.images ?? []) reply.pictures.push(image_url.url);
+          this.renderLast();
+        }
+        report("");
+      } catch (problem) {
+        if (!reply.text && !reply.pictures.length) this.turns.length = asked;
+        this.render();
+        throw problem;
+      } finally {
+        this.keep();
+      }
+    });
+  }
+
+  keep() {
+    keepNote(NOTE, this.turns).catch((problem) => console.warn("nothing is kept:", problem));
+  }
+
+  render() {
+    $("talk-log").replaceChildren(...this.turns.map((turn) => this.turn(turn)));
+    $("talk-empty").hidden = this.turns.length > 0 || !this.able;
+    $("talk-clear").disabled = !this.turns.length;
+    $("talk-log").lastElementChild?.scrollIntoView({ block: "nearest" });
+  }
+
+  renderLast() {
+    $("talk-log").lastElementChild.replaceWith(this.turn(this.turns.at(-1)));
+    $("talk-log").lastElementChild.scrollIntoView({ block: "nearest" });
+  }
+
+  turn({ role, text, pictures }) {
+    const item = document.createElement("li");
+    item.dataset.role = role;
+    const who = document.createElement("p");
+    who.className = "who";
+    if (role === "user") tell(who, "talk_you");
+    else who.textContent = this.info.name;
+    const words = document.createElement("p");
+    words.className = "words";
+    words.textContent = text;
+    item.append(who, ...(text ? [words] : []), ...pictures.map((url) => this.picture(url, role)));
+    return item;
+  }
+
+  picture(url, role) {
+    const figure = document.createElement("figure");
+    const image = document.createElement("img");
+    image.src = url;
+    tell(image, role === "user" ? "talk_picture_you" : "talk_picture_lantu", {}, "sayAlt");
+    const open = document.createElement("button");
+    open.type = "button";
+    open.className = "quiet";
+    tell(open, "talk_open");
+    open.addEventListener("click", async () => this.onOpen(await fromDataUrl(url)));
+    figure.append(image, open);
+    return figure;
+  }
+
+  renderShown() {
+    const items = this.shown.map((url, index) => {
+      const item = document.createElement("li");
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "thumb";
+      label(button, "talk_remove");
+      const image = document.createElement("img");
+      image.alt = "";
+      image.src = url;
+      button.append(image);
+      button.addEventListener("click", () => {
+        this.shown.splice(index, 1);
+        this.renderShown();
+        $("talk-words").focus();
+      });
+      item.append(button);
+      return item;
+    });
+    $("talk-shown").replaceChildren(...items);
+  }
+}
+
+/** A turn as OpenAI's messages have it. */
+function message({ role, text, pictures }) {
+  const words = text ? [{ type: "text", text }] : [];
+  return { role, content: [...words, ...pictures.map((url) => ({ type: "image_url", image_url: { url } }))] };
+}
