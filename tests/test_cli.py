@@ -378,3 +378,17 @@ def test_chat_answers_each_line(lantu, monkeypatch, tmp_path):
     monkeypatch.setattr("sys.stdin", io.StringIO("what is this? @missing.png\na dog\n"))
     code, out, err = lantu("chat", "--seed", 3)
     assert (code, err.count("no picture at missing.png")) == (0, 1)  # said, and the talk goes on
+
+
+def test_examples_are_files_with_captions(lantu, tmp_path):
+    lantu("draw", "a dog", "-o", "dog.png", "--seed", 1)
+    lantu("draw", "a cat", "-o", "plain.png", "--seed", 2)
+    code, _, err = lantu("draw", "a cat", "-o", "after.png", "--seed", 2, "--example", "dog.png=a dog")
+    assert (code, err) == (0, "")
+    assert not np.array_equal(pixels("plain.png"), pixels("after.png"))
+    code, _, err = lantu("draw", "a cat", "--example", "dog.png")
+    assert (code, "FILE=CAPTION" in err) == (2, True)
+    Image.new("RGB", (50, 40)).save("odd.png")
+    assert lantu("draw", "a cat", "--example", "odd.png=odd")[0] == 2
+    assert lantu("draw", "a cat", "-o", "fit.png", "--example", "odd.png=odd", "--fit")[0] == 0
+    assert lantu("draw", "a cat", "--memory", tmp_path / "nothing")[0] == 2

@@ -209,3 +209,14 @@ def test_grids_of_several_sizes_are_rendered_in_their_order(model):
         assert np.array_equal(picture.codes, grid)
         alone = model.render(grid, seed=derive_seed(5, number))
         assert np.abs(pixels(picture).astype(int) - pixels(alone)).max() <= 1
+
+
+def test_examples_are_read_before_the_prompt(model):
+    first = model.draw("a cat", seed=1)
+    again = model.draw("a cat", seed=1, examples=[("a dog", first)])
+    assert not np.array_equal(first.codes, again.codes)
+    many = model.draw_all(["a cat", "a dog"], [1, 1], examples=[[("a dog", first)], []])
+    assert np.array_equal(many[0].codes, again.codes)
+    assert np.array_equal(many[1].codes, model.draw("a dog", seed=1).codes)
+    with pytest.raises(PromptError, match="more than the"):
+        model.draw("a cat", examples=[("a dog", first)] * 400)

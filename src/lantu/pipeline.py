@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MAX_CAPTION = 64
 TOGETHER = 32  # pictures that are painted together
 Progress = Callable[[int, int], None]
+Example = tuple[str, "Picture | Image"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +112,7 @@ class Model:
         size: Size | None = None,
         progress: Progress | None = None,
         control: Control | None = None,
+        examples: Sequence[Example] = (),
         **dials: Any,
     ) -> Picture:
         """Draw a picture.
@@ -121,6 +123,7 @@ class Model:
             size: width and height in pixels, multiples of ``patch``; that of the training pictures if not given.
             progress: called with the codes drafted so far and their number in all.
             control: a picture that says where edges, things or colours are to be.
+            examples: captions and pictures that the model sees first: it draws more of their kind.
             dials: see ``lantu.settings.Settings``; the model's own where not given.
 
         Raises:
@@ -128,7 +131,8 @@ class Model:
             ImageError: there are no pictures of that size.
             LantuError: a dial is out of range.
         """
-        return self.draw_many(prompt, 1, seed=seed, size=size, progress=progress, control=control, **dials)[0]
+        how: dict[str, Any] = {"size": size, "progress": progress, "control": control, "examples": examples}
+        return self.draw_many(prompt, 1, seed=seed, **how, **dials)[0]
 
     def draw_many(
         self,
@@ -139,12 +143,14 @@ class Model:
         size: Size | None = None,
         progress: Progress | None = None,
         control: Control | None = None,
+        examples: Sequence[Example] = (),
         **dials: Any,
     ) -> list[Picture]:
         """Draw several pictures of one prompt; the first is the one that ``draw`` gives."""
         first = choose_seed(seed)
         seeds = [derive_seed(first, index) for index in range(count)]
-        return self.draw_all([prompt] * count, seeds, size=size, progress=progress, control=control, **dials)
+        how: dict[str, Any] = {"size": size, "progress": progress, "control": control}
+        return self.draw_all([prompt] * count, seeds, **how, examples=[examples] * count, **dials)
 
     def draw_all(
         self,
@@ -155,6 +161,7 @@ class Model:
         progress: Progress | None = None,
         batched: bool = False,
         control: Control | None = None,
+        examples: Sequence[Sequence[Example]] = (),
         **dials: Any,
     ) -> list[Picture]:
         """Draw a picture for each prompt, each with its own seed.
@@ -162,13 +169,17 @@ class Model:
         Args:
             batched: draft and render all together even where that rounds sums in another order, so that a picture may
                 differ a little from the same one drawn alone. Compiled kernels never do, and always go together.
+            examples: those that come before each prompt; none if not given.
         """
         settings = self.folder.settings.change(**dials)
         grid = self.grid_of(size or self.size)
         parts = self.parts
         if control:
             self.checked_control(control, grid)
-        requests = [self.ask(prompt, seed, grid, settings) for prompt, seed in zip(prompts, seeds, strict=True)]
+        requests = [
+            self.ask(prompt, seed, grid, settings, before)
+            for prompt, seed, before in zip(prompts, seeds, examples or [()] * len(prompts), strict=True)
+        ]
         started = time.perf_counter()
         done, total = 0, len(requests) * grid[0] * grid[1]
 
@@ -232,10 +243,14 @@ class Model:
         picture = self.paint([codes], [prompt], [seed], settings, plan_ms)[0]
         yield Step(picture.image, codes, 1.0, picture)
 
-    def ask(self, prompt: str, seed: int, grid: Grid, settings: Settings) -> Request:
+    def ask(self, prompt: str, seed: int, grid: Grid, settings: Settings, examples: Sequence[Example] = ()) -> Request:
         """What the engine is asked for one picture: exactly h·w codes, guided by the prompt."""
-        text = self.parts.text.encode(check_prompt(prompt))
-        request = drawing(text, grid, self.parts.vocabulary, choose_seed(seed), settings, self.parts.strengths)
+        text, vocabulary = self.parts.text.encode(check_prompt(prompt)), self.parts.vocabulary
+        parts: list[Part] = []
+        for caption, picture in examples:
+            parts += [check_prompt(caption), CodeGrid(self.seen(picture)[1])]
+        before = document.to_ids(Document(tuple(parts)), vocabulary, self.parts.text.encode)[0][1:-1].tolist()
+        request = drawing(text, grid, vocabulary, choose_seed(seed), settings, self.parts.strengths, before)
         return self.checked(request)
 
     def render(self, codes: np.ndarray, *, seed: int | None = None, **dials: Any) -> Picture:
@@ -530,15 +545,18 @@ def drawing(
     seed: int,
     settings: Settings,
     strengths: Sequence[float] = (),
+    before: Sequence[int] = (),
 ) -> Request:
     """What the engine is asked for a picture of some words: exactly h·w codes, guided by them.
 
     Args:
         strengths: of guidance that the model has learnt to apply by itself; any other takes a second row.
+        before: ids of examples, behind which no guidance was learnt.
     """
-    learnt = settings.guidance in strengths and not settings.contrast
+    learnt = settings.guidance in strengths and not settings.contrast and not before
+    bos, *asked = document.draw_prefix(text_ids, *grid, vocabulary, settings.guidance if learnt else None)
     return Request(
-        document.draw_prefix(text_ids, *grid, vocabulary, settings.guidance if learnt else None),
+        [bos, *before, *asked],
         grammar.codes(vocabulary),
         limit=grid[0] * grid[1],
         seed=seed,

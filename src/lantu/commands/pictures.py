@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    from lantu.pipeline import Control, Model
+    from lantu.pipeline import Control, Example, Model
     from lantu.preview import Step
     from lantu.types import Picture
 
@@ -52,6 +52,7 @@ class Wish:
         size: width and height in pixels; None for the model's own.
         dials: those that were given, see ``Settings``.
         control: a picture to follow.
+        examples: captions and pictures that the model sees first.
     """
 
     prompt: str | None
@@ -60,6 +61,7 @@ class Wish:
     size: tuple[int, int] | None
     dials: dict[str, Any]
     control: "Control | None" = None
+    examples: "Sequence[Example]" = ()
 
     def like(self, former: "Picture", patch: int) -> "Wish":
         """As ``former`` was drawn, in all that was not asked for otherwise."""
@@ -105,6 +107,14 @@ def draw(
         typer.Option(help="White lines; white places; blocks of colour; or a photo, whose edges are taken."),
     ] = "edges",
     control_scale: Annotated[float, typer.Option(help="0: not at all.", min=0, max=10, metavar="S")] = 1.0,
+    example: Annotated[
+        list[str] | None,
+        typer.Option(help="A picture to go by and its caption: cat.png='a zorp'. Several are seen in this order."),
+    ] = None,
+    memory: Annotated[
+        Path | None, typer.Option(help="Data whose pictures may serve as examples.", metavar="DIR", show_default=False)
+    ] = None,
+    shots: Annotated[int, typer.Option(help="Pictures to find in --memory.", min=1, max=16, metavar="N")] = 2,
     fit: Fit = False,
     tokens_out: Annotated[Path | None, typer.Option(help="Also write the codes, as JSON.", metavar="FILE")] = None,
     from_tokens: Annotated[Path | None, typer.Option(help="Render these codes; draft nothing.", metavar="FILE")] = None,
@@ -135,6 +145,8 @@ def draw(
     artist = load(model, device, backend)
     if control:
         wish = replace(wish, control=steering(control, control_kind, control_scale, artist.size if fit else None))
+    if example or memory:
+        wish = replace(wish, examples=examples(artist, example or [], fit, memory, prompt or "", shots))
     if former:
         wish = wish.like(former, artist.patch)
         if former.model != artist.digest:
@@ -179,7 +191,7 @@ def make(
         terminal.say("lantu: the model has learnt pictures of {}x{}; others are a stretch".format(*artist.size))
     paths = numbered(output or Path(f"{slug(prompt)}-{seed}.png"), count)
     pictures: list[Picture] = []
-    plain = wish.grids is None and wish.control is None
+    plain = wish.grids is None and wish.control is None and not wish.examples
     watched = preview is not False and not as_json and plain and terminal.shows_pictures()
     with contextlib.ExitStack() as stack:
         show = stack.enter_context(terminal.live_picture()) if watched else None
@@ -197,8 +209,11 @@ def make(
                     each = total // here  # codes of a picture
                     advance(before * each + done, count * each)
 
+                before = [wish.examples] * len(seeds)
                 drawn = artist.draw_all(
-                    [prompt] * len(seeds), seeds, size=size, progress=step, control=wish.control, **wish.dials
+                    *([prompt] * len(seeds), seeds),
+                    **{"size": size, "progress": step, "control": wish.control, "examples": before},
+                    **wish.dials,
                 )
             for picture, path in zip(drawn, paths[first:], strict=False):
                 metadata.save_picture(picture, path)
@@ -285,6 +300,41 @@ def tokenize(
         terminal.print_json({"files": [str(output)], "pictures": len(told), "model": reader.name})
     else:
         print(f"{output}  {len(told)} picture{'s' if len(told) > 1 else ''}")
+
+
+def examples(
+    artist: "Model", told: list[str], fit: bool, memory: Path | None, prompt: str, shots: int
+) -> "list[Example]":
+    """What the model is to see first: pictures found by the prompt, then those that are named.
+
+    Args:
+        told: FILE=CAPTION of each.
+        fit: scale and crop them.
+        memory: data to find others in.
+        shots: as many of these.
+
+    Raises:
+        PromptError: one of them lacks its caption.
+    """
+    from PIL import Image
+
+    from lantu import images
+
+    found: list[Example] = []
+    if memory:
+        from lantu.data.memory import Memory
+        from lantu.data.shards import Shards
+
+        shards = Shards(memory, "train")
+        near = Memory.of(memory).search(prompt, shots)
+        found += [(text, images.fit(Image.fromarray(shards.image(at)), *artist.size)) for at, text in near]
+    for each in told:
+        path, _, caption = each.partition("=")
+        if not caption.strip():
+            raise PromptError(f"the example {each} has no caption", "write FILE=CAPTION")
+        picture = open_image(Path(path))
+        found.append((caption, images.fit(picture, *artist.size) if fit else picture))
+    return found
 
 
 def steering(path: Path, kind: str, scale: float, size: tuple[int, int] | None) -> "Control":

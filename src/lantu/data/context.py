@@ -3,6 +3,7 @@
 style     captions that don't tell the style, pictures that share one
 naming    made-up words for things: "a zorp" is a cat, here
 pairs     before and after the same kind of change, again and again, without a word
+retrieved captions like the last one, and their pictures (retrieval, arXiv:2309.02591)
 plain     captions and pictures of no common thread
 """
 
@@ -14,7 +15,7 @@ from lantu.data import english
 from lantu.data.gallery import Concept
 from lantu.types import CodeGrid, Document, Part, Sample
 
-KINDS = ("style", "naming", "pairs", "plain")
+KINDS = ("style", "naming", "pairs", "pairs", "retrieved", "retrieved", "plain")
 SYLLABLES = ("bl", "dr", "f", "gr", "k", "l", "m", "n", "pl", "qu", "sn", "t", "v", "w", "z")
 VOWELS = ("a", "e", "i", "o", "u", "oo", "ee")
 ENDS = ("b", "ck", "ft", "g", "lm", "nk", "p", "rp", "sh", "x", "zz")

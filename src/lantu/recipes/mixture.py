@@ -22,6 +22,7 @@ from torch import Tensor
 from lantu.data import context
 from lantu.data.codes import load_codes
 from lantu.data.gallery import load_gallery
+from lantu.data.memory import MOST, Memory
 from lantu.data.questions import listed, question
 from lantu.data.shards import Shards, read_index
 from lantu.document import to_ids
@@ -83,6 +84,7 @@ class Task(guided.Task):
         self.concepts = load_gallery(place).concepts
         self.samples = [self.shards.sample(index) for index in range(len(self.shards))]
         self.pool = context.Pool(self.samples)
+        self.memory = Memory([list(itertools.chain(*sample.captions.values())) for sample in self.samples[:MOST]])
         self.pairs: list[Sample] = []
         if recipe.edits:
             name = ensure_codes(recipe.edits, self.tokenizer)
@@ -158,6 +160,8 @@ class Task(guided.Task):
             some = self.changes[change]
             chosen = context.some(some, count, rng)
             return context.pairs_document([(self.pair_grids[2 * at], self.pair_grids[2 * at + 1]) for at in chosen])
+        if kind == "retrieved":
+            return self.retrieved(index, count - 1, rng)
         if kind == "style":
             chosen = self.pool.of_style(count, rng)
         elif kind == "naming":
@@ -172,6 +176,16 @@ class Task(guided.Task):
         texts = [self.samples[at].captions[language] for at in chosen]
         captions = [options[rng.integers(len(options))] for options in texts]
         return context.plain_document(captions, grids, language, drawn)
+
+    def retrieved(self, index: int, count: int, rng: np.random.Generator) -> Document | None:
+        """A caption and its picture behind others that are found by it, of anything but the same scene."""
+        caption, language = self.caption(index, rng)
+        if not caption:
+            return None
+        asked, own = self.request(caption, language, rng), scene(self.samples[index])
+        found = self.memory.search(asked, count, lambda other: scene(self.samples[other]) != own)
+        parts: list[Part] = [part for other, text in found for part in (text, CodeGrid(self.grids[other]))]
+        return Document((*parts, asked, CodeGrid(self.grids[index])), language)
 
     def rows(self, indices: Any, first: int) -> Any:
         """Documents in rows of about equal lengths: short ones beside short ones, for there are all lengths."""
@@ -205,6 +219,11 @@ class Task(guided.Task):
             drawn = targets >= self.vocabulary.first_code
             parts: Metrics = {"codes": losses[drawn].mean(), "text": losses[written].mean()}
         return (weights * losses).sum() / weights.sum(), parts
+
+
+def scene(sample: Sample) -> tuple[tuple[str, str], ...]:
+    """What is to be seen, wherever it is and on whatever background."""
+    return tuple(sorted((placed.concept, placed.style) for placed in sample.objects))
 
 
 def said(document: Document) -> list[int]:

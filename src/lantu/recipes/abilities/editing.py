@@ -47,7 +47,7 @@ def instructions(exam: Exam, limit: int) -> dict[str, list[tuple[np.ndarray, Sam
 
 
 def answers(exam: Exam, codes: list[np.ndarray], afters: tuple[Sample, ...]) -> list[np.ndarray | None]:
-    """What the model makes of pictures when it is told to change them; None where it answers without one of that size."""
+    """What the model makes of pictures when told to change them; None where it answers without one of that size."""
     requests = []
     for number, (grid, after) in enumerate(zip(codes, afters, strict=True)):
         texts = after.captions[LANGUAGES[number % 2]]
