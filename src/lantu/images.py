@@ -4,7 +4,6 @@ Shapes: B batch, H W pixels.
 """
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -38,7 +37,7 @@ def read_image(
     name: str,
     keep_alpha: bool = False,
     most_pixels: int | None = None,
-    formats: Sequence[str] | None = None,
+    formats: tuple[str, ...] | None = None,
 ) -> "Image":
     """``open_image`` from anything that can be read.
 

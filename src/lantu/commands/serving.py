@@ -64,13 +64,14 @@ def serve(
     if importlib.util.find_spec("fastapi") is None:
         raise LantuError("the server is not installed", "pip install 'lantu[serve]'")
     from lantu.commands.pictures import load
-    from lantu.server import app, keys as key_files, logs, run
+    from lantu.server import app, logs, run
+    from lantu.server.keys import read_keys
     from lantu.server.options import Options
 
     options = Options(
         host=host,
         port=port,
-        keys=key_files.read_keys(keys),
+        keys=read_keys(keys),
         origins=tuple(one.rstrip("/") for one in origin or ()),
         proxies=tuple(proxy or ()),
         public_url=public_url.rstrip("/"),

@@ -5,7 +5,7 @@ guard.py       before anything is parsed: request ids, sizes, keys, origins, slo
 keys.py        API keys, compared in constant time
 errors.py      everything that goes wrong as ``{"error": {message, type, param, code}}``
 schemas.py     what bodies hold
-service.py     OpenAI's models, health, readiness, metrics, the page
+service.py     what routes share; models, health, readiness, metrics
 generations.py OpenAI's images from words
 edits.py       OpenAI's edits of pictures
 chat.py        OpenAI's conversations, with pictures in and out

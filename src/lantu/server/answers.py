@@ -97,7 +97,7 @@ async def hung_up(request: Request) -> None:
 
 
 class Stream(StreamingResponse):
-    """Server-sent events: each object a ``data:`` line, a ``type`` in it also an ``event:`` line, ``[DONE]`` at the end.
+    """Server-sent events: objects as ``data:`` lines, their ``type`` as ``event:`` too, ``[DONE]`` at the end.
 
     Args:
         events: objects; None for a sign of life. What it raises is told as ``{"error": …}``.

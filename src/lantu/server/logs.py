@@ -21,7 +21,7 @@ class JsonLines(logging.Formatter):
 
 def set_up(stream: TextIO | None = None) -> None:
     """Write the server's log, and uvicorn's complaints, so."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler: logging.Handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines())
     for name, level in (("lantu.server", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)

@@ -153,3 +153,17 @@ async def computed(request: Request, service: Service, work: Callable[[], Any]) 
     """The value of some work for the worker's thread."""
     (end,) = await finished(request, service.errand(request, [Ticket(work=work)]))
     return end.value
+
+
+def images_told(event: str) -> dict[int | str, dict[str, Any]]:
+    """What an image route answers, for the published schema."""
+    events = {"type": "string", "description": f"{event}.partial_image, {event}.completed, [DONE]"}
+    body = {"type": "object", "required": ["created", "data", "usage"]}
+    return {200: {"content": {"application/json": {"schema": body}, "text/event-stream": {"schema": events}}}}
+
+
+def chat_told() -> dict[int | str, dict[str, Any]]:
+    """What a conversation's route answers, for the published schema."""
+    body = {"type": "object", "required": ["id", "object", "created", "model", "choices", "usage"]}
+    events = {"type": "string", "description": "chat.completion.chunk objects, [DONE]"}
+    return {200: {"content": {"application/json": {"schema": body}, "text/event-stream": {"schema": events}}}}

@@ -1,0 +1,146 @@
+"""Pictures in the forms in which OpenAI's image routes answer: all at once, or as events."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+
+from lantu.server import files, schemas
+from lantu.server.answers import Errand, Stream, finished
+from lantu.server.errors import ApiError
+from lantu.server.service import Service
+from lantu.server.tickets import Done, Progress, Ticket
+from lantu.types import Picture
+
+# What OpenAI knows and this server can't do.
+REFUSED = {
+    "output_format": ("gif", "svg"),
+    "background": ("transparent",),
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a client wants its pictures.
+
+    Attributes:
+        event: what its events begin with.
+        told: what each answer says of all pictures.
+        text_tokens, image_tokens: that were read for one picture.
+    """
+
+    event: str
+    body: schemas.Images
+    told: dict[str, Any]
+    text_tokens: int
+    image_tokens: int
+
+    @property
+    def format(self) -> str:
+        return self.body.output_format or "png"
+
+    def encode(self, picture: Picture) -> bytes:
+        return files.encode(picture, self.format, self.body.output_compression)
+
+    def usage(self, drawn: Sequence[Done]) -> dict[str, Any]:
+        """Ids read and drafted."""
+        read, made = len(drawn) * (self.text_tokens + self.image_tokens), sum(len(end.ids) for end in drawn)
+        return {
+            "input_tokens": read,
+            "output_tokens": made,
+            "total_tokens": read + made,
+            "input_tokens_details": {
+                "text_tokens": len(drawn) * self.text_tokens,
+                "image_tokens": len(drawn) * self.image_tokens,
+            },
+            "output_tokens_details": {"text_tokens": 0, "image_tokens": made},
+        }
+
+
+def check(body: schemas.Images, service: Service) -> None:
+    """Refuse what this server can't do rather than do something else.
+
+    Raises:
+        ApiError: there is such a wish.
+    """
+    service.check_model(body.model)
+    for name, values in REFUSED.items():
+        if (value := getattr(body, name)) in values:
+            raise ApiError(400, f"{name} can't be {value} here: leave it out", "unsupported_value", name)
+    for name in ("frame_count", "frame_duration_ms", "svg"):
+        if getattr(body, name) is not None:
+            raise ApiError(400, f"{name} is for formats that this server doesn't have", "unsupported_value", name)
+    if body.output_compression not in (None, 100) and body.output_format in (None, "png"):
+        message = "output_compression is for jpeg and webp: choose one as output_format, or leave it out"
+        raise ApiError(400, message, "unsupported_value", "output_compression")
+    if body.stream and body.response_format == "url":
+        message = "a stream has its pictures in itself: leave out response_format, or stream"
+        raise ApiError(400, message, "unsupported_value", "response_format")
+
+
+def form_of(event: str, body: schemas.Images, size: tuple[int, int], text_tokens: int, image_tokens: int = 0) -> Form:
+    """How a client wants its pictures, which will have ``size`` pixels."""
+    quality = body.quality if body.quality not in (None, "standard", "hd") else "auto"
+    told = {"background": "opaque", "quality": quality, "size": "{}x{}".format(*size)}
+    told["output_format"] = body.output_format or "png"
+    return Form(event, body, told, text_tokens, image_tokens)
+
+
+async def answer(service: Service, request: Request, tickets: Sequence[Ticket], form: Form) -> Response:
+    """The pictures of some tickets."""
+    request.state.prompt = form.body.prompt
+    errand = service.errand(request, tickets)
+    if form.body.stream:
+        return Stream(events(errand, form), errand, service.count)
+    ends = await finished(request, errand)
+    data = []
+    for end in ends:
+        picture = drawn_by(end)
+        file = await asyncio.to_thread(form.encode, picture)
+        told: dict[str, Any] = {"revised_prompt": None, "seed": picture.seed}
+        if form.body.response_format == "url":
+            base = service.options.public_url or str(request.base_url).rstrip("/")
+            data.append(told | {"url": f"{base}/pictures/{service.shelf.put(file, form.format)}"})
+        else:
+            data.append(told | {"b64_json": files.in_base64(file)})
+    # OpenAI's answers, unlike its events, know no quality "auto".
+    told = {name: value for name, value in form.told.items() if (name, value) != ("quality", "auto")}
+    return JSONResponse({"created": int(time.time()), "data": data, **told, "usage": form.usage(ends)})
+
+
+async def events(errand: Errand, form: Form) -> AsyncIterator[dict[str, Any] | None]:
+    """Partial pictures as they come, and the whole ones; ``index`` tells of which picture, where there are several."""
+    partial = [0] * len(errand.tickets)
+    async for place, event in errand.follow():
+        if event is None:
+            yield None
+        elif isinstance(event, Progress) and event.preview:
+            options = {} if form.format == "png" else {"quality": 80}
+            file = await asyncio.to_thread(files.save, event.preview, form.format, **options)
+            told = {"partial_image_index": partial[place], "index": place}
+            partial[place] += 1
+            yield one(f"{form.event}.partial_image", file, form) | told
+        elif isinstance(event, Done):
+            picture = drawn_by(event)
+            file = await asyncio.to_thread(form.encode, picture)
+            told = {"usage": form.usage([event]), "seed": picture.seed, "index": place}
+            yield one(f"{form.event}.completed", file, form) | told
+
+
+def one(kind: str, file: bytes, form: Form) -> dict[str, Any]:
+    return {"type": kind, "b64_json": files.in_base64(file), "created_at": int(time.time()), **form.told}
+
+
+def drawn_by(end: Done) -> Picture:
+    """The picture of a ticket.
+
+    Raises:
+        ApiError: the model said something instead.
+    """
+    if not end.pictures:
+        raise ApiError(400, "the model answered in words, not with a picture: say it otherwise", "no_picture", "prompt")
+    return end.pictures[0]

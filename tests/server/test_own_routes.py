@@ -1,0 +1,159 @@
+"""What OpenAI has no routes for."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def opened(text):
+    return Image.open(io.BytesIO(base64.b64decode(text)))
+
+
+def test_a_drawing_is_told_row_by_row_and_is_the_one_drawn_offline(server, offline):
+    events = server.events("/v1/lantu/draw", json={"prompt": "a cat", "seed": 5, "guidance": 3})
+    told = [event for event in events if event["type"] == "codes"]
+    assert [event["done"] for event in told] == [4, 8, 12]
+    assert all(event["total"] == 16 for event in told)
+    assert told[0]["codes"][1] == [-1] * 4
+    assert opened(told[0]["preview"]).size == (32, 32)
+    picture = events[-1]["picture"]
+    wanted = offline.draw("a cat", seed=5, guidance=3)
+    assert opened(picture["b64_json"]).tobytes() == wanted.image.tobytes()
+    assert picture["codes"] == wanted.codes.tolist()
+    assert (picture["seed"], picture["prompt"], picture["model"]) == (5, "a cat", "tiny")
+    assert picture["settings"]["guidance"] == 3
+    assert picture["digest"] == offline.digest
+    assert set(picture["timings"]) == {"plan", "render", "total"}
+
+
+def test_nulls_are_as_if_they_were_not_there(server):
+    body = {"prompt": "a cat", "seed": None, "size": None, "previews": None, "guidance": None, "control": None}
+    assert server.events("/v1/lantu/draw", json=body)[-1]["type"] == "completed"
+
+
+def test_previews_can_be_left_out(server):
+    events = server.events("/v1/lantu/draw", json={"prompt": "a cat", "previews": False})
+    assert [event["preview"] for event in events if event["type"] == "codes"] == [None] * 3
+
+
+def test_another_size(server):
+    picture = server.events("/v1/lantu/draw", json={"prompt": "a cat", "size": "48x32"})[-1]["picture"]
+    assert opened(picture["b64_json"]).size == (48, 32)
+
+
+def test_a_saved_drawing_restores_prompt_and_codes(server):
+    picture = server.events("/v1/lantu/draw", json={"prompt": "一只猫", "seed": 1})[-1]["picture"]
+    read = server.post("/v1/lantu/read", files={"image": base64.b64decode(picture["b64_json"])}).json()
+    assert (read["prompt"], read["seed"], read["codes"]) == ("一只猫", 1, picture["codes"])
+    assert read["digest"] == picture["digest"]
+
+
+def test_pictures_of_others_say_nothing_of_themselves(server, red):
+    answer = server.post("/v1/lantu/read", files={"image": red})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_metadata")
+
+
+def test_tokenize_and_render(server, offline, red):
+    told = server.post("/v1/lantu/tokenize", files={"image": red}).json()
+    assert told["size"] == [32, 32]
+    assert told["codes"] == offline.tokenize(Image.open(io.BytesIO(red))).tolist()
+    picture = server.post("/v1/lantu/render", json={"codes": told["codes"], "seed": 4, "steps": 3}).json()
+    wanted = offline.render(np.array(told["codes"]), seed=4, steps=3)
+    assert opened(picture["b64_json"]).tobytes() == wanted.image.tobytes()
+
+
+def test_pictures_of_another_size_are_fitted_only_when_asked(server):
+    file = io.BytesIO()
+    Image.new("RGB", (50, 40), "blue").save(file, "jpeg")
+    refused = server.post("/v1/lantu/tokenize", files={"image": file.getvalue()})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_image")
+    assert server.post("/v1/lantu/tokenize", files={"image": file.getvalue()}, data={"fit": "true"}).is_success
+
+
+def test_cells_are_drawn_anew_and_all_others_stay(server, offline, red):
+    codes = offline.tokenize(Image.open(io.BytesIO(red))).tolist()
+    body = {"codes": codes, "cells": [[0, 0], [3, 1]], "prompt": "a dog", "seed": 2}
+    body["picture"] = base64.b64encode(red).decode()
+    picture = server.events("/v1/lantu/redraw", json=body)[-1]["picture"]
+    for row in range(4):
+        for column in range(4):
+            if [row, column] not in body["cells"]:
+                assert picture["codes"][row][column] == codes[row][column]
+    # Far from what is drawn anew no pixel changes.
+    assert opened(picture["b64_json"]).getpixel((31, 8)) == (255, 0, 0)
+
+
+def test_redrawing_is_what_editing_offline_gives(server, offline):
+    drawn = offline.draw("a cat", seed=1)
+    wanted = offline.edit(drawn, "a dog", box=(0, 0, 16, 16), seed=2)
+    body = {"codes": drawn.codes.tolist(), "cells": [[0, 0], [0, 1], [1, 0], [1, 1]], "prompt": "a dog", "seed": 2}
+    body["picture"] = base64.b64encode(file_of(drawn.image)).decode()
+    picture = server.events("/v1/lantu/redraw", json=body)[-1]["picture"]
+    assert picture["codes"] == wanted.codes.tolist()
+    assert opened(picture["b64_json"]).tobytes() == wanted.image.tobytes()
+
+
+def file_of(image):
+    file = io.BytesIO()
+    image.save(file, "png")
+    return file.getvalue()
+
+
+def test_instructions_end_in_a_picture_or_say_why_not(server):
+    body = {"codes": [[0] * 4] * 4, "instruction": "a dog", "seed": 1}
+    last = server.events("/v1/lantu/instruct", json=body)[-1]
+    assert last.get("type") == "completed" or last["error"]["code"] == "no_picture"
+
+
+def test_caption(server, offline):
+    codes = [[0, 1, 2, 3]] * 4
+    for language in ("en", "zh"):
+        told = server.post("/v1/lantu/caption", json={"codes": codes, "language": language}).json()
+        assert told == {"caption": offline.read(np.array([codes]), language)[0]}
+
+
+def test_info(server, offline):
+    told = server.client.get("/v1/lantu/info").json()
+    assert (told["name"], told["size"], told["grid"], told["patch"]) == ("tiny", [32, 32], [4, 4], 8)
+    assert told["learnt"] == ["filling", "talking"]
+    assert told["controls"] == []
+    assert told["dials"]["guidance"] == {"minimum": 0, "maximum": 20, "default": 2.0}
+    assert str(offline.folder.path) not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("draw", {"prompt": ""}, "invalid_parameter"),
+        ("draw", {"prompt": " "}, "invalid_prompt"),
+        ("draw", {"prompt": "x" * 2001}, "invalid_prompt"),
+        ("draw", {"prompt": "a", "size": "33x32"}, "invalid_image"),
+        ("draw", {"prompt": "a", "size": "large"}, "invalid_value"),
+        ("draw", {"prompt": "a", "sampler": "none"}, "invalid_value"),
+        ("draw", {"prompt": "a", "sede": 1}, "unknown_parameter"),
+        ("draw", {"prompt": "a", "seed": -1}, "invalid_parameter"),
+        ("draw", {"prompt": "a", "control": {"picture": "AA=="}}, "invalid_image"),
+        ("render", {"codes": [[0, 1], [2]]}, "invalid_codes"),
+        ("render", {"codes": [[0, 99]]}, "invalid_codes"),
+        ("render", {"codes": [[10**30]]}, "invalid_codes"),
+        ("render", {"codes": []}, "invalid_parameter"),
+        ("redraw", {"codes": [[0]], "cells": [[1, 0]], "prompt": "a"}, "invalid_codes"),
+        ("caption", {"codes": [[0]], "language": "fr"}, "invalid_parameter"),
+    ],
+)
+def test_bad_input_is_refused_with_a_reason(server, path, body, code):
+    answer = server.post(f"/v1/lantu/{path}", json=body)
+    assert answer.status_code in (400, 422)
+    error = answer.json()["error"]
+    assert error["code"] == code
+    assert error["message"]
+    assert "\n" not in error["message"]
+    assert error["type"] == "invalid_request_error"
+
+
+def test_control_needs_a_model_that_has_it(server, red):
+    body = {"prompt": "a", "control": {"picture": base64.b64encode(red).decode()}}
+    assert server.post("/v1/lantu/draw", json=body).status_code == 400
