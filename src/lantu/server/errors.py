@@ -130,6 +130,8 @@ def of_validation(problem: RequestValidationError) -> ApiError:
 
 def of_http(problem: HTTPException) -> ApiError:
     """What the framework itself refuses: unknown routes and methods, broken multipart bodies."""
+    if isinstance(problem.__cause__, ApiError):  # of guard.py, while the framework read the body
+        return problem.__cause__
     message = {404: "there is no such route", 405: "the route takes another method"}
     text = message.get(problem.status_code, str(problem.detail))
     code = CODES.get(problem.status_code, "http_error")

@@ -63,7 +63,15 @@ def serve(app: FastAPI, options: Options, begun: Callable[[str], None] | None = 
         LantuError: the address is taken or not ours, or the model can't be loaded.
     """
     service: Service = app.state.service
-    config = uvicorn.Config(
+    with listening(options.host, options.port) as taken:
+        asyncio.run(Server(configured(app, options), service, begun).serve([taken]))
+    if service.worker.problem:
+        raise service.worker.problem
+
+
+def configured(app: FastAPI, options: Options) -> uvicorn.Config:
+    """How uvicorn is to be."""
+    return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
@@ -74,10 +82,6 @@ def serve(app: FastAPI, options: Options, begun: Callable[[str], None] | None = 
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=64_000,
     )
-    with listening(options.host, options.port) as taken:
-        asyncio.run(Server(config, service, begun).serve([taken]))
-    if service.worker.problem:
-        raise service.worker.problem
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -1,0 +1,184 @@
+"""Many clients at once: nothing is lost, swapped or changed; those who leave make room."""
+
+import base64
+import contextlib
+import io
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from PIL import Image
+from running import serving
+
+from lantu.server.tickets import Ticket
+
+LARGE = {"prompt": "a cat", "size": "256x256"}  # 1,024 codes: a while, even of the tiny model
+MANY = LARGE | {"n": 10}
+GENERATIONS = "/v1/images/generations"
+
+
+def pixels(text):
+    return Image.open(io.BytesIO(base64.b64decode(text))).tobytes()
+
+
+def test_in_company_every_picture_is_the_one_drawn_offline(server, offline):
+    def one(seed):
+        told = {"prompt": f"a dog {seed % 3}", "seed": seed, "guidance": 1 + seed % 3, "steps": 1 + seed % 2}
+        if seed % 4 == 0:
+            return told, server.events("/v1/lantu/draw", json=told)[-1]["picture"]["b64_json"]
+        if seed % 4 == 1:
+            kinds = server.events("/v1/images/generations", json=told | {"stream": True, "partial_images": 2})
+            return told, kinds[-1]["b64_json"]
+        return told, server.post("/v1/images/generations", json=told).json()["data"][0]["b64_json"]
+
+    with ThreadPoolExecutor(16) as clients:
+        drawn = list(clients.map(one, range(48)))
+    for told, picture in drawn:
+        dials = {name: told[name] for name in ("seed", "guidance", "steps")}
+        assert pixels(picture) == offline.draw(told["prompt"], **dials).image.tobytes()
+
+
+def test_pictures_of_one_request_are_those_drawn_offline(server, offline):
+    data = server.post("/v1/images/generations", json={"prompt": "a cat", "n": 4, "seed": 9}).json()["data"]
+    wanted = offline.draw_many("a cat", 4, seed=9)
+    assert [pixels(one["b64_json"]) for one in data] == [picture.image.tobytes() for picture in wanted]
+    assert [one["seed"] for one in data] == [picture.seed for picture in wanted]
+
+
+def test_who_leaves_a_stream_frees_all_at_once(server):
+    with given_up(server, 10), server.client.stream("POST", GENERATIONS, json=MANY | {"stream": True}) as answer:
+        assert answer.status_code == 200
+
+
+def test_who_waits_no_longer_frees_all_at_once(server):
+    with given_up(server, 10), pytest.raises(httpx.ReadTimeout):
+        server.client.post(GENERATIONS, json=MANY, timeout=0.3)
+
+
+@contextlib.contextmanager
+def given_up(server, count):
+    """So many tickets must be cancelled, within the time of some steps."""
+    server.idle()
+    before = server.service.metrics.cancelled._value.get()
+    yield
+    started = time.monotonic()
+    server.idle()
+    assert time.monotonic() - started < 1
+    assert server.service.metrics.cancelled._value.get() == before + count
+    assert server.worker.model.parts.engine.rows == 0
+
+
+def test_too_many_are_told_when_to_come_again(tiny_model):
+    with serving(tiny_model, waiting=4) as running, ThreadPoolExecutor(2) as clients, busy(running):
+        waiting = [clients.submit(running.post, "/v1/lantu/draw", json={"prompt": "a cat"}) for _ in range(2)]
+        deadline = time.monotonic() + 20
+        while len(running.worker.queue) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        # One client may fill half of the places.
+        refused = running.post("/v1/lantu/draw", json={"prompt": "a cat"})
+        assert refused.status_code == 429
+        assert refused.json()["error"]["code"] == "queue_full"
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.headers["x-should-retry"] == "true"
+        assert running.client.get("/health").status_code == 200
+        running.release.set()
+        for place, answer in enumerate(answer.result() for answer in waiting):
+            events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+            assert events[0]["type"] == "queued"
+            assert events[0]["place"] in (0, 1), place
+            assert events[0]["wait_s"] >= 0
+            assert events[-1]["type"] == "completed"
+
+
+def test_a_request_of_more_pictures_than_there_are_places_never_waits_half(tiny_model):
+    with serving(tiny_model, waiting=4) as running, busy(running):
+        assert running.post(GENERATIONS, json={"prompt": "a", "n": 3}).status_code == 429
+        assert len(running.worker.queue) == 0
+
+
+@contextlib.contextmanager
+def busy(running):
+    """Keep the worker from its work, until ``release`` is set."""
+    running.release, begun = threading.Event(), threading.Event()
+
+    def work():
+        begun.set()
+        running.release.wait(20)
+
+    running.worker.submit([Ticket(client="another", work=work)])
+    assert begun.wait(20)
+    try:
+        yield
+    finally:
+        running.release.set()
+
+
+def test_what_takes_too_long_is_given_up(tiny_model):
+    with serving(tiny_model, timeout_s=0.3) as running:
+        late = running.post(GENERATIONS, json=MANY)
+        assert (late.status_code, late.json()["error"]["code"]) == (503, "timeout")
+        last = running.events(GENERATIONS, json=MANY | {"stream": True})[-1]
+        assert last["error"]["code"] == "timeout"
+        running.idle()
+        assert running.post("/v1/images/generations", json={"prompt": "a cat"}).is_success
+
+
+def test_a_failing_step_is_our_fault_and_the_next_goes_on(tiny_model, monkeypatch):
+    with serving(tiny_model) as running:
+        engine, calls = running.worker.model.parts.engine, []
+
+        def broken():
+            calls.append(1)
+            raise RuntimeError("/secret/path")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "step", broken)
+            answer = running.post("/v1/images/generations", json={"prompt": "a cat"})
+        assert answer.status_code == 500
+        assert answer.json()["error"]["type"] == "server_error"
+        assert "secret" not in answer.text
+        assert calls
+        assert running.post("/v1/images/generations", json={"prompt": "a cat"}).is_success
+
+
+def test_health_is_quick_while_others_draw(server):
+    stop = threading.Event()
+
+    def draw():
+        while not stop.is_set():
+            server.post("/v1/images/generations", json={"prompt": "a cat", "n": 4})
+
+    with ThreadPoolExecutor(4) as clients:
+        for _ in range(4):
+            clients.submit(draw)
+        try:
+            slowest = 0.0
+            for _ in range(20):
+                started = time.monotonic()
+                assert server.client.get("/health").status_code == 200
+                slowest = max(slowest, time.monotonic() - started)
+        finally:
+            stop.set()
+    assert slowest < 1  # what it is on a quiet machine: benchmarks/serving.py
+
+
+def test_metrics_tell_what_went_on(server):
+    server.post("/v1/images/generations", json={"prompt": "a cat"})
+    server.post("/v1/images/generations", json={"prompt": ""})
+    text = server.client.get("/metrics").text
+    for name in (
+        'lantu_requests_total{route="/v1/images/generations",status="200"}',
+        'lantu_errors_total{code="invalid_parameter"}',
+        "lantu_queue_depth 0.0",
+        "lantu_rows_in_use",
+        "lantu_pairs_in_use",
+        "lantu_wait_seconds_count",
+        "lantu_codes_total",
+        "lantu_codes_per_second",
+        "lantu_renders_total",
+        "lantu_previews_total",
+    ):
+        assert name in text, name
