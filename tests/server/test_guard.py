@@ -178,6 +178,9 @@ def test_pages_of_others_may_not_use_it(tiny_model, server):
     for headers in ({"origin": "https://evil.example"}, {"host": "evil.example"}, {"origin": "null"}):
         answer = server.post(DRAW, json={"prompt": "a"}, headers=headers)
         assert answer.status_code == 403
+    with serving(tiny_model, public_url="https://draw.example") as running:
+        proxied = {"origin": "https://draw.example", "host": "draw.example"}
+        assert running.post(DRAW, json={"prompt": "a"}, headers=proxied).is_success
     own = {"origin": server.url}
     assert server.post(DRAW, json={"prompt": "a"}, headers=own).is_success
     with serving(tiny_model, origins=("https://good.example",), keys=("one",)) as running:

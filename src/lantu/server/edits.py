@@ -75,7 +75,7 @@ def filled(body: schemas.Edit, model: Model, shown: list[Picture], mask: Image) 
         body.seed,
         body.dials(),
         before=picture.image,
-        marks=wishes.quarters(body.partial_images or 0 if body.stream else 0),
+        marks=wishes.evenly(body.partial_images or 0 if body.stream else 0),
         sketched="always" if body.stream else "never",
     )
 

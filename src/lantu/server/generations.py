@@ -22,7 +22,7 @@ async def generations(body: schemas.Generation, request: Request, service: Servi
         body.seed,
         size,
         body.dials(),
-        marks=wishes.quarters(partial if body.stream else 0),
+        marks=wishes.evenly(partial if body.stream else 0),
         sketched="always" if body.stream else "never",
     )
     form = gallery.form_of("image_generation", body, size, len(model.parts.text.encode(body.prompt)))

@@ -72,11 +72,13 @@ class Guard:
         """
         headers = Headers(scope=scope)
         host = urlsplit(f"//{headers.get('host', '')}").hostname
-        if self.options.loopback and host not in LOOPBACK:
+        public = urlsplit(self.options.public_url)
+        if self.options.loopback and host not in (*LOOPBACK, public.hostname):
             # A name that a page had resolved to this machine (DNS rebinding).
             raise ApiError(403, "the server answers to localhost only: start it with --host", "wrong_host")
         origin = headers.get("origin")
-        if origin and origin not in self.options.origins and urlsplit(origin).netloc != headers.get("host"):
+        own = (headers.get("host"), public.netloc or None)
+        if origin and origin not in self.options.origins and urlsplit(origin).netloc not in own:
             raise ApiError(403, f"pages of {origin} may not use this server: see --origin", "wrong_origin")
         if int(headers.get("content-length", "0")) > self.options.max_body:
             raise too_large(self.options)

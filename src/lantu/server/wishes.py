@@ -57,9 +57,9 @@ def read_settings(model: Model, dials: dict[str, Any]) -> Settings:
     return settings
 
 
-def quarters(count: int) -> Marks:
-    """So many marks, evenly through the draft."""
-    return lambda total: frozenset(total * (place + 1) // (count + 1) for place in range(count)) - {0}
+def evenly(count: int) -> Marks:
+    """So many marks, evenly through the draft; none in its last part, after which painting takes as long again."""
+    return lambda total: frozenset(total * (place + 1) // (count + 2) for place in range(count)) - {0}
 
 
 def rows(width: int) -> Marks:
@@ -75,7 +75,7 @@ def drawings(
     size: Size,
     dials: dict[str, Any],
     *,
-    marks: Marks = quarters(0),
+    marks: Marks = evenly(0),
     sketched: Sketched = "never",
     control: Control | None = None,
 ) -> list[Ticket]:
@@ -112,7 +112,7 @@ def fillings(
     dials: dict[str, Any],
     *,
     before: "Image | None" = None,
-    marks: Marks = quarters(0),
+    marks: Marks = evenly(0),
     sketched: Sketched = "never",
 ) -> list[Ticket]:
     """Pictures of which some cells are drawn anew: what ``Model.edit`` gives.
