@@ -1,5 +1,6 @@
 """Before anything is parsed, and whatever comes."""
 
+import collections
 import io
 import json
 import logging
@@ -7,7 +8,9 @@ import socket
 import struct
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from PIL import Image
 from running import serving
@@ -122,6 +125,28 @@ def test_truncated_multipart_is_refused(server, red):
             assert answer.status_code in (400, 422), data
         answer = server.post(path, content=body, headers={"content-type": "multipart/form-data"})
         assert answer.status_code in (400, 422)
+
+
+@pytest.mark.slow
+def test_ten_thousand_junk_requests_leave_it_serving(server):
+    random = np.random.default_rng(0)
+    junk = [random.bytes(200) for _ in range(10_000)]
+
+    def send(number):
+        data = junk[number]
+        if number % 4 == 0:  # no HTTP at all
+            with socket.create_connection(address(server), timeout=10) as wire:
+                wire.sendall(data + b"\r\n\r\n")
+                wire.recv(1000)
+            return 400
+        path = (DRAW, "/v1/images/edits", "/v1/lantu/tokenize")[number % 3]
+        kind = ("application/json", "multipart/form-data; boundary=b")[number % 2]
+        return server.post(path, content=data, headers={"content-type": kind}).status_code
+
+    with ThreadPoolExecutor(8) as clients:
+        answers = collections.Counter(clients.map(send, range(10_000)))
+    assert set(answers) <= {400, 422}
+    assert server.post(DRAW, json={"prompt": "a cat"}).is_success
 
 
 def test_half_a_body_and_slow_readers_are_given_up_while_others_are_served(tiny_model):
