@@ -43,13 +43,13 @@ def ask(url, count):
 
 
 def test_few_bodies_for_every_route(server):
-    assert ask(server.url, 4) == 16
+    assert ask(server.url, 4) == 17
 
 
 @pytest.mark.slow
 def test_many_bodies_for_every_route(tiny_model):
     with serving(tiny_model) as running:
-        assert ask(running.url, 100) == 16
+        assert ask(running.url, 100) == 17
 
 
 def test_every_route_is_described(server):
