@@ -45,11 +45,16 @@ export class Draw {
     if (this.seedsDrawn && $("live").checked) this.draw(this.seedsDrawn);
   }
 
+  /** `{ seed }` if one is asked for. */
+  get seed() {
+    const asked = $("seed").value.trim();
+    return asked && $("seed").validity.valid ? { seed: Number(asked) } : {};
+  }
+
   /** The first seed as it was asked for, or by chance; the others follow it. */
   seeds() {
     const count = Number(document.querySelector("input[name=count]:checked").value);
-    const asked = $("seed").value.trim();
-    const first = asked ? Number(asked) : crypto.getRandomValues(new Uint32Array(1))[0];
+    const first = this.seed.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
     return Array.from({ length: count }, (_, index) => first + index);
   }
 

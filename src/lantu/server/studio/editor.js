@@ -16,7 +16,7 @@ export class Editor {
    * @param {() => object} picture the one that is edited.
    * @param {(picture: object) => void} onChanged a new version is there.
    * @param {() => void} restore shows the current version again.
-   * @param {() => object} dials those to draw with, and `pace`.
+   * @param {() => object} dials those to draw with, the seed if one is asked for, and `pace`.
    */
   constructor(sheet, info, { picture, onChanged, restore, dials }) {
     Object.assign(this, { sheet, info, picture, onChanged, restore, dials, tool: "look", held: null, marks: new Set() });
@@ -148,6 +148,7 @@ export class Editor {
       const body = { codes, cells, prompt, picture: await dataUrl(png), ...dials };
       const events = stream("/v1/lantu/redraw", body, signal);
       const picture = await follow(events, this.sheet, pace, signal);
+      report("drawn", { ms: Math.round(picture.timings.total) });
       this.drawn = true; // they stay marked, to try again with other words
       return { ...picture, kind: "redrawn", title: `${title} → ${prompt}` };
     });
@@ -162,6 +163,7 @@ export class Editor {
       const { pace, ...dials } = this.dials();
       const events = stream("/v1/lantu/instruct", { codes, instruction, ...dials }, signal);
       const picture = await follow(events, this.sheet, pace, signal);
+      report("drawn", { ms: Math.round(picture.timings.total) });
       return { ...picture, kind: "changed", title: `${title} → ${instruction}` };
     });
   }

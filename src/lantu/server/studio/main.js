@@ -37,7 +37,7 @@ function build(info) {
     draw.draw();
   });
   const keep = (picture) => shelf.keep(picture);
-  const look = new Look(info, { keep, dials: () => ({ ...dials.values, pace: $("pace").value }) });
+  const look = new Look(info, { keep, dials: () => ({ ...dials.values, ...draw.seed, pace: $("pace").value }) });
   const draw = new Draw(info, { stage, look, gallery, dials, board, keep });
   const open = new Open(info, async (picture, ours) => {
     await keep(picture);
@@ -78,7 +78,6 @@ function build(info) {
     showView("talk");
     talk.show(look.picture.png).then(() => $("talk-words").focus(), complain);
   });
-  $("discuss").disabled = !talk.able;
   $("forget").addEventListener("click", async () => {
     await shelf.forget(look.picture);
     look.timeline = null;
@@ -95,6 +94,8 @@ function build(info) {
     else if (!$("siblings").hidden) backToAll();
   });
 
+  $("talk-lacks").hidden = talk.talks;
+  tell($("talk-lacks"), "talk_lacks", { model: info.name });
   for (const line of document.querySelectorAll("[data-lacks]")) {
     const ability = line.dataset.lacks;
     line.hidden = info.learnt.includes(ability);

@@ -1,4 +1,4 @@
-// A conversation in words and pictures. It is kept in the browser, and sent as a whole with every turn.
+// A conversation in words and pictures. It is kept in the browser, and sent with every turn.
 
 import { stream } from "./api.js";
 import { keepNote, note } from "./history.js";
@@ -8,14 +8,14 @@ import { label, tell } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const NOTE = "talk";
+const MOST_PICTURES = 16;
 
 export class Talk {
   /** @param {object} info of the model. @param {(file: Blob) => void} onOpen a picture is to be opened in the studio. */
   constructor(info, onOpen) {
     Object.assign(this, { info, onOpen, turns: [], shown: [] });
-    this.able = info.learnt.includes("talking");
-    for (const control of $("talk-form").elements) control.disabled = !this.able;
-    $("talk-form").toggleAttribute("inert", !this.able);
+    // A model that has not learnt to talk draws what is said and names what is shown; it reads one message at a time.
+    this.talks = info.learnt.includes("talking");
     $("talk-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.send();
@@ -51,7 +51,7 @@ export class Talk {
 
   send() {
     const text = $("talk-words").value.trim();
-    if (!this.able || !(text || this.shown.length)) return;
+    if (!text && !this.shown.length) return;
     this.turns.push({ role: "user", text, pictures: this.shown });
     this.shown = [];
     $("talk-words").value = "";
@@ -63,7 +63,8 @@ export class Talk {
     run("talking", async (signal) => {
       const asked = this.turns.length;
       const reply = { role: "assistant", text: "", pictures: [] };
-      const body = { model: this.info.name, messages: this.turns.map(message), stream: true };
+      const said = this.talks ? lately(this.turns) : this.turns.slice(-1);
+      const body = { model: this.info.name, messages: said.map(message), stream: true };
       this.turns.push(reply);
       this.render();
       try {
@@ -90,7 +91,7 @@ export class Talk {
 
   render() {
     $("talk-log").replaceChildren(...this.turns.map((turn) => this.turn(turn)));
-    $("talk-empty").hidden = this.turns.length > 0 || !this.able;
+    $("talk-empty").hidden = this.turns.length > 0;
     $("talk-clear").disabled = !this.turns.length;
     $("talk-log").lastElementChild?.scrollIntoView({ block: "nearest" });
   }
@@ -149,6 +150,13 @@ export class Talk {
     });
     $("talk-shown").replaceChildren(...items);
   }
+}
+
+/** The turns from which on no more pictures are shown than the server reads. */
+function lately(turns) {
+  let pictures = 0;
+  const beyond = turns.findLastIndex((turn) => (pictures += turn.pictures.length) > MOST_PICTURES);
+  return turns.slice(beyond + 1);
 }
 
 /** A turn as OpenAI's messages have it. */
