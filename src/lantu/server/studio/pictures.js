@@ -46,6 +46,13 @@ export async function fitted(file, width, height) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
+/** A PNG of that size: the file itself if it is one, so that what it says of itself is kept. */
+export async function sized(file, width, height) {
+  const image = await imageOf(file);
+  const fits = file.type === "image/png" && image.width === width && image.height === height;
+  return fits ? file : fitted(file, width, height);
+}
+
 /** What a PNG of ours says of itself, or null. */
 export async function readBack(file, signal) {
   try {

@@ -67,6 +67,8 @@ export class Sheet {
 
   /** Ink the cells whose codes are new, one after the other. */
   async ink(codes, pause) {
+    // A model that talks chooses the size of its pictures.
+    if (this.rows !== codes.length || this.columns !== codes[0].length) this.open(codes.length, codes[0].length);
     for (const [row, line] of codes.entries()) {
       for (const [column, code] of line.entries()) {
         const cell = this.cells[row][column];

@@ -3,7 +3,7 @@
 import { stream } from "./api.js";
 import { keepNote, note } from "./history.js";
 import { complain, report, run } from "./job.js";
-import { dataUrl, fitted, fromDataUrl } from "./pictures.js";
+import { dataUrl, fromDataUrl, sized } from "./pictures.js";
 import { label, tell } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -45,7 +45,7 @@ export class Talk {
 
   /** A picture goes with what is said next. */
   async show(file) {
-    this.shown.push(await dataUrl(await fitted(file, ...this.info.size)));
+    this.shown.push(await dataUrl(await sized(file, ...this.info.size)));
     this.renderShown();
   }
 
