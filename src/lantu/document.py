@@ -190,6 +190,13 @@ def read_picture(ids: Sequence[int], place: int, vocabulary: Vocabulary) -> tupl
     return codes, end + 1
 
 
+def fill(codes_hw: np.ndarray, holes_hw: np.ndarray, ids: Sequence[int], vocabulary: Vocabulary) -> np.ndarray:
+    """Codes (h, w) with the ids of codes in their holes, in reading order; holes for which there is no id stay."""
+    filled, places = codes_hw.copy(), np.flatnonzero(holes_hw)[: len(ids)]
+    filled.reshape(-1)[places] = np.array(ids, np.int64) - vocabulary.first_code
+    return filled
+
+
 def codes_from(ids: Sequence[int], height: int, width: int, vocabulary: Vocabulary) -> np.ndarray:
     """The h·w ids of a picture's codes → (h, w) int64 codes.
 

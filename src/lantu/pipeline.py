@@ -23,7 +23,7 @@ from lantu.engine.request import Request
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.parts import Parts, choose_backend, choose_device
 from lantu.preview import Sketcher, Step, partial_grid
-from lantu.seeds import choose_seed, derive_seed
+from lantu.seeds import choose_seed, derive_seeds
 from lantu.settings import Settings
 from lantu.shelf import ModelFolder
 from lantu.types import CodeGrid, Document, Part, Picture, Turn
@@ -147,8 +147,7 @@ class Model:
         **dials: Any,
     ) -> list[Picture]:
         """Draw several pictures of one prompt; the first is the one that ``draw`` gives."""
-        first = choose_seed(seed)
-        seeds = [derive_seed(first, index) for index in range(count)]
+        seeds = derive_seeds(seed, count)
         how: dict[str, Any] = {"size": size, "progress": progress, "control": control}
         return self.draw_all([prompt] * count, seeds, **how, examples=[examples] * count, **dials)
 
@@ -268,8 +267,7 @@ class Model:
     def render_many(self, codes: Sequence[np.ndarray], *, seed: int | None = None, **dials: Any) -> list[Picture]:
         """Render grids of codes, of one size or several; seeds as in ``draw_many``."""
         grids = [check_codes(grid, self.folder.codebook_size) for grid in codes]
-        first = choose_seed(seed)
-        seeds = [derive_seed(first, index) for index in range(len(grids))]
+        seeds = derive_seeds(seed, len(grids))
         return self.paint(grids, [""] * len(grids), seeds, self.folder.settings.change(**dials))
 
     def paint(
@@ -402,8 +400,7 @@ class Model:
         text = self.parts.text.encode(check_prompt(prompt))
         request = self.checked(filling(text, codes, holes, self.parts.vocabulary, seed, settings))
         (ids,) = draft(self.parts.engine, [request])
-        codes = codes.copy()
-        codes[holes] = np.array(ids) - self.parts.vocabulary.first_code
+        codes = document.fill(codes, holes, ids, self.parts.vocabulary)
         plan_ms = 1000 * (time.perf_counter() - started)
         (drawn,) = self.paint([codes], [prompt], [seed], settings, plan_ms)
         return replace(drawn, image=editing.lay_in(before, drawn.image, holes))

@@ -27,3 +27,13 @@ def derive_seed(seed: int, index: int) -> int:
     if index == 0:
         return seed
     return int.from_bytes(hashlib.sha256(f"{seed}:{index}".encode()).digest()[:6], "big")
+
+
+def derive_seeds(seed: int | None, count: int) -> list[int]:
+    """The seeds of a request's pictures; of a random one if none is given.
+
+    Raises:
+        LantuError: the seed is out of range.
+    """
+    first = choose_seed(seed)
+    return [derive_seed(first, index) for index in range(count)]

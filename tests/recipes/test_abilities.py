@@ -14,6 +14,7 @@ from toy_scenes import ToyNetwork, sprite
 from lantu.data.gallery import Gallery
 from lantu.data.questions import question
 from lantu.data.scenes import Composer
+from lantu.document import LANGUAGES
 from lantu.errors import LantuError
 from lantu.evaluation.retrieval import Retrieval
 from lantu.evaluation.scorer import Scorer
@@ -63,7 +64,7 @@ def test_a_random_model_is_put_through_all_suites(tried, tmp_path):
 
 def test_right_answers_to_questions_are_right(tried, monkeypatch):
     rng, answers, index = np.random.default_rng(0), [], 0
-    wanted = {(kind, language): 2 for kind in questions.KINDS for language in exam.LANGUAGES}
+    wanted = {(kind, language): 2 for kind in questions.KINDS for language in LANGUAGES}
     while any(wanted.values()):
         sample, _ = tried.composer.sample("val", exam.NEW + index)
         index += 1

@@ -16,7 +16,7 @@ from lantu.decoder.samplers import sampler
 from lantu.errors import DataError, LantuError
 from lantu.pipeline import Control, Model, filling, reading
 from lantu.preview import partial_grid
-from lantu.seeds import choose_seed, derive_seed
+from lantu.seeds import choose_seed, derive_seeds
 from lantu.server.errors import not_learnt
 from lantu.server.tickets import Ticket
 from lantu.settings import Settings
@@ -80,12 +80,12 @@ def drawings(
     control: Control | None = None,
 ) -> list[Ticket]:
     """Pictures of some words: what ``Model.draw_many`` gives."""
-    settings, grid, first = read_settings(model, dials), model.grid_of(size), choose_seed(seed)
+    settings, grid = read_settings(model, dials), model.grid_of(size)
     if control:
         model.checked_control(control, grid)
     first_code, total = model.parts.vocabulary.first_code, grid[0] * grid[1]
     tickets = []
-    for own in (derive_seed(first, place) for place in range(count)):
+    for own in derive_seeds(seed, count):
         ticket = Ticket(
             request=model.ask(prompt, own, grid, settings),
             grids=lambda ids: [document.codes_from(ids, *grid, model.parts.vocabulary)],
@@ -121,27 +121,22 @@ def fillings(
         before: the picture as it is; its pixels stay away from those cells.
     """
     needs(model, "filling")
-    settings, first, vocabulary = read_settings(model, dials), choose_seed(seed), model.parts.vocabulary
+    settings, vocabulary = read_settings(model, dials), model.parts.vocabulary
     text = model.parts.text.encode(check_prompt(prompt))
-
-    def filled(ids: Sequence[int], rest: np.ndarray) -> np.ndarray:
-        codes, places = rest.copy(), np.flatnonzero(holes_hw)[: len(ids)]
-        codes.reshape(-1)[places] = np.array(ids, np.int64) - vocabulary.first_code
-        return codes
 
     unknown = np.where(holes_hw, -1, codes_hw)
     tickets = []
-    for own in (derive_seed(first, place) for place in range(count)):
+    for own in derive_seeds(seed, count):
         request = model.checked(filling(text, codes_hw, holes_hw, vocabulary, own, settings))
         ticket = Ticket(
             request=request,
-            grids=lambda ids: [filled(ids, codes_hw)],
+            grids=lambda ids: [document.fill(codes_hw, holes_hw, ids, vocabulary)],
             cells=codes_hw.size,
             settings=settings,
             seed=own,
             prompt=prompt,
             marks=marks(request.limit),
-            partial=lambda ids: filled(ids, unknown),
+            partial=lambda ids: document.fill(unknown, holes_hw, ids, vocabulary),
             sketched=sketched,
             finish=laying_in(before, holes_hw) if before else None,
         )
@@ -171,14 +166,14 @@ def talks(
         most: ids of an answer.
     """
     needs(model, "talking")
-    settings, first, vocabulary = read_settings(model, dials), choose_seed(seed), model.parts.vocabulary
+    settings, vocabulary = read_settings(model, dials), model.parts.vocabulary
 
     def grids(ids: Sequence[int]) -> list[np.ndarray]:
         parts = document.read_reply(ids, vocabulary, model.parts.text.decode)
         return [part.codes for part in parts if isinstance(part, CodeGrid)]
 
     tickets = []
-    for own in (derive_seed(first, place) for place in range(count)):
+    for own in derive_seeds(seed, count):
         request = model.asking(parts, before, own, settings)
         ticket = Ticket(
             request=replace(request, limit=min(most or request.limit, request.limit)),
@@ -205,8 +200,8 @@ def captions(
     marks: frozenset[int] | None = frozenset(),
 ) -> list[Ticket]:
     """Captions of a picture: what ``Model.read`` gives. ``Done.ids`` are the words."""
-    first, tickets = choose_seed(seed), []
-    for own in (derive_seed(first, place) for place in range(count)):
+    tickets = []
+    for own in derive_seeds(seed, count):
         request = reading(codes_hw, language, model.parts.vocabulary, own, temperature)
         request = replace(request, limit=min(most or request.limit, request.limit))
         tickets.append(Ticket(request=model.checked(request), seed=own, marks=marks))

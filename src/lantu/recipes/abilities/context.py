@@ -7,14 +7,14 @@ import numpy as np
 
 from lantu.data import context
 from lantu.data.edits import edit
-from lantu.document import draw_prefix, to_ids
+from lantu.document import LANGUAGES, draw_prefix, to_ids
 from lantu.engine.request import Request
 from lantu.evaluation.results import Suite
 from lantu.evaluation.trial import Trial
 from lantu.grammar import codes as any_code
 from lantu.grammar import text as any_text
 from lantu.pipeline import MAX_CAPTION
-from lantu.recipes.abilities.exam import LANGUAGES, NEW, Exam
+from lantu.recipes.abilities.exam import NEW, Exam
 from lantu.recipes.abilities.filling import single
 from lantu.types import Document, Part, Sample
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from lantu.data.edits import KINDS, edit
-from lantu.document import read_reply
+from lantu.document import LANGUAGES, read_reply
 from lantu.evaluation.results import Suite
-from lantu.recipes.abilities.exam import LANGUAGES, NEW, Exam, shown
+from lantu.recipes.abilities.exam import NEW, Exam, shown
 from lantu.types import CodeGrid, Sample
 
 

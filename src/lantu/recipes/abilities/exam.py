@@ -1,7 +1,7 @@
 """What all suites of abilities share: a model, the world of its scenes, its judge. Shapes: H W pixels, h w grid."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from lantu.pipeline import Model
 from lantu.recipes.sheets import save_sheet
 from lantu.types import Picture, Placed, Sample
 
-LANGUAGES = ("en", "zh")
 NEW = 900_000  # scenes of the validation split that no training or other evaluation looks at
 RIM_RIGHT = 32  # a rim's colour may be so far from the background's, of 255
 ON_SHEET = 10
@@ -45,8 +44,8 @@ class Exam:
     dials: dict[str, Any]
 
     @property
-    def concepts(self) -> dict[str, Concept]:
-        return dict(self.composer.gallery.concepts)
+    def concepts(self) -> Mapping[str, Concept]:
+        return self.composer.gallery.concepts
 
     @property
     def settings(self) -> Any:
@@ -95,7 +94,7 @@ class Exam:
         ]
 
     def named(self, objects: Sequence[Placed]) -> tuple[Concept, ...]:
-        return tuple(self.composer.gallery.concepts[placed.concept] for placed in objects)
+        return tuple(self.concepts[placed.concept] for placed in objects)
 
     def caption(self, scene: Sample) -> str:
         """A plain English caption of one thing or two."""
@@ -134,8 +133,3 @@ def on_background(background: str, image: np.ndarray) -> bool:
     rim = np.ones(image.shape[:2], bool)
     rim[3:-3, 3:-3] = False
     return float(np.abs(np.median(image[rim].astype(np.float32) - true[rim], axis=0)).max()) < RIM_RIGHT
-
-
-def moved_to(sample: Sample, objects: Sequence[Placed], background: str | None = None) -> Sample:
-    """The same sample with other things."""
-    return replace(sample, objects=tuple(objects), background=background or sample.background)

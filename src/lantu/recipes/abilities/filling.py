@@ -7,10 +7,11 @@ import numpy as np
 from lantu.data.questions import listed
 from lantu.data.scenes import Composer
 from lantu.data.trials import trials
+from lantu.document import fill
 from lantu.editing import cells_of_box
 from lantu.evaluation.results import Suite
 from lantu.pipeline import filling
-from lantu.recipes.abilities.exam import Exam, moved_to
+from lantu.recipes.abilities.exam import Exam
 from lantu.types import Placed, Sample
 
 
@@ -29,13 +30,11 @@ def suite(exam: Exam, limit: int) -> Suite:
         text = model.parts.text.encode(listed([exam.concepts[new]], trial.language))
         requests.append(filling(text, whole, holes, exam.vocabulary, number, exam.settings))
         objects = [replace(old, concept=new), kept]
-        scene = Sample(trial.key, "scene", {}, (), "white")
-        scenes.append(moved_to(scene, objects[::-1] if gone else objects))
+        scenes.append(Sample(trial.key, "scene", {}, tuple(objects[::-1] if gone else objects), "white"))
         places.append(holes)
     grids, same = [], []
     for ids, whole, holes in zip(exam.draft(requests), wholes, places, strict=True):
-        filled = whole.copy()
-        filled[holes] = np.array(ids) - exam.vocabulary.first_code
+        filled = fill(whole, holes, ids, exam.vocabulary)
         same.append(bool((filled[~holes] == whole[~holes]).all()))
         grids.append(filled)
     true = [exam.composer.compose(scene.objects, "white") for scene in scenes]

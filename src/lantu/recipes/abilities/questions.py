@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from lantu.data.questions import KINDS, question
+from lantu.document import LANGUAGES
 from lantu.evaluation.results import Suite
-from lantu.recipes.abilities.exam import LANGUAGES, NEW, Exam, shown
+from lantu.recipes.abilities.exam import NEW, Exam, shown
 
 
 def suite(exam: Exam, limit: int) -> Suite:
