@@ -11,6 +11,7 @@ Shapes: R rows, N ids a row, h w grid.
 
 import itertools
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,6 @@ class Task(guided.Task):
         self.concepts = load_gallery(place).concepts
         self.samples = [self.shards.sample(index) for index in range(len(self.shards))]
         self.pool = context.Pool(self.samples)
-        self.memory = Memory([list(itertools.chain(*sample.captions.values())) for sample in self.samples[:MOST]])
         self.pairs: list[Sample] = []
         if recipe.edits:
             name = ensure_codes(recipe.edits, self.tokenizer)
@@ -97,6 +97,11 @@ class Task(guided.Task):
                 if sample.kind in ("swap", "background"):
                     change = sample.kind if sample.kind == "swap" else sample.background
                     self.changes.setdefault(change, []).append(index)
+
+    @cached_property
+    def memory(self) -> Memory:
+        """Pictures to be found by words; made when a document first asks for it, which takes seconds and faiss."""
+        return Memory([list(itertools.chain(*sample.captions.values())) for sample in self.samples[:MOST]])
 
     def document(self, index: int, position: int) -> Document:
         rng = np.random.default_rng((self.recipe.loop.seed, 3, position))
