@@ -37,10 +37,13 @@ class GuidedRecipe(LanguageRecipe):
         taught: share of documents that teach guidance; the others are those of the language recipe.
         strengths: of guidance, each as often as the others. Far above these the guided distribution is mostly the noise
             of the difference (at 5 it is 1.3 nats from the prompt's own, at 2 only 0.07), and teaches nothing.
+        teacher: the model whose guided pairs are the lessons, as ``start``; "" takes ``start`` itself. Another one
+            brings back to drawing what other lessons took from it.
     """
 
     taught: float = Field(0.5, ge=0, le=1)
     strengths: tuple[float, ...] = (1.25, 1.5, 2.0, 2.5, 3.0)
+    teacher: str = ""
 
 
 class Side(NamedTuple):
@@ -70,7 +73,7 @@ class Task(language.Task):
             raise RecipeError(f"no id stands for a guidance of {unknown[0]:g}", f"choose among {known}")
         super().__init__(recipe, data)
         self.taught, self.strengths = recipe.taught, recipe.strengths
-        self.teacher: Any = load(part_folder(recipe.start, "language")).eval().requires_grad_(False)
+        self.teacher: Any = load(part_folder(recipe.teacher or recipe.start, "language")).eval().requires_grad_(False)
         self.model.config.lantu["guidance"] = list(recipe.strengths)
 
     def to(self, device: torch.device) -> None:
@@ -136,8 +139,10 @@ def logits(model: nn.Module, rows: Side, count: int, ids: range, normalised: boo
     Args:
         normalised: as log-probabilities among all ids.
     """
-    logits_RNV = model(input_ids=rows.ids, use_cache=False).logits
-    places_Rn = rows.starts[:, None] - 1 + torch.arange(count, device=rows.ids.device)
+    first = int(rows.starts.min()) - 1
+    kept = torch.arange(first, rows.ids.shape[1], device=rows.ids.device)
+    logits_RNV = model(input_ids=rows.ids, use_cache=False, logits_to_keep=kept).logits
+    places_Rn = rows.starts[:, None] - 1 - first + torch.arange(count, device=rows.ids.device)
     logits_RnV = logits_RNV[torch.arange(len(places_Rn))[:, None], places_Rn].float()
     chosen = logits_RnV[..., ids.start : ids.stop]
     return chosen - logits_RnV.logsumexp(-1, keepdim=True) if normalised else chosen

@@ -209,8 +209,14 @@ def one_each(documents: Sequence[np.ndarray], pad: int) -> Packed:
     return rows
 
 
-def next_token_losses(language: nn.Module, ids: Tensor, positions: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
+def next_token_losses(
+    language: nn.Module, ids: Tensor, positions: Tensor, segments: Tensor, learnt: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Plain next-token cross-entropy within each document. Shapes: R rows, N ids a row.
+
+    Args:
+        learnt: (R, N) bool, which of the ids are to be foretold; all if not given. Logits, a third of a small model's
+            work, are computed only where some row has such an id.
 
     Returns:
         each token's loss, and the id it should have been, both (R, N); 0 and -100 where nothing is to be foretold.
@@ -218,11 +224,17 @@ def next_token_losses(language: nn.Module, ids: Tensor, positions: Tensor, segme
     # Where a row holds one document, being causal is mask enough: what follows a document is padding.
     packed = bool((segments.amax(1) != segments[:, 0]).any())
     mask = block_causal_mask(segments) if packed else None
-    logits = language(input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False).logits
-    follows = F.pad((segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] >= 0), (0, 1))
-    targets = torch.where(follows, ids.roll(-1, 1), -100)
-    losses = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-    return losses.view_as(targets), targets
+    follows = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] >= 0)
+    if learnt is not None:
+        follows &= learnt[:, 1:]
+    targets = F.pad(torch.where(follows, ids[:, 1:], -100), (0, 1), value=-100)
+    columns = follows.any(0).nonzero()[:, 0]
+    told = language(
+        input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False, logits_to_keep=columns
+    ).logits
+    losses = torch.zeros(targets.shape, device=told.device)
+    kept = F.cross_entropy(told.flatten(0, 1).float(), targets[:, columns].flatten(), reduction="none")
+    return losses.index_copy(1, columns, kept.view(len(ids), -1)), targets
 
 
 def emoji() -> LanguageRecipe:

@@ -37,7 +37,7 @@ from lantu.types import CodeGrid, Document, Part, Patch, Sample, Turn
 
 # Documents of about one length make a group. Always as many groups, for each is a pass through the network, and when
 # several processes share its weights all must make the same passes.
-GROUPS = 6
+GROUPS = 4
 
 
 class MixtureRecipe(GuidedRecipe):
@@ -214,9 +214,8 @@ class Task(guided.Task):
     def plain(self, batch: Any) -> tuple[Tensor, Metrics]:
         told = []
         for rows in batch:
-            learnt = rows["learnt"].roll(-1, 1)
-            losses, targets = next_token_losses(self.model, **{key: rows[key] for key in rows if key != "learnt"})
-            told.append((losses[learnt], targets[learnt]))
+            losses, targets = next_token_losses(self.model, **rows)
+            told.append((losses[targets >= 0], targets[targets >= 0]))
         losses, targets = (torch.cat(each) for each in zip(*told, strict=True))
         written = targets < self.vocabulary.text_size
         weights = torch.where(written, self.words, 1.0)
