@@ -15,6 +15,11 @@ from lantu.types import Picture
 TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
+# zlib's default takes 4.6 ms of a processor for 128 pixels square, a sixth of the drawing's; 4 takes half of it for 2 %
+# more bytes, 1 a third for 18 % more.
+WHOLE, PARTIAL = 4, 1
+
+
 def encode(picture: Picture, form: str = "png", quality: int | None = None) -> bytes:
     """A picture's file; a PNG says how it was drawn.
 
@@ -23,11 +28,16 @@ def encode(picture: Picture, form: str = "png", quality: int | None = None) -> b
         quality: of JPEG and WebP, 0 to 100.
     """
     if form == "png":
-        return save(picture.image, form, pnginfo=metadata.chunk(picture))
+        return save(picture.image, form, pnginfo=metadata.chunk(picture), compress_level=WHOLE)
     return save(picture.image, form, quality=95 if quality is None else max(1, quality))
 
 
-def save(image: Image, form: str = "png", **options: Any) -> bytes:
+def encode_partial(image: Image, form: str = "png") -> bytes:
+    """The file of a picture that is looked at for a moment."""
+    return save(image, form, **({"compress_level": PARTIAL} if form == "png" else {"quality": 80}))
+
+
+def save(image: Image, form: str, **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, form, **options)
     return file.getvalue()

@@ -119,8 +119,7 @@ async def events(errand: Errand, form: Form) -> AsyncIterator[dict[str, Any] | N
         if event is None:
             yield None
         elif isinstance(event, Progress) and event.preview:
-            options = {} if form.format == "png" else {"quality": 80}
-            file = await asyncio.to_thread(files.save, event.preview, form.format, **options)
+            file = await asyncio.to_thread(files.encode_partial, event.preview, form.format)
             told = {"partial_image_index": partial[place], "index": place}
             partial[place] += 1
             yield one(f"{form.event}.partial_image", file, form) | told

@@ -167,7 +167,7 @@ async def events(errand: Errand, model: Model) -> AsyncIterator[dict[str, Any] |
             place = errand.worker.place(ticket) if waits else None
             yield queued(place) if place else None
         elif isinstance(event, Progress) and event.codes is not None:
-            preview = await asyncio.to_thread(files.save, event.preview) if event.preview else None
+            preview = await asyncio.to_thread(files.encode_partial, event.preview) if event.preview else None
             yield {
                 "type": "codes",
                 "codes": event.codes.tolist(),

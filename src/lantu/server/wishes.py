@@ -59,7 +59,7 @@ def read_settings(model: Model, dials: dict[str, Any]) -> Settings:
 
 def evenly(count: int) -> Marks:
     """So many marks, evenly through the draft; none in its last part, after which painting takes as long again."""
-    return lambda total: frozenset(total * (place + 1) // (count + 2) for place in range(count)) - {0}
+    return lambda total: frozenset(total * (place + 1) // (count + 3) for place in range(count)) - {0}
 
 
 def rows(width: int) -> Marks:
