@@ -20,7 +20,8 @@ from lantu.decoder.render import render
 from lantu.evaluation.suites import FRECHET, evaluate
 from lantu.features.efficientnet import load_efficientnet
 from lantu.features.lpips import load_lpips
-from lantu.pipeline import Model, ModelGenerator
+from lantu.generator import ModelGenerator
+from lantu.pipeline import Model
 from lantu.recipes.assemble import part_folder
 from lantu.recipes.scores import composer_of, lexicon_of, scorer_of
 from lantu.recipes.sheets import save_sheet

@@ -6,7 +6,8 @@ from PIL import Image
 import lantu
 from lantu.checks import MAX_PROMPT
 from lantu.errors import DataError, ImageError, LantuError, ModelError, PromptError
-from lantu.pipeline import Model, ModelGenerator
+from lantu.generator import ModelGenerator
+from lantu.pipeline import Model
 from lantu.seeds import derive_seed
 
 

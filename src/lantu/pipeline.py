@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lantu import document, editing, grammar, images, shelf
+from lantu import document, editing, images, shelf
 from lantu.checks import Grid, Size, check_codes, check_prompt, grid_of
 from lantu.decoder.controls import KINDS
 from lantu.decoder.render import render
@@ -23,16 +23,15 @@ from lantu.engine.request import Request
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.parts import Parts, choose_backend, choose_device
 from lantu.preview import Sketcher, Step, partial_grid
+from lantu.requests import answering, drawing, filling, language_of, reading
 from lantu.seeds import choose_seed, derive_seeds
 from lantu.settings import Settings
 from lantu.shelf import ModelFolder
 from lantu.types import CodeGrid, Document, Part, Picture, Turn
-from lantu.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_CAPTION = 64
 TOGETHER = 32  # pictures that are painted together
 Progress = Callable[[int, int], None]
 Example = tuple[str, "Picture | Image"]
@@ -457,7 +456,6 @@ class Model:
     ) -> Request:
         """What the engine is asked for an answer: see ``chat``."""
         self.needs("talking")
-        vocabulary = self.parts.vocabulary
         told: list[Part] = []
         for speaker, turn in zip(itertools.cycle(("user", "lantu")), [*before, parts], strict=False):
             told += [Turn(speaker), *self.turn(turn)]
@@ -465,17 +463,8 @@ class Model:
             raise PromptError("there is nothing to answer", "say something, or show a picture")
         words = next((part for part in reversed(told) if isinstance(part, str)), "")
         spoken = Document((*told, Turn("lantu")), language_of(words))
-        prefix = document.to_ids(spoken, vocabulary, self.parts.text.encode)[0][:-1].tolist()
-        request = Request(
-            prefix,
-            grammar.Grammar(vocabulary).reply(prefix),
-            limit=2 * self.folder.grid[0] * self.folder.grid[1] + 2 * MAX_CAPTION,
-            stop=vocabulary.mark("eos"),
-            seed=seed,
-            temperature=settings.temperature,
-            top_k=settings.top_k,
-            top_p=settings.top_p,
-        )
+        prefix = document.to_ids(spoken, self.parts.vocabulary, self.parts.text.encode)[0][:-1].tolist()
+        request = answering(prefix, self.folder.grid, self.parts.vocabulary, seed, settings)
         return self.checked(request)
 
     def needs(self, ability: str) -> None:
@@ -535,111 +524,6 @@ def alike(grids: Sequence[np.ndarray], most: int) -> Iterator[slice]:
             start = stop
 
 
-def drawing(
-    text_ids: Sequence[int],
-    grid: Grid,
-    vocabulary: Vocabulary,
-    seed: int,
-    settings: Settings,
-    strengths: Sequence[float] = (),
-    before: Sequence[int] = (),
-) -> Request:
-    """What the engine is asked for a picture of some words: exactly h·w codes, guided by them.
-
-    Args:
-        strengths: of guidance that the model has learnt to apply by itself; any other takes a second row.
-        before: ids of examples, behind which no guidance was learnt.
-    """
-    learnt = settings.guidance in strengths and not settings.contrast and not before
-    bos, *asked = document.draw_prefix(text_ids, *grid, vocabulary, settings.guidance if learnt else None)
-    return Request(
-        [bos, *before, *asked],
-        grammar.codes(vocabulary),
-        limit=grid[0] * grid[1],
-        seed=seed,
-        unconditional=None if learnt else document.unconditional_prefix(*grid, vocabulary),
-        guidance=1.0 if learnt else settings.guidance,
-        contrast=settings.contrast,
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        top_p=settings.top_p,
-        ahead=settings.ahead,
-        least=settings.least,
-    )
-
-
-def language_of(text: str) -> str:
-    """ "zh" for a text with Chinese characters, else "en"."""
-    return "zh" if any("\u2e80" <= letter <= "\u9fff" for letter in text) else "en"
-
-
-def filling(
-    text_ids: Sequence[int],
-    codes_hw: np.ndarray,
-    holes_hw: np.ndarray,
-    vocabulary: Vocabulary,
-    seed: int,
-    settings: Settings,
-) -> Request:
-    """What the engine is asked for the holes of a picture: as many codes, guided by some words."""
-    return Request(
-        document.fill_prefix(text_ids, codes_hw, holes_hw, vocabulary),
-        grammar.codes(vocabulary),
-        limit=int(holes_hw.sum()),
-        seed=seed,
-        unconditional=document.fill_prefix([], codes_hw, holes_hw, vocabulary),
-        guidance=settings.guidance,
-        contrast=settings.contrast,
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        top_p=settings.top_p,
-        ahead=settings.ahead,
-        least=settings.least,
-    )
-
-
-def reading(
-    codes_hw: np.ndarray, language: str, vocabulary: Vocabulary, seed: int = 0, temperature: float = 0.0
-) -> Request:
-    """What the engine is asked for a picture's caption: words until the end of the document."""
-    return Request(
-        document.caption_prefix(codes_hw, language, vocabulary),
-        grammar.text(vocabulary),
-        limit=MAX_CAPTION,
-        stop=vocabulary.mark("eos"),
-        seed=seed,
-        temperature=temperature,
-    )
-
-
 def load(model: str | Path | None = None, device: str = "auto", backend: str = "native") -> Model:
     """Open a model: see ``Model.load``."""
     return Model.load(model, device, backend)
-
-
-class ModelGenerator:
-    """A model as evaluation knows it (``lantu.types.Generator``): arrays in, arrays out, many at a time."""
-
-    def __init__(self, model: Model, **dials: Any):
-        self.model, self.dials = model, dials
-
-    def draw(self, prompts: list[str], seeds: list[int]) -> np.ndarray:
-        pictures = self.model.draw_all(prompts, seeds, batched=True, **self.dials)
-        return np.stack([np.asarray(picture.image) for picture in pictures])
-
-    def caption(self, images: np.ndarray, language: str) -> list[str]:
-        return self.model.read(self.encode(images), language)
-
-    def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        grids = list(self.encode(images))
-        settings = self.model.folder.settings.change(**self.dials)
-        pictures = self.model.paint(grids, [""] * len(grids), [0] * len(grids), settings, batched=True)
-        return np.stack([np.asarray(picture.image) for picture in pictures])
-
-    def encode(self, pictures: np.ndarray) -> np.ndarray:
-        """Codes at the model's own size, whatever size the pictures have."""
-        from PIL import Image
-
-        if pictures.shape[1:3] != self.model.size[::-1]:
-            pictures = np.stack([np.asarray(images.fit(Image.fromarray(one), *self.model.size)) for one in pictures])
-        return self.model.parts.encode(pictures)

@@ -14,8 +14,9 @@ from lantu.engine.on_kernels import Language
 from lantu.errors import RecipeError
 from lantu.language.folder import read_strengths, read_vocabulary
 from lantu.language.model import load
-from lantu.pipeline import Model, drawing
+from lantu.pipeline import Model
 from lantu.recipes import guided
+from lantu.requests import drawing
 from lantu.settings import Settings
 from lantu.vocabulary import Vocabulary
 

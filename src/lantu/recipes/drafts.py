@@ -14,7 +14,8 @@ from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
 from lantu.engine.on_kernels import Language
 from lantu.language.bpe import TextCodec
-from lantu.pipeline import TOGETHER, drawing, reading
+from lantu.pipeline import TOGETHER
+from lantu.requests import drawing, reading
 from lantu.settings import Settings
 from lantu.tokenizer.model import ImageTokenizer
 from lantu.vocabulary import Vocabulary

@@ -23,13 +23,14 @@ from lantu.errors import RecipeError
 from lantu.evaluation.trial import Trial
 from lantu.features.efficientnet import load_efficientnet
 from lantu.language.model import load
-from lantu.pipeline import TOGETHER, drawing
+from lantu.pipeline import TOGETHER
 from lantu.recipes import language
 from lantu.recipes.assemble import part_folder
 from lantu.recipes.drafts import paint
 from lantu.recipes.guided import logits, side
 from lantu.recipes.language import LanguageRecipe
 from lantu.recipes.scores import composer_of, scorer_of
+from lantu.requests import drawing
 from lantu.settings import Settings
 from lantu.training.task import Metrics
 

@@ -54,7 +54,7 @@ def evaluate(
     """
     from lantu.features.efficientnet import load_efficientnet
     from lantu.features.lpips import load_lpips
-    from lantu.pipeline import ModelGenerator
+    from lantu.generator import ModelGenerator
     from lantu.recipes import abilities
 
     if suites is None:

@@ -16,7 +16,8 @@ from fastapi.responses import JSONResponse, Response
 
 from lantu import document
 from lantu.errors import PromptError
-from lantu.pipeline import Model, language_of
+from lantu.pipeline import Model
+from lantu.requests import language_of
 from lantu.server import files, schemas, uploads, wishes
 from lantu.server.answers import Errand, Stream, finished
 from lantu.server.errors import ApiError, not_learnt

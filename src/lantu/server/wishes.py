@@ -14,8 +14,9 @@ from lantu import document, editing
 from lantu.checks import Grid, Size, check_codes, check_prompt
 from lantu.decoder.samplers import sampler
 from lantu.errors import DataError, LantuError
-from lantu.pipeline import Control, Model, filling, reading
+from lantu.pipeline import Control, Model
 from lantu.preview import partial_grid
+from lantu.requests import filling, reading
 from lantu.seeds import choose_seed, derive_seeds
 from lantu.server.errors import not_learnt
 from lantu.server.tickets import Ticket

@@ -13,9 +13,9 @@ from lantu.evaluation.results import Suite
 from lantu.evaluation.trial import Trial
 from lantu.grammar import codes as any_code
 from lantu.grammar import text as any_text
-from lantu.pipeline import MAX_CAPTION
 from lantu.recipes.abilities.exam import NEW, Exam
 from lantu.recipes.abilities.filling import single
+from lantu.requests import MAX_CAPTION
 from lantu.types import Document, Part, Sample
 
 SHOTS = (0, 1, 2, 4)

@@ -10,8 +10,8 @@ from lantu.data.trials import trials
 from lantu.document import fill
 from lantu.editing import cells_of_box
 from lantu.evaluation.results import Suite
-from lantu.pipeline import filling
 from lantu.recipes.abilities.exam import Exam
+from lantu.requests import filling
 from lantu.types import Placed, Sample
 
 

@@ -1,0 +1,114 @@
+"""What the engine is asked for: a picture of words, the holes of one, a caption, an answer.
+
+Shapes: h w grid.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lantu import document, grammar
+from lantu.engine.request import Request
+from lantu.settings import Settings
+from lantu.vocabulary import Vocabulary
+
+MAX_CAPTION = 64
+
+
+def drawing(
+    text_ids: Sequence[int],
+    grid: tuple[int, int],
+    vocabulary: Vocabulary,
+    seed: int,
+    settings: Settings,
+    strengths: Sequence[float] = (),
+    before: Sequence[int] = (),
+) -> Request:
+    """What the engine is asked for a picture of some words: exactly h·w codes, guided by them.
+
+    Args:
+        strengths: of guidance that the model has learnt to apply by itself; any other takes a second row.
+        before: ids of examples, behind which no guidance was learnt.
+    """
+    learnt = settings.guidance in strengths and not settings.contrast and not before
+    bos, *asked = document.draw_prefix(text_ids, *grid, vocabulary, settings.guidance if learnt else None)
+    return Request(
+        [bos, *before, *asked],
+        grammar.codes(vocabulary),
+        limit=grid[0] * grid[1],
+        seed=seed,
+        unconditional=None if learnt else document.unconditional_prefix(*grid, vocabulary),
+        guidance=1.0 if learnt else settings.guidance,
+        **sampling(settings),
+        contrast=settings.contrast,
+        ahead=settings.ahead,
+        least=settings.least,
+    )
+
+
+def filling(
+    text_ids: Sequence[int],
+    codes_hw: np.ndarray,
+    holes_hw: np.ndarray,
+    vocabulary: Vocabulary,
+    seed: int,
+    settings: Settings,
+) -> Request:
+    """What the engine is asked for the holes of a picture: as many codes, guided by some words."""
+    return Request(
+        document.fill_prefix(text_ids, codes_hw, holes_hw, vocabulary),
+        grammar.codes(vocabulary),
+        limit=int(holes_hw.sum()),
+        seed=seed,
+        unconditional=document.fill_prefix([], codes_hw, holes_hw, vocabulary),
+        guidance=settings.guidance,
+        **sampling(settings),
+        contrast=settings.contrast,
+        ahead=settings.ahead,
+        least=settings.least,
+    )
+
+
+def reading(
+    codes_hw: np.ndarray, language: str, vocabulary: Vocabulary, seed: int = 0, temperature: float = 0.0
+) -> Request:
+    """What the engine is asked for a picture's caption: words until the end of the document."""
+    return Request(
+        document.caption_prefix(codes_hw, language, vocabulary),
+        grammar.text(vocabulary),
+        limit=MAX_CAPTION,
+        stop=vocabulary.mark("eos"),
+        seed=seed,
+        temperature=temperature,
+    )
+
+
+def answering(
+    prefix: Sequence[int], grid: tuple[int, int], vocabulary: Vocabulary, seed: int, settings: Settings
+) -> Request:
+    """What the engine is asked for after what was said: words, pictures or both.
+
+    As many ids at most as two pictures and two captions take.
+
+    Args:
+        grid: of the pictures that the model was trained on.
+    """
+    return Request(
+        prefix,
+        grammar.Grammar(vocabulary).reply(prefix),
+        limit=2 * grid[0] * grid[1] + 2 * MAX_CAPTION,
+        stop=vocabulary.mark("eos"),
+        seed=seed,
+        **sampling(settings),
+    )
+
+
+def sampling(settings: Settings) -> dict[str, Any]:
+    """How an id is chosen."""
+    return {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
+
+
+def language_of(text: str) -> str:
+    """ "zh" for a text with Chinese characters, else "en"."""
+    return "zh" if any("\u2e80" <= letter <= "\u9fff" for letter in text) else "en"
