@@ -86,6 +86,12 @@ def test_one_row_learns_what_two_rows_draw(tiny_model, data, tmp_path):  # noqa:
         before = float(task.distance(lessons))
         task.model = load(folder)
         assert float(task.distance(lessons)) < 0.3 * before
+    # A model that goes on may have another one's drawing for its lessons.
+    changes[1:2] = [f"start={tmp_path}/run", f"teacher={tiny_model}"]
+    further = guided.Task(settings(guided.debug(), *changes), data)
+    embedding = "model.embed_tokens.weight"
+    assert torch.equal(further.model.state_dict()[embedding], load(folder).state_dict()[embedding])
+    assert torch.equal(further.teacher.state_dict()[embedding], load(tiny_model / "language").state_dict()[embedding])
 
 
 def test_a_model_that_has_learnt_it_is_asked_for_one_row(tiny_model):

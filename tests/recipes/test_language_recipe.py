@@ -45,3 +45,16 @@ def test_it_is_the_loss_that_transformers_computes(language):
         expected = language(input_ids=ids, labels=ids).loss
         losses, targets = next_token_losses(language, **tensors(one_each([document], 0)))
     torch.testing.assert_close(losses.sum() / (targets >= 0).sum(), expected)
+
+
+def test_losses_of_learnt_ids_are_those_of_all(language):
+    rows = tensors(one_each(documents(), VOCABULARY.mark("pad")))
+    learnt = torch.rand(rows["ids"].shape, generator=torch.Generator().manual_seed(0)) < 0.3
+    with torch.no_grad():
+        every, _ = next_token_losses(language, **rows)
+        some, targets = next_token_losses(language, **rows, learnt=learnt)
+    foretold = (learnt & (rows["segments"] >= 0)).roll(-1, 1)
+    foretold[:, -1] = False  # what rolled round from the front: nothing comes before it
+    assert torch.equal(targets >= 0, foretold)
+    torch.testing.assert_close(some[foretold], every[foretold])
+    assert not some[~foretold].any()
