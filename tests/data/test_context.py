@@ -47,9 +47,13 @@ def test_the_pool_finds_what_shares_something():
     samples = [single(name, style) for style in ("noto", "twemoji") for name in names]
     samples.append(Sample("pair", "scene", {}, (samples[0].objects * 2), "white"))
     pool, rng = context.Pool(samples), np.random.default_rng(0)
+    copies = 0
     for _ in range(20):
         assert len({samples[at].objects[0].style for at in pool.of_style(3, rng)}) == 1
-        chosen = [samples[at].objects[0].concept for at in pool.of_names(4, rng)]
+        found = pool.of_names(4, rng)
+        copies += found[-1] in found[:-1]
+        chosen = [samples[at].objects[0].concept for at in found]
         assert chosen[-1] in chosen[:-1]
         assert len(set(chosen)) <= 2
+    assert 5 < copies < 20  # now and then the very picture comes back
     assert len(pool.of_style(9, rng)) == 9  # more than there are

@@ -81,6 +81,8 @@ def test_only_what_the_model_is_to_say_is_learnt():
         ((user, "what?", grid, lantu, "a cat", user, "where?", lantu, "there"), [3, 4, 7, 8]),
         (("a", grid, "b", grid), [1, 3]),
         ((grid, grid, grid, grid), [1, 3]),
+        (("a zorp", grid, "a blick", grid, "a zorp", grid), [5]),
+        ((grid, "a zorp", grid, "a zorp", grid, "a zorp"), [3, 5]),
     ]:
         assert mixture.said(Document(parts)) == wanted
 

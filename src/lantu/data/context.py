@@ -8,6 +8,7 @@ plain     captions and pictures of no common thread
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from lantu.data import english
 from lantu.data.gallery import Concept
 from lantu.types import CodeGrid, Document, Part, Sample
 
-KINDS = ("style", "naming", "pairs", "pairs", "retrieved", "retrieved", "plain")
+Kind = Literal["style", "naming", "pairs", "retrieved", "plain"]
 SYLLABLES = ("bl", "dr", "f", "gr", "k", "l", "m", "n", "pl", "qu", "sn", "t", "v", "w", "z")
 VOWELS = ("a", "e", "i", "o", "u", "oo", "ee")
 ENDS = ("b", "ck", "ft", "g", "lm", "nk", "p", "rp", "sh", "x", "zz")
@@ -90,13 +91,18 @@ class Pool:
         return some(self.by_style[str(rng.choice(sorted(self.by_style)))], count, rng)
 
     def of_names(self, count: int, rng: np.random.Generator) -> list[int]:
-        """Indices of so many pictures of fewer things: the last is of a thing that was there before."""
+        """Indices of so many pictures of fewer things: the last is of a thing that was there before.
+
+        Every second time it is the very picture that was there, which is the easier half of the lesson: to copy what
+        stood behind a word when the word comes back (induction, arXiv:2209.11895).
+        """
         known = sorted(self.by_concept)
         keys = [known[number] for number in rng.choice(len(known), min(2, count - 1), replace=False)]
         order = [keys[number % len(keys)] for number in range(count - 1)]
         rng.shuffle(order)
-        order.append(order[rng.integers(len(order))])
-        return [some(self.by_concept[key], 1, rng)[0] for key in order]
+        chosen = [some(self.by_concept[key], 1, rng)[0] for key in order]
+        again = int(rng.integers(len(order)))
+        return [*chosen, chosen[again] if rng.random() < 0.5 else some(self.by_concept[order[again]], 1, rng)[0]]
 
 
 def some(choices: Sequence[int], count: int, rng: np.random.Generator) -> list[int]:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from lantu.data import context
 from lantu.data.codes import load_codes
+from lantu.data.context import Kind
 from lantu.data.gallery import load_gallery
 from lantu.data.memory import MOST, Memory
 from lantu.data.questions import listed, question
@@ -47,6 +48,7 @@ class MixtureRecipe(GuidedRecipe):
         edits: data folder of pairs before and after an instruction (``lantu data build emoji --edits N``); "" for none.
         questions, filling, editing, talking, context: shares of the plain documents; the rest are as in the language
             recipe.
+        examples: kinds of context (``lantu.data.context``), each as often as it stands here.
         shots: examples in a document of context, at most.
         asked_of_one: questions about one picture, at most.
         words: what a token of text weighs beside a code, for answers are short and pictures long.
@@ -58,6 +60,7 @@ class MixtureRecipe(GuidedRecipe):
     editing: float = Field(0.22, ge=0, le=1)
     talking: float = Field(0.06, ge=0, le=1)
     context: float = Field(0.14, ge=0, le=1)
+    examples: tuple[Kind, ...] = Field(("style", "naming", "pairs", "retrieved", "plain"), min_length=1)
     shots: int = Field(4, ge=1)
     asked_of_one: int = Field(3, ge=1)
     words: float = Field(3.0, gt=0)
@@ -69,6 +72,7 @@ class Task(guided.Task):
     def __init__(self, recipe: MixtureRecipe, data: Path):
         super().__init__(recipe, data)
         self.shots, self.asked_of_one, self.words = recipe.shots, recipe.asked_of_one, recipe.words
+        self.examples = recipe.examples
         self.model.config.lantu["learnt"] = ["filling", "talking"]
         self.shares = {
             "question": recipe.questions,
@@ -159,7 +163,7 @@ class Task(guided.Task):
         """Examples, and one more like them."""
         count = 1 + int(rng.integers(1, self.shots + 1))
         language, drawn = ("en", "zh")[rng.integers(2)], bool(rng.random() < 0.5)
-        kind = context.KINDS[rng.integers(len(context.KINDS))]
+        kind = self.examples[rng.integers(len(self.examples))]
         if kind == "pairs" and self.pairs:
             change = "swap" if rng.random() < 0.5 else sorted(self.changes)[rng.integers(len(self.changes))]
             some = self.changes[change]
@@ -234,7 +238,8 @@ def said(document: Document) -> list[int]:
     """Which parts of a document the model is to say by itself.
 
     In talk, what is said in its own turns; of a caption and a picture, the second, and pictures always, for they are
-    also drawn from nothing; of examples, every second part, which answers the one before.
+    also drawn from nothing; of examples, every second part, which answers the one before. Where names come back, only
+    what they stand for then: nobody can know it the first time.
     """
     parts = document.parts
     if any(isinstance(part, Turn) for part in parts):
@@ -242,7 +247,11 @@ def said(document: Document) -> list[int]:
         return [number for number, speaker in enumerate(speakers) if speaker == Turn("lantu")]
     if len(parts) < 3:
         return [number for number, part in enumerate(parts) if not isinstance(part, str) or number == len(parts) - 1]
-    return list(range(1, len(parts), 2))
+    names = [
+        "".join(part for part in pair if isinstance(part, str)) for pair in zip(parts[::2], parts[1::2], strict=True)
+    ]
+    again = [number for number, name in enumerate(names) if name and name in names[:number]]
+    return [2 * number + 1 for number in again or range(len(names))]
 
 
 def hole(box: tuple[float, float, float, float] | None, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
