@@ -59,8 +59,11 @@ def read_settings(model: Model, dials: dict[str, Any]) -> Settings:
 
 
 def evenly(count: int) -> Marks:
-    """So many marks, evenly through the draft; none in its last part, after which painting takes as long again."""
-    return lambda total: frozenset(total * (place + 1) // (count + 3) for place in range(count)) - {0}
+    """So many marks, evenly through the draft; none in its last part, after which painting takes as long again.
+
+    A draft of few ids has as many, as long as there are ids for them.
+    """
+    return lambda total: frozenset(max(place, total * place // (count + 3)) for place in range(1, count + 1))
 
 
 def rows(width: int) -> Marks:
