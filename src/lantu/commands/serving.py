@@ -4,7 +4,7 @@ import importlib.util
 import threading
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -33,6 +33,26 @@ Waiting = Annotated[int, typer.Option("--waiting", min=1, help="Pictures that ma
 Timeout = Annotated[float, typer.Option("--timeout", min=1, help="Of a request, in seconds.", metavar="S")]
 Drain = Annotated[float, typer.Option("--drain", min=0, help="For what runs at the end, in seconds.", metavar="S")]
 MaxBody = Annotated[int, typer.Option("--max-body", min=1000, help="Bytes of a request.", metavar="N")]
+Refuse = Annotated[
+    Path | None,
+    typer.Option("--refuse", help="A file of words that prompts may not hold, one a line.", metavar="FILE"),
+]
+Judge = Annotated[
+    str | None,
+    typer.Option(
+        "--judge", help="Your function(prompt, image): the reason of a refusal, or None.", metavar="MODULE:FUNCTION"
+    ),
+]
+Certificate = Annotated[
+    Path | None, typer.Option("--c2pa-cert", help="Sign pictures: the certificate's chain, PEM.", metavar="FILE")
+]
+PrivateKey = Annotated[Path | None, typer.Option("--c2pa-key", help="The certificate's key, PEM.", metavar="FILE")]
+Algorithm = Annotated[
+    Literal["es256", "ps256", "ed25519"] | None, typer.Option("--c2pa-alg", help="Of the key; es256 if not given.")
+]
+Timestamp = Annotated[
+    str, typer.Option("--c2pa-timestamp", help="A time-stamp authority, asked for each picture.", metavar="URL")
+]
 LogPrompts = Annotated[bool, typer.Option("--log-prompts", help="Log what is asked for.")]
 
 
@@ -54,6 +74,12 @@ def serve(
     timeout: Timeout = 120.0,
     drain: Drain = 60.0,
     max_body: MaxBody = 32_000_000,
+    refuse: Refuse = None,
+    judge: Judge = None,
+    c2pa_cert: Certificate = None,
+    c2pa_key: PrivateKey = None,
+    c2pa_alg: Algorithm = None,
+    c2pa_timestamp: Timestamp = "",
     log_prompts: LogPrompts = False,
     browser: Browser = None,
     model: ModelName = None,
@@ -64,7 +90,8 @@ def serve(
     if importlib.util.find_spec("fastapi") is None:
         raise LantuError("the server is not installed", "pip install 'lantu[serve]'")
     from lantu.commands.pictures import load
-    from lantu.server import app, logs, run
+    from lantu.server import app, logs, provenance, run
+    from lantu.server.filter import load_judge, read_phrases
     from lantu.server.keys import read_keys
     from lantu.server.options import Options
 
@@ -80,6 +107,9 @@ def serve(
         timeout_s=timeout,
         drain_s=drain,
         max_body=max_body,
+        refused=read_phrases(refuse),
+        judge=load_judge(judge),
+        signer=provenance.signer(c2pa_cert, c2pa_key, c2pa_alg, c2pa_timestamp),
         log_prompts=log_prompts,
     )
     if not options.loopback and not options.keys:

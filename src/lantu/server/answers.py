@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lantu.server.errors import HungUp, as_api_error
+from lantu.server.filter import Filter
 from lantu.server.tickets import Done, Event, Failed, Ticket
 from lantu.server.worker import Worker
 
@@ -21,12 +22,15 @@ BREATH_S = 10.0  # an idle stream says something that often, or proxies take it 
 class Errand:
     """The tickets of one request, submitted, and their events.
 
+    Args:
+        sieve: sees each finished picture before anybody is told of it. Beside a judge there are no previews.
+
     Raises:
         Draining, Loading, Crowded: the worker takes none of them.
     """
 
-    def __init__(self, worker: Worker, tickets: Sequence[Ticket], client: str, timeout_s: float):
-        self.worker, self.tickets = worker, tickets
+    def __init__(self, worker: Worker, tickets: Sequence[Ticket], client: str, timeout_s: float, sieve: Filter):
+        self.worker, self.tickets, self.sieve = worker, tickets, sieve
         self.events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -39,6 +43,8 @@ class Errand:
 
         for place, ticket in enumerate(tickets):
             ticket.client, ticket.tell, ticket.deadline = client, teller(place), time.monotonic() + timeout_s
+            if sieve.judge:
+                ticket.sketched = "never"
         worker.submit(tickets)
 
     async def follow(self, every_s: float = BREATH_S) -> AsyncIterator[tuple[int, Event | None]]:
@@ -46,6 +52,7 @@ class Errand:
 
         Raises:
             what a ticket failed of.
+            Refused: a picture may not be shown.
         """
         left = len(self.tickets)
         while left:
@@ -56,7 +63,10 @@ class Errand:
                 continue
             if isinstance(event, Failed):
                 raise event.problem
-            left -= isinstance(event, Done)
+            if isinstance(event, Done):
+                left -= 1
+                for picture in event.pictures:
+                    await self.sieve.check_picture(picture)
             yield place, event
 
     async def done(self) -> list[Done]:

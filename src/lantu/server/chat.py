@@ -5,7 +5,6 @@ that was said before. One that has not still does what it can: a message of word
 picture and few words or none is answered with the picture's caption; what was said before is not read.
 """
 
-import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -38,8 +37,12 @@ async def completions(body: schemas.Chat, request: Request, service: Serving) ->
     turns = await heard(body.messages, request, service)
     model = service.model
     request.state.prompt = " ".join(part for part in turns[-1] if isinstance(part, str))
-    tickets = talk(body, model, turns) if "talking" in model.folder.learnt else plain(body, model, turns)
-    errand, reply = service.errand(request, tickets), Reply(model, read_by(model, turns), body)
+    talks = "talking" in model.folder.learnt
+    tickets = talk(body, model, turns) if talks else plain(body, model, turns)
+    # One that only draws reads the last message alone: a refused one before it must not end the conversation.
+    said = "\n".join(part for turn in turns for part in turn if isinstance(part, str))
+    errand = await service.errand(request, tickets, said if talks else request.state.prompt)
+    reply = Reply(service, read_by(model, turns), body)
     if body.stream:
         return Stream(reply.events(errand), errand, service.count)
     return JSONResponse(await reply.whole(await finished(request, errand), tickets))
@@ -163,9 +166,9 @@ class Reply:
         read: ids of words and of pictures that were read.
     """
 
-    def __init__(self, model: Model, read: tuple[int, int], body: schemas.Chat):
-        self.model, self.read, self.body = model, read, body
-        self.head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": model.name}
+    def __init__(self, service: Service, read: tuple[int, int], body: schemas.Chat):
+        self.service, self.model, self.read, self.body = service, service.model, read, body
+        self.head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": self.model.name}
 
     def words(self, ids: Sequence[int], drawn: bool) -> str:
         """The words among an answer's ids.
@@ -181,7 +184,7 @@ class Reply:
     async def whole(self, ends: Sequence[Done], tickets: Sequence[Ticket]) -> dict[str, Any]:
         choices = []
         for place, (end, ticket) in enumerate(zip(ends, tickets, strict=True)):
-            pictures = [await shown(picture) for picture in end.pictures]
+            pictures = [await self.shown(picture) for picture in end.pictures]
             message = {
                 "role": "assistant",
                 "content": self.words(end.ids, is_drawing(ticket)) or None,
@@ -213,10 +216,13 @@ class Reply:
                 if words.startswith(sent[place]) and words != sent[place]:
                     yield self.chunk(place, {"content": words[len(sent[place]) :]})
                 for picture in event.pictures:
-                    yield self.chunk(place, {"images": [await shown(picture)]})
+                    yield self.chunk(place, {"images": [await self.shown(picture)]})
                 yield self.chunk(place, {}, self.reason(event.ids, ticket))
         if (self.body.stream_options or {}).get("include_usage"):
             yield {"object": "chat.completion.chunk", **self.head, "choices": [], "usage": self.usage(ends)}
+
+    async def shown(self, picture: Picture) -> dict[str, Any]:
+        return {"type": "image_url", "image_url": {"url": files.data_url(await self.service.encode(picture))}}
 
     def chunk(self, place: int, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
         choice = {"index": place, "delta": delta, "finish_reason": reason, "logprobs": None}
@@ -244,8 +250,3 @@ class Reply:
 def is_drawing(ticket: Ticket) -> bool:
     """Whether a ticket drafts codes and nothing else."""
     return ticket.request is not None and ticket.request.stop is None
-
-
-async def shown(picture: Picture) -> dict[str, Any]:
-    file = await asyncio.to_thread(files.encode, picture)
-    return {"type": "image_url", "image_url": {"url": files.data_url(file)}}

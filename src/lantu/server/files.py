@@ -51,11 +51,15 @@ def data_url(data: bytes, form: str = "png") -> str:
     return f"data:{TYPES[form]};base64,{in_base64(data)}"
 
 
-def as_json(picture: Picture) -> dict[str, Any]:
-    """A picture with all that is known of it, as our own routes give it."""
+def as_json(picture: Picture, data: bytes) -> dict[str, Any]:
+    """A picture with all that is known of it, as our own routes give it.
+
+    Args:
+        data: its file.
+    """
     timings: Mapping[str, float] = picture.timings_ms
     return {
-        "b64_json": in_base64(encode(picture)),
+        "b64_json": in_base64(data),
         "codes": picture.codes.tolist(),
         "prompt": picture.prompt,
         "seed": picture.seed,

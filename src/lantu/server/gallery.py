@@ -43,8 +43,8 @@ class Form:
     def format(self) -> str:
         return self.body.output_format or "png"
 
-    def encode(self, picture: Picture) -> bytes:
-        return files.encode(picture, self.format, self.body.output_compression)
+    async def encode(self, service: Service, picture: Picture, ticket: Ticket) -> bytes:
+        return await service.encode(picture, self.format, self.body.output_compression, ticket.mixed)
 
     def usage(self, drawn: Sequence[Done]) -> dict[str, Any]:
         """Ids read and drafted."""
@@ -93,14 +93,14 @@ def form_of(event: str, body: schemas.Images, size: tuple[int, int], text_tokens
 async def answer(service: Service, request: Request, tickets: Sequence[Ticket], form: Form) -> Response:
     """The pictures of some tickets."""
     request.state.prompt = form.body.prompt
-    errand = service.errand(request, tickets)
+    errand = await service.errand(request, tickets)
     if form.body.stream:
-        return Stream(events(errand, form), errand, service.count)
+        return Stream(events(service, errand, form), errand, service.count)
     ends = await finished(request, errand)
     data = []
-    for end in ends:
+    for end, ticket in zip(ends, tickets, strict=True):
         picture = drawn_by(end)
-        file = await asyncio.to_thread(form.encode, picture)
+        file = await form.encode(service, picture, ticket)
         told: dict[str, Any] = {"revised_prompt": None, "seed": picture.seed}
         if form.body.response_format == "url":
             base = service.options.public_url or str(request.base_url).rstrip("/")
@@ -112,7 +112,7 @@ async def answer(service: Service, request: Request, tickets: Sequence[Ticket], 
     return JSONResponse({"created": int(time.time()), "data": data, **told, "usage": form.usage(ends)})
 
 
-async def events(errand: Errand, form: Form) -> AsyncIterator[dict[str, Any] | None]:
+async def events(service: Service, errand: Errand, form: Form) -> AsyncIterator[dict[str, Any] | None]:
     """Partial pictures as they come, and the whole ones; ``index`` tells of which picture, where there are several."""
     partial = [0] * len(errand.tickets)
     async for place, event in errand.follow():
@@ -125,7 +125,7 @@ async def events(errand: Errand, form: Form) -> AsyncIterator[dict[str, Any] | N
             yield one(f"{form.event}.partial_image", file, form) | told
         elif isinstance(event, Done):
             picture = drawn_by(event)
-            file = await asyncio.to_thread(form.encode, picture)
+            file = await form.encode(service, picture, errand.tickets[place])
             told = {"usage": form.usage([event]), "seed": picture.seed, "index": place}
             yield one(f"{form.event}.completed", file, form) | told
 

@@ -34,6 +34,9 @@ class Metrics:
         )
         self.previews = Counter("lantu_previews", "Previews painted", registry=registry)
         self.cancelled = Counter("lantu_cancelled", "Drawings given up, their client gone or late", registry=registry)
+        self.refused = Counter(
+            "lantu_refusals", "What the content filter refused: prompt, upload, picture", ["what"], registry=registry
+        )
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -1,6 +1,11 @@
 """What a server is told at its start."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lantu.server.filter import Judge
+    from lantu.server.provenance import Signer
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,9 @@ class Options:
         max_body: bytes of a request.
         max_pixels: of a picture that a client sends.
         kept: pictures that can be fetched by their URL, the newest.
+        refused: normalised words and phrases that a prompt may not hold.
+        judge: says why a prompt or a picture is refused, if it is.
+        signer: of all finished pictures; None: they are not signed.
         log_prompts: whether the log tells what was asked for.
     """
 
@@ -38,6 +46,9 @@ class Options:
     max_body: int = 32_000_000
     max_pixels: int = 16_000_000
     kept: int = 256
+    refused: tuple[str, ...] = field(default=(), repr=False)
+    judge: "Judge | None" = None
+    signer: "Signer | None" = None
     log_prompts: bool = False
 
     @property

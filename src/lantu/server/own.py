@@ -66,7 +66,7 @@ async def draw(body: schemas.Draw, request: Request, service: Serving) -> Respon
         sketched="never" if body.previews is False else "if quiet",
         control=control,
     )
-    return told(service, request, tickets)
+    return await told(service, request, tickets)
 
 
 @router.post("/redraw", response_class=Response, responses=EVENTS)
@@ -93,7 +93,7 @@ async def redraw(body: schemas.Redraw, request: Request, service: Serving) -> Re
         marks=wishes.rows(codes.shape[1]),
         sketched="never" if body.previews is False else "if quiet",
     )
-    return told(service, request, tickets)
+    return await told(service, request, tickets)
 
 
 @router.post("/instruct", response_class=Response, responses=EVENTS)
@@ -102,7 +102,7 @@ async def instruct(body: schemas.Instruct, request: Request, service: Serving) -
     model = service.model
     shown = shown_by(model, body.codes)
     tickets = wishes.talks(model, [shown, check_prompt(body.instruction)], [], 1, body.seed, body.dials())
-    return told(service, request, tickets)
+    return await told(service, request, tickets)
 
 
 @router.post("/tokenize")
@@ -124,8 +124,8 @@ async def render(body: schemas.Render, request: Request, service: Serving) -> di
     """The picture of a grid of codes."""
     codes = wishes.read_codes(service.model, body.codes)
     tickets = wishes.renderings(service.model, codes, body.seed, body.prompt or "", body.dials())
-    (end,) = await finished(request, service.errand(request, tickets))
-    return await as_json(end.pictures[0], service.model)
+    (end,) = await finished(request, await service.errand(request, tickets))
+    return await as_json(end.pictures[0], tickets[0], service)
 
 
 @router.post("/read")
@@ -145,17 +145,17 @@ async def caption(body: schemas.Caption, request: Request, service: Serving) -> 
     """What is on a picture, in words."""
     model = service.model
     tickets = wishes.captions(model, wishes.read_codes(model, body.codes), body.language)
-    (end,) = await finished(request, service.errand(request, tickets))
+    (end,) = await finished(request, await service.errand(request, tickets))
     return {"caption": model.parts.text.decode(end.ids).strip()}
 
 
-def told(service: Service, request: Request, tickets: list[Ticket]) -> Stream:
+async def told(service: Service, request: Request, tickets: list[Ticket]) -> Stream:
     """One picture's way as events."""
-    errand = service.errand(request, tickets)
-    return Stream(events(errand, service.model), errand, service.count)
+    errand = await service.errand(request, tickets)
+    return Stream(events(errand, service), errand, service.count)
 
 
-async def events(errand: Errand, model: Model) -> AsyncIterator[dict[str, Any] | None]:
+async def events(errand: Errand, service: Service) -> AsyncIterator[dict[str, Any] | None]:
     (ticket,) = errand.tickets
     waits = True
     if place := errand.worker.place(ticket):
@@ -177,18 +177,19 @@ async def events(errand: Errand, model: Model) -> AsyncIterator[dict[str, Any] |
             }
         elif isinstance(event, Done):
             if not event.pictures:
-                words = model.parts.text.decode(event.ids).strip()
+                words = service.model.parts.text.decode(event.ids).strip()
                 message = f"the model answered {words!r}, not with a picture: say it otherwise"
                 raise ApiError(400, message, "no_picture", "instruction")
-            yield {"type": "completed", "picture": await as_json(event.pictures[0], model)}
+            yield {"type": "completed", "picture": await as_json(event.pictures[0], ticket, service)}
 
 
 def queued(place: tuple[int, float]) -> dict[str, Any]:
     return {"type": "queued", "place": place[0], "wait_s": round(place[1], 2)}
 
 
-async def as_json(picture: Picture, model: Model) -> dict[str, Any]:
-    return await asyncio.to_thread(files.as_json, picture) | {"model": model.name}
+async def as_json(picture: Picture, ticket: Ticket, service: Service) -> dict[str, Any]:
+    file = await service.encode(picture, mixed=ticket.mixed)
+    return files.as_json(picture, file) | {"model": service.model.name}
 
 
 async def steering(part: schemas.ControlPart, service: Service) -> Control:

@@ -60,7 +60,7 @@ def ranges() -> dict[str, dict[str, float]]:
 class Images(Dials):
     """What OpenAI's generations and edits have in common.
 
-    Fields that change nothing here are accepted all the same: there is one quality, one style and no moderation.
+    Fields that change nothing here are accepted all the same: there is one quality, one style, and one filter for all.
     """
 
     prompt: Words

@@ -9,15 +9,17 @@ from fastapi.responses import Response
 from PIL import Image
 
 from lantu.pipeline import Model
-from lantu.server import uploads
+from lantu.server import files, uploads
 from lantu.server.answers import Errand, finished
 from lantu.server.errors import ApiError
 from lantu.server.files import Shelf
+from lantu.server.filter import Filter
 from lantu.server.metrics import Metrics
 from lantu.server.options import Options
 from lantu.server.schemas import Error
 from lantu.server.tickets import Ticket
 from lantu.server.worker import Loading, Worker
+from lantu.types import Picture
 
 
 class Service:
@@ -26,6 +28,7 @@ class Service:
     def __init__(self, options: Options, metrics: Metrics, worker: Worker):
         self.options, self.metrics, self.worker = options, metrics, worker
         self.shelf = Shelf(options.kept)
+        self.filter = Filter(options.refused, options.judge, metrics, options.timeout_s)
         self.opening = asyncio.Semaphore(1)
 
     @property
@@ -49,13 +52,35 @@ class Service:
             message = f"no model called {name}: this server has {self.model.name}"
             raise ApiError(404, message, "model_not_found", "model")
 
-    def errand(self, request: Request, tickets: Sequence[Ticket]) -> Errand:
-        """Submit tickets for a client.
+    async def errand(self, request: Request, tickets: Sequence[Ticket], said: str | None = None) -> Errand:
+        """Submit tickets for a client. All that is drawn, read or answered goes through here.
+
+        Args:
+            said: all words that will be read, where they are more than the tickets' prompts.
 
         Raises:
+            Refused: the words are not to be drawn.
             Draining, Loading, Crowded: the worker takes none of them.
         """
-        return Errand(self.worker, tickets, request.state.client, self.options.timeout_s)
+        for prompt in dict.fromkeys([said] if said else [ticket.prompt for ticket in tickets]):
+            if prompt:
+                await self.filter.check_prompt(prompt)
+        return Errand(self.worker, tickets, request.state.client, self.options.timeout_s, self.filter)
+
+    async def encode(
+        self, picture: Picture, form: str = "png", quality: int | None = None, mixed: bool = False
+    ) -> bytes:
+        """A finished picture's file, signed where this server signs; see ``files.encode``.
+
+        Args:
+            mixed: whether a part of a client's picture is in it.
+        """
+
+        def work() -> bytes:
+            data, signer = files.encode(picture, form, quality), self.options.signer
+            return signer.sign(data, form, self.model.name, picture.model, mixed) if signer else data
+
+        return await asyncio.to_thread(work)
 
     def count(self, code: str) -> None:
         """Count an error."""
@@ -144,14 +169,25 @@ async def picture(name: str, service: Serving) -> Response:
 
 
 async def opened(data: bytes, param: str, service: Service, keep_alpha: bool = False) -> Image.Image:
-    """A client's picture, decoded one at a time, so that many large ones take no more memory than one."""
+    """A client's picture, decoded one at a time, so that many large ones take no more memory than one.
+
+    Args:
+        keep_alpha: it is a mask, of which nothing else is seen.
+
+    Raises:
+        ImageError: it can't be read.
+        Refused: it is not to be drawn on.
+    """
     async with service.opening:
-        return await asyncio.to_thread(uploads.open_bytes, data, param, service.options.max_pixels, keep_alpha)
+        image = await asyncio.to_thread(uploads.open_bytes, data, param, service.options.max_pixels, keep_alpha)
+    if not keep_alpha:
+        await service.filter.check_upload(image, param)
+    return image
 
 
 async def computed(request: Request, service: Service, work: Callable[[], Any]) -> Any:
     """The value of some work for the worker's thread."""
-    (end,) = await finished(request, service.errand(request, [Ticket(work=work)]))
+    (end,) = await finished(request, await service.errand(request, [Ticket(work=work)]))
     return end.value
 
 

@@ -103,6 +103,11 @@ class Ticket:
     drawn: list[int] = field(default_factory=list)
 
     @property
+    def mixed(self) -> bool:
+        """Whether a part of a client's picture stays in what is painted."""
+        return self.finish is not None
+
+    @property
     def ids(self) -> int:
         """To be drafted, at most."""
         return self.request.limit if self.request else 0

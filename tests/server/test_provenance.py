@@ -1,0 +1,232 @@
+"""Signed pictures: what their manifests say, and that nothing else in the files changes.
+
+What a signature costs is measured by benchmarks/signing.py.
+"""
+
+import base64
+import datetime
+import io
+import json
+import struct
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from PIL import Image
+from running import png, serving
+
+from lantu import __version__, metadata
+from lantu.errors import LantuError
+from lantu.server import files, provenance
+
+c2pa = pytest.importorskip("c2pa", reason="signing is not installed: pip install 'lantu[c2pa]'")
+x509 = pytest.importorskip("cryptography.x509")  # comes with it
+
+from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa  # noqa: E402
+
+DRAW = "/v1/images/generations"
+DRAWN = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+MIXED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+KEYS = {
+    "es256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "ps256": lambda: rsa.generate_private_key(65537, 2048),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+
+
+def named(name):
+    parts = {x509.NameOID.ORGANIZATION_NAME: "lantu's tests", x509.NameOID.COMMON_NAME: name}
+    return x509.Name([x509.NameAttribute(kind, value) for kind, value in parts.items()])
+
+
+def certificate(name, key, issuer, issuing, days=30):
+    """One of a signer, or of the authority itself where the issuer is the holder."""
+    today, authority = datetime.datetime.now(datetime.UTC), name == issuer
+    uses = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False)
+    uses |= dict.fromkeys(("encipher_only", "decipher_only"), False)
+    uses |= {"digital_signature": not authority, "key_cert_sign": authority, "crl_sign": authority}
+    builder = (
+        x509.CertificateBuilder(named(issuer), named(name), key.public_key(), x509.random_serial_number())
+        .not_valid_before(today - datetime.timedelta(days=60))
+        .not_valid_after(today + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(authority, None), True)
+        .add_extension(x509.KeyUsage(**uses), True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuing.public_key()), False)
+    )
+    if not authority:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.EMAIL_PROTECTION]), False)
+    edwards, rsas = isinstance(issuing, ed25519.Ed25519PrivateKey), isinstance(issuing, rsa.RSAPrivateKey)
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32) if rsas else None
+    return builder.sign(issuing, None if edwards else hashes.SHA256(), rsa_padding=pss)
+
+
+def write(folder, algorithm="es256", days=30):
+    """A chain and a key in a folder."""
+    root, key = KEYS[algorithm](), KEYS[algorithm]()
+    chain = [certificate("signer", key, "root", root, days), certificate("root", root, "root", root)]
+    form = serialization.Encoding.PEM
+    (folder / "chain.pem").write_bytes(b"".join(one.public_bytes(form) for one in chain))
+    secret = key.private_bytes(form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(secret)
+    return folder / "chain.pem", folder / "key.pem"
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="module")
+def signed(tiny_model, pair):
+    with serving(tiny_model, signer=provenance.Signer(*pair)) as running:
+        yield running
+
+
+def manifest_of(data, form="png"):
+    """What a file says, its signature and hashes checked."""
+    with c2pa.Reader(files.TYPES[form], io.BytesIO(data)) as reader:
+        assert reader.get_validation_state() == "Valid"
+        return reader.get_active_manifest()
+
+
+def created(data, form="png"):
+    (assertion,) = manifest_of(data, form)["assertions"]
+    assert assertion["label"].startswith("c2pa.actions")
+    (action,) = assertion["data"]["actions"]
+    assert action["action"] == "c2pa.created"
+    return action
+
+
+def opened(data):
+    return Image.open(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("algorithm", KEYS)
+def test_each_kind_of_key_signs(tmp_path, algorithm):
+    signer = provenance.Signer(*write(tmp_path, algorithm), algorithm)
+    data = signer.sign(png(Image.new("RGB", (16, 16))), "png", "tiny", "abc")
+    assert manifest_of(data)["signature_info"]["alg"].lower() == algorithm
+
+
+@pytest.mark.parametrize("form", files.TYPES)
+def test_a_picture_says_what_drew_it(signed, offline, form):
+    answer = signed.post(DRAW, json={"prompt": "a cat", "seed": 5, "output_format": form})
+    data = base64.b64decode(answer.json()["data"][0]["b64_json"])
+    (generator,) = manifest_of(data, form)["claim_generator_info"]
+    assert (generator["name"], generator["version"]) == ("lantu", __version__)
+    action = created(data, form)
+    assert action["digitalSourceType"] == DRAWN
+    assert action["softwareAgent"] == {"name": "tiny", "version": offline.digest}
+
+
+@pytest.mark.parametrize("form", files.TYPES)
+def test_the_pixels_stay_as_they_were(pair, offline, form):
+    picture = offline.draw("a cat", seed=5)
+    data = files.encode(picture, form)
+    after = provenance.Signer(*pair).sign(data, form, "tiny", picture.model)
+    assert opened(after).tobytes() == opened(data).tobytes()
+
+
+def test_the_metadata_of_a_png_stays(signed, offline):
+    picture = signed.events("/v1/lantu/draw", json={"prompt": "一只猫", "seed": 5})[-1]["picture"]
+    data = base64.b64decode(picture["b64_json"])
+    assert created(data)["digitalSourceType"] == DRAWN
+    wanted = offline.draw("一只猫", seed=5)
+    told = metadata.read_chunk(io.BytesIO(data), opened(data), "it")
+    assert metadata.describe(told) == metadata.describe(wanted)
+    assert opened(data).tobytes() == wanted.image.tobytes()
+    read = signed.post("/v1/lantu/read", files={"image": data}).json()
+    assert (read["prompt"], read["codes"]) == ("一只猫", picture["codes"])
+
+
+def test_every_route_signs(signed, red, mask):
+    codes = {"codes": [[0] * 4] * 4}
+    url = signed.post(DRAW, json={"prompt": "a cat", "response_format": "url"}).json()["data"][0]["url"]
+    assert created(signed.client.get(url).content)["digitalSourceType"] == DRAWN
+    streamed = signed.events(DRAW, json={"prompt": "a cat", "stream": True})[-1]["b64_json"]
+    assert created(base64.b64decode(streamed))["digitalSourceType"] == DRAWN
+    rendered = signed.post("/v1/lantu/render", json=codes).json()["b64_json"]
+    assert created(base64.b64decode(rendered))["digitalSourceType"] == DRAWN
+    redrawn = signed.events("/v1/lantu/redraw", json={**codes, "cells": [[0, 0]], "prompt": "a cat"})[-1]
+    assert created(base64.b64decode(redrawn["picture"]["b64_json"]))["digitalSourceType"] == DRAWN
+
+
+def test_a_conversation_signs(plain_model, pair):
+    body = {"messages": [{"role": "user", "content": "a cat"}]}
+    with serving(plain_model, signer=provenance.Signer(*pair)) as running:
+        message = running.post("/v1/chat/completions", json=body).json()["choices"][0]["message"]
+    assert created(base64.b64decode(message["images"][0]["image_url"]["url"].partition(",")[2]))
+
+
+def test_a_part_of_a_clients_picture_is_not_said_to_be_drawn(signed, red, mask):
+    sent = {"image": ("a.png", red), "mask": ("m.png", mask)}
+    edited = signed.post("/v1/images/edits", files=sent, data={"prompt": "a cat"}).json()["data"][0]["b64_json"]
+    assert created(base64.b64decode(edited))["digitalSourceType"] == MIXED
+    body = {"codes": [[0] * 4] * 4, "cells": [[0, 0]], "prompt": "a cat", "picture": base64.b64encode(red).decode()}
+    redrawn = signed.events("/v1/lantu/redraw", json=body)[-1]["picture"]["b64_json"]
+    assert created(base64.b64decode(redrawn))["digitalSourceType"] == MIXED
+
+
+def test_a_changed_picture_is_found_out(pair):
+    signer = provenance.Signer(*pair)
+    data = bytearray(signer.sign(png(Image.new("RGB", (16, 16), "red")), "png", "tiny", "abc"))
+    place = data.index(b"IDAT")
+    (length,) = struct.unpack(">I", data[place - 4 : place])
+    data[place + 4 + length // 2] ^= 1
+    with c2pa.Reader("image/png", io.BytesIO(bytes(data))) as reader:
+        assert reader.get_validation_state() == "Invalid"
+
+
+def test_many_are_signed_at_once(pair):
+    signer, data = provenance.Signer(*pair), png(Image.new("RGB", (16, 16)))
+    with ThreadPoolExecutor(8) as pool:
+        for signed in pool.map(lambda place: signer.sign(data, "png", str(place), "abc"), range(64)):
+            json.dumps(created(signed))
+
+
+def test_no_key_and_no_certificate_sign_nothing(pair):
+    assert provenance.signer(None, None, None, "") is None
+    assert provenance.signer(*pair, None, "")
+
+
+@pytest.mark.parametrize("given", [(0, 2, 2), (2, 1, 2), (2, 2, 3), (2, 2, 4)])
+def test_half_of_what_signing_takes_is_refused(pair, given):
+    values = (*pair, None, "ps256", "http://localhost")
+    chain, key, other = (values[place] for place in given)
+    algorithm, timestamp = (other, "") if other == "ps256" else (None, other or "")
+    with pytest.raises(LantuError, match="--c2pa-cert and --c2pa-key"):
+        provenance.signer(chain, key, algorithm, timestamp)
+
+
+def test_what_does_not_fit_is_said_in_one_line_at_the_start(pair, tmp_path):
+    chain, key = pair
+    _, other = write(tmp_path)
+    junk, expired = tmp_path / "junk.pem", tmp_path / "expired"
+    junk.write_bytes(b"\x00junk")
+    expired.mkdir()
+    for given in (
+        (tmp_path / "none.pem", key),
+        (chain, tmp_path / "none.pem"),
+        (chain, tmp_path),
+        (chain, other),
+        (chain, junk),
+        (junk, key),
+        (key, chain),
+        (chain, key, "ed25519"),
+        (chain, key, "ps256"),
+        (*write(expired, days=-30),),
+        (chain, key, "es256", "http://127.0.0.1:1"),  # nobody answers there
+        (chain, key, "es256", "nowhere"),
+        (chain, key, "es256", "a\0b"),
+    ):
+        with pytest.raises(LantuError) as told:
+            provenance.Signer(*given)
+        assert told.value.mend, given
+        assert "\n" not in str(told.value)
+
+
+def test_a_missing_library_is_said_at_the_start(pair, monkeypatch):
+    monkeypatch.setattr(provenance.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(LantuError, match=r"pip install 'lantu\[c2pa\]'"):
+        provenance.Signer(*pair)
