@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 import lantu
-from lantu import editing
+from lantu import document, editing
+from lantu.engine.drafting import draft
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.types import Picture
 
@@ -137,9 +138,15 @@ def test_a_model_that_was_not_taught_says_so(tiny_model, tmp_path):
         plain.edit(drawn, "replace the cat with a dog")
 
 
-def test_an_instruction_without_an_answer_in_pictures_is_told(model, picture, monkeypatch):
-    monkeypatch.setattr(model, "chat", lambda *parts, **dials: ["no"])
-    with pytest.raises(LantuError, match="answered 'no', not with a picture"):
-        model.edit(picture, "replace the cat with a dog")
-    monkeypatch.setattr(model, "chat", lambda *parts, **dials: ["here", picture])
-    assert model.edit(picture, "replace the cat with a dog") is picture
+def test_an_instruction_is_answered_with_a_picture_of_the_same_size(model, picture):
+    changed = model.edit(picture, "replace the cat with a dog", seed=3)
+    assert changed.image.size == picture.image.size
+    assert changed.prompt == "replace the cat with a dog"
+    # Such an answer is one that a conversation can come to by itself.
+    request = model.changing([picture], "replace the cat with a dog", 3, model.folder.settings)
+    heard = model.asking([picture, "replace the cat with a dog"], (), 3, model.folder.settings).prefix
+    assert list(request.prefix[: len(heard)]) == list(heard)
+    vocabulary, (ids,) = model.parts.vocabulary, draft(model.parts.engine, [request])
+    said = [*request.prefix[len(heard) :], *ids, vocabulary.mark("eoi"), vocabulary.mark("eos")]
+    reply = document.read_reply(said, vocabulary, model.parts.text.decode)
+    assert (reply[0].codes == changed.codes).all()

@@ -23,7 +23,7 @@ from lantu.engine.request import Request
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.parts import Parts, choose_backend, choose_device
 from lantu.preview import Sketcher, Step, partial_grid
-from lantu.requests import answering, drawing, filling, language_of, reading
+from lantu.requests import answering, changing, drawing, filling, language_of, reading
 from lantu.seeds import choose_seed, derive_seeds
 from lantu.settings import Settings
 from lantu.shelf import ModelFolder
@@ -386,7 +386,7 @@ class Model:
 
         Raises:
             ImageError: box or mask don't fit the picture, or mark nothing.
-            PromptError, LantuError: as ``draw``; or the model answered an instruction without a picture.
+            PromptError, LantuError: as ``draw``; or the model has not learnt it.
         """
         if box is None and mask is None:
             return self.told(picture, prompt, seed, **dials)
@@ -405,15 +405,21 @@ class Model:
         return replace(drawn, image=editing.lay_in(before, drawn.image, holes))
 
     def told(self, picture: "Picture | Image", instruction: str, seed: int | None = None, **dials: Any) -> Picture:
-        """A picture changed by an instruction.
+        """A picture changed by an instruction."""
+        settings, seed = self.folder.settings.change(**dials), choose_seed(seed)
+        before = Picture(*self.seen(picture))
+        request = self.changing([before], instruction, seed, settings)
+        started = time.perf_counter()
+        (ids,) = draft(self.parts.engine, [request])
+        plan_ms = 1000 * (time.perf_counter() - started)
+        codes = document.codes_from(ids, *self.grid_of(before.image.size), self.parts.vocabulary)
+        return self.paint([codes], [instruction], [seed], settings, plan_ms)[0]
 
-        Raises:
-            LantuError: the model answered without a picture.
-        """
-        reply = self.chat([picture, instruction], seed=seed, **dials)
-        if drawn := next((part for part in reply if isinstance(part, Picture)), None):
-            return drawn
-        raise LantuError(f"the model answered {' '.join(map(str, reply))!r}, not with a picture", "say it otherwise")
+    def changing(self, shown: Sequence[Picture], instruction: str, seed: int, settings: Settings) -> Request:
+        """What the engine is asked for a picture that is changed by an instruction, or made of several."""
+        height, width = shown[-1].codes.shape
+        prefix = self.spoken([[check_prompt(instruction), *shown]])
+        return self.checked(changing(prefix, (height, width), self.parts.vocabulary, seed, settings))
 
     def chat(
         self,
@@ -455,17 +461,20 @@ class Model:
         settings: Settings,
     ) -> Request:
         """What the engine is asked for an answer: see ``chat``."""
+        prefix = self.spoken([*before, parts])
+        return self.checked(answering(prefix, self.folder.grid, self.parts.vocabulary, seed, settings))
+
+    def spoken(self, turns: "Sequence[Sequence[str | Picture | Image]]") -> list[int]:
+        """The ids of what was said by turns, the user first and last, up to the model's own turn."""
         self.needs("talking")
         told: list[Part] = []
-        for speaker, turn in zip(itertools.cycle(("user", "lantu")), [*before, parts], strict=False):
+        for speaker, turn in zip(itertools.cycle(("user", "lantu")), turns, strict=False):
             told += [Turn(speaker), *self.turn(turn)]
-        if len(before) % 2 or isinstance(told[-1], Turn):
+        if len(turns) % 2 == 0 or isinstance(told[-1], Turn):
             raise PromptError("there is nothing to answer", "say something, or show a picture")
         words = next((part for part in reversed(told) if isinstance(part, str)), "")
         spoken = Document((*told, Turn("lantu")), language_of(words))
-        prefix = document.to_ids(spoken, self.parts.vocabulary, self.parts.text.encode)[0][:-1].tolist()
-        request = answering(prefix, self.folder.grid, self.parts.vocabulary, seed, settings)
-        return self.checked(request)
+        return document.to_ids(spoken, self.parts.vocabulary, self.parts.text.encode)[0][:-1].tolist()
 
     def needs(self, ability: str) -> None:
         """Whether the language model was taught something beside drawing and captioning.

@@ -87,7 +87,7 @@ def reading(
 def answering(
     prefix: Sequence[int], grid: tuple[int, int], vocabulary: Vocabulary, seed: int, settings: Settings
 ) -> Request:
-    """What the engine is asked for after what was said: words, pictures or both.
+    """What the engine is asked for after what was said: words, pictures or both, as the model decides.
 
     As many ids at most as two pictures and two captions take.
 
@@ -101,6 +101,21 @@ def answering(
         stop=vocabulary.mark("eos"),
         seed=seed,
         **sampling(settings),
+    )
+
+
+def changing(
+    prefix: Sequence[int], grid: tuple[int, int], vocabulary: Vocabulary, seed: int, settings: Settings
+) -> Request:
+    """What the engine is asked for after an instruction: a picture of that grid and nothing else."""
+    return Request(
+        [*prefix, *document.picture_start(*grid, vocabulary)],
+        grammar.codes(vocabulary),
+        limit=grid[0] * grid[1],
+        seed=seed,
+        **sampling(settings),
+        ahead=settings.ahead,
+        least=settings.least,
     )
 
 

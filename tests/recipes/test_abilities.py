@@ -83,7 +83,8 @@ def test_pictures_as_asked_for_are_right_and_those_before_are_not(tried, monkeyp
     nothing = np.full((64, 64, 3), 255, np.uint8)
     truth = {"after": [after for some in made.values() for _, _, after in some], "before": []}
     truth["before"] = [before for some in made.values() for before, _, _ in some]
-    monkeypatch.setattr(editing, "answers", lambda exam, codes, afters: codes)
+    monkeypatch.setattr(editing, "changed", lambda exam, codes, afters: codes)
+    monkeypatch.setattr(editing, "answered", lambda exam, codes, afters: [1.0] * len(codes))
     scores = {}
     for which, images in truth.items():
         # Of each kind the answers are painted, then the round trips.

@@ -102,10 +102,14 @@ def file_of(image):
     return file.getvalue()
 
 
-def test_instructions_end_in_a_picture_or_say_why_not(server):
-    body = {"codes": [[0] * 4] * 4, "instruction": "a dog", "seed": 1}
-    last = server.events("/v1/lantu/instruct", json=body)[-1]
-    assert last.get("type") == "completed" or last["error"]["code"] == "no_picture"
+def test_instructions_end_in_the_picture_that_is_made_offline(server, offline):
+    drawn = offline.draw("a cat", seed=1)
+    wanted = offline.edit(drawn, "a dog", seed=2)
+    body = {"codes": drawn.codes.tolist(), "instruction": "a dog", "seed": 2}
+    told = server.events("/v1/lantu/instruct", json=body)
+    assert [event["done"] for event in told if event["type"] == "codes"] == [4, 8, 12]
+    assert told[-1]["picture"]["codes"] == wanted.codes.tolist()
+    assert opened(told[-1]["picture"]["b64_json"]).tobytes() == wanted.image.tobytes()
 
 
 def test_caption(server, offline):

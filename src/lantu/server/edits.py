@@ -81,8 +81,17 @@ def filled(body: schemas.Edit, model: Model, shown: list[Picture], mask: Image) 
 
 
 def told(body: schemas.Edit, model: Model, shown: list[Picture]) -> list[Ticket]:
-    """Tickets for pictures that are changed as told; of these nothing is seen before the end."""
-    return wishes.talks(model, [*shown, body.prompt], [], body.n or 1, body.seed, body.dials())
+    """Tickets for pictures that are changed as told."""
+    return wishes.changes(
+        model,
+        shown,
+        body.prompt,
+        body.n or 1,
+        body.seed,
+        body.dials(),
+        marks=wishes.evenly(body.partial_images or 0 if body.stream else 0),
+        sketched="always" if body.stream else "never",
+    )
 
 
 def read_fields(form: FormData) -> schemas.Edit:

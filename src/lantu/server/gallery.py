@@ -99,7 +99,7 @@ async def answer(service: Service, request: Request, tickets: Sequence[Ticket], 
     ends = await finished(request, errand)
     data = []
     for end, ticket in zip(ends, tickets, strict=True):
-        picture = drawn_by(end)
+        (picture,) = end.pictures
         file = await form.encode(service, picture, ticket)
         told: dict[str, Any] = {"revised_prompt": None, "seed": picture.seed}
         if form.body.response_format == "url":
@@ -124,7 +124,7 @@ async def events(service: Service, errand: Errand, form: Form) -> AsyncIterator[
             partial[place] += 1
             yield one(f"{form.event}.partial_image", file, form) | told
         elif isinstance(event, Done):
-            picture = drawn_by(event)
+            (picture,) = event.pictures
             file = await form.encode(service, picture, errand.tickets[place])
             told = {"usage": form.usage([event]), "seed": picture.seed, "index": place}
             yield one(f"{form.event}.completed", file, form) | told
@@ -132,14 +132,3 @@ async def events(service: Service, errand: Errand, form: Form) -> AsyncIterator[
 
 def one(kind: str, file: bytes, form: Form) -> dict[str, Any]:
     return {"type": kind, "b64_json": files.in_base64(file), "created_at": int(time.time()), **form.told}
-
-
-def drawn_by(end: Done) -> Picture:
-    """The picture of a ticket.
-
-    Raises:
-        ApiError: the model said something instead.
-    """
-    if not end.pictures:
-        raise ApiError(400, "the model answered in words, not with a picture: say it otherwise", "no_picture", "prompt")
-    return end.pictures[0]

@@ -10,7 +10,6 @@ from fastapi.responses import Response
 from PIL import Image
 
 from lantu import metadata
-from lantu.checks import check_prompt
 from lantu.decoder.controls import KINDS
 from lantu.errors import ImageError
 from lantu.pipeline import Control, Model
@@ -101,7 +100,16 @@ async def instruct(body: schemas.Instruct, request: Request, service: Serving) -
     """Change a picture as told, in words. Needs a model that has learnt talking."""
     model = service.model
     shown = shown_by(model, body.codes)
-    tickets = wishes.talks(model, [shown, check_prompt(body.instruction)], [], 1, body.seed, body.dials())
+    tickets = wishes.changes(
+        model,
+        [shown],
+        body.instruction,
+        1,
+        body.seed,
+        body.dials(),
+        marks=wishes.rows(shown.codes.shape[1]),
+        sketched="never" if body.previews is False else "if quiet",
+    )
     return await told(service, request, tickets)
 
 
@@ -176,10 +184,6 @@ async def events(errand: Errand, service: Service) -> AsyncIterator[dict[str, An
                 "preview": files.in_base64(preview) if preview else None,
             }
         elif isinstance(event, Done):
-            if not event.pictures:
-                words = service.model.parts.text.decode(event.ids).strip()
-                message = f"the model answered {words!r}, not with a picture: say it otherwise"
-                raise ApiError(400, message, "no_picture", "instruction")
             yield {"type": "completed", "picture": await as_json(event.pictures[0], ticket, service)}
 
 

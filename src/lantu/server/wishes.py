@@ -13,6 +13,7 @@ import numpy as np
 from lantu import document, editing
 from lantu.checks import Grid, Size, check_codes, check_prompt
 from lantu.decoder.samplers import sampler
+from lantu.engine.request import Request
 from lantu.errors import DataError, LantuError
 from lantu.pipeline import Control, Model
 from lantu.preview import partial_grid
@@ -87,23 +88,58 @@ def drawings(
     settings, grid = read_settings(model, dials), model.grid_of(size)
     if control:
         model.checked_control(control, grid)
-    first_code, total = model.parts.vocabulary.first_code, grid[0] * grid[1]
-    tickets = []
-    for own in derive_seeds(seed, count):
-        ticket = Ticket(
-            request=model.ask(prompt, own, grid, settings),
-            grids=lambda ids: [document.codes_from(ids, *grid, model.parts.vocabulary)],
-            cells=total,
+    seeds = derive_seeds(seed, count)
+    requests = [model.ask(prompt, own, grid, settings) for own in seeds]
+    return whole(
+        model, requests, grid, prompt, settings, marks, sketched, control if control and control.scale else None
+    )
+
+
+def changes(
+    model: Model,
+    shown: Sequence[Picture],
+    instruction: str,
+    count: int,
+    seed: int | None,
+    dials: dict[str, Any],
+    *,
+    marks: Marks = evenly(0),
+    sketched: Sketched = "never",
+) -> list[Ticket]:
+    """Pictures changed as told: what ``Model.edit`` gives without a box or a mask."""
+    needs(model, "talking")
+    settings, (height, width) = read_settings(model, dials), shown[-1].codes.shape
+    requests = [model.changing(shown, instruction, own, settings) for own in derive_seeds(seed, count)]
+    return whole(model, requests, (height, width), instruction, settings, marks, sketched)
+
+
+def whole(
+    model: Model,
+    requests: Sequence[Request],
+    grid: Grid,
+    prompt: str,
+    settings: Settings,
+    marks: Marks,
+    sketched: Sketched,
+    control: Control | None = None,
+) -> list[Ticket]:
+    """Pictures all of whose codes are asked for."""
+    vocabulary = model.parts.vocabulary
+    return [
+        Ticket(
+            request=request,
+            grids=lambda ids: [document.codes_from(ids, *grid, vocabulary)],
+            cells=grid[0] * grid[1],
             settings=settings,
-            seed=own,
+            seed=request.seed,
             prompt=prompt,
-            control=control if control and control.scale else None,
-            marks=marks(total),
-            partial=lambda ids: partial_grid([id_ - first_code for id_ in ids], *grid),
+            control=control,
+            marks=marks(grid[0] * grid[1]),
+            partial=lambda ids: partial_grid([id_ - vocabulary.first_code for id_ in ids], *grid),
             sketched=sketched,
         )
-        tickets.append(ticket)
-    return tickets
+        for request in requests
+    ]
 
 
 def fillings(

@@ -1,12 +1,15 @@
 """Instructions: is what was asked for there, and the rest kept?"""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from lantu.data.edits import KINDS, edit
-from lantu.document import LANGUAGES, read_reply
+from lantu.document import LANGUAGES
 from lantu.evaluation.results import Suite
 from lantu.recipes.abilities.exam import NEW, Exam, shown
-from lantu.types import CodeGrid, Sample
+from lantu.types import Sample
 
 
 def suite(exam: Exam, limit: int) -> Suite:
@@ -15,15 +18,13 @@ def suite(exam: Exam, limit: int) -> Suite:
     ideal: dict[str, list[float]] = {"round_trip": [], "ceiling": []}
     for kind, some in instructions(exam, limit).items():
         befores, afters, targets = zip(*some, strict=True)
-        drawn = answers(exam, exam.codes(befores), afters)
-        answered = [grid is not None for grid in drawn]
-        blank = np.zeros(exam.grid, np.int64)
-        images = exam.paint([blank if grid is None else grid for grid in drawn])
-        scores = [verdict["score"] * there for verdict, there in zip(exam.judge(afters, images), answered, strict=True)]
+        codes = exam.codes(befores)
+        images = exam.paint(changed(exam, codes, afters))
+        scores = [verdict["score"] for verdict in exam.judge(afters, images)]
         afresh = [verdict["score"] for verdict in exam.judge(afters, exam.afresh([exam.caption(it) for it in afters]))]
         right[kind], right[f"{kind} afresh"] = scores, afresh
         right["score"] += scores
-        right["answered"] += [float(there) for there in answered]
+        right["answered"] += answered(exam, codes, afters)
         right["afresh"] += afresh
         for name, true in (("round_trip", exam.paint(exam.codes(targets))), ("ceiling", targets)):
             ideal[name] += [verdict["score"] for verdict in exam.judge(afters, true)]
@@ -46,12 +47,25 @@ def instructions(exam: Exam, limit: int) -> dict[str, list[tuple[np.ndarray, Sam
     return made
 
 
-def answers(exam: Exam, codes: list[np.ndarray], afters: tuple[Sample, ...]) -> list[np.ndarray | None]:
-    """What the model makes of pictures when told to change them; None where it answers without one of that size."""
-    requests = []
-    for number, (grid, after) in enumerate(zip(codes, afters, strict=True)):
-        texts = after.captions[LANGUAGES[number % 2]]
-        requests.append(exam.model.asking([texts[number % len(texts)], shown(grid)], (), number, exam.settings))
-    replies = [read_reply(ids, exam.vocabulary, exam.model.parts.text.decode) for ids in exam.draft(requests)]
-    found = [[part.codes for part in reply if isinstance(part, CodeGrid)] for reply in replies]
-    return [next((grid for grid in grids if grid.shape == exam.grid), None) for grids in found]
+def changed(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) -> list[np.ndarray]:
+    """The codes that instructions make of pictures."""
+    model, settings = exam.model, exam.settings
+    told = enumerate(zip(codes, instructed(afters), strict=True))
+    return [
+        exam.picture(ids)
+        for ids in exam.draft([model.changing([shown(grid)], text, seed, settings) for seed, (grid, text) in told])
+    ]
+
+
+def answered(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) -> list[float]:
+    """Whether the model, in a conversation, would by itself begin a picture."""
+    told = enumerate(zip(codes, instructed(afters), strict=True))
+    asked = [exam.model.asking([text, shown(grid)], (), seed, exam.settings) for seed, (grid, text) in told]
+    firsts = exam.draft([replace(request, limit=1) for request in asked])
+    return [float(ids == [exam.vocabulary.mark("boi")]) for ids in firsts]
+
+
+def instructed(afters: Sequence[Sample]) -> list[str]:
+    """An instruction each, in either language by turns."""
+    texts = [after.captions[LANGUAGES[number % 2]] for number, after in enumerate(afters)]
+    return [some[number % len(some)] for number, some in enumerate(texts)]
