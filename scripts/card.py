@@ -15,9 +15,9 @@ from lantu.shelf import ModelFolder
 TEXT = """# {name}
 
 Draws small pictures of everyday things from English and Chinese words, alone or two to four in a scene, and names what
-is on a picture. A stock Qwen3 causal language model drafts {grid} codes; a diffusion transformer renders them at
+is on a picture.{learnt} A stock Qwen3 causal language model drafts {grid} codes; a diffusion transformer renders them at
 {pixels}. Made by the steps of `scripts/story.sh emoji`; the first half of them saw earlier captions (docs/log.md). Its
-last lessons were guidance (`train language --recipe guided`: strengths {strengths} take one row) and few
+last lessons were guidance (`train language --recipe guided`: strengths {strengths} take one row){lesson} and few
 steps (`train decoder --recipe matching`).
 
 ## Data
@@ -62,6 +62,10 @@ world give a picture of something else.
 The weights: {licence}. The drawings they learnt from keep their licences, see NOTICE in the repository.
 """
 
+LEARNT = """
+It answers short questions about a picture, fills boxes and changes pictures as it is told; what of that it does well
+and badly is in docs/abilities.md."""
+
 
 def budget(costs: dict[str, dict[str, float]], parameters: dict[str, int]) -> str:
     rows = []
@@ -87,6 +91,7 @@ def scores(suites: dict[str, dict[str, float]]) -> str:
 def main() -> None:
     model, suites = ModelFolder(Path(sys.argv[1])), json.loads(Path(sys.argv[2]).read_text())
     data, facts = model.index["data"], model.describe()
+    taught = {"filling", "talking"} <= set(facts["learnt"])
     print(
         TEXT.format(
             name=model.name,
@@ -99,6 +104,8 @@ def main() -> None:
             limit=min(one["n"] for one in suites.values()),
             scores=scores(suites),
             licence=model.index["license"],
+            learnt=LEARNT if taught else "",
+            lesson=", all else (`--recipe mixture`)" if taught else "",
             strengths=", ".join(f"{strength:g}" for strength in facts["guidance_learnt"]),
             steps=Path(sys.argv[3]).read_text().strip(),
         ),
