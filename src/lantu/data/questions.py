@@ -15,7 +15,9 @@ from lantu.data.gallery import Concept
 from lantu.data.styles import STYLES
 from lantu.types import Sample
 
-KINDS = ("where", "what", "count", "style", "background", "there", "all")
+# How often each kind is asked where any may be: to find a named thing is learnt slowest, numbers and colours soonest.
+OFTEN = {"where": 4, "what": 2, "count": 1, "style": 3, "background": 1, "there": 4, "all": 1}
+KINDS = tuple(OFTEN)
 
 # {A} a thing's bare name, {a} with article or measure word, {As} its plural, {m} its measure word
 ASKED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -69,11 +71,12 @@ def question(
 
     Args:
         concepts: by key, those of the gallery.
-        kind: one of ``KINDS``; by chance among those that fit if not given.
+        kind: one of ``KINDS``; if not given, by chance among those that fit, see ``OFTEN``.
     """
     if kind:
         return ask(kind, sample, concepts, language, rng)
-    order = [KINDS[number] for number in rng.permutation(len(KINDS))]
+    shares = np.array(list(OFTEN.values())) / sum(OFTEN.values())
+    order = [KINDS[number] for number in rng.choice(len(KINDS), len(KINDS), replace=False, p=shares)]
     return next((made for kind in order if (made := ask(kind, sample, concepts, language, rng))), None)
 
 
