@@ -5,8 +5,8 @@
 Each trial of "single" and "pairs" is drawn with no control, and with each kind of control taken from a picture in which
 its things stand elsewhere, and are of another size, than they ever do in training of anything but the control. The
 prompt tells none of that. Printed: the F1 of edges (a pixel's slack), the overlap of what is drawn with the boxes
-(IoU), the mean difference of blocks of colour (of 255), and the scores: without control in the halves that the prompt
-tells, with it in the boxes where things are to be.
+(IoU), the mean difference of blocks of colour (of 255), the scores of what the prompt tells, and the share of pictures
+that have all things in the boxes of the control.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> None:
     areas = [controls.layout([one.box for one in objects], composer.size) for objects in moved]
     blocks = [controls.colour(image) for image in true]
     shown = {"edges": list(map(controls.lit, lines)), "layout": list(map(controls.lit, areas)), "colour": blocks}
-    heads = ("control", "edge F1", "IoU with the boxes", "colour difference", "single", "pairs", "n")
+    heads = ("control", "edge F1", "IoU with the boxes", "colour difference", "single", "pairs", "in the boxes", "n")
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     sheets = [np.stack(true[:5] + true[-5:])]
     for kind in ("", *controls.KINDS):
@@ -67,12 +67,15 @@ def main() -> None:
         apart = np.mean(
             [np.abs(controls.colour(p).astype(float) - b).mean() for p, b in zip(pictures, blocks, strict=True)]
         )
-        verdicts = scorer.judge(placed if kind else asked, pictures)
+        verdicts = scorer.judge(asked, pictures)
+        there = np.mean([verdict["score"] for verdict in scorer.judge(placed, pictures)])
         single, pairs = (
             np.mean([v["score"] for v, trial in zip(verdicts, asked, strict=True) if trial.suite == suite])
             for suite in ("single", "pairs")
         )
-        told = f"{met:.3f} | {over:.3f} | {apart:.1f} | {single:.1%} | {pairs:.1%} | {2 * arguments.limit}"
+        told = (
+            f"{met:.3f} | {over:.3f} | {apart:.1f} | {single:.1%} | {pairs:.1%} | {there:.1%} | {2 * arguments.limit}"
+        )
         print(f"| {kind or 'none'} | {told} |", flush=True)
         if kind:
             sheets.append(np.stack(shown[kind][:5] + shown[kind][-5:]))
