@@ -10,6 +10,7 @@ import collections
 import io
 import itertools
 import json
+import os
 import re
 import signal
 import statistics
@@ -46,11 +47,18 @@ def pixels(text):
     return Image.open(io.BytesIO(base64.b64decode(text))).tobytes()
 
 
+def processor_s(pid):
+    """Seconds of all processors that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 class Load:
     """So many clients at once, for so long; what became of their requests."""
 
-    def __init__(self, url, wanted, clients, seconds):
+    def __init__(self, url, pid, wanted, clients, seconds):
         self.url, self.wanted, self.end = url, wanted, time.monotonic() + seconds
+        spent = processor_s(pid)
         self.turns, self.seconds, self.outcomes = itertools.count(), [], collections.Counter()
         threads = [threading.Thread(target=self.client, args=(number,)) for number in range(clients)]
         started = time.monotonic()
@@ -59,6 +67,7 @@ class Load:
         for thread in threads:
             thread.join()
         self.rate = self.outcomes["right"] / (time.monotonic() - started)
+        self.processor_ms = 1000 * (processor_s(pid) - spent) / max(1, self.outcomes["right"])
 
     def client(self, number):
         keys = list(self.wanted)
@@ -131,12 +140,12 @@ def main():
         wanted[prompt, seed] = model.draw(prompt, seed=seed).image.tobytes()
     process, url = start(asked.model)
     try:
-        Load(url, wanted, 4, 3)  # to warm up
-        alone = Load(url, wanted, 1, 20)
+        Load(url, process.pid, wanted, 4, 3)  # to warm up
+        alone = Load(url, process.pid, wanted, 1, 20)
         share = first_partial(url)
         watch = Watch(url, process.pid)
         watch.start()
-        load = Load(url, wanted, asked.clients, 60 * asked.minutes)
+        load = Load(url, process.pid, wanted, asked.clients, 60 * asked.minutes)
         watch.stop.set()
         watch.join()
     finally:
@@ -151,6 +160,7 @@ def main():
         "pictures_per_s": round(load.rate, 2),
         "alone_pictures_per_s": round(alone.rate, 2),
         "times_alone": round(load.rate / alone.rate, 2),
+        "server_processor_ms_a_picture": {"alone": round(alone.processor_ms, 1), "load": round(load.processor_ms, 1)},
         "p50_s": round(times[49], 3),
         "p95_s": round(times[94], 3),
         "health_ms": {"p50": round(statistics.median(watch.health_ms), 1), "max": round(max(watch.health_ms), 1)},
