@@ -31,7 +31,7 @@ PROMPTS = (
     "向日葵",
     "a penguin on a sky blue background",
 )
-RIGHT = (64, 0, 128, 128)
+RIGHT = (64, 32, 128, 96)
 EDITS = (  # a prompt, what is to be changed of its picture, in which box
     ("a cat on the left and a dog on the right", "replace the dog with a car", None),
     ("左边一座房子，右边一棵树", "交换两样东西的位置", None),
