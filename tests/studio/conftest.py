@@ -179,6 +179,10 @@ class Studio:
         """Wait until nothing goes on."""
         self.page.wait_for_selector("body:not([data-busy])")
 
+    def undo(self):
+        self.page.click("#undo")
+        self.page.wait_for_selector("#redo:enabled")
+
     def draw(self, prompt, seed="", count=1, wait=True):
         self.page.fill("#prompt", prompt)
         self.page.fill("#seed", str(seed))

@@ -79,8 +79,7 @@ def test_marked_cells_are_drawn_anew_and_the_others_stay(visit, taught):
     assert studio.pixels() != picture
     assert studio.text("#panel-title") == "a cat → a dog"
 
-    studio.page.click("#undo")
-    studio.page.wait_for_selector("#redo:enabled")
+    studio.undo()
     assert studio.codes() == before
     assert studio.pixels() == picture
     studio.page.keyboard.press("Control+Shift+Z")
@@ -134,8 +133,7 @@ def test_a_code_is_stamped_elsewhere(visit, shipped):
     assert studio.pixels() != picture
     told = shipped.post("/v1/lantu/render", {"codes": wanted, "seed": 7})
     assert studio.codes() == told["codes"]
-    studio.page.click("#undo")
-    studio.page.wait_for_selector("#redo:enabled")
+    studio.undo()
     assert studio.codes() == codes
 
 
@@ -167,20 +165,15 @@ def test_an_instruction_changes_the_picture(visit, taught, tiny_model):
     studio = visit(taught)
     studio.draw("a cat", seed=4)
     before = studio.codes()
-    picture = model.render(np.array(before))
-    for seed in range(100):  # random weights answer by chance with a picture, or with words
-        reply = model.chat([picture, "a dog on the left"], seed=seed)
-        if drawn := [part for part in reply if not isinstance(part, str)]:
-            break
-    studio.page.fill("#seed", str(seed))
+    drawn = model.edit(model.render(np.array(before)), "a dog on the left", seed=5)
+    studio.page.fill("#seed", "5")
     studio.page.fill("#instruction", "a dog on the left")
     studio.page.press("#instruction", "Enter")
     studio.page.wait_for_selector("#undo:enabled")
     studio.ready()
-    assert studio.codes() == drawn[0].codes.tolist()
+    assert studio.codes() == drawn.codes.tolist()
     assert studio.text("#panel-title") == "a cat → a dog on the left"
-    studio.page.click("#undo")
-    studio.page.wait_for_selector("#redo:enabled")
+    studio.undo()
     assert studio.codes() == before
 
 
