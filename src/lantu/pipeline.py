@@ -395,12 +395,10 @@ class Model:
         size = before.size
         holes = editing.cells(size, self.patch, box, mask)
         settings, seed = self.folder.settings.change(**dials), choose_seed(seed)
-        started = time.perf_counter()
         text = self.parts.text.encode(check_prompt(prompt))
         request = self.checked(filling(text, codes, holes, self.parts.vocabulary, seed, settings))
-        (ids,) = draft(self.parts.engine, [request])
+        ids, plan_ms = self.drafted(request)
         codes = document.fill(codes, holes, ids, self.parts.vocabulary)
-        plan_ms = 1000 * (time.perf_counter() - started)
         (drawn,) = self.paint([codes], [prompt], [seed], settings, plan_ms)
         return replace(drawn, image=editing.lay_in(before, drawn.image, holes))
 
@@ -409,9 +407,7 @@ class Model:
         settings, seed = self.folder.settings.change(**dials), choose_seed(seed)
         before = Picture(*self.seen(picture))
         request = self.changing([before], instruction, seed, settings)
-        started = time.perf_counter()
-        (ids,) = draft(self.parts.engine, [request])
-        plan_ms = 1000 * (time.perf_counter() - started)
+        ids, plan_ms = self.drafted(request)
         codes = document.codes_from(ids, *self.grid_of(before.image.size), self.parts.vocabulary)
         return self.paint([codes], [instruction], [seed], settings, plan_ms)[0]
 
@@ -441,9 +437,7 @@ class Model:
         """
         settings, seed = self.folder.settings.change(**dials), choose_seed(seed)
         request = self.asking(parts, before, seed, settings)
-        started = time.perf_counter()
-        (ids,) = draft(self.parts.engine, [request])
-        plan_ms = 1000 * (time.perf_counter() - started)
+        ids, plan_ms = self.drafted(request)
         words = " ".join(part for part in parts if isinstance(part, str))
         reply: list[str | Picture] = []
         for part in document.read_reply(ids, self.parts.vocabulary, self.parts.text.decode):
@@ -475,6 +469,12 @@ class Model:
         words = next((part for part in reversed(told) if isinstance(part, str)), "")
         spoken = Document((*told, Turn("lantu")), language_of(words))
         return document.to_ids(spoken, self.parts.vocabulary, self.parts.text.encode)[0][:-1].tolist()
+
+    def drafted(self, request: Request) -> tuple[list[int], float]:
+        """The ids that one request is answered with, and the milliseconds that it took."""
+        started = time.perf_counter()
+        (ids,) = draft(self.parts.engine, [request])
+        return ids, 1000 * (time.perf_counter() - started)
 
     def needs(self, ability: str) -> None:
         """Whether the language model was taught something beside drawing and captioning.

@@ -18,6 +18,7 @@ from lantu.types import Sample
 # How often each kind is asked where any may be: to find a named thing is learnt slowest, numbers and colours soonest.
 OFTEN = {"where": 4, "what": 2, "count": 1, "style": 3, "background": 1, "there": 4, "all": 1}
 KINDS = tuple(OFTEN)
+SHARES = np.array(list(OFTEN.values())) / sum(OFTEN.values())
 
 # {A} a thing's bare name, {a} with article or measure word, {As} its plural, {m} its measure word
 ASKED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -75,8 +76,7 @@ def question(
     """
     if kind:
         return ask(kind, sample, concepts, language, rng)
-    shares = np.array(list(OFTEN.values())) / sum(OFTEN.values())
-    order = [KINDS[number] for number in rng.choice(len(KINDS), len(KINDS), replace=False, p=shares)]
+    order = [KINDS[number] for number in rng.choice(len(KINDS), len(KINDS), replace=False, p=SHARES)]
     return next((made for kind in order if (made := ask(kind, sample, concepts, language, rng))), None)
 
 

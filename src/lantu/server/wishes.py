@@ -88,11 +88,9 @@ def drawings(
     settings, grid = read_settings(model, dials), model.grid_of(size)
     if control:
         model.checked_control(control, grid)
-    seeds = derive_seeds(seed, count)
-    requests = [model.ask(prompt, own, grid, settings) for own in seeds]
-    return whole(
-        model, requests, grid, prompt, settings, marks, sketched, control if control and control.scale else None
-    )
+    requests = [model.ask(prompt, own, grid, settings) for own in derive_seeds(seed, count)]
+    steered = control if control and control.scale else None
+    return whole(model, requests, grid, prompt, settings, marks, sketched, steered)
 
 
 def changes(
