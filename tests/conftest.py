@@ -44,7 +44,7 @@ def tiny_model(tmp_path_factory):
     codec = bpe.train(["a cat on the left", "a dog", "一只猫，一只狗"], 300)
     vocabulary = Vocabulary(codec.size, CODES)
     language = model.make(vocabulary, width=32, layers=2, heads=2, grid=(SIZE // PATCH, SIZE // PATCH))
-    language.config.lantu["learnt"] = ["filling", "talking"]
+    language.config.lantu["learnt"] = ["filling", "talking", "planning"]
     model.export(language, folder / "language", codec)
     index = {"name": "tiny", "license": "none", "draw": {"guidance": 2.0, "steps": 2, "top_k": 8}}
     (folder / "model_index.json").write_text(json.dumps(index))

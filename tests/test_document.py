@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lantu.document import caption_prefix, codes_from, draw_prefix, fill_prefix, from_ids, to_ids, unconditional_prefix
+from lantu.document import (
+    caption_prefix,
+    codes_from,
+    draw_prefix,
+    fill_prefix,
+    from_ids,
+    read_reply,
+    to_ids,
+    unconditional_prefix,
+)
 from lantu.types import CodeGrid, Document, Patch, Turn
 from lantu.vocabulary import Vocabulary
 
@@ -34,7 +43,7 @@ def patches(draw):
     return Patch(grid.codes, np.reshape(holes, grid.codes.shape))
 
 
-turns = st.sampled_from([Turn("user"), Turn("lantu")])
+turns = st.sampled_from([Turn("user"), Turn("lantu"), Turn("plan")])
 
 
 @st.composite
@@ -88,6 +97,19 @@ def test_a_patch_and_a_talk_are_written_as_agreed():
     for wrong in (lambda: Patch([[1]], [[False]]), lambda: Patch([[1]], [[True, True]]), lambda: Turn("nobody")):
         with pytest.raises(ValueError, match=r"holes|nobody"):
             wrong()
+
+
+def test_a_plan_is_not_said_aloud_and_alone_it_asks_for_a_picture():
+    v = VOCABULARY
+    eos, plan, lantu, boi = map(v.mark, ("eos", "plan", "lantu", "boi"))
+    spoken = [plan, *encode("ab"), lantu, *encode("c"), eos]
+    assert read_reply(spoken, v, decode) == (("c",), "ab", False)
+    assert read_reply([plan, *encode("ab"), eos], v, decode) == ((), "ab", True)
+    assert read_reply([*encode("c"), eos], v, decode) == (("c",), "", False)
+    # Cut short nothing is drawn, for the plan may not be whole.
+    assert read_reply([plan, *encode("ab")], v, decode) == ((), "ab", False)
+    drawn = read_reply([plan, *encode("a"), lantu, boi, v.side(1), v.side(1), v.code(3), v.mark("eoi"), eos], v, decode)
+    assert drawn == ((CodeGrid([[3]]),), "a", False)
 
 
 def test_prefixes_begin_their_documents():

@@ -143,10 +143,52 @@ def test_an_instruction_is_answered_with_a_picture_of_the_same_size(model, pictu
     assert changed.image.size == picture.image.size
     assert changed.prompt == "replace the cat with a dog"
     # Such an answer is one that a conversation can come to by itself.
-    request = model.changing([picture], "replace the cat with a dog", 3, model.folder.settings)
-    heard = model.asking([picture, "replace the cat with a dog"], (), 3, model.folder.settings).prefix
+    turns = [[picture, "replace the cat with a dog"]]
+    (plan,) = draft(model.parts.engine, [model.planning(turns)])
+    request = model.changing(turns, 3, model.folder.settings, model.goal(plan))
+    heard = model.spoken(turns, model.goal(plan))
     assert list(request.prefix[: len(heard)]) == list(heard)
     vocabulary, (ids,) = model.parts.vocabulary, draft(model.parts.engine, [request])
     said = [*request.prefix[len(heard) :], *ids, vocabulary.mark("eoi"), vocabulary.mark("eos")]
     reply = document.read_reply(said, vocabulary, model.parts.text.decode)
-    assert (reply[0].codes == changed.codes).all()
+    assert (reply.parts[0].codes == changed.codes).all()
+
+
+def test_a_talk_that_ends_in_a_plan_draws_what_it_says(model, picture, monkeypatch):
+    vocabulary, text = model.parts.vocabulary, model.parts.text
+    turns = [["replace the cat with a dog", picture]]
+    thought = [vocabulary.mark("plan"), *text.encode("a cat\na dog on the left"), vocabulary.mark("eos")]
+    drafted = model.drafted
+    planned = [(thought, 1.0)]
+    monkeypatch.setattr(model, "drafted", lambda request: planned.pop() if planned else drafted(request))
+    (drawn,) = model.chat(turns[0], seed=3)
+    assert not planned
+    wanted, _ = model.changed(turns, 3, model.folder.settings, "a dog on the left")
+    assert (drawn.codes == wanted).all()
+    assert "a dog on the left" in text.decode(model.spoken(turns, "a dog on the left"))
+
+
+def test_a_plan_is_kept_to_oneself(model, picture, monkeypatch):
+    vocabulary, text = model.parts.vocabulary, model.parts.text
+    marks = [vocabulary.mark(name) for name in ("plan", "lantu", "eos")]
+    ids = [marks[0], *text.encode("a cat on the left"), marks[1], *text.encode("a cat"), marks[2]]
+    monkeypatch.setattr(model, "drafted", lambda request: (ids, 1.0))
+    assert model.chat(["what is on the left?", picture]) == ["a cat"]
+
+
+def test_a_model_that_has_not_learnt_to_plan_answers_at_once(tiny_model, tmp_path):
+    import json
+    import shutil
+
+    shutil.copytree(tiny_model, tmp_path / "hasty")
+    path = tmp_path / "hasty" / "language" / "config.json"
+    config = json.loads(path.read_text())
+    config["lantu"]["learnt"] = ["filling", "talking"]
+    path.write_text(json.dumps(config))
+    hasty = lantu.load(tmp_path / "hasty", device="cpu")
+    drawn = hasty.draw("a cat", seed=1)
+    assert hasty.planning([["a dog", drawn]]) is None
+    asked = hasty.asking([["a dog", drawn]], 0, hasty.folder.settings)
+    mark = hasty.parts.vocabulary.mark("plan")
+    assert not any(mark in ids for ids in asked.after([]))
+    assert hasty.edit(drawn, "a dog", seed=1).image.size == drawn.image.size

@@ -40,7 +40,7 @@ def test_whatever_the_grammar_allows_is_a_document(data):
 
 
 @given(
-    st.lists(st.sampled_from(["text", "grid", "patch", "user", "lantu"]), max_size=5),
+    st.lists(st.sampled_from(["text", "grid", "patch", "user", "lantu", "plan"]), max_size=5),
     st.integers(1, 3),
     st.integers(1, 3),
     st.sampled_from(["", "en", "zh"]),
@@ -94,3 +94,22 @@ def test_a_size_beyond_the_longest_side_is_refused():
 def test_text_may_end():
     assert text(VOCABULARY)[1] == range(VOCABULARY.mark("eos"), VOCABULARY.mark("eos") + 1)
     assert VOCABULARY.code(0) not in [id_ for ids in text(VOCABULARY) for id_ in ids]
+
+
+def test_a_reply_may_begin_with_a_plan_where_that_is_learnt():
+    v = VOCABULARY
+    bos, user, lantu, plan, eos, boi = map(v.mark, ("bos", "user", "lantu", "plan", "eos", "boi"))
+    prefix = [bos, user, 97, lantu]
+
+    def may(ids, id_, plans=True):
+        return any(id_ in ids_ for ids_ in GRAMMAR.reply(prefix, plans)(ids))
+
+    assert may([], plan)
+    assert not may([], plan, plans=False)
+    assert all(may([], id_) for id_ in (97, boi, eos))
+    for ids in ([plan], [plan, 97]):
+        assert all(may(ids, id_) for id_ in (97, lantu, eos))
+        assert not any(may(ids, id_) for id_ in (plan, user, boi))
+    spoken = [plan, 97, lantu]
+    assert all(may(spoken, id_) for id_ in (97, boi, eos))
+    assert not any(may(ids, id_) for ids in (spoken, [97]) for id_ in (plan, user, lantu))

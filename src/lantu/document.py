@@ -4,6 +4,7 @@
     captioning <bos> <boi> height width codes… <eoi> <en|zh> text <eos>
     filling    <bos> text <edit> <boi> height width codes and holes… <eoi> the holes' codes… <eos>
     talking    <bos> <user> parts… <lantu> parts… <user> … <eos>
+    planning   <bos> <user> parts… <lantu> <plan> text <lantu> parts… <eos>
     all of it, and longer: the parts in order, each text that follows a picture after the mark of its language
 
 A drawing without its text is a picture from nothing, which is what guidance is measured against. Holes are filled from
@@ -12,13 +13,28 @@ Shapes: N ids, h w grid.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from lantu.types import CodeGrid, Document, Part, Patch, Turn
+from lantu.types import SPEAKERS, CodeGrid, Document, Part, Patch, Turn
 from lantu.vocabulary import Vocabulary
 
 LANGUAGES = ("en", "zh")
+
+
+class Reply(NamedTuple):
+    """What a model says.
+
+    Attributes:
+        parts: said aloud.
+        plan: noted down before; "" if nothing was.
+        draws: the plan is all there is: a picture is to be drawn by its last line.
+    """
+
+    parts: tuple[Part, ...]
+    plan: str = ""
+    draws: bool = False
 
 
 def to_ids(
@@ -73,7 +89,7 @@ def from_ids(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[
     if len(ids) < 2 or ids[0] != vocabulary.mark("bos") or ids[-1] != vocabulary.mark("eos"):
         raise ValueError("a document begins with <|bos|> and ends with <|eos|>")
     marks = {vocabulary.mark(language): language for language in LANGUAGES}
-    speakers = {vocabulary.mark(speaker): speaker for speaker in ("user", "lantu")}
+    speakers = {vocabulary.mark(speaker): speaker for speaker in SPEAKERS}
     parts: list[Part] = []
     language, place, last = "", 1, len(ids) - 1
     while place < last:
@@ -101,15 +117,21 @@ def from_ids(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[
     return Document(tuple(parts), language)
 
 
-def read_reply(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[list[int]], str]) -> tuple[Part, ...]:
-    """The parts of an answer: ids up to <eos>, or cut short, in which case a picture that is not whole is left out."""
+def read_reply(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[list[int]], str]) -> Reply:
+    """An answer: ids up to <eos>, or cut short, in which case a picture that is not whole is left out."""
     ids = [int(id_) for id_ in ids]
-    if not ids or ids[-1] != vocabulary.mark("eos"):
+    ended = bool(ids) and ids[-1] == vocabulary.mark("eos")
+    if not ended:
         begun = max((place for place, id_ in enumerate(ids) if id_ == vocabulary.mark("boi")), default=-1)
         if begun >= 0 and vocabulary.mark("eoi") not in ids[begun:]:
             ids = ids[:begun]
         ids = [*ids, vocabulary.mark("eos")]
-    return from_ids([vocabulary.mark("bos"), *ids], vocabulary, decode_text).parts
+    parts = from_ids([vocabulary.mark("bos"), *ids], vocabulary, decode_text).parts
+    if not parts or parts[0] != Turn("plan"):
+        return Reply(parts)
+    spoken = parts.index(Turn("lantu")) if Turn("lantu") in parts else len(parts)
+    plan = "".join(part for part in parts[1:spoken] if isinstance(part, str))
+    return Reply(parts[spoken + 1 :], plan, ended and spoken == len(parts))
 
 
 def picture_ids(codes_hw: np.ndarray, vocabulary: Vocabulary) -> list[int]:

@@ -1,6 +1,7 @@
 """Which ids may come next: a state machine for the documents of ``lantu.document``.
 
-    document  <bos> (text | picture | patch | <user> | <lantu>)… <eos>, a text after a picture also after <en> or <zh>
+    document  <bos> (text | picture | patch | <user> | <lantu> | <plan>)… <eos>, a text behind a picture also with its
+              language, <en> or <zh>
     picture   <boi> height width, exactly height · width codes, <eoi>
     patch     <edit> <boi> height width, codes and holes, <eoi>, exactly as many codes as there were holes
 
@@ -57,9 +58,9 @@ class Grammar:
             case "start":
                 return self.marks("bos")
             case "text":
-                return (range(v.text_size), *self.marks("eos", "boi", "user", "lantu", "edit"))
+                return (range(v.text_size), *self.marks("eos", "boi", "user", "lantu", "plan", "edit"))
             case "after picture":
-                return (range(v.text_size), *self.marks("eos", "boi", "en", "zh", "user", "lantu", "edit"))
+                return (range(v.text_size), *self.marks("eos", "boi", "en", "zh", "user", "lantu", "plan", "edit"))
             case "marked":
                 return (range(v.text_size),)
             case "edit":
@@ -108,6 +109,7 @@ class Grammar:
             "bos": "text",
             "user": "text",
             "lantu": "text",
+            "plan": "text",
             "eos": "end",
             "boi": "height",
             "edit": "edit",
@@ -141,11 +143,24 @@ class Grammar:
 
         return allowed
 
-    def reply(self, prefix: Iterable[int]) -> Callable[[Sequence[int]], Ranges]:
-        """What may come in an answer: text and pictures, until it ends; nobody else speaks, and no holes are filled."""
-        others = self.marks("user", "lantu", "edit")
+    def reply(self, prefix: Iterable[int], plans: bool = False) -> Callable[[Sequence[int]], Ranges]:
+        """What may come in an answer: text and pictures, until it ends; nobody else speaks, and no holes are filled.
+
+        Args:
+            plans: it may begin with a plan, which is text, and ends with the answer proper, or with all.
+        """
+        others = self.marks("user", "lantu", "plan", "edit")
+        plan, lantu = self.vocabulary.mark("plan"), self.vocabulary.mark("lantu")
+        planned = (range(self.vocabulary.text_size), *self.marks("eos", "lantu"))
         allowed = self.follow(prefix)
-        return lambda ids: tuple(ids_ for ids_ in allowed(ids) if ids_ not in others)
+
+        def reply(ids: Sequence[int]) -> Ranges:
+            if ids and ids[0] == plan and lantu not in ids:
+                return planned
+            ranges = tuple(ids_ for ids_ in allowed(ids) if ids_ not in others)
+            return (*ranges, *self.marks("plan")) if plans and not ids else ranges
+
+        return reply
 
     def marks(self, *names: str) -> Ranges:
         return tuple(range(id_, id_ + 1) for id_ in map(self.vocabulary.mark, names))

@@ -23,7 +23,7 @@ from lantu.engine.request import Request
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.parts import Parts, choose_backend, choose_device
 from lantu.preview import Sketcher, Step, partial_grid
-from lantu.requests import answering, changing, drawing, filling, language_of, reading
+from lantu.requests import answering, changing, drawing, filling, language_of, planning, reading
 from lantu.seeds import choose_seed, derive_seeds
 from lantu.settings import Settings
 from lantu.shelf import ModelFolder
@@ -31,6 +31,8 @@ from lantu.types import CodeGrid, Document, Part, Picture, Turn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    Said = Sequence[str | Picture | Image]  # in one turn
 
 TOGETHER = 32  # pictures that are painted together
 Progress = Callable[[int, int], None]
@@ -405,23 +407,53 @@ class Model:
     def told(self, picture: "Picture | Image", instruction: str, seed: int | None = None, **dials: Any) -> Picture:
         """A picture changed by an instruction."""
         settings, seed = self.folder.settings.change(**dials), choose_seed(seed)
-        before = Picture(*self.seen(picture))
-        request = self.changing([before], instruction, seed, settings)
-        ids, plan_ms = self.drafted(request)
-        codes = document.codes_from(ids, *self.grid_of(before.image.size), self.parts.vocabulary)
-        return self.paint([codes], [instruction], [seed], settings, plan_ms)[0]
+        turns = [[check_prompt(instruction), Picture(*self.seen(picture))]]
+        goal, plan_ms = "", 0.0
+        if request := self.planning(turns):
+            ids, plan_ms = self.drafted(request)
+            goal = self.goal(ids)
+        codes, draft_ms = self.changed(turns, seed, settings, goal)
+        return self.paint([codes], [instruction], [seed], settings, plan_ms + draft_ms)[0]
 
-    def changing(self, shown: Sequence[Picture], instruction: str, seed: int, settings: Settings) -> Request:
-        """What the engine is asked for a picture that is changed by an instruction, or made of several."""
-        height, width = shown[-1].codes.shape
-        prefix = self.spoken([[check_prompt(instruction), *shown]])
-        return self.checked(changing(prefix, (height, width), self.parts.vocabulary, seed, settings))
+    def planning(self, turns: "Sequence[Said]") -> Request | None:
+        """What the engine is asked for before ``changing``; None for a model that has not learnt to plan."""
+        prefix = self.spoken(turns)
+        if not self.plans:
+            return None
+        return self.checked(planning(prefix, self.parts.vocabulary))
+
+    def goal(self, ids: Sequence[int]) -> str:
+        """What is to be drawn: the last line of a plan, whose ids may begin with its mark and end with another."""
+        written = [id_ for id_ in ids if id_ < self.parts.vocabulary.text_size]
+        return (self.parts.text.decode(written).strip().splitlines() or [""])[-1]
+
+    def changing(self, turns: "Sequence[Said]", seed: int, settings: Settings, goal: str = "") -> Request:
+        """What the engine is asked for a picture, and nothing else, after what was said by turns.
+
+        Args:
+            turns: the user first and last; the picture is as large as the last that is shown.
+            goal: what is to be there, in words; see ``planning``.
+        """
+        prefix = self.spoken(turns, goal)
+        return self.checked(changing(prefix, self.grid_after(turns), self.parts.vocabulary, seed, settings))
+
+    def changed(
+        self, turns: "Sequence[Said]", seed: int, settings: Settings, goal: str = ""
+    ) -> tuple[np.ndarray, float]:
+        """The codes (h, w) of that picture, and the milliseconds that they took."""
+        ids, draft_ms = self.drafted(self.changing(turns, seed, settings, goal))
+        return document.codes_from(ids, *self.grid_after(turns), self.parts.vocabulary), draft_ms
+
+    def grid_after(self, turns: "Sequence[Said]") -> Grid:
+        """Height and width in codes of a picture that answers what was said and shown."""
+        shown = [self.seen(part)[1].shape for part in turns[-1] if not isinstance(part, str)]
+        return shown[-1] if shown else self.folder.grid
 
     def chat(
         self,
-        parts: "Sequence[str | Picture | Image]",
+        parts: "Said",
         *,
-        before: "Sequence[Sequence[str | Picture | Image]]" = (),
+        before: "Sequence[Said]" = (),
         seed: int | None = None,
         **dials: Any,
     ) -> list[str | Picture]:
@@ -436,34 +468,42 @@ class Model:
             PromptError: there is nothing to answer, or more than the model can read.
         """
         settings, seed = self.folder.settings.change(**dials), choose_seed(seed)
-        request = self.asking(parts, before, seed, settings)
-        ids, plan_ms = self.drafted(request)
+        turns = [*before, [part if isinstance(part, str) else Picture(*self.seen(part)) for part in parts]]
+        ids, plan_ms = self.drafted(self.asking(turns, seed, settings))
+        said = document.read_reply(ids, self.parts.vocabulary, self.parts.text.decode)
+        if said.draws:
+            codes, draft_ms = self.changed(turns, seed, settings, self.goal(ids))
+            said, plan_ms = document.Reply((CodeGrid(codes),)), plan_ms + draft_ms
         words = " ".join(part for part in parts if isinstance(part, str))
         reply: list[str | Picture] = []
-        for part in document.read_reply(ids, self.parts.vocabulary, self.parts.text.decode):
+        for part in said.parts:
             if isinstance(part, str):
                 reply += [part.strip()] if part.strip() else []
             elif isinstance(part, CodeGrid):
                 reply += self.paint([part.codes], [words], [seed], settings, plan_ms)
         return reply
 
-    def asking(
-        self,
-        parts: "Sequence[str | Picture | Image]",
-        before: "Sequence[Sequence[str | Picture | Image]]",
-        seed: int,
-        settings: Settings,
-    ) -> Request:
+    def asking(self, turns: "Sequence[Said]", seed: int, settings: Settings) -> Request:
         """What the engine is asked for an answer: see ``chat``."""
-        prefix = self.spoken([*before, parts])
-        return self.checked(answering(prefix, self.folder.grid, self.parts.vocabulary, seed, settings))
+        prefix, vocabulary = self.spoken(turns), self.parts.vocabulary
+        return self.checked(answering(prefix, self.folder.grid, vocabulary, seed, settings, self.plans))
 
-    def spoken(self, turns: "Sequence[Sequence[str | Picture | Image]]") -> list[int]:
-        """The ids of what was said by turns, the user first and last, up to the model's own turn."""
+    @property
+    def plans(self) -> bool:
+        """Whether the model has learnt to note down what it sees, and what it is to draw, before it answers."""
+        return "planning" in self.folder.learnt
+
+    def spoken(self, turns: "Sequence[Said]", goal: str = "") -> list[int]:
+        """The ids of what was said by turns, the user first and last, up to the model's own turn.
+
+        Args:
+            goal: the plan of what is to be drawn, which stands before the last pictures: so each cell of a changed
+                picture is as far behind the same cell of the one before as without a plan.
+        """
         self.needs("talking")
         told: list[Part] = []
         for speaker, turn in zip(itertools.cycle(("user", "lantu")), turns, strict=False):
-            told += [Turn(speaker), *self.turn(turn)]
+            told += [Turn(speaker), *self.turn(turn, goal if turn is turns[-1] else "")]
         if len(turns) % 2 == 0 or isinstance(told[-1], Turn):
             raise PromptError("there is nothing to answer", "say something, or show a picture")
         words = next((part for part in reversed(told) if isinstance(part, str)), "")
@@ -487,11 +527,11 @@ class Model:
                 f"{self.name} has not learnt {ability}", "teach it: lantu train language --recipe mixture --start MODEL"
             )
 
-    def turn(self, parts: "Sequence[str | Picture | Image]") -> list[Part]:
-        """What is said in one turn as parts of a document: all words first, then pictures."""
+    def turn(self, parts: "Said", goal: str = "") -> list[Part]:
+        """What is said in one turn as parts of a document: words, then a plan of what to draw, then pictures."""
         words = " ".join(part.strip() for part in parts if isinstance(part, str))
         pictures: list[Part] = [CodeGrid(self.seen(part)[1]) for part in parts if not isinstance(part, str)]
-        return [*([check_prompt(words)] if words else []), *pictures]
+        return [*([check_prompt(words)] if words else []), *([Turn("plan"), goal] if goal else []), *pictures]
 
     def seen(self, picture: "Picture | Image") -> "tuple[Image, np.ndarray]":
         """A picture and its codes, (h, w) int64."""

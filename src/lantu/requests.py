@@ -1,4 +1,4 @@
-"""What the engine is asked for: a picture of words, the holes of one, a caption, an answer.
+"""What the engine is asked for: a picture of words, the holes of one, a caption, an answer, a plan.
 
 Shapes: h w grid.
 """
@@ -85,7 +85,12 @@ def reading(
 
 
 def answering(
-    prefix: Sequence[int], grid: tuple[int, int], vocabulary: Vocabulary, seed: int, settings: Settings
+    prefix: Sequence[int],
+    grid: tuple[int, int],
+    vocabulary: Vocabulary,
+    seed: int,
+    settings: Settings,
+    plans: bool = False,
 ) -> Request:
     """What the engine is asked for after what was said: words, pictures or both, as the model decides.
 
@@ -93,14 +98,26 @@ def answering(
 
     Args:
         grid: of the pictures that the model was trained on.
+        plans: it has learnt to plan.
     """
     return Request(
         prefix,
-        grammar.Grammar(vocabulary).reply(prefix),
+        grammar.Grammar(vocabulary).reply(prefix, plans),
         limit=2 * grid[0] * grid[1] + 2 * MAX_CAPTION,
         stop=vocabulary.mark("eos"),
         seed=seed,
         **sampling(settings),
+    )
+
+
+def planning(prefix: Sequence[int], vocabulary: Vocabulary) -> Request:
+    """What the engine is asked for before a picture is changed: in words, what is there and what is to be there."""
+    return Request(
+        [*prefix, vocabulary.mark("plan")],
+        grammar.text(vocabulary),
+        limit=2 * MAX_CAPTION,
+        stop=vocabulary.mark("eos"),
+        temperature=0.0,
     )
 
 

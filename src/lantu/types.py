@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+SPEAKERS = ("user", "lantu", "plan")
+
+
 @dataclass(frozen=True, eq=False)
 class CodeGrid:
     """A picture as the language model sees it.
@@ -83,13 +86,13 @@ class Turn:
     """Who speaks from here on.
 
     Attributes:
-        speaker: "user" or "lantu".
+        speaker: "user" or "lantu"; "plan" when lantu speaks to itself, before it answers or draws.
     """
 
     speaker: str
 
     def __post_init__(self):
-        if self.speaker not in ("user", "lantu"):
+        if self.speaker not in SPEAKERS:
             raise ValueError(f"nobody called {self.speaker!r} speaks")
 
 

@@ -24,6 +24,7 @@ MARKS = (
     # Before <|boi|>: the picture is drawn as if guided so strongly, for models that have learnt it.
     *(f"<|guidance_{strength:g}|>" for strength in STRENGTHS),
     "<|hole|>",  # in place of a code that is to be filled in
+    "<|plan|>",  # what follows is noted down, not said: lantu's thoughts before it answers or draws
 )
 RESERVED = 64 - len(MARKS)
 MAX_SIDE = 64  # the longest side of a grid that has a size id

@@ -73,7 +73,7 @@ def test_right_answers_to_questions_are_right(tried, monkeypatch):
                 wanted[kind, language] -= 1
                 answers.append(made.answer)
     monkeypatch.setattr(exam.Exam, "draft", lambda self, requests: list(range(len(requests))))
-    monkeypatch.setattr(exam.Exam, "text", lambda self, number: answers[number])
+    monkeypatch.setattr(exam.Exam, "said", lambda self, number: answers[number])
     assert questions.suite(tried, 2).score == 1
 
 

@@ -58,7 +58,7 @@ def test_all_kinds_come_up_and_can_be_read_back(task):
         seen.add("".join({str: "T", CodeGrid: "G", Patch: "P", Turn: "."}[type(part)] for part in made.parts))
         ids = to_ids(made, task.vocabulary, task.encode)[0].tolist()
         assert len(from_ids(ids, task.vocabulary, task.codec.decode).parts) <= len(made.parts)
-    assert {"TG", "GT", ".TG.T", ".TG.T.T.T", "TP", ".TG.G", ".T.G", ".T.GT", "GGGG"} <= seen
+    assert {"TG", "GT", ".TG.T", ".TG..T.T", ".TG.T.T..T.T", "TP", ".TG..T", ".T.TG.G", ".T.G", ".T.GT", "GGGG"} <= seen
     assert task.document(3, 77).parts == task.document(3, 77).parts
 
 
@@ -72,13 +72,15 @@ def test_changes_that_examples_can_tell_are_kept_apart(task):
 
 def test_only_what_the_model_is_to_say_is_learnt():
     grid, patch = CodeGrid([[1]]), Patch([[1, 2]], [[False, True]])
-    user, lantu = Turn("user"), Turn("lantu")
+    user, lantu, plan = Turn("user"), Turn("lantu"), Turn("plan")
     for parts, wanted in [
         (("a cat", grid), [1]),
         ((grid, "a cat"), [0, 1]),
         ((grid,), [0]),
         (("a cat", patch), [1]),
-        ((user, "what?", grid, lantu, "a cat", user, "where?", lantu, "there"), [3, 4, 7, 8]),
+        ((user, "what?", grid, lantu, "a cat", user, "where?", lantu, "there"), [7, 8]),
+        ((user, "what?", grid, lantu, plan, "a cat", lantu, "a cat"), [3, 4, 5, 6, 7]),
+        ((user, "a dog!", plan, "a dog", grid, lantu, grid), [5, 6]),
         (("a", grid, "b", grid), [1, 3]),
         ((grid, grid, grid, grid), [1, 3]),
         (("a zorp", grid, "a blick", grid, "a zorp", grid), [5]),

@@ -50,6 +50,23 @@ def test_a_language_model_goes_on_with_its_own_words_and_sizes(tiny_model, data,
     assert "a " in (tmp_path / "000005.txt").read_text()
 
 
+def test_added_layers_change_nothing_at_first_and_then_learn(tiny_model, data, tmp_path):
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "added=3"]
+    task = language.Task(settings(language.debug(), *changes), data)
+    from lantu.language.model import load
+
+    begun = load(tiny_model / "language")
+    ids = torch.arange(40)[None]
+    assert task.model.config.num_hidden_layers == begun.config.num_hidden_layers + 3
+    assert torch.equal(task.model(ids).logits, begun(ids).logits)
+    recipes.train("language", "debug", data, tmp_path / "run", [*changes, "loop.steps=12"], progress=False)
+    deep = load(tmp_path / "run" / "model")
+    assert deep.config.num_hidden_layers == begun.config.num_hidden_layers + 3
+    # Each of the new ones has begun to say something.
+    silent = [layer.mlp.down_proj.weight.abs().max() == 0 for layer in deep.model.layers]
+    assert not any(silent)
+
+
 def test_drafts_draw_rebuild_and_read(tiny_model):
     """All that evaluation may ask of a language model that has no diffusion decoder yet."""
     from lantu.language.folder import read_grid, read_vocabulary

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lantu.server import wishes
+
 
 def opened(text):
     return Image.open(io.BytesIO(base64.b64decode(text)))
@@ -112,6 +114,20 @@ def test_instructions_end_in_the_picture_that_is_made_offline(server, offline):
     assert opened(told[-1]["picture"]["b64_json"]).tobytes() == wanted.image.tobytes()
 
 
+def test_a_talk_goes_on_to_draw_what_it_planned(offline):
+    drawn = offline.draw("a cat", seed=1)
+    vocabulary, encode = offline.parts.vocabulary, offline.parts.text.encode
+    plan, lantu, eos = map(vocabulary.mark, ("plan", "lantu", "eos"))
+    (ticket,) = wishes.talks(offline, ["a dog!", drawn], (), 1, 3, {})
+    following = ticket.then([plan, *encode("a dog"), eos])
+    assert following == offline.changing([["a dog!", drawn]], 3, offline.folder.settings, "a dog")
+    codes = [vocabulary.code(n) for n in range(16)]
+    assert [grid.shape for grid in ticket.grids(codes)] == [(4, 4)]
+    for said in ([*encode("a dog"), eos], [plan, *encode("a dog"), lantu, *encode("yes"), eos], [plan, *encode("a")]):
+        assert ticket.then(said) is None
+        assert ticket.grids(said) == []
+
+
 def test_caption(server, offline):
     codes = [[0, 1, 2, 3]] * 4
     for language in ("en", "zh"):
@@ -122,7 +138,7 @@ def test_caption(server, offline):
 def test_info(server, offline):
     told = server.client.get("/v1/lantu/info").json()
     assert (told["name"], told["size"], told["grid"], told["patch"]) == ("tiny", [32, 32], [4, 4], 8)
-    assert told["learnt"] == ["filling", "talking"]
+    assert told["learnt"] == ["filling", "talking", "planning"]
     assert told["controls"] == []
     assert told["dials"]["guidance"] == {"minimum": 0, "maximum": 20, "default": 2.0}
     assert str(offline.folder.path) not in str(told)

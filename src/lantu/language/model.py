@@ -67,6 +67,38 @@ def make(
         return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
+def deepen(model: "PreTrainedModel", added: int) -> "PreTrainedModel":
+    """A deeper model that says just what this one says: block expansion (LLaMA Pro, arXiv:2401.02415).
+
+    New layers stand evenly between the old ones. Each is a copy of the one before it, of which nothing comes out yet:
+    the last matrices of its attention and of its SwiGLU are zero.
+
+    Args:
+        added: layers.
+    """
+    import copy
+
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    old = model.config.num_hidden_layers
+    # Of each new layer the old one that it copies: 0 1 2 3 4 and three more make 0 0 1 2 2 3 4 4.
+    sources = sorted([*range(old), *(round((number + 0.5) * old / added - 0.5) for number in range(added))])
+    config = copy.deepcopy(model.config)
+    config.num_hidden_layers = len(sources)
+    if getattr(config, "layer_types", None):
+        config.layer_types = [config.layer_types[source] for source in sources]
+    deep = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
+    state = {name: value for name, value in model.state_dict().items() if not name.startswith("model.layers.")}
+    for place, source in enumerate(sources):
+        is_new = place > 0 and sources[place - 1] == source
+        for name, value in model.model.layers[source].state_dict().items():
+            silent = is_new and name in ("self_attn.o_proj.weight", "mlp.down_proj.weight")
+            state[f"model.layers.{place}.{name}"] = torch.zeros_like(value) if silent else value
+    deep.load_state_dict(state)
+    return deep
+
+
 def describe(config: Any, vocabulary: Vocabulary, grid: tuple[int, int]) -> None:
     """Enter the vocabulary and the grid into a transformers config."""
     config.bos_token_id = vocabulary.mark("bos")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from lantu.data.asking import ask
@@ -24,7 +24,7 @@ from lantu.files import write_text
 from lantu.images import scale, to_array, to_tensor
 from lantu.language import bpe
 from lantu.language.folder import read_vocabulary, strengths_of
-from lantu.language.model import describe, export, load, make
+from lantu.language.model import deepen, describe, export, load, make
 from lantu.recipes.assemble import part_folder
 from lantu.recipes.codes import ensure_codes, load_tokenizer
 from lantu.recipes.drafts import Drafts
@@ -45,6 +45,7 @@ class LanguageRecipe(BaseModel):
         tokenizer: folder of the trained image tokenizer whose codes it learns.
         start: a trained language model to go on from, with its own text ids and sizes: a run, a model directory, or the
             part's own folder. "" starts from nothing.
+        added: layers that the model it starts from is deepened by; they change nothing at first (``deepen``).
         text_size: ids of the byte-level BPE, trained on this data's captions.
         width, layers, heads, inner: of the Qwen3 architecture.
         captioning: share of documents that go from picture to caption. Their picture has no caption before it, so
@@ -59,6 +60,7 @@ class LanguageRecipe(BaseModel):
 
     tokenizer: str = ""
     start: str = ""
+    added: int = Field(0, ge=0)
     text_size: int = 3072
     width: int = 320
     layers: int = 8
@@ -107,6 +109,8 @@ class Task:
             told = f"{folder} has {known:,} codes, the image tokenizer {codebook_size:,}"
             raise RecipeError(told, "start from a model of the same tokenizer, or from nothing")
         model = load(folder)
+        if recipe.added:
+            model = deepen(model, recipe.added)
         describe(model.config, read_vocabulary(folder), self.grids.shape[1:])
         return bpe.TextCodec(folder), model
 

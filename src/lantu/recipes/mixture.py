@@ -25,7 +25,8 @@ from lantu.data.codes import load_codes
 from lantu.data.context import Kind
 from lantu.data.gallery import load_gallery
 from lantu.data.memory import MOST, Memory
-from lantu.data.questions import listed, question
+from lantu.data.plans import plan, steps
+from lantu.data.questions import FOUND, listed, question
 from lantu.data.shards import Shards, read_index
 from lantu.document import to_ids
 from lantu.errors import RecipeError
@@ -48,6 +49,7 @@ class MixtureRecipe(GuidedRecipe):
         edits: data folder of pairs before and after an instruction (``lantu data build emoji --edits N``); "" for none.
         questions, filling, editing, talking, context: shares of the plain documents; the rest are as in the language
             recipe.
+        planning: share of the documents of editing that are about what is to be drawn, in words, not about drawing it.
         examples: kinds of context (``lantu.data.context``), each as often as it stands here.
         shots: examples in a document of context, at most.
         asked_of_one: questions about one picture, at most.
@@ -58,11 +60,12 @@ class MixtureRecipe(GuidedRecipe):
     questions: float = Field(0.2, ge=0, le=1)
     filling: float = Field(0.12, ge=0, le=1)
     editing: float = Field(0.22, ge=0, le=1)
+    planning: float = Field(0.3, ge=0, le=1)
     talking: float = Field(0.06, ge=0, le=1)
     context: float = Field(0.14, ge=0, le=1)
     examples: tuple[Kind, ...] = Field(("style", "naming", "pairs", "retrieved", "plain"), min_length=1)
     shots: int = Field(4, ge=1)
-    asked_of_one: int = Field(3, ge=1)
+    asked_of_one: int = Field(2, ge=1)
     words: float = Field(3.0, gt=0)
 
 
@@ -72,8 +75,9 @@ class Task(guided.Task):
     def __init__(self, recipe: MixtureRecipe, data: Path):
         super().__init__(recipe, data)
         self.shots, self.asked_of_one, self.words = recipe.shots, recipe.asked_of_one, recipe.words
+        self.planning = recipe.planning
         self.examples = recipe.examples
-        self.model.config.lantu["learnt"] = ["filling", "talking"]
+        self.model.config.lantu["learnt"] = ["filling", "talking", "planning"]
         self.shares = {
             "question": recipe.questions,
             "filling": recipe.filling,
@@ -118,14 +122,16 @@ class Task(guided.Task):
         return super().document(index, position)
 
     def question(self, index: int, rng: np.random.Generator) -> Document | None:
-        """A question about a picture and its answer, and perhaps further ones."""
+        """A question about a picture and its answer, after a plan of it where that helps, and perhaps others before."""
         language = ("en", "zh")[rng.integers(2)]
         count = 1 + int(rng.integers(self.asked_of_one))
         asked = [question(self.samples[index], self.concepts, language, rng) for _ in range(count)]
-        turns = [(Turn("user"), made.text, Turn("lantu"), made.answer) for made in asked if made]
-        if not turns:
+        made = [each for each in asked if each]
+        if not made:
             return None
-        parts: list[Part] = [part for turn in turns for part in turn]
+        parts: list[Part] = [part for each in made for part in (Turn("user"), each.text, Turn("lantu"), each.answer)]
+        if made[-1].kind in FOUND:
+            parts[-1:] = [Turn("plan"), plan(self.samples[index], self.concepts, language), Turn("lantu"), parts[-1]]
         return Document((*parts[:2], CodeGrid(self.grids[index]), *parts[2:]), language)
 
     def filling(self, index: int, rng: np.random.Generator) -> Document | None:
@@ -141,13 +147,18 @@ class Task(guided.Task):
         return Document((text, Patch(codes, hole(box, codes.shape, rng))), language)
 
     def editing(self, index: int, rng: np.random.Generator) -> Document | None:
-        """An instruction and a picture, then the picture that was asked for."""
+        """An instruction and a picture, then the plan of the picture that was asked for; or with that, the picture."""
         pair = int(rng.integers(len(self.pairs) // 2))
+        scenes = self.pairs[2 * pair], self.pairs[2 * pair + 1]
         before, after = (CodeGrid(self.pair_grids[2 * pair + which]) for which in (0, 1))
         language = ("en", "zh")[rng.integers(2)]
-        asked = self.pairs[2 * pair + 1].captions[language]
+        asked = scenes[1].captions[language]
         text = asked[rng.integers(len(asked))]
-        return Document((Turn("user"), text, before, Turn("lantu"), after), language)
+        thought = steps(*scenes, self.concepts, language)
+        if rng.random() < self.planning:
+            return Document((Turn("user"), text, before, Turn("lantu"), Turn("plan"), thought), language)
+        told = (Turn("plan"), thought.splitlines()[-1])
+        return Document((Turn("user"), text, *told, before, Turn("lantu"), after), language)
 
     def talking(self, index: int, rng: np.random.Generator) -> Document | None:
         """A request, then the picture, now and then with a word about it."""
@@ -237,14 +248,15 @@ def scene(sample: Sample) -> tuple[tuple[str, str], ...]:
 def said(document: Document) -> list[int]:
     """Which parts of a document the model is to say by itself.
 
-    In talk, what is said in its own turns; of a caption and a picture, the second, and pictures always, for they are
-    also drawn from nothing; of examples, every second part, which answers the one before. Where names come back, only
-    what they stand for then: nobody can know it the first time.
+    In talk, what is said, and planned before, in its last turn; of a caption and a picture, the second, and pictures
+    always, for they are also drawn from nothing; of examples, every second part, which answers the one before. Where
+    names come back, only what they stand for then: nobody can know it the first time.
     """
     parts = document.parts
     if any(isinstance(part, Turn) for part in parts):
-        speakers = list(itertools.accumulate(parts, lambda told, part: part if isinstance(part, Turn) else told))
-        return [number for number, speaker in enumerate(speakers) if speaker == Turn("lantu")]
+        last = max(number for number, part in enumerate(parts) if part == Turn("user"))
+        mine = next(number for number in range(last, len(parts)) if parts[number] == Turn("lantu"))
+        return list(range(mine, len(parts)))
     if len(parts) < 3:
         return [number for number, part in enumerate(parts) if not isinstance(part, str) or number == len(parts) - 1]
     names = [

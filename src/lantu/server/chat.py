@@ -178,8 +178,8 @@ class Reply:
         """
         if drawn:
             return ""
-        parts = document.read_reply(ids, self.model.parts.vocabulary, self.model.parts.text.decode)
-        return " ".join(part.strip() for part in parts if isinstance(part, str)).strip()
+        said = document.read_reply(ids, self.model.parts.vocabulary, self.model.parts.text.decode)
+        return " ".join(part.strip() for part in said.parts if isinstance(part, str)).strip()
 
     async def whole(self, ends: Sequence[Done], tickets: Sequence[Ticket]) -> dict[str, Any]:
         choices = []
@@ -205,7 +205,7 @@ class Reply:
             if event is None:
                 yield None
             elif isinstance(event, Progress):
-                words = self.words(event.ids, False)
+                words = self.words(event.ids, is_drawing(ticket))
                 # The end of what is there may be half a character.
                 if words.startswith(sent[place]) and words != sent[place] and not words.endswith("\ufffd"):
                     yield self.chunk(place, {"content": words[len(sent[place]) :]})

@@ -70,6 +70,7 @@ class Ticket:
     Attributes:
         work: computed on the worker's thread; all of it, if there is any.
         request: what the engine drafts.
+        then: from the ids drafted to what is drafted after them, of which alone all else speaks; None if that was all.
         grids: from the ids drafted to the grids of codes, (h, w) int64 each, that are painted.
         cells: that are painted, as far as is known before: for the estimate of waits.
         settings, seed, prompt, control: of the pictures.
@@ -85,6 +86,7 @@ class Ticket:
     tell: Tell = lambda event: None
     work: Callable[[], Any] | None = None
     request: Request | None = None
+    then: Callable[[Sequence[int]], Request | None] | None = None
     grids: Callable[[Sequence[int]], list[np.ndarray]] = lambda ids: []
     cells: int = 0
     settings: Settings = field(default_factory=Settings)

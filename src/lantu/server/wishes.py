@@ -107,8 +107,14 @@ def changes(
     """Pictures changed as told: what ``Model.edit`` gives without a box or a mask."""
     needs(model, "talking")
     settings, (height, width) = read_settings(model, dials), shown[-1].codes.shape
-    requests = [model.changing(shown, instruction, own, settings) for own in derive_seeds(seed, count)]
-    return whole(model, requests, (height, width), instruction, settings, marks, sketched)
+    turns = [[check_prompt(instruction), *shown]]
+    requests = [model.changing(turns, own, settings) for own in derive_seeds(seed, count)]
+    tickets = whole(model, requests, (height, width), instruction, settings, marks, sketched)
+    if planning := model.planning(turns):
+        for ticket in tickets:
+            own, ticket.request = ticket.seed, planning
+            ticket.then = lambda ids, own=own: model.changing(turns, own, settings, model.goal(ids))
+    return tickets
 
 
 def whole(
@@ -205,14 +211,21 @@ def talks(
     """
     needs(model, "talking")
     settings, vocabulary = read_settings(model, dials), model.parts.vocabulary
+    turns = [*before, parts]
 
     def grids(ids: Sequence[int]) -> list[np.ndarray]:
-        parts = document.read_reply(ids, vocabulary, model.parts.text.decode)
-        return [part.codes for part in parts if isinstance(part, CodeGrid)]
+        if ids and ids[0] >= vocabulary.first_code:  # drawn by a plan
+            return [document.codes_from(ids, *model.grid_after(turns), vocabulary)]
+        said = document.read_reply(ids, vocabulary, model.parts.text.decode)
+        return [part.codes for part in said.parts if isinstance(part, CodeGrid)]
+
+    def drawn(ids: Sequence[int], own: int) -> Request | None:
+        said = document.read_reply(ids, vocabulary, model.parts.text.decode)
+        return model.changing(turns, own, settings, model.goal(ids)) if said.draws else None
 
     tickets = []
     for own in derive_seeds(seed, count):
-        request = model.asking(parts, before, own, settings)
+        request = model.asking(turns, own, settings)
         ticket = Ticket(
             request=replace(request, limit=min(most or request.limit, request.limit)),
             grids=grids,
@@ -221,6 +234,7 @@ def talks(
             seed=own,
             prompt=" ".join(part for part in parts if isinstance(part, str)),
             marks=marks,
+            then=lambda ids, own=own: drawn(ids, own),
         )
         tickets.append(ticket)
     return tickets

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lantu.decoder.render import render
+from lantu.engine.request import Request
 from lantu.images import to_bytes
 from lantu.pipeline import Model
 from lantu.preview import STEPS
@@ -220,16 +221,20 @@ class Worker(threading.Thread):
             if ticket.work:
                 self.end(ticket, Done(value=ticket.work()))
             elif ticket.request:
-                self.jobs[ticket] = self.model.parts.engine.submit(ticket.request, self.watching(ticket))
+                self.submit_draft(ticket, ticket.request)
             else:
                 self.prepare(ticket, [])
         except Exception as problem:
             self.end(ticket, Failed(problem))
 
+    def submit_draft(self, ticket: Ticket, request: Request) -> None:
+        self.jobs[ticket] = self.model.parts.engine.submit(request, self.watching(ticket))
+
     def watching(self, ticket: Ticket) -> Callable[[Sequence[int]], None]:
         def on_step(ids: Sequence[int]) -> None:
             self.drawn += 1
-            if ticket.marks is None or len(ids) in ticket.marks:
+            # Marks are of the last draft; where each id is told, it is words, and those may be in the first.
+            if ticket.marks is None or (len(ids) in ticket.marks and not ticket.then):
                 self.due.append((ticket, list(ids)))
 
         return on_step
@@ -248,9 +253,19 @@ class Worker(threading.Thread):
         for ticket, job in [(ticket, job) for ticket, job in self.jobs.items() if job.ended]:
             del self.jobs[ticket]
             try:
-                self.prepare(ticket, list(job.ids))
+                self.go_on(ticket, list(job.ids))
             except Exception as problem:
                 self.end(ticket, Failed(problem))
+
+    def go_on(self, ticket: Ticket, ids: list[int]) -> None:
+        """What comes after a draft: another, or painting."""
+        following = ticket.then(ids) if ticket.then else None
+        ticket.then = None
+        if following is None:
+            self.prepare(ticket, ids)
+            return
+        ticket.request = following
+        self.submit_draft(ticket, following)
 
     def prepare(self, ticket: Ticket, ids: list[int]) -> None:
         """Lay out what is to be painted of a draft."""

@@ -1,12 +1,11 @@
 """Instructions: is what was asked for there, and the rest kept?"""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from lantu.data.edits import KINDS, edit
-from lantu.document import LANGUAGES
+from lantu.document import LANGUAGES, read_reply
 from lantu.evaluation.results import Suite
 from lantu.recipes.abilities.exam import NEW, Exam, shown
 from lantu.types import Sample
@@ -50,19 +49,24 @@ def instructions(exam: Exam, limit: int) -> dict[str, list[tuple[np.ndarray, Sam
 def changed(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) -> list[np.ndarray]:
     """The codes that instructions make of pictures."""
     model, settings = exam.model, exam.settings
-    told = enumerate(zip(codes, instructed(afters), strict=True))
+    asked = [[[text, shown(grid)]] for grid, text in zip(codes, instructed(afters), strict=True)]
+    plans = [request for turns in asked if (request := model.planning(turns))]
+    goals = [model.goal(ids) for ids in exam.draft(plans)] or [""] * len(asked)
+    told = enumerate(zip(asked, goals, strict=True))
     return [
         exam.picture(ids)
-        for ids in exam.draft([model.changing([shown(grid)], text, seed, settings) for seed, (grid, text) in told])
+        for ids in exam.draft([model.changing(turns, seed, settings, goal) for seed, (turns, goal) in told])
     ]
 
 
 def answered(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) -> list[float]:
-    """Whether the model, in a conversation, would by itself begin a picture."""
+    """Whether the model, in a conversation, would by itself draw: begin a picture, or plan one."""
     told = enumerate(zip(codes, instructed(afters), strict=True))
-    asked = [exam.model.asking([text, shown(grid)], (), seed, exam.settings) for seed, (grid, text) in told]
-    firsts = exam.draft([replace(request, limit=1) for request in asked])
-    return [float(ids == [exam.vocabulary.mark("boi")]) for ids in firsts]
+    asked = [exam.model.asking([[text, shown(grid)]], seed, exam.settings) for seed, (grid, text) in told]
+    begins = exam.vocabulary.mark("boi")
+    replies = exam.draft(asked)
+    said = [read_reply(ids, exam.vocabulary, exam.model.parts.text.decode) for ids in replies]
+    return [float(reply.draws or begins in ids) for ids, reply in zip(replies, said, strict=True)]
 
 
 def instructed(afters: Sequence[Sample]) -> list[str]:

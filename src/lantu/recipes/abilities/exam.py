@@ -12,7 +12,7 @@ from lantu.data.captions import say
 from lantu.data.gallery import Concept
 from lantu.data.phrases import PHRASES
 from lantu.data.scenes import Composer
-from lantu.document import codes_from
+from lantu.document import codes_from, read_reply
 from lantu.engine.drafting import draft
 from lantu.engine.request import Request
 from lantu.evaluation.results import Verdict
@@ -69,6 +69,11 @@ class Exam:
 
     def text(self, ids: list[int]) -> str:
         return self.model.parts.text.decode(ids).strip()
+
+    def said(self, ids: list[int]) -> str:
+        """The words of an answer."""
+        reply = read_reply(ids, self.vocabulary, self.model.parts.text.decode)
+        return " ".join(part.strip() for part in reply.parts if isinstance(part, str))
 
     def picture(self, ids: list[int]) -> np.ndarray:
         """Ids that are a picture's, as codes (h, w)."""

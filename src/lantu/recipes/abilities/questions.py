@@ -26,10 +26,10 @@ def suite(exam: Exam, limit: int) -> Suite:
                 images.append(image)
                 requests.append(made.text)
     parts = [[text, shown(codes)] for text, codes in zip(requests, exam.codes(images), strict=True)]
-    told = exam.draft([exam.model.asking(each, (), seed, settings) for seed, each in enumerate(parts)])
+    told = exam.draft([exam.model.asking([each], seed, settings) for seed, each in enumerate(parts)])
     right: dict[str, list[bool]] = {}
     for (kind, language, answer), ids in zip(asked, told, strict=True):
         for key in ("score", kind, language, f"{kind} {language}"):
-            right.setdefault(key, []).append(exam.text(ids) == answer)
+            right.setdefault(key, []).append(exam.said(ids) == answer)
     means = {key: float(np.mean(values)) for key, values in right.items()}
     return Suite(len(asked), {"score": means, "round_trip": {"score": 1.0}, "ceiling": {"score": 1.0}})

@@ -1,0 +1,62 @@
+"""What a model notes down before it answers or draws: what stands where, in words.
+
+    a cat on the left, a dog on the right          左边一只猫，右边一只狗
+
+A question is answered, and an instruction followed, by way of such a line. To see what is there, to think, and to speak
+are then three things that are each learnt apart, where to find a named thing among pictures' codes in one go was not
+learnt at all (chain of thought, arXiv:2201.11903).
+"""
+
+from collections.abc import Mapping
+
+from lantu.data.backgrounds import BACKGROUNDS
+from lantu.data.gallery import Concept
+from lantu.data.questions import SIDES, listed, named
+from lantu.types import Placed, Sample
+
+CENTRED = 0.1  # a thing's middle is so near the picture's, of the picture's side
+MOST = 2  # things whose places are told
+
+
+def plan(sample: Sample, concepts: Mapping[str, Concept], language: str, background: bool = False) -> str:
+    """One line for a scene.
+
+    Args:
+        concepts: by key, those of the gallery.
+        background: tell it, too.
+    """
+    things = [concepts[placed.concept] for placed in sample.objects]
+    comma = ", " if language == "en" else "，"
+    if len(things) > MOST or len({thing.key for thing in things}) < len(things):
+        told = listed(things, language)
+    else:
+        pairs = zip(things, sample.objects, strict=True)
+        told = comma.join(at(named(thing, language), side(placed), language) for thing, placed in pairs)
+    if not background:
+        return told
+    word = BACKGROUNDS[sample.background].words[language][0]
+    return f"{told}{comma}{word}{' background' if language == 'en' else '背景'}"
+
+
+def steps(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:
+    """Two lines for an instruction: what is there, and what is to be there."""
+    return "\n".join(plan(sample, concepts, language, background=True) for sample in (before, after))
+
+
+def side(placed: Placed) -> str:
+    """On which side a thing stands: "left", "right", "top", "bottom"; "" in the middle."""
+    x0, y0, x1, y1 = placed.box
+    x, y = (x0 + x1) / 2 - 0.5, (y0 + y1) / 2 - 0.5
+    if max(abs(x), abs(y)) < CENTRED:
+        return ""
+    if abs(x) > abs(y):
+        return "left" if x < 0 else "right"
+    return "top" if y < 0 else "bottom"
+
+
+def at(name: str, where: str, language: str) -> str:
+    """A thing and its place."""
+    if not where:
+        return name
+    place = SIDES[language][where]
+    return f"{name} {place}" if language == "en" else f"{place}{name}"
