@@ -392,3 +392,28 @@ def test_examples_are_files_with_captions(lantu, tmp_path):
     assert lantu("draw", "a cat", "--example", "odd.png=odd")[0] == 2
     assert lantu("draw", "a cat", "-o", "fit.png", "--example", "odd.png=odd", "--fit")[0] == 0
     assert lantu("draw", "a cat", "--memory", tmp_path / "nothing")[0] == 2
+
+
+def test_what_was_planned_before_an_instruction_was_followed_is_told(lantu):
+    lantu("draw", "a cat", "-o", "a.png", "--seed", 1)
+    code, out, err = lantu("edit", "a.png", "replace the cat with a dog", "-o", "b.png", "--seed", 2, "--json")
+    assert (code, err) == (0, "")
+    plan = json.loads(out)["plan"]
+    assert plan
+    code, out, err = lantu("edit", "a.png", "replace the cat with a dog", "-o", "c.png", "--seed", 2)
+    assert (code, err.split()) == (0, " → ".join(plan).split())
+    assert np.array_equal(pixels("b.png"), pixels("c.png"))
+    code, out, _ = lantu("edit", "a.png", "a dog", "--box", "0,0,8,8", "-o", "d.png", "--json")
+    assert (code, "plan" in json.loads(out)) == (0, False)
+
+
+def test_captions_and_changes_go_by_examples(lantu):
+    lantu("draw", "a cat", "-o", "a.png", "--seed", 1)
+    lantu("draw", "a dog", "-o", "b.png", "--seed", 2)
+    assert lantu("caption", "a.png", "--example", "b.png=a zorp", "--json")[0] == 0
+    code, _, err = lantu("edit", "a.png", "--example", "a.png=b.png", "-o", "c.png", "--seed", 2)
+    assert (code, os.path.exists("c.png")) == (0, True)
+    code, _, err = lantu("edit", "a.png", "--example", "a.png", "-o", "d.png")
+    assert (code, "BEFORE=AFTER" in err) == (2, True)
+    code, _, err = lantu("edit", "a.png", "-o", "d.png")
+    assert (code, err.count("\n"), os.path.exists("d.png")) == (2, 1, False)

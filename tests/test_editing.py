@@ -192,3 +192,49 @@ def test_a_model_that_has_not_learnt_to_plan_answers_at_once(tiny_model, tmp_pat
     mark = hasty.parts.vocabulary.mark("plan")
     assert not any(mark in ids for ids in asked.after([]))
     assert hasty.edit(drawn, "a dog", seed=1).image.size == drawn.image.size
+
+
+def test_a_change_that_examples_show_is_made_without_a_word(model, picture):
+    other = model.draw("a dog", seed=8)
+    plans = []
+    changed = model.edit(picture, examples=[(picture, other)], seed=3, planned=plans.append)
+    assert changed.image.size == picture.image.size
+    assert len(plans) == 1
+    again = model.edit(picture, examples=[(picture.image, other.image)], seed=3)
+    assert isinstance(again, Picture)
+    with pytest.raises(PromptError):
+        model.edit(picture)
+    with pytest.raises(PromptError, match="more than the 4096 ids"):
+        model.edit(picture, examples=[(picture, other)] * 200)
+
+
+def test_captions_go_by_examples(model, picture, monkeypatch):
+    vocabulary, encode = model.parts.vocabulary, model.parts.text.encode
+    assert isinstance(model.caption(picture.image, examples=[("a zorp", picture)]), str)
+    # What was noted down before is not said.
+    plan, lantu, eos, en = map(vocabulary.mark, ("plan", "lantu", "eos", "en"))
+    noted = [plan, *encode("a zorp: a cat"), lantu, *encode("a zorp"), eos]
+    assert model.words(noted) == "a zorp"
+    assert model.words([en, *encode("a zorp"), eos]) == "a zorp"
+    assert model.words([*encode("a zorp"), eos]) == "a zorp"
+
+
+def test_drawings_go_by_what_the_model_notes_down_of_examples(model, picture, monkeypatch):
+    vocabulary, encode = model.parts.vocabulary, model.parts.text.encode
+    plan = [vocabulary.mark("plan"), *encode("a zorp: a cat")]
+    shown = model.shown([("a zorp", picture)])
+    (noted,) = model.mused(["a zorp"], [shown])
+    assert noted == [] or noted[0] == plan[0]
+    assert model.mused(["a cat"], [[]]) == [[]]
+    request = model.ask("a zorp", 1, model.folder.grid, model.folder.settings, shown, plan)
+    asked = model.ask("a zorp", 1, model.folder.grid, model.folder.settings, shown)
+    start = 1 + len(shown) + len(encode("a zorp"))
+    assert list(request.prefix) == [*asked.prefix[:start], *plan, *asked.prefix[start:]]
+    # A beginning is chosen between a plan and a picture, and a plan ends with one.
+    from lantu.requests import musing
+
+    boi = vocabulary.mark("boi")
+    begins = musing([1], vocabulary)
+    assert {id_ for ids in begins.after([]) for id_ in ids} == {boi, plan[0]}
+    assert all(any(id_ in ids for ids in begins.after(plan)) for id_ in (boi, 97))
+    assert not begins.after([boi])

@@ -23,7 +23,7 @@ from lantu.engine.request import Request
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.parts import Parts, choose_backend, choose_device
 from lantu.preview import Sketcher, Step, partial_grid
-from lantu.requests import answering, changing, drawing, filling, language_of, planning, reading
+from lantu.requests import answering, changing, drawing, filling, language_of, musing, planning, reading
 from lantu.seeds import choose_seed, derive_seeds
 from lantu.settings import Settings
 from lantu.shelf import ModelFolder
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 TOGETHER = 32  # pictures that are painted together
 Progress = Callable[[int, int], None]
+Planned = Callable[[str], None]
 Example = tuple[str, "Picture | Image"]
+Change = tuple["Picture | Image", "Picture | Image"]  # before and after
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,11 +178,12 @@ class Model:
         parts = self.parts
         if control:
             self.checked_control(control, grid)
-        requests = [
-            self.ask(prompt, seed, grid, settings, before)
-            for prompt, seed, before in zip(prompts, seeds, examples or [()] * len(prompts), strict=True)
-        ]
         started = time.perf_counter()
+        shown = [self.shown(before) for before in examples] or [[]] * len(prompts)
+        requests = [
+            self.ask(prompt, seed, grid, settings, before, noted)
+            for prompt, seed, before, noted in zip(prompts, seeds, shown, self.mused(prompts, shown), strict=True)
+        ]
         done, total = 0, len(requests) * grid[0] * grid[1]
 
         def step(place: int, ids: Sequence[int]) -> None:
@@ -243,15 +246,43 @@ class Model:
         picture = self.paint([codes], [prompt], [seed], settings, plan_ms)[0]
         yield Step(picture.image, codes, 1.0, picture)
 
-    def ask(self, prompt: str, seed: int, grid: Grid, settings: Settings, examples: Sequence[Example] = ()) -> Request:
-        """What the engine is asked for one picture: exactly h·w codes, guided by the prompt."""
-        text, vocabulary = self.parts.text.encode(check_prompt(prompt)), self.parts.vocabulary
-        parts: list[Part] = []
-        for caption, picture in examples:
-            parts += [check_prompt(caption), CodeGrid(self.seen(picture)[1])]
-        before = document.to_ids(Document(tuple(parts)), vocabulary, self.parts.text.encode)[0][1:-1].tolist()
+    def ask(
+        self,
+        prompt: str,
+        seed: int,
+        grid: Grid,
+        settings: Settings,
+        before: Sequence[int] = (),
+        noted: Sequence[int] = (),
+    ) -> Request:
+        """What the engine is asked for one picture: exactly h·w codes, guided by the prompt.
+
+        Args:
+            before: ids of examples, see ``shown``.
+            noted: ids of a plan of what they and the prompt mean, see ``mused``.
+        """
+        text, vocabulary = [*self.parts.text.encode(check_prompt(prompt)), *noted], self.parts.vocabulary
         request = drawing(text, grid, vocabulary, choose_seed(seed), settings, self.parts.strengths, before)
         return self.checked(request)
+
+    def shown(self, examples: Sequence[Example], language: str = "") -> list[int]:
+        """The ids of examples: each picture after its caption, or, for captions in ``language``, before it."""
+        pairs = [(check_prompt(text), CodeGrid(self.seen(picture)[1])) for text, picture in examples]
+        parts: list[Part] = [part for pair in pairs for part in (reversed(pair) if language else pair)]
+        made = Document(tuple(parts), language)
+        return document.to_ids(made, self.parts.vocabulary, self.parts.text.encode)[0][1:-1].tolist()
+
+    def mused(self, prompts: Sequence[str], shown: Sequence[Sequence[int]]) -> list[list[int]]:
+        """What the model notes down of examples and prompts before it draws, from <plan> on; nothing where it draws."""
+        noted: list[list[int]] = [[] for _ in prompts]
+        if not self.plans or not any(shown):
+            return noted
+        bos, places = self.parts.vocabulary.mark("bos"), [place for place, ids in enumerate(shown) if ids]
+        prefixes = [[bos, *shown[at], *self.parts.text.encode(check_prompt(prompts[at]))] for at in places]
+        requests = [self.checked(musing(prefix, self.parts.vocabulary)) for prefix in prefixes]
+        for place, ids in zip(places, draft(self.parts.engine, requests), strict=True):
+            noted[place] = [id_ for id_ in ids if id_ != self.parts.vocabulary.mark("boi")]
+        return noted
 
     def render(self, codes: np.ndarray, *, seed: int | None = None, **dials: Any) -> Picture:
         """Build the picture that a grid of codes stands for.
@@ -339,7 +370,14 @@ class Model:
         return self.parts.encode(np.asarray(images.flatten(image))[None])[0]
 
     def caption(
-        self, image: "Image", language: str = "en", *, fit: bool = False, seed: int = 0, temperature: float = 0.0
+        self,
+        image: "Image",
+        language: str = "en",
+        *,
+        fit: bool = False,
+        seed: int = 0,
+        temperature: float = 0.0,
+        examples: Sequence[Example] = (),
     ) -> str:
         """Say what is on a picture.
 
@@ -347,6 +385,7 @@ class Model:
             language: "en" or "zh".
             fit: scale and crop a picture of another size.
             temperature: 0 gives the likeliest words; more of it gives others, by the seed.
+            examples: captions and pictures that the model sees first: it speaks as they do.
 
         Raises:
             ImageError: the picture is not of the size that the model has learnt to read.
@@ -355,24 +394,48 @@ class Model:
         if not fit and image.size != self.size:
             what = "{}x{} pixels, the model reads {}x{}".format(*image.size, *self.size)
             raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped with --fit")
-        return self.read(self.tokenize(image, fit=fit)[None], language, seed, temperature)[0]
+        before = self.shown(examples, language) if examples else []
+        return self.read(self.tokenize(image, fit=fit)[None], language, seed, temperature, before)[0]
 
-    def read(self, codes_Bhw: np.ndarray, language: str, seed: int = 0, temperature: float = 0.0) -> list[str]:
-        """Captions of pictures that are given as codes."""
+    def read(
+        self,
+        codes_Bhw: np.ndarray,
+        language: str,
+        seed: int = 0,
+        temperature: float = 0.0,
+        before: Sequence[int] = (),
+    ) -> list[str]:
+        """Captions of pictures that are given as codes.
+
+        Args:
+            before: ids of examples, see ``shown``.
+        """
         if language not in document.LANGUAGES:
             raise PromptError(f"no captions in {language}", f"choose {' or '.join(document.LANGUAGES)}")
         vocabulary = self.parts.vocabulary
-        requests = [reading(codes, language, vocabulary, choose_seed(seed), temperature) for codes in codes_Bhw]
-        return [self.parts.text.decode(ids).strip() for ids in draft(self.parts.engine, requests)]
+        plans = self.plans and bool(before)
+        requests = [
+            self.checked(reading(codes, language, vocabulary, choose_seed(seed), temperature, before, plans))
+            for codes in codes_Bhw
+        ]
+        return [self.words(ids) for ids in draft(self.parts.engine, requests)]
+
+    def words(self, ids: Sequence[int]) -> str:
+        """What is said by ids of text, after a plan if there is one."""
+        marks = [place for place, id_ in enumerate(ids) if id_ >= self.parts.vocabulary.text_size]
+        begins = next((place + 1 for place in reversed(marks) if place + 1 < len(ids)), 0)
+        return self.noted(ids[begins:])
 
     def edit(
         self,
         picture: "Picture | Image",
-        prompt: str,
+        prompt: str = "",
         *,
         box: editing.Box | None = None,
         mask: "Image | None" = None,
+        examples: Sequence[Change] = (),
         seed: int | None = None,
+        planned: Planned | None = None,
         **dials: Any,
     ) -> Picture:
         """Draw a part of a picture anew, or change it as one is told.
@@ -385,13 +448,17 @@ class Model:
             picture: a drawing, or any picture of the model's size.
             box: x0, y0, x1, y1 in pixels.
             mask: as large as the picture; transparent, or white, where it is to be drawn anew.
+            examples: pictures before and after a change, which says what is to become of this one; in the place of an
+                instruction, or beside it.
+            planned: called with what the model notes down before it follows an instruction: a line of what is there,
+                and a line of what is to be there.
 
         Raises:
             ImageError: box or mask don't fit the picture, or mark nothing.
             PromptError, LantuError: as ``draw``; or the model has not learnt it.
         """
         if box is None and mask is None:
-            return self.told(picture, prompt, seed, **dials)
+            return self.told(picture, prompt, examples, seed, planned, **dials)
         self.needs("filling")
         before, codes = self.seen(picture)
         size = before.size
@@ -404,14 +471,25 @@ class Model:
         (drawn,) = self.paint([codes], [prompt], [seed], settings, plan_ms)
         return replace(drawn, image=editing.lay_in(before, drawn.image, holes))
 
-    def told(self, picture: "Picture | Image", instruction: str, seed: int | None = None, **dials: Any) -> Picture:
-        """A picture changed by an instruction."""
+    def told(
+        self,
+        picture: "Picture | Image",
+        instruction: str,
+        examples: Sequence[Change] = (),
+        seed: int | None = None,
+        planned: Planned | None = None,
+        **dials: Any,
+    ) -> Picture:
+        """A picture changed by an instruction, or as in examples."""
         settings, seed = self.folder.settings.change(**dials), choose_seed(seed)
-        turns = [[check_prompt(instruction), Picture(*self.seen(picture))]]
+        before = Picture(*self.seen(picture))
+        turns = [[before] if examples and not instruction else [check_prompt(instruction), before]]
         goal, plan_ms = "", 0.0
-        if request := self.planning(turns):
+        if request := self.alike(examples, before) if examples else self.planning(turns):
             ids, plan_ms = self.drafted(request)
             goal = self.goal(ids)
+            if planned:
+                planned(self.noted(ids))
         codes, draft_ms = self.changed(turns, seed, settings, goal)
         return self.paint([codes], [instruction], [seed], settings, plan_ms + draft_ms)[0]
 
@@ -422,10 +500,24 @@ class Model:
             return None
         return self.checked(planning(prefix, self.parts.vocabulary))
 
+    def alike(self, examples: Sequence[Change], before: "Picture | Image") -> Request:
+        """What the engine is asked for before ``changing``, where examples say what to change.
+
+        Raises:
+            LantuError: the model has not learnt to plan.
+        """
+        self.needs("planning")
+        parts = [CodeGrid(self.seen(picture)[1]) for pair in [*examples, (before,)] for picture in pair]
+        prefix = document.to_ids(Document(tuple(parts)), self.parts.vocabulary, self.parts.text.encode)[0][:-1].tolist()
+        return self.checked(planning(prefix, self.parts.vocabulary))
+
     def goal(self, ids: Sequence[int]) -> str:
-        """What is to be drawn: the last line of a plan, whose ids may begin with its mark and end with another."""
-        written = [id_ for id_ in ids if id_ < self.parts.vocabulary.text_size]
-        return (self.parts.text.decode(written).strip().splitlines() or [""])[-1]
+        """What is to be drawn: the last line of a plan."""
+        return (self.noted(ids).splitlines() or [""])[-1]
+
+    def noted(self, ids: Sequence[int]) -> str:
+        """The words of a plan, whose ids may begin with its mark and end with another."""
+        return self.parts.text.decode([id_ for id_ in ids if id_ < self.parts.vocabulary.text_size]).strip()
 
     def changing(self, turns: "Sequence[Said]", seed: int, settings: Settings, goal: str = "") -> Request:
         """What the engine is asked for a picture, and nothing else, after what was said by turns.
@@ -455,6 +547,7 @@ class Model:
         *,
         before: "Sequence[Said]" = (),
         seed: int | None = None,
+        planned: Planned | None = None,
         **dials: Any,
     ) -> list[str | Picture]:
         """Answer what is said and shown, in words, pictures or both: the model decides.
@@ -462,6 +555,7 @@ class Model:
         Args:
             parts: of what is said; the model hears the words before it sees the pictures.
             before: what was said earlier by turns, the user first.
+            planned: called with what the model notes down before it answers, if it does.
 
         Raises:
             ImageError: a picture is not of the model's size.
@@ -471,6 +565,8 @@ class Model:
         turns = [*before, [part if isinstance(part, str) else Picture(*self.seen(part)) for part in parts]]
         ids, plan_ms = self.drafted(self.asking(turns, seed, settings))
         said = document.read_reply(ids, self.parts.vocabulary, self.parts.text.decode)
+        if said.plan and planned:
+            planned(said.plan.strip())
         if said.draws:
             codes, draft_ms = self.changed(turns, seed, settings, self.goal(ids))
             said, plan_ms = document.Reply((CodeGrid(codes),)), plan_ms + draft_ms

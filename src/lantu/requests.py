@@ -71,13 +71,34 @@ def filling(
 
 
 def reading(
-    codes_hw: np.ndarray, language: str, vocabulary: Vocabulary, seed: int = 0, temperature: float = 0.0
+    codes_hw: np.ndarray,
+    language: str,
+    vocabulary: Vocabulary,
+    seed: int = 0,
+    temperature: float = 0.0,
+    before: Sequence[int] = (),
+    plans: bool = False,
 ) -> Request:
-    """What the engine is asked for a picture's caption: words until the end of the document."""
+    """What the engine is asked for a picture's caption: words until the end of the document.
+
+    Args:
+        before: ids of examples.
+        plans: the model may first note down what they mean; then its words come after <lantu>.
+    """
+    bos, *picture, mark = document.caption_prefix(codes_hw, language, vocabulary)
+    begin = grammar.Grammar(vocabulary).marks(language, "plan")
+    planned = (range(vocabulary.text_size), *grammar.Grammar(vocabulary).marks("lantu"))
+    plan, lantu = vocabulary.mark("plan"), vocabulary.mark("lantu")
+
+    def after_plan(ids: Sequence[int]) -> grammar.Ranges:
+        if not ids:
+            return begin
+        return planned if ids[0] == plan and lantu not in ids else grammar.text(vocabulary)
+
     return Request(
-        document.caption_prefix(codes_hw, language, vocabulary),
-        grammar.text(vocabulary),
-        limit=MAX_CAPTION,
+        [bos, *before, *picture, *([] if plans else [mark])],
+        after_plan if plans else grammar.text(vocabulary),
+        limit=3 * MAX_CAPTION if plans else MAX_CAPTION,
         stop=vocabulary.mark("eos"),
         seed=seed,
         temperature=temperature,
@@ -108,6 +129,20 @@ def answering(
         seed=seed,
         **sampling(settings),
     )
+
+
+def musing(prefix: Sequence[int], vocabulary: Vocabulary) -> Request:
+    """What the engine is asked for behind examples and a prompt: a plan of what they mean, or a picture at once.
+
+    Either way <boi> is the last id.
+    """
+    marks, stop = grammar.Grammar(vocabulary).marks, vocabulary.mark("boi")
+    begin, planned = marks("boi", "plan"), (range(vocabulary.text_size), *marks("boi"))
+
+    def allowed(ids: Sequence[int]) -> grammar.Ranges:
+        return planned if ids else begin
+
+    return Request(prefix, allowed, limit=2 * MAX_CAPTION, stop=stop, temperature=0.0)
 
 
 def planning(prefix: Sequence[int], vocabulary: Vocabulary) -> Request:

@@ -18,6 +18,12 @@ def say(message: str) -> None:
     print(" ".join(message.split()), file=sys.stderr, flush=True)
 
 
+def whisper(message: str) -> None:
+    """One line on stderr, dim where that can be."""
+    dim = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    say(f"\x1b[2m{message}\x1b[0m" if dim else message)
+
+
 def print_json(value: Any) -> None:
     """One object on stdout."""
     print(json.dumps(value, ensure_ascii=False, indent=1))

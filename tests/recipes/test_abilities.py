@@ -102,7 +102,7 @@ def test_examples_come_before_what_is_asked(tried):
     requests, scenes, words = context.naming(tried, 2, 3, drawn=False)
     assert len(requests) == len(scenes) == len(words) == 3
     none, _, _ = context.naming(tried, 0, 1, drawn=True)
-    assert len(none[0].prefix) < len(requests[0].prefix)
+    assert len(none[0]) < len(requests[0])
     allowed = {id_ for ids in requests[0].allowed for id_ in ids}
     assert allowed == {*range(tried.vocabulary.text_size), tried.vocabulary.mark("eos")}
 

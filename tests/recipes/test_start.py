@@ -51,7 +51,7 @@ def test_a_language_model_goes_on_with_its_own_words_and_sizes(tiny_model, data,
 
 
 def test_added_layers_change_nothing_at_first_and_then_learn(tiny_model, data, tmp_path):
-    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "added=3"]
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "added=3", "settled=0"]
     task = language.Task(settings(language.debug(), *changes), data)
     from lantu.language.model import load
 
@@ -62,9 +62,11 @@ def test_added_layers_change_nothing_at_first_and_then_learn(tiny_model, data, t
     recipes.train("language", "debug", data, tmp_path / "run", [*changes, "loop.steps=12"], progress=False)
     deep = load(tmp_path / "run" / "model")
     assert deep.config.num_hidden_layers == begun.config.num_hidden_layers + 3
-    # Each of the new ones has begun to say something.
-    silent = [layer.mlp.down_proj.weight.abs().max() == 0 for layer in deep.model.layers]
-    assert not any(silent)
+    # The new ones have begun to say something, and the old ones stayed what they were.
+    assert all(layer.mlp.down_proj.weight.abs().max() > 0 for layer in deep.model.layers)
+    for old, place in enumerate((0, 3)):  # 0 0 0 1 1
+        was, is_ = (model.model.layers[at].mlp.down_proj.weight for model, at in ((begun, old), (deep, place)))
+        assert torch.equal(was, is_)
 
 
 def test_drafts_draw_rebuild_and_read(tiny_model):

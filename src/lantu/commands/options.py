@@ -17,6 +17,14 @@ ModelName = Annotated[
     str | None, typer.Option("--model", help="A name (see lantu models) or a folder.", metavar="MODEL")
 ]
 Fit = Annotated[bool, typer.Option("--fit", help="Scale and crop pictures of another size.")]
+Examples = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--example",
+        help="A picture to go by and its caption: cat.png='a zorp'. Several are seen in this order.",
+        metavar="FILE=CAPTION",
+    ),
+]
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the diffusion decoder.", metavar="N")]
 Sampler = Annotated[
     str | None, typer.Option("--sampler", help="euler, heun, consistency, flow-euler or unipc.", metavar="NAME")

@@ -14,6 +14,7 @@ from lantu import terminal
 from lantu.commands.options import (
     Backend,
     Device,
+    Examples,
     Fit,
     Json,
     ModelName,
@@ -107,10 +108,7 @@ def draw(
         typer.Option(help="White lines; white places; blocks of colour; or a photo, whose edges are taken."),
     ] = "edges",
     control_scale: Annotated[float, typer.Option(help="0: not at all.", min=0, max=10, metavar="S")] = 1.0,
-    example: Annotated[
-        list[str] | None,
-        typer.Option(help="A picture to go by and its caption: cat.png='a zorp'. Several are seen in this order."),
-    ] = None,
+    example: Examples = None,
     memory: Annotated[
         Path | None, typer.Option(help="Data whose pictures may serve as examples.", metavar="DIR", show_default=False)
     ] = None,
@@ -260,6 +258,7 @@ def caption(
     lang: Annotated[Literal["en", "zh"], typer.Option(help="Language of the caption.")] = "en",
     fit: Fit = False,
     temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words.", metavar="T")] = 0.0,
+    example: Examples = None,
     seed: Seed = None,
     model: ModelName = None,
     device: Device = "auto",
@@ -268,7 +267,8 @@ def caption(
     """Say what is on a picture."""
     picture = open_image(image)
     reader = load(model, device)
-    text = reader.caption(picture, lang, fit=fit, seed=choose_seed(seed), temperature=temperature)
+    seen = examples(reader, example or [], fit)
+    text = reader.caption(picture, lang, fit=fit, seed=choose_seed(seed), temperature=temperature, examples=seen)
     if json:
         terminal.print_json({"caption": text, "language": lang, "file": str(image), "model": reader.name})
     else:
@@ -303,7 +303,7 @@ def tokenize(
 
 
 def examples(
-    artist: "Model", told: list[str], fit: bool, memory: Path | None, prompt: str, shots: int
+    artist: "Model", told: list[str], fit: bool, memory: Path | None = None, prompt: str = "", shots: int = 0
 ) -> "list[Example]":
     """What the model is to see first: pictures found by the prompt, then those that are named.
 

@@ -10,7 +10,7 @@ import typer
 from lantu import terminal
 from lantu.commands.options import Backend, Device, Dials, Fit, Json, ModelName, Output, Seed, Steps, parse_dials
 from lantu.commands.pictures import load
-from lantu.errors import ImageError, LantuError
+from lantu.errors import ImageError, LantuError, PromptError
 from lantu.images import open_image
 from lantu.seeds import choose_seed, derive_seed
 
@@ -25,12 +25,16 @@ TURNS = 6  # that are remembered, three of either side
 
 def edit(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", show_default=False)],
-    prompt: Annotated[str, typer.Argument(help="What to draw there; without a place, what to change.")],
+    prompt: Annotated[str, typer.Argument(help="What to draw there; without a place, what to change.")] = "",
     box: Annotated[
         str | None, typer.Option(help="In pixels: x0,y0,x1,y1.", metavar="X0,Y0,X1,Y1", show_default=False)
     ] = None,
     mask: Annotated[
         Path | None, typer.Option(help="As large as the picture; transparent or white: anew.", metavar="FILE")
+    ] = None,
+    example: Annotated[
+        list[str] | None,
+        typer.Option(help="Pictures before and after such a change: a.png=b.png.", metavar="BEFORE=AFTER"),
     ] = None,
     fit: Fit = False,
     output: Output = None,
@@ -52,12 +56,17 @@ def edit(
     artist = load(model, device, backend)
     own = choose_seed(seed)
     marked = open_image(mask, keep_alpha=True) if mask else None
-    picture = artist.edit(known(image, artist, fit), prompt, box=place, mask=marked, seed=own, **settings)
+    plans: list[str] = []
+    shown = [pair(each, artist, fit) for each in example or []]
+    how: dict[str, Any] = {"box": place, "mask": marked, "examples": shown, "seed": own, **settings}
+    picture = artist.edit(known(image, artist, fit), prompt, planned=plans.append, **how)
     metadata.save_picture(picture, output)
     if json:
-        told = {name: round(value, 1) for name, value in picture.timings_ms.items()}
-        terminal.print_json({"files": [str(output)], "seed": own, "model": artist.name, "timings_ms": told})
+        timings = {name: round(value, 1) for name, value in picture.timings_ms.items()}
+        told = {"files": [str(output)], "seed": own, "model": artist.name, "timings_ms": timings}
+        terminal.print_json(told | noted(plans))
         return
+    whisper(plans)
     if terminal.shows_pictures():
         terminal.show_picture(picture.image)
     print(f"{output}  seed {own}  {picture.timings_ms['total'] / 1000:.1f} s")
@@ -88,7 +97,9 @@ def chat(
             continue
         try:
             parts = read_line(line, artist)
-            reply = artist.chat(parts, before=before[-TURNS:], seed=derive_seed(first, number), **settings)
+            plans: list[str] = []
+            how: dict[str, Any] = {"before": before[-TURNS:], "seed": derive_seed(first, number), **settings}
+            reply = artist.chat(parts, planned=plans.append, **how)
         except LantuError as problem:
             if json:
                 raise
@@ -104,11 +115,23 @@ def chat(
             path = output / f"chat-{drawn}.png"
             metadata.save_picture(part, path)
             shown.append({"file": str(path)})
-        told.append({"said": line, "reply": shown})
+        told.append({"said": line, "reply": shown} | noted(plans))
         if not json:
+            whisper(plans)
             answer(reply, shown)
     if json:
         terminal.print_json({"turns": told, "seed": first, "model": artist.name})
+
+
+def noted(plans: list[str]) -> dict[str, list[str]]:
+    """What the model noted down before it answered, for JSON; nothing if it did not."""
+    return {"plan": "\n".join(plans).splitlines()} if plans else {}
+
+
+def whisper(plans: list[str]) -> None:
+    """The same for a person: what is there → what is to be there."""
+    if plans:
+        terminal.whisper(" → ".join("\n".join(plans).splitlines()))
 
 
 def answer(reply: "list[str | Picture]", shown: "list[str | dict[str, str]]") -> None:
@@ -146,6 +169,18 @@ def read_line(line: str, artist: "Model") -> "list[str | Picture | Image]":
         else:
             words.append(piece)
     return [*parts, *([" ".join(words)] if words else [])]
+
+
+def pair(text: str, artist: "Model", fit: bool) -> "tuple[Picture | Image, Picture | Image]":
+    """ "a.png=b.png" → both pictures.
+
+    Raises:
+        PromptError: there is only one.
+    """
+    before, _, after = text.partition("=")
+    if not before or not after:
+        raise PromptError(f"the example {text} is not two pictures", "write BEFORE=AFTER, e.g. a.png=b.png")
+    return known(Path(before), artist, fit), known(Path(after), artist, fit)
 
 
 def known(path: Path, artist: "Model", fit: bool) -> "Picture | Image":

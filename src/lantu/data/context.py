@@ -1,8 +1,8 @@
 """Documents of several pictures, whose earlier ones say what the last is to be like.
 
 style     captions that don't tell the style, pictures that share one
-naming    made-up words for things: "a zorp" is a cat, here
-pairs     before and after the same kind of change, again and again, without a word
+naming    made-up words for things: "a zorp" is a cat, here; the last is noted down before it is drawn or told
+pairs     before and after the same kind of change, again and again, without a word; of the last what it is to become
 retrieved captions like the last one, and their pictures (retrieval, arXiv:2309.02591)
 plain     captions and pictures of no common thread
 """
@@ -13,8 +13,10 @@ from typing import Literal
 import numpy as np
 
 from lantu.data import english
+from lantu.data.backgrounds import BACKGROUNDS
 from lantu.data.gallery import Concept
-from lantu.types import CodeGrid, Document, Part, Sample
+from lantu.data.plans import steps
+from lantu.types import CodeGrid, Document, Part, Sample, Turn
 
 Kind = Literal["style", "naming", "pairs", "retrieved", "plain"]
 SYLLABLES = ("bl", "dr", "f", "gr", "k", "l", "m", "n", "pl", "qu", "sn", "t", "v", "w", "z")
@@ -42,9 +44,15 @@ def style_document(
 
 
 def naming_document(
-    samples: Sequence[Sample], grids: Sequence[np.ndarray], rng: np.random.Generator, drawn: bool
+    samples: Sequence[Sample],
+    grids: Sequence[np.ndarray],
+    concepts: Mapping[str, Concept],
+    rng: np.random.Generator,
+    drawn: bool,
 ) -> Document:
     """Single things under made-up words, the same thing under the same one.
+
+    Before the last of them, which was there before, a plan tells what each word stands for, and which thing this is.
 
     Args:
         drawn: the word comes before its picture, else behind it.
@@ -55,12 +63,25 @@ def naming_document(
         key = sample.objects[0].concept
         name = english.one(words.setdefault(key, word(rng)))
         parts += [name, CodeGrid(grid)] if drawn else [CodeGrid(grid), name]
+    things = {key: plain_name(concepts[key], "en") for key in words}
+    known = ", ".join(f"{english.one(made)}: {things[key]}" for key, made in words.items())
+    plan = [Turn("plan"), f"{known}\n{things[samples[-1].objects[0].concept]}"]
+    parts[-1:] = [*plan, parts[-1]] if drawn else [*plan, Turn("lantu"), parts[-1]]
     return Document(tuple(parts), "en")
 
 
-def pairs_document(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Document:
-    """Grids before and after, and again."""
-    return Document(tuple(CodeGrid(grid) for pair in pairs for grid in pair))
+def pairs_document(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], scenes: tuple[Sample, Sample], concepts: Mapping[str, Concept]
+) -> Document:
+    """Grids before and after, and again; of the last only that before, and a plan of what it is to become.
+
+    Args:
+        scenes: the last pair's.
+    """
+    grids = [CodeGrid(grid) for pair in pairs for grid in pair]
+    after = scenes[1]
+    change = after.kind if after.kind != "background" else f"{BACKGROUNDS[after.background].words['en'][0]} background"
+    return Document((*grids[:-1], Turn("plan"), f"{change}\n{steps(*scenes, concepts, 'en')}"))
 
 
 def plain_document(captions: Sequence[str], grids: Sequence[np.ndarray], language: str, drawn: bool) -> Document:

@@ -6,6 +6,7 @@ What lantu needs beside the weights is one extra entry of config.json, which oth
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +82,7 @@ def deepen(model: "PreTrainedModel", added: int) -> "PreTrainedModel":
     import torch
     from transformers import AutoModelForCausalLM
 
-    old = model.config.num_hidden_layers
-    # Of each new layer the old one that it copies: 0 1 2 3 4 and three more make 0 0 1 2 2 3 4 4.
-    sources = sorted([*range(old), *(round((number + 0.5) * old / added - 0.5) for number in range(added))])
+    sources = sources_of(model.config.num_hidden_layers, added)
     config = copy.deepcopy(model.config)
     config.num_hidden_layers = len(sources)
     if getattr(config, "layer_types", None):
@@ -91,12 +90,22 @@ def deepen(model: "PreTrainedModel", added: int) -> "PreTrainedModel":
     deep = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
     state = {name: value for name, value in model.state_dict().items() if not name.startswith("model.layers.")}
     for place, source in enumerate(sources):
-        is_new = place > 0 and sources[place - 1] == source
+        is_new = place in new_places(sources)
         for name, value in model.model.layers[source].state_dict().items():
             silent = is_new and name in ("self_attn.o_proj.weight", "mlp.down_proj.weight")
             state[f"model.layers.{place}.{name}"] = torch.zeros_like(value) if silent else value
     deep.load_state_dict(state)
     return deep
+
+
+def sources_of(old: int, added: int) -> list[int]:
+    """Which of the old layers each layer of a deeper model is a copy of: of 5 and 3, 0 0 1 2 2 3 4 4."""
+    return sorted([*range(old), *(round((number + 0.5) * old / added - 0.5) for number in range(added))])
+
+
+def new_places(sources: Sequence[int]) -> list[int]:
+    """Which layers of a deeper model are new: those that copy the same one as the layer before."""
+    return [place for place in range(1, len(sources)) if sources[place] == sources[place - 1]]
 
 
 def describe(config: Any, vocabulary: Vocabulary, grid: tuple[int, int]) -> None:

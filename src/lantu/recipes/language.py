@@ -24,7 +24,7 @@ from lantu.files import write_text
 from lantu.images import scale, to_array, to_tensor
 from lantu.language import bpe
 from lantu.language.folder import read_vocabulary, strengths_of
-from lantu.language.model import deepen, describe, export, load, make
+from lantu.language.model import deepen, describe, export, load, make, new_places, sources_of
 from lantu.recipes.assemble import part_folder
 from lantu.recipes.codes import ensure_codes, load_tokenizer
 from lantu.recipes.drafts import Drafts
@@ -46,6 +46,7 @@ class LanguageRecipe(BaseModel):
         start: a trained language model to go on from, with its own text ids and sizes: a run, a model directory, or the
             part's own folder. "" starts from nothing.
         added: layers that the model it starts from is deepened by; they change nothing at first (``deepen``).
+        settled: share of the learning rate at which what was there before them moves, so that it is not forgotten.
         text_size: ids of the byte-level BPE, trained on this data's captions.
         width, layers, heads, inner: of the Qwen3 architecture.
         captioning: share of documents that go from picture to caption. Their picture has no caption before it, so
@@ -61,6 +62,7 @@ class LanguageRecipe(BaseModel):
     tokenizer: str = ""
     start: str = ""
     added: int = Field(0, ge=0)
+    settled: float = Field(1.0, ge=0, le=1)
     text_size: int = 3072
     width: int = 320
     layers: int = 8
@@ -84,6 +86,7 @@ class Task:
         self.val = Shards(data, "val")
         self.order = Order(len(self.shards), recipe.loop.seed)
         self.captions = [self.shards.sample(index).captions for index in range(len(self.shards))]
+        self.new: tuple[str, ...] = ()  # what the names of parameters of added layers begin with
         self.codec, self.model = self.begin(tokenizer.config.codebook_size)
         self.vocabulary = Vocabulary(self.codec.size, tokenizer.config.codebook_size)
         self.encode = lru_cache(maxsize=1 << 19)(self.codec.encode)
@@ -110,9 +113,15 @@ class Task:
             raise RecipeError(told, "start from a model of the same tokenizer, or from nothing")
         model = load(folder)
         if recipe.added:
+            sources = sources_of(model.config.num_hidden_layers, recipe.added)
+            self.new = tuple(f"model.layers.{place}." for place in new_places(sources))
             model = deepen(model, recipe.added)
         describe(model.config, read_vocabulary(folder), self.grids.shape[1:])
         return bpe.TextCodec(folder), model
+
+    def rate(self, name: str) -> float:
+        """A parameter's share of the learning rate."""
+        return 1.0 if not self.new or name.startswith(self.new) else self.recipe.settled
 
     def texts(self) -> Iterator[str]:
         """Every caption, once."""

@@ -40,6 +40,7 @@ from lantu.types import CodeGrid, Document, Part, Patch, Sample, Turn
 # Documents of about one length make a group. Always as many groups, for each is a pass through the network, and when
 # several processes share its weights all must make the same passes.
 GROUPS = 4
+WORDLESS = 0.15  # of changed pictures, no instruction stands before the plan
 
 
 class MixtureRecipe(GuidedRecipe):
@@ -157,8 +158,10 @@ class Task(guided.Task):
         thought = steps(*scenes, self.concepts, language)
         if rng.random() < self.planning:
             return Document((Turn("user"), text, before, Turn("lantu"), Turn("plan"), thought), language)
-        told = (Turn("plan"), thought.splitlines()[-1])
-        return Document((Turn("user"), text, *told, before, Turn("lantu"), after), language)
+        # Now and then without the words, as where examples told what to do.
+        words = (text,) if rng.random() > WORDLESS else ()
+        told = (*words, Turn("plan"), thought.splitlines()[-1])
+        return Document((Turn("user"), *told, before, Turn("lantu"), after), language)
 
     def talking(self, index: int, rng: np.random.Generator) -> Document | None:
         """A request, then the picture, now and then with a word about it."""
@@ -179,7 +182,9 @@ class Task(guided.Task):
             change = "swap" if rng.random() < 0.5 else sorted(self.changes)[rng.integers(len(self.changes))]
             some = self.changes[change]
             chosen = context.some(some, count, rng)
-            return context.pairs_document([(self.pair_grids[2 * at], self.pair_grids[2 * at + 1]) for at in chosen])
+            grids = [(self.pair_grids[2 * at], self.pair_grids[2 * at + 1]) for at in chosen]
+            scenes = self.pairs[2 * chosen[-1]], self.pairs[2 * chosen[-1] + 1]
+            return context.pairs_document(grids, scenes, self.concepts)
         if kind == "retrieved":
             return self.retrieved(index, count - 1, rng)
         if kind == "style":
@@ -192,7 +197,7 @@ class Task(guided.Task):
         if kind == "style":
             return context.style_document(samples, grids, self.concepts, language)
         if kind == "naming":
-            return context.naming_document(samples, grids, rng, drawn)
+            return context.naming_document(samples, grids, self.concepts, rng, drawn)
         texts = [self.samples[at].captions[language] for at in chosen]
         captions = [options[rng.integers(len(options))] for options in texts]
         return context.plain_document(captions, grids, language, drawn)
@@ -249,21 +254,17 @@ def said(document: Document) -> list[int]:
     """Which parts of a document the model is to say by itself.
 
     In talk, what is said, and planned before, in its last turn; of a caption and a picture, the second, and pictures
-    always, for they are also drawn from nothing; of examples, every second part, which answers the one before. Where
-    names come back, only what they stand for then: nobody can know it the first time.
+    always, for they are also drawn from nothing; of examples, what comes from the plan on, or every second part, which
+    answers the one before.
     """
     parts = document.parts
     if any(isinstance(part, Turn) for part in parts):
-        last = max(number for number, part in enumerate(parts) if part == Turn("user"))
-        mine = next(number for number in range(last, len(parts)) if parts[number] == Turn("lantu"))
-        return list(range(mine, len(parts)))
+        asked = [number for number, part in enumerate(parts) if part == Turn("user")]
+        begins = parts.index(Turn("lantu"), asked[-1]) if asked else parts.index(Turn("plan"))
+        return list(range(begins, len(parts)))
     if len(parts) < 3:
         return [number for number, part in enumerate(parts) if not isinstance(part, str) or number == len(parts) - 1]
-    names = [
-        "".join(part for part in pair if isinstance(part, str)) for pair in zip(parts[::2], parts[1::2], strict=True)
-    ]
-    again = [number for number, name in enumerate(names) if name and name in names[:number]]
-    return [2 * number + 1 for number in again or range(len(names))]
+    return list(range(1, len(parts), 2))
 
 
 def hole(box: tuple[float, float, float, float] | None, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

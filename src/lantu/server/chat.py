@@ -170,6 +170,12 @@ class Reply:
         self.service, self.model, self.read, self.body = service, service.model, read, body
         self.head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": self.model.name}
 
+    def plan(self, ids: Sequence[int], ticket: Ticket) -> str:
+        """What was noted down before an answer: as other servers tell what a model reasons."""
+        if not ticket.noted and is_drawing(ticket):
+            return ""
+        return document.read_reply(ticket.noted or ids, self.model.parts.vocabulary, self.model.parts.text.decode).plan
+
     def words(self, ids: Sequence[int], drawn: bool) -> str:
         """The words among an answer's ids.
 
@@ -191,13 +197,16 @@ class Reply:
                 "refusal": None,
                 "images": pictures,
             }
+            if plan := self.plan(end.ids, ticket):
+                message["reasoning_content"] = plan
             reason = self.reason(end.ids, ticket)
             choices.append({"index": place, "message": message, "finish_reason": reason, "logprobs": None})
-        return {"object": "chat.completion", **self.head, "choices": choices, "usage": self.usage(ends)}
+        return {"object": "chat.completion", **self.head, "choices": choices, "usage": self.usage(ends, tickets)}
 
     async def events(self, errand: Errand) -> AsyncIterator[dict[str, Any] | None]:
         """Words as they come, pictures when they are there."""
         sent, ends = [""] * len(errand.tickets), []
+        planned: set[int] = set()
         for place in range(len(errand.tickets)):
             yield self.chunk(place, {"role": "assistant", "content": ""})
         async for place, event in errand.follow():
@@ -206,6 +215,9 @@ class Reply:
                 yield None
             elif isinstance(event, Progress):
                 words = self.words(event.ids, is_drawing(ticket))
+                if words and place not in planned and (plan := self.plan(event.ids, ticket)):
+                    yield self.chunk(place, {"reasoning_content": plan})
+                    planned.add(place)
                 # The end of what is there may be half a character.
                 if words.startswith(sent[place]) and words != sent[place] and not words.endswith("\ufffd"):
                     yield self.chunk(place, {"content": words[len(sent[place]) :]})
@@ -213,13 +225,20 @@ class Reply:
             elif isinstance(event, Done):
                 ends.append(event)
                 words = self.words(event.ids, is_drawing(ticket))
+                if place not in planned and (plan := self.plan(event.ids, ticket)):
+                    yield self.chunk(place, {"reasoning_content": plan})
                 if words.startswith(sent[place]) and words != sent[place]:
                     yield self.chunk(place, {"content": words[len(sent[place]) :]})
                 for picture in event.pictures:
                     yield self.chunk(place, {"images": [await self.shown(picture)]})
                 yield self.chunk(place, {}, self.reason(event.ids, ticket))
         if (self.body.stream_options or {}).get("include_usage"):
-            yield {"object": "chat.completion.chunk", **self.head, "choices": [], "usage": self.usage(ends)}
+            yield {
+                "object": "chat.completion.chunk",
+                **self.head,
+                "choices": [],
+                "usage": self.usage(ends, errand.tickets),
+            }
 
     async def shown(self, picture: Picture) -> dict[str, Any]:
         return {"type": "image_url", "image_url": {"url": files.data_url(await self.service.encode(picture))}}
@@ -233,10 +252,10 @@ class Reply:
         stopped = is_drawing(ticket) or (ids and ids[-1] == self.model.parts.vocabulary.mark("eos"))
         return "stop" if stopped else "length"
 
-    def usage(self, ends: Sequence[Done]) -> dict[str, Any]:
+    def usage(self, ends: Sequence[Done], tickets: Sequence[Ticket]) -> dict[str, Any]:
         """Ids read and drafted."""
         words, pictures = self.read
-        made = sum(len(end.ids) for end in ends)
+        made = sum(len(end.ids) for end in ends) + sum(len(ticket.noted) for ticket in tickets)
         drawn = sum(picture.codes.size for end in ends for picture in end.pictures)
         return {
             "prompt_tokens": words + pictures,

@@ -78,6 +78,7 @@ class Ticket:
         partial: from the ids so far to a grid with -1 where a code is still to come.
         sketched: whether progress comes with previews: always, when few are drawing, never.
         finish: what is still done to a painted picture.
+        noted: ids of the first draft where another came after it.
         client: whose it is.
         tell: called on the worker's thread with each event; Done or Failed is the last.
     """
@@ -102,6 +103,7 @@ class Ticket:
     asked: float = field(default_factory=time.monotonic)
     begun: float = 0.0
     drafted: float = 0.0
+    noted: list[int] = field(default_factory=list)
     drawn: list[int] = field(default_factory=list)
 
     @property

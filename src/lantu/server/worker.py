@@ -264,7 +264,7 @@ class Worker(threading.Thread):
         if following is None:
             self.prepare(ticket, ids)
             return
-        ticket.request = following
+        ticket.request, ticket.noted = following, ids
         self.submit_draft(ticket, following)
 
     def prepare(self, ticket: Ticket, ids: list[int]) -> None:

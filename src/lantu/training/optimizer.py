@@ -1,6 +1,7 @@
 """Which optimizer moves which parameter."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from lantu.training.config import LoopConfig
 
 Hidden = Callable[[str, Tensor], bool]
+Rate = Callable[[str], float]
 NOT_HIDDEN = ("embed", "head", "norm", "table", "codebook", "position")
 
 
@@ -16,27 +18,45 @@ def is_hidden(name: str, parameter: Tensor) -> bool:
     return parameter.ndim == 2 and not any(word in name.lower() for word in NOT_HIDDEN)
 
 
+def alike(name: str) -> float:
+    """Every parameter moves at the run's rate."""
+    return 1.0
+
+
 def make_optimizers(
-    network: nn.Module, config: LoopConfig, lr: float, hidden: Hidden = is_hidden
+    network: nn.Module, config: LoopConfig, lr: float, hidden: Hidden = is_hidden, rate: Rate = alike
 ) -> list[torch.optim.Optimizer]:
     """AdamW, fused; with ``optimizer="muon"`` also Muon (arXiv:2502.16982) for the hidden matrices.
 
     Muon's updates are scaled to AdamW's size, so that both take the same rate and weight decay.
+
+    Args:
+        rate: by a parameter's name its own share of the rate, which its group keeps as "share".
     """
     named = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
-    taken = [p for name, p in named if config.optimizer == "muon" and hidden(name, p)]
-    chosen = {id(parameter) for parameter in taken}
-    rest = [parameter for _, parameter in named if id(parameter) not in chosen]
-    groups = [
-        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+    shares = sorted({rate(name) for name, _ in named}, reverse=True)
+
+    def groups(wanted: Callable[[str, Tensor], bool], weight_decay: float) -> list[dict[str, Any]]:
+        """Parameters of one kind, those of each share of the rate together."""
+        found = [[p for name, p in named if rate(name) == share and wanted(name, p)] for share in shares]
+        pairs = zip(shares, found, strict=True)
+        return [
+            {"params": some, "weight_decay": weight_decay, "lr": lr * share, "share": share}
+            for share, some in pairs
+            if some
+        ]
+
+    def by_muon(name: str, parameter: Tensor) -> bool:
+        return config.optimizer == "muon" and hidden(name, parameter)
+
+    rest = [
+        *groups(lambda name, p: not by_muon(name, p) and p.ndim >= 2, config.weight_decay),
+        *groups(lambda name, p: not by_muon(name, p) and p.ndim < 2, 0.0),
     ]
-    groups = [group for group in groups if group["params"]]
+    taken = groups(by_muon, config.weight_decay)
     optimizers: list[torch.optim.Optimizer] = []
-    if groups:
-        optimizers.append(torch.optim.AdamW(groups, lr=lr, betas=config.betas, eps=1e-8, fused=True))
+    if rest:
+        optimizers.append(torch.optim.AdamW(rest, lr=lr, betas=config.betas, eps=1e-8, fused=True))
     if taken:
-        optimizers.append(
-            torch.optim.Muon(taken, lr=lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
-        )
+        optimizers.append(torch.optim.Muon(taken, lr=lr, adjust_lr_fn="match_rms_adamw"))
     return optimizers

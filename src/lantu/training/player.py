@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lantu.training.config import LoopConfig
 from lantu.training.distributed import full
 from lantu.training.ema import Average
-from lantu.training.optimizer import Hidden, is_hidden, make_optimizers
+from lantu.training.optimizer import Hidden, Rate, alike, is_hidden, make_optimizers
 from lantu.training.schedule import factor
 
 
@@ -21,11 +21,13 @@ class Player:
         average: of these parameters; None when averaging is off.
     """
 
-    def __init__(self, name: str, network: nn.Module, config: LoopConfig, hidden: Hidden = is_hidden):
+    def __init__(
+        self, name: str, network: nn.Module, config: LoopConfig, hidden: Hidden = is_hidden, rate: Rate = alike
+    ):
         self.name, self.network, self.config = name, network, config
         self.named = {key: value for key, value in network.named_parameters() if value.requires_grad}
         self.lr = config.lr * config.lr_scale.get(name, 1.0)
-        self.optimizers = make_optimizers(network, config, self.lr, hidden)
+        self.optimizers = make_optimizers(network, config, self.lr, hidden, rate)
         self.average = Average(self.named.values(), config.ema_decay, config.ema_every) if config.ema_decay else None
 
     def learns(self, learns: bool) -> None:
@@ -45,7 +47,7 @@ class Player:
         if finite:
             for optimizer in self.optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = self.lr * factor(step, self.config)
+                    group["lr"] = self.lr * group["share"] * factor(step, self.config)
                 optimizer.step()
             if self.average:
                 self.average.update(step)

@@ -19,6 +19,7 @@ class Task(Protocol):
     - ``to(device)``: bring what is not among ``networks`` (frozen helpers) to the device.
     - ``compile()``: compile with torch in a way of its own, instead of every network's ``compile()``.
     - ``hidden(name, parameter) -> bool``: which matrices Muon takes (see ``optimizer.is_hidden``).
+    - ``rate(name) -> float``: a parameter's share of the learning rate; 1 unless told.
     - ``flops_per_sample``: float, forward and backward, for the logs.
 
     Attributes:

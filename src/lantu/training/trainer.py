@@ -11,7 +11,7 @@ from torch import Tensor
 from lantu.errors import RecipeError
 from lantu.training.config import LoopConfig
 from lantu.training.distributed import Ranks, shard
-from lantu.training.optimizer import is_hidden
+from lantu.training.optimizer import alike, is_hidden
 from lantu.training.player import Player
 from lantu.training.task import Metrics, Task, hook
 
@@ -39,8 +39,8 @@ class Trainer:
         elif config.compile:
             for network in task.networks.values():
                 network.compile()
-        hidden = getattr(task, "hidden", is_hidden)
-        self.players = [Player(name, network, config, hidden) for name, network in task.networks.items()]
+        ways = getattr(task, "hidden", is_hidden), getattr(task, "rate", alike)
+        self.players = [Player(name, network, config, *ways) for name, network in task.networks.items()]
         self.generator = torch.Generator(device)
 
     def update(self, step: int, batches: Sequence[Any]) -> Metrics:

@@ -12,11 +12,10 @@ from lantu.engine.request import Request
 from lantu.evaluation.results import Suite
 from lantu.evaluation.trial import Trial
 from lantu.grammar import codes as any_code
-from lantu.grammar import text as any_text
-from lantu.recipes.abilities.exam import NEW, Exam
+from lantu.recipes.abilities.exam import NEW, Exam, shown
 from lantu.recipes.abilities.filling import single
-from lantu.requests import MAX_CAPTION
-from lantu.types import Document, Part, Sample
+from lantu.requests import musing, planning, reading, sampling
+from lantu.types import CodeGrid, Document, Part, Sample
 
 SHOTS = (0, 1, 2, 4)
 
@@ -41,7 +40,7 @@ def style(exam: Exam, shots: int, limit: int) -> list[float]:
         pictures = [exam.composer.compose(sample.objects, "white") for sample in samples]
         language = LANGUAGES[number % 2]
         made = context.style_document(samples, exam.codes(pictures), exam.concepts, language)
-        requests.append(ahead(exam, made.parts[:-1], language, number))
+        requests.append(drawing(exam, ids_of(exam, made.parts[:-1], language), number))
         wanted.append(Trial("style", "", "en", samples[-1].objects, pictures[-1], "style"))
     images = exam.paint([exam.picture(ids) for ids in exam.draft(requests)])
     return [verdict["score"] for verdict in exam.scorer.judge(wanted, images)]
@@ -49,30 +48,44 @@ def style(exam: Exam, shots: int, limit: int) -> list[float]:
 
 def name_drawn(exam: Exam, shots: int, limit: int) -> list[float]:
     """What a made-up name stands for, drawn."""
-    requests, scenes, _ = naming(exam, shots, limit, drawn=True)
+    prefixes, scenes, _ = naming(exam, shots, limit, drawn=True)
+    plans = [musing(prefix, exam.vocabulary) for prefix in prefixes] if exam.model.plans else []
+    noted = [ids[:-1] for ids in exam.draft(plans)] or [[] for _ in prefixes]
+    told = enumerate(zip(prefixes, noted, strict=True))
+    requests = [drawing(exam, [*prefix, *plan], number) for number, (prefix, plan) in told]
     images = exam.paint([exam.picture(ids) for ids in exam.draft(requests)])
     return [verdict["score"] for verdict in exam.judge(scenes, images)]
 
 
 def name_told(exam: Exam, shots: int, limit: int) -> list[float]:
     """What a thing is called, by made-up names."""
-    requests, _, words = naming(exam, shots, limit, drawn=False)
-    return [float(exam.text(ids) == word) for ids, word in zip(exam.draft(requests), words, strict=True)]
+    prefixes, scenes, words = naming(exam, shots, limit, drawn=False)
+    codes = exam.codes([exam.composer.compose(scene.objects, "white") for scene in scenes])
+    requests = [
+        reading(grid, "en", exam.vocabulary, before=prefix[1:], plans=exam.model.plans)
+        for grid, prefix in zip(codes, prefixes, strict=True)
+    ]
+    said = [exam.model.words(ids) for ids in exam.draft(requests)]
+    return [float(text == word) for text, word in zip(said, words, strict=True)]
 
 
-def naming(exam: Exam, shots: int, limit: int, drawn: bool) -> tuple[list[Request], list[Sample], list[str]]:
-    """Two things under made-up names, told by turns; then one of them in another style, or its name."""
-    rng, requests, scenes, words = np.random.default_rng((exam.seed, 3)), [], [], []
-    for number in range(limit):
+def naming(exam: Exam, shots: int, limit: int, drawn: bool) -> tuple[list[list[int]], list[Sample], list[str]]:
+    """Two things under made-up names, told by turns; then one of them in another style, and its name.
+
+    Returns:
+        ids of the examples, and of the name where it is to be drawn; what it stands for; the name.
+    """
+    rng, prefixes, scenes, words = np.random.default_rng((exam.seed, 3)), [], [], []
+    for _ in range(limit):
         pair = singles(exam, 2, rng)
         query = elsewhere(exam, pair[0], rng)
         samples = [pair[at % 2] for at in range(shots)] + [query]
         grids = exam.codes([exam.composer.compose(sample.objects, "white") for sample in samples])
-        made = context.naming_document(samples, grids, rng, drawn)
-        requests.append(ahead(exam, made.parts[:-1], "en", number))
+        parts = context.naming_document(samples, grids, exam.concepts, rng, drawn).parts
+        prefixes.append(ids_of(exam, parts[: 2 * shots + drawn], "en"))
         scenes.append(query)
-        words.append(made.parts[-1] if isinstance(made.parts[-1], str) else "")
-    return requests, scenes, words
+        words.append("" if drawn else str(parts[-1]))
+    return prefixes, scenes, words
 
 
 def swap(exam: Exam, shots: int, limit: int) -> list[float]:
@@ -87,8 +100,8 @@ def recolour(exam: Exam, shots: int, limit: int) -> list[float]:
 
 def change(exam: Exam, kind: str, shots: int, limit: int) -> list[float]:
     """A change shown by examples without a word, the last one to be made."""
-    requests, afters, index = [], [], 0
-    while len(requests) < limit:
+    prefixes, wholes, afters, index = [], [], [], 0
+    while len(prefixes) < limit:
         found: list[tuple[np.ndarray, Sample, np.ndarray]] = []
         while len(found) < shots + 1:
             (_, before), (after, target) = edit(exam.composer, "edits-val", 2 * NEW + index)
@@ -97,9 +110,15 @@ def change(exam: Exam, kind: str, shots: int, limit: int) -> list[float]:
             if after.kind == kind and alike:
                 found.append((before, after, target))
         flat = exam.codes([image for before, _, target in found for image in (before, target)])
-        pairs = list(zip(flat[::2], flat[1::2], strict=True))
-        requests.append(ahead(exam, context.pairs_document(pairs).parts[:-1], "", len(requests)))
+        prefixes.append(ids_of(exam, [CodeGrid(grid) for grid in flat[:-1]], ""))
+        wholes.append(flat[-2])
         afters.append(found[-1][1])
+    if exam.model.plans:
+        goals = map(exam.model.goal, exam.draft([planning(prefix, exam.vocabulary) for prefix in prefixes]))
+        told = enumerate(zip(wholes, goals, strict=True))
+        requests = [exam.model.changing([[shown(whole)]], seed, exam.settings, goal) for seed, (whole, goal) in told]
+    else:
+        requests = [drawing(exam, prefix, number) for number, prefix in enumerate(prefixes)]
     images = exam.paint([exam.picture(ids) for ids in exam.draft(requests)])
     return [verdict["score"] for verdict in exam.judge(afters, images)]
 
@@ -121,16 +140,16 @@ def elsewhere(exam: Exam, sample: Sample, rng: np.random.Generator) -> Sample:
     return replace(sample, objects=(replace(placed, style=others[rng.integers(len(others))]),))
 
 
-def ahead(exam: Exam, parts: Sequence[Part], language: str, seed: int) -> Request:
-    """What comes after some parts: a picture after words, or after a picture where there are no words; else words."""
-    vocabulary, settings = exam.vocabulary, exam.settings
-    ids = to_ids(Document(tuple(parts), language), vocabulary, exam.model.parts.text.encode)[0][:-1].tolist()
-    if isinstance(parts[-1], str) or not language:
-        start = draw_prefix([], *exam.grid, vocabulary)[1:]
-        dials = {name: getattr(settings, name) for name in ("temperature", "top_k", "top_p")}
-        return Request([*ids, *start], any_code(vocabulary), limit=exam.grid[0] * exam.grid[1], seed=seed, **dials)
-    told = {"limit": MAX_CAPTION, "stop": vocabulary.mark("eos"), "seed": seed, "temperature": 0.0}
-    return Request([*ids, vocabulary.mark(language)], any_text(vocabulary), **told)
+def ids_of(exam: Exam, parts: Sequence[Part], language: str) -> list[int]:
+    """The ids of parts of a document, without its end."""
+    made = Document(tuple(parts), language)
+    return to_ids(made, exam.vocabulary, exam.model.parts.text.encode)[0][:-1].tolist()
+
+
+def drawing(exam: Exam, prefix: Sequence[int], seed: int) -> Request:
+    """A picture, unguided, behind a prefix."""
+    start, dials = draw_prefix([], *exam.grid, exam.vocabulary)[1:], sampling(exam.settings)
+    return Request([*prefix, *start], any_code(exam.vocabulary), limit=exam.grid[0] * exam.grid[1], seed=seed, **dials)
 
 
 TASKS: dict[str, Callable[[Exam, int, int], list[float]]] = {
