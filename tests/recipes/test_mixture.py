@@ -58,22 +58,10 @@ def test_all_kinds_come_up_and_can_be_read_back(task):
         seen.add("".join({str: "T", CodeGrid: "G", Patch: "P", Turn: "."}[type(part)] for part in made.parts))
         ids = to_ids(made, task.vocabulary, task.encode)[0].tolist()
         assert len(from_ids(ids, task.vocabulary, task.codec.decode).parts) <= len(made.parts)
-    assert {
-        "TG",
-        "GT",
-        ".TG.T",
-        ".TG..T.T",
-        ".TG.T.T..T.T",
-        "TP",
-        ".TG..T",
-        ".T.TG.G",
-        "..TG.G",
-        ".T.G",
-        ".T.GT",
-        "GGG.T",
-        "TGT.TG",
-        "GTG.T.T",
-    } <= seen
+    plain = {"TG", "GT", "TP"}
+    talk = {".TG.T", ".TG..T.T", ".TG.T.T..T.T", ".TG..T", ".T.TG.G", "..TG.G", ".T.G", ".T.GT"}
+    examples = {"GGG.T", "TGT.TG", "GTG.T.T"}
+    assert plain | talk | examples <= seen
     assert task.document(3, 77).parts == task.document(3, 77).parts
 
 
