@@ -1,5 +1,7 @@
 """The recipe that mixes all kinds of documents."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -100,6 +102,18 @@ def test_rows_are_of_about_one_length_and_the_loss_is_that_of_all(task):
     loss, parts = task.loss("model", batch, 0, torch.Generator())
     assert torch.isfinite(loss)
     assert {"codes", "text", "guided"} <= set(parts)
+
+
+def test_groups_are_padded_as_little_as_can_be():
+    assert mixture.cuts([5, 5, 5, 9], 2) == [0, 3, 4]
+    assert mixture.cuts([5, 9], 4) == [0, 1, 2]
+    lengths = sorted(np.random.default_rng(0).integers(60, 700, 12).tolist())
+
+    def padded(edges):
+        return sum((stop - start) * lengths[stop - 1] for start, stop in itertools.pairwise(edges))
+
+    every = [[0, *inner, 12] for inner in itertools.combinations(range(1, 12), 3)]
+    assert padded(mixture.cuts(lengths, 4)) == min(map(padded, every))
 
 
 @pytest.mark.parametrize(

@@ -213,16 +213,15 @@ class Task(guided.Task):
         return Document((*parts, asked, CodeGrid(self.grids[index])), language)
 
     def rows(self, indices: Any, first: int) -> Any:
-        """Documents in rows of about equal lengths: short ones beside short ones, for there are all lengths."""
+        """Documents in rows of about equal lengths: short ones beside short ones, as little padded as can be."""
         documents = [self.document(index, position) for position, index in enumerate(indices, first)]
         written = []
         for document in documents:
             ids, owners = to_ids(document, self.vocabulary, self.encode)
             written.append((ids, np.isin(owners, said(document))))
         written.sort(key=lambda each: len(each[0]))
-        edges = [round(number * len(written) / GROUPS) for number in range(GROUPS + 1)]
-        groups = [written[start:stop] for start, stop in itertools.pairwise(edges) if stop > start]
-        return [self.tensors(group) for group in groups]
+        edges = cuts([len(ids) for ids, _ in written], GROUPS)
+        return [self.tensors(written[start:stop]) for start, stop in itertools.pairwise(edges)]
 
     def tensors(self, group: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, Tensor]:
         """Rows as ``next_token_losses`` takes them, and which of their ids are learnt."""
@@ -243,6 +242,28 @@ class Task(guided.Task):
             drawn = targets >= self.vocabulary.first_code
             parts: Metrics = {"codes": losses[drawn].mean(), "text": losses[written].mean()}
         return (weights * losses).sum() / weights.sum(), parts
+
+
+def cuts(lengths: Sequence[int], groups: int) -> list[int]:
+    """Where to part rising lengths into so many groups, each padded to its longest, for the least padding.
+
+    Returns:
+        the edges: from 0 to the number of lengths.
+    """
+    count = len(lengths)
+    # Of the first so many: the least total in so many groups, and where the last of these begins.
+    best = {(0, 0): (0, 0)}
+    for group in range(1, min(groups, count) + 1):
+        for stop in range(group, count + 1):
+            best[group, stop] = min(
+                (best[group - 1, start][0] + (stop - start) * lengths[stop - 1], start)
+                for start in range(group - 1, stop)
+                if (group - 1, start) in best
+            )
+    edges = [count]
+    for group in range(min(groups, count), 0, -1):
+        edges.append(best[group, edges[-1]][1])
+    return edges[::-1]
 
 
 def scene(sample: Sample) -> tuple[tuple[str, str], ...]:
