@@ -157,7 +157,7 @@ def test_an_instruction_is_answered_with_a_picture_of_the_same_size(model, pictu
 def test_a_talk_that_ends_in_a_plan_draws_what_it_says(model, picture, monkeypatch):
     vocabulary, text = model.parts.vocabulary, model.parts.text
     turns = [["replace the cat with a dog", picture]]
-    thought = [vocabulary.mark("plan"), *text.encode("a cat\na dog on the left"), vocabulary.mark("eos")]
+    thought = [vocabulary.mark("plan"), *text.encode("a cat; a dog on the left"), vocabulary.mark("eos")]
     drafted = model.drafted
     planned = [(thought, 1.0)]
     monkeypatch.setattr(model, "drafted", lambda request: planned.pop() if planned else drafted(request))

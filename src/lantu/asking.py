@@ -202,8 +202,8 @@ class Asker:
         return [*([check_prompt(words)] if words else []), *([Turn("plan"), goal] if goal else []), *pictures]
 
     def goal(self, ids: Sequence[int]) -> str:
-        """What is to be drawn: the last line of a plan."""
-        return (self.noted(ids).splitlines() or [""])[-1]
+        """What is to be drawn: the last step of a plan."""
+        return self.noted(ids).rpartition(document.NEXT)[2].strip()
 
     def noted(self, ids: Sequence[int]) -> str:
         """The words of a plan, whose ids may begin with its mark and end with another."""

@@ -21,6 +21,7 @@ from lantu.types import SPEAKERS, CodeGrid, Document, Part, Patch, Turn
 from lantu.vocabulary import Vocabulary
 
 LANGUAGES = ("en", "zh")
+NEXT = ";"  # between the steps of a plan, the last of which is what is to be drawn
 
 
 class Reply(NamedTuple):
@@ -29,7 +30,7 @@ class Reply(NamedTuple):
     Attributes:
         parts: said aloud.
         plan: noted down before; "" if nothing was.
-        draws: the plan is all there is: a picture is to be drawn by its last line.
+        draws: the plan is all there is: a picture is to be drawn by its last step.
     """
 
     parts: tuple[Part, ...]

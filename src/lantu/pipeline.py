@@ -388,8 +388,8 @@ class Model(Asker):
             mask: as large as the picture; transparent, or white, where it is to be drawn anew.
             examples: pictures before and after a change, which says what is to become of this one; in the place of an
                 instruction, or beside it.
-            planned: called with what the model notes down before it follows an instruction: a line of what is there,
-                and a line of what is to be there.
+            planned: called with what the model notes down before it follows an instruction: what is there; what is
+                to be there.
 
         Raises:
             ImageError: box or mask don't fit the picture, or mark nothing.

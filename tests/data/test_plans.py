@@ -35,6 +35,6 @@ def test_many_things_are_listed_and_alike_ones_counted():
 def test_steps_tell_what_is_and_what_is_to_be():
     before, after = scene(("cat", LEFT), ("dog", RIGHT)), scene(("dog", RIGHT), background="pink")
     assert steps(before, after, CONCEPTS, "en") == (
-        "a cat on the left, a dog on the right, white background\na dog on the right, pink background"
+        "a cat on the left, a dog on the right, white background; a dog on the right, pink background"
     )
-    assert steps(before, after, CONCEPTS, "zh") == "左边一只猫，右边一只狗，白色背景\n右边一只狗，粉色背景"
+    assert steps(before, after, CONCEPTS, "zh") == "左边一只猫，右边一只狗，白色背景; 右边一只狗，粉色背景"

@@ -10,6 +10,7 @@ import typer
 from lantu import terminal
 from lantu.commands.options import Backend, Device, Dials, Fit, Json, ModelName, Output, Seed, Steps, parse_dials
 from lantu.commands.pictures import load
+from lantu.document import NEXT
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.images import open_image
 from lantu.seeds import choose_seed, derive_seed
@@ -125,13 +126,17 @@ def chat(
 
 def noted(plans: list[str]) -> dict[str, list[str]]:
     """What the model noted down before it answered, for JSON; nothing if it did not."""
-    return {"plan": "\n".join(plans).splitlines()} if plans else {}
+    return {"plan": steps(plans)} if plans else {}
 
 
 def whisper(plans: list[str]) -> None:
     """The same for a person: what is there → what is to be there."""
     if plans:
-        terminal.whisper(" → ".join("\n".join(plans).splitlines()))
+        terminal.whisper(" → ".join(steps(plans)))
+
+
+def steps(plans: list[str]) -> list[str]:
+    return [step.strip() for plan in plans for step in plan.split(NEXT)]
 
 
 def answer(reply: "list[str | Picture]", shown: "list[str | dict[str, str]]") -> None:

@@ -16,6 +16,7 @@ from lantu.data import english
 from lantu.data.backgrounds import BACKGROUNDS
 from lantu.data.gallery import Concept
 from lantu.data.plans import steps
+from lantu.document import NEXT
 from lantu.types import CodeGrid, Document, Part, Sample, Turn
 
 Kind = Literal["style", "naming", "pairs", "retrieved", "plain"]
@@ -65,7 +66,7 @@ def naming_document(
         parts += [name, CodeGrid(grid)] if drawn else [CodeGrid(grid), name]
     things = {key: plain_name(concepts[key], "en") for key in words}
     known = ", ".join(f"{english.one(made)}: {things[key]}" for key, made in words.items())
-    plan = [Turn("plan"), f"{known}\n{things[samples[-1].objects[0].concept]}"]
+    plan = [Turn("plan"), f"{known}{NEXT} {things[samples[-1].objects[0].concept]}"]
     parts[-1:] = [*plan, parts[-1]] if drawn else [*plan, Turn("lantu"), parts[-1]]
     return Document(tuple(parts), "en")
 
@@ -81,7 +82,7 @@ def pairs_document(
     grids = [CodeGrid(grid) for pair in pairs for grid in pair]
     after = scenes[1]
     change = after.kind if after.kind != "background" else f"{BACKGROUNDS[after.background].words['en'][0]} background"
-    return Document((*grids[:-1], Turn("plan"), f"{change}\n{steps(*scenes, concepts, 'en')}"))
+    return Document((*grids[:-1], Turn("plan"), f"{change}{NEXT} {steps(*scenes, concepts, 'en')}"))
 
 
 def plain_document(captions: Sequence[str], grids: Sequence[np.ndarray], language: str, drawn: bool) -> Document:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from lantu.data.backgrounds import BACKGROUNDS
 from lantu.data.gallery import Concept
 from lantu.data.questions import SIDES, listed, named
+from lantu.document import NEXT
 from lantu.types import Placed, Sample
 
 CENTRED = 0.1  # a thing's middle is so near the picture's, of the picture's side
@@ -39,8 +40,8 @@ def plan(sample: Sample, concepts: Mapping[str, Concept], language: str, backgro
 
 
 def steps(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:
-    """Two lines for an instruction: what is there, and what is to be there."""
-    return "\n".join(plan(sample, concepts, language, background=True) for sample in (before, after))
+    """Two steps for an instruction: what is there, and what is to be there."""
+    return f"{NEXT} ".join(plan(sample, concepts, language, background=True) for sample in (before, after))
 
 
 def side(placed: Placed) -> str:

@@ -28,7 +28,7 @@ from lantu.data.memory import MOST, Memory
 from lantu.data.plans import plan, steps
 from lantu.data.questions import FOUND, listed, question
 from lantu.data.shards import Shards, read_index
-from lantu.document import to_ids
+from lantu.document import NEXT, to_ids
 from lantu.errors import RecipeError
 from lantu.recipes import guided
 from lantu.recipes.codes import ensure_codes
@@ -160,7 +160,7 @@ class Task(guided.Task):
             return Document((Turn("user"), text, before, Turn("lantu"), Turn("plan"), thought), language)
         # Now and then without the words, as where examples told what to do.
         words = (text,) if rng.random() > WORDLESS else ()
-        told = (*words, Turn("plan"), thought.splitlines()[-1])
+        told = (*words, Turn("plan"), thought.rpartition(NEXT)[2].strip())
         return Document((Turn("user"), *told, before, Turn("lantu"), after), language)
 
     def talking(self, index: int, rng: np.random.Generator) -> Document | None:
