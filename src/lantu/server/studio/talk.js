@@ -62,7 +62,7 @@ export class Talk {
   answer() {
     run("talking", async (signal) => {
       const asked = this.turns.length;
-      const reply = { role: "assistant", text: "", pictures: [] };
+      const reply = { role: "assistant", plan: "", text: "", pictures: [] };
       const said = this.talks ? lately(this.turns) : this.turns.slice(-1);
       const body = { model: this.info.name, messages: said.map(message), stream: true };
       this.turns.push(reply);
@@ -70,6 +70,7 @@ export class Talk {
       try {
         for await (const event of stream("/v1/chat/completions", body, signal)) {
           const delta = event.choices?.[0]?.delta ?? {};
+          reply.plan += delta.reasoning_content ?? "";
           reply.text += delta.content ?? "";
           for (const { image_url } of delta.images ?? []) reply.pictures.push(image_url.url);
           this.renderLast();
@@ -101,7 +102,7 @@ export class Talk {
     $("talk-log").lastElementChild.scrollIntoView({ block: "nearest" });
   }
 
-  turn({ role, text, pictures }) {
+  turn({ role, plan, text, pictures }) {
     const item = document.createElement("li");
     item.dataset.role = role;
     const who = document.createElement("p");
@@ -111,7 +112,10 @@ export class Talk {
     const words = document.createElement("p");
     words.className = "words";
     words.textContent = text;
-    item.append(who, ...(text ? [words] : []), ...pictures.map((url) => this.picture(url, role)));
+    const noted = document.createElement("p");
+    noted.className = "plan";
+    noted.textContent = plan?.split(";").map((step) => step.trim()).join(" → ");
+    item.append(who, ...(plan ? [noted] : []), ...(text ? [words] : []), ...pictures.map((url) => this.picture(url, role)));
     return item;
   }
 
