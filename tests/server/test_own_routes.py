@@ -2,12 +2,14 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lantu.server import wishes
+from lantu.types import Picture
 
 
 def opened(text):
@@ -126,6 +128,41 @@ def test_a_talk_goes_on_to_draw_what_it_planned(offline):
     for said in ([*encode("a dog"), eos], [plan, *encode("a dog"), lantu, *encode("yes"), eos], [plan, *encode("a")]):
         assert ticket.then(said) is None
         assert ticket.grids(said) == []
+
+
+def test_a_plan_alone_is_told_and_drawn(server, offline, red, monkeypatch):
+    """The model is made to note a plan down and to say nothing."""
+    vocabulary = offline.parts.vocabulary
+    told = [vocabulary.mark("plan"), *offline.parts.text.encode("a cat; a dog"), vocabulary.mark("eos")]
+    asking = server.service.model.asking
+
+    def planned(turns, seed, settings):
+        return replace(asking(turns, seed, settings), allowed=lambda ids: (range(told[len(ids)], told[len(ids)] + 1),))
+
+    monkeypatch.setattr(server.service.model, "asking", planned)
+    url = "data:image/png;base64," + base64.b64encode(red).decode()
+    parts = [{"type": "text", "text": "a dog!"}, {"type": "image_url", "image_url": {"url": url}}]
+    body = {"messages": [{"role": "user", "content": parts}], "seed": 4}
+    seen = Picture(Image.open(io.BytesIO(red)), offline.tokenize(Image.open(io.BytesIO(red))))
+    codes, _ = offline.changed([["a dog!", seen]], 4, offline.folder.settings, "a dog")
+    wanted = offline.render(codes, seed=4).image.tobytes()
+
+    answer = server.post("/v1/chat/completions", json=body).json()
+    (choice,) = answer["choices"]
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", None)
+    assert choice["message"]["reasoning_content"] == "a cat; a dog"
+    assert opened(choice["message"]["images"][0]["image_url"]["url"].partition(",")[2]).tobytes() == wanted
+    assert answer["usage"]["completion_tokens"] == len(told) + 16
+    assert answer["usage"]["completion_tokens_details"]["image_tokens"] == 16
+
+    deltas = [event["choices"][0] for event in server.events("/v1/chat/completions", json=body | {"stream": True})]
+    assert [delta["delta"]["reasoning_content"] for delta in deltas if "reasoning_content" in delta["delta"]] == [
+        "a cat; a dog"
+    ]
+    (shown,) = [delta["delta"]["images"] for delta in deltas if "images" in delta["delta"]]
+    assert opened(shown[0]["image_url"]["url"].partition(",")[2]).tobytes() == wanted
+    assert not any(delta["delta"].get("content") for delta in deltas)
+    assert deltas[-1]["finish_reason"] == "stop"
 
 
 def test_caption(server, offline):
