@@ -62,6 +62,9 @@ def test_added_layers_change_nothing_at_first_and_then_learn(tiny_model, data, t
     recipes.train("language", "debug", data, tmp_path / "run", [*changes, "loop.steps=12"], progress=False)
     deep = load(tmp_path / "run" / "model")
     assert deep.config.num_hidden_layers == begun.config.num_hidden_layers + 3
+    again = language.Task(settings(language.debug(), *changes[:1], f"start={tmp_path}/run", "settled=0"), data)
+    shares = [again.rate(f"model.layers.{place}.mlp.down_proj.weight") for place in range(5)]
+    assert (shares, again.rate("model.embed_tokens.weight")) == ([0, 1, 1, 0, 1], 0)
     # The new ones have begun to say something, and the old ones stayed what they were.
     assert all(layer.mlp.down_proj.weight.abs().max() > 0 for layer in deep.model.layers)
     for old, place in enumerate((0, 3)):  # 0 0 0 1 1

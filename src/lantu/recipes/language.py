@@ -46,7 +46,8 @@ class LanguageRecipe(BaseModel):
         start: a trained language model to go on from, with its own text ids and sizes: a run, a model directory, or the
             part's own folder. "" starts from nothing.
         added: layers that the model it starts from is deepened by; they change nothing at first (``deepen``).
-        settled: share of the learning rate at which what was there before them moves, so that it is not forgotten.
+        settled: share of the learning rate at which what was there before them moves, so that it is not forgotten; also
+            in further runs from a model that was deepened.
         text_size: ids of the byte-level BPE, trained on this data's captions.
         width, layers, heads, inner: of the Qwen3 architecture.
         captioning: share of documents that go from picture to caption. Their picture has no caption before it, so
@@ -112,11 +113,14 @@ class Task:
             told = f"{folder} has {known:,} codes, the image tokenizer {codebook_size:,}"
             raise RecipeError(told, "start from a model of the same tokenizer, or from nothing")
         model = load(folder)
+        new = model.config.lantu.get("added", [])
         if recipe.added:
-            sources = sources_of(model.config.num_hidden_layers, recipe.added)
-            self.new = tuple(f"model.layers.{place}." for place in new_places(sources))
+            new = new_places(sources_of(model.config.num_hidden_layers, recipe.added))
             model = deepen(model, recipe.added)
+        self.new = tuple(f"model.layers.{place}." for place in new)
         describe(model.config, read_vocabulary(folder), self.grids.shape[1:])
+        if new:
+            model.config.lantu["added"] = new  # so that a further run can tell them from the others
         return bpe.TextCodec(folder), model
 
     def rate(self, name: str) -> float:
