@@ -1,9 +1,11 @@
 """Plans say what stands where, in both languages."""
 
+import numpy as np
 from fake_gallery import concept, make_gallery
 
 from lantu.data.layouts import BOTTOM, LEFT, RIGHT, TOP, TOP_LEFT, square
-from lantu.data.plans import plan, steps
+from lantu.data.plans import plan, steps, thought
+from lantu.data.questions import question
 from lantu.types import Placed, Sample
 
 CONCEPTS = make_gallery().concepts
@@ -38,3 +40,26 @@ def test_steps_tell_what_is_and_what_is_to_be():
         "a cat on the left, a dog on the right, white background; a dog on the right, pink background"
     )
     assert steps(before, after, CONCEPTS, "zh") == "左边一只猫，右边一只狗，白色背景; 右边一只狗，粉色背景"
+
+
+def test_thoughts_end_with_what_was_asked_for():
+    pair = scene(("cat", LEFT), ("dog", RIGHT))
+    wanted = {
+        ("where", "en"): {"on the left": "a cat on the left", "on the right": "a dog on the right"},
+        ("what", "en"): {"a cat": "on the left a cat", "a dog": "on the right a dog"},
+        ("where", "zh"): {"左边": "猫在左边", "右边": "狗在右边"},
+        ("what", "zh"): {"一只猫": "左边一只猫", "一只狗": "右边一只狗"},
+    }
+    for (kind, language), pieces in wanted.items():
+        for seed in range(8):
+            asked = question(pair, CONCEPTS, language, np.random.default_rng(seed), kind)
+            comma = ", " if language == "en" else "，"
+            assert thought(asked, pair, CONCEPTS, language) == f"{comma.join(pieces.values())}; {pieces[asked.answer]}"
+    for seed in range(8):
+        asked = question(pair, CONCEPTS, "en", np.random.default_rng(seed), "there")
+        told = thought(asked, pair, CONCEPTS, "en")
+        assert told.startswith("a cat: ")
+        assert (": yes" in told) == (asked.answer == "yes")
+    three = scene(("mouse", TOP), ("mouse", LEFT), ("mouse", RIGHT))
+    asked = question(three, CONCEPTS, "zh", np.random.default_rng(0), "count")
+    assert thought(asked, three, CONCEPTS, "zh") == "三只老鼠"

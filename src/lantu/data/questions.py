@@ -59,11 +59,15 @@ YES: Mapping[str, Mapping[bool, str]] = {"en": {True: "yes", False: "no"}, "zh":
 class Question:
     """Attributes:
     kind: one of ``KINDS``.
+    thing: key of the concept that "where" and "there" ask about.
+    side: that "what" asks about, one of ``SIDES``.
     """
 
     kind: str
     text: str
     answer: str
+    thing: str = ""
+    side: str = ""
 
 
 def question(
@@ -96,8 +100,10 @@ def ask(
             return None
         place = int(rng.integers(2))
         if kind == "what":
-            return Question(kind, pick(phrases[sides[place]], rng), named(things[place], language))
-        return Question(kind, spelled(phrases["where"], things[place], language, rng), SIDES[language][sides[place]])
+            asked = pick(phrases[sides[place]], rng)
+            return Question(kind, asked, named(things[place], language), side=sides[place])
+        asked = spelled(phrases["where"], things[place], language, rng)
+        return Question(kind, asked, SIDES[language][sides[place]], thing=things[place].key)
     if kind == "count":
         if len({placed.concept for placed in objects}) > 1:
             return None
@@ -117,7 +123,8 @@ def ask(
         if not there and not others:
             return None
         thing = things[rng.integers(len(things))] if there else concepts[others[rng.integers(len(others))]]
-        return Question(kind, spelled(phrases["there"], thing, language, rng), YES[language][there])
+        asked = spelled(phrases["there"], thing, language, rng)
+        return Question(kind, asked, YES[language][there], thing=thing.key)
     return Question(kind, pick(phrases["all"], rng), listed(things, language))
 
 

@@ -25,7 +25,7 @@ from lantu.data.codes import load_codes
 from lantu.data.context import Kind
 from lantu.data.gallery import load_gallery
 from lantu.data.memory import MOST, Memory
-from lantu.data.plans import plan, steps
+from lantu.data.plans import steps, thought
 from lantu.data.questions import FOUND, listed, question
 from lantu.data.shards import Shards, read_index
 from lantu.document import NEXT, to_ids
@@ -132,7 +132,12 @@ class Task(guided.Task):
             return None
         parts: list[Part] = [part for each in made for part in (Turn("user"), each.text, Turn("lantu"), each.answer)]
         if made[-1].kind in FOUND:
-            parts[-1:] = [Turn("plan"), plan(self.samples[index], self.concepts, language), Turn("lantu"), parts[-1]]
+            parts[-1:] = [
+                Turn("plan"),
+                thought(made[-1], self.samples[index], self.concepts, language),
+                Turn("lantu"),
+                parts[-1],
+            ]
         return Document((*parts[:2], CodeGrid(self.grids[index]), *parts[2:]), language)
 
     def filling(self, index: int, rng: np.random.Generator) -> Document | None:
@@ -155,12 +160,12 @@ class Task(guided.Task):
         language = ("en", "zh")[rng.integers(2)]
         asked = scenes[1].captions[language]
         text = asked[rng.integers(len(asked))]
-        thought = steps(*scenes, self.concepts, language)
+        planned = steps(*scenes, self.concepts, language)
         if rng.random() < self.planning:
-            return Document((Turn("user"), text, before, Turn("lantu"), Turn("plan"), thought), language)
+            return Document((Turn("user"), text, before, Turn("lantu"), Turn("plan"), planned), language)
         # Now and then without the words, as where examples told what to do.
         words = (text,) if rng.random() > WORDLESS else ()
-        told = (*words, Turn("plan"), thought.rpartition(NEXT)[2].strip())
+        told = (*words, Turn("plan"), planned.rpartition(NEXT)[2].strip())
         return Document((Turn("user"), *told, before, Turn("lantu"), after), language)
 
     def talking(self, index: int, rng: np.random.Generator) -> Document | None:
