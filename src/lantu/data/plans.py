@@ -4,9 +4,9 @@
 
 A question is answered, and an instruction followed, by way of such a line. To see what is there, to think, and to speak
 are then three things that are each learnt apart, where to find a named thing among pictures' codes in one go was not
-learnt at all (chain of thought, arXiv:2201.11903). Each piece of a line begins with what was asked by, and the piece that
-was asked for comes again at the end: what is left is to go on as it went on before, the first thing that a transformer
-learns (induction, arXiv:2209.11895). Of lines without that end 96 % were right, and the answers right by chance.
+learnt at all (chain of thought, arXiv:2201.11903). Each piece of a line begins with what was asked by, and the piece
+that was asked for comes again at the end: what is left is to go on as it went on before, the first thing that a
+transformer learns (induction, arXiv:2209.11895).
 """
 
 from collections.abc import Mapping

@@ -132,12 +132,8 @@ class Task(guided.Task):
             return None
         parts: list[Part] = [part for each in made for part in (Turn("user"), each.text, Turn("lantu"), each.answer)]
         if made[-1].kind in FOUND:
-            parts[-1:] = [
-                Turn("plan"),
-                thought(made[-1], self.samples[index], self.concepts, language),
-                Turn("lantu"),
-                parts[-1],
-            ]
+            noted = thought(made[-1], self.samples[index], self.concepts, language)
+            parts[-1:] = [Turn("plan"), noted, Turn("lantu"), parts[-1]]
         return Document((*parts[:2], CodeGrid(self.grids[index]), *parts[2:]), language)
 
     def filling(self, index: int, rng: np.random.Generator) -> Document | None:
