@@ -150,7 +150,7 @@ def planning(prefix: Sequence[int], vocabulary: Vocabulary) -> Request:
     return Request(
         [*prefix, vocabulary.mark("plan")],
         grammar.text(vocabulary),
-        limit=2 * MAX_CAPTION,
+        limit=3 * MAX_CAPTION,
         stop=vocabulary.mark("eos"),
         temperature=0.0,
     )

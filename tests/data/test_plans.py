@@ -37,9 +37,20 @@ def test_many_things_are_listed_and_alike_ones_counted():
 def test_steps_tell_what_is_and_what_is_to_be():
     before, after = scene(("cat", LEFT), ("dog", RIGHT)), scene(("dog", RIGHT), background="pink")
     assert steps(before, after, CONCEPTS, "en") == (
-        "a cat on the left, a dog on the right, white background; a dog on the right, pink background"
+        "a cat on the left, a dog on the right, white background; a cat on the left: nothing; "
+        "a dog on the right, pink background"
     )
-    assert steps(before, after, CONCEPTS, "zh") == "左边一只猫，右边一只狗，白色背景; 右边一只狗，粉色背景"
+    assert (
+        steps(before, after, CONCEPTS, "zh") == "左边一只猫，右边一只狗，白色背景; 猫在左边: 没有; 右边一只狗，粉色背景"
+    )
+    swapped = scene(("dog", LEFT), ("cat", RIGHT))
+    assert (
+        steps(before, swapped, CONCEPTS, "en").split("; ")[1] == "a cat on the left: a dog, a dog on the right: a cat"
+    )
+    alone, pink = scene(("cat", square(1, 1, 6))), scene(("cat", square(1, 1, 6)), background="pink")
+    assert steps(alone, pink, CONCEPTS, "en") == "a cat, white background; a cat, pink background"
+    other = scene(("dog", square(1, 1, 6)))
+    assert steps(alone, other, CONCEPTS, "zh").split("; ")[1] == "一只猫: 一只狗"
 
 
 def test_thoughts_end_with_what_was_asked_for():

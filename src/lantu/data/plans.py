@@ -19,6 +19,7 @@ from lantu.types import Placed, Sample
 
 CENTRED = 0.1  # a thing's middle is so near the picture's, of the picture's side
 MOST = 2  # things whose places are told
+NOTHING = {"en": "nothing", "zh": "没有"}
 
 
 def plan(sample: Sample, concepts: Mapping[str, Concept], language: str, background: bool = False) -> str:
@@ -64,6 +65,8 @@ def thought(asked: Question, sample: Sample, concepts: Mapping[str, Concept], la
 
 def by_thing(thing: Concept, place: str, language: str) -> str:
     """A dog on the right, 狗在右边."""
+    if not place:
+        return named(thing, language)
     where = SIDES[language][place]
     return f"{named(thing, language)} {where}" if language == "en" else f"{thing.names[language]}在{where}"
 
@@ -74,8 +77,26 @@ def by_place(thing: Concept, place: str, language: str) -> str:
 
 
 def steps(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:
-    """Two steps for an instruction: what is there, and what is to be there."""
-    return f"{NEXT} ".join(plan(sample, concepts, language, background=True) for sample in (before, after))
+    """Steps for an instruction: what is there, what becomes of the things that don't stay, and what is to be there.
+
+    a cat on the left, a dog on the right, white background; a dog on the right: a car; a cat on the left, …
+    """
+    told = [plan(before, concepts, language, background=True), plan(after, concepts, language, background=True)]
+    if changed := becoming(before, after, concepts, language):
+        told.insert(1, changed)
+    return f"{NEXT} ".join(told)
+
+
+def becoming(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:
+    """What stands where other things, or none, stood before; "" where all things stay."""
+    now = {side(placed): concepts[placed.concept] for placed in after.objects}
+    pieces = []
+    for placed in before.objects:
+        place, thing = side(placed), concepts[placed.concept]
+        if now.get(place) != thing:
+            new = named(now[place], language) if place in now else NOTHING[language]
+            pieces.append(f"{by_thing(thing, place, language)}: {new}")
+    return (", " if language == "en" else "，").join(pieces)
 
 
 def side(placed: Placed) -> str:
