@@ -10,7 +10,6 @@ import typer
 from lantu import terminal
 from lantu.commands.options import Backend, Device, Dials, Fit, Json, ModelName, Output, Seed, Steps, parse_dials
 from lantu.commands.pictures import load
-from lantu.document import NEXT
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.images import open_image
 from lantu.seeds import choose_seed, derive_seed
@@ -136,6 +135,8 @@ def whisper(plans: list[str]) -> None:
 
 
 def steps(plans: list[str]) -> list[str]:
+    from lantu.document import NEXT
+
     return [step.strip() for plan in plans for step in plan.split(NEXT)]
 
 
