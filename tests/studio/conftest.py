@@ -105,6 +105,12 @@ def taught(tiny_model):
 
 
 @pytest.fixture(scope="session")
+def serve():
+    """``serve(model)`` starts a server that the test itself stops."""
+    return Server
+
+
+@pytest.fixture(scope="session")
 def untaught(tiny_model, tmp_path_factory):
     """A server of a tiny model that only draws."""
     yield from running(changed(tiny_model, tmp_path_factory.mktemp("models") / "untaught", []))

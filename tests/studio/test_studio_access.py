@@ -176,16 +176,14 @@ def test_the_servers_word_is_shown_when_it_refuses(visit, taught):
 
 
 @pytest.mark.slow
-def test_a_server_that_is_gone_is_told_and_tried_again(visit, tiny_model):
-    from conftest import Server
-
-    server = Server(tiny_model)
+def test_a_server_that_is_gone_is_told_and_tried_again(visit, tiny_model, serve):
+    server = serve(tiny_model)
     try:
         studio = visit(server)
         server.stop()
         studio.draw("a cat", seed=1)
         assert "does not answer" in studio.text("#problem-text")
-        again = Server(tiny_model, server.port)
+        again = serve(tiny_model, server.port)
         try:
             studio.page.click("#retry")
             studio.ready()
