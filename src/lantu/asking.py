@@ -137,8 +137,7 @@ class Asker:
         """The ids of examples: each picture after its caption, or, for captions in ``language``, before it."""
         pairs = [(check_prompt(text), CodeGrid(self.seen(picture)[1])) for text, picture in examples]
         parts: list[Part] = [part for pair in pairs for part in (reversed(pair) if language else pair)]
-        made = Document(tuple(parts), language)
-        return document.to_ids(made, self.parts.vocabulary, self.parts.text.encode)[0][1:-1].tolist()
+        return self.begun(Document(tuple(parts), language))[1:]
 
     def planning(self, turns: "Sequence[Said]") -> Request | None:
         """What the engine is asked for before ``changing``; None for a model that has not learnt to plan."""
@@ -155,8 +154,7 @@ class Asker:
         """
         self.needs("planning")
         parts = [CodeGrid(self.seen(picture)[1]) for pair in [*examples, (before,)] for picture in pair]
-        prefix = document.to_ids(Document(tuple(parts)), self.parts.vocabulary, self.parts.text.encode)[0][:-1].tolist()
-        return self.checked(planning(prefix, self.parts.vocabulary))
+        return self.checked(planning(self.begun(Document(tuple(parts))), self.parts.vocabulary))
 
     def changing(self, turns: "Sequence[Said]", seed: int, settings: Settings, goal: str = "") -> Request:
         """What the engine is asked for a picture, and nothing else, after what was said by turns.
@@ -192,8 +190,11 @@ class Asker:
         if len(turns) % 2 == 0 or isinstance(told[-1], Turn):
             raise PromptError("there is nothing to answer", "say something, or show a picture")
         words = next((part for part in reversed(told) if isinstance(part, str)), "")
-        spoken = Document((*told, Turn("lantu")), language_of(words))
-        return document.to_ids(spoken, self.parts.vocabulary, self.parts.text.encode)[0][:-1].tolist()
+        return self.begun(Document((*told, Turn("lantu")), language_of(words)))
+
+    def begun(self, made: Document) -> list[int]:
+        """The ids of a document that is to go on: all but its end."""
+        return document.to_ids(made, self.parts.vocabulary, self.parts.text.encode)[0][:-1].tolist()
 
     def turn(self, parts: "Said", goal: str = "") -> list[Part]:
         """What is said in one turn as parts of a document: words, then a plan of what to draw, then pictures."""
@@ -203,7 +204,7 @@ class Asker:
 
     def goal(self, ids: Sequence[int]) -> str:
         """What is to be drawn: the last step of a plan."""
-        return self.noted(ids).rpartition(document.NEXT)[2].strip()
+        return document.goal_of(self.noted(ids))
 
     def noted(self, ids: Sequence[int]) -> str:
         """The words of a plan, whose ids may begin with its mark and end with another."""

@@ -135,6 +135,11 @@ def read_reply(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable
     return Reply(parts[spoken + 1 :], plan, ended and spoken == len(parts))
 
 
+def goal_of(plan: str) -> str:
+    """The last step of a plan: what is to be drawn."""
+    return plan.rpartition(NEXT)[2].strip()
+
+
 def picture_ids(codes_hw: np.ndarray, vocabulary: Vocabulary) -> list[int]:
     """A whole picture: <boi>, its size, its codes row by row, <eoi>.
 

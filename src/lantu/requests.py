@@ -86,8 +86,8 @@ def reading(
         plans: the model may first note down what they mean; then its words come after <lantu>.
     """
     bos, *picture, mark = document.caption_prefix(codes_hw, language, vocabulary)
-    begin = grammar.Grammar(vocabulary).marks(language, "plan")
-    planned = (range(vocabulary.text_size), *grammar.Grammar(vocabulary).marks("lantu"))
+    marks = grammar.Grammar(vocabulary).marks
+    begin, planned = marks(language, "plan"), (range(vocabulary.text_size), *marks("lantu"))
     plan, lantu = vocabulary.mark("plan"), vocabulary.mark("lantu")
 
     def after_plan(ids: Sequence[int]) -> grammar.Ranges:

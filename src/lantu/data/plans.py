@@ -20,6 +20,7 @@ from lantu.types import Placed, Sample
 CENTRED = 0.1  # a thing's middle is so near the picture's, of the picture's side
 MOST = 2  # things whose places are told
 NOTHING = {"en": "nothing", "zh": "没有"}
+COMMA = {"en": ", ", "zh": "，"}
 
 
 def plan(sample: Sample, concepts: Mapping[str, Concept], language: str, background: bool = False) -> str:
@@ -30,16 +31,15 @@ def plan(sample: Sample, concepts: Mapping[str, Concept], language: str, backgro
         background: tell it, too.
     """
     things = [concepts[placed.concept] for placed in sample.objects]
-    comma = ", " if language == "en" else "，"
     if len(things) > MOST or len({thing.key for thing in things}) < len(things):
         told = listed(things, language)
     else:
-        pairs = zip(things, sample.objects, strict=True)
-        told = comma.join(at(named(thing, language), side(placed), language) for thing, placed in pairs)
+        by, pairs = by_thing if language == "en" else by_place, zip(things, sample.objects, strict=True)
+        told = COMMA[language].join(by(thing, side(placed), language) for thing, placed in pairs)
     if not background:
         return told
     word = BACKGROUNDS[sample.background].words[language][0]
-    return f"{told}{comma}{word}{' background' if language == 'en' else '背景'}"
+    return f"{told}{COMMA[language]}{word}{' background' if language == 'en' else '背景'}"
 
 
 def thought(asked: Question, sample: Sample, concepts: Mapping[str, Concept], language: str) -> str:
@@ -50,8 +50,7 @@ def thought(asked: Question, sample: Sample, concepts: Mapping[str, Concept], la
     is there a dog?          a cat: no, a dog: yes
     how many?                three cats
     """
-    comma = ", " if language == "en" else "，"
-    things = [concepts[placed.concept] for placed in sample.objects]
+    things, comma = [concepts[placed.concept] for placed in sample.objects], COMMA[language]
     if asked.kind == "there":
         return comma.join(f"{named(thing, language)}: {YES[language][thing.key == asked.thing]}" for thing in things)
     places = sides_of(sample)
@@ -59,8 +58,8 @@ def thought(asked: Question, sample: Sample, concepts: Mapping[str, Concept], la
         return plan(sample, concepts, language)
     by = by_thing if asked.kind == "where" else by_place
     pieces = [by(thing, place, language) for thing, place in zip(things, places, strict=True)]
-    wanted = asked.side or places[[thing.key for thing in things].index(asked.thing)]
-    return f"{comma.join(pieces)}{NEXT} {pieces[places.index(wanted)]}"
+    wanted = places.index(asked.side) if asked.side else [thing.key for thing in things].index(asked.thing)
+    return f"{comma.join(pieces)}{NEXT} {pieces[wanted]}"
 
 
 def by_thing(thing: Concept, place: str, language: str) -> str:
@@ -73,6 +72,8 @@ def by_thing(thing: Concept, place: str, language: str) -> str:
 
 def by_place(thing: Concept, place: str, language: str) -> str:
     """On the right a dog, 右边一只狗."""
+    if not place:
+        return named(thing, language)
     return f"{SIDES[language][place]}{' ' if language == 'en' else ''}{named(thing, language)}"
 
 
@@ -96,7 +97,7 @@ def becoming(before: Sample, after: Sample, concepts: Mapping[str, Concept], lan
         if now.get(place) != thing:
             new = named(now[place], language) if place in now else NOTHING[language]
             pieces.append(f"{by_thing(thing, place, language)}: {new}")
-    return (", " if language == "en" else "，").join(pieces)
+    return COMMA[language].join(pieces)
 
 
 def side(placed: Placed) -> str:
@@ -108,11 +109,3 @@ def side(placed: Placed) -> str:
     if abs(x) > abs(y):
         return "left" if x < 0 else "right"
     return "top" if y < 0 else "bottom"
-
-
-def at(name: str, where: str, language: str) -> str:
-    """A thing and its place."""
-    if not where:
-        return name
-    place = SIDES[language][where]
-    return f"{name} {place}" if language == "en" else f"{place}{name}"

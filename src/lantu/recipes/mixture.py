@@ -28,7 +28,7 @@ from lantu.data.memory import MOST, Memory
 from lantu.data.plans import steps, thought
 from lantu.data.questions import FOUND, listed, question
 from lantu.data.shards import Shards, read_index
-from lantu.document import NEXT, to_ids
+from lantu.document import goal_of, to_ids
 from lantu.errors import RecipeError
 from lantu.recipes import guided
 from lantu.recipes.codes import ensure_codes
@@ -161,7 +161,7 @@ class Task(guided.Task):
             return Document((Turn("user"), text, before, Turn("lantu"), Turn("plan"), planned), language)
         # Now and then without the words, as where examples told what to do.
         words = (text,) if rng.random() > WORDLESS else ()
-        told = (*words, Turn("plan"), planned.rpartition(NEXT)[2].strip())
+        told = (*words, Turn("plan"), goal_of(planned))
         return Document((Turn("user"), *told, before, Turn("lantu"), after), language)
 
     def talking(self, index: int, rng: np.random.Generator) -> Document | None:

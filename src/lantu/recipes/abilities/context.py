@@ -7,7 +7,7 @@ import numpy as np
 
 from lantu.data import context
 from lantu.data.edits import edit
-from lantu.document import LANGUAGES, draw_prefix, to_ids
+from lantu.document import LANGUAGES, draw_prefix
 from lantu.engine.request import Request
 from lantu.evaluation.results import Suite
 from lantu.evaluation.trial import Trial
@@ -15,7 +15,7 @@ from lantu.grammar import codes as any_code
 from lantu.recipes.abilities.exam import NEW, Exam, shown
 from lantu.recipes.abilities.filling import single
 from lantu.requests import musing, planning, reading, sampling
-from lantu.types import CodeGrid, Document, Part, Sample
+from lantu.types import CodeGrid, Document, Sample
 
 SHOTS = (0, 1, 2, 4)
 
@@ -40,7 +40,7 @@ def style(exam: Exam, shots: int, limit: int) -> list[float]:
         pictures = [exam.composer.compose(sample.objects, "white") for sample in samples]
         language = LANGUAGES[number % 2]
         made = context.style_document(samples, exam.codes(pictures), exam.concepts, language)
-        requests.append(drawing(exam, ids_of(exam, made.parts[:-1], language), number))
+        requests.append(drawing(exam, exam.model.begun(Document(tuple(made.parts[:-1]), language)), number))
         wanted.append(Trial("style", "", "en", samples[-1].objects, pictures[-1], "style"))
     images = exam.paint([exam.picture(ids) for ids in exam.draft(requests)])
     return [verdict["score"] for verdict in exam.scorer.judge(wanted, images)]
@@ -82,7 +82,7 @@ def naming(exam: Exam, shots: int, limit: int, drawn: bool) -> tuple[list[list[i
         samples = [pair[at % 2] for at in range(shots)] + [query]
         grids = exam.codes([exam.composer.compose(sample.objects, "white") for sample in samples])
         parts = context.naming_document(samples, grids, exam.concepts, rng, drawn).parts
-        prefixes.append(ids_of(exam, parts[: 2 * shots + drawn], "en"))
+        prefixes.append(exam.model.begun(Document(tuple(parts[: 2 * shots + drawn]), "en")))
         scenes.append(query)
         words.append("" if drawn else str(parts[-1]))
     return prefixes, scenes, words
@@ -110,7 +110,7 @@ def change(exam: Exam, kind: str, shots: int, limit: int) -> list[float]:
             if after.kind == kind and alike:
                 found.append((before, after, target))
         flat = exam.codes([image for before, _, target in found for image in (before, target)])
-        prefixes.append(ids_of(exam, [CodeGrid(grid) for grid in flat[:-1]], ""))
+        prefixes.append(exam.model.begun(Document(tuple(CodeGrid(grid) for grid in flat[:-1]))))
         wholes.append(flat[-2])
         afters.append(found[-1][1])
     if exam.model.plans:
@@ -138,12 +138,6 @@ def elsewhere(exam: Exam, sample: Sample, rng: np.random.Generator) -> Sample:
     styles = [style for style in exam.composer.styles if exam.composer.gallery.has(placed.concept, style)]
     others = [style for style in styles if style != placed.style] or styles
     return replace(sample, objects=(replace(placed, style=others[rng.integers(len(others))]),))
-
-
-def ids_of(exam: Exam, parts: Sequence[Part], language: str) -> list[int]:
-    """The ids of parts of a document, without its end."""
-    made = Document(tuple(parts), language)
-    return to_ids(made, exam.vocabulary, exam.model.parts.text.encode)[0][:-1].tolist()
 
 
 def drawing(exam: Exam, prefix: Sequence[int], seed: int) -> Request:
