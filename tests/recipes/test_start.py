@@ -8,7 +8,7 @@ from PIL import Image
 from lantu import recipes
 from lantu.data.build import build_folder
 from lantu.engine.on_kernels import Language
-from lantu.errors import RecipeError
+from lantu.errors import ModelError, RecipeError
 from lantu.recipes import decoder, language
 from lantu.recipes.assemble import assemble
 from lantu.recipes.drafts import Drafts
@@ -70,6 +70,28 @@ def test_added_layers_change_nothing_at_first_and_then_learn(tiny_model, data, t
     for old, place in enumerate((0, 3)):  # 0 0 0 1 1
         was, is_ = (model.model.layers[at].mlp.down_proj.weight for model, at in ((begun, old), (deep, place)))
         assert torch.equal(was, is_)
+
+
+def test_a_model_goes_part_of_the_way_back_to_its_origin(tiny_model, data, tmp_path):
+    from lantu.language.model import load
+
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}"]
+    run = ["added=1", "loop.steps=12", "loop.sample_every=0"]
+    recipes.train("language", "debug", data, tmp_path / "run", [*changes, *run], progress=False)
+    begun, trained = load(tiny_model / "language"), load(tmp_path / "run" / "model")
+    again = [*changes[:1], f"start={tmp_path}/run", f"origin={tiny_model}", "reverted=0.25"]
+    back = language.Task(settings(language.debug(), *again), data).model
+    weights = [
+        [model.model.layers[place].mlp.up_proj.weight for place in range(model.config.num_hidden_layers)]
+        for model in (begun, trained, back)
+    ]
+    for old, place in enumerate((0, 2)):  # 0 0 1
+        assert not torch.equal(weights[1][place], weights[0][old])
+        torch.testing.assert_close(weights[2][place], 0.75 * weights[1][place] + 0.25 * weights[0][old])
+    assert torch.equal(weights[2][1], weights[1][1])  # which is new since
+    wrong = [*changes, f"origin={tmp_path}/run"]
+    with pytest.raises(ModelError, match="2 layers cannot go back to the 3"):
+        language.Task(settings(language.debug(), *wrong), data)
 
 
 def test_drafts_draw_rebuild_and_read(tiny_model):

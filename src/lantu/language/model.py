@@ -108,6 +108,37 @@ def new_places(sources: Sequence[int]) -> list[int]:
     return [place for place in range(1, len(sources)) if sources[place] == sources[place - 1]]
 
 
+def revert(model: "PreTrainedModel", origin: "PreTrainedModel", share: float) -> None:
+    """Move a model part of the way back to the one that it was trained from (WiSE-FT, arXiv:2109.01903).
+
+    Half-way, much of what it has lost is there again, and much of what it had learnt is soon learnt again. Layers by
+    which it was deepened since have nothing to go back to, and stay.
+
+    Args:
+        share: of the way.
+
+    Raises:
+        ModelError: they don't have the same parts.
+    """
+    import torch
+
+    count, olds = model.config.num_hidden_layers, origin.config.num_hidden_layers
+    added = model.config.lantu.get("added", []) if count != olds else []
+    places = [place for place in range(count) if place not in added]
+    mend = "name the model that it was trained from as its origin"
+    if len(places) != olds:
+        raise ModelError(f"{len(places)} layers cannot go back to the {olds} of another model", mend)
+    moved = model.state_dict()
+    for name, value in origin.state_dict().items():
+        if name.startswith("model.layers."):
+            number, _, rest = name.removeprefix("model.layers.").partition(".")
+            name = f"model.layers.{places[int(number)]}.{rest}"
+        if moved[name].shape != value.shape:
+            raise ModelError(f"{name} is of another shape in its origin", mend)
+        moved[name] = torch.lerp(moved[name], value, share)
+    model.load_state_dict(moved)
+
+
 def describe(config: Any, vocabulary: Vocabulary, grid: tuple[int, int]) -> None:
     """Enter the vocabulary and the grid into a transformers config."""
     config.bos_token_id = vocabulary.mark("bos")

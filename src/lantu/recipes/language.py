@@ -24,7 +24,7 @@ from lantu.files import write_text
 from lantu.images import scale, to_array, to_tensor
 from lantu.language import bpe
 from lantu.language.folder import read_vocabulary, strengths_of
-from lantu.language.model import deepen, describe, export, load, make, new_places, sources_of
+from lantu.language.model import deepen, describe, export, load, make, new_places, revert, sources_of
 from lantu.recipes.assemble import part_folder
 from lantu.recipes.codes import ensure_codes, load_tokenizer
 from lantu.recipes.drafts import Drafts
@@ -48,6 +48,8 @@ class LanguageRecipe(BaseModel):
         added: layers that the model it starts from is deepened by; they change nothing at first (``deepen``).
         settled: share of the learning rate at which what was there before them moves, so that it is not forgotten; also
             in further runs from a model that was deepened.
+        origin: the model that ``start`` was once trained from; if given, it begins with going back to that by the share
+            ``reverted`` of the way (``revert``).
         text_size: ids of the byte-level BPE, trained on this data's captions.
         width, layers, heads, inner: of the Qwen3 architecture.
         captioning: share of documents that go from picture to caption. Their picture has no caption before it, so
@@ -64,6 +66,8 @@ class LanguageRecipe(BaseModel):
     start: str = ""
     added: int = Field(0, ge=0)
     settled: float = Field(1.0, ge=0, le=1)
+    origin: str = ""
+    reverted: float = Field(0.5, ge=0, le=1)
     text_size: int = 3072
     width: int = 320
     layers: int = 8
@@ -113,6 +117,8 @@ class Task:
             told = f"{folder} has {known:,} codes, the image tokenizer {codebook_size:,}"
             raise RecipeError(told, "start from a model of the same tokenizer, or from nothing")
         model = load(folder)
+        if recipe.origin:
+            revert(model, load(part_folder(recipe.origin, "language")), recipe.reverted)
         new = model.config.lantu.get("added", [])
         if recipe.added:
             new = new_places(sources_of(model.config.num_hidden_layers, recipe.added))
