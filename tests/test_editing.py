@@ -206,6 +206,8 @@ def test_a_change_that_examples_show_is_made_without_a_word(model, picture):
         model.edit(picture)
     with pytest.raises(PromptError, match="more than the 4096 ids"):
         model.edit(picture, examples=[(picture, other)] * 200)
+    with pytest.raises(LantuError, match="a whole picture changes"):
+        model.edit(picture, box=(0, 0, 8, 8), examples=[(picture, other)])
 
 
 def test_captions_go_by_examples(model, picture, monkeypatch):

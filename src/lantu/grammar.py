@@ -150,17 +150,32 @@ class Grammar:
             plans: it may begin with a plan, which is text, and ends with the answer proper, or with all.
         """
         others = self.marks("user", "lantu", "plan", "edit")
+        follow = self.follow(prefix)
+
+        def proper(ids: Sequence[int]) -> Ranges:
+            return tuple(ids_ for ids_ in follow(ids) if ids_ not in others)
+
+        return self.planned(proper([]), ("eos", "lantu"), proper) if plans else proper
+
+    def planned(
+        self, first: Ranges, ends: Sequence[str], after: Callable[[Sequence[int]], Ranges]
+    ) -> Callable[[Sequence[int]], Ranges]:
+        """What may come where a plan may come first: <plan>, its text, and the mark that ends it.
+
+        Args:
+            first: what may come instead.
+            ends: marks that may end it.
+            after: what may come behind a plan that ends with <lantu>, or where there is none.
+        """
         plan, lantu = self.vocabulary.mark("plan"), self.vocabulary.mark("lantu")
-        planned = (range(self.vocabulary.text_size), *self.marks("eos", "lantu"))
-        allowed = self.follow(prefix)
+        begin, inside = (*first, *self.marks("plan")), (range(self.vocabulary.text_size), *self.marks(*ends))
 
-        def reply(ids: Sequence[int]) -> Ranges:
-            if ids and ids[0] == plan and lantu not in ids:
-                return planned
-            ranges = tuple(ids_ for ids_ in allowed(ids) if ids_ not in others)
-            return (*ranges, *self.marks("plan")) if plans and not ids else ranges
+        def allowed(ids: Sequence[int]) -> Ranges:
+            if not ids:
+                return begin
+            return inside if ids[0] == plan and lantu not in ids else after(ids)
 
-        return reply
+        return allowed
 
     def marks(self, *names: str) -> Ranges:
         return tuple(range(id_, id_ + 1) for id_ in map(self.vocabulary.mark, names))

@@ -393,10 +393,13 @@ class Model(Asker):
 
         Raises:
             ImageError: box or mask don't fit the picture, or mark nothing.
-            PromptError, LantuError: as ``draw``; or the model has not learnt it.
+            PromptError, LantuError: as ``draw``; or the model has not learnt it; or examples come with a place.
         """
         if box is None and mask is None:
             return self.told(picture, prompt, examples, seed, planned, **dials)
+        if examples:
+            told = "examples show how a whole picture changes, not a part of it"
+            raise LantuError(told, "leave out the examples, or the box or mask")
         self.needs("filling")
         before, codes = self.seen(picture)
         size = before.size

@@ -86,18 +86,11 @@ def reading(
         plans: the model may first note down what they mean; then its words come after <lantu>.
     """
     bos, *picture, mark = document.caption_prefix(codes_hw, language, vocabulary)
-    marks = grammar.Grammar(vocabulary).marks
-    begin, planned = marks(language, "plan"), (range(vocabulary.text_size), *marks("lantu"))
-    plan, lantu = vocabulary.mark("plan"), vocabulary.mark("lantu")
-
-    def after_plan(ids: Sequence[int]) -> grammar.Ranges:
-        if not ids:
-            return begin
-        return planned if ids[0] == plan and lantu not in ids else grammar.text(vocabulary)
-
+    rules, words = grammar.Grammar(vocabulary), grammar.text(vocabulary)
+    planned = rules.planned(rules.marks(language), ("lantu",), lambda ids: words)
     return Request(
         [bos, *before, *picture, *([] if plans else [mark])],
-        after_plan if plans else grammar.text(vocabulary),
+        planned if plans else words,
         limit=3 * MAX_CAPTION if plans else MAX_CAPTION,
         stop=vocabulary.mark("eos"),
         seed=seed,
@@ -136,13 +129,9 @@ def musing(prefix: Sequence[int], vocabulary: Vocabulary) -> Request:
 
     Either way <boi> is the last id.
     """
-    marks, stop = grammar.Grammar(vocabulary).marks, vocabulary.mark("boi")
-    begin, planned = marks("boi", "plan"), (range(vocabulary.text_size), *marks("boi"))
-
-    def allowed(ids: Sequence[int]) -> grammar.Ranges:
-        return planned if ids else begin
-
-    return Request(prefix, allowed, limit=2 * MAX_CAPTION, stop=stop, temperature=0.0)
+    rules = grammar.Grammar(vocabulary)
+    planned = rules.planned(rules.marks("boi"), ("boi",), lambda ids: ())
+    return Request(prefix, planned, limit=2 * MAX_CAPTION, stop=vocabulary.mark("boi"), temperature=0.0)
 
 
 def planning(prefix: Sequence[int], vocabulary: Vocabulary) -> Request:
