@@ -64,9 +64,10 @@ def naming_document(
         key = sample.objects[0].concept
         name = english.one(words.setdefault(key, word(rng)))
         parts += [name, CodeGrid(grid)] if drawn else [CodeGrid(grid), name]
-    things = {key: plain_name(concepts[key], "en") for key in words}
-    known = ", ".join(f"{english.one(made)}: {things[key]}" for key, made in words.items())
-    plan = [Turn("plan"), f"{known}{NEXT} {things[samples[-1].objects[0].concept]}"]
+    things = {key: concepts[key].names["en"] for key in words}
+    # What is known comes first, what is to be found by it right behind it.
+    pieces = {key: f"{made} {things[key]}" if drawn else f"{things[key]} {made}" for key, made in words.items()}
+    plan = [Turn("plan"), f"{', '.join(pieces.values())}{NEXT} {pieces[samples[-1].objects[0].concept]}"]
     parts[-1:] = [*plan, parts[-1]] if drawn else [*plan, Turn("lantu"), parts[-1]]
     return Document(tuple(parts), "en")
 

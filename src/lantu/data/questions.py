@@ -18,7 +18,7 @@ from lantu.types import Sample
 # How often each kind is asked where any may be: to find a named thing is learnt slowest, numbers and colours soonest.
 OFTEN = {"where": 4, "what": 2, "count": 1, "style": 3, "background": 1, "there": 4, "all": 1}
 KINDS = tuple(OFTEN)
-FOUND = ("where", "what", "count", "there")  # what one tells best who has noted down all that is there
+FOUND = ("where", "what", "there")  # what one tells best who has noted down all that is there
 SHARES = np.array(list(OFTEN.values())) / sum(OFTEN.values())
 
 # {A} a thing's bare name, {a} with article or measure word, {As} its plural, {m} its measure word
