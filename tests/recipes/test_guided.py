@@ -86,6 +86,13 @@ def test_one_row_learns_what_two_rows_draw(tiny_model, data, tmp_path):  # noqa:
         before = float(task.distance(lessons))
         task.model = load(folder)
         assert float(task.distance(lessons)) < 0.3 * before
+        # One that has learnt it is followed in one row: it has nothing to learn from itself.
+        known = guided.Task(settings(guided.debug(), changes[0], f"start={tmp_path}/run", "strengths=[3.0]"), data)
+        assert known.known
+        assert not task.known
+        codes = range(task.vocabulary.first_code, task.vocabulary.size)
+        left = -guided.logits(known.teacher, lessons.asked, task.grids[0].size, codes, normalised=True).logsumexp(-1)
+        torch.testing.assert_close(known.distance(lessons), left.mean(), atol=1e-4, rtol=1e-3)
     # A model that goes on may have another one's drawing for its lessons.
     changes[1:2] = [f"start={tmp_path}/run", f"teacher={tiny_model}"]
     further = guided.Task(settings(guided.debug(), *changes), data)

@@ -8,6 +8,9 @@ pairs. Here the model that is guided teaches itself (arXiv:2210.03142): after th
 over the codes, by cross-entropy to that distribution. Plain documents go on in the same batches, so that what the
 model could before, guidance in two rows included, is kept.
 
+A teacher that has learnt guidance already is followed in its own one row instead, so that a model that goes on to learn
+other things draws what it drew (learning without forgetting, arXiv:1606.09282).
+
 Shapes: R rows, N ids a row, V ids, K codes of the codebook, n = h·w codes of a picture.
 """
 
@@ -74,6 +77,8 @@ class Task(language.Task):
         super().__init__(recipe, data)
         self.taught, self.strengths = recipe.taught, recipe.strengths
         self.teacher: Any = load(part_folder(recipe.teacher or recipe.start, "language")).eval().requires_grad_(False)
+        # What its own pair would say since is no lesson: nothing has kept that pair in place.
+        self.known = set(recipe.strengths) <= set(self.teacher.config.lantu.get("guidance", []))
         self.model.config.lantu["guidance"] = list(recipe.strengths)
 
     def to(self, device: torch.device) -> None:
@@ -116,12 +121,15 @@ class Task(language.Task):
         return loss, parts
 
     def distance(self, lessons: Lessons) -> Tensor:
-        """Mean KL divergence of a code, from the guided pair to the one row."""
+        """Mean KL divergence of a code, from the guided pair, or from the teacher's one row, to the one row."""
         codes = range(self.vocabulary.first_code, self.vocabulary.size)
         count = self.grids.shape[1] * self.grids.shape[2]
         with torch.no_grad():
-            prompted, bare = (logits(self.teacher, each, count, codes) for each in (lessons.prompted, lessons.bare))
-            target_RnK = guided(prompted, bare, lessons.strengths)
+            if self.known:
+                target_RnK = logits(self.teacher, lessons.asked, count, codes).log_softmax(-1)
+            else:
+                prompted, bare = (logits(self.teacher, each, count, codes) for each in (lessons.prompted, lessons.bare))
+                target_RnK = guided(prompted, bare, lessons.strengths)
         # Of all ids, though the target is of codes: so that an engine that allows every id draws, too.
         log_RnK = logits(self.model, lessons.asked, count, codes, normalised=True)
         return (target_RnK.exp() * (target_RnK - log_RnK)).sum(-1).mean()
