@@ -16,18 +16,11 @@ from lantu.data import english
 from lantu.data.backgrounds import BACKGROUNDS
 from lantu.data.gallery import Concept
 from lantu.data.plans import steps
+from lantu.data.recall import word
 from lantu.document import NEXT
 from lantu.types import CodeGrid, Document, Part, Sample, Turn
 
 Kind = Literal["style", "naming", "pairs", "retrieved", "plain"]
-SYLLABLES = ("bl", "dr", "f", "gr", "k", "l", "m", "n", "pl", "qu", "sn", "t", "v", "w", "z")
-VOWELS = ("a", "e", "i", "o", "u", "oo", "ee")
-ENDS = ("b", "ck", "ft", "g", "lm", "nk", "p", "rp", "sh", "x", "zz")
-
-
-def word(rng: np.random.Generator) -> str:
-    """A word that means nothing: zorp, blick."""
-    return "".join(str(rng.choice(part)) for part in (SYLLABLES, VOWELS, ENDS))
 
 
 def style_document(

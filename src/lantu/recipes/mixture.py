@@ -27,6 +27,7 @@ from lantu.data.gallery import load_gallery
 from lantu.data.memory import MOST, Memory
 from lantu.data.plans import steps, thought
 from lantu.data.questions import FOUND, listed, question
+from lantu.data.recall import exercise
 from lantu.data.shards import Shards, read_index
 from lantu.document import goal_of, to_ids
 from lantu.errors import RecipeError
@@ -48,8 +49,8 @@ class MixtureRecipe(GuidedRecipe):
 
     Attributes:
         edits: data folder of pairs before and after an instruction (``lantu data build emoji --edits N``); "" for none.
-        questions, filling, editing, talking, context: shares of the plain documents; the rest are as in the language
-            recipe.
+        questions, filling, editing, talking, context, recall: shares of the plain documents; the rest are as in the
+            language recipe.
         planning: share of the documents of editing that are about what is to be drawn, in words, not about drawing it.
         examples: kinds of context (``lantu.data.context``), each as often as it stands here.
         shots: examples in a document of context, at most.
@@ -64,6 +65,7 @@ class MixtureRecipe(GuidedRecipe):
     planning: float = Field(0.3, ge=0, le=1)
     talking: float = Field(0.06, ge=0, le=1)
     context: float = Field(0.14, ge=0, le=1)
+    recall: float = Field(0.08, ge=0, le=1)
     examples: tuple[Kind, ...] = Field(("style", "naming", "pairs", "retrieved", "plain"), min_length=1)
     shots: int = Field(4, ge=1)
     asked_of_one: int = Field(2, ge=1)
@@ -85,6 +87,7 @@ class Task(guided.Task):
             "editing": recipe.editing if recipe.edits else 0.0,
             "talking": recipe.talking,
             "context": recipe.context,
+            "recall": recipe.recall,
         }
         if sum(self.shares.values()) > 1:
             raise RecipeError("the shares of the mixture are more than all of it", "make them smaller")
@@ -202,6 +205,12 @@ class Task(guided.Task):
         texts = [self.samples[at].captions[language] for at in chosen]
         captions = [options[rng.integers(len(options))] for options in texts]
         return context.plain_document(captions, grids, language, drawn)
+
+    def recall(self, index: int, rng: np.random.Generator) -> Document | None:
+        """A line of which some is asked for again, without a picture."""
+        language = ("en", "zh")[rng.integers(2)]
+        told, answer = exercise(self.concepts, language, rng)
+        return Document((Turn("user"), told, Turn("lantu"), Turn("plan"), answer), language)
 
     def retrieved(self, index: int, count: int, rng: np.random.Generator) -> Document | None:
         """A caption and its picture behind others that are found by it, of anything but the same scene."""
