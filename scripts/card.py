@@ -17,9 +17,8 @@ TEXT = """# {name}
 Draws small pictures of everyday things from English and Chinese words, alone or two to four in a scene, and names what
 is on a picture.{learnt} A stock Qwen3 causal language model drafts {grid} codes; a diffusion transformer renders them
 at {pixels}. Made by the steps of `scripts/story.sh emoji`; the first half of them saw earlier captions (docs/log.md).
-Its
-last lessons were guidance (`train language --recipe guided`: strengths {strengths} take one row){lesson} and few
-steps (`train decoder --recipe matching`).
+Its last lessons were guidance (`train language --recipe guided`: strengths {strengths} take one row){lesson}
+and few steps (`train decoder --recipe matching`).
 
 ## Data
 
