@@ -16,7 +16,7 @@ from lantu.data import english
 from lantu.data.backgrounds import BACKGROUNDS
 from lantu.data.gallery import Concept
 from lantu.data.plans import steps
-from lantu.data.recall import word
+from lantu.data.recall import word, written
 from lantu.document import NEXT
 from lantu.types import CodeGrid, Document, Part, Sample, Turn
 
@@ -57,10 +57,11 @@ def naming_document(
         key = sample.objects[0].concept
         name = english.one(words.setdefault(key, word(rng)))
         parts += [name, CodeGrid(grid)] if drawn else [CodeGrid(grid), name]
-    things = {key: concepts[key].names["en"] for key in words}
     # What is known comes first, what is to be found by it right behind it.
-    pieces = {key: f"{made} {things[key]}" if drawn else f"{things[key]} {made}" for key, made in words.items()}
-    plan = [Turn("plan"), f"{', '.join(pieces.values())}{NEXT} {pieces[samples[-1].objects[0].concept]}"]
+    things = {key: concepts[key].names["en"] for key in words}
+    pairs = {key: (made, things[key]) if drawn else (things[key], made) for key, made in words.items()}
+    asked = pairs[samples[-1].objects[0].concept]
+    plan = [Turn("plan"), f"{written(list(pairs.values()), 'en')}{NEXT} {written([asked], 'en')}"]
     parts[-1:] = [*plan, parts[-1]] if drawn else [*plan, Turn("lantu"), parts[-1]]
     return Document(tuple(parts), "en")
 

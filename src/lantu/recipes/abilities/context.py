@@ -40,7 +40,7 @@ def style(exam: Exam, shots: int, limit: int) -> list[float]:
         pictures = [exam.composer.compose(sample.objects, "white") for sample in samples]
         language = LANGUAGES[number % 2]
         made = context.style_document(samples, exam.codes(pictures), exam.concepts, language)
-        requests.append(drawing(exam, exam.model.begun(Document(tuple(made.parts[:-1]), language)), number))
+        requests.append(drawing(exam, exam.model.begun(Document(made.parts[:-1], language)), number))
         wanted.append(Trial("style", "", "en", samples[-1].objects, pictures[-1], "style"))
     images = exam.paint([exam.picture(ids) for ids in exam.draft(requests)])
     return [verdict["score"] for verdict in exam.scorer.judge(wanted, images)]
@@ -82,7 +82,7 @@ def naming(exam: Exam, shots: int, limit: int, drawn: bool) -> tuple[list[list[i
         samples = [pair[at % 2] for at in range(shots)] + [query]
         grids = exam.codes([exam.composer.compose(sample.objects, "white") for sample in samples])
         parts = context.naming_document(samples, grids, exam.concepts, rng, drawn).parts
-        prefixes.append(exam.model.begun(Document(tuple(parts[: 2 * shots + drawn]), "en")))
+        prefixes.append(exam.model.begun(Document(parts[: 2 * shots + drawn], "en")))
         scenes.append(query)
         words.append("" if drawn else str(parts[-1]))
     return prefixes, scenes, words
