@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lantu.data.asking import PHRASES, ask
+from lantu.data.asking import PHRASES, ask, typed
 from lantu.data.phrases import PHRASES as CAPTION_PHRASES
 from lantu.data.trials import FREE
 
@@ -34,3 +34,9 @@ def test_nobody_asks_in_words_that_only_evaluation_uses():
         relations = [phrase for phrases in CAPTION_PHRASES[language].values() for phrase in phrases]
         written = {way.replace("{x}", phrase) for way in (*ways, "{x}") for phrase in relations}
         assert not written & set(FREE[language])
+
+
+def test_questions_are_typed_carelessly_now_and_then():
+    rng = np.random.default_rng(0)
+    assert {typed("is it?", rng) for _ in range(60)} == {"is it?", "Is it?", "is it", "Is it"}
+    assert {typed("有吗？", rng) for _ in range(30)} == {"有吗？", "有吗"}

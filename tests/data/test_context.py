@@ -37,8 +37,7 @@ def test_the_same_thing_goes_by_the_same_made_up_word():
         assert words[0] == words[2] != words[1]
         assert not {"cat", "dog"} & {word.split()[-1] for word in words}
         bare = [word.split()[-1] for word in words]
-        told = [f"{bare[0]} cat", f"{bare[1]} dog"] if drawn else [f"cat {bare[0]}", f"dog {bare[1]}"]
-        assert plan == f"{', '.join(told)}; {told[0]}"
+        assert plan == (f"{bare[0]} cat, {bare[1]}; cat" if drawn else f"cat; cat {bare[0]}, dog")
         assert isinstance(made.parts[0], str) == drawn
         order = made.parts[-3:] if drawn else made.parts[-4:]
         assert order[:2] == (Turn("plan"), plan)
@@ -51,7 +50,8 @@ def test_pairs_and_plain_documents():
     for after, change in ((replace(before, kind="swap"), "swap"), (pink, "pink background")):
         made = context.pairs_document([(a, a + 1) for a in grids(2)], (before, after), CONCEPTS)
         assert [part.codes[0, 0] for part in made.parts[:3]] == [0, 1, 1]
-        told = f"{change}; cat, white background; cat, {after.background} background"
+        becomes = ": pink" if after is pink else ""
+        told = f"{change}; cat, white background{becomes}; cat, {after.background} background"
         assert made.parts[3:] == (Turn("plan"), told)
     plain = context.plain_document(["a", "b"], grids(2), "en", drawn=False)
     assert [type(part) for part in plain.parts] == [CodeGrid, str, CodeGrid, str]

@@ -69,3 +69,10 @@ def _chinese(text: str, chance: float) -> str:
     if chance < 0.55:
         return text.replace("，", "")
     return text
+
+
+def typed(question: str, rng: np.random.Generator) -> str:
+    """A question as people type it: now and then with a capital letter, or without its mark."""
+    if rng.random() < 0.25:
+        question = question[0].upper() + question[1:]
+    return question.rstrip("?？") if rng.random() < 0.2 else question

@@ -16,7 +16,7 @@ from lantu.data import english
 from lantu.data.backgrounds import BACKGROUNDS
 from lantu.data.gallery import Concept
 from lantu.data.plans import steps
-from lantu.data.recall import word, written
+from lantu.data.recall import marked, word
 from lantu.document import NEXT
 from lantu.types import CodeGrid, Document, Part, Sample, Turn
 
@@ -46,7 +46,9 @@ def naming_document(
 ) -> Document:
     """Single things under made-up words, the same thing under the same one.
 
-    Before the last of them, which was there before, a plan tells what each word stands for, and which thing this is.
+    Before the last of them, which was there before, a plan goes through the words up to then, and says behind this one
+    what it stands for, and the name of that again ("blick, zorp cat; cat"); or tells what the picture shows, goes
+    through the things, and says behind this one its word ("cat; dog, cat zorp").
 
     Args:
         drawn: the word comes before its picture, else behind it.
@@ -57,11 +59,12 @@ def naming_document(
         key = sample.objects[0].concept
         name = english.one(words.setdefault(key, word(rng)))
         parts += [name, CodeGrid(grid)] if drawn else [CodeGrid(grid), name]
-    # What is known comes first, what is to be found by it right behind it.
+    # What is known comes first, what is to be found by it right behind the one that it is about.
     things = {key: concepts[key].names["en"] for key in words}
-    pairs = {key: (made, things[key]) if drawn else (things[key], made) for key, made in words.items()}
-    asked = pairs[samples[-1].objects[0].concept]
-    plan = [Turn("plan"), f"{written(list(pairs.values()), 'en')}{NEXT} {written([asked], 'en')}"]
+    asked = samples[-1].objects[0].concept
+    pairs = [(made, things[key]) if drawn else (things[key], made) for key, made in words.items()]
+    noted = marked(pairs, {list(words).index(asked)}, "en")
+    plan = [Turn("plan"), f"{noted}{NEXT} {things[asked]}" if drawn else f"{things[asked]}{NEXT} {noted}"]
     parts[-1:] = [*plan, parts[-1]] if drawn else [*plan, Turn("lantu"), parts[-1]]
     return Document(tuple(parts), "en")
 

@@ -4,9 +4,10 @@
 
 A question is answered, and an instruction followed, by way of such a line. To see what is there, to think, and to speak
 are then three things that are each learnt apart; to find a named thing among pictures' codes in one go was not learnt
-at all (chain of thought, arXiv:2201.11903). Two rules make a line easy to go on from. The piece that was asked for is
-said again at the end. And what tells pieces apart stands right before what is to be found by it, with no "on the"
-between, for a transformer first learns to repeat what came behind the last word (induction, arXiv:2209.11895).
+at all (chain of thought, arXiv:2201.11903). One rule makes a line easy to write: it goes through the things once, in
+their order, and says what was asked for right behind the thing that it is about, and behind no other. All that is to be
+found is then whether the word just written was said before, which one head can see; to look something up later in a
+line that is already written takes two, one after the other (induction, arXiv:2209.11895), and was hardly learnt.
 """
 
 from collections.abc import Mapping
@@ -38,20 +39,22 @@ def plan(sample: Sample, concepts: Mapping[str, Concept], language: str) -> str:
 def thought(asked: Question, sample: Sample, concepts: Mapping[str, Concept], language: str) -> str:
     """What is noted down before a question of one of the kinds ``FOUND`` is answered.
 
-    where is the dog?        cat left, dog right; dog right
-    what is on the right?    left cat, right dog; right dog
-    is there a dog?          cat no, dog yes
+    where is the dog?        cat, dog right
+    is there a dog?          cat, dog yes
+    what is on the right?    right dog
     """
     things = [concepts[placed.concept] for placed in sample.objects]
-    comma, space = COMMA[language], SPACE[language]
-    if asked.kind == "there":
-        shown = {thing.key: thing.names[language] for thing in things}
-        return comma.join(f"{name}{space}{YES[language][key == asked.thing]}" for key, name in shown.items())
     places = sides_of(sample)
-    by = by_thing if asked.kind == "where" else by_place
-    pieces = [by(thing, place, language) for thing, place in zip(things, places or (), strict=True)]
-    wanted = places.index(asked.side) if places and asked.side else [thing.key for thing in things].index(asked.thing)
-    return f"{comma.join(pieces)}{NEXT} {pieces[wanted]}"
+    if asked.kind == "what" and places:
+        return by_place(things[places.index(asked.side)], asked.side, language)
+    told = {thing.key: thing.names[language] for thing in things}
+    if asked.thing in told:
+        keys = [thing.key for thing in things]
+        found = YES[language][True]
+        if asked.kind == "where" and places:
+            found = PLACES[language][places[keys.index(asked.thing)]]
+        told[asked.thing] += SPACE[language] + found
+    return COMMA[language].join(told.values())
 
 
 def by_thing(thing: Concept, place: str, language: str) -> str:
@@ -66,29 +69,31 @@ def by_place(thing: Concept, place: str, language: str) -> str:
 
 
 def steps(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:
-    """Steps for an instruction: what is there, what becomes of the things that don't stay, and what is to be there.
+    """Steps for an instruction: what is there, with what becomes of it, and what is to be there.
 
-    cat left, dog right, white background; dog right: car right; cat left, car right, white background
+    cat left, dog right: car, white background; cat left, car right, white background
     """
-    told = [plan(before, concepts, language), plan(after, concepts, language)]
-    if changed := becoming(before, after, concepts, language):
-        told.insert(1, changed)
-    return f"{NEXT} ".join(told)
+    there = plan(before, concepts, language).split(COMMA[language])
+    changes = becoming(before, after, concepts, language)
+    noted = [piece + (f": {change}" if change else "") for piece, change in zip(there, changes, strict=True)]
+    return f"{COMMA[language].join(noted)}{NEXT} {plan(after, concepts, language)}"
 
 
-def becoming(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:
-    """What becomes of things: another in their place, another place, or nothing; "" where all things stay."""
+def becoming(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> list[str]:
+    """What becomes of each piece of a plan: another thing, another place, nothing, another colour; "" if it stays."""
     there = {side(placed): placed.concept for placed in after.objects}
     where = {placed.concept: side(placed) for placed in after.objects}
     pieces = []
     for placed in before.objects:
         old, place = placed.concept, side(placed)
         if there.get(place) == old:
-            continue
-        new, new_place = (there[place], place) if place in there else (old, where.get(old))
-        now = NOTHING[language] if new_place is None else by_thing(concepts[new], new_place, language)
-        pieces.append(f"{by_thing(concepts[old], place, language)}: {now}")
-    return COMMA[language].join(pieces)
+            pieces.append("")
+        elif old in where:
+            pieces.append(PLACES[language][where[old]])
+        else:
+            pieces.append(concepts[there[place]].names[language] if place in there else NOTHING[language])
+    other = before.background != after.background
+    return [*pieces, BACKGROUNDS[after.background].words[language][0] if other else ""]
 
 
 def side(placed: Placed) -> str:

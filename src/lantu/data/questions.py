@@ -3,7 +3,7 @@
 Every question has one right answer in one wording, so that answers can be compared as text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,24 +16,47 @@ from lantu.data.styles import STYLES
 from lantu.types import Sample
 
 # How often each kind is asked where any may be: to find a named thing is learnt slowest, numbers and colours soonest.
-OFTEN = {"where": 4, "what": 2, "count": 1, "style": 3, "background": 1, "there": 4, "all": 1}
+OFTEN = {"where": 4, "what": 2, "count": 1, "style": 3, "background": 1, "there": 4, "all": 2}
 KINDS = tuple(OFTEN)
-FOUND = ("where", "what", "there")  # what one tells best who has noted down all that is there
-SHARES = np.array(list(OFTEN.values())) / sum(OFTEN.values())
+FOUND = ("where", "what", "there")  # what is noted down before it is answered
+QUICK = tuple(kind for kind in KINDS if kind not in FOUND)
 
 # {A} a thing's bare name, {a} with article or measure word, {As} its plural, {m} its measure word
 ASKED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "en": {
-        "left": ("what is on the left?", "which thing is on the left?", "what stands on the left side?"),
-        "right": ("what is on the right?", "which thing is on the right?", "what stands on the right side?"),
+        "left": (
+            "what is on the left?",
+            "which thing is on the left?",
+            "what stands on the left side?",
+            "what do you see on the left?",
+        ),
+        "right": (
+            "what is on the right?",
+            "which thing is on the right?",
+            "what stands on the right side?",
+            "what do you see on the right?",
+        ),
         "top": ("what is at the top?", "which thing is above?", "what is in the upper half?"),
         "bottom": ("what is at the bottom?", "which thing is below?", "what is in the lower half?"),
         "where": ("where is the {A}?", "on which side is the {A}?", "where do you see the {A}?"),
-        "count": ("how many {As} are there?", "how many {As} do you see?", "count the {As}"),
-        "style": ("in which style is it drawn?", "what style is this?", "which drawing style is it?"),
+        "count": ("how many {As} are there?", "how many {As} do you see?", "count the {As}", "how many {As}?"),
+        "style": (
+            "in which style is it drawn?",
+            "what style is this?",
+            "which drawing style is it?",
+            "which style is it?",
+        ),
         "background": ("what is the background like?", "which background is it?", "what colour is the background?"),
-        "there": ("is there {a}?", "do you see {a}?", "is {a} in the picture?"),
-        "all": ("what is in the picture?", "what do you see?", "what does it show?"),
+        "there": ("is there {a}?", "do you see {a}?", "is {a} in the picture?", "can you see {a}?"),
+        "all": (
+            "what is in the picture?",
+            "what do you see?",
+            "what does it show?",
+            "what is this?",
+            "what is in this picture?",
+            "what can you see?",
+            "describe the picture",
+        ),
     },
     "zh": {
         "left": ("左边是什么？", "左边有什么？", "左侧是什么？"),
@@ -41,11 +64,18 @@ ASKED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "top": ("上面是什么？", "上面有什么？", "上方是什么？"),
         "bottom": ("下面是什么？", "下面有什么？", "下方是什么？"),
         "where": ("{A}在哪里？", "{A}在哪一边？", "{A}在什么位置？"),
-        "count": ("有几{m}{A}？", "一共有几{m}{A}？", "图里有多少{m}{A}？"),
-        "style": ("这是什么风格？", "是什么风格画的？", "画的风格是什么？"),
+        "count": ("有几{m}{A}？", "一共有几{m}{A}？", "图里有多少{m}{A}？", "几{m}{A}？"),
+        "style": ("这是什么风格？", "是什么风格画的？", "画的风格是什么？", "什么风格？"),
         "background": ("背景是什么颜色？", "背景是什么样的？", "是什么背景？"),
         "there": ("有{A}吗？", "图里有{A}吗？", "能看到{A}吗？"),
-        "all": ("图里有什么？", "画的是什么？", "你看到了什么？"),
+        "all": (
+            "图里有什么？",
+            "画的是什么？",
+            "你看到了什么？",
+            "这是什么？",
+            "图片里有什么？",
+            "描述一下这张图",
+        ),
     },
 }
 SIDES: Mapping[str, Mapping[str, str]] = {
@@ -71,17 +101,23 @@ class Question:
 
 
 def question(
-    sample: Sample, concepts: Mapping[str, Concept], language: str, rng: np.random.Generator, kind: str = ""
+    sample: Sample,
+    concepts: Mapping[str, Concept],
+    language: str,
+    rng: np.random.Generator,
+    kind: str = "",
+    kinds: Sequence[str] = KINDS,
 ) -> Question | None:
     """A question about a scene; None if that kind can't be asked of it.
 
     Args:
         concepts: by key, those of the gallery.
-        kind: one of ``KINDS``; if not given, by chance among those that fit, see ``OFTEN``.
+        kind: one of ``KINDS``; if not given, by chance one of ``kinds`` that fits, see ``OFTEN``.
     """
     if kind:
         return ask(kind, sample, concepts, language, rng)
-    order = [KINDS[number] for number in rng.choice(len(KINDS), len(KINDS), replace=False, p=SHARES)]
+    shares = np.array([OFTEN[kind] for kind in kinds]) / sum(OFTEN[kind] for kind in kinds)
+    order = [kinds[number] for number in rng.choice(len(kinds), len(kinds), replace=False, p=shares)]
     return next((made for kind in order if (made := ask(kind, sample, concepts, language, rng))), None)
 
 

@@ -21,12 +21,13 @@ from pydantic import Field
 from torch import Tensor
 
 from lantu.data import context
+from lantu.data.asking import typed
 from lantu.data.codes import load_codes
 from lantu.data.context import Kind
 from lantu.data.gallery import load_gallery
 from lantu.data.memory import MOST, Memory
 from lantu.data.plans import steps, thought
-from lantu.data.questions import FOUND, listed, question
+from lantu.data.questions import FOUND, KINDS, QUICK, listed, question
 from lantu.data.recall import exercise
 from lantu.data.shards import Shards, read_index
 from lantu.document import goal_of, to_ids
@@ -68,7 +69,7 @@ class MixtureRecipe(GuidedRecipe):
     recall: float = Field(0.08, ge=0, le=1)
     examples: tuple[Kind, ...] = Field(("style", "naming", "pairs", "retrieved", "plain"), min_length=1)
     shots: int = Field(4, ge=1)
-    asked_of_one: int = Field(2, ge=1)
+    asked_of_one: int = Field(3, ge=1)
     words: float = Field(3.0, gt=0)
 
 
@@ -126,18 +127,23 @@ class Task(guided.Task):
         return super().document(index, position)
 
     def question(self, index: int, rng: np.random.Generator) -> Document | None:
-        """A question about a picture and its answer, after a plan of it where that helps, and perhaps others before."""
+        """A question about a picture and its answer, perhaps behind others before it."""
         language = ("en", "zh")[rng.integers(2)]
-        count = 1 + int(rng.integers(self.asked_of_one))
-        asked = [question(self.samples[index], self.concepts, language, rng) for _ in range(count)]
-        made = [each for each in asked if each]
+        before = [QUICK] * int(rng.integers(self.asked_of_one))
+        asked = [turn for kinds in (*before, KINDS) for turn in self.asked(index, language, rng, kinds)]
+        return Document((*asked[:2], CodeGrid(self.grids[index]), *asked[2:]), language) if asked else None
+
+    def asked(self, index: int, language: str, rng: np.random.Generator, kinds: Sequence[str]) -> list[Part]:
+        """A turn of question and answer, after a plan where that helps; nothing where nothing can be asked.
+
+        Plans do not stay in a conversation: what needs one may only be asked last, for all answers are learnt.
+        """
+        made = question(self.samples[index], self.concepts, language, rng, kinds=kinds)
         if not made:
-            return None
-        parts: list[Part] = [part for each in made for part in (Turn("user"), each.text, Turn("lantu"), each.answer)]
-        if made[-1].kind in FOUND:
-            noted = thought(made[-1], self.samples[index], self.concepts, language)
-            parts[-1:] = [Turn("plan"), noted, Turn("lantu"), parts[-1]]
-        return Document((*parts[:2], CodeGrid(self.grids[index]), *parts[2:]), language)
+            return []
+        noted = thought(made, self.samples[index], self.concepts, language) if made.kind in FOUND else ""
+        planned = (Turn("plan"), noted, Turn("lantu")) if noted else ()
+        return [Turn("user"), typed(made.text, rng), Turn("lantu"), *planned, made.answer]
 
     def filling(self, index: int, rng: np.random.Generator) -> Document | None:
         """One thing's cells, or any box, filled in: after the thing's name, the caption, or nothing."""
@@ -168,14 +174,15 @@ class Task(guided.Task):
         return Document((Turn("user"), *told, before, Turn("lantu"), after), language)
 
     def talking(self, index: int, rng: np.random.Generator) -> Document | None:
-        """A request, then the picture, now and then with a word about it."""
+        """A request, then the picture, now and then with a word about it, or a question."""
         caption, language = self.caption(index, rng)
         if not caption:
             return None
         asked, grid = self.request(caption, language, rng), CodeGrid(self.grids[index])
         things = [self.concepts[placed.concept] for placed in self.samples[index].objects]
         words = [listed(things, language)] if things and rng.random() < 0.3 else []
-        return Document((Turn("user"), asked, Turn("lantu"), grid, *words), language)
+        more = self.asked(index, language, rng, KINDS) if rng.random() < 0.6 else []
+        return Document((Turn("user"), asked, Turn("lantu"), grid, *words, *more), language)
 
     def context(self, index: int, rng: np.random.Generator) -> Document | None:
         """Examples, and one more like them."""
@@ -284,15 +291,17 @@ def scene(sample: Sample) -> tuple[tuple[str, str], ...]:
 def said(document: Document) -> list[int]:
     """Which parts of a document the model is to say by itself.
 
-    In talk, what is said, and planned before, in its last turn; of a caption and a picture, the second, and pictures
+    In talk, what it says, and plans before, in all its turns; of a caption and a picture, the second, and pictures
     always, for they are also drawn from nothing; of examples, what comes from the plan on, or every second part, which
     answers the one before.
     """
     parts = document.parts
     if any(isinstance(part, Turn) for part in parts):
-        asked = [number for number, part in enumerate(parts) if part == Turn("user")]
-        begins = parts.index(Turn("lantu"), asked[-1]) if asked else parts.index(Turn("plan"))
-        return list(range(begins, len(parts)))
+        speakers = [part.speaker if isinstance(part, Turn) else "" for part in parts]
+        turns = [number for number, speaker in enumerate(speakers) if speaker in ("user", "lantu")]
+        if "user" not in speakers:
+            return list(range(speakers.index("plan"), len(parts)))
+        return [n for n in range(len(parts)) if speakers[max(turn for turn in turns if turn <= n)] == "lantu"]
     if len(parts) < 3:
         return [number for number, part in enumerate(parts) if not isinstance(part, str) or number == len(parts) - 1]
     return list(range(1, len(parts), 2))
