@@ -17,7 +17,7 @@ from lantu.document import (
     to_ids,
     unconditional_prefix,
 )
-from lantu.types import CodeGrid, Document, Patch, Turn
+from lantu.types import CodeGrid, Document, Given, Patch, Turn
 from lantu.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(256, 50)
@@ -63,6 +63,13 @@ def documents(draw):
 def test_ids_say_all_that_a_document_says(document):
     ids, _ = to_ids(document, VOCABULARY, encode)
     assert from_ids(ids, VOCABULARY, decode) == document
+
+
+def test_what_is_given_joins_the_text_beside_it():
+    parts = (Turn("plan"), Given("cat"), ", ", Given("dog"), " yes")
+    ids, owners = to_ids(Document(parts), VOCABULARY, encode)
+    assert from_ids(ids, VOCABULARY, decode).parts == (Turn("plan"), "cat, dog yes")
+    assert owners[[2, 5, 7, 10]].tolist() == [1, 2, 3, 4]
 
 
 def test_a_drawing_and_a_caption_are_written_as_agreed():

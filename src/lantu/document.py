@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lantu.types import SPEAKERS, CodeGrid, Document, Part, Patch, Turn
+from lantu.types import SPEAKERS, CodeGrid, Document, Given, Part, Patch, Turn
 from lantu.vocabulary import Vocabulary
 
 LANGUAGES = ("en", "zh")
@@ -69,7 +69,7 @@ def to_ids(
         elif isinstance(part, Turn):
             written = [vocabulary.mark(part.speaker)]
         elif text := list(encode_text(part)):
-            if isinstance(before, str):
+            if isinstance(before, str) and not isinstance(before, Given) and not isinstance(part, Given):
                 raise ValueError("two texts in a row can't be told apart: join them")
             marked = isinstance(before, CodeGrid | Patch) and document.language
             written = [vocabulary.mark(document.language), *text] if marked else text

@@ -96,6 +96,10 @@ class Turn:
             raise ValueError(f"nobody called {self.speaker!r} speaks")
 
 
+class Given(str):
+    """Text that nobody can foretell, and that is not learnt; other text may stand right beside it."""
+
+
 Part = str | CodeGrid | Patch | Turn
 
 

@@ -1,49 +1,67 @@
-"""Exercises ask for what was told, and nothing else."""
+"""Exercises have the one right answer that their scene gives, and plans that lead to it."""
 
 import numpy as np
-from fake_gallery import make_gallery
+import pytest
+from fake_gallery import concept, make_gallery
 
-from lantu.data.plans import COMMA
-from lantu.data.recall import exercise, word
+from lantu.data.layouts import LEFT, RIGHT
+from lantu.data.plans import COMMA, PLACES, SPACE
+from lantu.data.questions import SIDES, YES
+from lantu.data.recall import change, exercise, unfold, word
+from lantu.types import Given, Placed, Sample
 
 CONCEPTS = make_gallery().concepts
-NAMES = {language: [thing.names[language] for thing in CONCEPTS.values()] for language in COMMA}
 
 
-def test_what_was_asked_for_is_told_behind_its_name_and_no_other():
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_was_asked_for_is_said_behind_its_name_and_behind_no_other(language):
+    comma, space = COMMA[language], SPACE[language]
+    sides = {answer: PLACES[language][place] for place, answer in SIDES[language].items()}
     seen = set()
-    for seed in range(80):
-        for language in ("en", "zh"):
-            told, answer = exercise(CONCEPTS, language, np.random.default_rng(seed))
-            asked, line = told.split("; ", 1)
-            if ":" in asked:
-                continue
-            wanted, pieces, noted = (text.split(COMMA[language]) for text in (asked, line, answer))
-            assert len(noted) == len(pieces)
-            for piece, short in zip(pieces, noted, strict=True):
-                name = max((name for name in NAMES[language] if piece.startswith(name)), key=len)
-                assert short == (piece if name in wanted else name)
-            seen.add((len(pieces), sum(map(str.__eq__, pieces, noted))))
-    assert len(seen) > 5
-    assert (2, 0) in seen  # also what is not there
+    for seed in range(120):
+        made = exercise(CONCEPTS, language, np.random.default_rng(seed))
+        noted, told = made.noted.split(comma), made.told.split(comma)
+        if made.answer in sides:  # where
+            marks = [piece.removeprefix(name) for piece, name in zip(noted, made.pieces, strict=True)]
+            (at,) = [place for place, mark in enumerate(marks) if mark]
+            assert marks[at] == space + sides[made.answer]
+            assert noted[at] == told[at]
+            assert made.pieces[at] in made.asked
+        elif made.answer in YES[language].values():  # there
+            yes = space + YES[language][True]
+            marks = [piece.removeprefix(name) for piece, name in zip(noted, made.pieces, strict=True)]
+            assert list(made.pieces) == told
+            assert [mark for mark in marks if mark] == ([yes] if made.answer == YES[language][True] else [])
+        else:  # what
+            assert not made.pieces
+            (at,) = [place for place, piece in enumerate(told) if set(piece) == set(made.noted)]
+            assert made.noted in (f"{place}{space}{told[at].removesuffix(space + place)}" for place in sides.values())
+        seen.add((made.answer, len(told)))
+    assert len(seen) > 12
 
 
-def test_what_is_changed_is_so_in_the_end():
-    found = 0
-    for seed in range(40):
-        told, answer = exercise(CONCEPTS, "en", np.random.default_rng(seed))
-        asked, line = told.split("; ", 1)
-        if ":" not in asked:
-            continue
-        found += 1
-        old, new = asked.split(": ")
-        noted, goal = answer.split("; ")
-        pieces = line.split(", ")
-        assert noted.replace(f": {new}", "") == line
-        assert noted.count(f": {new}") == 1
-        changed = [f"{new} {piece.rpartition(' ')[2]}" if piece.startswith(old) else piece for piece in pieces]
-        assert goal.split(", ") == changed
-    assert found > 5
+def test_a_change_is_asked_for_of_a_scene_in_words():
+    cat, dog, owl = (
+        Placed(concept(name).key, "noto", box)
+        for name, box in zip(("cat", "dog", "owl"), (LEFT, RIGHT, RIGHT), strict=True)
+    )
+    before = Sample("a", "before", {}, (cat, dog), "white")
+    after = Sample("b", "replace", {"en": ("replace the dog with an owl",)}, (cat, owl), "white")
+    made = change(before, after, CONCEPTS, "en", np.random.default_rng(0))
+    assert made.asked == "replace the dog with an owl"
+    assert made.told == "cat left, dog right, white background"
+    assert made.noted == "cat left, dog right: owl, white background; cat left, owl right, white background"
+    assert unfold(made.noted, made.pieces) == [
+        *("cat left", ", ", "dog right", ": owl, ", "white background"),
+        "; cat left, owl right, white background",
+    ]
+
+
+def test_a_plan_unfolds_into_what_is_given_and_what_is_learnt():
+    parts = unfold("cat yes, dog", ["cat", "dog"])
+    assert parts == ["cat", " yes, ", "dog"]
+    assert [isinstance(part, Given) for part in parts] == [True, False, True]
+    assert unfold("猫，狗", ["猫", "狗"]) == ["猫", "，", "狗"]
 
 
 def test_words_that_mean_nothing_differ():

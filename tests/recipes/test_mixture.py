@@ -12,7 +12,7 @@ from lantu.data.backgrounds import BACKGROUNDS
 from lantu.document import from_ids, to_ids
 from lantu.errors import RecipeError
 from lantu.recipes import mixture
-from lantu.types import CodeGrid, Document, Patch, Turn
+from lantu.types import CodeGrid, Document, Given, Patch, Turn
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,9 @@ def data(tmp_path_factory):
     return folder
 
 
+SHORT = {str: "T", Given: "t", CodeGrid: "G", Patch: "P", Turn: "."}
+
+
 @pytest.fixture(scope="module")
 def task(tiny_model, data):
     recipe = settings(
@@ -57,13 +60,14 @@ def test_all_kinds_come_up_and_can_be_read_back(task):
     seen = set()
     for position in range(400):
         made = task.document(position % 60, position)
-        seen.add("".join({str: "T", CodeGrid: "G", Patch: "P", Turn: "."}[type(part)] for part in made.parts))
+        seen.add("".join(SHORT[type(part)] for part in made.parts))
         ids = to_ids(made, task.vocabulary, task.encode)[0].tolist()
         assert len(from_ids(ids, task.vocabulary, task.codec.decode).parts) <= len(made.parts)
     plain = {"TG", "GT", "TP"}
     talk = {".T..T", ".TG.T", ".TG..T.T", ".TG.T.T..T.T", ".TG..T", ".T.TG.G", "..TG.G", ".T.G", ".T.GT"}
+    exercises = {".T..T.T", ".T..tT.T", ".T..tTtT"}
     examples = {"GGG.T", "TGT.TG", "GTG.T.T"}
-    assert plain | talk | examples <= seen
+    assert plain | talk | exercises | examples <= seen
     assert task.document(3, 77).parts == task.document(3, 77).parts
 
 
@@ -85,6 +89,7 @@ def test_only_what_the_model_is_to_say_is_learnt():
         (("a cat", patch), [1]),
         ((user, "what?", grid, lantu, "a cat", user, "where?", lantu, "there"), [3, 4, 7, 8]),
         ((user, "what?", grid, lantu, plan, "a cat", lantu, "a cat"), [3, 4, 5, 6, 7]),
+        ((user, "a dog?", lantu, plan, Given("cat"), ", ", Given("dog"), " yes", lantu, "yes"), [2, 3, 5, 7, 8, 9]),
         ((user, "a dog!", plan, "a dog", grid, lantu, grid), [5, 6]),
         (("a", grid, "b", grid), [1, 3]),
         ((grid, grid, grid, plan, "swap"), [3, 4]),

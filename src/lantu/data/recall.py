@@ -1,26 +1,44 @@
-"""Exercises in finding what was said, and in going on from it (associative recall, arXiv:2312.04927).
+"""Exercises in finding a thing by its name: questions about scenes that are told in words (recall, arXiv:2312.04927).
 
-    dog, owl; cat left, owl top, dog right     →     cat, owl top, dog right
-    dog: car; cat left, dog right              →     cat left, dog right: car; cat left, car right
+    where is the dog? cat left, owl top, dog right     →     cat, owl, dog right: on the right
+    is there a fish? cat, owl                          →     cat, owl: no
 
-All plans are written by such steps alone (``lantu.data.plans``). Documents with pictures hold a step or two each, and
-are long; these are short and hold little else.
+Plans are written in this way (``lantu.data.plans``), and to find a name again must be learnt before they can be right.
+A document with a picture holds one step of it, and is long; these are short and hold little else. Often the scene is
+not told before, but given piece by piece in the plan, as a picture would: what is learnt is what stands behind each.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from lantu.data.captions import pick
 from lantu.data.gallery import Concept
-from lantu.data.plans import COMMA, PLACES, SPACE
-from lantu.document import NEXT
+from lantu.data.plans import COMMA, PLACES, SPACE, by_place, plan, steps
+from lantu.data.questions import ASKED, SIDES, YES, named, spelled
+from lantu.types import Given, Sample
 
-MOST = 5  # pairs
-ABSENT = 0.15  # share of those in which what is asked for was not told
-CHANGES = 0.3  # share of the exercises in which something is changed
+MOST = 4  # things
 SYLLABLES = ("bl", "dr", "f", "gr", "k", "l", "m", "n", "pl", "qu", "sn", "t", "v", "w", "z")
 VOWELS = ("a", "e", "i", "o", "u", "oo", "ee")
 ENDS = ("b", "ck", "ft", "g", "lm", "nk", "p", "rp", "sh", "x", "zz")
+
+
+class Exercise(NamedTuple):
+    """Attributes:
+    asked: a question, or an instruction.
+    told: the scene in words.
+    noted: the plan.
+    answer: "" where the plan is all.
+    pieces: of the plan that only the scene tells, in their order; none where all else in it follows from those.
+    """
+
+    asked: str
+    told: str
+    noted: str
+    answer: str = ""
+    pieces: Sequence[str] = ()
 
 
 def word(rng: np.random.Generator) -> str:
@@ -28,48 +46,54 @@ def word(rng: np.random.Generator) -> str:
     return "".join(str(rng.choice(part)) for part in (SYLLABLES, VOWELS, ENDS))
 
 
-def exercise(concepts: Mapping[str, Concept], language: str, rng: np.random.Generator) -> tuple[str, str]:
-    """What is asked and told, and the answer.
+def exercise(concepts: Mapping[str, Concept], language: str, rng: np.random.Generator) -> Exercise:
+    """One by chance.
 
     Args:
-        concepts: by key, those of the gallery.
+        concepts: by key, those of the gallery; two at least.
     """
-    names = [concept.names[language] for concept in concepts.values()]
-    if rng.random() < CHANGES:
-        return change(names, language, rng)
-    count = int(rng.integers(1, min(MOST, len(names) - 1) + 1))
-    *found, absent = (str(name) for name in rng.choice(names, count + 1, replace=False))
-    pairs = [(name, other(names, language, rng)) for name in found]
-    none = rng.random() < ABSENT
-    asked = [] if none else sorted(rng.permutation(count)[: int(rng.integers(1, max(1, count - 1) + 1))])
-    wanted = absent if none else COMMA[language].join(pairs[at][0] for at in asked)
-    return f"{wanted}{NEXT} {written(pairs, language)}", marked(pairs, set(asked), language)
+    order = rng.permutation(len(concepts))[: 1 + int(rng.integers(1, MOST + 1))]
+    *things, absent = (list(concepts.values())[number] for number in order)
+    at, chance = int(rng.integers(len(things))), rng.random()
+    names = [thing.names[language] for thing in things]
+    places = [str(place) for place in rng.permutation(list(SIDES[language]))[: len(things)]]
+    pairs = list(zip(names, (PLACES[language][place] for place in places), strict=True))
+    if chance < 0.4:
+        there = bool(rng.random() < 0.5)
+        asked = spelled(ASKED[language]["there"], things[at] if there else absent, language, rng)
+        yes = YES[language][True]
+        noted = marked([(name, yes) for name in names], {at} if there else (), language)
+        return Exercise(asked, COMMA[language].join(names), noted, YES[language][there], names)
+    if chance < 0.8:
+        asked = spelled(ASKED[language]["where"], things[at], language, rng)
+        noted = marked(pairs, {at}, language)
+        return Exercise(asked, written(pairs, language), noted, SIDES[language][places[at]], names)
+    asked = str(rng.choice(ASKED[language][places[at]]))
+    noted = by_place(things[at], places[at], language)
+    return Exercise(asked, written(pairs, language), noted, named(things[at], language))
 
 
-def change(names: Sequence[str], language: str, rng: np.random.Generator) -> tuple[str, str]:
-    """One thing becomes another, and all is said again as it is then."""
-    count = int(rng.integers(1, min(3, len(names) - 1) + 1))
-    *found, new = (str(name) for name in rng.choice(names, count + 1, replace=False))
-    pairs = [(name, str(rng.choice(list(PLACES[language].values())))) for name in found]
-    at = int(rng.integers(count))
-    pieces = written(pairs, language).split(COMMA[language])
-    told = f"{pairs[at][0]}: {new}{NEXT} {COMMA[language].join(pieces)}"
-    pieces[at] += f": {new}"
-    pairs[at] = (new, pairs[at][1])
-    return told, f"{COMMA[language].join(pieces)}{NEXT} {written(pairs, language)}"
+def change(
+    before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str, rng: np.random.Generator
+) -> Exercise:
+    """One about an instruction, from the scenes before and after it."""
+    told = plan(before, concepts, language)
+    noted = steps(before, after, concepts, language)
+    return Exercise(pick(after.captions[language], rng), told, noted, pieces=told.split(COMMA[language]))
 
 
-def other(names: Sequence[str], language: str, rng: np.random.Generator) -> str:
-    """What may stand behind a name: a place, another name, or a word that means nothing."""
-    chance = rng.random()
-    if chance < 0.5:
-        return str(rng.choice(list(PLACES[language].values())))
-    return word(rng) if chance < 0.75 and language == "en" else str(rng.choice(names))
+def unfold(noted: str, pieces: Sequence[str]) -> list[str]:
+    """A plan with its pieces as what is given: parts of a document."""
+    parts: list[str] = []
+    for piece in pieces:
+        learnt, _, noted = noted.partition(piece)
+        parts += [learnt, Given(piece)] if learnt else [Given(piece)]
+    return [*parts, noted] if noted else parts
 
 
 def written(pairs: Sequence[tuple[str, str]], language: str) -> str:
     """Pairs as pieces of a plan."""
-    return COMMA[language].join(f"{one}{SPACE[language]}{behind}" for one, behind in pairs)
+    return marked(pairs, range(len(pairs)), language)
 
 
 def marked(pairs: Sequence[tuple[str, str]], asked: Collection[int], language: str) -> str:

@@ -28,7 +28,7 @@ from lantu.data.gallery import load_gallery
 from lantu.data.memory import MOST, Memory
 from lantu.data.plans import steps, thought
 from lantu.data.questions import FOUND, KINDS, QUICK, listed, question
-from lantu.data.recall import exercise
+from lantu.data.recall import change, exercise, unfold
 from lantu.data.shards import Shards, read_index
 from lantu.document import goal_of, to_ids
 from lantu.errors import RecipeError
@@ -37,11 +37,12 @@ from lantu.recipes.codes import ensure_codes
 from lantu.recipes.guided import GuidedRecipe
 from lantu.recipes.language import next_token_losses, one_each
 from lantu.training.task import Metrics
-from lantu.types import CodeGrid, Document, Part, Patch, Sample, Turn
+from lantu.types import CodeGrid, Document, Given, Part, Patch, Sample, Turn
 
 # Documents of about one length make a group. Always as many groups, for each is a pass through the network, and when
 # several processes share its weights all must make the same passes.
 GROUPS = 4
+INSTRUCTIONS, UNTOLD = 0.35, 0.6  # shares of the exercises in recall: about a change; whose scene is not told before
 WORDLESS = 0.15  # of changed pictures, no instruction stands before the plan
 
 
@@ -214,10 +215,18 @@ class Task(guided.Task):
         return context.plain_document(captions, grids, language, drawn)
 
     def recall(self, index: int, rng: np.random.Generator) -> Document | None:
-        """A line of which some is asked for again, without a picture."""
+        """A question, or an instruction, about a scene that is told in words, or given piece by piece in the plan."""
         language = ("en", "zh")[rng.integers(2)]
-        told, answer = exercise(self.concepts, language, rng)
-        return Document((Turn("user"), told, Turn("lantu"), Turn("plan"), answer), language)
+        if self.pairs and rng.random() < INSTRUCTIONS:
+            pair = int(rng.integers(len(self.pairs) // 2))
+            made = change(self.pairs[2 * pair], self.pairs[2 * pair + 1], self.concepts, language, rng)
+        else:
+            made = exercise(self.concepts, language, rng)
+        told, noted = f"{made.asked} {made.told}", [made.noted]
+        if made.pieces and rng.random() < UNTOLD:
+            told, noted = made.asked, unfold(made.noted, made.pieces)
+        answer = (Turn("lantu"), made.answer) if made.answer else ()
+        return Document((Turn("user"), told, Turn("lantu"), Turn("plan"), *noted, *answer), language)
 
     def retrieved(self, index: int, count: int, rng: np.random.Generator) -> Document | None:
         """A caption and its picture behind others that are found by it, of anything but the same scene."""
@@ -291,9 +300,9 @@ def scene(sample: Sample) -> tuple[tuple[str, str], ...]:
 def said(document: Document) -> list[int]:
     """Which parts of a document the model is to say by itself.
 
-    In talk, what it says, and plans before, in all its turns; of a caption and a picture, the second, and pictures
-    always, for they are also drawn from nothing; of examples, what comes from the plan on, or every second part, which
-    answers the one before.
+    In talk, what it says, and plans before, in all its turns, but what is given; of a caption and a picture, the
+    second, and pictures always, for they are also drawn from nothing; of examples, what comes from the plan on, or
+    every second part, which answers the one before.
     """
     parts = document.parts
     if any(isinstance(part, Turn) for part in parts):
@@ -301,7 +310,8 @@ def said(document: Document) -> list[int]:
         turns = [number for number, speaker in enumerate(speakers) if speaker in ("user", "lantu")]
         if "user" not in speakers:
             return list(range(speakers.index("plan"), len(parts)))
-        return [n for n in range(len(parts)) if speakers[max(turn for turn in turns if turn <= n)] == "lantu"]
+        learnt = [n for n in range(len(parts)) if speakers[max(turn for turn in turns if turn <= n)] == "lantu"]
+        return [n for n in learnt if not isinstance(parts[n], Given)]
     if len(parts) < 3:
         return [number for number, part in enumerate(parts) if not isinstance(part, str) or number == len(parts) - 1]
     return list(range(1, len(parts), 2))
