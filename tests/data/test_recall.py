@@ -7,7 +7,7 @@ from fake_gallery import concept, make_gallery
 from lantu.data.layouts import LEFT, RIGHT
 from lantu.data.plans import COMMA, PLACES, SPACE
 from lantu.data.questions import SIDES, YES
-from lantu.data.recall import change, exercise, unfold, word
+from lantu.data.recall import change, exercise, naming, unfold, word
 from lantu.types import Given, Placed, Sample
 
 CONCEPTS = make_gallery().concepts
@@ -55,6 +55,25 @@ def test_a_change_is_asked_for_of_a_scene_in_words():
         *("cat left", ", ", "dog right", ": owl, ", "white background"),
         "; cat left, owl right, white background",
     ]
+
+
+def test_made_up_words_stand_for_what_they_stood_for_before():
+    seen = set()
+    for seed in range(60):
+        made = naming(CONCEPTS, np.random.default_rng(seed))
+        if made.answer:  # told
+            thing, noted = made.noted.split("; ")
+            word = made.answer.split(" ", 1)[1]
+            assert made.asked.endswith(f" {thing}")
+            assert f"{thing} {made.answer}" in made.asked
+            assert f"{thing} {word}" in noted.split(", ")
+        else:  # drawn
+            noted, thing = made.noted.split("; ")
+            word = made.asked.rsplit(" ", 1)[1]
+            assert f"{word} {thing}" in made.asked
+            assert f"{word} {thing}" in noted.split(", ")
+        seen.add((bool(made.answer), noted.count(",")))
+    assert seen == {(told, more) for told in (True, False) for more in range(3)}
 
 
 def test_a_plan_unfolds_into_what_is_given_and_what_is_learnt():

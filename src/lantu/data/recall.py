@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lantu.data import english
 from lantu.data.captions import pick
 from lantu.data.gallery import Concept
 from lantu.data.plans import COMMA, PLACES, SPACE, by_place, plan, steps
 from lantu.data.questions import ASKED, SIDES, YES, named, spelled
+from lantu.document import NEXT
 from lantu.types import Given, Sample
 
 MOST = 4  # things
@@ -80,6 +82,22 @@ def change(
     told = plan(before, concepts, language)
     noted = steps(before, after, concepts, language)
     return Exercise(pick(after.captions[language], rng), told, noted, pieces=told.split(COMMA[language]))
+
+
+def naming(concepts: Mapping[str, Concept], rng: np.random.Generator) -> Exercise:
+    """One about made-up words for things, as ``lantu.data.context`` asks of pictures: a zorp cat a blick owl a zorp."""
+    order = rng.permutation(len(concepts))[: int(rng.integers(1, 4))]
+    pairs = {int(at): (list(concepts.values())[at].names["en"], word(rng)) for at in order}
+    shown = [*pairs, *(int(at) for at in rng.choice(order, int(rng.integers(3))))]
+    asked, drawn = int(rng.choice(order)), bool(rng.random() < 0.5)
+    thing, made = pairs[asked]
+    lines = [(english.one(name), it) if drawn else (it, english.one(name)) for it, name in (pairs[at] for at in shown)]
+    line = " ".join(f"{one} {other}" for one, other in lines)
+    known = [(name, it) if drawn else (it, name) for it, name in pairs.values()]
+    noted = marked(known, {list(pairs).index(asked)}, "en")
+    if drawn:
+        return Exercise(f"{line} {english.one(made)}", "", f"{noted}{NEXT} {thing}")
+    return Exercise(f"{line} {thing}", "", f"{thing}{NEXT} {noted}", english.one(made))
 
 
 def unfold(noted: str, pieces: Sequence[str]) -> list[str]:

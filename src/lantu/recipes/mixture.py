@@ -28,7 +28,7 @@ from lantu.data.gallery import load_gallery
 from lantu.data.memory import MOST, Memory
 from lantu.data.plans import steps, thought
 from lantu.data.questions import FOUND, KINDS, QUICK, listed, question
-from lantu.data.recall import change, exercise, unfold
+from lantu.data.recall import change, exercise, naming, unfold
 from lantu.data.shards import Shards, read_index
 from lantu.document import goal_of, to_ids
 from lantu.errors import RecipeError
@@ -42,7 +42,8 @@ from lantu.types import CodeGrid, Document, Given, Part, Patch, Sample, Turn
 # Documents of about one length make a group. Always as many groups, for each is a pass through the network, and when
 # several processes share its weights all must make the same passes.
 GROUPS = 4
-INSTRUCTIONS, UNTOLD = 0.35, 0.6  # shares of the exercises in recall: about a change; whose scene is not told before
+# Shares of the exercises in recall: about made-up words, about a change; and of those whose scene is not told before.
+NAMES, INSTRUCTIONS, UNTOLD = 0.2, 0.3, 0.6
 WORDLESS = 0.15  # of changed pictures, no instruction stands before the plan
 
 
@@ -216,8 +217,12 @@ class Task(guided.Task):
 
     def recall(self, index: int, rng: np.random.Generator) -> Document | None:
         """A question, or an instruction, about a scene that is told in words, or given piece by piece in the plan."""
-        language = ("en", "zh")[rng.integers(2)]
-        if self.pairs and rng.random() < INSTRUCTIONS:
+        language, chance = ("en", "zh")[rng.integers(2)], rng.random()
+        if chance < NAMES:
+            made = naming(self.concepts, rng)
+            answer = (Turn("lantu"), made.answer) if made.answer else ()
+            return Document((made.asked, Turn("plan"), made.noted, *answer), "en")
+        if self.pairs and chance < NAMES + INSTRUCTIONS:
             pair = int(rng.integers(len(self.pairs) // 2))
             made = change(self.pairs[2 * pair], self.pairs[2 * pair + 1], self.concepts, language, rng)
         else:
