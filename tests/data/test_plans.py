@@ -4,7 +4,7 @@ import numpy as np
 from fake_gallery import concept, make_gallery
 
 from lantu.data.layouts import BOTTOM, LEFT, RIGHT, TOP, TOP_LEFT, square
-from lantu.data.plans import plan, steps, thought
+from lantu.data.plans import plan, restated, steps, thought
 from lantu.data.questions import question
 from lantu.types import Placed, Sample
 
@@ -39,10 +39,10 @@ def test_steps_tell_what_becomes_of_what_is_there_and_what_is_to_be():
     assert steps(before, after, CONCEPTS, "en") == (
         "cat left: nothing, dog right, white background: pink; dog right, pink background"
     )
-    assert steps(before, after, CONCEPTS, "zh") == "猫左边: 没有，狗右边，白色背景: 粉色; 狗右边，粉色背景"
+    assert steps(before, after, CONCEPTS, "zh") == "猫左边: 没有，狗右边，白色背景: 粉色;狗右边，粉色背景"
 
     def noted(before, after, language="en"):
-        return steps(before, after, CONCEPTS, language).split("; ")[0]
+        return steps(before, after, CONCEPTS, language).split(";")[0]
 
     assert noted(before, scene(("dog", LEFT), ("cat", RIGHT))) == "cat left: right, dog right: left, white background"
     assert noted(before, scene(("cat", LEFT), ("owl", RIGHT))) == "cat left, dog right: owl, white background"
@@ -52,12 +52,26 @@ def test_steps_tell_what_becomes_of_what_is_there_and_what_is_to_be():
     assert noted(alone, scene(("dog", square(1, 1, 6))), "zh") == "猫: 狗，白色背景"
 
 
+def test_what_an_instruction_tells_comes_first():
+    before = scene(("cat", LEFT), ("dog", RIGHT))
+
+    def first(after, language="en", before=before):
+        return restated(before, after, CONCEPTS, language)
+
+    assert first(scene(("cat", LEFT), ("owl", RIGHT))) == "dog: owl"
+    assert first(scene(("dog", RIGHT))) == "cat: nothing"
+    assert first(scene(("dog", LEFT), ("cat", RIGHT)), "zh") == "猫，狗"
+    assert first(scene(("cat", LEFT), ("dog", RIGHT), background="pink"), "zh") == "背景: 粉色"
+    assert first(before, before=scene(("cat", LEFT))) == "dog right"
+    assert first(scene(("cat", RIGHT)), before=scene(("cat", LEFT))) == "cat: right"
+
+
 def test_thoughts_say_what_was_asked_for_behind_the_thing_that_it_is_about():
     pair = scene(("cat", LEFT), ("dog", RIGHT))
     wanted = {
-        ("where", "en"): {"on the left": "cat left, dog", "on the right": "cat, dog right"},
+        ("where", "en"): {"on the left": "cat; cat left, dog", "on the right": "dog; cat, dog right"},
         ("what", "en"): {"a cat": "left cat", "a dog": "right dog"},
-        ("where", "zh"): {"左边": "猫左边，狗", "右边": "猫，狗右边"},
+        ("where", "zh"): {"左边": "猫;猫左边，狗", "右边": "狗;猫，狗右边"},
         ("what", "zh"): {"一只猫": "左边猫", "一只狗": "右边狗"},
     }
     for (kind, language), thoughts in wanted.items():
@@ -70,7 +84,11 @@ def test_thoughts_say_what_was_asked_for_behind_the_thing_that_it_is_about():
         asked = question(pair, CONCEPTS, "en", np.random.default_rng(seed), "there")
         told = thought(asked, pair, CONCEPTS, "en")
         answers.add(asked.answer)
-        assert told in (("cat yes, dog", "cat, dog yes") if asked.answer == "yes" else ("cat, dog",))
+        thing = CONCEPTS[asked.thing].names["en"]
+        first, seen = told.split("; ")
+        assert first == thing
+        assert seen == (f"cat{' yes' * (thing == 'cat')}, dog{' yes' * (thing == 'dog')}")
+        assert (" yes" in seen) == (asked.answer == "yes")
         asked = question(mice, CONCEPTS, "zh", np.random.default_rng(seed), "there")
-        assert thought(asked, mice, CONCEPTS, "zh") == ("老鼠有" if asked.answer == "有" else "老鼠")
+        assert thought(asked, mice, CONCEPTS, "zh").split(";")[1] == ("老鼠有" if asked.answer == "有" else "老鼠")
     assert answers == {"yes", "no"}

@@ -20,21 +20,23 @@ def test_what_was_asked_for_is_said_behind_its_name_and_behind_no_other(language
     seen = set()
     for seed in range(120):
         made = exercise(CONCEPTS, language, np.random.default_rng(seed))
-        noted, told = made.noted.split(comma), made.told.split(comma)
+        first, _, line = made.noted.rpartition(";")
+        noted, told = line.strip().split(comma), made.told.split(comma)
         if made.answer in sides:  # where
             marks = [piece.removeprefix(name) for piece, name in zip(noted, made.pieces, strict=True)]
             (at,) = [place for place, mark in enumerate(marks) if mark]
             assert marks[at] == space + sides[made.answer]
             assert noted[at] == told[at]
-            assert made.pieces[at] in made.asked
+            assert made.pieces[at] == first
         elif made.answer in YES[language].values():  # there
             yes = space + YES[language][True]
             marks = [piece.removeprefix(name) for piece, name in zip(noted, made.pieces, strict=True)]
             assert list(made.pieces) == told
             assert [mark for mark in marks if mark] == ([yes] if made.answer == YES[language][True] else [])
+            assert (first in made.pieces) == (made.answer == YES[language][True])
         else:  # what
             assert not made.pieces
-            (at,) = [place for place, piece in enumerate(told) if set(piece) == set(made.noted)]
+            (at,) = [place for place, piece in enumerate(told) if sorted(piece) == sorted(made.noted)]
             assert made.noted in (f"{place}{space}{told[at].removesuffix(space + place)}" for place in sides.values())
         seen.add((made.answer, len(told)))
     assert len(seen) > 12
@@ -50,9 +52,9 @@ def test_a_change_is_asked_for_of_a_scene_in_words():
     made = change(before, after, CONCEPTS, "en", np.random.default_rng(0))
     assert made.asked == "replace the dog with an owl"
     assert made.told == "cat left, dog right, white background"
-    assert made.noted == "cat left, dog right: owl, white background; cat left, owl right, white background"
+    assert made.noted == ("dog: owl; cat left, dog right: owl, white background; cat left, owl right, white background")
     assert unfold(made.noted, made.pieces) == [
-        *("cat left", ", ", "dog right", ": owl, ", "white background"),
+        *("dog: owl; ", "cat left", ", ", "dog right", ": owl, ", "white background"),
         "; cat left, owl right, white background",
     ]
 
@@ -77,10 +79,10 @@ def test_made_up_words_stand_for_what_they_stood_for_before():
 
 
 def test_a_plan_unfolds_into_what_is_given_and_what_is_learnt():
-    parts = unfold("cat yes, dog", ["cat", "dog"])
-    assert parts == ["cat", " yes, ", "dog"]
-    assert [isinstance(part, Given) for part in parts] == [True, False, True]
-    assert unfold("猫，狗", ["猫", "狗"]) == ["猫", "，", "狗"]
+    parts = unfold("cat; cat yes, dog", ["cat", "dog"])
+    assert parts == ["cat; ", "cat", " yes, ", "dog"]
+    assert [isinstance(part, Given) for part in parts] == [False, True, False, True]
+    assert unfold("鱼;猫，狗", ["猫", "狗"]) == ["鱼;", "猫", "，", "狗"]
 
 
 def test_words_that_mean_nothing_differ():

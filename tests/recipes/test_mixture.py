@@ -65,7 +65,7 @@ def test_all_kinds_come_up_and_can_be_read_back(task):
         assert len(from_ids(ids, task.vocabulary, task.codec.decode).parts) <= len(made.parts)
     plain = {"TG", "GT", "TP"}
     talk = {".T..T", ".TG.T", ".TG..T.T", ".TG.T.T..T.T", ".TG..T", ".T.TG.G", "..TG.G", ".T.G", ".T.GT"}
-    exercises = {".T..T.T", ".T..tT.T", ".T..tTtT", "T.T", "T.T.T"}
+    exercises = {".T..T.T", ".T..TtT.T", ".T..TtTtT", "T.T", "T.T.T"}
     examples = {"GGG.T", "TGT.TG", "GTG.T.T"}
     assert plain | talk | exercises | examples <= seen
     assert task.document(3, 77).parts == task.document(3, 77).parts

@@ -4,10 +4,11 @@
 
 A question is answered, and an instruction followed, by way of such a line. To see what is there, to think, and to speak
 are then three things that are each learnt apart; to find a named thing among pictures' codes in one go was not learnt
-at all (chain of thought, arXiv:2201.11903). One rule makes a line easy to write: it goes through the things once, in
-their order, and says what was asked for right behind the thing that it is about, and behind no other. All that is to be
-found is then whether the word just written was said before, which one head can see; to look something up later in a
-line that is already written takes two, one after the other (induction, arXiv:2209.11895), and was hardly learnt.
+at all (chain of thought, arXiv:2201.11903). Two rules make a line easy to write. It begins with what is asked for, so
+that this is near, whatever stands between. And then it goes through the things once, in their order, and says what was
+asked for right behind the thing that it is about, and behind no other. All that is to be found is then whether the word
+just written was said before, which one head can see; to look something up later in a line that is already written takes
+two, one after the other (induction, arXiv:2209.11895), and was hardly learnt.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ CENTRED = 0.1  # a thing's middle is so near the picture's, of the picture's sid
 MOST = 2  # things whose places are told
 NOTHING = {"en": "nothing", "zh": "没有"}
 COMMA, SPACE = {"en": ", ", "zh": "，"}, {"en": " ", "zh": ""}
+THEN = {"en": f"{NEXT} ", "zh": NEXT}
+GROUND = {"en": "background", "zh": "背景"}
 PLACES = {"en": {place: place for place in SIDES["en"]}, "zh": SIDES["zh"]}
 
 
@@ -29,32 +32,32 @@ def plan(sample: Sample, concepts: Mapping[str, Concept], language: str) -> str:
     """One line for a scene: cat left, dog right, white background."""
     things = [concepts[placed.concept] for placed in sample.objects]
     if len(things) > MOST or len({thing.key for thing in things}) < len(things):
-        told = [listed(things, language)]
+        pieces = [listed(things, language)]
     else:
-        told = [by_thing(thing, side(placed), language) for thing, placed in zip(things, sample.objects, strict=True)]
+        pieces = [by_thing(thing, side(placed), language) for thing, placed in zip(things, sample.objects, strict=True)]
     word = BACKGROUNDS[sample.background].words[language][0]
-    return COMMA[language].join([*told, word + {"en": " background", "zh": "背景"}[language]])
+    return COMMA[language].join([*pieces, word + SPACE[language] + GROUND[language]])
 
 
 def thought(asked: Question, sample: Sample, concepts: Mapping[str, Concept], language: str) -> str:
     """What is noted down before a question of one of the kinds ``FOUND`` is answered.
 
-    where is the dog?        cat, dog right
-    is there a dog?          cat, dog yes
+    where is the dog?        dog; cat, dog right
+    is there a dog?          dog; cat, dog yes
     what is on the right?    right dog
     """
     things = [concepts[placed.concept] for placed in sample.objects]
     places = sides_of(sample)
     if asked.kind == "what" and places:
         return by_place(things[places.index(asked.side)], asked.side, language)
-    told = {thing.key: thing.names[language] for thing in things}
-    if asked.thing in told:
+    pieces = {thing.key: thing.names[language] for thing in things}
+    if asked.thing in pieces:
         keys = [thing.key for thing in things]
         found = YES[language][True]
         if asked.kind == "where" and places:
             found = PLACES[language][places[keys.index(asked.thing)]]
-        told[asked.thing] += SPACE[language] + found
-    return COMMA[language].join(told.values())
+        pieces[asked.thing] += SPACE[language] + found
+    return f"{concepts[asked.thing].names[language]}{THEN[language]}{COMMA[language].join(pieces.values())}"
 
 
 def by_thing(thing: Concept, place: str, language: str) -> str:
@@ -69,14 +72,34 @@ def by_place(thing: Concept, place: str, language: str) -> str:
 
 
 def steps(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:
-    """Steps for an instruction: what is there, with what becomes of it, and what is to be there.
+    """Steps of a change: what is there, with what becomes of it, and what is to be there.
 
     cat left, dog right: car, white background; cat left, car right, white background
     """
     there = plan(before, concepts, language).split(COMMA[language])
     changes = becoming(before, after, concepts, language)
     noted = [piece + (f": {change}" if change else "") for piece, change in zip(there, changes, strict=True)]
-    return f"{COMMA[language].join(noted)}{NEXT} {plan(after, concepts, language)}"
+    return f"{COMMA[language].join(noted)}{THEN[language]}{plan(after, concepts, language)}"
+
+
+def restated(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:
+    """What an instruction tells of a change, which comes before its steps.
+
+    dog: car        cat: right        cat, dog        dog: nothing        owl left        background: pink
+    """
+    names = {key: concept.names[language] for key, concept in concepts.items()}
+    old, new = ({placed.concept: placed for placed in scene.objects} for scene in (before, after))
+    gone, come = ([key for key in some if key not in others] for some, others in ((old, new), (new, old)))
+    if gone:
+        return f"{names[gone[0]]}: {names[come[0]] if come else NOTHING[language]}"
+    if come:
+        return by_thing(concepts[come[0]], side(new[come[0]]), language)
+    if before.background != after.background:
+        return f"{GROUND[language]}: {BACKGROUNDS[after.background].words[language][0]}"
+    moved = [key for key in old if side(old[key]) != side(new[key])]
+    if len(moved) == 1:
+        return f"{names[moved[0]]}: {PLACES[language][side(new[moved[0]])]}"
+    return COMMA[language].join(names[key] for key in moved)
 
 
 def becoming(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> list[str]:

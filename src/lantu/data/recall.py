@@ -1,7 +1,7 @@
 """Exercises in finding a thing by its name: questions about scenes that are told in words (recall, arXiv:2312.04927).
 
-    where is the dog? cat left, owl top, dog right     →     cat, owl, dog right: on the right
-    is there a fish? cat, owl                          →     cat, owl: no
+    where is the dog? cat left, owl top, dog right     →     dog; cat, owl, dog right: on the right
+    is there a fish? cat, owl                          →     fish; cat, owl: no
 
 Plans are written in this way (``lantu.data.plans``), and to find a name again must be learnt before they can be right.
 A document with a picture holds one step of it, and is long; these are short and hold little else. Often the scene is
@@ -16,7 +16,7 @@ import numpy as np
 from lantu.data import english
 from lantu.data.captions import pick
 from lantu.data.gallery import Concept
-from lantu.data.plans import COMMA, PLACES, SPACE, by_place, plan, steps
+from lantu.data.plans import COMMA, PLACES, SPACE, THEN, by_place, plan, restated, steps
 from lantu.data.questions import ASKED, SIDES, YES, named, spelled
 from lantu.document import NEXT
 from lantu.types import Given, Sample
@@ -62,13 +62,14 @@ def exercise(concepts: Mapping[str, Concept], language: str, rng: np.random.Gene
     pairs = list(zip(names, (PLACES[language][place] for place in places), strict=True))
     if chance < 0.4:
         there = bool(rng.random() < 0.5)
-        asked = spelled(ASKED[language]["there"], things[at] if there else absent, language, rng)
-        yes = YES[language][True]
-        noted = marked([(name, yes) for name in names], {at} if there else (), language)
+        thing = things[at] if there else absent
+        asked = spelled(ASKED[language]["there"], thing, language, rng)
+        noted = marked([(name, YES[language][True]) for name in names], {at} if there else (), language)
+        noted = f"{thing.names[language]}{THEN[language]}{noted}"
         return Exercise(asked, COMMA[language].join(names), noted, YES[language][there], names)
     if chance < 0.8:
         asked = spelled(ASKED[language]["where"], things[at], language, rng)
-        noted = marked(pairs, {at}, language)
+        noted = f"{names[at]}{THEN[language]}{marked(pairs, {at}, language)}"
         return Exercise(asked, written(pairs, language), noted, SIDES[language][places[at]], names)
     asked = str(rng.choice(ASKED[language][places[at]]))
     noted = by_place(things[at], places[at], language)
@@ -79,9 +80,9 @@ def change(
     before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str, rng: np.random.Generator
 ) -> Exercise:
     """One about an instruction, from the scenes before and after it."""
-    told = plan(before, concepts, language)
-    noted = steps(before, after, concepts, language)
-    return Exercise(pick(after.captions[language], rng), told, noted, pieces=told.split(COMMA[language]))
+    seen = plan(before, concepts, language)
+    noted = f"{restated(before, after, concepts, language)}{THEN[language]}{steps(before, after, concepts, language)}"
+    return Exercise(pick(after.captions[language], rng), seen, noted, pieces=seen.split(COMMA[language]))
 
 
 def naming(concepts: Mapping[str, Concept], rng: np.random.Generator) -> Exercise:
@@ -96,13 +97,14 @@ def naming(concepts: Mapping[str, Concept], rng: np.random.Generator) -> Exercis
     known = [(name, it) if drawn else (it, name) for it, name in pairs.values()]
     noted = marked(known, {list(pairs).index(asked)}, "en")
     if drawn:
-        return Exercise(f"{line} {english.one(made)}", "", f"{noted}{NEXT} {thing}")
-    return Exercise(f"{line} {thing}", "", f"{thing}{NEXT} {noted}", english.one(made))
+        return Exercise(f"{line} {english.one(made)}", "", f"{noted}{THEN['en']}{thing}")
+    return Exercise(f"{line} {thing}", "", f"{thing}{THEN['en']}{noted}", english.one(made))
 
 
 def unfold(noted: str, pieces: Sequence[str]) -> list[str]:
-    """A plan with its pieces as what is given: parts of a document."""
-    parts: list[str] = []
+    """A plan, whose pieces from its second step on become what is given: parts of a document."""
+    rest = noted.partition(NEXT)[2].lstrip()
+    parts, noted = [noted.removesuffix(rest)], rest
     for piece in pieces:
         learnt, _, noted = noted.partition(piece)
         parts += [learnt, Given(piece)] if learnt else [Given(piece)]

@@ -26,7 +26,7 @@ from lantu.data.codes import load_codes
 from lantu.data.context import Kind
 from lantu.data.gallery import load_gallery
 from lantu.data.memory import MOST, Memory
-from lantu.data.plans import steps, thought
+from lantu.data.plans import THEN, restated, steps, thought
 from lantu.data.questions import FOUND, KINDS, QUICK, listed, question
 from lantu.data.recall import change, exercise, naming, unfold
 from lantu.data.shards import Shards, read_index
@@ -43,7 +43,7 @@ from lantu.types import CodeGrid, Document, Given, Part, Patch, Sample, Turn
 # several processes share its weights all must make the same passes.
 GROUPS = 4
 # Shares of the exercises in recall: about made-up words, about a change; and of those whose scene is not told before.
-NAMES, INSTRUCTIONS, UNTOLD = 0.2, 0.3, 0.6
+NAMES, INSTRUCTIONS, UNTOLD = 0.15, 0.25, 0.8
 WORDLESS = 0.15  # of changed pictures, no instruction stands before the plan
 
 
@@ -167,7 +167,9 @@ class Task(guided.Task):
         language = ("en", "zh")[rng.integers(2)]
         asked = scenes[1].captions[language]
         text = asked[rng.integers(len(asked))]
-        planned = steps(*scenes, self.concepts, language)
+        planned = (
+            f"{restated(*scenes, self.concepts, language)}{THEN[language]}{steps(*scenes, self.concepts, language)}"
+        )
         if rng.random() < self.planning:
             return Document((Turn("user"), text, before, Turn("lantu"), Turn("plan"), planned), language)
         # Now and then without the words, as where examples told what to do.
@@ -227,11 +229,11 @@ class Task(guided.Task):
             made = change(self.pairs[2 * pair], self.pairs[2 * pair + 1], self.concepts, language, rng)
         else:
             made = exercise(self.concepts, language, rng)
-        told, noted = f"{made.asked} {made.told}", [made.noted]
+        words, noted = f"{made.asked} {made.told}", [made.noted]
         if made.pieces and rng.random() < UNTOLD:
-            told, noted = made.asked, unfold(made.noted, made.pieces)
+            words, noted = made.asked, unfold(made.noted, made.pieces)
         answer = (Turn("lantu"), made.answer) if made.answer else ()
-        return Document((Turn("user"), told, Turn("lantu"), Turn("plan"), *noted, *answer), language)
+        return Document((Turn("user"), words, Turn("lantu"), Turn("plan"), *noted, *answer), language)
 
     def retrieved(self, index: int, count: int, rng: np.random.Generator) -> Document | None:
         """A caption and its picture behind others that are found by it, of anything but the same scene."""
