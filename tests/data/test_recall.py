@@ -11,6 +11,7 @@ from lantu.data.recall import change, exercise, naming, unfold, word
 from lantu.types import Given, Placed, Sample
 
 CONCEPTS = make_gallery().concepts
+NAMES = {language: [thing.names[language] for thing in CONCEPTS.values()] for language in COMMA}
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -23,11 +24,11 @@ def test_what_was_asked_for_is_said_behind_its_name_and_behind_no_other(language
         first, _, line = made.noted.rpartition(";")
         noted, told = line.strip().split(comma), made.told.split(comma)
         if made.answer in sides:  # where
-            marks = [piece.removeprefix(name) for piece, name in zip(noted, made.pieces, strict=True)]
-            (at,) = [place for place, mark in enumerate(marks) if mark]
-            assert marks[at] == space + sides[made.answer]
-            assert noted[at] == told[at]
-            assert made.pieces[at] == first
+            assert not made.pieces
+            (at,) = [place for place, piece in enumerate(told) if piece == noted[place]]
+            assert noted[at] == first + space + sides[made.answer]
+            rest = [name for place, name in enumerate(noted) if place != at]
+            assert set(rest) <= set(NAMES[language])
         elif made.answer in YES[language].values():  # there
             yes = space + YES[language][True]
             marks = [piece.removeprefix(name) for piece, name in zip(noted, made.pieces, strict=True)]

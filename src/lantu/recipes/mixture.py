@@ -43,7 +43,7 @@ from lantu.types import CodeGrid, Document, Given, Part, Patch, Sample, Turn
 # several processes share its weights all must make the same passes.
 GROUPS = 4
 # Shares of the exercises in recall: about made-up words, about a change; and of those whose scene is not told before.
-NAMES, INSTRUCTIONS, UNTOLD = 0.15, 0.25, 0.8
+NAMES, INSTRUCTIONS, UNTOLD = 0.1, 0.2, 0.8
 WORDLESS = 0.15  # of changed pictures, no instruction stands before the plan
 
 
