@@ -16,9 +16,9 @@ TEXT = """# {name}
 
 Draws small pictures of everyday things from English and Chinese words, alone or two to four in a scene, and names what
 is on a picture.{learnt} A stock Qwen3 causal language model drafts {grid} codes; a diffusion transformer renders them
-at {pixels}. Made by the steps of `scripts/story.sh emoji`; the first half of them saw earlier captions (docs/log.md).
-Its last lessons were guidance (`train language --recipe guided`: strengths {strengths} take one row){lesson}
-and few steps (`train decoder --recipe matching`).
+at {pixels}. Made by the steps of `scripts/story.sh emoji`; the first half of them saw earlier captions, and what came
+behind drawing took a longer way (docs/log.md). Its last lessons were guidance (`train language --recipe guided`:
+strengths {strengths} take one row){lesson} and few steps (`train decoder --recipe matching`).
 
 ## Data
 
@@ -30,7 +30,7 @@ shows a held-out pair.
 
 ## Budget
 
-| part | parameters | steps | samples | hours on one CPU core |
+| part | parameters | steps | samples | hours on one or two CPU cores |
 |---|---|---|---|---|
 {budget}
 
