@@ -99,6 +99,16 @@ def test_only_what_the_model_is_to_say_is_learnt():
         assert mixture.said(Document(parts)) == wanted
 
 
+def test_exercises_are_all_that_is_not_drawing(tiny_model, data):
+    recipe = mixture.exercises()
+    assert mixture.MixtureRecipe(**recipe.model_dump()) == recipe
+    task = mixture.Task(
+        settings(recipe, f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", f"edits={data}"), data
+    )
+    for position in range(60):
+        assert not any(isinstance(part, CodeGrid | Patch) for part in task.document(position, position).parts)
+
+
 def test_rows_are_of_about_one_length_and_the_loss_is_that_of_all(task):
     batch = task.batch(0, 16)
     assert batch["lessons"] is not None
