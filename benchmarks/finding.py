@@ -15,11 +15,10 @@ import torch
 
 from lantu.data.codes import load_codes
 from lantu.data.gallery import Concept, load_gallery
-from lantu.data.plans import PLACES, thought
-from lantu.data.questions import YES, Question, question, sides_of
-from lantu.data.recall import marked
+from lantu.data.plans import findings, found, thought
+from lantu.data.questions import Question, question
 from lantu.data.shards import Shards, read_index
-from lantu.document import LANGUAGES, NEXT, to_ids
+from lantu.document import LANGUAGES, to_ids
 from lantu.language.bpe import TextCodec
 from lantu.language.folder import read_vocabulary
 from lantu.language.model import load
@@ -31,17 +30,9 @@ from lantu.types import CodeGrid, Document, Part, Sample, Turn
 def plans(asked: Question, sample: Sample, concepts: Mapping[str, Concept], language: str) -> list[str]:
     """All that a question could be answered by, the right one first."""
     right = thought(asked, sample, concepts, language)
-    keys = list(dict.fromkeys(placed.concept for placed in sample.objects))
-    places = sides_of(sample)
-    behind = (
-        [PLACES[language][place] for place in places or ()]
-        if asked.kind == "where"
-        else [YES[language][True]] * len(keys)
-    )
-    pairs = [(concepts[key].names[language], mark) for key, mark in zip(keys, behind, strict=True)]
+    pairs = list(findings(asked.kind, sample, concepts, language).values())
     marks = [{at} for at in range(len(pairs))] + ([set()] if asked.kind == "there" else [])
-    lead = right.removesuffix(right.partition(NEXT)[2].lstrip())
-    others = [lead + marked(pairs, chosen, language) for chosen in marks]
+    others = [found(concepts[asked.thing].names[language], pairs, at, language) for at in marks]
     others.remove(right)
     return [right, *others]
 
@@ -72,18 +63,19 @@ def main() -> None:
     print("| question | with the picture | without | n |\n|---|---|---|---|")
     for kind in ("where", "there"):
         for language in LANGUAGES:
-            found: dict[bool, list[bool]] = {True: [], False: []}
+            verdicts: dict[bool, list[bool]] = {True: [], False: []}
             for index in range(len(shards)):
+                if len(verdicts[True]) == arguments.limit:
+                    break
                 sample, rng = shards.sample(index), np.random.default_rng(index)
-                asked = question(sample, concepts, language, rng, kind)
-                if not asked or len(found[True]) == arguments.limit:
+                if not (asked := question(sample, concepts, language, rng, kind)):
                     continue
                 texts = plans(asked, sample, concepts, language)
-                for shown, right in found.items():
+                for shown, right in verdicts.items():
                     parts = (Turn("user"), asked.text, *([CodeGrid(grids[index])] if shown else []))
                     right.append(int(np.argmax([likelihood(parts, plan) for plan in texts])) == 0)
-            shares = " | ".join(f"{np.mean(right):.1%}" for right in found.values())
-            print(f"| {kind}, {language} | {shares} | {len(found[True])} |", flush=True)
+            shares = " | ".join(f"{np.mean(right):.1%}" for right in verdicts.values())
+            print(f"| {kind}, {language} | {shares} | {len(verdicts[True])} |", flush=True)
 
 
 if __name__ == "__main__":

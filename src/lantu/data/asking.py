@@ -50,10 +50,10 @@ def ask(caption: str, language: str, rng: np.random.Generator) -> str:
 
 def _english(text: str, chance: float) -> str:
     if chance < 0.3:
-        text = text[0].upper() + text[1:]
+        text = _capital(text)
         return text if text[-1] in ".?!" else f"{text}."
     if chance < 0.5:
-        return text[0].upper() + text[1:]
+        return _capital(text)
     if chance < 0.6:
         return text.replace(",", "").replace(";", "").lower()
     return text
@@ -74,5 +74,9 @@ def _chinese(text: str, chance: float) -> str:
 def typed(question: str, rng: np.random.Generator) -> str:
     """A question as people type it: now and then with a capital letter, or without its mark."""
     if rng.random() < 0.25:
-        question = question[0].upper() + question[1:]
+        question = _capital(question)
     return question.rstrip("?？") if rng.random() < 0.2 else question
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -16,7 +16,7 @@ from lantu.data import english
 from lantu.data.backgrounds import BACKGROUNDS
 from lantu.data.gallery import Concept
 from lantu.data.plans import steps
-from lantu.data.recall import marked, word
+from lantu.data.recall import stood_for, word
 from lantu.document import NEXT
 from lantu.types import CodeGrid, Document, Part, Sample, Turn
 
@@ -59,12 +59,9 @@ def naming_document(
         key = sample.objects[0].concept
         name = english.one(words.setdefault(key, word(rng)))
         parts += [name, CodeGrid(grid)] if drawn else [CodeGrid(grid), name]
-    # What is known comes first, what is to be found by it right behind the one that it is about.
-    things = {key: concepts[key].names["en"] for key in words}
-    asked = samples[-1].objects[0].concept
-    pairs = [(made, things[key]) if drawn else (things[key], made) for key, made in words.items()]
-    noted = marked(pairs, {list(words).index(asked)}, "en")
-    plan = [Turn("plan"), f"{noted}{NEXT} {things[asked]}" if drawn else f"{things[asked]}{NEXT} {noted}"]
+    pairs = [(concepts[key].names["en"], made) for key, made in words.items()]
+    asked = list(words).index(samples[-1].objects[0].concept)
+    plan = [Turn("plan"), stood_for(pairs, asked, drawn)]
     parts[-1:] = [*plan, parts[-1]] if drawn else [*plan, Turn("lantu"), parts[-1]]
     return Document(tuple(parts), "en")
 

@@ -11,7 +11,7 @@ just written was said before, which one head can see; to look something up later
 two, one after the other (induction, arXiv:2209.11895), and was hardly learnt.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from lantu.data.backgrounds import BACKGROUNDS
 from lantu.data.gallery import Concept
@@ -46,18 +46,34 @@ def thought(asked: Question, sample: Sample, concepts: Mapping[str, Concept], la
     is there a dog?          dog; cat, dog yes
     what is on the right?    right dog
     """
-    things = [concepts[placed.concept] for placed in sample.objects]
     places = sides_of(sample)
     if asked.kind == "what" and places:
-        return by_place(things[places.index(asked.side)], asked.side, language)
-    pieces = {thing.key: thing.names[language] for thing in things}
-    if asked.thing in pieces:
-        keys = [thing.key for thing in things]
-        found = YES[language][True]
-        if asked.kind == "where" and places:
-            found = PLACES[language][places[keys.index(asked.thing)]]
-        pieces[asked.thing] += SPACE[language] + found
-    return f"{concepts[asked.thing].names[language]}{THEN[language]}{COMMA[language].join(pieces.values())}"
+        shown = sample.objects[places.index(asked.side)].concept
+        return by_place(concepts[shown], asked.side, language)
+    pairs = findings(asked.kind, sample, concepts, language)
+    at = [number for number, key in enumerate(pairs) if key == asked.thing]
+    return found(concepts[asked.thing].names[language], list(pairs.values()), at, language)
+
+
+def findings(
+    kind: str, sample: Sample, concepts: Mapping[str, Concept], language: str
+) -> Mapping[str, tuple[str, str]]:
+    """By the key of each thing that is there: its name, and what "where" or "there" would say behind it."""
+    places = sides_of(sample) if kind == "where" else None
+    keys = dict.fromkeys(placed.concept for placed in sample.objects)
+    marks = [PLACES[language][place] for place in places] if places else [YES[language][True]] * len(keys)
+    return {key: (concepts[key].names[language], mark) for key, mark in zip(keys, marks, strict=True)}
+
+
+def found(name: str, pairs: Sequence[tuple[str, str]], at: Collection[int], language: str) -> str:
+    """What is asked for, and then ``marked``: dog; cat, dog right."""
+    return f"{name}{THEN[language]}{marked(pairs, at, language)}"
+
+
+def marked(pairs: Sequence[tuple[str, str]], at: Collection[int], language: str) -> str:
+    """All that pairs begin with, and what stands behind those that were asked for: cat, dog right."""
+    pieces = (one + (SPACE[language] + behind if number in at else "") for number, (one, behind) in enumerate(pairs))
+    return COMMA[language].join(pieces)
 
 
 def by_thing(thing: Concept, place: str, language: str) -> str:
@@ -69,6 +85,15 @@ def by_thing(thing: Concept, place: str, language: str) -> str:
 def by_place(thing: Concept, place: str, language: str) -> str:
     """Right dog, 右边狗."""
     return f"{PLACES[language][place]}{SPACE[language]}{thing.names[language]}"
+
+
+def followed(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:
+    """How an instruction is followed: what it tells, and the steps of the change.
+
+    dog: car; cat left, dog right: car, white background; cat left, car right, white background
+    """
+    told = restated(before, after, concepts, language)
+    return f"{told}{THEN[language]}{steps(before, after, concepts, language)}"
 
 
 def steps(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:

@@ -9,7 +9,7 @@ not told before, but given piece by piece in the plan, as a picture would: what 
 Of those that is the most: some ten thousand of them, with little else beside, make the head that finds a name.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from lantu.data import english
 from lantu.data.captions import pick
 from lantu.data.gallery import Concept
-from lantu.data.plans import COMMA, PLACES, SPACE, THEN, by_place, plan, restated, steps
+from lantu.data.plans import COMMA, PLACES, THEN, by_place, followed, found, marked, plan
 from lantu.data.questions import ASKED, SIDES, YES, named, spelled
 from lantu.document import NEXT
 from lantu.types import Given, Sample
@@ -56,8 +56,8 @@ def exercise(concepts: Mapping[str, Concept], language: str, rng: np.random.Gene
     Args:
         concepts: by key, those of the gallery; two at least.
     """
-    order = rng.permutation(len(concepts))[: 1 + int(rng.integers(1, MOST + 1))]
-    *things, absent = (list(concepts.values())[number] for number in order)
+    known = list(concepts.values())
+    *things, absent = (known[number] for number in rng.permutation(len(known))[: 1 + int(rng.integers(1, MOST + 1))])
     at, chance = int(rng.integers(len(things))), rng.random()
     names = [thing.names[language] for thing in things]
     places = [str(place) for place in rng.permutation(list(SIDES[language]))[: len(things)]]
@@ -66,12 +66,12 @@ def exercise(concepts: Mapping[str, Concept], language: str, rng: np.random.Gene
         there = bool(rng.random() < 0.5)
         thing = things[at] if there else absent
         asked = spelled(ASKED[language]["there"], thing, language, rng)
-        noted = marked([(name, YES[language][True]) for name in names], {at} if there else (), language)
-        noted = f"{thing.names[language]}{THEN[language]}{noted}"
+        shown = [(name, YES[language][True]) for name in names]
+        noted = found(thing.names[language], shown, {at} if there else (), language)
         return Exercise(asked, COMMA[language].join(names), noted, YES[language][there], names)
     if chance < THERE + WHERE:
         asked = spelled(ASKED[language]["where"], things[at], language, rng)
-        noted = f"{names[at]}{THEN[language]}{marked(pairs, {at}, language)}"
+        noted = found(names[at], pairs, {at}, language)
         return Exercise(asked, written(pairs, language), noted, SIDES[language][places[at]])
     asked = str(rng.choice(ASKED[language][places[at]]))
     noted = by_place(things[at], places[at], language)
@@ -83,24 +83,35 @@ def change(
 ) -> Exercise:
     """One about an instruction, from the scenes before and after it."""
     seen = plan(before, concepts, language)
-    noted = f"{restated(before, after, concepts, language)}{THEN[language]}{steps(before, after, concepts, language)}"
+    noted = followed(before, after, concepts, language)
     return Exercise(pick(after.captions[language], rng), seen, noted, pieces=seen.split(COMMA[language]))
 
 
 def naming(concepts: Mapping[str, Concept], rng: np.random.Generator) -> Exercise:
     """One about made-up words for things, as ``lantu.data.context`` asks of pictures: a zorp cat a blick owl a zorp."""
-    order = rng.permutation(len(concepts))[: int(rng.integers(1, 4))]
-    pairs = {int(at): (list(concepts.values())[at].names["en"], word(rng)) for at in order}
+    known = list(concepts.values())
+    order = rng.permutation(len(known))[: int(rng.integers(1, 4))]
+    pairs = {int(at): (known[at].names["en"], word(rng)) for at in order}
     shown = [*pairs, *(int(at) for at in rng.choice(order, int(rng.integers(3))))]
     asked, drawn = int(rng.choice(order)), bool(rng.random() < 0.5)
     thing, made = pairs[asked]
     lines = [(english.one(name), it) if drawn else (it, english.one(name)) for it, name in (pairs[at] for at in shown)]
     line = " ".join(f"{one} {other}" for one, other in lines)
-    known = [(name, it) if drawn else (it, name) for it, name in pairs.values()]
-    noted = marked(known, {list(pairs).index(asked)}, "en")
+    noted = stood_for(list(pairs.values()), list(pairs).index(asked), drawn)
+    return Exercise(f"{line} {english.one(made) if drawn else thing}", "", noted, "" if drawn else english.one(made))
+
+
+def stood_for(pairs: Sequence[tuple[str, str]], at: int, drawn: bool) -> str:
+    """The plan that goes by made-up words: "blick, zorp cat; cat" before a cat is drawn, "cat; dog, cat zorp" else.
+
+    Args:
+        pairs: each thing's name, and the word for it.
+        at: which of them is asked for.
+    """
+    thing = pairs[at][0]
     if drawn:
-        return Exercise(f"{line} {english.one(made)}", "", f"{noted}{THEN['en']}{thing}")
-    return Exercise(f"{line} {thing}", "", f"{thing}{THEN['en']}{noted}", english.one(made))
+        return f"{marked([(made, thing) for thing, made in pairs], {at}, 'en')}{THEN['en']}{thing}"
+    return found(thing, pairs, {at}, "en")
 
 
 def unfold(noted: str, pieces: Sequence[str]) -> list[str]:
@@ -116,9 +127,3 @@ def unfold(noted: str, pieces: Sequence[str]) -> list[str]:
 def written(pairs: Sequence[tuple[str, str]], language: str) -> str:
     """Pairs as pieces of a plan."""
     return marked(pairs, range(len(pairs)), language)
-
-
-def marked(pairs: Sequence[tuple[str, str]], asked: Collection[int], language: str) -> str:
-    """All that pairs begin with, and what stands behind those that were asked for: cat, dog right."""
-    pieces = (one + (SPACE[language] + behind if at in asked else "") for at, (one, behind) in enumerate(pairs))
-    return COMMA[language].join(pieces)

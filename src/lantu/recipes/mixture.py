@@ -26,7 +26,7 @@ from lantu.data.codes import load_codes
 from lantu.data.context import Kind
 from lantu.data.gallery import load_gallery
 from lantu.data.memory import MOST, Memory
-from lantu.data.plans import THEN, restated, steps, thought
+from lantu.data.plans import followed, thought
 from lantu.data.questions import FOUND, KINDS, QUICK, listed, question
 from lantu.data.recall import change, exercise, naming, unfold
 from lantu.data.shards import Shards, read_index
@@ -167,9 +167,7 @@ class Task(guided.Task):
         language = ("en", "zh")[rng.integers(2)]
         asked = scenes[1].captions[language]
         text = asked[rng.integers(len(asked))]
-        planned = (
-            f"{restated(*scenes, self.concepts, language)}{THEN[language]}{steps(*scenes, self.concepts, language)}"
-        )
+        planned = followed(*scenes, self.concepts, language)
         if rng.random() < self.planning:
             return Document((Turn("user"), text, before, Turn("lantu"), Turn("plan"), planned), language)
         # Now and then without the words, as where examples told what to do.
@@ -222,9 +220,7 @@ class Task(guided.Task):
         language, chance = ("en", "zh")[rng.integers(2)], rng.random()
         if chance < NAMES:
             made = naming(self.concepts, rng)
-            answer = (Turn("lantu"), made.answer) if made.answer else ()
-            return Document((made.asked, Turn("plan"), made.noted, *answer), "en")
-        if self.pairs and chance < NAMES + INSTRUCTIONS:
+        elif self.pairs and chance < NAMES + INSTRUCTIONS:
             pair = int(rng.integers(len(self.pairs) // 2))
             made = change(self.pairs[2 * pair], self.pairs[2 * pair + 1], self.concepts, language, rng)
         else:
@@ -232,8 +228,9 @@ class Task(guided.Task):
         words, noted = f"{made.asked} {made.told}", [made.noted]
         if made.pieces and rng.random() < UNTOLD:
             words, noted = made.asked, unfold(made.noted, made.pieces)
+        asked = (words,) if chance < NAMES else (Turn("user"), words, Turn("lantu"))
         answer = (Turn("lantu"), made.answer) if made.answer else ()
-        return Document((Turn("user"), words, Turn("lantu"), Turn("plan"), *noted, *answer), language)
+        return Document((*asked, Turn("plan"), *noted, *answer), language)
 
     def retrieved(self, index: int, count: int, rng: np.random.Generator) -> Document | None:
         """A caption and its picture behind others that are found by it, of anything but the same scene."""
@@ -314,11 +311,10 @@ def said(document: Document) -> list[int]:
     parts = document.parts
     if any(isinstance(part, Turn) for part in parts):
         speakers = [part.speaker if isinstance(part, Turn) else "" for part in parts]
-        turns = [number for number, speaker in enumerate(speakers) if speaker in ("user", "lantu")]
         if "user" not in speakers:
             return list(range(speakers.index("plan"), len(parts)))
-        learnt = [n for n in range(len(parts)) if speakers[max(turn for turn in turns if turn <= n)] == "lantu"]
-        return [n for n in learnt if not isinstance(parts[n], Given)]
+        turns = itertools.accumulate(speakers, lambda last, now: now if now in ("user", "lantu") else last)
+        return [n for n, who in enumerate(turns) if who == "lantu" and not isinstance(parts[n], Given)]
     if len(parts) < 3:
         return [number for number, part in enumerate(parts) if not isinstance(part, str) or number == len(parts) - 1]
     return list(range(1, len(parts), 2))
