@@ -122,16 +122,18 @@ class Asker:
         settings: Settings,
         before: Sequence[int] = (),
         noted: Sequence[int] = (),
+        bias_NK: np.ndarray | None = None,
     ) -> Request:
         """What the engine is asked for one picture: exactly h·w codes, guided by the prompt.
 
         Args:
             before: ids of examples, see ``shown``.
             noted: ids of a plan of what they and the prompt mean, see ``mused``.
+            bias_NK: what a control makes of each code at each place, see ``Model.bias``.
         """
         text, vocabulary = [*self.parts.text.encode(check_prompt(prompt)), *noted], self.parts.vocabulary
-        request = drawing(text, grid, vocabulary, choose_seed(seed), settings, self.parts.strengths, before)
-        return self.checked(request)
+        how = (settings, self.parts.strengths, before, bias_NK)
+        return self.checked(drawing(text, grid, vocabulary, choose_seed(seed), *how))
 
     def shown(self, examples: Sequence[Example], language: str = "") -> list[int]:
         """The ids of examples: each picture after its caption, or, for captions in ``language``, before it."""

@@ -34,6 +34,10 @@ class Steer(Protocol):
 
     def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray: ...
 
+    def bias(self, control_BCHW: np.ndarray, kind: int) -> np.ndarray:
+        """Without codes: how much likelier it makes each of them, (B, N, K)."""
+        ...
+
 
 @dataclass(frozen=True)
 class Parts:

@@ -164,12 +164,11 @@ class Model(Asker):
         settings = self.folder.settings.change(**dials)
         grid = self.grid_of(size or self.size)
         parts = self.parts
-        if control:
-            self.checked_control(control, grid)
         started = time.perf_counter()
+        bias_NK = self.bias(control, grid) if control else None
         shown = [self.shown(before) for before in examples] or [[]] * len(prompts)
         requests = [
-            self.ask(prompt, seed, grid, settings, before, noted)
+            self.ask(prompt, seed, grid, settings, before, noted, bias_NK)
             for prompt, seed, before, noted in zip(prompts, seeds, shown, self.mused(prompts, shown), strict=True)
         ]
         done, total = 0, len(requests) * grid[0] * grid[1]
@@ -292,6 +291,18 @@ class Model(Asker):
                 told = (prompt, seed, self.digest, settings.as_dict(), timings)
                 pictures.append(Picture(Image.fromarray(array), codes, *told))
         return pictures
+
+    def bias(self, control: Control, grid: Grid) -> np.ndarray | None:
+        """What a control makes of each code at each place of a drawing, (N, K) float32; None for a scale of 0.
+
+        Raises:
+            LantuError, ImageError: see ``checked_control``.
+        """
+        self.checked_control(control, grid)
+        if not control.scale:
+            return None
+        pixels = images.to_pixels(np.asarray(images.flatten(control.picture))[None])
+        return np.float32(control.scale) * self.parts.control.bias(pixels, KINDS.index(control.kind))[0]
 
     def hint(self, control: Control, codes_Bhw: np.ndarray) -> np.ndarray:
         """What a control adds to the decoder's tokens, (2, B, N, D)."""

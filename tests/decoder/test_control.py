@@ -9,9 +9,11 @@ from PIL import Image
 
 import lantu
 from lantu.decoder import controls, on_kernels, on_torch
+from lantu.decoder.control import NOTHING
 from lantu.decoder.control import Control as Network
 from lantu.decoder.model import PixelDecoder
 from lantu.errors import ImageError, LantuError
+from lantu.images import to_pixels
 from lantu.pipeline import Control
 
 
@@ -66,6 +68,7 @@ def network(tiny_model):
     torch.manual_seed(0)
     torch.nn.init.normal_(made.out.weight, std=0.2)
     torch.nn.init.normal_(made.picture.weight, std=0.2)
+    torch.nn.init.normal_(made.fit.weight, std=0.5)
     return made
 
 
@@ -85,6 +88,7 @@ def test_it_begins_as_a_copy_that_adds_nothing(tiny_model):
     assert torch.equal(fresh.blocks[0].attention.out.weight, decoder.blocks[0].attention.out.weight)
     hint = fresh(torch.randn(2, 3, 32, 32), torch.tensor([0, 2]), torch.zeros(2, 4, 4, dtype=torch.long))
     assert not hint.any()
+    assert not fresh.bias(torch.randn(2, 3, 32, 32), torch.tensor([0, 2])).any()
 
 
 @pytest.mark.parametrize("precise", [True, False])
@@ -97,16 +101,40 @@ def test_on_the_kernels_it_adds_what_it_adds_on_torch(network, precise, tmp_path
     told = on_kernels.Control.load(tmp_path, precise)(picture, 1, codes)
     assert wanted.std() > 0.05
     np.testing.assert_allclose(told, wanted, atol=0.02 if precise else 0.1 * float(np.abs(wanted).max()))
+    wanted = on_torch.Control.load(tmp_path).bias(picture, 1)
+    told = on_kernels.Control.load(tmp_path, precise).bias(picture, 1)
+    assert wanted.shape == (2, 16, 32)
+    assert wanted.std() > 0.2
+    np.testing.assert_allclose(told, wanted, atol=0.02 if precise else 0.1 * float(np.abs(wanted).max()))
 
 
-def test_control_changes_pixels_and_not_codes_and_scale_zero_nothing(model):
+def test_what_fits_is_compared_with_what_fits_nothing(network):
+    one, other = torch.randn(2, 1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    kind, nothing = torch.tensor([0]), torch.tensor([NOTHING])
+    assert torch.equal(network.fitting(one, nothing), network.fitting(other, nothing))
+    assert not torch.equal(network.fitting(one, kind), network.fitting(other, kind))
+    shares = (network.bias(one, kind) + network.fitting(one, nothing).log_softmax(-1)).exp()
+    assert torch.allclose(shares, network.fitting(one, kind).softmax(-1), atol=1e-5)
+
+
+def test_control_changes_codes_and_pixels_and_scale_zero_nothing(model):
     lines = Image.fromarray(controls.lit(controls.edges(square())))
     bare = model.draw("a cat", seed=3)
     none = model.draw("a cat", seed=3, control=Control(lines, "edges", 0.0))
     some = model.draw("a cat", seed=3, control=Control(lines, "edges"))
     assert np.array_equal(np.asarray(bare.image), np.asarray(none.image))
-    assert np.array_equal(bare.codes, some.codes)
-    assert not np.array_equal(np.asarray(bare.image), np.asarray(some.image))
+    assert np.array_equal(bare.codes, none.codes)
+    assert not np.array_equal(bare.codes, some.codes)
+    more = model.draw("a cat", seed=3, control=Control(lines, "edges", 50.0))
+    told = model.parts.control.bias(to_pixels(np.asarray(lines)[None]), 0)[0]
+    assert more.codes.flatten().tolist() == told.argmax(-1).tolist()
+    # The same codes with the hint and without.
+    settings = model.folder.settings
+    drawn = [
+        np.asarray(model.paint([bare.codes], [""], [3], settings, control=it)[0].image)
+        for it in (None, Control(lines, "edges"))
+    ]
+    assert not np.array_equal(*drawn)
     guided = model.draw("a cat", seed=3, control=Control(lines, "layout"), render_guidance=2.0)
     assert guided.image.size == (32, 32)
     assert set(model.info()["parameters"]) == {"language", "tokenizer", "decoder", "control"}

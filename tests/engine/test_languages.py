@@ -2,12 +2,16 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from lantu.engine import on_kernels, on_torch, on_transformers
+from lantu.engine.drafting import draft
+from lantu.engine.engine import Engine
+from lantu.engine.request import Request
 from lantu.errors import ModelError
 
 IDS = [5, 17, 3, 99, 42, 7, 60]
@@ -144,15 +148,27 @@ def test_what_was_read_can_be_looked_at_and_forgotten(backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_backend_drafts_the_same_guessing_ahead(backend):
-    from lantu.engine.drafting import draft
-    from lantu.engine.engine import Engine
-    from lantu.engine.request import Request
-
     _, model = pair("qwen3", backend)
     for guidance in (1.0, 2.0):
         plain = Request([1, 2], (range(20, 80),), limit=12, unconditional=[3], guidance=guidance, seed=5)
-        ahead = Request(**{**vars(plain), "ahead": 4})
+        ahead = replace(plain, ahead=4)
         assert draft(Engine(model), [plain, ahead]) == draft(Engine(model), [plain]) * 2
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dials", [{}, {"unconditional": [1, 5], "guidance": 2.0}])
+def test_a_bias_is_added_to_what_the_prompt_makes_of_each_place(backend, dials):
+    _, language = pair("qwen3", backend)
+    request = Request([1, 2, 3], (range(10, 30),), limit=4, seed=3, **dials)
+    free = draft(Engine(language), [request])[0]
+    assert draft(Engine(language), [replace(request, bias=np.zeros((4, 20), np.float32))])[0] == free
+    one = np.zeros((4, 20), np.float32)
+    one[range(4), [7, 0, 19, 3]] = 60
+    assert draft(Engine(language), [replace(request, bias=one)])[0] == [17, 10, 29, 13]
+    assert draft(Engine(language), [replace(request, bias=one, ahead=3)])[0] == [17, 10, 29, 13]
+    # As much on every id is nothing; company is not touched.
+    both = [replace(request, bias=one), replace(request, bias=np.full((4, 20), 5, np.float32)), request]
+    assert draft(Engine(language, together=3), both)[1:] == [free, free]
 
 
 @pytest.mark.parametrize("precise", [True, False])

@@ -7,7 +7,7 @@ from test_mixture import data  # noqa: F401
 from test_start import settings
 
 from lantu import recipes
-from lantu.decoder.control import Control
+from lantu.decoder.control import NOTHING, Control
 from lantu.decoder.model import PixelDecoder
 from lantu.errors import RecipeError
 from lantu.recipes import control
@@ -46,17 +46,26 @@ def test_it_needs_a_decoder(tiny_model, data):  # noqa: F811
         control.Task(settings(control.debug(), f"tokenizer={tiny_model}/tokenizer"), data)
 
 
-def test_things_may_stand_elsewhere_than_their_codes_say(tiny_model, data):  # noqa: F811
-    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "moved=1.0", "restyled=0.5"]
+def test_some_codes_become_others_that_fit(tiny_model, data):  # noqa: F811
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "guessed=0.5"]
     task = control.Task(settings(control.debug(), *changes), data)
-    batch, plain = task.batch(1, 12), task.load("train", task.order.indices(12, 12))
-    assert torch.equal(batch.codes, plain.codes)
-    assert not torch.equal(batch.pixels, plain.pixels)
-    assert torch.equal(task.batch(1, 12).pixels, batch.pixels)
-    sample = task.shards["train"].sample(3)
-    again, picture = task.again(sample, np.random.default_rng(0))
-    assert picture.shape == (32, 32, 3)
-    for old, new in zip(sample.objects, again.objects, strict=True):
-        assert old.concept == new.concept
-        assert old.box != new.box
-        assert 0 <= min(new.box) <= max(new.box) <= 1
+    codes, fits = torch.zeros(50, 4, 4, dtype=torch.long), torch.full((50, 16, 32), -50.0)
+    fits[..., 5:7] = 0
+    guessed = task.guess(codes, fits, torch.Generator().manual_seed(0))
+    assert set(guessed.unique().tolist()) == {0, 5, 6}
+    shares = (guessed > 0).float().mean((1, 2))
+    assert 0.15 < shares.mean() < 0.35  # half of them, at most
+    assert shares.std() > 0.1
+    assert torch.equal(guessed, task.guess(codes, fits, torch.Generator().manual_seed(0)))
+
+
+def test_it_learns_which_codes_fit(tiny_model, data, tmp_path):  # noqa: F811
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "loop.precision=fp32"]
+    recipes.train("control", "debug", data, tmp_path / "run", [*changes, "loop.steps=60"], progress=False)
+    made = Control.load(tmp_path / "run" / "model")
+    task = control.Task(settings(control.debug(), *changes), data)
+    batch = task.batch(3, 24)
+    right = batch.codes.flatten(1)[..., None]
+    seen = made.fitting(batch.control, batch.kind).log_softmax(-1).gather(-1, right).mean()
+    blind = made.fitting(batch.control, torch.full_like(batch.kind, NOTHING)).log_softmax(-1).gather(-1, right).mean()
+    assert seen > blind > -np.log(32)

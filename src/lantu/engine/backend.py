@@ -1,7 +1,7 @@
 """What computes for the engine: rows that read ids, and ids drawn from where rows have come to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lantu.engine.request import Ranges
@@ -27,6 +27,7 @@ class Draw:
         guidance, temperature, top_k, top_p, contrast: see ``lantu.kernels.Choice``.
         uniform: in [0, 1), decides.
         back: of the ids that the row read last, so many at the end are not to be known yet.
+        bias: (ids in ranges) float32, added to the row's logits; None for nothing.
     """
 
     row: Any
@@ -39,6 +40,7 @@ class Draw:
     uniform: float
     back: int = 0
     contrast: int = 0
+    bias: Any = field(default=None, compare=False)
 
 
 class Backend(Protocol):

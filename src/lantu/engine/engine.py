@@ -190,6 +190,7 @@ class Engine:
                 job.chance(len(job.ids) + place),
                 back=guesses - place,
                 contrast=request.contrast,
+                bias=None if request.bias is None else request.bias[len(job.ids) + place],
             )
 
     def take(self, job: Job, drawn: list[int]) -> None:

@@ -128,7 +128,11 @@ class Language:
             order = {key: number for number, key in enumerate(asked)}
             choices = [choice(draws[place], order) for place in places]
             rows, backs = zip(*asked.values(), strict=True)
-            columns = kernels.choose(self.logits(rows, ranges, backs), choices)
+            logits = self.logits(rows, ranges, backs)
+            for place in places:
+                if draws[place].bias is not None:
+                    logits[order[id(draws[place].row), draws[place].back]] += draws[place].bias
+            columns = kernels.choose(logits, choices)
             for place, column in zip(places, columns, strict=True):
                 ids[place] = id_at(ranges, column)
         return ids

@@ -70,7 +70,7 @@ class Engine:
             on_step: called with the ids so far, after each.
 
         Raises:
-            LantuError: it takes a pair of rows.
+            LantuError: it takes a pair of rows, or a bias of its own at each place.
         """
         check(request)
         self.count += 1
@@ -110,13 +110,15 @@ def check(request: Request) -> None:
     """Whether vLLM can draft it: asked before vLLM starts, which takes half a minute.
 
     Raises:
-        LantuError: it takes a pair of rows.
+        LantuError: it takes a pair of rows, or a bias of its own at each place.
     """
     if request.guided:
         raise LantuError(
             f"vLLM has no pairs of rows, and the model has not learnt a guidance of {request.guidance:g}",
             "choose a guidance that it has learnt (lantu info), or --guidance 1",
         )
+    if request.bias is not None:
+        raise LantuError("vLLM drafts nothing by a picture of control", "choose another backend, or no control")
     if callable(request.allowed):
         raise ValueError("vLLM is told once which ids may come")
 

@@ -30,6 +30,11 @@ def choose(logits: Logits, draws: Sequence[Draw]) -> list[int]:
         backs = [draw.back for draw in chosen]
         logits_BV = logits([draw.row for draw in chosen], ranges, backs)
         device = logits_BV.device
+        if any(draw.bias is not None for draw in chosen):
+            logits_BV = logits_BV.clone()
+            for row, draw in enumerate(chosen):
+                if draw.bias is not None:
+                    logits_BV[row] += torch.from_numpy(draw.bias).to(device)
         if any(draw.opposite is not None for draw in chosen):
             others_BV = logits([draw.opposite or draw.row for draw in chosen], ranges, backs)
             guidance_B = torch.tensor([draw.guidance for draw in chosen], device=device)

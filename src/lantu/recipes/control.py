@@ -1,26 +1,24 @@
-"""Recipes of the decoder's control: the decoder itself stays as it is."""
+"""Recipes of control by a picture: language model and decoder stay as they are."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from lantu.data.layouts import elsewhere
 from lantu.decoder import controls
-from lantu.decoder.control import Control
+from lantu.decoder.control import NOTHING, Control
 from lantu.decoder.on_torch import Control as Computed
 from lantu.decoder.on_torch import Decoder
 from lantu.decoder.render import render
 from lantu.errors import RecipeError
 from lantu.images import to_array, to_bytes, to_tensor
 from lantu.recipes import decoder
-from lantu.recipes.decoder import DecoderRecipe
-from lantu.recipes.scores import composer_of
+from lantu.recipes.decoder import Batch, DecoderRecipe
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.training.task import Metrics
 from lantu.types import Sample
@@ -31,16 +29,21 @@ class ControlRecipe(DecoderRecipe):
 
     Attributes:
         depth: blocks of the control.
-        moved: share of the pictures in which things stand elsewhere, and are of another size, than their codes say: of
-            composed scenes only. As a rule codes tell all, and nothing would be left for a control to say.
-        restyled: share of those in which they are in another style, too.
+        fitting_weight: of which codes fit, beside the loss of the pictures.
+        drawn: share of the pictures that are drawn, too: that takes the most time, and has less to learn.
+        unseen: share of the pictures whose codes are guessed without the picture of control, which is what the others
+            are compared with.
+        guessed: the largest share of a picture's codes that are replaced, before it is drawn, by others that would fit
+            the picture of control: as in a draft. With the right ones nothing would be left for a control to say.
         times: at which the decoder is to render, each as often as it stands here: those of its few steps. The first
             decides the most, for what it gets wrong the later ones see in what they are given.
     """
 
     depth: int = Field(4, ge=1)
-    moved: float = Field(0.0, ge=0, le=1)
-    restyled: float = Field(0.0, ge=0, le=1)
+    fitting_weight: float = Field(0.1, ge=0)
+    drawn: float = Field(0.25, gt=0, le=1)
+    unseen: float = Field(0.15, ge=0, le=1)
+    guessed: float = Field(0.5, ge=0, le=1)
     times: tuple[float, ...] = (0.0, 0.0, 0.0, 0.25, 0.5, 0.75)
 
 
@@ -62,9 +65,9 @@ class Task(decoder.Task):
         super().__init__(recipe, data)
         self.model.eval().requires_grad_(False)
         self.control = Control.beside(self.model, recipe.depth)
-        self.moved, self.restyled = recipe.moved, recipe.restyled
+        self.unseen, self.guessed = recipe.unseen, recipe.guessed
+        self.drawn, self.fitting_weight = recipe.drawn, recipe.fitting_weight
         self.times = torch.tensor(recipe.times)
-        self.composer = composer_of(None, data) if recipe.moved else None
         self.networks: dict[str, nn.Module] = {"model": self.control}
 
     def to(self, device: torch.device) -> None:
@@ -77,61 +80,58 @@ class Task(decoder.Task):
         rng = np.random.default_rng((self.recipe.loop.seed, 4, step))
         kinds, batch = rng.integers(len(controls.KINDS), size=size), self.load("train", indices)
         scenes = [self.shards["train"].sample(index) for index in indices.tolist()]
-        pictures = to_array(batch.pixels)
-        for number in np.flatnonzero(rng.random(size) < self.moved):
-            scenes[number], pictures[number] = self.again(scenes[number], rng)
-        return self.controlled(pictures, batch.codes, scenes, kinds)
+        return self.controlled(batch, scenes, kinds)
 
-    def again(self, sample: Sample, rng: np.random.Generator) -> tuple[Sample, np.ndarray]:
-        """The same things elsewhere, now and then in another style that has them all, and their picture (H, W, 3)."""
-        assert self.composer is not None
-        objects, gallery = sample.objects, self.composer.gallery
-        styles = [style for style in self.composer.styles if all(gallery.has(it.concept, style) for it in objects)]
-        if styles and rng.random() < self.restyled:
-            style = styles[rng.integers(len(styles))]
-            objects = tuple(replace(placed, style=style) for placed in objects)
-        objects = tuple(replace(placed, box=elsewhere(placed.box, rng)) for placed in objects)
-        return replace(sample, objects=objects), self.composer.compose(objects, sample.background)
-
-    def controlled(
-        self, pictures_BHWC: np.ndarray, codes_Bhw: Tensor, scenes: Sequence[Sample], kinds_B: np.ndarray
-    ) -> Controlled:
+    def controlled(self, batch: Batch, scenes: Sequence[Sample], kinds_B: np.ndarray) -> Controlled:
         """Pictures with what they are to be controlled by, taken from themselves."""
         taken = []
-        for picture, scene, kind in zip(pictures_BHWC, scenes, kinds_B.tolist(), strict=True):
+        for picture, scene, kind in zip(to_array(batch.pixels), scenes, kinds_B.tolist(), strict=True):
             name = controls.KINDS[kind]
             if name == "layout":
                 boxes = [placed.box for placed in scene.objects]
                 taken.append(controls.lit(controls.layout(boxes, picture.shape[0])))
             else:
                 taken.append(controls.lit(controls.edges(picture)) if name == "edges" else controls.colour(picture))
-        pixels, control = to_tensor(pictures_BHWC), to_tensor(np.stack(taken))
-        return Controlled(pixels, codes_Bhw, control, torch.from_numpy(kinds_B))
+        return Controlled(*batch, to_tensor(np.stack(taken)), torch.from_numpy(kinds_B))
 
     def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
         device = batch.pixels.device
+        blind_B = torch.rand(len(batch.codes), generator=generator, device=device) < self.unseen
+        fits_BNK = self.control.fitting(batch.control, torch.where(blind_B, NOTHING, batch.kind)).float()
+        fitting = F.cross_entropy(fits_BNK.flatten(0, 1), batch.codes.flatten())
+        drawn = max(1, round(self.drawn * len(batch.codes)))
+        pixels, codes, picture, kind = (part[:drawn] for part in batch)
+        codes = self.guess(codes, fits_BNK[:drawn].detach(), generator)
         time = self.times.to(device)[torch.randint(len(self.times), (len(codes),), generator=generator, device=device)]
-        noise = torch.randn(batch.pixels.shape, generator=generator, device=device)
-        noisy = torch.lerp(noise, batch.pixels, time[:, None, None, None])
-        clean = self.model(noisy, time, codes, self.control(batch.control, batch.kind, codes)).float()
-        error = (clean - batch.pixels).square().mean()
-        judged, parts = self.judge(clean, batch.pixels)
-        return error + judged, {"square": error.detach(), **parts}
+        noise = torch.randn(pixels.shape, generator=generator, device=device)
+        noisy = torch.lerp(noise, pixels, time[:, None, None, None])
+        clean = self.model(noisy, time, codes, self.control(picture, kind, codes)).float()
+        error = (clean - pixels).square().mean()
+        judged, parts = self.judge(clean, pixels)
+        parts = {"square": error.detach(), "fitting": fitting.detach(), **parts}
+        return error + judged + self.fitting_weight * fitting, parts
+
+    def guess(self, codes_Bhw: Tensor, fits_BNK: Tensor, generator: torch.Generator) -> Tensor:
+        """Codes of which a share, another in each picture, are others that fit as well."""
+        device = codes_Bhw.device
+        # The largest of logits and Gumbel noise is a draw from their softmax.
+        noise_BNK = torch.rand(fits_BNK.shape, generator=generator, device=device)
+        drawn_BN = (fits_BNK - (-noise_BNK.clamp(1e-9).log()).log()).argmax(-1)
+        share_B11 = self.guessed * torch.rand(len(codes_Bhw), 1, 1, generator=generator, device=device)
+        chances_Bhw = torch.rand(codes_Bhw.shape, generator=generator, device=device)
+        return torch.where(chances_Bhw < share_B11, drawn_BN.view(codes_Bhw.shape), codes_Bhw)
 
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
-        """Pictures to be drawn; their edges; what their codes give with these edges, and without."""
+        """Pictures; their edges; drawn from half their codes and others that fit, with these edges, and without."""
         chosen = shown(self.shards["val"])
         if not len(chosen):
             return
-        plain, rng = self.load("val", chosen), np.random.default_rng(0)
-        scenes, pictures = [self.shards["val"].sample(index) for index in chosen.tolist()], to_array(plain.pixels)
-        if self.composer:
-            scenes, drawn = zip(*(self.again(scene, rng) for scene in scenes), strict=True)
-            pictures = np.stack(drawn)
-        wanted = self.controlled(pictures, plain.codes, scenes, np.zeros(len(chosen), np.int64))
-        codes, seeds, artist = plain.codes.numpy(), chosen.tolist(), Decoder(self.model)
+        scenes = [self.shards["val"].sample(index) for index in chosen.tolist()]
+        wanted = self.controlled(self.load("val", chosen), scenes, np.zeros(len(chosen), np.int64))
+        fits = self.control.fitting(wanted.control, wanted.kind)
+        codes = self.guess(wanted.codes, fits, torch.Generator().manual_seed(0)).numpy()
+        seeds, artist = chosen.tolist(), Decoder(self.model)
         hint = Computed(self.control)(wanted.control.numpy(), 0, codes)
         few = {"steps": 4, "sampler_name": "consistency"}
         rows = [render(artist, codes, seeds, **few, hint_2BND=hint), render(artist, codes, seeds, **few)]
@@ -148,9 +148,8 @@ def emoji() -> ControlRecipe:
     On one CPU core: 25 pictures/s, 50 minutes.
     """
     recipe = decoder.further()
-    recipe = recipe.model_copy(update={"dropped": 0.1, "hidden": 0.1, "spoilt": 0.3, "most": 0.3})
-    loop = recipe.loop.model_copy(update={"steps": 2400, "lr": 1e-3, "decay_fraction": 0.4})
-    return ControlRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop, moved=0.7, restyled=0.3)
+    loop = recipe.loop.model_copy(update={"steps": 2000, "batch_size": 48, "lr": 1.5e-3, "decay_fraction": 0.5})
+    return ControlRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop)
 
 
 def debug() -> ControlRecipe:

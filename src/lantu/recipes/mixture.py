@@ -34,7 +34,7 @@ from lantu.document import goal_of, to_ids
 from lantu.errors import RecipeError
 from lantu.recipes import guided
 from lantu.recipes.codes import ensure_codes
-from lantu.recipes.guided import GuidedRecipe
+from lantu.recipes.guided import GuidedRecipe, Lessons
 from lantu.recipes.language import next_token_losses, one_each
 from lantu.training.task import Metrics
 from lantu.types import CodeGrid, Document, Given, Part, Patch, Sample, Turn
@@ -58,6 +58,8 @@ class MixtureRecipe(GuidedRecipe):
         examples: kinds of context (``lantu.data.context``), each as often as it stands here.
         shots: examples in a document of context, at most.
         asked_of_one: questions about one picture, at most.
+        wishes: share of the documents of questions that end with a wish for another picture.
+        several: share of the lessons of guidance that are about several of one thing, which is drawn worst and rare.
         words: what a token of text weighs beside a code, for answers are short and pictures long.
     """
 
@@ -72,6 +74,8 @@ class MixtureRecipe(GuidedRecipe):
     examples: tuple[Kind, ...] = Field(("style", "naming", "pairs", "retrieved", "plain"), min_length=1)
     shots: int = Field(4, ge=1)
     asked_of_one: int = Field(3, ge=1)
+    wishes: float = Field(0.2, ge=0, le=1)
+    several: float = Field(0.25, ge=0, le=1)
     words: float = Field(3.0, gt=0)
 
 
@@ -81,7 +85,7 @@ class Task(guided.Task):
     def __init__(self, recipe: MixtureRecipe, data: Path):
         super().__init__(recipe, data)
         self.shots, self.asked_of_one, self.words = recipe.shots, recipe.asked_of_one, recipe.words
-        self.planning = recipe.planning
+        self.planning, self.wishes, self.several = recipe.planning, recipe.wishes, recipe.several
         self.examples = recipe.examples
         self.model.config.lantu["learnt"] = ["filling", "talking", "planning"]
         self.shares = {
@@ -100,6 +104,7 @@ class Task(guided.Task):
         self.concepts = load_gallery(place).concepts
         self.samples = [self.shards.sample(index) for index in range(len(self.shards))]
         self.pool = context.Pool(self.samples)
+        self.counted = [index for index, sample in enumerate(self.samples) if sample.kind == "count"]
         self.pairs: list[Sample] = []
         if recipe.edits:
             name = ensure_codes(recipe.edits, self.tokenizer)
@@ -118,6 +123,13 @@ class Task(guided.Task):
         """Pictures to be found by words; made when a document first asks for it, which takes seconds and faiss."""
         return Memory([list(itertools.chain(*sample.captions.values())) for sample in self.samples[:MOST]])
 
+    def lessons(self, indices: Sequence[int], first: int) -> Lessons:
+        rng = np.random.default_rng((self.recipe.loop.seed, 4, first))
+        counted = context.some(self.counted, len(indices), rng) if self.counted else indices
+        chances = rng.random(len(indices))
+        chosen = np.where(chances < self.several, counted, indices)
+        return super().lessons(chosen.tolist(), first)
+
     def document(self, index: int, position: int) -> Document:
         rng = np.random.default_rng((self.recipe.loop.seed, 3, position))
         chance = rng.random()
@@ -129,23 +141,40 @@ class Task(guided.Task):
         return super().document(index, position)
 
     def question(self, index: int, rng: np.random.Generator) -> Document | None:
-        """A question about a picture and its answer, perhaps behind others before it."""
+        """A question about a picture and its answer, perhaps behind others before it, and before a wish for another."""
         language = ("en", "zh")[rng.integers(2)]
-        before = [QUICK] * int(rng.integers(self.asked_of_one))
-        asked = [turn for kinds in (*before, KINDS) for turn in self.asked(index, language, rng, kinds)]
-        return Document((*asked[:2], CodeGrid(self.grids[index]), *asked[2:]), language) if asked else None
+        asked: list[Part] = []
+        left = set(KINDS)  # each is asked once, or the answer before would tell
+        for kinds in (*[QUICK] * int(rng.integers(self.asked_of_one)), KINDS):
+            kind, turns = self.asked(index, language, rng, [kind for kind in kinds if kind in left])
+            left.discard(kind)
+            asked += turns
+        if not asked:
+            return None
+        other = int(rng.integers(len(self.samples)))
+        wished = self.wish(other, rng)[0] if rng.random() < self.wishes else []
+        return Document((*asked[:2], CodeGrid(self.grids[index]), *asked[2:], *wished), language)
 
-    def asked(self, index: int, language: str, rng: np.random.Generator, kinds: Sequence[str]) -> list[Part]:
-        """A turn of question and answer, after a plan where that helps; nothing where nothing can be asked.
+    def wish(self, index: int, rng: np.random.Generator) -> tuple[list[Part], str]:
+        """A turn of a request and its picture, and its language; nothing where no caption tells what to ask for."""
+        caption, language = self.caption(index, rng)
+        asked = self.request(caption, language, rng) if caption else ""
+        return [Turn("user"), asked, Turn("lantu"), CodeGrid(self.grids[index])] if asked else [], language
+
+    def asked(
+        self, index: int, language: str, rng: np.random.Generator, kinds: Sequence[str]
+    ) -> tuple[str, list[Part]]:
+        """A kind of question, and its turn of question and answer, after a plan where that helps; nothing where nothing
+        can be asked.
 
         Plans do not stay in a conversation: what needs one may only be asked last, for all answers are learnt.
         """
         made = question(self.samples[index], self.concepts, language, rng, kinds=kinds)
         if not made:
-            return []
+            return "", []
         noted = thought(made, self.samples[index], self.concepts, language) if made.kind in FOUND else ""
         planned = (Turn("plan"), noted, Turn("lantu")) if noted else ()
-        return [Turn("user"), typed(made.text, rng), Turn("lantu"), *planned, made.answer]
+        return made.kind, [Turn("user"), typed(made.text, rng), Turn("lantu"), *planned, made.answer]
 
     def filling(self, index: int, rng: np.random.Generator) -> Document | None:
         """One thing's cells, or any box, filled in: after the thing's name, the caption, or nothing."""
@@ -177,18 +206,18 @@ class Task(guided.Task):
 
     def talking(self, index: int, rng: np.random.Generator) -> Document | None:
         """A request, then the picture, now and then with a word about it, or a question."""
-        caption, language = self.caption(index, rng)
-        if not caption:
+        turn, language = self.wish(index, rng)
+        if not turn:
             return None
-        asked, grid = self.request(caption, language, rng), CodeGrid(self.grids[index])
         things = [self.concepts[placed.concept] for placed in self.samples[index].objects]
         words = [listed(things, language)] if things and rng.random() < 0.3 else []
-        more = self.asked(index, language, rng, KINDS) if rng.random() < 0.6 else []
-        return Document((Turn("user"), asked, Turn("lantu"), grid, *words, *more), language)
+        more = self.asked(index, language, rng, KINDS)[1] if rng.random() < 0.6 else []
+        return Document((*turn, *words, *more), language)
 
     def context(self, index: int, rng: np.random.Generator) -> Document | None:
         """Examples, and one more like them."""
-        count = 1 + int(rng.integers(1, self.shots + 1))
+        # Many oftener than few: with each there is one more to tell apart.
+        count = 1 + max(int(shots) for shots in rng.integers(1, self.shots + 1, size=2))
         language, drawn = ("en", "zh")[rng.integers(2)], bool(rng.random() < 0.5)
         kind = self.examples[rng.integers(len(self.examples))]
         if kind == "pairs" and self.pairs:

@@ -86,9 +86,8 @@ def drawings(
 ) -> list[Ticket]:
     """Pictures of some words: what ``Model.draw_many`` gives."""
     settings, grid = read_settings(model, dials), model.grid_of(size)
-    if control:
-        model.checked_control(control, grid)
-    requests = [model.ask(prompt, own, grid, settings) for own in derive_seeds(seed, count)]
+    bias_NK = model.bias(control, grid) if control else None
+    requests = [model.ask(prompt, own, grid, settings, bias_NK=bias_NK) for own in derive_seeds(seed, count)]
     steered = control if control and control.scale else None
     return whole(model, requests, grid, prompt, settings, marks, sketched, steered)
 
