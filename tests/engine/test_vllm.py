@@ -109,6 +109,9 @@ def test_pairs_are_refused_before_anything_starts(engine, tiny_model, monkeypatc
     guided = Request([1], CODES, limit=5, unconditional=[2], guidance=2.0)
     with pytest.raises(LantuError, match="has not learnt a guidance of 2"):
         engine.submit(guided)
+    size = sum(map(len, CODES))
+    with pytest.raises(LantuError, match="nothing by a picture of control"):
+        engine.submit(Request([1], CODES, limit=5, bias=np.zeros((5, size), np.float32)))
     import lantu
 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())

@@ -22,7 +22,7 @@ class Bright:
 def task(tiny_model, data, monkeypatch):  # noqa: F811
     monkeypatch.setattr(reward, "scorer_of", lambda gallery, network: Bright())
     monkeypatch.setattr(reward, "load_efficientnet", lambda: None)
-    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "group=6", "temperature=1.0"]
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "group=6", "temperature=1.0", "guidance=1"]
     return reward.Task(settings(reward.emoji(), *changes), data)
 
 
@@ -68,3 +68,18 @@ def test_steps_raise_the_reward(task):
 def test_it_needs_a_model_that_draws(tiny_model, data):  # noqa: F811
     with pytest.raises(RecipeError, match="a model that draws"):
         reward.Task(settings(reward.emoji(), f"tokenizer={tiny_model}/tokenizer"), data)
+
+
+def test_drafts_are_guided_only_as_the_model_has_learnt(tiny_model, data):  # noqa: F811
+    with pytest.raises(RecipeError, match=r"has not learnt a guidance of 1\.5: choose among 1"):
+        reward.Task(settings(reward.emoji(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}"), data)
+
+
+def test_prompts_ask_for_several_of_one_thing_as_often_as_told(task):
+    task.counting = 1.0
+    assert task.counted
+    assert {task.trial(position).suite for position in range(6)} == {"counts"}
+    task.counting = 0.0
+    assert [task.trial(position).key for position in range(6)] == [
+        task.shards.sample(int(task.order.indices(position, 1)[0])).key for position in range(6)
+    ]

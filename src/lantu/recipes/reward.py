@@ -34,19 +34,22 @@ from lantu.requests import drawing
 from lantu.settings import Settings
 from lantu.training.task import Metrics
 
-FIRST = 2_000_000  # scenes of the training split from here on are prompts; the data itself does not reach so far
-
 
 class RewardRecipe(LanguageRecipe):
     """How a trained language model, which ``start`` names, is taught by rewards. ``loop.batch_size`` counts prompts.
 
     Attributes:
         group: drafts of one prompt.
+        counting: share of the prompts that ask for several of one thing, which are drawn worst; the others are as they
+            come.
+        guidance: of the drafts, in one row, as the model has learnt it; 1 for none.
         temperature: of the drafts: high enough that they differ.
         near: weight of the distance from the model that it was.
     """
 
     group: int = Field(8, ge=2)
+    counting: float = Field(0.4, ge=0, le=1)
+    guidance: float = Field(1.0, ge=1)
     temperature: float = Field(0.7, gt=0)
     near: float = Field(0.05, ge=0)
 
@@ -58,11 +61,16 @@ class Task(language.Task):
         if not recipe.start:
             raise RecipeError("rewards teach a model that draws", "give it with --start MODEL")
         super().__init__(recipe, data)
-        self.group, self.near = recipe.group, recipe.near
-        self.dials = Settings(guidance=1.0, temperature=recipe.temperature)
+        self.group, self.near, self.counting = recipe.group, recipe.near, recipe.counting
+        self.dials = Settings(guidance=recipe.guidance, temperature=recipe.temperature)
         self.before: Any = load(part_folder(recipe.start, "language")).eval().requires_grad_(False)
-        self.composer = composer_of(None, data)
-        self.scorer = scorer_of(self.composer.gallery, load_efficientnet())
+        self.strengths = self.before.config.lantu.get("guidance", [])
+        if recipe.guidance not in (known := [1.0, *self.strengths]):
+            known = ", ".join(f"{strength:g}" for strength in known)
+            raise RecipeError(f"it has not learnt a guidance of {recipe.guidance:g}", f"choose among {known}")
+        samples = (self.shards.sample(index) for index in range(len(self.shards)))
+        self.counted = [index for index, sample in enumerate(samples) if sample.kind == "count"]
+        self.scorer = scorer_of(composer_of(None, data).gallery, load_efficientnet())
 
     def to(self, device: torch.device) -> None:
         """Bring the model that it was to where the model is."""
@@ -73,13 +81,15 @@ class Task(language.Task):
         return torch.arange(step * size, (step + 1) * size)
 
     def trial(self, position: int) -> Trial:
-        """A scene that is asked for in one of its captions, and judged by what it shows."""
+        """A scene of the data that is asked for in one of its captions, and judged by what it shows."""
         rng = np.random.default_rng((self.recipe.loop.seed, 5, position))
-        sample, image = self.composer.sample("train", FIRST + position)
-        tongue = ("en", "zh")[rng.integers(2)]
-        captions = sample.captions[tongue]
+        index = int(self.order.indices(position, 1)[0])
+        if self.counted and rng.random() < self.counting:
+            index = self.counted[rng.integers(len(self.counted))]
+        sample, (caption, tongue) = self.shards.sample(index), self.caption(index, rng)
         suite = "counts" if sample.kind == "count" else "single" if len(sample.objects) == 1 else "pairs"
-        return Trial(suite, captions[rng.integers(len(captions))], tongue, sample.objects, image, sample.key)
+        asked = self.request(caption, tongue, rng)
+        return Trial(suite, asked, tongue, sample.objects, self.shards.image(index), sample.key)
 
     def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         trials = [self.trial(position) for position in batch.tolist()]
@@ -91,9 +101,15 @@ class Task(language.Task):
         rows = type(rows)(*(value.to(batch.device) for value in rows))
         drawn = torch.from_numpy(codes_Rn).to(batch.device)[..., None]
         codes = range(self.vocabulary.first_code, self.vocabulary.size)
-        chances_Rn = logits(self.model, rows, codes_Rn.shape[1], codes).log_softmax(-1).gather(-1, drawn)[..., 0]
+
+        def chances(model: Any) -> Tensor:
+            """Log-probabilities of what was drawn, at the temperature that it was drawn at: (R, n)."""
+            told_RnK = logits(model, rows, codes_Rn.shape[1], codes) / self.dials.temperature
+            return told_RnK.log_softmax(-1).gather(-1, drawn)[..., 0]
+
+        chances_Rn = chances(self.model)
         with torch.no_grad():
-            were_Rn = logits(self.before, rows, codes_Rn.shape[1], codes).log_softmax(-1).gather(-1, drawn)[..., 0]
+            were_Rn = chances(self.before)
         distance = nearness(chances_Rn, were_Rn)
         loss = -(advantage_R[:, None] * chances_Rn).mean() + self.near * distance
         return loss, told | {"distance": distance.detach()}
@@ -106,7 +122,8 @@ class Task(language.Task):
         prompts = [self.codec.encode(trial.prompt) for trial in trials for _ in range(self.group)]
         first = step * len(prompts)  # a seed is used once
         requests = [
-            drawing(prompt, grid, self.vocabulary, seed, self.dials) for seed, prompt in enumerate(prompts, first)
+            drawing(prompt, grid, self.vocabulary, seed, self.dials, self.strengths)
+            for seed, prompt in enumerate(prompts, first)
         ]
         drafts = draft(Engine(Language(config, weights), together=TOGETHER), requests)
         return np.array(drafts) - self.vocabulary.first_code, [list(request.prefix) for request in requests]
@@ -141,7 +158,9 @@ def emoji() -> RewardRecipe:
     recipe = language.further()
     changes = {"steps": 200, "batch_size": 8, "lr": 5e-5, "warmup_steps": 10, "optimizer": "adamw", "weight_decay": 0.0}
     changes |= {"ema_decay": 0.95, "ema_every": 1, "log_every": 5, "sample_every": 50}
-    return RewardRecipe(**recipe.model_dump(exclude={"loop"}), loop=recipe.loop.model_copy(update=changes))
+    return RewardRecipe(
+        **recipe.model_dump(exclude={"loop"}), guidance=1.5, loop=recipe.loop.model_copy(update=changes)
+    )
 
 
 RECIPES = {"reward": emoji}
