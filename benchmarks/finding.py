@@ -16,7 +16,7 @@ import torch
 from lantu.data.codes import load_codes
 from lantu.data.gallery import Concept, load_gallery
 from lantu.data.plans import findings, found, thought
-from lantu.data.questions import Question, question
+from lantu.data.questions import Question, ask
 from lantu.data.shards import Shards, read_index
 from lantu.document import LANGUAGES, to_ids
 from lantu.language.bpe import TextCodec
@@ -68,7 +68,7 @@ def main() -> None:
                 if len(verdicts[True]) == arguments.limit:
                     break
                 sample, rng = shards.sample(index), np.random.default_rng(index)
-                if not (asked := question(sample, concepts, language, rng, kind)):
+                if not (asked := ask(kind, sample, concepts, language, rng)):
                     continue
                 texts = plans(asked, sample, concepts, language)
                 for shown, right in verdicts.items():

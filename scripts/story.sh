@@ -25,7 +25,7 @@ $lantu data inspect "$out/data" --sheet "$out/data.png"
 $lantu train tokenizer --recipe "$size" --data "$out/data" --out "$out/tokenizer" --resume
 $lantu train language --recipe "$size" --data "$out/data" --out "$out/language" --resume --tokenizer "$out/tokenizer"
 $lantu train decoder --recipe "$size" --data "$out/data" --out "$out/decoder" --resume --tokenizer "$out/tokenizer"
-language=$out/language decoder=$out/decoder
+language=$out/language decoder=$out/decoder control=()
 settings=(--set guidance=1.5 --set temperature=0.3 --set steps=2)
 if [[ $size == emoji ]]; then
     # The second half, which could as well begin from a model that was fetched.
@@ -38,10 +38,12 @@ if [[ $size == emoji ]]; then
     more=(--data "$out/data" --resume --tokenizer "$out/tokenizer" --set "edits=$out/edits" --set "teacher=$out/language-3")
     $lantu train language --recipe exercises "${more[@]}" --out "$out/language-4" --start "$out/language-3" --set added=3
     $lantu train language --recipe mixture "${more[@]}" --out "$out/language-5" --start "$out/language-4"
-    language=$out/language-5 decoder=$out/decoder-3
+    # And what lets a picture of lines, boxes or colours steer both.
+    $lantu train control --data "$out/data" --out "$out/control" --resume --tokenizer "$out/tokenizer" --start "$out/decoder-3"
+    language=$out/language-5 decoder=$out/decoder-3 control=(--control "$out/control")
     settings=(--set guidance=1.5 --set temperature=0.3 --set top_k=100 --set steps=4 --set sampler=consistency --set ahead=4)
 fi
-$lantu assemble "${settings[@]}" --tokenizer "$out/tokenizer" --language "$language" --decoder "$decoder" --data "$out/data" --out "$out/model"
+$lantu assemble "${settings[@]}" --tokenizer "$out/tokenizer" --language "$language" --decoder "$decoder" "${control[@]}" --data "$out/data" --out "$out/model"
 $lantu draw "左边一只猫，右边一只狗" --model "$out/model" --seed 7 --output "$out/picture.png"
 if [[ $size == emoji ]]; then
     $lantu eval --model "$out/model" --data "$out/data" --seed 1 --out "$out/scores"

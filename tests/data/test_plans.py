@@ -5,7 +5,7 @@ from fake_gallery import concept, make_gallery
 
 from lantu.data.layouts import BOTTOM, LEFT, RIGHT, TOP, TOP_LEFT, square
 from lantu.data.plans import plan, restated, steps, thought
-from lantu.data.questions import question
+from lantu.data.questions import ask
 from lantu.types import Placed, Sample
 
 CONCEPTS = make_gallery().concepts
@@ -76,12 +76,12 @@ def test_thoughts_say_what_was_asked_for_behind_the_thing_that_it_is_about():
     }
     for (kind, language), thoughts in wanted.items():
         for seed in range(8):
-            asked = question(pair, CONCEPTS, language, np.random.default_rng(seed), kind)
+            asked = ask(kind, pair, CONCEPTS, language, np.random.default_rng(seed))
             assert thought(asked, pair, CONCEPTS, language) == thoughts[asked.answer]
     mice = scene(("mouse", TOP), ("mouse", LEFT))
     answers = set()
     for seed in range(16):
-        asked = question(pair, CONCEPTS, "en", np.random.default_rng(seed), "there")
+        asked = ask("there", pair, CONCEPTS, "en", np.random.default_rng(seed))
         told = thought(asked, pair, CONCEPTS, "en")
         answers.add(asked.answer)
         thing = CONCEPTS[asked.thing].names["en"]
@@ -89,6 +89,6 @@ def test_thoughts_say_what_was_asked_for_behind_the_thing_that_it_is_about():
         assert first == thing
         assert seen == (f"cat{' yes' * (thing == 'cat')}, dog{' yes' * (thing == 'dog')}")
         assert (" yes" in seen) == (asked.answer == "yes")
-        asked = question(mice, CONCEPTS, "zh", np.random.default_rng(seed), "there")
+        asked = ask("there", mice, CONCEPTS, "zh", np.random.default_rng(seed))
         assert thought(asked, mice, CONCEPTS, "zh").split(";")[1] == ("老鼠有" if asked.answer == "有" else "老鼠")
     assert answers == {"yes", "no"}

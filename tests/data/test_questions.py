@@ -5,7 +5,7 @@ import pytest
 from fake_gallery import concept, make_gallery
 
 from lantu.data.layouts import BOTTOM, LEFT, RIGHT, TOP
-from lantu.data.questions import KINDS, question, sides_of
+from lantu.data.questions import KINDS, ask, question, sides_of
 from lantu.data.scenes import Composer
 from lantu.types import Placed, Sample
 
@@ -19,7 +19,7 @@ def scene(*placed, background="white", kind="scene"):
 
 def answers(sample, kind, language, count=30):
     """Question → answer, over many draws."""
-    made = [question(sample, CONCEPTS, language, np.random.default_rng(seed), kind) for seed in range(count)]
+    made = [ask(kind, sample, CONCEPTS, language, np.random.default_rng(seed)) for seed in range(count)]
     return {one.text: one.answer for one in made if one}
 
 

@@ -88,7 +88,8 @@ def test_it_begins_as_a_copy_that_adds_nothing(tiny_model):
     assert torch.equal(fresh.blocks[0].attention.out.weight, decoder.blocks[0].attention.out.weight)
     hint = fresh(torch.randn(2, 3, 32, 32), torch.tensor([0, 2]), torch.zeros(2, 4, 4, dtype=torch.long))
     assert not hint.any()
-    assert not fresh.bias(torch.randn(2, 3, 32, 32), torch.tensor([0, 2])).any()
+    bias = fresh.bias(torch.randn(2, 3, 32, 32), torch.tensor([0, 2]))
+    assert torch.allclose(bias, bias[..., :1].expand_as(bias), atol=1e-5)  # as much on every code is nothing
 
 
 @pytest.mark.parametrize("precise", [True, False])
@@ -113,8 +114,11 @@ def test_what_fits_is_compared_with_what_fits_nothing(network):
     kind, nothing = torch.tensor([0]), torch.tensor([NOTHING])
     assert torch.equal(network.fitting(one, nothing), network.fitting(other, nothing))
     assert not torch.equal(network.fitting(one, kind), network.fitting(other, kind))
-    shares = (network.bias(one, kind) + network.fitting(one, nothing).log_softmax(-1)).exp()
-    assert torch.allclose(shares, network.fitting(one, kind).softmax(-1), atol=1e-5)
+    config = network.config
+    shares = network.bias(one, kind) / config.strengths[0] + config.prior * network.fitting(one, nothing).log_softmax(
+        -1
+    )
+    assert torch.allclose(shares.exp(), network.fitting(one, kind).softmax(-1), atol=1e-5)
 
 
 def test_control_changes_codes_and_pixels_and_scale_zero_nothing(model):

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 
 from lantu.engine.drafting import draft

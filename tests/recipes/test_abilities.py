@@ -12,7 +12,7 @@ from fake_gallery import THINGS, concept
 from toy_scenes import ToyNetwork, sprite
 
 from lantu.data.gallery import Gallery
-from lantu.data.questions import question
+from lantu.data.questions import ask
 from lantu.data.scenes import Composer
 from lantu.document import LANGUAGES
 from lantu.errors import LantuError
@@ -69,7 +69,7 @@ def test_right_answers_to_questions_are_right(tried, monkeypatch):
         sample, _ = tried.composer.sample("val", exam.NEW + index)
         index += 1
         for kind, language in [key for key, left in wanted.items() if left]:
-            if made := question(sample, tried.concepts, language, rng, kind):
+            if made := ask(kind, sample, tried.concepts, language, rng):
                 wanted[kind, language] -= 1
                 answers.append(made.answer)
     monkeypatch.setattr(exam.Exam, "draft", lambda self, requests: list(range(len(requests))))

@@ -107,17 +107,14 @@ def question(
     concepts: Mapping[str, Concept],
     language: str,
     rng: np.random.Generator,
-    kind: str = "",
     kinds: Sequence[str] = KINDS,
 ) -> Question | None:
-    """A question about a scene; None if that kind can't be asked of it.
+    """A question about a scene, of any kind that fits, as often as ``OFTEN`` says; None if none does.
 
     Args:
         concepts: by key, those of the gallery.
-        kind: one of ``KINDS``; if not given, by chance one of ``kinds`` that fits, see ``OFTEN``.
+        kinds: those that may be asked.
     """
-    if kind:
-        return ask(kind, sample, concepts, language, rng)
     shares = np.array([OFTEN[kind] for kind in kinds]) / sum(OFTEN[kind] for kind in kinds)
     order = [kinds[number] for number in rng.choice(len(kinds), len(kinds), replace=False, p=shares)]
     return next((made for kind in order if (made := ask(kind, sample, concepts, language, rng))), None)
@@ -126,7 +123,7 @@ def question(
 def ask(
     kind: str, sample: Sample, concepts: Mapping[str, Concept], language: str, rng: np.random.Generator
 ) -> Question | None:
-    """A question of one kind."""
+    """A question of one kind; None if it can't be asked of this scene."""
     objects = sample.objects
     things = [concepts[placed.concept] for placed in objects]
     if not objects:

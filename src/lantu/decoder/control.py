@@ -2,11 +2,13 @@
 
 Codes tell nearly all of a picture, and a decoder that is to draw something else than they say draws it badly. So a
 control speaks twice. First, to the draft: which codes fit the picture of control at each place, whatever the prompt is,
-by how much likelier it makes them; added to the language model's logits this is a product of experts,
+by how much likelier it makes them. Added to the language model's logits this is a product of experts,
 
-    p(code | prompt, control) ~ p(code | prompt) p(code | control) / p(code)
+    p(code | prompt, control) ~ p(code | prompt) (p(code | control) / p(code)^b)^s
 
-which stays as it is. And then to the decoder, for what is finer than codes.
+which stays as it is. b = s = 1 would be Bayes' rule, if each place of the picture of control told of its own cell alone
+and both were known well; for rare codes they are not, and a language model that is sure of its layout takes more than
+one vote to move. And then to the decoder, for what is finer than codes.
 
 Beside the decoder stands a copy of its first blocks that sees the control and the codes, and no noise; what it makes of
 them is added to the decoder's tokens (ControlNet, arXiv:2302.05543): before all blocks, where it can say what stands
@@ -32,10 +34,16 @@ from lantu.errors import ModelError
 from lantu.layers import Block, rotation, to_patches
 
 NOTHING = len(KINDS)  # the kind of a picture of control that is not to be looked at
+STRENGTHS = (2.0, 1.0, 1.5)  # benchmarks/control.py
 
 
 class ControlConfig(BaseModel):
-    """Sizes of a control. All but ``layers`` must be those of its decoder."""
+    """Sizes of a control; all but ``layers`` must be those of its decoder.
+
+    Attributes:
+        strengths: of the bias, s, for each of ``KINDS``.
+        prior: how much of what fits without a control is taken off, b.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,6 +51,8 @@ class ControlConfig(BaseModel):
     width: int = 256
     layers: int = 3
     codebook_size: int = Field(4096, ge=2, le=65536)
+    strengths: tuple[float, ...] = Field(STRENGTHS, min_length=len(KINDS), max_length=len(KINDS))
+    prior: float = Field(0.5, ge=0, le=1)
 
     @property
     def heads(self) -> int:
@@ -84,10 +94,11 @@ class Control(nn.Module):
         return self.fit(self.seen(control_BCHW, kind_B, kind_B.new_full((len(kind_B), height, width), UNKNOWN)))
 
     def bias(self, control_BCHW: Tensor, kind_B: Tensor) -> Tensor:
-        """How much likelier a picture of control makes each code than nothing does, in nats: (B, N, K)."""
+        """What a picture of control makes of each code, to be added to its logit: (B, N, K)."""
         nothing_B = torch.full_like(kind_B, NOTHING)
+        strength_B11 = torch.tensor(self.config.strengths, device=kind_B.device)[kind_B][:, None, None]
         with_BNK, without_BNK = (self.fitting(control_BCHW, kind).log_softmax(-1) for kind in (kind_B, nothing_B))
-        return with_BNK - without_BNK
+        return strength_B11 * (with_BNK - self.config.prior * without_BNK)
 
     def seen(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor) -> Tensor:
         """Control and codes, looked at together: (B, N, D)."""

@@ -110,6 +110,7 @@ class Control:
     def __init__(self, config: dict[str, Any], state: dict[str, np.ndarray], precise: bool = False):
         try:
             self.patch, width, count = config["patch"], config["width"], config["layers"]
+            self.strengths, self.prior = config["strengths"], config["prior"]
             layers = blocks.layers(state, "blocks.", count)
             self.stack = kernels.stack(blocks.shape_of(layers, width, max(1, width // 64)), layers, precise)
             self.picture = kernels.linear(state["picture.weight"], state["picture.bias"], precise=precise)
@@ -141,7 +142,8 @@ class Control:
         nothing = len(self.kinds_XD) - 1
         sights = self.seen(control_BCHW, kind, unknown), self.seen(np.zeros_like(control_BCHW), nothing, unknown)
         with_TK, without_TK = (log_softmax(self.fit(x_TD)) for x_TD in sights)
-        return (with_TK - without_TK).reshape(B, -1, with_TK.shape[1])
+        bias_TK = np.float32(self.strengths[kind]) * (with_TK - np.float32(self.prior) * without_TK)
+        return bias_TK.reshape(B, -1, with_TK.shape[1])
 
     def seen(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
         """Control and codes, looked at together: (T, D)."""

@@ -51,20 +51,18 @@ def assemble(
         "decoder": ["lantu.decoder.model", "PixelDecoder"],
         "draw": dict(draw or {}),
     }
-    told = {
-        part: budget_of(Path(source), part) for part, source in zip(PARTS, (tokenizer, language, decoder), strict=True)
-    }
+    sources = dict(zip(PARTS, (tokenizer, language, decoder), strict=True))
+    if control is not None:
+        sources[CONTROL] = control
+        index["control"] = ["lantu.decoder.control", "Control"]
+    told = {part: budget_of(Path(source), part) for part, source in sources.items()}
     if budget := {part: cost for part, cost in told.items() if cost}:
         index["budget"] = budget
     if data is not None:
         index["data"] = read_index(data)["settings"]
-    if control is not None:
-        index["control"] = ["lantu.decoder.control", "Control"]
     with replacing(out) as temporary:
-        for part, source in zip(PARTS, (tokenizer, language, decoder), strict=True):
+        for part, source in sources.items():
             shutil.copytree(part_folder(source, part), temporary / part)
-        if control is not None:
-            shutil.copytree(part_folder(control, CONTROL), temporary / CONTROL)
         write_json(temporary / "model_index.json", index)
         if card:
             shutil.copy(card, temporary / "README.md")

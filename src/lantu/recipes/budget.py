@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lantu.shelf import CONTROL
 from lantu.training.checkpoint import numbered
 
 Budget = dict[str, float]  # steps, samples, hours
@@ -23,7 +24,8 @@ def budget_of(source: Path, part: str) -> Budget | None:
         loop = options["loop"]
         steps, samples = state["step"], state["step"] * loop["batch_size"] * loop["accumulate"]
         own = {"steps": steps, "samples": samples, "hours": round(state["train_s"] / 3600, 2)}
-        before = options.get("start") or ""
+        # A control begins beside its decoder, whose cost is not its own.
+        before = (options.get("start") or "") if part != CONTROL else ""
     except (OSError, ValueError, KeyError, IndexError):
         return None
     former = budget_of(run_of(Path(before)), part) if before else None

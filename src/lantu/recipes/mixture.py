@@ -169,7 +169,7 @@ class Task(guided.Task):
 
         Plans do not stay in a conversation: what needs one may only be asked last, for all answers are learnt.
         """
-        made = question(self.samples[index], self.concepts, language, rng, kinds=kinds)
+        made = question(self.samples[index], self.concepts, language, rng, kinds)
         if not made:
             return "", []
         noted = thought(made, self.samples[index], self.concepts, language) if made.kind in FOUND else ""

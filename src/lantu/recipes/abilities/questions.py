@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lantu.data.questions import KINDS, question
+from lantu.data.questions import KINDS, ask
 from lantu.document import LANGUAGES
 from lantu.evaluation.results import Suite
 from lantu.recipes.abilities.exam import NEW, Exam, shown
@@ -20,7 +20,7 @@ def suite(exam: Exam, limit: int) -> Suite:
         sample, image = exam.composer.sample("val", NEW + index)
         index += 1
         for kind, language in [key for key, left in wanted.items() if left]:
-            if made := question(sample, exam.concepts, language, rng, kind):
+            if made := ask(kind, sample, exam.concepts, language, rng):
                 wanted[kind, language] -= 1
                 asked.append((kind, language, made.answer))
                 images.append(image)
