@@ -368,9 +368,9 @@ def emoji() -> MixtureRecipe:
 
     On two CPU cores: 16 documents/s.
     """
-    shares = {"questions": 0.34, "filling": 0.08, "editing": 0.28, "talking": 0.06, "context": 0.14}
+    shares = {"questions": 0.46, "filling": 0.06, "editing": 0.21, "talking": 0.07, "context": 0.13, "recall": 0.06}
     loop = {"steps": 2400, "batch_size": 48, "decay_fraction": 0.8}
-    return changed({"taught": 0.35, "examples": ("naming", "naming", "pairs")} | shares, loop)
+    return changed({"taught": 0.45, "asked": 0.5, "examples": ("naming", "naming", "pairs")} | shares, loop)
 
 
 def exercises() -> MixtureRecipe:
