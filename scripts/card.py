@@ -15,7 +15,8 @@ from lantu.shelf import ModelFolder
 TEXT = """# {name}
 
 Draws small pictures of everyday things from English and Chinese words, alone or two to four in a scene, and names what
-is on a picture.{learnt} A stock Qwen3 causal language model drafts {grid} codes; a diffusion transformer renders them
+is on a picture.{learnt}{controlled}
+A stock Qwen3 causal language model drafts {grid} codes; a diffusion transformer renders them
 at {pixels}. Made by the steps of `scripts/story.sh emoji`; the first half of them saw earlier captions, and what came
 behind drawing took a longer way (docs/log.md). Its last lessons were guidance (`train language --recipe guided`:
 strengths {strengths} take one row){lesson} and few steps (`train decoder --recipe matching`).
@@ -65,6 +66,8 @@ The weights: {licence}. The drawings they learnt from keep their licences, see N
 LEARNT = """
 It answers short questions about a picture, fills boxes and changes pictures as it is told; what of that it does well
 and badly is in docs/abilities.md."""
+CONTROLLED = """
+Edges or colours of another picture can say where things are to be (`draw --control`)."""
 
 
 def budget(costs: dict[str, dict[str, float]], parameters: dict[str, int]) -> str:
@@ -105,6 +108,7 @@ def main() -> None:
             scores=scores(suites),
             licence=model.index["license"],
             learnt=LEARNT if taught else "",
+            controlled=CONTROLLED if model.controlled else "",
             lesson=", all else (`--recipe mixture`)" if taught else "",
             strengths=", ".join(f"{strength:g}" for strength in facts["guidance_learnt"]),
             steps=Path(sys.argv[3]).read_text().strip(),
