@@ -30,12 +30,12 @@ class Encode(Protocol):
 
 
 class Steer(Protocol):
-    """A picture of control (B, 3, H, W) in [-1, 1], its kind, codes (B, h, w) → (2, B, N, D)."""
+    """A picture of control (B, 3, H, W) in [-1, 1], its kind, codes (B, h, w) → (2, B, N, D) for the decoder."""
 
     def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray: ...
 
     def bias(self, control_BCHW: np.ndarray, kind: int) -> np.ndarray:
-        """Without codes: how much likelier it makes each of them, (B, N, K)."""
+        """What it makes of each code, to be added to its logit: (B, N, K)."""
         ...
 
 

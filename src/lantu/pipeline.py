@@ -301,13 +301,12 @@ class Model(Asker):
         self.checked_control(control, grid)
         if not control.scale:
             return None
-        pixels = images.to_pixels(np.asarray(images.flatten(control.picture))[None])
-        return np.float32(control.scale) * self.parts.control.bias(pixels, KINDS.index(control.kind))[0]
+        return np.float32(control.scale) * self.parts.control.bias(*looked_at(control))[0]
 
     def hint(self, control: Control, codes_Bhw: np.ndarray) -> np.ndarray:
         """What a control adds to the decoder's tokens, (2, B, N, D)."""
-        pixels = images.to_pixels(np.asarray(images.flatten(control.picture))[None])
-        told = self.parts.control(np.repeat(pixels, len(codes_Bhw), 0), KINDS.index(control.kind), codes_Bhw)
+        pixels_1CHW, kind = looked_at(control)
+        told = self.parts.control(np.repeat(pixels_1CHW, len(codes_Bhw), 0), kind, codes_Bhw)
         return np.float32(control.scale) * told
 
     def checked_control(self, control: Control, grid: Grid) -> None:
@@ -495,6 +494,11 @@ class Model(Asker):
         started = time.perf_counter()
         (ids,) = draft(self.parts.engine, [request])
         return ids, 1000 * (time.perf_counter() - started)
+
+
+def looked_at(control: Control) -> tuple[np.ndarray, int]:
+    """A picture of control (1, C, H, W) in [-1, 1], and the number of its kind."""
+    return images.to_pixels(np.asarray(images.flatten(control.picture))[None]), KINDS.index(control.kind)
 
 
 def alike(grids: Sequence[np.ndarray], most: int) -> Iterator[slice]:

@@ -2,12 +2,19 @@
 
 import base64
 import io
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from running import serving
 
+from lantu.decoder.control import Control as ControlNetwork
+from lantu.decoder.controls import KINDS
+from lantu.decoder.model import PixelDecoder
+from lantu.pipeline import Control, Model
 from lantu.server import wishes
 from lantu.types import Picture
 
@@ -209,6 +216,30 @@ def test_bad_input_is_refused_with_a_reason(server, path, body, code):
     assert error["message"]
     assert "\n" not in error["message"]
     assert error["type"] == "invalid_request_error"
+
+
+def test_a_controlled_drawing_is_the_one_drawn_offline(tiny_model, tmp_path, red):
+    folder = tmp_path / "steered"
+    shutil.copytree(tiny_model, folder)
+    made = ControlNetwork.beside(PixelDecoder.load(tiny_model / "decoder"))
+    torch.manual_seed(0)
+    for layer in (made.out, made.fit, made.picture):
+        torch.nn.init.normal_(layer.weight, std=0.3)
+    made.save(folder / "control")
+    model = Model.load(folder, "cpu")
+    wanted = model.draw("a cat", seed=5, control=Control(Image.open(io.BytesIO(red)), "colour", 2.0))
+    assert not np.array_equal(wanted.codes, model.draw("a cat", seed=5).codes)
+    body = {"prompt": "a cat", "seed": 5}
+    with serving(folder) as server:
+        assert server.client.get("/v1/lantu/info").json()["controls"] == list(KINDS)
+        part = {"picture": base64.b64encode(red).decode(), "kind": "colour", "scale": 2.0}
+        picture = server.events("/v1/lantu/draw", json=body | {"control": part})[-1]["picture"]
+        assert picture["codes"] == wanted.codes.tolist()
+        assert opened(picture["b64_json"]).tobytes() == wanted.image.tobytes()
+        small = io.BytesIO()
+        Image.new("RGB", (16, 16)).save(small, "png")
+        part["picture"] = base64.b64encode(small.getvalue()).decode()
+        assert server.post("/v1/lantu/draw", json=body | {"control": part}).status_code == 400
 
 
 def test_control_needs_a_model_that_has_it(server, red):

@@ -6,24 +6,12 @@ the same drawing falls on the same cells again and again: that is what makes its
 
 from dataclasses import dataclass
 
-import numpy as np
-
 Box = tuple[float, float, float, float]
 
 
 def square(x: float, y: float, side: float) -> Box:
     """x0, y0, x1, y1 of a square slot, from eighths."""
     return x / 8, y / 8, (x + side) / 8, (y + side) / 8
-
-
-def elsewhere(box: Box, rng: np.random.Generator, way: float = 0.14, smallest: float = 0.75) -> Box:
-    """A square near a box, within the picture: moved by up to ``way`` of it, and down to ``smallest`` of its size."""
-    x0, y0, x1, y1 = box
-    side = min(x1 - x0, y1 - y0) * float(rng.uniform(smallest, 1.1))
-    side = min(side, 1.0)
-    x, y = ((low + high - side) / 2 + float(rng.uniform(-way, way)) for low, high in ((x0, x1), (y0, y1)))
-    x, y = (min(max(edge, 0.0), 1 - side) for edge in (x, y))
-    return x, y, x + side, y + side
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """Control by a picture: where edges are to be, where things are to stand, which colours are where.
 
 Codes tell nearly all of a picture, and a decoder that is to draw something else than they say draws it badly. So a
-control speaks twice. First, to the draft: which codes fit the picture of control at each place, whatever the prompt is,
-by how much likelier it makes them. Added to the language model's logits this is a product of experts,
+control speaks twice. First to the draft: which codes fit the picture of control at each place, whatever the prompt is.
+What it makes of them is added to the logits of the language model, which stays as it is, a product of experts:
 
     p(code | prompt, control) ~ p(code | prompt) (p(code | control) / p(code)^b)^s
 
-which stays as it is. b = s = 1 would be Bayes' rule, if each place of the picture of control told of its own cell alone
-and both were known well; for rare codes they are not, and a language model that is sure of its layout takes more than
-one vote to move. And then to the decoder, for what is finer than codes.
+b = s = 1 would be Bayes' rule, if both were known well and each place told of its own cell alone. But rare codes have
+the largest ratios, and a language model that is sure of its layout takes more than one vote to move. Then it speaks to
+the decoder, for what is finer than codes.
 
 Beside the decoder stands a copy of its first blocks that sees the control and the codes, and no noise; what it makes of
 them is added to the decoder's tokens (ControlNet, arXiv:2302.05543): before all blocks, where it can say what stands

@@ -54,6 +54,11 @@ async def draw(body: schemas.Draw, request: Request, service: Serving) -> Respon
     model = service.model
     size = wishes.parse_size(body.size, model)
     control = await steering(body.control, service) if body.control else None
+    bias_NK = None
+    if control:
+        grid = model.grid_of(size)
+        model.checked_control(control, grid)
+        bias_NK = await computed(request, service, lambda: model.bias(control, grid))
     tickets = wishes.drawings(
         model,
         body.prompt,
@@ -64,6 +69,7 @@ async def draw(body: schemas.Draw, request: Request, service: Serving) -> Respon
         marks=wishes.rows(size[0] // model.patch),
         sketched="never" if body.previews is False else "if quiet",
         control=control,
+        bias_NK=bias_NK,
     )
     return await told(service, request, tickets)
 
