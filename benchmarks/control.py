@@ -1,13 +1,14 @@
 """Does a drawing follow its control, and is it still what was asked for?
 
-    python benchmarks/control.py --model DIR --data DIR [--limit 64] [--scale 1.0] [--seed 0] [--out DIR]
+    python benchmarks/control.py --model DIR --data DIR [--limit 64] [--scale 1.0] [--seed 0]
+        [--kinds edges layout colour] [--out DIR]
 
 Each control is taken from a picture of what the prompt names, one thing ("single") or an unseen pair ("pairs"), in any
 style and any layout that the model was trained on; the prompt tells neither ("a cat", "猫和狗"). Drawn are the prompt
 alone, and with each kind of control; beside them stands what decoder and codes make of the true picture, the most that
 can be had. Printed: the F1 of edges (a pixel's slack), the overlap of what is drawn with the boxes (IoU), the mean
 difference of blocks of colour (of 255), the shares of pictures that show what the prompt names, wherever it is, and of
-those that have all of it in the boxes of the control; and how much longer it takes.
+those that have all of it in the boxes of the control; and milliseconds a picture.
 """
 
 import argparse

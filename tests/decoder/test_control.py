@@ -115,10 +115,9 @@ def test_what_fits_is_compared_with_what_fits_nothing(network):
     assert torch.equal(network.fitting(one, nothing), network.fitting(other, nothing))
     assert not torch.equal(network.fitting(one, kind), network.fitting(other, kind))
     config = network.config
-    shares = network.bias(one, kind) / config.strengths[0] + config.prior * network.fitting(one, nothing).log_softmax(
-        -1
-    )
-    assert torch.allclose(shares.exp(), network.fitting(one, kind).softmax(-1), atol=1e-5)
+    usual = network.fitting(one, nothing).log_softmax(-1)
+    shares = (network.bias(one, kind) / config.strengths[0] + config.prior * usual).exp()
+    assert torch.allclose(shares, network.fitting(one, kind).softmax(-1), atol=1e-5)
 
 
 def test_control_changes_codes_and_pixels_and_scale_zero_nothing(model):

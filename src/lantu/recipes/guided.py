@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from lantu.document import draw_prefix
 from lantu.errors import RecipeError
+from lantu.language.folder import strengths_of
 from lantu.language.model import load
 from lantu.recipes import language
 from lantu.recipes.assemble import part_folder
@@ -78,7 +79,7 @@ class Task(language.Task):
         self.taught, self.strengths = recipe.taught, recipe.strengths
         self.teacher: Any = load(part_folder(recipe.teacher or recipe.start, "language")).eval().requires_grad_(False)
         # What its own pair would say since is no lesson: nothing has kept that pair in place.
-        self.known = set(recipe.strengths) <= set(self.teacher.config.lantu.get("guidance", []))
+        self.known = set(recipe.strengths) <= set(strengths_of(self.teacher.config.to_dict()))
         self.model.config.lantu["guidance"] = list(recipe.strengths)
 
     def to(self, device: torch.device) -> None:

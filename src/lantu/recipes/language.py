@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ class Task:
         self.shards, self.grids = Shards(data, "train"), load_codes(data, name, "train")
         self.val = Shards(data, "val")
         self.order = Order(len(self.shards), recipe.loop.seed)
-        self.captions = [self.shards.sample(index).captions for index in range(len(self.shards))]
+        self.samples = [self.shards.sample(index) for index in range(len(self.shards))]
         self.new: tuple[str, ...] = ()  # what the names of parameters of added layers begin with
         self.codec, self.model = self.begin(tokenizer.config.codebook_size)
         self.vocabulary = Vocabulary(self.codec.size, tokenizer.config.codebook_size)
@@ -129,13 +129,18 @@ class Task:
             model.config.lantu["added"] = new  # so that a further run can tell them from the others
         return bpe.TextCodec(folder), model
 
+    @cached_property
+    def counted(self) -> list[int]:
+        """Indices of the pictures that show several of one thing."""
+        return [index for index, sample in enumerate(self.samples) if sample.kind == "count"]
+
     def rate(self, name: str) -> float:
         """A parameter's share of the learning rate."""
         return 1.0 if not self.new or name.startswith(self.new) else self.recipe.settled
 
     def texts(self) -> Iterator[str]:
         """Every caption, once."""
-        yield from sorted({text for captions in self.captions for texts in captions.values() for text in texts})
+        yield from sorted({text for sample in self.samples for texts in sample.captions.values() for text in texts})
 
     def document(self, index: int, position: int) -> Document:
         """One of the documents that a picture gives; which one depends on the position in the stream alone."""
@@ -153,7 +158,7 @@ class Task:
 
     def caption(self, index: int, rng: np.random.Generator) -> tuple[str, str]:
         """One of a picture's captions, and its language; "" where there is none."""
-        captions = {language: texts for language, texts in self.captions[index].items() if texts}
+        captions = {language: texts for language, texts in self.samples[index].captions.items() if texts}
         if not captions:
             return "", ""
         language = sorted(captions)[rng.integers(len(captions))]

@@ -102,9 +102,7 @@ class Task(guided.Task):
         if not place:
             raise RecipeError(f"{data} does not say what its pictures show", "build it with lantu data build emoji")
         self.concepts = load_gallery(place).concepts
-        self.samples = [self.shards.sample(index) for index in range(len(self.shards))]
         self.pool = context.Pool(self.samples)
-        self.counted = [index for index, sample in enumerate(self.samples) if sample.kind == "count"]
         self.pairs: list[Sample] = []
         if recipe.edits:
             name = ensure_codes(recipe.edits, self.tokenizer)
@@ -124,6 +122,7 @@ class Task(guided.Task):
         return Memory([list(itertools.chain(*sample.captions.values())) for sample in self.samples[:MOST]])
 
     def lessons(self, indices: Sequence[int], first: int) -> Lessons:
+        """What teaches guidance, a share of it on pictures of several of one thing."""
         rng = np.random.default_rng((self.recipe.loop.seed, 4, first))
         counted = context.some(self.counted, len(indices), rng) if self.counted else indices
         chances = rng.random(len(indices))
@@ -158,8 +157,10 @@ class Task(guided.Task):
     def wish(self, index: int, rng: np.random.Generator) -> tuple[list[Part], str]:
         """A turn of a request and its picture, and its language; nothing where no caption tells what to ask for."""
         caption, language = self.caption(index, rng)
-        asked = self.request(caption, language, rng) if caption else ""
-        return [Turn("user"), asked, Turn("lantu"), CodeGrid(self.grids[index])] if asked else [], language
+        if not caption:
+            return [], language
+        asked = self.request(caption, language, rng)
+        return [Turn("user"), asked, Turn("lantu"), CodeGrid(self.grids[index])], language
 
     def asked(
         self, index: int, language: str, rng: np.random.Generator, kinds: Sequence[str]

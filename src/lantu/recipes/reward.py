@@ -22,6 +22,7 @@ from lantu.engine.on_kernels import Language
 from lantu.errors import RecipeError
 from lantu.evaluation.trial import Trial
 from lantu.features.efficientnet import load_efficientnet
+from lantu.language.folder import strengths_of
 from lantu.language.model import load
 from lantu.pipeline import TOGETHER
 from lantu.recipes import language
@@ -64,12 +65,10 @@ class Task(language.Task):
         self.group, self.near, self.counting = recipe.group, recipe.near, recipe.counting
         self.dials = Settings(guidance=recipe.guidance, temperature=recipe.temperature)
         self.before: Any = load(part_folder(recipe.start, "language")).eval().requires_grad_(False)
-        self.strengths = self.before.config.lantu.get("guidance", [])
-        if recipe.guidance not in (known := [1.0, *self.strengths]):
-            known = ", ".join(f"{strength:g}" for strength in known)
+        self.strengths = strengths_of(self.before.config.to_dict())
+        if recipe.guidance not in (1.0, *self.strengths):
+            known = ", ".join(f"{strength:g}" for strength in (1.0, *self.strengths))
             raise RecipeError(f"it has not learnt a guidance of {recipe.guidance:g}", f"choose among {known}")
-        samples = (self.shards.sample(index) for index in range(len(self.shards)))
-        self.counted = [index for index, sample in enumerate(samples) if sample.kind == "count"]
         self.scorer = scorer_of(composer_of(None, data).gallery, load_efficientnet())
 
     def to(self, device: torch.device) -> None:
@@ -86,7 +85,7 @@ class Task(language.Task):
         index = int(self.order.indices(position, 1)[0])
         if self.counted and rng.random() < self.counting:
             index = self.counted[rng.integers(len(self.counted))]
-        sample, (caption, tongue) = self.shards.sample(index), self.caption(index, rng)
+        sample, (caption, tongue) = self.samples[index], self.caption(index, rng)
         suite = "counts" if sample.kind == "count" else "single" if len(sample.objects) == 1 else "pairs"
         asked = self.request(caption, tongue, rng)
         return Trial(suite, asked, tongue, sample.objects, self.shards.image(index), sample.key)

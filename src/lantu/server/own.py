@@ -56,9 +56,7 @@ async def draw(body: schemas.Draw, request: Request, service: Serving) -> Respon
     control = await steering(body.control, service) if body.control else None
     bias_NK = None
     if control:
-        grid = model.grid_of(size)
-        model.checked_control(control, grid)
-        bias_NK = await computed(request, service, lambda: model.bias(control, grid))
+        bias_NK = await computed(request, service, lambda: model.bias(control, model.grid_of(size)))
     tickets = wishes.drawings(
         model,
         body.prompt,
