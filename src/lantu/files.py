@@ -5,8 +5,8 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix stays last: image libraries choose the format by it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-        os.close(handle)
-        os.unlink(name)
-        temporary = Path(name)
+        # The suffix stays last: image libraries choose the format by it. The name is chosen before a file has it, so
+        # that an interrupt at any moment leaves none behind.
+        temporary = path.parent / f".{path.stem}.{secrets.token_hex(8)}{path.suffix}"
         try:
+            temporary.touch(exist_ok=False)  # a place that can't be written to is told before the work
+            temporary.unlink()
             yield temporary
             if temporary.is_dir() and path.is_dir():
                 shutil.rmtree(path)
