@@ -32,6 +32,17 @@ def test_edges_are_where_colours_change_and_one_pixel_wide():
     assert not controls.edges(np.full((32, 32, 3), 90, np.uint8)).any()
 
 
+def test_a_pale_thing_has_an_outline_and_grain_has_none():
+    pale = square()
+    pale[pale[..., 1] < 255] = (225, 232, 237)  # as clouds are
+    edges = controls.edges(pale)
+    assert edges[16].sum() == edges[:, 16].sum() == 2
+    assert not controls.edges(pale, coarse=3).any()
+    assert np.array_equal(controls.edges(square(), coarse=3), controls.edges(square()))
+    grain = np.random.default_rng(0).integers(-2, 3, (32, 32, 3))
+    assert not controls.edges((128 + grain).astype(np.uint8)).any()
+
+
 def test_weak_edges_stay_only_where_they_hang_together_with_strong_ones():
     weak = np.zeros((9, 9), bool)
     weak[4, 1:8] = True

@@ -17,13 +17,13 @@ from lantu.recipes.assemble import assemble
 def test_each_picture_comes_with_what_it_is_to_follow(tiny_model, data):  # noqa: F811
     recipe = settings(control.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}")
     task = control.Task(recipe, data)
-    batch = task.batch(1, 12)
-    assert batch.control.shape == batch.pixels.shape == (12, 3, 32, 32)
+    batch = task.batch(1, 36)
+    assert batch.control.shape == batch.pixels.shape == (36, 3, 32, 32)
     for picture, kind in zip(batch.control, batch.kind.tolist(), strict=True):
         if kind < 2:
             assert set(picture.unique().tolist()) <= {-1.0, 1.0}
     assert len(set(batch.kind.tolist())) == 3
-    assert torch.equal(task.batch(1, 12).control, batch.control)
+    assert torch.equal(task.batch(1, 36).control, batch.control)
 
 
 def test_it_learns_and_the_decoder_stays(tiny_model, data, tmp_path):  # noqa: F811
@@ -69,3 +69,25 @@ def test_it_learns_which_codes_fit(tiny_model, data, tmp_path):  # noqa: F811
     seen = made.fitting(batch.control, batch.kind).log_softmax(-1).gather(-1, right).mean()
     blind = made.fitting(batch.control, torch.full_like(batch.kind, NOTHING)).log_softmax(-1).gather(-1, right).mean()
     assert seen > blind > -np.log(32)
+
+
+def test_it_goes_on_from_a_control(tiny_model, data, tmp_path):  # noqa: F811
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "loop.precision=fp32"]
+    recipes.train("control", "debug", data, tmp_path / "run", [*changes, "loop.steps=4"], progress=False)
+    task = control.Task(settings(control.debug(), *changes, f"control={tmp_path}/run"), data)
+    made, begun = Control.load(tmp_path / "run" / "model"), task.networks["model"]
+    assert begun.training
+    assert all(parameter.requires_grad for parameter in begun.parameters())
+    assert all(torch.equal(value, made.state_dict()[name]) for name, value in begun.state_dict().items())
+    Control(made.config.model_copy(update={"codebook_size": 64})).save(tmp_path / "other")
+    with pytest.raises(RecipeError, match="no control of this decoder"):
+        control.Task(settings(control.debug(), *changes, f"control={tmp_path}/other"), data)
+
+
+def test_edges_come_as_fine_and_coarse_as_other_programs_take_them(tiny_model, data):  # noqa: F811
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "shares=[1,0,0]"]
+
+    def lines(*more):
+        return (control.Task(settings(control.debug(), *changes, *more), data).batch(1, 24).control > 0).sum()
+
+    assert lines("coarsest=1") >= lines() > lines("coarsest=64") > 0

@@ -10,13 +10,16 @@ from torch import nn
 from toy_task import ToyTask
 
 from lantu.training.config import LoopConfig
+from lantu.training.device import to_device
+from lantu.training.distributed import Ranks
 from lantu.training.ema import Average
 from lantu.training.logs import Window
 from lantu.training.machine import SETTINGS
+from lantu.training.muon import Muon
 from lantu.training.optimizer import make_optimizers
 from lantu.training.player import clip
 from lantu.training.progress import Bar, duration
-from lantu.training.trainer import to_device
+from lantu.training.trainer import Trainer
 
 
 def test_the_average_follows_the_textbook():
@@ -96,6 +99,32 @@ def test_muon_moves_as_far_as_adamw():
             moved.append(float((network.weight.detach() - before).square().mean().sqrt()))
         assert moved[0] == pytest.approx(1e-3, rel=0.01)
         assert 0.1 * moved[0] < moved[1] < moved[0]
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (256, 64), (64, 256)])
+def test_muon_in_float32_moves_like_torchs(shape):
+    start, moved = torch.randn(shape, generator=torch.Generator().manual_seed(0)), []
+    for made in (torch.optim.Muon, Muon):
+        torch.manual_seed(1)
+        weight = nn.Parameter(start.clone())
+        optimizer = made([weight], lr=1e-2, adjust_lr_fn="match_rms_adamw")
+        for _ in range(3):
+            weight.grad = torch.randn(shape)
+            optimizer.step()
+        assert optimizer.state[weight].keys() == {"momentum_buffer"}
+        moved.append((weight - start).detach())
+    assert (moved[1] - moved[0]).norm() < 0.02 * moved[0].norm()
+
+
+def test_bf16_is_taken_where_the_processor_has_instructions_for_it(monkeypatch):
+    network = nn.Linear(64, 64, bias=False)
+    for can, muon in (({"avx512_bf16": True}, torch.optim.Muon), ({"avx512_bf16": False, "avx2": True}, Muon)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda can=can: can, raising=False)
+        (optimizer,) = make_optimizers(network, LoopConfig(optimizer="muon"), 1e-3)
+        assert type(optimizer) is muon
+        for precision, in_bf16 in (("auto", can["avx512_bf16"]), ("bf16", True), ("fp32", False)):
+            trainer = Trainer(ToyTask(), LoopConfig(precision=precision), torch.device("cpu"), Ranks())
+            assert trainer.in_bf16 == in_bf16
 
 
 def test_the_window_keeps_what_is_finite():

@@ -12,12 +12,12 @@ import numpy as np
 from lantu.images import widened
 
 KINDS = ("edges", "layout", "colour")
-WEAK, STRONG = 0.06, 0.15  # of the largest possible slope
+STRONG, WEAK = 0.04, 0.015  # of the largest possible slope: the outline of a white cloud on white is in, grain is not
 BLOCK = 16  # pixels a side of a block of one colour
 
 
-def edges(picture: np.ndarray) -> np.ndarray:
-    """Edges of a picture (H, W, 3) uint8: (H, W) bool.
+def edges(picture: np.ndarray, coarse: float = 1.0) -> np.ndarray:
+    """Edges of a picture (H, W, 3) uint8: (H, W) bool; ``coarse`` leaves out what is less than so many times as steep.
 
     Smoothed, sloped by Sobel in the channel with the steepest slope, thinned across the slope, and kept where they are
     strong or hang together with what is.
@@ -29,7 +29,7 @@ def edges(picture: np.ndarray) -> np.ndarray:
     steep = np.take_along_axis(steepness, channel, -1)[..., 0] / np.float32(4 * 2**0.5)
     angle = np.arctan2(np.take_along_axis(down, channel, -1), np.take_along_axis(right, channel, -1))[..., 0]
     thin = thinned(steep, angle)
-    return grown((thin >= STRONG), (thin >= WEAK))
+    return grown((thin >= coarse * STRONG), (thin >= coarse * WEAK))
 
 
 def blurred(picture_HWC: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from lantu.decoder.render import render
 from lantu.errors import RecipeError
 from lantu.images import to_array, to_bytes, to_tensor
 from lantu.recipes import decoder
+from lantu.recipes.assemble import part_folder
 from lantu.recipes.decoder import Batch, DecoderRecipe
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.training.task import Metrics
@@ -28,6 +29,8 @@ class ControlRecipe(DecoderRecipe):
     """How a control of a trained decoder, which ``start`` names, is trained.
 
     Attributes:
+        control: a trained control to go on from: a run, a model directory, or the part's own folder. "" begins with the
+            decoder's first blocks.
         depth: blocks of the control.
         fitting_weight: of which codes fit, beside the loss of the pictures.
         drawn: share of the pictures that are drawn, too: that takes the most time, and has less to learn.
@@ -37,14 +40,20 @@ class ControlRecipe(DecoderRecipe):
             the picture of control: as in a draft. With the right ones nothing would be left for a control to say.
         times: at which the decoder is to render, each as often as it stands here: those of its few steps. The first
             decides the most, for what it gets wrong the later ones see in what they are given.
+        shares: of the kinds of control. Edges have the most to tell, and boxes the least.
+        coarsest: of the edges that pictures come with, see ``controls.edges``: those of other people's programs leave
+            out more or less.
     """
 
+    control: str = ""
     depth: int = Field(4, ge=1)
     fitting_weight: float = Field(0.1, ge=0)
     drawn: float = Field(0.25, gt=0, le=1)
     unseen: float = Field(0.15, ge=0, le=1)
     guessed: float = Field(0.5, ge=0, le=1)
     times: tuple[float, ...] = (0.0, 0.0, 0.0, 0.25, 0.5, 0.75)
+    shares: tuple[float, float, float] = (0.6, 0.1, 0.3)
+    coarsest: float = Field(4.0, ge=1)
 
 
 class Controlled(NamedTuple):
@@ -64,11 +73,26 @@ class Task(decoder.Task):
             raise RecipeError("a control stands beside a decoder", "give it with --start MODEL")
         super().__init__(recipe, data)
         self.model.eval().requires_grad_(False)
-        self.control = Control.beside(self.model, recipe.depth)
+        self.control = self.begun(recipe)
         self.unseen, self.guessed = recipe.unseen, recipe.guessed
         self.drawn, self.fitting_weight = recipe.drawn, recipe.fitting_weight
         self.times = torch.tensor(recipe.times)
+        self.coarsest, self.shares = recipe.coarsest, np.array(recipe.shares) / sum(recipe.shares)
         self.networks: dict[str, nn.Module] = {"model": self.control}
+
+    def begun(self, recipe: ControlRecipe) -> Control:
+        """The control that the recipe goes on from, or a new one.
+
+        Raises:
+            RecipeError: the one that it goes on from stands beside another decoder.
+            ModelError: it can't be read.
+        """
+        if not recipe.control:
+            return Control.beside(self.model, recipe.depth)
+        made, own = Control.load(part_folder(recipe.control, "control")), self.model.config
+        if any(getattr(made.config, name) != getattr(own, name) for name in ("patch", "width", "codebook_size")):
+            raise RecipeError(f"{recipe.control} is no control of this decoder", "go on from another, or from nothing")
+        return made.train().requires_grad_()
 
     def to(self, device: torch.device) -> None:
         """Bring judge and decoder to where the control is."""
@@ -78,20 +102,25 @@ class Task(decoder.Task):
     def batch(self, step: int, size: int) -> Any:
         indices = self.order.indices(step * size, size)
         rng = np.random.default_rng((self.recipe.loop.seed, 4, step))
-        kinds, batch = rng.integers(len(controls.KINDS), size=size), self.load("train", indices)
+        kinds, batch = rng.choice(len(controls.KINDS), size, p=self.shares), self.load("train", indices)
         scenes = [self.shards["train"].sample(index) for index in indices.tolist()]
-        return self.controlled(batch, scenes, kinds)
+        return self.controlled(batch, scenes, kinds, self.coarsest ** rng.random(size))
 
-    def controlled(self, batch: Batch, scenes: Sequence[Sample], kinds_B: np.ndarray) -> Controlled:
+    def controlled(
+        self, batch: Batch, scenes: Sequence[Sample], kinds_B: np.ndarray, coarse_B: np.ndarray
+    ) -> Controlled:
         """Pictures with what they are to be controlled by, taken from themselves."""
         taken = []
-        for picture, scene, kind in zip(to_array(batch.pixels), scenes, kinds_B.tolist(), strict=True):
+        of_each = zip(to_array(batch.pixels), scenes, kinds_B.tolist(), coarse_B.tolist(), strict=True)
+        for picture, scene, kind, coarse in of_each:
             name = controls.KINDS[kind]
-            if name == "layout":
+            if name == "edges":
+                taken.append(controls.lit(controls.edges(picture, coarse)))
+            elif name == "layout":
                 boxes = [placed.box for placed in scene.objects]
                 taken.append(controls.lit(controls.layout(boxes, picture.shape[0])))
             else:
-                taken.append(controls.lit(controls.edges(picture)) if name == "edges" else controls.colour(picture))
+                taken.append(controls.colour(picture))
         return Controlled(*batch, to_tensor(np.stack(taken)), torch.from_numpy(kinds_B))
 
     def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
@@ -128,7 +157,8 @@ class Task(decoder.Task):
         if not len(chosen):
             return
         scenes = [self.shards["val"].sample(index) for index in chosen.tolist()]
-        wanted = self.controlled(self.load("val", chosen), scenes, np.zeros(len(chosen), np.int64))
+        kinds, coarse = np.zeros(len(chosen), np.int64), np.ones(len(chosen))
+        wanted = self.controlled(self.load("val", chosen), scenes, kinds, coarse)
         fits = self.control.fitting(wanted.control, wanted.kind)
         codes = self.guess(wanted.codes, fits, torch.Generator().manual_seed(0)).numpy()
         seeds, artist = chosen.tolist(), Decoder(self.model)
@@ -152,9 +182,16 @@ def emoji() -> ControlRecipe:
     return ControlRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop)
 
 
+def further() -> ControlRecipe:
+    """Goes on from a control that is there (``--start MODEL --set control=MODEL``)."""
+    recipe = emoji()
+    recipe.loop = recipe.loop.model_copy(update={"steps": 1500, "lr": 1e-3, "decay_fraction": 0.7})
+    return recipe
+
+
 def debug() -> ControlRecipe:
     """In seconds, from the decoder of the recipe of that name."""
     return ControlRecipe(**decoder.debug().model_dump(), depth=1)
 
 
-RECIPES = {"emoji": emoji, "debug": debug}
+RECIPES = {"emoji": emoji, "further": further, "debug": debug}

@@ -26,7 +26,8 @@ class LoopConfig(BaseModel):
         weight_decay: decoupled; on tensors of two dimensions and more.
         clip_norm: of the gradient of one player; 0 for none.
         ema_decay: of the averaged weights, per step (0 for none); they are brought up to date every ``ema_every``.
-        precision: "bf16" (autocast; weights, moments and averages stay float32) or "fp32".
+        precision: "bf16" (autocast; weights, moments and averages stay float32), "fp32", or "auto": bf16 where the
+            device multiplies it faster, which a processor without instructions for it does many times slower.
         compile: with torch.compile: the first step takes a minute, later ones less.
         minutes: stop after so many, with a checkpoint; resume to go on.
         checkpoint_every_s, log_every, sample_every: seconds, steps and steps; 0 samples only at the end.
@@ -49,7 +50,7 @@ class LoopConfig(BaseModel):
     clip_norm: float = Field(1.0, ge=0)
     ema_decay: float = Field(0.999, ge=0, lt=1)
     ema_every: int = Field(8, ge=1)
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
     compile: bool = False
     seed: int = Field(0, ge=0)
     minutes: float | None = Field(None, ge=0)

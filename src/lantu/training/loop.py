@@ -25,13 +25,14 @@ from lantu.training.batches import Batches
 from lantu.training.checkpoint import State
 from lantu.training.clock import Clock
 from lantu.training.config import LoopConfig
+from lantu.training.device import choose_device
 from lantu.training.distributed import joined
 from lantu.training.logs import Log, Record, Window, read_log
 from lantu.training.progress import Progress, make_progress
 from lantu.training.schedule import decay_start, factor
 from lantu.training.stop import Stop
 from lantu.training.task import Task, hook
-from lantu.training.trainer import Trainer, choose_device
+from lantu.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

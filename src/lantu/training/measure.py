@@ -6,10 +6,11 @@ from typing import Any
 
 from lantu.training.batches import Batches
 from lantu.training.config import LoopConfig
+from lantu.training.device import choose_device
 from lantu.training.distributed import joined
 from lantu.training.progress import duration
 from lantu.training.task import Task
-from lantu.training.trainer import Trainer, choose_device
+from lantu.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

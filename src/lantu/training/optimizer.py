@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from lantu.training.config import LoopConfig
+from lantu.training.device import has_bf16
+from lantu.training.muon import Muon
 
 Hidden = Callable[[str, Tensor], bool]
 Rate = Callable[[str], float]
@@ -58,5 +60,6 @@ def make_optimizers(
     if rest:
         optimizers.append(torch.optim.AdamW(rest, lr=lr, betas=config.betas, eps=1e-8, fused=True))
     if taken:
-        optimizers.append(torch.optim.Muon(taken, lr=lr, adjust_lr_fn="match_rms_adamw"))
+        made = torch.optim.Muon if has_bf16(taken[0]["params"][0].device) else Muon
+        optimizers.append(made(taken, lr=lr, adjust_lr_fn="match_rms_adamw"))
     return optimizers

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lantu.errors import RecipeError
 from lantu.training.config import LoopConfig
+from lantu.training.device import has_bf16, to_device
 from lantu.training.distributed import Ranks, shard
 from lantu.training.optimizer import alike, is_hidden
 from lantu.training.player import Player
@@ -23,11 +24,13 @@ class Trainer:
 
     Attributes:
         players: in playing order.
+        in_bf16: whether it multiplies in bfloat16.
         skipped, skipped_in_row: moves not made because the gradient was not finite.
     """
 
     def __init__(self, task: Task, config: LoopConfig, device: torch.device, ranks: Ranks):
         self.task, self.config, self.device, self.ranks = task, config, device, ranks
+        self.in_bf16 = config.precision == "bf16" or (config.precision == "auto" and has_bf16(device))
         self.skipped = self.skipped_in_row = 0
         hook(task, "to", device)
         for network in task.networks.values():
@@ -99,7 +102,7 @@ class Trainer:
         torch.manual_seed(shared)
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -116,30 +119,3 @@ class Trainer:
             finally:
                 for player in self.players:
                     player.network.train()
-
-
-def choose_device(name: str) -> torch.device:
-    """Raises RecipeError when there is no such device here."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as problem:
-        raise RecipeError(f"no device {name!r} here", "choose cpu, or leave it to auto") from problem
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-    return device
-
-
-def to_device(batch: Any, device: torch.device) -> Any:
-    """Bring tensors, bare or in tuples, lists and dicts, to the device."""
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, dict):
-        return {name: to_device(value, device) for name, value in batch.items()}
-    if isinstance(batch, tuple | list):
-        parts = [to_device(value, device) for value in batch]
-        # A named tuple takes its fields one by one.
-        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
-    return batch
