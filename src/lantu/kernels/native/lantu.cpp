@@ -125,12 +125,16 @@ namespace avx512 {
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 namespace avx2 {
+#define LANTU_LANES 8
 #include "block.inc"
+#undef LANTU_LANES
 }  // namespace avx2
 #pragma GCC pop_options
 #endif
 namespace plain {
+#define LANTU_LANES 4
 #include "block.inc"
+#undef LANTU_LANES
 }  // namespace plain
 
 struct Instructions {
