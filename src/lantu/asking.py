@@ -11,6 +11,7 @@ import numpy as np
 
 from lantu import document, images
 from lantu.checks import Grid, Size, check_prompt, grid_of
+from lantu.decoder.bias import Bias
 from lantu.engine.request import Request
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.parts import Parts
@@ -122,17 +123,17 @@ class Asker:
         settings: Settings,
         before: Sequence[int] = (),
         noted: Sequence[int] = (),
-        bias_NK: np.ndarray | None = None,
+        bias: Bias | None = None,
     ) -> Request:
         """What the engine is asked for one picture: exactly h·w codes, guided by the prompt.
 
         Args:
             before: ids of examples, see ``shown``.
             noted: ids of a plan of what they and the prompt mean, see ``mused``.
-            bias_NK: what a control makes of each code at each place, see ``Model.bias``.
+            bias: what a control makes of each code, see ``Model.bias``.
         """
         text, vocabulary = [*self.parts.text.encode(check_prompt(prompt)), *noted], self.parts.vocabulary
-        how = (settings, self.parts.strengths, before, bias_NK)
+        how = (settings, self.parts.strengths, before, bias)
         return self.checked(drawing(text, grid, vocabulary, choose_seed(seed), *how))
 
     def shown(self, examples: Sequence[Example], language: str = "") -> list[int]:

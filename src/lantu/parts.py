@@ -34,8 +34,8 @@ class Steer(Protocol):
 
     def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray: ...
 
-    def bias(self, control_BCHW: np.ndarray, kind: int) -> np.ndarray:
-        """What it makes of each code, to be added to its logit: (B, N, K)."""
+    def bias(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray, row: int) -> np.ndarray:
+        """What it makes of each code of a row, behind those above, to be added to its logit: (B, w, K)."""
         ...
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from lantu import document, editing, images, shelf
 from lantu.asking import Asker, Change, Example
 from lantu.checks import Grid, Size, check_codes, check_prompt
+from lantu.decoder.bias import Bias
 from lantu.decoder.controls import KINDS
 from lantu.decoder.render import render
 from lantu.engine.drafting import draft
@@ -165,10 +166,10 @@ class Model(Asker):
         grid = self.grid_of(size or self.size)
         parts = self.parts
         started = time.perf_counter()
-        bias_NK = self.bias(control, grid) if control else None
+        bias = self.bias(control, grid) if control else None
         shown = [self.shown(before) for before in examples] or [[]] * len(prompts)
         requests = [
-            self.ask(prompt, seed, grid, settings, before, noted, bias_NK)
+            self.ask(prompt, seed, grid, settings, before, noted, bias)
             for prompt, seed, before, noted in zip(prompts, seeds, shown, self.mused(prompts, shown), strict=True)
         ]
         done, total = 0, len(requests) * grid[0] * grid[1]
@@ -292,8 +293,8 @@ class Model(Asker):
                 pictures.append(Picture(Image.fromarray(array), codes, *told))
         return pictures
 
-    def bias(self, control: Control, grid: Grid) -> np.ndarray | None:
-        """What a control makes of each code at each place of a drawing, (N, K) float32; None for a scale of 0.
+    def bias(self, control: Control, grid: Grid) -> Bias | None:
+        """What a control makes of each code of a draft; None for a scale of 0.
 
         Raises:
             LantuError, ImageError: see ``checked_control``.
@@ -301,7 +302,12 @@ class Model(Asker):
         self.checked_control(control, grid)
         if not control.scale:
             return None
-        return np.float32(control.scale) * self.parts.control.bias(*looked_at(control))[0]
+        pixels_1CHW, kind = looked_at(control)
+
+        def of_row(codes_hw: np.ndarray, row: int) -> np.ndarray:
+            return np.float32(control.scale) * self.parts.control.bias(pixels_1CHW, kind, codes_hw[None], row)[0]
+
+        return Bias(of_row, grid, self.parts.vocabulary.first_code)
 
     def hint(self, control: Control, codes_Bhw: np.ndarray) -> np.ndarray:
         """What a control adds to the decoder's tokens, (2, B, N, D)."""

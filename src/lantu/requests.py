@@ -3,7 +3,7 @@
 Shapes: h w grid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,14 +24,14 @@ def drawing(
     settings: Settings,
     strengths: Sequence[float] = (),
     before: Sequence[int] = (),
-    bias_NK: np.ndarray | None = None,
+    bias: Callable[[Sequence[int]], np.ndarray] | None = None,
 ) -> Request:
     """What the engine is asked for a picture of some words: exactly h·w codes, guided by them.
 
     Args:
         strengths: of guidance that the model has learnt to apply by itself; any other takes a second row.
         before: ids of examples, behind which no guidance was learnt.
-        bias_NK: what a control makes of each code at each place.
+        bias: what a control makes of each code behind those drawn so far.
     """
     learnt = settings.guidance in strengths and not settings.contrast and not before
     bos, *asked = document.draw_prefix(text_ids, *grid, vocabulary, settings.guidance if learnt else None)
@@ -40,7 +40,7 @@ def drawing(
         grammar.codes(vocabulary),
         limit=grid[0] * grid[1],
         seed=seed,
-        bias=bias_NK,
+        bias=bias,
         unconditional=None if learnt else document.unconditional_prefix(*grid, vocabulary),
         guidance=1.0 if learnt else settings.guidance,
         **sampling(settings),

@@ -9,9 +9,11 @@ from PIL import Image
 
 import lantu
 from lantu.decoder import controls, on_kernels, on_torch
+from lantu.decoder.bias import Bias
 from lantu.decoder.control import NOTHING
 from lantu.decoder.control import Control as Network
 from lantu.decoder.model import PixelDecoder
+from lantu.decoder.render import UNKNOWN
 from lantu.errors import ImageError, LantuError
 from lantu.images import to_pixels
 from lantu.pipeline import Control
@@ -99,7 +101,9 @@ def test_it_begins_as_a_copy_that_adds_nothing(tiny_model):
     assert torch.equal(fresh.blocks[0].attention.out.weight, decoder.blocks[0].attention.out.weight)
     hint = fresh(torch.randn(2, 3, 32, 32), torch.tensor([0, 2]), torch.zeros(2, 4, 4, dtype=torch.long))
     assert not hint.any()
-    bias = fresh.bias(torch.randn(2, 3, 32, 32), torch.tensor([0, 2]))
+    unknown = torch.full((2, 4, 4), UNKNOWN)
+    bias = fresh.bias(torch.randn(2, 3, 32, 32), torch.tensor([0, 2]), unknown, 0)
+    assert bias.shape == (2, 4, 32)
     assert torch.allclose(bias, bias[..., :1].expand_as(bias), atol=1e-5)  # as much on every code is nothing
 
 
@@ -113,9 +117,10 @@ def test_on_the_kernels_it_adds_what_it_adds_on_torch(network, precise, tmp_path
     told = on_kernels.Control.load(tmp_path, precise)(picture, 1, codes)
     assert wanted.std() > 0.05
     np.testing.assert_allclose(told, wanted, atol=0.02 if precise else 0.1 * float(np.abs(wanted).max()))
-    wanted = on_torch.Control.load(tmp_path).bias(picture, 1)
-    told = on_kernels.Control.load(tmp_path, precise).bias(picture, 1)
-    assert wanted.shape == (2, 16, 32)
+    codes[:, 2:] = UNKNOWN
+    wanted = on_torch.Control.load(tmp_path).bias(picture, 1, codes, 2)
+    told = on_kernels.Control.load(tmp_path, precise).bias(picture, 1, codes, 2)
+    assert wanted.shape == (2, 4, 32)
     assert wanted.std() > 0.2
     np.testing.assert_allclose(told, wanted, atol=0.02 if precise else 0.1 * float(np.abs(wanted).max()))
 
@@ -123,12 +128,35 @@ def test_on_the_kernels_it_adds_what_it_adds_on_torch(network, precise, tmp_path
 def test_what_fits_is_compared_with_what_fits_nothing(network):
     one, other = torch.randn(2, 1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     kind, nothing = torch.tensor([0]), torch.tensor([NOTHING])
-    assert torch.equal(network.fitting(one, nothing), network.fitting(other, nothing))
-    assert not torch.equal(network.fitting(one, kind), network.fitting(other, kind))
-    config = network.config
-    usual = network.fitting(one, nothing).log_softmax(-1)
-    shares = (network.bias(one, kind) / config.strengths[0] + config.prior * usual).exp()
-    assert torch.allclose(shares, network.fitting(one, kind).softmax(-1), atol=1e-5)
+    codes = torch.tensor([[[3, 1, 4, 1], [5, 9, 2, 6], *[[UNKNOWN] * 4] * 2]])
+    assert torch.equal(network.fitting(one, nothing, codes), network.fitting(other, nothing, codes))
+    assert not torch.equal(network.fitting(one, kind, codes), network.fitting(other, kind, codes))
+    config, row = network.config, slice(8, 12)
+    usual = network.fitting(one, nothing, codes).log_softmax(-1)[:, row]
+    bias = network.bias(one, kind, codes, 2)
+    shares = (bias / config.strengths[0] + config.prior * usual).exp()
+    assert torch.allclose(shares, network.fitting(one, kind, codes).softmax(-1)[:, row], atol=1e-5)
+    codes[0, 0, 0] = 7  # what is known above makes a difference
+    assert not torch.allclose(network.bias(one, kind, codes, 2), bias, atol=1e-3)
+
+
+def test_a_row_is_told_once_and_knows_what_is_above():
+    told = []
+
+    def of_row(codes_hw, row):
+        told.append((codes_hw.tolist(), row))
+        return np.arange(6.0).reshape(2, 3) + 10 * row
+
+    bias = Bias(of_row, (2, 2), first_code=100)
+    assert [bias([101, 102, 100][:count]).tolist() for count in range(4)] == [
+        [0, 1, 2],
+        [3, 4, 5],
+        [10, 11, 12],
+        [13, 14, 15],
+    ]
+    assert told == [([[-1, -1], [-1, -1]], 0), ([[1, 2], [-1, -1]], 1)]
+    bias([101, 101, 100])  # as if another had been guessed
+    assert told[2:] == [([[1, 1], [-1, -1]], 1)]
 
 
 def test_control_changes_codes_and_pixels_and_scale_zero_nothing(model):
@@ -140,8 +168,10 @@ def test_control_changes_codes_and_pixels_and_scale_zero_nothing(model):
     assert np.array_equal(bare.codes, none.codes)
     assert not np.array_equal(bare.codes, some.codes)
     more = model.draw("a cat", seed=3, control=Control(lines, "edges", 50.0))
-    told = model.parts.control.bias(to_pixels(np.asarray(lines)[None]), 0)[0]
-    assert more.codes.flatten().tolist() == told.argmax(-1).tolist()
+    for row in range(len(more.codes)):
+        known = np.where(np.arange(len(more.codes))[:, None] < row, more.codes, UNKNOWN)
+        told = model.parts.control.bias(to_pixels(np.asarray(lines)[None]), 0, known[None], row)[0]
+        assert more.codes[row].tolist() == told.argmax(-1).tolist()
     # The same codes with the hint and without.
     settings = model.folder.settings
     drawn = [

@@ -161,14 +161,26 @@ def test_a_bias_is_added_to_what_the_prompt_makes_of_each_place(backend, dials):
     _, language = pair("qwen3", backend)
     request = Request([1, 2, 3], (range(10, 30),), limit=4, seed=3, **dials)
     free = draft(Engine(language), [request])[0]
-    assert draft(Engine(language), [replace(request, bias=np.zeros((4, 20), np.float32))])[0] == free
+    assert draft(Engine(language), [replace(request, bias=lambda ids: np.zeros(20, np.float32))])[0] == free
     one = np.zeros((4, 20), np.float32)
     one[range(4), [7, 0, 19, 3]] = 60
-    assert draft(Engine(language), [replace(request, bias=one)])[0] == [17, 10, 29, 13]
-    assert draft(Engine(language), [replace(request, bias=one, ahead=3)])[0] == [17, 10, 29, 13]
+    steered = replace(request, bias=lambda ids: one[len(ids)])
+    assert draft(Engine(language), [steered])[0] == [17, 10, 29, 13]
+    assert draft(Engine(language), [replace(steered, ahead=3)])[0] == [17, 10, 29, 13]
     # As much on every id is nothing; company is not touched.
-    both = [replace(request, bias=one), replace(request, bias=np.full((4, 20), 5, np.float32)), request]
+    both = [steered, replace(request, bias=lambda ids: np.full(20, 5, np.float32)), request]
     assert draft(Engine(language, together=3), both)[1:] == [free, free]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_bias_knows_the_ids_before_guesses_among_them(backend):
+    _, language = pair("qwen3", backend)
+
+    def up(ids):  # each id is the one before it and one
+        return 60 * np.eye(20, dtype=np.float32)[ids[-1] - 9 if ids else 0]
+
+    request = Request([1, 2, 3], (range(10, 30),), limit=6, seed=3, bias=up)
+    assert draft(Engine(language), [request, replace(request, ahead=4)]) == [[10, 11, 12, 13, 14, 15]] * 2
 
 
 @pytest.mark.parametrize("precise", [True, False])

@@ -112,7 +112,7 @@ def test_pairs_are_refused_before_anything_starts(engine, tiny_model, monkeypatc
         engine.submit(guided)
     size = sum(map(len, CODES))
     with pytest.raises(LantuError, match="nothing by a picture of control"):
-        engine.submit(Request([1], CODES, limit=5, bias=np.zeros((5, size), np.float32)))
+        engine.submit(Request([1], CODES, limit=5, bias=lambda ids: np.zeros(size, np.float32)))
     import lantu
 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())

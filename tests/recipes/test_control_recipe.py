@@ -9,6 +9,7 @@ from test_start import settings
 from lantu import recipes
 from lantu.decoder.control import NOTHING, Control
 from lantu.decoder.model import PixelDecoder
+from lantu.decoder.render import UNKNOWN
 from lantu.errors import RecipeError
 from lantu.recipes import control
 from lantu.recipes.assemble import assemble
@@ -66,9 +67,15 @@ def test_it_learns_which_codes_fit(tiny_model, data, tmp_path):  # noqa: F811
     task = control.Task(settings(control.debug(), *changes), data)
     batch = task.batch(3, 24)
     right = batch.codes.flatten(1)[..., None]
-    seen = made.fitting(batch.control, batch.kind).log_softmax(-1).gather(-1, right).mean()
-    blind = made.fitting(batch.control, torch.full_like(batch.kind, NOTHING)).log_softmax(-1).gather(-1, right).mean()
-    assert seen > blind > -np.log(32)
+    nothing, unknown = torch.full_like(batch.kind, NOTHING), torch.full_like(batch.codes, UNKNOWN)
+    above = unknown.clone()
+    above[:, :2] = batch.codes[:, :2]
+
+    def likelihood(kind, known):  # of the lower half
+        return made.fitting(batch.control, kind, known).log_softmax(-1).gather(-1, right)[:, 8:].mean()
+
+    assert likelihood(batch.kind, above) > likelihood(nothing, above)
+    assert likelihood(batch.kind, unknown) > likelihood(nothing, unknown) > -np.log(32)
 
 
 def test_it_goes_on_from_a_control(tiny_model, data, tmp_path):  # noqa: F811

@@ -6,9 +6,10 @@ What it makes of them is added to the logits of the language model, which stays 
 
     p(code | prompt, control) ~ p(code | prompt) (p(code | control) / p(code)^b)^s
 
-b = s = 1 would be Bayes' rule, if both were known well and each place told of its own cell alone. But rare codes have
-the largest ratios, and a language model that is sure of its layout takes more than one vote to move. Then it speaks to
-the decoder, for what is finer than codes.
+each behind the codes before it; of those the control knows the rows above, so that it goes on in the colours and the
+style that were begun. b = s = 1 would be Bayes' rule, if all were known well and each place told of its own cell alone.
+But rare codes have the largest ratios, and a language model that is sure of its layout takes more than one vote to
+move. Then it speaks to the decoder, for what is finer than codes.
 
 Beside the decoder stands a copy of its first blocks that sees the control and the codes, and no noise; what it makes of
 them is added to the decoder's tokens (ControlNet, arXiv:2302.05543): before all blocks, where it can say what stands
@@ -29,7 +30,6 @@ from torch import Tensor, nn
 from lantu import files, weights
 from lantu.decoder.controls import KINDS
 from lantu.decoder.model import PixelDecoder
-from lantu.decoder.render import UNKNOWN
 from lantu.errors import ModelError
 from lantu.layers import Block, rotation, to_patches
 
@@ -88,17 +88,23 @@ class Control(nn.Module):
         x_BND = self.seen(control_BCHW, kind_B, codes_Bhw)
         return self.out(x_BND).unflatten(-1, (2, -1)).permute(2, 0, 1, 3)
 
-    def fitting(self, control_BCHW: Tensor, kind_B: Tensor) -> Tensor:
-        """Logits of the codes that fit a picture of control, (B, N, K)."""
-        height, width = (side // self.config.patch for side in control_BCHW.shape[2:])
-        return self.fit(self.seen(control_BCHW, kind_B, kind_B.new_full((len(kind_B), height, width), UNKNOWN)))
+    def fitting(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor) -> Tensor:
+        """Logits of the codes that fit a picture of control and those of them that are known, (B, N, K)."""
+        return self.fit(self.seen(control_BCHW, kind_B, codes_Bhw))
 
-    def bias(self, control_BCHW: Tensor, kind_B: Tensor) -> Tensor:
-        """What a picture of control makes of each code, to be added to its logit: (B, N, K)."""
-        nothing_B = torch.full_like(kind_B, NOTHING)
+    def bias(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor, row: int) -> Tensor:
+        """What a picture of control makes of each code of a row, to be added to its logit: (B, w, K).
+
+        Args:
+            codes_Bhw: known above that row, UNKNOWN from there on.
+        """
+        width, nothing_B = codes_Bhw.shape[2], torch.full_like(kind_B, NOTHING)
+        there = slice(row * width, (row + 1) * width)
         strength_B11 = torch.tensor(self.config.strengths, device=kind_B.device)[kind_B][:, None, None]
-        with_BNK, without_BNK = (self.fitting(control_BCHW, kind).log_softmax(-1) for kind in (kind_B, nothing_B))
-        return strength_B11 * (with_BNK - self.config.prior * without_BNK)
+        with_BwK, without_BwK = (
+            self.fit(self.seen(control_BCHW, kind, codes_Bhw)[:, there]).log_softmax(-1) for kind in (kind_B, nothing_B)
+        )
+        return strength_B11 * (with_BwK - self.config.prior * without_BwK)
 
     def seen(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor) -> Tensor:
         """Control and codes, looked at together: (B, N, D)."""

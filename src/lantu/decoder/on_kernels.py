@@ -135,15 +135,15 @@ class Control:
         out_T2D = self.out(self.seen(control_BCHW, kind, codes_Bhw))
         return np.ascontiguousarray(out_T2D.reshape(B, height * width, 2, -1).transpose(2, 0, 1, 3))
 
-    def bias(self, control_BCHW: np.ndarray, kind: int) -> np.ndarray:
-        """(B, N, K): see ``lantu.decoder.control.Control.bias``."""
-        B, _, *sides = control_BCHW.shape
-        unknown = np.full((B, *(side // self.patch for side in sides)), -1)
-        nothing = len(self.kinds_XD) - 1
-        sights = self.seen(control_BCHW, kind, unknown), self.seen(np.zeros_like(control_BCHW), nothing, unknown)
-        with_TK, without_TK = (log_softmax(self.fit(x_TD)) for x_TD in sights)
+    def bias(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray, row: int) -> np.ndarray:
+        """(B, w, K): see ``lantu.decoder.control.Control.bias``."""
+        B, _, width = codes_Bhw.shape
+        nothing, there = len(self.kinds_XD) - 1, slice(row * width, (row + 1) * width)
+        sights = self.seen(control_BCHW, kind, codes_Bhw), self.seen(np.zeros_like(control_BCHW), nothing, codes_Bhw)
+        rows = (x_TD.reshape(B, -1, x_TD.shape[1])[:, there].reshape(B * width, -1) for x_TD in sights)
+        with_TK, without_TK = (log_softmax(self.fit(x_TD)) for x_TD in rows)
         bias_TK = np.float32(self.strengths[kind]) * (with_TK - np.float32(self.prior) * without_TK)
-        return bias_TK.reshape(B, -1, with_TK.shape[1])
+        return bias_TK.reshape(B, width, -1)
 
     def seen(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
         """Control and codes, looked at together: (T, D)."""

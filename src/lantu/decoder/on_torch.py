@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lantu.decoder.control import Control as ControlNetwork
 from lantu.decoder.model import PixelDecoder
@@ -52,14 +53,14 @@ class Control:
     @torch.inference_mode()
     def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
         """(2, B, N, D)."""
-        device = self.network.codes.weight.device
-        control, codes = torch.from_numpy(control_BCHW).to(device), torch.from_numpy(codes_Bhw).to(device)
-        kinds = torch.full((len(codes),), kind, device=device)
-        return self.network(control, kinds, codes).float().cpu().numpy()
+        return self.network(*self.given(control_BCHW, kind, codes_Bhw)).float().cpu().numpy()
 
     @torch.inference_mode()
-    def bias(self, control_BCHW: np.ndarray, kind: int) -> np.ndarray:
-        """(B, N, K)."""
-        control = torch.from_numpy(control_BCHW).to(self.network.codes.weight.device)
-        kinds = torch.full((len(control),), kind, device=control.device)
-        return self.network.bias(control, kinds).float().cpu().numpy()
+    def bias(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray, row: int) -> np.ndarray:
+        """(B, w, K)."""
+        return self.network.bias(*self.given(control_BCHW, kind, codes_Bhw), row).float().cpu().numpy()
+
+    def given(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        device = self.network.codes.weight.device
+        kinds = torch.full((len(codes_Bhw),), kind, device=device)
+        return torch.from_numpy(control_BCHW).to(device), kinds, torch.from_numpy(codes_Bhw).to(device)

@@ -190,7 +190,7 @@ class Engine:
                 job.chance(len(job.ids) + place),
                 back=guesses - place,
                 contrast=request.contrast,
-                bias=None if request.bias is None else request.bias[len(job.ids) + place],
+                bias=request.bias([*job.ids, *job.guesses[:place]]) if request.bias else None,
             )
 
     def take(self, job: Job, drawn: list[int]) -> None:

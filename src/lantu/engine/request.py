@@ -23,8 +23,8 @@ class Request:
         temperature, top_k, top_p, contrast: see ``lantu.kernels.Choice``.
         ahead: ids that are guessed beyond the next one and checked in the same forward pass, see ``engine.Job``.
         least: ids that a pass takes even where its guesses were wrong; above 1 the draft is no longer exact.
-        bias: for each place, what is added to the logits of the ids that are allowed there: what something beside the
-            prompt makes of them. (limit, ids) float32; the same ids at every place.
+        bias: what is added to the logits of the ids that may come next, a function of those drawn so far: what
+            something beside the prompt makes of them. (ids) float32; the same ids at every place.
     """
 
     prefix: Sequence[int]
@@ -40,7 +40,7 @@ class Request:
     contrast: int = 0
     ahead: int = 0
     least: int = 1
-    bias: Any = field(default=None, compare=False)
+    bias: Callable[[Sequence[int]], Any] | None = field(default=None, compare=False)
 
     def __post_init__(self):
         if not self.prefix or self.limit < 0:
@@ -49,17 +49,12 @@ class Request:
             raise ValueError("a request can't guess less than nothing")
         if self.ahead and callable(self.allowed):
             raise ValueError("ids that depend on one another can't be guessed ahead")
-        if self.bias is not None and (callable(self.allowed) or self.bias.shape != (self.limit, self.choices)):
-            raise ValueError("a bias is for each place and each of the ids that are the same at every place")
+        if self.bias and callable(self.allowed):
+            raise ValueError("a bias is of ids that are the same at every place")
 
     @property
     def guided(self) -> bool:
         return self.unconditional is not None and (self.guidance != 1 or self.contrast > 0)
-
-    @property
-    def choices(self) -> int:
-        """Ids that may come, where they are the same at every step."""
-        return 0 if callable(self.allowed) else sum(map(len, self.allowed))
 
     @property
     def rows(self) -> int:

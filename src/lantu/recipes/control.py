@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from lantu.decoder import controls
 from lantu.decoder.control import NOTHING, Control
+from lantu.decoder.model import partial
 from lantu.decoder.on_torch import Control as Computed
 from lantu.decoder.on_torch import Decoder
-from lantu.decoder.render import render
+from lantu.decoder.render import UNKNOWN, render
 from lantu.errors import RecipeError
 from lantu.images import to_array, to_bytes, to_tensor
 from lantu.recipes import decoder
@@ -125,10 +126,15 @@ class Task(decoder.Task):
 
     def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         device = batch.pixels.device
-        blind_B = torch.rand(len(batch.codes), generator=generator, device=device) < self.unseen
-        fits_BNK = self.control.fitting(batch.control, torch.where(blind_B, NOTHING, batch.kind)).float()
-        fitting = F.cross_entropy(fits_BNK.flatten(0, 1), batch.codes.flatten())
-        drawn = max(1, round(self.drawn * len(batch.codes)))
+        B, h, w = batch.codes.shape
+        blind_B = torch.rand(B, generator=generator, device=device) < self.unseen
+        # As in a draft: some rows of codes are known, and may be wrong, and all that follow are to be told.
+        known_B = w * torch.randint(h, (B,), generator=generator, device=device)
+        known_Bhw = partial(self.spoil(batch.codes, self.control.config.codebook_size, generator), known_B)
+        open_BN = torch.arange(h * w, device=device) >= known_B[:, None]
+        fits_BNK = self.control.fitting(batch.control, torch.where(blind_B, NOTHING, batch.kind), known_Bhw).float()
+        fitting = F.cross_entropy(fits_BNK[open_BN], batch.codes.flatten(1)[open_BN])
+        drawn = max(1, round(self.drawn * B))
         pixels, codes, picture, kind = (part[:drawn] for part in batch)
         codes = self.guess(codes, fits_BNK[:drawn].detach(), generator)
         time = self.times.to(device)[torch.randint(len(self.times), (len(codes),), generator=generator, device=device)]
@@ -159,7 +165,7 @@ class Task(decoder.Task):
         scenes = [self.shards["val"].sample(index) for index in chosen.tolist()]
         kinds, coarse = np.zeros(len(chosen), np.int64), np.ones(len(chosen))
         wanted = self.controlled(self.load("val", chosen), scenes, kinds, coarse)
-        fits = self.control.fitting(wanted.control, wanted.kind)
+        fits = self.control.fitting(wanted.control, wanted.kind, torch.full_like(wanted.codes, UNKNOWN))
         codes = self.guess(wanted.codes, fits, torch.Generator().manual_seed(0)).numpy()
         seeds, artist = chosen.tolist(), Decoder(self.model)
         hint = Computed(self.control)(wanted.control.numpy(), 0, codes)

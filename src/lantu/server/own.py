@@ -54,9 +54,6 @@ async def draw(body: schemas.Draw, request: Request, service: Serving) -> Respon
     model = service.model
     size = wishes.parse_size(body.size, model)
     control = await steering(body.control, service) if body.control else None
-    bias_NK = None
-    if control:
-        bias_NK = await computed(request, service, lambda: model.bias(control, model.grid_of(size)))
     tickets = wishes.drawings(
         model,
         body.prompt,
@@ -67,7 +64,6 @@ async def draw(body: schemas.Draw, request: Request, service: Serving) -> Respon
         marks=wishes.rows(size[0] // model.patch),
         sketched="never" if body.previews is False else "if quiet",
         control=control,
-        bias_NK=bias_NK,
     )
     return await told(service, request, tickets)
 

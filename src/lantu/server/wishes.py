@@ -83,15 +83,11 @@ def drawings(
     marks: Marks = evenly(0),
     sketched: Sketched = "never",
     control: Control | None = None,
-    bias_NK: np.ndarray | None = None,
 ) -> list[Ticket]:
-    """Pictures of some words: what ``Model.draw_many`` gives.
-
-    Args:
-        bias_NK: ``Model.bias`` of the control.
-    """
+    """Pictures of some words: what ``Model.draw_many`` gives."""
     settings, grid = read_settings(model, dials), model.grid_of(size)
-    requests = [model.ask(prompt, own, grid, settings, bias_NK=bias_NK) for own in derive_seeds(seed, count)]
+    bias = model.bias(control, grid) if control else None
+    requests = [model.ask(prompt, own, grid, settings, bias=bias) for own in derive_seeds(seed, count)]
     steered = control if control and control.scale else None
     return whole(model, requests, grid, prompt, settings, marks, sketched, steered)
 
