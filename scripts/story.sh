@@ -40,7 +40,8 @@ if [[ $size == emoji ]]; then
     $lantu train language --recipe mixture "${more[@]}" --out "$out/language-5" --start "$out/language-4"
     # And what lets a picture of lines, boxes or colours steer both.
     $lantu train control --data "$out/data" --out "$out/control" --resume --tokenizer "$out/tokenizer" --start "$out/decoder-3"
-    language=$out/language-5 decoder=$out/decoder-3 control=(--control "$out/control")
+    $lantu train control --recipe further --data "$out/data" --out "$out/control-2" --resume --tokenizer "$out/tokenizer" --start "$out/decoder-3" --set "control=$out/control"
+    language=$out/language-5 decoder=$out/decoder-3 control=(--control "$out/control-2")
     settings=(--set guidance=1.5 --set temperature=0.3 --set top_k=100 --set steps=4 --set sampler=consistency --set ahead=4)
 fi
 $lantu assemble "${settings[@]}" --tokenizer "$out/tokenizer" --language "$language" --decoder "$decoder" "${control[@]}" --data "$out/data" --out "$out/model"

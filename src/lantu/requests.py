@@ -41,6 +41,7 @@ def drawing(
         limit=grid[0] * grid[1],
         seed=seed,
         bias=bias,
+        stride=grid[1] if bias else 0,
         unconditional=None if learnt else document.unconditional_prefix(*grid, vocabulary),
         guidance=1.0 if learnt else settings.guidance,
         **sampling(settings),

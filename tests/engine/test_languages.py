@@ -176,11 +176,18 @@ def test_a_bias_is_added_to_what_the_prompt_makes_of_each_place(backend, dials):
 def test_a_bias_knows_the_ids_before_guesses_among_them(backend):
     _, language = pair("qwen3", backend)
 
+    asked = []
+
     def up(ids):  # each id is the one before it and one
+        asked.append(ids)
         return 60 * np.eye(20, dtype=np.float32)[ids[-1] - 9 if ids else 0]
 
     request = Request([1, 2, 3], (range(10, 30),), limit=6, seed=3, bias=up)
     assert draft(Engine(language), [request, replace(request, ahead=4)]) == [[10, 11, 12, 13, 14, 15]] * 2
+    asked.clear()
+    assert draft(Engine(language), [replace(request, ahead=4, stride=3)]) == [[10, 11, 12, 13, 14, 15]]
+    # Nothing in the second half is asked for behind wrong guesses in the first.
+    assert all(ids[:3] == [10, 11, 12] for ids in asked if len(ids) >= 3)
 
 
 @pytest.mark.parametrize("precise", [True, False])

@@ -34,7 +34,7 @@ from lantu.errors import ModelError
 from lantu.layers import Block, rotation, to_patches
 
 NOTHING = len(KINDS)  # the kind of a picture of control that is not to be looked at
-STRENGTHS = (1.5, 0.5, 1.5)  # by benchmarks/control.py, see docs/log.md
+STRENGTHS = (2.0, 0.5, 2.0)  # by benchmarks/control.py, see docs/log.md
 
 
 class ControlConfig(BaseModel):

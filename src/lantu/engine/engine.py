@@ -54,8 +54,10 @@ class Job:
         return self.chances[place]
 
     def guess(self, count: int) -> None:
-        """Have so many guesses, those there are first, then the last one again; none beyond the draft's end."""
-        count = max(0, min(count, self.request.limit - 1 - len(self.ids)))
+        """Have so many guesses, those there are first, then the last again; none beyond the draft or the stride."""
+        stride = self.request.stride
+        end = len(self.ids) // stride * stride + stride if stride else self.request.limit
+        count = max(0, min(count, end - 1 - len(self.ids), self.request.limit - 1 - len(self.ids)))
         del self.guesses[count:]
         self.guesses += [(self.guesses or self.ids)[-1]] * (count - len(self.guesses))
 

@@ -25,6 +25,8 @@ class Request:
         least: ids that a pass takes even where its guesses were wrong; above 1 the draft is no longer exact.
         bias: what is added to the logits of the ids that may come next, a function of those drawn so far: what
             something beside the prompt makes of them. (ids) float32; the same ids at every place.
+        stride: ids for which a bias is computed together; guesses don't reach into the next of them, whose bias would
+            be of what is only guessed. 0 for any.
     """
 
     prefix: Sequence[int]
@@ -41,6 +43,7 @@ class Request:
     ahead: int = 0
     least: int = 1
     bias: Callable[[Sequence[int]], Any] | None = field(default=None, compare=False)
+    stride: int = 0
 
     def __post_init__(self):
         if not self.prefix or self.limit < 0:
