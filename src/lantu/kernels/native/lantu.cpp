@@ -110,7 +110,9 @@ typedef void (*Linear)(const Matrix&, const float*, const float*, float, const f
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,prefer-vector-width=512")
 namespace avx512bf16 {
 #define LANTU_DOT_BF16 1
+#define LANTU_LANES 16
 #include "block.inc"
+#undef LANTU_LANES
 #undef LANTU_DOT_BF16
 }  // namespace avx512bf16
 #pragma GCC pop_options
@@ -118,7 +120,9 @@ namespace avx512bf16 {
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
 namespace avx512 {
 #define LANTU_WIDE 1
+#define LANTU_LANES 16
 #include "block.inc"
+#undef LANTU_LANES
 #undef LANTU_WIDE
 }  // namespace avx512
 #pragma GCC pop_options
