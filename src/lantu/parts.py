@@ -30,7 +30,13 @@ class Encode(Protocol):
 
 
 class Steer(Protocol):
-    """A picture of control (B, 3, H, W) in [-1, 1], its kind, codes (B, h, w) → (2, B, N, D) for the decoder."""
+    """A picture of control (B, 3, H, W) in [-1, 1], its kind, codes (B, h, w) → (2, B, N, D) for the decoder.
+
+    Attributes:
+        strengths: of the bias, for each kind; 0 for none.
+    """
+
+    strengths: tuple[float, ...]
 
     def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray: ...
 

@@ -294,15 +294,15 @@ class Model(Asker):
         return pictures
 
     def bias(self, control: Control, grid: Grid) -> Bias | None:
-        """What a control makes of each code of a draft; None for a scale of 0.
+        """What a control makes of each code of a draft; None where it makes nothing of them.
 
         Raises:
             LantuError, ImageError: see ``checked_control``.
         """
         self.checked_control(control, grid)
-        if not control.scale:
-            return None
         pixels_1CHW, kind = looked_at(control)
+        if not control.scale or not self.parts.control.strengths[kind]:
+            return None
 
         def of_row(codes_hw: np.ndarray, row: int) -> np.ndarray:
             return np.float32(control.scale) * self.parts.control.bias(pixels_1CHW, kind, codes_hw[None], row)[0]

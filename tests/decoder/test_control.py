@@ -118,8 +118,8 @@ def test_on_the_kernels_it_adds_what_it_adds_on_torch(network, precise, tmp_path
     assert wanted.std() > 0.05
     np.testing.assert_allclose(told, wanted, atol=0.02 if precise else 0.1 * float(np.abs(wanted).max()))
     codes[:, 2:] = UNKNOWN
-    wanted = on_torch.Control.load(tmp_path).bias(picture, 1, codes, 2)
-    told = on_kernels.Control.load(tmp_path, precise).bias(picture, 1, codes, 2)
+    wanted = on_torch.Control.load(tmp_path).bias(picture, 2, codes, 2)
+    told = on_kernels.Control.load(tmp_path, precise).bias(picture, 2, codes, 2)
     assert wanted.shape == (2, 4, 32)
     assert wanted.std() > 0.2
     np.testing.assert_allclose(told, wanted, atol=0.02 if precise else 0.1 * float(np.abs(wanted).max()))
@@ -182,6 +182,14 @@ def test_control_changes_codes_and_pixels_and_scale_zero_nothing(model):
     guided = model.draw("a cat", seed=3, control=Control(lines, "layout"), render_guidance=2.0)
     assert guided.image.size == (32, 32)
     assert set(model.info()["parameters"]) == {"language", "tokenizer", "decoder", "control"}
+
+
+def test_a_kind_without_strength_leaves_the_draft_alone(model, monkeypatch):
+    lines = Image.fromarray(controls.lit(controls.edges(square())))
+    monkeypatch.setattr(model.parts.control, "strengths", (0.0, 1.0, 1.0))
+    bare, some = model.draw("a cat", seed=3), model.draw("a cat", seed=3, control=Control(lines, "edges"))
+    assert np.array_equal(bare.codes, some.codes)
+    assert not np.array_equal(np.asarray(bare.image), np.asarray(some.image))
 
 
 def test_what_can_not_control_is_told(model, tiny_model):

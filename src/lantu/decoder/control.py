@@ -34,14 +34,14 @@ from lantu.errors import ModelError
 from lantu.layers import Block, rotation, to_patches
 
 NOTHING = len(KINDS)  # the kind of a picture of control that is not to be looked at
-STRENGTHS = (2.0, 0.5, 2.0)  # by benchmarks/control.py, see docs/log.md
+STRENGTHS = (2.0, 0.0, 2.0)  # by benchmarks/control.py, see docs/log.md
 
 
 class ControlConfig(BaseModel):
     """Sizes of a control; all but ``layers`` must be those of its decoder.
 
     Attributes:
-        strengths: of the bias, s, for each of ``KINDS``.
+        strengths: of the bias, s, for each of ``KINDS``; 0 for a kind that speaks to the decoder alone.
         prior: how much of what fits without a control is taken off, b.
     """
 

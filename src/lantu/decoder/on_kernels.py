@@ -110,7 +110,7 @@ class Control:
     def __init__(self, config: dict[str, Any], state: dict[str, np.ndarray], precise: bool = False):
         try:
             self.patch, width, count = config["patch"], config["width"], config["layers"]
-            self.strengths, self.prior = config["strengths"], config["prior"]
+            self.strengths, self.prior = tuple(config["strengths"]), config["prior"]
             layers = blocks.layers(state, "blocks.", count)
             self.stack = kernels.stack(blocks.shape_of(layers, width, max(1, width // 64)), layers, precise)
             self.picture = kernels.linear(state["picture.weight"], state["picture.bias"], precise=precise)

@@ -40,6 +40,7 @@ class Control:
 
     def __init__(self, network: ControlNetwork):
         self.network = network
+        self.strengths = network.config.strengths
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "Control":
