@@ -55,9 +55,9 @@ class Job:
 
     def guess(self, count: int) -> None:
         """Have so many guesses, those there are first, then the last again; none beyond the draft or the stride."""
-        stride = self.request.stride
-        end = len(self.ids) // stride * stride + stride if stride else self.request.limit
-        count = max(0, min(count, end - 1 - len(self.ids), self.request.limit - 1 - len(self.ids)))
+        stride = self.request.stride or self.request.limit
+        end = min(self.request.limit, (len(self.ids) // stride + 1) * stride)
+        count = max(0, min(count, end - 1 - len(self.ids)))
         del self.guesses[count:]
         self.guesses += [(self.guesses or self.ids)[-1]] * (count - len(self.guesses))
 

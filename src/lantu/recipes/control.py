@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, field_validator
 from torch import Tensor, nn
 
 from lantu.decoder import controls
@@ -53,8 +53,15 @@ class ControlRecipe(DecoderRecipe):
     unseen: float = Field(0.15, ge=0, le=1)
     guessed: float = Field(0.5, ge=0, le=1)
     times: tuple[float, ...] = (0.0, 0.0, 0.0, 0.25, 0.5, 0.75)
-    shares: tuple[float, float, float] = (0.6, 0.1, 0.3)
+    shares: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (0.6, 0.1, 0.3)
     coarsest: float = Field(4.0, ge=1)
+
+    @field_validator("shares")
+    @classmethod
+    def some_kind(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if not sum(shares):
+            raise ValueError("one kind of control at least must have a share")
+        return shares
 
 
 class Controlled(NamedTuple):

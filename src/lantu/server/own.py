@@ -54,6 +54,8 @@ async def draw(body: schemas.Draw, request: Request, service: Serving) -> Respon
     model = service.model
     size = wishes.parse_size(body.size, model)
     control = await steering(body.control, service) if body.control else None
+    if control:  # loaded when it is first asked for
+        await computed(request, service, lambda: model.checked_control(control, model.grid_of(size)))
     tickets = wishes.drawings(
         model,
         body.prompt,
