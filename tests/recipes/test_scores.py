@@ -2,6 +2,7 @@
 
 import pytest
 
+from lantu.data.edits import KINDS
 from lantu.errors import DataError
 from lantu.pipeline import Model
 from lantu.recipes.scores import evaluate
@@ -24,6 +25,8 @@ def test_all_suites_of_a_tiny_model(tiny_model, tmp_path, monkeypatch):
 
     data = build_emoji(tmp_path / "data", styles=["twemoji"], train=8, val=4, heldout=4, size=32)
     scores = evaluate(Model.load(tiny_model), data, limit=4, out=tmp_path / "scores")
-    assert set(scores) == {"reconstruction", "single", "pairs", "counts", "style", "language", "caption"}
+    drawing = {"reconstruction", "single", "pairs", "counts", "style", "language", "caption"}
+    assert set(scores) == drawing | {"questions", "filling", "editing", "context"}  # it has learnt what these take
     assert all(0 <= suite["score"] <= 1 and suite["n"] >= 4 for suite in scores.values())
-    assert {path.name for path in (tmp_path / "scores").iterdir()} == {"scores.json", "scores.txt", "sheet.png"}
+    sheets = {"sheet.png", "filling.png", *(f"edit-{kind}.png" for kind in KINDS)}
+    assert {path.name for path in (tmp_path / "scores").iterdir()} == {"scores.json", "scores.txt", *sheets}
