@@ -54,8 +54,9 @@ async def draw(body: schemas.Draw, request: Request, service: Serving) -> Respon
     model = service.model
     size = wishes.parse_size(body.size, model)
     control = await steering(body.control, service) if body.control else None
-    if control:  # loaded when it is first asked for
-        await computed(request, service, lambda: model.checked_control(control, model.grid_of(size)))
+    bias = None
+    if control:  # which is loaded when it is first asked for
+        bias = await computed(request, service, lambda: model.bias(control, model.grid_of(size)))
     tickets = wishes.drawings(
         model,
         body.prompt,
@@ -66,6 +67,7 @@ async def draw(body: schemas.Draw, request: Request, service: Serving) -> Respon
         marks=wishes.rows(size[0] // model.patch),
         sketched="never" if body.previews is False else "if quiet",
         control=control,
+        bias=bias,
     )
     return await told(service, request, tickets)
 

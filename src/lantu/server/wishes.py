@@ -12,6 +12,7 @@ import numpy as np
 
 from lantu import document, editing
 from lantu.checks import Grid, Size, check_codes, check_prompt
+from lantu.decoder.bias import Bias
 from lantu.decoder.samplers import sampler
 from lantu.engine.request import Request
 from lantu.errors import DataError, LantuError
@@ -83,10 +84,14 @@ def drawings(
     marks: Marks = evenly(0),
     sketched: Sketched = "never",
     control: Control | None = None,
+    bias: Bias | None = None,
 ) -> list[Ticket]:
-    """Pictures of some words: what ``Model.draw_many`` gives."""
+    """Pictures of some words: what ``Model.draw_many`` gives.
+
+    Args:
+        bias: ``Model.bias`` of the control.
+    """
     settings, grid = read_settings(model, dials), model.grid_of(size)
-    bias = model.bias(control, grid) if control else None
     requests = [model.ask(prompt, own, grid, settings, bias=bias) for own in derive_seeds(seed, count)]
     steered = control if control and control.scale else None
     return whole(model, requests, grid, prompt, settings, marks, sketched, steered)

@@ -29,12 +29,13 @@ class Muon(torch.optim.Muon):
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(gradient)
         average = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
-        update = orthogonal(gradient.lerp(average, group["momentum"]), group["ns_coefficients"], group["ns_steps"])
+        how = group["ns_coefficients"], group["ns_steps"], group["eps"]
+        update = orthogonal(gradient.lerp(average, group["momentum"]), *how)
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         parameter.add_(update, alpha=-0.2 * group["lr"] * math.sqrt(max(parameter.shape)))
 
 
-def orthogonal(x: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float = 1e-7) -> Tensor:
+def orthogonal(x: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
     """About the nearest matrix whose singular values are 1: Newton and Schulz's iteration of fifth order."""
     a, b, c = coefficients
     tall = x.shape[0] > x.shape[1]

@@ -119,11 +119,9 @@ namespace avx512bf16 {
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
 namespace avx512 {
-#define LANTU_WIDE 1
 #define LANTU_LANES 16
 #include "block.inc"
 #undef LANTU_LANES
-#undef LANTU_WIDE
 }  // namespace avx512
 #pragma GCC pop_options
 #pragma GCC push_options
