@@ -160,12 +160,14 @@ def count(path: Path) -> int:
 def shelves() -> list[Path]:
     """The folders where models are looked for by name, first come first served.
 
-    ``$LANTU_MODELS`` (one or more, as in ``$PATH``), ``models/`` of the repository or beside the package's code, and
-    the cache.
+    ``$LANTU_MODELS`` (one or more, as in ``$PATH``), ``models/`` of a checkout or ``shipped/`` of an installed package,
+    and the cache.
     """
     named = [Path(place).expanduser() for place in os.environ.get("LANTU_MODELS", "").split(os.pathsep) if place]
     package = Path(__file__).resolve().parent
-    return [*named, package.parents[1] / "models", package / "models", cache_dir() / "models"]
+    checkout = package.parents[1]
+    shipped = checkout / "models" if (checkout / "pyproject.toml").is_file() else package / "shipped"
+    return [*named, shipped, cache_dir() / "models"]
 
 
 def find(model: str | Path | None = None) -> ModelFolder:
