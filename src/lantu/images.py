@@ -67,6 +67,28 @@ def read_image(
         raise ImageError(f"can't read {name} as a picture", "give a whole PNG, JPEG or WebP file") from problem
 
 
+def to_rgb(picture: "Image") -> "Image":
+    """A picture of any mode and bit depth as 8-bit RGB: upright by its EXIF data, transparent parts over white.
+
+    The white of modes I and F is the smallest of 1 (F alone), 255 and 65,535 that holds all levels.
+    """
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    sixteen = picture.format in ("PNG", "PPM") or picture.mode.startswith("I;16")
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith(("I", "F")):
+        levels_HW = np.nan_to_num(np.asarray(picture).astype(np.float64)).clip(0)
+        most = levels_HW.max(initial=0)
+        whites = (1.0, 255.0, 65535.0) if picture.mode == "F" else (255.0, 65535.0)
+        white = 65535.0 if sixteen else next((white for white in whites if most <= white), most)
+        picture = Image.fromarray(np.rint((levels_HW * (255 / white)).clip(0, 255)).astype(np.uint8))
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
 def flatten(image: "Image") -> "Image":
     """Any mode → RGB, over white."""
     from PIL import Image

@@ -1,5 +1,6 @@
 """data build, inspect, tokenize, export."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -53,10 +54,20 @@ def build_emoji(
 
 @build.command("folder")
 def build_folder(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Pictures, a CSV or parquet table, or WebDataset tars.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A folder of pictures, a table of them, or WebDataset tars.")
+    ],
     out: Out = None,
     size: Pixels = 128,
-    val: Annotated[float, typer.Option(min=0, max=0.9, help="Share kept for validation.", metavar="SHARE")] = 0.05,
+    aspect: Annotated[
+        Literal["crop", "pad"], typer.Option(help="Pictures that aren't square: their middle, or all of it on white.")
+    ] = "crop",
+    captions: Annotated[
+        bool, typer.Option("--captions/--no-captions", help="Take captions from tables and files beside pictures.")
+    ] = True,
+    val: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share kept for validation; 0 for none.", metavar="SHARE")
+    ] = 0.05,
     seed: Seed = 0,
     workers: Workers = None,
     json: Json = False,
@@ -65,21 +76,24 @@ def build_folder(
     from lantu.data.build import build_folder
 
     with terminal.progress("reading", shown=not json) as advance:
-        folder = build_folder(path, out, size, val, seed, workers, advance)
+        folder = build_folder(path, out, size, val, seed, workers, advance, aspect, captions)
     tell(folder, json)
 
 
 def tell(folder: Path, as_json: bool) -> None:
-    """What was built, and what had to be left out."""
+    """What was built, and what was taken, changed and left out on the way."""
+    from lantu.data.account import NAMED, account_of, lines
     from lantu.data.shards import read_index
 
     index = read_index(folder)
     counts = {split: entry["count"] for split, entry in index["splits"].items()}
+    account = account_of(index, None if not as_json else NAMED)
     if as_json:
-        terminal.print_json({"folder": str(folder), "pictures": counts, "skipped": index["skipped"]})
+        told = {"folder": str(folder), "pictures": counts, "skipped": index["skipped"], "account": account}
+        terminal.print_json(told)
         return
-    for one in index["skipped"]:
-        terminal.say(f"skipped {one['file']}: {one['reason']}")
+    for line in lines(account):
+        print(line, file=sys.stderr, flush=True)
     skipped = f", {len(index['skipped']):,} skipped" if index["skipped"] else ""
     print(f"{folder}  {', '.join(f'{count:,} {split}' for split, count in counts.items())}{skipped}")
 
@@ -114,6 +128,8 @@ def inspect(
 
 def describe(found: dict[str, Any]) -> None:
     """What ``inspect`` found, for a person."""
+    from lantu.data.account import lines
+
     print(f"{found['folder']}  {found['source']}, {found['size']} pixels a side")
     for split, counts in found["splits"].items():
         print(f"\n{split}  {counts['pictures']:,} pictures, {counts['uncaptioned']:,} without a caption")
@@ -125,8 +141,8 @@ def describe(found: dict[str, Any]) -> None:
         for language, lengths in counts["captions"].items():
             units = [f"{unit} {spread(lengths[unit])}" for unit in ("characters", "ids") if unit in lengths]
             print(f"  {language + ' captions':12}{lengths['captions']:,}, {', '.join(units)}")
-    for one in found["skipped"]:
-        print(f"skipped {one['file']}: {one['reason']}")
+    if found["account"]:
+        print("\n" + "\n".join(lines(found["account"])))
 
 
 def spread(lengths: dict[str, float]) -> str:

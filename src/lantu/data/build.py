@@ -2,19 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from lantu.data.account import TAKEN, Note
+from lantu.data.contents import Aspect, Entry, InFile, load_picture
 from lantu.data.edits import SPLITS as EDITS
 from lantu.data.edits import edit
 from lantu.data.emoji import build_gallery
-from lantu.data.folder import Entry, find_entries, load_picture
+from lantu.data.folder import find_entries
 from lantu.data.gallery import CATALOGUE, load_gallery
 from lantu.data.scenes import Composer
-from lantu.data.shards import SHARD, Skipped
+from lantu.data.shards import SHARD
 from lantu.data.writer import Job, Picture, Progress, write_data
 from lantu.errors import DataError
 from lantu.files import cache_dir, sha256
@@ -36,7 +38,7 @@ class Scenes:
     start: int
     stop: int
 
-    def pictures(self, skipped: list[Skipped]) -> Iterator[Picture]:
+    def pictures(self, notes: list[Note]) -> Iterator[Picture]:
         composer = _composer(self.gallery, self.size, self.snap, self.seed, self.styles)
         for number in range(self.start, self.stop):
             yield number, *composer.sample(self.split, number)
@@ -46,7 +48,7 @@ class Scenes:
 class Pairs(Scenes):
     """Pairs of scenes before and after an instruction: pictures ``start`` to ``stop`` of a split, two a pair."""
 
-    def pictures(self, skipped: list[Skipped]) -> Iterator[Picture]:
+    def pictures(self, notes: list[Note]) -> Iterator[Picture]:
         composer = _composer(self.gallery, self.size, self.snap, self.seed, self.styles)
         for number in range(self.start, self.stop, 2):
             before, after = edit(composer, self.split, number // 2)
@@ -66,13 +68,13 @@ class Files:
     entries: Sequence[Entry]
     size: int
     start: int
+    aspect: Aspect = "crop"
 
-    def pictures(self, skipped: list[Skipped]) -> Iterator[Picture]:
+    def pictures(self, notes: list[Note]) -> Iterator[Picture]:
         for number, entry in enumerate(self.entries, self.start):
-            picture = load_picture(entry, self.size)
-            if isinstance(picture, Skipped):
-                skipped.append(picture)
-            else:
+            picture, found = load_picture(entry, self.size, self.aspect)
+            notes += found
+            if picture is not None:
                 yield number, Sample(entry.key, "picture", entry.captions), picture
 
 
@@ -144,40 +146,59 @@ def build_folder(
     seed: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
+    aspect: Aspect = "crop",
+    captions: bool = True,
 ) -> Path:
     """Take in a user's own pictures: see ``lantu.data.folder`` for what ``path`` may be.
 
-    Each picture is cropped to its central square. Files that can't be read are left out and named in ``index.json``.
+    What is taken, changed and left out is counted by reason in ``index.json``, see ``lantu.data.account``.
 
     Args:
         path: a folder of pictures or tars, or a table.
         out: where the data goes; a folder of the user's cache when None.
         size: pixels a side.
-        val: share of the pictures that is kept for validation, chosen by a hash of their names; one at least.
+        val: share of the pictures that is kept for validation, chosen by a hash of their names: one at least, and none
+            if it is 0.
         seed: another seed, another choice.
         workers: processes; one for each core when None.
         progress: called with (pictures done, pictures in all).
+        aspect: what becomes of pictures that aren't square: "crop" keeps the central square, "pad" adds white.
+        captions: take them; False takes the pictures alone.
 
     Returns:
         the data folder.
 
     Raises:
-        DataError: nothing to take in, a table that can't be read, or other data in ``out``.
+        DataError: nothing to take in, a table that can't be read, no captions though there seem to be some, or other
+            data in ``out``.
         DiskError: it can't be written.
     """
     path = Path(path).expanduser().resolve()
     folder = Path(out) if out else cache_dir() / "data" / f"{path.stem}-{size}"
-    entries, skipped = find_entries(path)
-    splits = _split(entries, val, seed)
-    settings = {"path": str(path), "size": size, "val": val, "seed": seed}
-    known = [(entry.key, entry.captions, entry.bytes) for entry in entries]
-    header = {"source": "folder", "size": size, "settings": settings, "digest": _digest(settings, known)}
+    found = find_entries(path, folder, captions)
+    contents = found.contents()
+    settings = {"path": str(path), "size": size, "val": val, "seed": seed, "aspect": aspect, "captions": captions}
+    known = [(entry.key, entry.captions) for entry in found.entries]
+    # Of the bytes themselves: a changed file may be as long as before, and as old.
+    header = {"source": "folder", "size": size, "settings": settings, "digest": _digest(settings, known, contents)}
     jobs = [
-        Job(folder, split, shard, Files(chosen[start : start + SHARD], size, start))
-        for split, chosen in splits.items()
+        Job(folder, split, shard, Files(chosen[start : start + SHARD], size, start, aspect))
+        for split, chosen in _split(found.entries, val, seed).items()
         for shard, start in enumerate(range(0, len(chosen), SHARD))
     ]
-    return write_data(folder, header, jobs, len(entries), workers, progress, skipped)
+    notes = [*found.notes, *_repeated(found.entries, contents)]
+    return write_data(folder, header, jobs, len(found.entries), workers, progress, notes)
+
+
+def _repeated(entries: Sequence[Entry], contents: Mapping[str, str]) -> Iterator[Note]:
+    """Files that are the same picture as another one."""
+    seen = set()
+    for entry in entries:
+        if isinstance(entry.content, InFile) and entry.content.length < 0:
+            digest = contents[str(entry.content.path)]
+            if digest in seen:
+                yield Note(entry.key, "pictures whose bytes are those of another one", TAKEN)
+            seen.add(digest)
 
 
 def _split(entries: Sequence[Entry], val: float, seed: int) -> dict[str, list[Entry]]:
@@ -186,7 +207,7 @@ def _split(entries: Sequence[Entry], val: float, seed: int) -> dict[str, list[En
     def rank(entry: Entry) -> str:
         return hashlib.sha256(f"{seed}:{entry.key}".encode()).hexdigest()
 
-    count = min(max(1, round(val * len(entries))), len(entries) - 1)
+    count = min(max(1, round(val * len(entries))), len(entries) - 1) if val else 0
     kept = {entry.key for entry in sorted(entries, key=rank)[:count]}
     return {
         "train": [entry for entry in entries if entry.key not in kept],

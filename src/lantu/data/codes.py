@@ -54,13 +54,18 @@ def tokenize(folder: str | Path, encode: Encode, name: str, batch: int = 64, pro
         progress(total, total)
 
 
-def load_codes(folder: str | Path, name: str, split: str) -> np.ndarray:
+def load_codes(folder: str | Path, name: str, split: str, or_empty: bool = False) -> np.ndarray:
     """(N, h, w) uint16, a memory map.
+
+    Args:
+        or_empty: of a split that the data was built without, no codes.
 
     Raises:
         DataError: they have not been made, or belong to other data.
     """
     path = codes_path(folder, name, split)
+    if or_empty and split not in read_index(folder)["splits"]:
+        return np.empty((0, 1, 1), np.uint16)
     remake = "make them with `lantu data tokenize`"
     try:
         codes_Nhw = np.load(path, mmap_mode="r")

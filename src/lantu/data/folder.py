@@ -1,292 +1,361 @@
-"""A user's own pictures and captions: what there is to take in.
+"""A user's own pictures and captions: what there is to take in, and what of it is not taken.
 
-A folder of pictures, each with ``NAME.txt`` (a caption a line) or ``NAME.json`` beside it, or without any; a CSV or
-parquet table with columns ``image``, ``caption`` and perhaps ``caption_en``, ``caption_zh``; WebDataset tars, one or a
-folder of them. JSON may say ``caption`` (a string or a list), ``caption_en``, ``caption_zh``, or
-``captions`` ``{"en": […], "zh": […]}``. A caption of no stated language is Chinese if it has a Chinese character.
+A folder of pictures, with captions in files beside them (``lantu.data.sidecars``) or in tables in the folder, or beside
+it when they are called captions, metadata or like the folder (``lantu.data.tables``); WebDataset tars
+(``lantu.data.tars``); parquet tables that hold pictures; or any mixture of them. All captions of a picture are taken,
+each once. Every file of the folder ends as a picture, as captions, or in the account (``lantu.data.account``).
 """
 
-import csv
-import io
-import json
 import re
-import tarfile
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-
-from lantu.data.shards import Skipped
+from lantu.data.account import LEFT_OUT, TAKEN, UNUSED, Note, grouped
+from lantu.data.columns import Spoken, caption_columns, decoded, file_column, merged
+from lantu.data.contents import OTHERS, PICTURES, Content, Entry, InFile
+from lantu.data.sidecars import Sidecars, captions_from, unused_keys
+from lantu.data.spelling import Names, file_named
+from lantu.data.tables import SHEETS, TABLES, Row, Table
+from lantu.data.tars import ARCHIVES, in_tar
+from lantu.data.walk import files_under, format_of
+from lantu.document import LANGUAGES
 from lantu.errors import DataError
+from lantu.files import sha256
 
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
-CAPTION_COLUMNS = ("caption", "caption_en", "caption_zh")
-HAN = re.compile("[\u3400-\u9fff]")
+BESIDE = ("captions", "metadata")  # tables of these names, and of the folder's, are read beside it too
+LONG = 1000  # characters of a caption that are too many for language training to learn them all
+BOXES = re.compile(r"\d+( -?[\d.]+){4,}")  # a line of YOLO's
+# Texts that lie in many folders and are captions in none.
+PAPERS = re.compile(r"(readme|licen[cs]e|notice|changelog|credits|classes|labels|requirements|attribution)", re.I)
 
-Captions = Mapping[str, tuple[str, ...]]
-
-
-class Content(Protocol):
-    """Where a picture's bytes are."""
-
-    def read(self) -> bytes: ...
-
-
-@dataclass(frozen=True)
-class InFile:
-    """A file of its own, or a stretch of one."""
-
-    path: Path
-    offset: int = 0
-    length: int = -1
-
-    def read(self) -> bytes:
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.length)
+NO_ROW = "rows whose picture isn't there"
+ADDRESS = "rows that name a web address: download the pictures first"
+NAMELESS = "rows that name no picture"
+ORPHAN = "captions without a picture"
 
 
-@dataclass(frozen=True)
-class InTable:
-    """A cell of a parquet table: bytes, or as Hugging Face stores them, ``{"bytes", "path"}``."""
-
-    path: Path
-    group: int
-    row: int
-
-    def read(self) -> bytes:
-        cell = _row_group(self.path, self.group)[self.row].as_py()
-        content = cell["bytes"] if isinstance(cell, dict) else cell
-        if content is None:
-            raise ValueError("the cell is empty")
-        return content
-
-
-@lru_cache(maxsize=1)
-def _row_group(path: Path, group: int) -> Any:
-    from pyarrow.parquet import ParquetFile
-
-    with ParquetFile(path) as table:
-        return table.read_row_group(group, columns=["image"]).column("image")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A picture to take in.
+@dataclass
+class Found:
+    """What a source holds.
 
     Attributes:
-        key: its name within the source.
-        content: where its bytes are.
-        captions: language → captions.
-        bytes: its length, if known without opening it; a changed file is other data.
+        entries: pictures, in a fixed order, each of a key of its own.
+        notes: the account of everything else.
     """
 
-    key: str
-    content: Content
-    captions: Captions
-    bytes: int = 0
+    entries: list[Entry]
+    notes: list[Note]
+
+    @property
+    def left_out(self) -> list[Note]:
+        """Pictures, and rows that name some, that can't be taken."""
+        return [note for note in self.notes if note.kind == LEFT_OUT]
+
+    def contents(self) -> dict[str, str]:
+        """File → SHA-256 of its bytes, of all files that pictures are in."""
+        paths = sorted({entry.content.path for entry in self.entries})
+        with ThreadPoolExecutor() as readers:
+            return dict(zip(map(str, paths), readers.map(_hash, paths), strict=True))
 
 
-def find_entries(path: Path) -> tuple[list[Entry], list[Skipped]]:
-    """Every picture of a source in a fixed order, and files that can't be used.
+def _hash(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as problem:
+        return f"unreadable: {problem.strerror}"  # the picture is left out, with this reason, when it is read
+
+
+def find_entries(path: Path, out: Path | None = None, captions: bool = True) -> Found:
+    """Every picture of a source with its captions, and the account of everything else.
+
+    Args:
+        path: a folder, a table, a tar or a picture.
+        out: the data folder that is being built, which is no source.
+        captions: take them; False takes the pictures alone.
 
     Raises:
-        DataError: there is nothing to take in, or a table can't be read.
+        DataError: there is nothing to take in, a table can't be read, or no picture has a caption though files look
+            like captions.
     """
     if not path.exists():
         raise DataError(f"{path} isn't there", "name a folder of pictures, a table or tars")
-    files = [path]
+    source = Source(path if path.is_dir() else path.parent)
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-    by_suffix = {
-        suffix: [file for file in files if file.suffix.lower() == suffix] for suffix in (".tar", ".csv", ".parquet")
-    }
-    pictures = [file for file in files if file.suffix.lower() in PICTURES]
-    if by_suffix[".tar"]:
-        found = [one for file in by_suffix[".tar"] for one in _in_tar(file)]
-    elif pictures:
-        found = [_beside(file, file.relative_to(path) if path.is_dir() else Path(file.name)) for file in pictures]
+        source.take_folder(out)
     else:
-        found = [one for file in by_suffix[".csv"] for one in _in_csv(file)]
-        found += [one for file in by_suffix[".parquet"] for one in _in_parquet(file)]
-    entries = [one for one in found if isinstance(one, Entry)]
-    if not entries:
-        raise DataError(f"no pictures in {path}", "name a folder of pictures, a CSV or parquet table, or tars")
-    return entries, [one for one in found if isinstance(one, Skipped)]
+        source.take_file(path)
+    return source.finished(path, captions)
 
 
-def load_picture(entry: Entry, size: int) -> np.ndarray | Skipped:
-    """The central square as (size, size, 3) uint8, over white where it is transparent; or why that is impossible."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(entry.content.read()))
-            picture.draft("RGB", (size, size))
-            picture = _opaque(ImageOps.exif_transpose(picture))
-        return np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS))
-    except UnidentifiedImageError:
-        return Skipped(entry.key, "it is not a picture")
-    except Exception as problem:  # decoders raise anything at all on a broken file
-        return Skipped(entry.key, str(problem) or type(problem).__name__)
+@dataclass
+class Draft:
+    """A picture whose captions are still being gathered."""
+
+    content: Content
+    spoken: list[Spoken] = field(default_factory=list)
 
 
-def _opaque(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):
-        # Pillow would clip 16 bits rather than scale them.
-        return Image.fromarray((np.asarray(picture) / 257).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    picture = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+class Source:
+    """What has been found so far.
 
-
-def language_of(text: str) -> str:
-    """ "zh" if a character is Chinese, else "en"."""
-    return "zh" if HAN.search(text) else "en"
-
-
-def _captions(pairs: Iterable[tuple[str, Any]]) -> Captions:
-    """Language → captions, from (language or "", caption or captions) pairs; empty ones are dropped.
-
-    Raises:
-        ValueError: a caption isn't text.
+    Args:
+        root: the folder to which names are relative.
     """
-    found: dict[str, tuple[str, ...]] = {}
-    for language, texts in pairs:
-        for text in [texts] if isinstance(texts, str) else texts or ():
-            if not isinstance(text, str):
-                raise ValueError(f"a caption is {text!r}, not text")
-            if text := " ".join(text.split()):
-                spoken = language or language_of(text)
-                found[spoken] = (*found.get(spoken, ()), text)
-    return found
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.drafts: dict[str, Draft] = {}
+        self.notes: list[Note] = []
+        self.suspects: list[str] = []  # what was perhaps meant as captions
+        self.unused: Counter[str] = Counter()  # keys of JSON files
+        self.names = Names(())
+
+    def name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+    def note(self, file: str, reason: str, kind: str = LEFT_OUT, times: int = 1) -> None:
+        self.notes.append(Note(file, reason, kind, times))
+
+    def take_folder(self, out: Path | None) -> None:
+        files, notes = files_under(self.root, out)
+        self.notes += notes
+        used: set[Path] = set()
+        sidecars = Sidecars(files)
+        for file in files:
+            if file.suffix.lower() in PICTURES:
+                used |= {file, *self.take_picture(file, sidecars)}
+        self.names = Names(self.drafts)
+        for file in files:
+            if file.suffix.lower() == ".tar":
+                used.add(file)
+                self.take_tar(file)
+        for file in files:
+            if file not in used and self.is_table(file):
+                used.add(file)
+                self.take_table(file)
+        for file in _tables_beside(self.root):
+            self.take_table(file, beside=True)
+        tabled = {draft.content.path for draft in self.drafts.values()}
+        for file in files:
+            if file not in used and file not in tabled:
+                self.explain(file)
+
+    def take_file(self, path: Path) -> None:
+        """A single picture with the captions beside it, a tar or a table."""
+        suffix = path.suffix.lower()
+        if suffix == ".tar":
+            self.take_tar(path)
+        elif suffix in TABLES or suffix == ".json":
+            self.take_table(path, alone=True)
+        elif suffix in PICTURES:
+            self.take_picture(path, Sidecars(file for file in path.parent.iterdir() if file.is_file()))
+        else:
+            self.explain(path)
+
+    def take_picture(self, file: Path, sidecars: Sidecars) -> list[Path]:
+        """Take a picture in; returns the files of its captions."""
+        beside, name = sidecars.beside(file), self.name(file)
+        spoken: list[Spoken] = []
+        for sidecar in beside:
+            suffix = sidecar.suffix.lower()
+            try:
+                content = sidecar.read_bytes()
+                found = captions_from(content, suffix)
+                if suffix == ".json":
+                    self.unused.update(unused_keys(content))
+            except (OSError, ValueError, TypeError) as problem:
+                self.note(name, f"its captions can't be read: {problem}")
+                return beside
+            if suffix == ".txt" and found and all(BOXES.fullmatch(text) for _, text in found):
+                self.note(self.name(sidecar), "text files of numbers, as of boxes, and not captions", UNUSED)
+                continue
+            if found:
+                self.note("", f"captions from {suffix} files beside pictures", TAKEN, len(found))
+            else:
+                self.note(self.name(sidecar), f"{suffix} files beside pictures without a caption in them", UNUSED)
+                self.suspects.append(f"{self.name(sidecar)} lies beside a picture")
+            spoken += found
+        self.drafts[name] = Draft(InFile(file), spoken)
+        return beside
+
+    def take_tar(self, path: Path) -> None:
+        found = list(in_tar(path, self.name(path)))
+        for one in found:
+            if isinstance(one, Note):
+                self.notes.append(one)
+                continue
+            spoken = [(language, text) for language, texts in one.captions.items() for text in texts]
+            self.drafts[one.key] = Draft(one.content, spoken)
+        if not any(isinstance(one, Entry) for one in found):
+            self.note(self.name(path), "tars without a picture")
+
+    def is_table(self, file: Path) -> bool:
+        """Whether a file that belongs to no picture is a table; JSON and text may be."""
+        suffix = file.suffix.lower()
+        if suffix == ".txt":
+            try:
+                with file.open("rb") as opened:
+                    head = decoded(opened.readline(4096)).strip()
+            except (OSError, ValueError):
+                return False
+            split = (head.split(mark) for mark in "\t,;|")
+            return any(file_column(names) and caption_columns(names) for names in split)
+        return suffix in TABLES or suffix == ".json"
+
+    def take_table(self, path: Path, beside: bool = False, alone: bool = False) -> None:
+        """Take in what a table says of pictures, and the pictures that it holds.
+
+        Args:
+            beside: it lies beside the folder, not in it: it may be about other pictures too.
+            alone: it is the whole source.
+        """
+        name = self.name(path)
+        try:
+            table = Table(path)
+            if not table.file:
+                self.useless(table, name, alone)
+                return
+            rows = list(table.rows())
+        except DataError as problem:
+            if alone or "pyarrow" in problem.message:
+                raise
+            self.note(name, "tables that can't be read")
+            self.suspects.append(f"{problem.message.removeprefix(str(path.parent) + '/')}")
+            return
+        captions, known, problems = 0, set(), []
+        for row in rows:
+            key = self.key_of(row, path, beside)
+            if isinstance(key, Note):
+                problems.append(key)
+                continue
+            known.add(key)
+            captions += len(row.captions)
+            self.drafts[key].spoken += row.captions
+        if not known and not alone:
+            self.note(name, "tables that name none of these pictures", UNUSED)
+            self.suspects.append(f"{name} lies there, which names none of its pictures")
+            return
+        self.notes += [*problems, *table.notes]
+        if captions:
+            self.note(name, "captions from tables", TAKEN, captions)
+        elif not alone and not table.holds:
+            told = f"{name} lies there (it has the columns {', '.join(table.columns)})"
+            self.suspects.append(told)
+            self.note(name, "tables without a column of captions", UNUSED)
+        for column in table.unused:
+            self.note(f"{name}: {column}", "columns of tables that are neither a picture's name nor captions", UNUSED)
+
+    def useless(self, table: Table, name: str, alone: bool) -> None:
+        """A table, or JSON that is none, in which no column names pictures."""
+        columns = ", ".join(table.columns) or "none"
+        if alone:
+            told = f"{table.path} has no column that names pictures (it has {columns})"
+            raise DataError(told, "call the column file or image, and that of captions caption")
+        if table.path.suffix.lower() == ".json" and not table.captions:
+            self.note(name, "JSON files that describe no picture", UNUSED)
+            self.suspects.append(f"{name} lies there")
+            return
+        self.note(name, "tables without a column that names pictures", UNUSED)
+        self.suspects.append(f"{name} lies there (it has the columns {columns})")
+
+    def key_of(self, row: Row, table: Path, beside: bool) -> str | Note:
+        """The picture that a row is about, or why there is none."""
+        place = f"{self.name(table)} row {row.number}"
+        if row.content:
+            self.drafts[place] = Draft(row.content)
+            return place
+        if not row.name:
+            return Note(place, NAMELESS)
+        if re.match(r"(https?|ftp|s3|gs)://", row.name):
+            return Note(row.name, ADDRESS)
+        file = file_named(table.parent, row.name)
+        if file and (key := self.name(file)) in self.drafts:
+            return key
+        if key := self.names.find(row.name):
+            return key
+        if file and not beside:
+            key = self.name(file)
+            self.drafts[key] = Draft(InFile(file))
+            return key
+        if file:
+            return Note(row.name, "rows of pictures outside the folder", UNUSED)
+        several = self.names.several(row.name)
+        return Note(row.name, "rows that may mean several pictures" if several else NO_ROW)
+
+    def explain(self, file: Path) -> None:
+        """Note why a file is neither a picture nor captions."""
+        name, suffix = self.name(file), file.suffix.lower()
+        if suffix in OTHERS:
+            self.note(name, f"no decoder for {suffix} here: convert it to PNG, JPEG or WebP")
+        elif suffix in ARCHIVES:
+            self.note(name, "archives that are not read: unpack them, or make them .tar")
+        elif suffix in SHEETS:
+            self.note(name, "tables of a kind that is not read: save them as CSV", UNUSED)
+            self.suspects.append(f"{name} lies there")
+        elif suffix in (".txt", ".caption"):
+            if PAPERS.match(file.name):
+                self.note(name, "texts that are not about one picture", UNUSED)
+            else:
+                self.note(name, ORPHAN, UNUSED)
+                self.suspects.append(f"{name} lies there, and no picture of that name")
+        elif kind := format_of(file):
+            self.note(name, f"{kind} by their content, but their names end otherwise: rename them")
+        else:
+            self.note(name, f"neither pictures nor captions ({suffix or 'no ending'})", UNUSED)
+
+    def finished(self, path: Path, captions: bool) -> Found:
+        """The entries, and what is to be said of them all."""
+        if not self.drafts:
+            why = "; ".join(f"{one['count']:,} {one['reason']}" for one in grouped(self.notes)[:3])
+            mend = "name a folder of pictures, a CSV or parquet table, or tars"
+            raise DataError(f"no pictures in {path}" + (f" ({why})" if why else ""), mend)
+        entries = [Entry(key, draft.content, merged(draft.spoken)) for key, draft in self.drafts.items()]
+        if not captions:
+            told = sum(len(texts) for entry in entries for texts in entry.captions.values())
+            if told:
+                self.note("", "captions that --no-captions leaves aside", UNUSED, told)
+            entries = [Entry(entry.key, entry.content, {}) for entry in entries]
+        elif self.suspects and not any(entry.captions for entry in entries):
+            first, more = self.suspects[0], len(self.suspects) - 1
+            rest = f" ({more:,} more such files)" if more else ""
+            mend = "call its columns file and caption, and its pictures as they are called; or leave captions aside"
+            raise DataError(f"no picture in {path} has a caption, though {first}{rest}", f"{mend} with --no-captions")
+        for key, times in self.unused.items():
+            self.note(key, "keys of JSON files that hold no caption", UNUSED, times)
+        self.notes += _spoken_of(entries)
+        return Found(entries, self.notes)
 
 
-def _from_json(content: str | bytes) -> Captions:
-    described = json.loads(content)
-    if not isinstance(described, dict):
-        raise ValueError("it is no JSON object")
-    return _captions(
-        [
-            *((language, texts) for language, texts in dict(described.get("captions") or {}).items()),
-            *((column.partition("_")[2], described.get(column)) for column in CAPTION_COLUMNS),
-        ]
-    )
+def _spoken_of(entries: list[Entry]) -> Iterator[Note]:
+    """Pictures by the languages of their captions; those without; and captions that training can't learn."""
+    languages = Counter(language for entry in entries for language in entry.captions)
+    for language, count in languages.items():
+        yield Note("", f"pictures with captions in {language}", TAKEN, count)
+        if language not in LANGUAGES:
+            learnt = f"captions in {language}, which language training passes over (it knows {' and '.join(LANGUAGES)})"
+            yield Note("", learnt, UNUSED, count)
+    folders = {top for entry in entries if (top := entry.key.rpartition("/")[0])}
+    if not languages and len(folders) > 1:
+        for name in sorted(folders):
+            yield Note(name, "folders whose names are not used as captions", UNUSED)
+    for entry in entries:
+        if not entry.captions:
+            yield Note(entry.key, "pictures without a caption", TAKEN)
+        for texts in entry.captions.values():
+            for _ in filter(lambda text: len(text) > LONG, texts):
+                yield Note(entry.key, f"captions of more than {LONG:,} characters, whose ends training cuts off", TAKEN)
 
 
-def _from_text(content: str) -> Captions:
-    return _captions([("", content.splitlines())])
-
-
-def _beside(file: Path, name: Path) -> Entry | Skipped:
-    """A picture with the captions of the files beside it."""
-    text, described = file.with_suffix(".txt"), file.with_suffix(".json")
+def _tables_beside(root: Path) -> Iterator[Path]:
+    """Tables that lie beside a folder and are about it, to judge by their names."""
     try:
-        captions: Captions = {}
-        if described.exists():
-            captions = _from_json(described.read_text(encoding="utf-8-sig"))
-        elif text.exists():
-            captions = _from_text(text.read_text(encoding="utf-8-sig"))
-        return Entry(name.as_posix(), InFile(file), captions, file.stat().st_size)
-    except (OSError, ValueError, TypeError) as problem:
-        return Skipped(name.as_posix(), f"its captions can't be read: {problem}")
-
-
-def _in_csv(table: Path) -> Iterator[Entry | Skipped]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            _check_columns(table, rows.fieldnames or ())
-            for number, row in enumerate(rows, 1):
-                yield _named(table, number, row["image"], _row_captions(row))
-    except (OSError, ValueError, csv.Error) as problem:
-        raise _unreadable(table, problem) from problem
-
-
-def _in_parquet(table: Path) -> Iterator[Entry | Skipped]:
-    try:
-        from pyarrow import types
-        from pyarrow.parquet import ParquetFile
-    except ImportError as problem:
-        raise DataError("reading parquet needs pyarrow", "install lantu[train]") from problem
-    try:
-        with ParquetFile(table) as file:
-            _check_columns(table, file.schema_arrow.names)
-            kind = file.schema_arrow.field("image").type
-            by_name = types.is_string(kind) or types.is_large_string(kind)
-            columns = [name for name in CAPTION_COLUMNS if name in file.schema_arrow.names]
-            number = 0
-            for group in range(file.num_row_groups):
-                cells = file.read_row_group(group, columns=[*columns, "image"] if by_name else columns)
-                for row, captions in enumerate(map(_row_captions, cells.to_pylist())):
-                    number += 1
-                    if by_name:
-                        yield _named(table, number, cells["image"][row].as_py(), captions)
-                    else:
-                        yield Entry(f"{table.name} row {number}", InTable(table, group, row), captions)
-    except (OSError, ValueError) as problem:
-        raise _unreadable(table, problem) from problem
-
-
-def _row_captions(row: Mapping[str, Any]) -> Captions:
-    return _captions((column.partition("_")[2], row.get(column)) for column in CAPTION_COLUMNS)
-
-
-def _named(table: Path, number: int, name: str | None, captions: Captions) -> Entry | Skipped:
-    """The picture that a row of a table names, relative to the table's folder."""
-    if not name:
-        return Skipped(f"{table.name} row {number}", "no image is named")
-    file = table.parent / name
-    if not file.is_file():
-        return Skipped(name, "it isn't there")
-    return Entry(name, InFile(file), captions, file.stat().st_size)
-
-
-def _check_columns(table: Path, columns: Iterable[str]) -> None:
-    if "image" not in columns:
-        raise DataError(f"{table} has no column image (it has {', '.join(columns) or 'none'})", "name the column image")
-
-
-def _unreadable(table: Path, problem: Exception) -> DataError:
-    return DataError(f"{table} can't be read ({problem})", "save it anew as CSV in UTF-8, or as parquet")
-
-
-def _in_tar(path: Path) -> Iterator[Entry | Skipped]:
-    """WebDataset: files of one stem are one sample."""
-    pictures: dict[str, InFile] = {}
-    captions: dict[str, Captions] = {}
-    bad: dict[str, Skipped] = {}
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if not member.isfile():
-                    continue
-                name = PurePosixPath(member.name)
-                stem, _, suffix = name.name.partition(".")
-                key = f"{path.name}/{name.with_name(stem).as_posix()}"
-                suffix = "." + suffix.lower()
-                if suffix in PICTURES:
-                    pictures[key] = InFile(path, member.offset_data, member.size)
-                elif suffix in (".json", ".txt"):
-                    try:
-                        content = _member(tar, member)
-                        if suffix == ".json":
-                            captions[key] = _from_json(content)
-                        else:
-                            captions.setdefault(key, _from_text(content.decode()))
-                    except (ValueError, TypeError) as problem:
-                        bad[key] = Skipped(f"{path.name}/{name}", f"its captions can't be read: {problem}")
-    except (OSError, tarfile.TarError) as problem:
-        yield Skipped(path.name, f"{problem}; what comes before is kept")
-    for key, content in pictures.items():
-        yield bad.get(key) or Entry(key, content, captions.get(key, {}), content.length)
-
-
-def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    return file.read() if file else b""
+        inside = sorted(root.parent.iterdir())
+    except OSError:
+        return
+    for file in inside:
+        named = file.stem.lower() in (*BESIDE, root.name.lower())
+        if named and file.suffix.lower() in (*TABLES, ".json") and file.is_file():
+            yield file

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from lantu.data.account import NAMED, account_of
 from lantu.data.shards import Shards, read_index
 from lantu.files import replacing
 
@@ -31,9 +32,10 @@ def inspect(
         progress: called with (descriptions read, in all).
 
     Returns:
-        what ``index.json`` says, and for each split: "pictures", "kinds", "objects" (how many have so many),
-        "styles", "backgrounds", "concepts" (how many different ones), "uncaptioned", and for each language "captions"
-        with "pictures", "captions", "characters" and "ids", the last two as "least", "median", "most".
+        what ``index.json`` says, the account of what was taken, changed and left out, and for each split: "pictures",
+        "kinds", "objects" (how many have so many), "styles", "backgrounds", "concepts" (how many different ones),
+        "uncaptioned", and for each language "captions" with "pictures", "captions", "characters" and "ids", the last
+        two as "least", "median", "most".
 
     Raises:
         DataError: no data, or a description can't be read.
@@ -51,7 +53,8 @@ def inspect(
                 progress(done, total)
         found[split] = tally.report()
     kept = ("source", "size", "settings", "lantu", "gallery", "skipped")
-    return {"folder": str(folder), **{name: index.get(name) for name in kept}, "splits": found}
+    told = {name: index.get(name) for name in kept}
+    return {"folder": str(folder), **told, "account": account_of(index, NAMED), "splits": found}
 
 
 class Tally:

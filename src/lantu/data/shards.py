@@ -15,7 +15,7 @@ import mmap
 import tarfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,44 +32,42 @@ SHARD = 500
 REBUILD = "delete the folder and build the data again"
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A file that can't be used, and why."""
-
-    file: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.file} ({self.reason})"
-
-
 class Shards:
     """One split of a data folder. Safe to share between threads.
 
     Args:
         folder: where the data was built.
         split: "train", "val" or "heldout" for composed data; "train" or "val" for a user's own.
+        or_empty: a split that the data was built without has no pictures.
 
     Raises:
         DataError: there is no data, the build has not ended, or the split is unknown or torn.
     """
 
-    def __init__(self, folder: str | Path, split: str):
+    def __init__(self, folder: str | Path, split: str, or_empty: bool = False):
         self.folder, self.split = Path(folder), split
         index = read_index(self.folder)
         self.size: int = index["size"]
-        if split not in index["splits"]:
+        if split not in index["splits"] and not (or_empty and index["splits"]):
             known = ", ".join(index["splits"]) or "none: the build has not ended"
             raise DataError(f"no split {split!r} in {folder} (it has {known})", "build the data, or name another split")
-        try:
-            self._places = np.load(self.folder / f"{split}.npy", mmap_mode="r")
-        except (OSError, ValueError) as problem:
-            raise DataError(f"the index of {split} in {folder} can't be read ({problem})", REBUILD) from problem
-        if self._places.shape != (index["splits"][split]["count"], 5):
-            raise DataError(f"the index of {split} in {folder} is torn", REBUILD)
+        self._places = self._load(index["splits"].get(split))
         # Dropping an old map never hurts a thread that still reads from it, and keeps open files few.
         self._tar = lru_cache(maxsize=128)(self._map)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix=f"{split}-reader")
+
+    def _load(self, described: Mapping[str, Any] | None) -> np.ndarray:
+        """(N, 5) int64: where everything lies."""
+        if described is None:
+            return np.empty((0, 5), np.int64)
+        try:
+            places = np.load(self.folder / f"{self.split}.npy", mmap_mode="r")
+        except (OSError, ValueError) as problem:
+            told = f"the index of {self.split} in {self.folder} can't be read ({problem})"
+            raise DataError(told, REBUILD) from problem
+        if places.shape != (described["count"], 5):
+            raise DataError(f"the index of {self.split} in {self.folder} is torn", REBUILD)
+        return places
 
     def __len__(self) -> int:
         return len(self._places)
@@ -200,7 +198,8 @@ def from_description(description: Mapping[str, Any]) -> Sample:
 
 
 def read_index(folder: str | Path) -> dict[str, Any]:
-    """What ``index.json`` says: format, version, source, size, settings, digest, gallery, splits, skipped.
+    """What ``index.json`` says: format, version, source, size, settings, digest, gallery, splits, skipped,
+    account (see ``lantu.data.account``).
 
     Raises:
         DataError: there is none, or it can't be read.

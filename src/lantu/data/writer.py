@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from lantu import __version__
+from lantu.data.account import LEFT_OUT, Groups, Note, grouped
 from lantu.data.pool import run_all
 from lantu.data.shards import (
     INDEX,
-    Skipped,
     index_shard,
     read_index,
     save_split,
@@ -29,13 +29,14 @@ from lantu.types import Sample
 
 Progress = Callable[[int, int], None]
 Picture = tuple[int, Sample, np.ndarray]
+EMPTY = {"source": [], "pictures": []}
 
 
 class Source(Protocol):
     """The pictures of one tar."""
 
-    def pictures(self, skipped: list[Skipped]) -> Iterator[Picture]:
-        """Number within the split, what is known, (H, W, 3) uint8; what can't be read is added to ``skipped``."""
+    def pictures(self, notes: list[Note]) -> Iterator[Picture]:
+        """Number within the split, what is known, (H, W, 3) uint8; ``notes`` get what is changed or can't be read."""
         ...
 
 
@@ -54,8 +55,8 @@ class Job:
 
     @property
     def notes(self) -> Path:
-        """What was skipped: kept beside the tar until the whole build ends."""
-        return self.path.with_suffix(".skipped")
+        """What became of its pictures: kept beside the tar until the whole build ends."""
+        return self.path.with_suffix(".notes")
 
 
 def write_data(
@@ -65,18 +66,18 @@ def write_data(
     total: int,
     workers: int | None = None,
     progress: Progress | None = None,
-    skipped: Sequence[Skipped] = (),
+    notes: Sequence[Note] = (),
 ) -> Path:
     """Write the tars that are missing, then the indices.
 
     Args:
         folder: of the data.
-        header: the index but for splits and what is skipped; its ``digest`` tells whether what is there can stay.
+        header: the index but for splits and the account; its ``digest`` tells whether what is there can stay.
         jobs: every tar, in order.
         total: pictures in all.
         workers: processes; one for each core when None.
         progress: called with (pictures done, pictures in all).
-        skipped: what the source had to leave out already.
+        notes: the source's own account.
 
     Returns:
         ``folder``.
@@ -86,31 +87,63 @@ def write_data(
         DiskError: it can't be written.
     """
     index = _begin(folder, header)
-    if index["splits"] and all(job.path.exists() for job in jobs):
+    source = grouped(notes)
+    finished, account = bool(index["splits"]), index.get("account", EMPTY)
+    if finished and all(job.path.exists() for job in jobs):
+        if source != account["source"]:
+            _end(folder, index, source, account["pictures"])
         return folder
     places: dict[tuple[str, int], np.ndarray] = {}
-    left_out = list(skipped)
+    unread: list[Note] = []
     _sweep(folder)
     try:
-        for split, shard, rows, unread in run_all(_write, jobs, workers):
+        for split, shard, rows, found in run_all(_write, jobs, workers):
             places[split, shard] = rows
-            left_out += unread
+            unread += found
             if progress:
-                progress(sum(map(len, places.values())) + len(left_out) - len(skipped), total)
+                lost = sum(note.kind == LEFT_OUT for note in unread)
+                progress(sum(map(len, places.values())) + lost, total)
     finally:
         _sweep(folder)
     splits: dict[str, list[np.ndarray]] = {job.split: [] for job in jobs}
     for split, shard in sorted(places):
         splits[split].append(places[split, shard])
     counts = {split: {"count": save_split(folder, split, rows), "shards": len(rows)} for split, rows in splits.items()}
-    if not counts.get("train", {}).get("count"):
-        mend = f"mend the first: {left_out[0]}" if left_out else "ask for more"
-        raise DataError("no picture for training", mend)
-    unread = sorted([{"file": one.file, "reason": one.reason} for one in left_out], key=lambda one: one["file"])
-    write_index(folder, index | {"splits": counts, "skipped": unread})
+    _check_training(counts, [note for note in [*notes, *unread] if note.kind == LEFT_OUT])
+    # Of tars that were there, the finished index has the notes.
+    _end(folder, index | {"splits": counts}, source, account["pictures"] if finished else grouped(unread))
     for job in jobs:
         job.notes.unlink(missing_ok=True)
     return folder
+
+
+def _end(folder: Path, index: Mapping[str, Any], source: Groups, pictures: Groups) -> None:
+    """Write the index of a finished build."""
+    skipped = [
+        {"file": file, "reason": group["reason"]}
+        for group in [*source, *pictures]
+        if group["kind"] == LEFT_OUT
+        for file in group["files"]
+    ]
+    skipped.sort(key=lambda one: (one["file"], one["reason"]))
+    write_index(folder, {**index, "skipped": skipped, "account": {"source": source, "pictures": pictures}})
+
+
+def _check_training(counts: Mapping[str, Mapping[str, int]], left_out: Sequence[Note]) -> None:
+    """Make sure that there is something to train on.
+
+    Raises:
+        DataError: there is nothing.
+    """
+    if counts.get("train", {}).get("count"):
+        return
+    kept = sum(split["count"] for split in counts.values())
+    if left_out:
+        mend = f"mend the first: {left_out[0]}"
+        raise DataError(f"no picture for training, {len(left_out):,} can't be read", mend)
+    if kept:
+        raise DataError(f"no picture for training, all {kept:,} are of other splits", "ask for training pictures, too")
+    raise DataError("no picture for training", "ask for one at least")
 
 
 def _begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,7 +165,7 @@ def _begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
         raise DataError(f"{folder} has data of other settings ({other})", "delete it, or build into another folder")
     if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise DataError(f"{folder} has other files in it", "build into an empty folder")
-    index = {"format": 1, "lantu": __version__, **header, "splits": {}, "skipped": []}
+    index = {"format": 1, "lantu": __version__, **header, "splits": {}, "skipped": [], "account": EMPTY}
     write_index(folder, index)
     return index
 
@@ -144,17 +177,17 @@ def _sweep(folder: Path) -> None:
             path.unlink()
 
 
-def _write(job: Job) -> tuple[str, int, np.ndarray, list[Skipped]]:
+def _write(job: Job) -> tuple[str, int, np.ndarray, list[Note]]:
     """Write a tar unless it is there; in a worker."""
     if not job.path.exists():
         write_shard(job.path, _noted(job))
     noted = json.loads(job.notes.read_text(encoding="utf-8")) if job.notes.exists() else []
-    return job.split, job.shard, index_shard(job.path, job.shard), [Skipped(*one) for one in noted]
+    return job.split, job.shard, index_shard(job.path, job.shard), [Note(*one) for one in noted]
 
 
 def _noted(job: Job) -> Iterator[Picture]:
     """The job's pictures; the notes are written after the last, before the tar gets its name."""
-    skipped: list[Skipped] = []
-    yield from job.source.pictures(skipped)
-    if skipped:
-        write_json(job.notes, [(one.file, one.reason) for one in skipped])
+    notes: list[Note] = []
+    yield from job.source.pictures(notes)
+    if notes:
+        write_json(job.notes, [(one.file, one.reason, one.kind) for one in notes])

@@ -73,8 +73,8 @@ class Task:
         self.recipe = recipe
         self.tokenizer = tokenizer = load_tokenizer(recipe.tokenizer)
         name = ensure_codes(data, tokenizer)
-        self.shards = {split: Shards(data, split) for split in ("train", "val")}
-        self.grids = {split: load_codes(data, name, split) for split in ("train", "val")}
+        self.shards = {"train": Shards(data, "train"), "val": Shards(data, "val", or_empty=True)}
+        self.grids = {split: load_codes(data, name, split, or_empty=split == "val") for split in self.shards}
         self.order = Order(len(self.shards["train"]), recipe.loop.seed)
         self.model = self.begin(tokenizer)
         self.networks: dict[str, nn.Module] = {"model": self.model}

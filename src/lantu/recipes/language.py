@@ -88,7 +88,7 @@ class Task:
         self.tokenizer = tokenizer = load_tokenizer(recipe.tokenizer)
         name = ensure_codes(data, tokenizer)
         self.shards, self.grids = Shards(data, "train"), load_codes(data, name, "train")
-        self.val = Shards(data, "val")
+        self.val = Shards(data, "val", or_empty=True)
         self.order = Order(len(self.shards), recipe.loop.seed)
         self.samples = [self.shards.sample(index) for index in range(len(self.shards))]
         self.new: tuple[str, ...] = ()  # what the names of parameters of added layers begin with

@@ -56,7 +56,7 @@ class Task:
 
     def __init__(self, recipe: TokenizerRecipe, data: Path):
         self.recipe = recipe
-        self.train, self.val = Shards(data, "train"), Shards(data, "val")
+        self.train, self.val = Shards(data, "train"), Shards(data, "val", or_empty=True)
         self.order = Order(len(self.train), recipe.loop.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)

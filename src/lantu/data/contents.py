@@ -1,0 +1,195 @@
+"""Where a picture's bytes are, and how they become a square of pixels."""
+
+import io
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lantu.data.account import CHANGED, Note
+from lantu.data.columns import Captions
+from lantu.images import to_rgb
+
+# What the decoders here read. Formats that would start another program (EPS) are not among them.
+FORMATS = {
+    **dict.fromkeys((".png", ".apng"), "PNG"),
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "JPEG"),
+    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpx", ".jpf"), "JPEG2000"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    **dict.fromkeys((".avif", ".avifs"), "AVIF"),
+    **dict.fromkeys((".bmp", ".dib"), "BMP"),
+    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), "PPM"),
+    **{".webp": "WEBP", ".gif": "GIF", ".tga": "TGA", ".qoi": "QOI", ".ico": "ICO", ".psd": "PSD"},
+}
+PICTURES = {*FORMATS, ".svg"}
+# Pictures and films too, but no decoder is at hand.
+OTHERS = {
+    *(".heic", ".heif", ".jxl", ".svgz", ".eps", ".ai", ".pdf", ".xcf", ".exr", ".hdr", ".dng", ".raw", ".cr2", ".cr3"),
+    *(".nef", ".arw", ".orf", ".rw2", ".raf", ".jxr", ".wdp", ".dds", ".emf", ".wmf", ".mp4", ".mov", ".avi", ".webm"),
+    *(".mkv",),
+}
+Aspect = Literal["crop", "pad"]
+DEEP = ("I", "F")  # what modes of more than 8 bits a channel begin with
+PLAIN = {"RGB", "RGBA", "L", "LA", "P", "PA", "1", "RGBa", "La", "RGBX"}  # modes that lose nothing as 8-bit RGB
+
+CROPPED = "cropped to the central square (--aspect pad keeps all of it)"
+HALVED = "cropped to a central square of less than half the picture (--aspect pad keeps all of it)"
+PADDED = "padded with white to a square (--aspect crop fills it)"
+ENLARGED = "enlarged, as smaller than {size} pixels (--size makes smaller data)"
+WHITENED = "laid over white where transparent"
+SHALLOW = "scaled to 8 bits a channel"
+CONVERTED = "colours converted to RGB"
+FIRST = "only the first frame of an animation or page of a document"
+
+
+class Content(Protocol):
+    """Where a picture's bytes are."""
+
+    @property
+    def path(self) -> Path: ...
+
+    def read(self) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class InFile:
+    """A file of its own, or a stretch of one."""
+
+    path: Path
+    offset: int = 0
+    length: int = -1
+
+    def read(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.length)
+
+
+@dataclass(frozen=True)
+class InTable:
+    """A cell of a parquet table: bytes, or as Hugging Face stores them, ``{"bytes", "path"}``."""
+
+    path: Path
+    group: int
+    row: int
+    column: str = "image"
+
+    def read(self) -> bytes:
+        cell = _row_group(self.path, self.group, self.column)[self.row].as_py()
+        content = cell["bytes"] if isinstance(cell, dict) else cell
+        if content is None:
+            raise ValueError("the cell is empty")
+        return content
+
+
+@lru_cache(maxsize=1)
+def _row_group(path: Path, group: int, column: str) -> Any:
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path) as table:
+        return table.read_row_group(group, columns=[column]).column(column)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A picture to take in.
+
+    Attributes:
+        key: its name within the source.
+        content: where its bytes are.
+        captions: language → captions.
+    """
+
+    key: str
+    content: Content
+    captions: Captions
+
+
+def load_picture(entry: Entry, size: int, aspect: Aspect = "crop") -> tuple[np.ndarray | None, list[Note]]:
+    """A picture as a square of 8-bit RGB, upright, over white where it is transparent.
+
+    Args:
+        size: pixels a side.
+        aspect: "crop" keeps the central square, "pad" keeps all of it, with white beside.
+
+    Returns:
+        (size, size, 3) uint8, None if that is impossible; and what was changed, or why it is impossible.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = _opened(entry.content.read(), size)
+            changes = _changes(picture, size, aspect)
+            picture.draft("RGB", (size, size))
+            if _is_transparent(picture):
+                changes.append(WHITENED)
+            picture = to_rgb(picture)
+        if aspect == "pad":
+            square = ImageOps.pad(picture, (size, size), Image.Resampling.LANCZOS, color="white")
+        else:
+            square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+        return np.asarray(square), [Note(entry.key, change, CHANGED) for change in changes]
+    except UnidentifiedImageError:
+        return None, [Note(entry.key, "it is not a picture")]
+    except Exception as problem:  # decoders raise anything at all on a broken file
+        return None, [Note(entry.key, " ".join(str(problem).split()) or type(problem).__name__)]
+
+
+def _opened(content: bytes, size: int) -> Image.Image:
+    if not content:
+        raise ValueError("the file is empty")
+    if b"<svg" in content[:4096] and content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+        return _rendered(content, size)
+    return Image.open(io.BytesIO(content), formats=tuple(sorted(set(FORMATS.values()))))
+
+
+def _rendered(content: bytes, size: int) -> Image.Image:
+    """An SVG, its shorter side as long as the square's.
+
+    Raises:
+        ValueError: it can't be rendered.
+    """
+    try:
+        import resvg_py
+    except ImportError as problem:
+        raise ValueError("reading SVG needs resvg-py: install lantu[train]") from problem
+    drawing = content.decode("utf-8-sig")
+
+    def render(width: int | None, height: int | None) -> Image.Image:
+        # Fonts take a tenth of a second to find, and few drawings have text.
+        bare = "<text" not in drawing
+        png = resvg_py.svg_to_bytes(svg_string=drawing, skip_system_fonts=bare, width=width, height=height)
+        return Image.open(io.BytesIO(png))
+
+    picture = render(size, None)
+    return picture if picture.height >= size else render(None, size)
+
+
+def _changes(picture: Image.Image, size: int, aspect: Aspect) -> list[str]:
+    """What becomes of a picture's shape, frames and kind of pixels."""
+    short, long = sorted(picture.size)
+    changes = []
+    if short != long:
+        cropped = HALVED if 2 * short < long else CROPPED
+        changes.append(PADDED if aspect == "pad" else cropped)
+    if (long if aspect == "pad" else short) < size:
+        changes.append(ENLARGED.format(size=size))
+    if picture.mode.startswith(DEEP):
+        changes.append(SHALLOW)
+    elif picture.mode not in PLAIN:
+        changes.append(CONVERTED)
+    # A photograph of a phone may hold a preview as a second picture.
+    if picture.format != "MPO" and getattr(picture, "is_animated", False):
+        changes.append(FIRST)
+    return changes
+
+
+def _is_transparent(picture: Image.Image) -> bool:
+    """Whether any of it is; a channel of alpha alone may be all opaque."""
+    if not picture.has_transparency_data:
+        return False
+    return picture.mode.startswith(DEEP) or min(picture.convert("RGBA").getchannel("A").tobytes()) < 255
