@@ -248,7 +248,8 @@ def own_pictures(lantu, tmp_path):
     code, out, err = lantu("data", "build", "folder", source, "-o", "d", "--size", 32, "--workers", 1)
     assert code == 0
     assert out.endswith("3 train, 1 val, 1 skipped\n")
-    assert "skipped broken" in err
+    assert "left out" in err
+    assert "it is not a picture: broken" in err
     return "d"
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lantu.data.shards import Skipped, index_shard, save_split, shard_path, write_index, write_shard
+from lantu.data.account import Note
+from lantu.data.shards import index_shard, save_split, shard_path, write_index, write_shard
 from lantu.data.writer import Job, write_data
 from lantu.types import Placed, Sample
 
@@ -56,11 +57,11 @@ class Numbers:
     pause_s: float = 0.0
     broken: tuple[int, ...] = ()
 
-    def pictures(self, skipped: list[Skipped]) -> Iterator[tuple[int, Sample, np.ndarray]]:
+    def pictures(self, notes: list[Note]) -> Iterator[tuple[int, Sample, np.ndarray]]:
         for number in range(self.start, self.stop):
             time.sleep(self.pause_s)
             if number in self.broken:
-                skipped.append(Skipped(f"{number}.jpg", "broken"))
+                notes.append(Note(f"{number}.jpg", "broken"))
             else:
                 yield number, sample(number), image(number, 8)
 

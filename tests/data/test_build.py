@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,9 @@ import pytest
 from fake_data import image
 from PIL import Image
 
+from lantu.data.account import account_of
 from lantu.data.build import build_emoji, build_folder
+from lantu.data.codes import load_codes
 from lantu.data.gallery import SPRITE_SIZE, Concept, save_gallery
 from lantu.data.shards import Shards, gallery_of, read_index
 from lantu.errors import DataError
@@ -142,6 +145,84 @@ def test_the_same_pictures_give_the_same_data_and_changed_ones_are_not_mixed(pic
     (pictures / "03.txt").write_text("another caption")
     with pytest.raises(DataError, match="other drawings or pictures"):
         build_folder(pictures, tmp_path / "one", size=16)
+
+
+def test_a_picture_that_changed_but_kept_its_length_and_its_date_is_other_data(pictures, tmp_path):
+    build_folder(pictures, tmp_path / "one", size=16)
+    file, times = pictures / "03.png", (pictures / "03.png").stat()
+    content = bytearray(file.read_bytes())
+    content[-20] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert file.stat().st_size == times.st_size
+    with pytest.raises(DataError, match="other drawings or pictures"):
+        build_folder(pictures, tmp_path / "one", size=16)
+
+
+def groups(folder: Path) -> dict[tuple[str, str], list[str]]:
+    return {(one["kind"], one["reason"]): one["files"] for one in account_of(read_index(folder))}
+
+
+def test_the_account_is_kept_whole_and_outlives_a_lost_tar(pictures, tmp_path):
+    Image.new("RGB", (40, 20)).save(pictures / "wide.png")
+    Image.new("RGB", (8, 8)).save(pictures / "small.png")
+    (pictures / "copy.png").write_bytes((pictures / "07.png").read_bytes())
+    (pictures / "captions.csv").write_text("file,caption,label\nsmall.png,a dot,1\nnone.png,a cat,2\n")
+    folder = build_folder(pictures, tmp_path / "data", size=16, workers=1)
+    index, told = read_index(folder), groups(folder)
+    assert told == {
+        ("taken", "captions from .txt files beside pictures"): [],
+        ("taken", "captions from tables"): ["captions.csv"],
+        ("taken", "pictures with captions in en"): [],
+        ("taken", "pictures with captions in zh"): [],
+        ("taken", "pictures without a caption"): ["broken.png", "copy.png", "wide.png"],
+        ("taken", "pictures whose bytes are those of another one"): ["copy.png"],
+        ("changed", "cropped to the central square (--aspect pad keeps all of it)"): ["wide.png"],
+        ("changed", "enlarged, as smaller than 16 pixels (--size makes smaller data)"): ["small.png"],
+        ("not used", "columns of tables that are neither a picture's name nor captions"): ["captions.csv: label"],
+        ("left out", "rows whose picture isn't there"): ["none.png"],
+        ("left out", "it is not a picture"): ["broken.png"],
+    }
+    assert index["skipped"] == [
+        {"file": "broken.png", "reason": "it is not a picture"},
+        {"file": "none.png", "reason": "rows whose picture isn't there"},
+    ]
+    (folder / "train-00000.tar").unlink()
+    assert read_index(build_folder(pictures, tmp_path / "data", size=16, workers=1)) == index
+    (pictures / "notes.md").write_text("no picture, so the data is the same, but the account tells it")
+    build_folder(pictures, tmp_path / "data", size=16, workers=1)
+    assert groups(folder) == told | {("not used", "neither pictures nor captions (.md)"): ["notes.md"]}
+
+
+def test_pictures_that_are_not_square_are_cropped_or_padded(tmp_path):
+    source = tmp_path / "pictures"
+    source.mkdir()
+    Image.new("RGB", (40, 20), "red").save(source / "wide.png")
+    cropped = build_folder(source, tmp_path / "crop", size=16)
+    padded = build_folder(source, tmp_path / "pad", size=16, aspect="pad")
+    assert (Shards(cropped, "train").image(0) == (255, 0, 0)).all()
+    assert (Shards(padded, "train").image(0)[0] == 255).all()
+    assert ("changed", "padded with white to a square (--aspect crop fills it)") in groups(padded)
+    with pytest.raises(DataError, match=r"other settings \(aspect\)"):
+        build_folder(source, cropped, size=16, aspect="pad")
+
+
+def test_no_picture_is_kept_for_validation_where_none_is_asked_for(pictures, tmp_path):
+    folder = build_folder(pictures, tmp_path / "data", size=16, val=0)
+    assert read_index(folder)["splits"] == {"train": {"count": 20, "shards": 1}}
+    assert len(Shards(folder, "val", or_empty=True)) == 0
+    assert len(load_codes(folder, "any", "val", or_empty=True)) == 0
+    with pytest.raises(DataError, match="no split 'val'"):
+        Shards(folder, "val")
+
+
+def test_several_captions_of_the_only_picture_are_one_picture(tmp_path):
+    Image.fromarray(image(1, 32)).save(tmp_path / "one.png")
+    (tmp_path / "captions.csv").write_text("image,caption\none.png,a cat\none.png,a red cat\n")
+    train = Shards(build_folder(tmp_path, tmp_path / "data", size=16), "train")
+    assert [train.sample(number).captions for number in range(len(train))] == [{"en": ("a cat", "a red cat")}]
+    again = build_folder(tmp_path, tmp_path / "data", size=16)  # which lies in the source itself now
+    assert ("not used", "the folder that is being built") in groups(again)
 
 
 def test_a_single_picture_is_for_training(tmp_path):

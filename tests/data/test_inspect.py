@@ -3,6 +3,7 @@ from fake_data import make_data
 from PIL import Image
 
 from lantu.data.inspect import contact_sheet, inspect
+from lantu.data.shards import read_index, write_index
 
 
 def test_everything_is_counted(data):
@@ -43,3 +44,10 @@ def test_a_sheet_shows_pictures_spread_over_the_split_above_their_captions(tmp_p
 def test_a_sheet_of_no_pictures_is_empty(tmp_path):
     contact_sheet(make_data(tmp_path / "data", train=1, val=0), tmp_path / "sheet.png", "val")
     assert Image.open(tmp_path / "sheet.png").getextrema() == ((232, 232), (232, 232), (232, 232))
+
+
+def test_the_account_of_what_was_left_out_is_told_also_of_older_data(data):
+    index = read_index(data)
+    write_index(data, index | {"skipped": [{"file": "a.png", "reason": "torn"}, {"file": "b.png", "reason": "torn"}]})
+    told = [{"kind": "left out", "reason": "torn", "count": 2, "files": ["a.png", "b.png"]}]
+    assert inspect(data)["account"] == told

@@ -123,16 +123,19 @@ def merged(spoken: Iterable[Spoken]) -> Captions:
     return {language: tuple(texts) for language, texts in found.items()}
 
 
-def decoded(content: bytes) -> str:
+def decoded(content: bytes, errors: str = "strict") -> str:
     """Text in UTF-8, or in what a byte order mark says.
+
+    Args:
+        errors: "ignore" leaves out what is in another encoding.
 
     Raises:
         ValueError: it is in another encoding.
     """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16")
+        return content.decode("utf-16", errors)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8-sig", errors)
     except UnicodeDecodeError as problem:
         raise ValueError("it is not in UTF-8") from problem
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from lantu.data.account import LEFT_OUT, TAKEN, UNUSED, Note, grouped
 from lantu.data.columns import Spoken, caption_columns, decoded, file_column, merged
 from lantu.data.contents import OTHERS, PICTURES, Content, Entry, InFile
-from lantu.data.sidecars import Sidecars, captions_from, unused_keys
+from lantu.data.sidecars import KEYS, Sidecars, captions_from, unused_keys
 from lantu.data.spelling import Names, file_named
 from lantu.data.tables import SHEETS, TABLES, Row, Table
 from lantu.data.tars import ARCHIVES, in_tar
@@ -189,7 +189,7 @@ class Source:
                 continue
             spoken = [(language, text) for language, texts in one.captions.items() for text in texts]
             self.drafts[one.key] = Draft(one.content, spoken)
-        if not any(isinstance(one, Entry) for one in found):
+        if not any(isinstance(one, Entry) or one.file == self.name(path) for one in found):
             self.note(self.name(path), "tars without a picture")
 
     def is_table(self, file: Path) -> bool:
@@ -198,8 +198,8 @@ class Source:
         if suffix == ".txt":
             try:
                 with file.open("rb") as opened:
-                    head = decoded(opened.readline(4096)).strip()
-            except (OSError, ValueError):
+                    head = decoded(opened.read(4096), "ignore").strip().partition("\n")[0]
+            except OSError:
                 return False
             split = (head.split(mark) for mark in "\t,;|")
             return any(file_column(names) and caption_columns(names) for names in split)
@@ -324,7 +324,7 @@ class Source:
             mend = "call its columns file and caption, and its pictures as they are called; or leave captions aside"
             raise DataError(f"no picture in {path} has a caption, though {first}{rest}", f"{mend} with --no-captions")
         for key, times in self.unused.items():
-            self.note(key, "keys of JSON files that hold no caption", UNUSED, times)
+            self.note(key, KEYS, UNUSED, times)
         self.notes += _spoken_of(entries)
         return Found(entries, self.notes)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lantu.data.columns import Spoken, caption_columns, captions_in, decoded, language_of, parsed
 
+KEYS = "keys of JSON files that hold no caption"
 SIDECARS = (".json", ".txt", ".caption")  # in the order in which their captions are taken
 
 

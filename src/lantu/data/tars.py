@@ -1,13 +1,14 @@
 """WebDataset tars: files of one stem are one sample."""
 
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from lantu.data.account import LEFT_OUT, UNUSED, Note
 from lantu.data.columns import Spoken, merged
 from lantu.data.contents import OTHERS, PICTURES, Entry, InFile
-from lantu.data.sidecars import SIDECARS, captions_from
+from lantu.data.sidecars import KEYS, SIDECARS, captions_from, unused_keys
 
 ARCHIVES = {".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar"}  # that are not read
 TWICE = "another picture of the same sample (WebDataset: files of one stem, up to its first dot, are one sample)"
@@ -23,6 +24,7 @@ def in_tar(path: Path, name: str) -> Iterator[Entry | Note]:
     captions: dict[str, list[Spoken]] = {}
     sidecars: dict[str, list[str]] = {}
     bad: dict[str, Note] = {}
+    unused: Counter[str] = Counter()
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
@@ -44,7 +46,9 @@ def in_tar(path: Path, name: str) -> Iterator[Entry | Note]:
                     sidecars.setdefault(key, []).append(whole)
                     try:
                         file = tar.extractfile(member)
-                        captions.setdefault(key, []).extend(captions_from(file.read() if file else b"", suffix))
+                        content = file.read() if file else b""
+                        captions.setdefault(key, []).extend(captions_from(content, suffix))
+                        unused.update(unused_keys(content) if suffix == ".json" else ())
                     except (ValueError, TypeError) as problem:
                         bad[key] = Note(whole, f"its captions can't be read: {problem}")
                 else:
@@ -53,6 +57,8 @@ def in_tar(path: Path, name: str) -> Iterator[Entry | Note]:
         yield Note(name, f"{problem}; what comes before is kept")
     for key, content in pictures.items():
         yield bad.get(key) or Entry(key, content, merged(captions.get(key, ())))
+    for key, times in unused.items():
+        yield Note(key, KEYS, UNUSED, times)
     for key in sidecars.keys() - pictures.keys():
         for whole in sidecars[key]:
             yield Note(whole, "captions without a picture", UNUSED)

@@ -109,7 +109,7 @@ def write_data(
     for split, shard in sorted(places):
         splits[split].append(places[split, shard])
     counts = {split: {"count": save_split(folder, split, rows), "shards": len(rows)} for split, rows in splits.items()}
-    _check_training(counts, [note for note in [*notes, *unread] if note.kind == LEFT_OUT])
+    _check_training(counts, [note for note in [*unread, *notes] if note.kind == LEFT_OUT])
     # Of tars that were there, the finished index has the notes.
     _end(folder, index | {"splits": counts}, source, account["pictures"] if finished else grouped(unread))
     for job in jobs:
@@ -139,8 +139,7 @@ def _check_training(counts: Mapping[str, Mapping[str, int]], left_out: Sequence[
         return
     kept = sum(split["count"] for split in counts.values())
     if left_out:
-        mend = f"mend the first: {left_out[0]}"
-        raise DataError(f"no picture for training, {len(left_out):,} can't be read", mend)
+        raise DataError("no picture for training", f"mend the first: {left_out[0]}")
     if kept:
         raise DataError(f"no picture for training, all {kept:,} are of other splits", "ask for training pictures, too")
     raise DataError("no picture for training", "ask for one at least")

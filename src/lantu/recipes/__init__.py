@@ -1,5 +1,6 @@
 """The only place that joins data, model and loop. A recipe is a typed function; its variants are differences."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,8 @@ def train(
         raise RecipeError(f"no {part} recipe called {recipe}", f"choose one of {', '.join(names(part))}")
     settings = override(found.RECIPES[recipe](), [f"loop.device={device}", *overrides])
     task = found.Task(settings, Path(data))
+    for note in getattr(task, "notes", ()):
+        print(note, file=sys.stderr, flush=True)
     if dry_run:
         return measure(task, settings.loop)
     return run(task, settings.loop, out, resume=resume, progress=progress, options=settings.model_dump())

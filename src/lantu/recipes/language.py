@@ -26,6 +26,7 @@ from lantu.language import bpe
 from lantu.language.folder import read_vocabulary, strengths_of
 from lantu.language.model import deepen, describe, export, load, make, new_places, revert, sources_of
 from lantu.recipes.assemble import part_folder
+from lantu.recipes.captions import learnable
 from lantu.recipes.codes import ensure_codes, load_tokenizer
 from lantu.recipes.drafts import Drafts
 from lantu.recipes.sheets import save_sheet, shown
@@ -36,6 +37,8 @@ from lantu.types import CodeGrid, Document
 from lantu.vocabulary import Vocabulary
 
 SAMPLING = Settings(guidance=1.5, temperature=0.3)
+AROUND = 32  # ids of a document beside its codes and its caption: marks, sides, and words that ask for a picture
+PADDED = 2  # a batch of so many times the ids of its documents is packed
 
 
 class LanguageRecipe(BaseModel):
@@ -56,8 +59,9 @@ class LanguageRecipe(BaseModel):
             they also teach what guidance needs: pictures without a prompt.
         dropped: share of the others whose caption is dropped.
         asked: share of drawing documents whose caption is put as a person would ask, see ``lantu.data.asking``.
+        longest: ids of a caption; the ends of longer ones are cut off.
         row: tokens in a packed row; 0 gives each document a row of its own, which is faster on a CPU when all are about
-            equally long.
+            equally long, but for batches that would be mostly padding: their short documents share rows.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -76,6 +80,7 @@ class LanguageRecipe(BaseModel):
     captioning: float = 0.3
     dropped: float = 0.05
     asked: float = 0.35
+    longest: int = Field(512, ge=1)
     row: int = 0
     loop: LoopConfig = LoopConfig()
 
@@ -94,6 +99,7 @@ class Task:
         self.new: tuple[str, ...] = ()  # what the names of parameters of added layers begin with
         self.codec, self.model = self.begin(tokenizer.config.codebook_size)
         self.vocabulary = Vocabulary(self.codec.size, tokenizer.config.codebook_size)
+        self.samples, self.notes = learnable(self.samples, self.codec, self.longest())
         self.encode = lru_cache(maxsize=1 << 19)(self.codec.encode)
         self.networks: dict[str, nn.Module] = {"model": self.model}
         tokens = self.grids.shape[1] * self.grids.shape[2] + 20
@@ -128,6 +134,19 @@ class Task:
         if new:
             model.config.lantu["added"] = new  # so that a further run can tell them from the others
         return bpe.TextCodec(folder), model
+
+    def longest(self) -> int:
+        """Ids of a caption that a document has room for.
+
+        Raises:
+            RecipeError: a row has no room for a picture.
+        """
+        if not self.recipe.row:
+            return self.recipe.longest
+        room = self.recipe.row - self.grids.shape[1] * self.grids.shape[2] - AROUND
+        if room < 1:
+            raise RecipeError(f"rows of {self.recipe.row} ids have no room for a picture", "make rows longer: row")
+        return min(self.recipe.longest, room)
 
     @cached_property
     def counted(self) -> list[int]:
@@ -177,7 +196,7 @@ class Task:
         documents = [self.document(index, position) for position, index in enumerate(indices, first)]
         ids = [to_ids(document, self.vocabulary, self.encode)[0] for document in documents]
         pad = self.vocabulary.mark("pad")
-        packed = pack(ids, self.recipe.row, pad) if self.recipe.row else one_each(ids, pad)
+        packed = pack(ids, self.recipe.row, pad) if self.recipe.row else apart(ids, pad)
         return {name: torch.from_numpy(value) for name, value in packed._asdict().items()}
 
     def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
@@ -224,6 +243,13 @@ def spoken(captions: Mapping[str, Sequence[str]], turn: int) -> str:
     """A caption in one of the languages there are, each in its turn; "" where there is none."""
     told = [texts[0] for _, texts in sorted(captions.items()) if texts]
     return told[turn % len(told)] if told else ""
+
+
+def apart(documents: Sequence[np.ndarray], pad: int) -> Packed:
+    """Rows of one document each, unless they would be mostly padding; then short documents share rows."""
+    longest = max(map(len, documents))
+    mostly_padding = PADDED * sum(map(len, documents)) < longest * len(documents)
+    return pack(documents, longest, pad) if mostly_padding else one_each(documents, pad)
 
 
 def one_each(documents: Sequence[np.ndarray], pad: int) -> Packed:
