@@ -3,10 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from lantu.data.build import build_folder
 from lantu.data.packing import pack
+from lantu.errors import RecipeError
+from lantu.language import bpe
 from lantu.language.model import make
-from lantu.recipes.language import next_token_losses, one_each
+from lantu.recipes import language as recipe
+from lantu.recipes import train
+from lantu.recipes.captions import learnable, shortened
+from lantu.recipes.language import PADDED, apart, next_token_losses, one_each
+from lantu.training.config import override
+from lantu.types import Sample
 from lantu.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(300, 16)
@@ -58,3 +67,70 @@ def test_losses_of_learnt_ids_are_those_of_all(language):
     assert torch.equal(targets >= 0, foretold)
     torch.testing.assert_close(some[foretold], every[foretold])
     assert not some[~foretold].any()
+
+
+def test_a_long_document_among_short_ones_does_not_pad_them_all(language):
+    pad, rng = VOCABULARY.mark("pad"), np.random.default_rng(0)
+    short = [rng.integers(0, VOCABULARY.size, 8).astype(np.int32) for _ in range(15)]
+    long = rng.integers(0, VOCABULARY.size, 120).astype(np.int32)
+    assert apart(short, pad).ids.shape == (15, 8)
+    laid = apart([*short, long], pad)
+    assert laid.ids.shape == (2, 120)
+    assert laid.ids.size <= PADDED * sum(map(len, [*short, long]))
+    with torch.no_grad():
+        losses, _ = next_token_losses(language, **tensors(laid))
+        expected, _ = next_token_losses(language, **tensors(one_each([*short, long], pad)))
+    torch.testing.assert_close(losses.sum(), expected.sum())
+
+
+@pytest.fixture(scope="module")
+def codec():
+    return bpe.train(["a red cat", "a dog", "一只猫"], 300)
+
+
+def test_long_captions_are_cut_and_those_of_other_languages_passed_over(codec):
+    long = "a red cat " * 50
+    samples = [
+        Sample("a", "picture", {"en": ("a dog", long), "fr": ("un chat", "un chien")}),
+        Sample("b", "picture", {"zh": ("一只猫",)}),
+    ]
+    learnt, lines = learnable(samples, codec, 20)
+    assert learnt[1] is samples[1]
+    assert list(learnt[0].captions) == ["en"]
+    assert learnt[0].captions["en"][0] == "a dog"
+    assert long.startswith(learnt[0].captions["en"][1])
+    assert 10 < len(codec.encode(learnt[0].captions["en"][1])) <= 20
+    assert lines == [
+        "1 captions longer than 20 ids are cut (longest)",
+        "2 captions in 'fr' are passed over: only en and zh are learnt",
+    ]
+
+
+def test_a_cut_leaves_no_part_of_a_character(codec):
+    text = "龘" * 30  # three bytes each, and an id a byte
+    assert len(codec.encode(text)) == 90
+    assert shortened(text, codec, 20) == "龘" * 6
+    assert shortened(text, codec, 90) is text
+
+
+def test_data_without_validation_with_long_and_foreign_captions_trains(tiny_model, tmp_path, capsys):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(4):
+        Image.new("RGB", (32, 32), (60 * number, 0, 0)).save(pictures / f"{number}.png")
+    rows = [f"0.png,{'a cat ' * 2000},un chat", "1.png,a dog,", "2.png,,un chien", "3.png,,"]
+    (pictures / "captions.csv").write_text("file,caption,caption_fr\n" + "\n".join(rows))
+    data = build_folder(pictures, tmp_path / "data", size=32, val=0)
+    changes = [f"tokenizer={tiny_model}/tokenizer", "loop.steps=2", "loop.batch_size=4", "asked=1"]
+    for part, more in (("language", ["captioning=0.5"]), ("decoder", [])):
+        some = [change for change in changes if part == "language" or not change.startswith("asked")]
+        done = train(part, "debug", data, tmp_path / part, [*some, *more], progress=False, device="cpu")
+        assert done.reason == "finished"
+    told = capsys.readouterr().err
+    assert "1 captions longer than 512 ids are cut" in told
+    assert "2 captions in 'fr' are passed over" in told
+    task = recipe.Task(override(recipe.debug(), [*changes[:1], "row=120", "longest=400"]), data)
+    assert all(len(task.encode(text)) <= 120 - 32 for text in task.texts())
+    assert task.batch(0, 4)["ids"].shape[1] == 120
+    with pytest.raises(RecipeError, match="no room for a picture"):
+        recipe.Task(override(recipe.debug(), [*changes[:1], "row=20"]), data)
