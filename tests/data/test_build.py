@@ -236,3 +236,17 @@ def test_pictures_of_which_none_can_be_read_are_an_error(tmp_path):
     (tmp_path / "pictures/a.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"no picture for training: mend the first: a\.png"):
         build_folder(tmp_path / "pictures", tmp_path / "data")
+
+
+def test_names_and_captions_that_are_no_characters_can_be_written(tmp_path):
+    source = tmp_path / "pictures"
+    source.mkdir()
+    for name in (b"bad-\xff.png", b"bad-\xfe.png"):
+        Image.new("RGB", (16, 16)).save(source / os.fsdecode(name))
+    (source / os.fsdecode(b"odd-\xfd.md")).write_text("")
+    (source / os.fsdecode(b"bad-\xff.json")).write_text('{"caption": "a \\ud83d cat"}')
+    folder = build_folder(source, tmp_path / "data", size=16, val=0)
+    train = Shards(folder, "train")
+    assert {train.sample(number).key for number in range(2)} == {"bad-\\udcff.png", "bad-\\udcfe.png"}
+    assert [train.sample(n).captions for n in range(2) if train.sample(n).captions] == [{"en": ("a \\ud83d cat",)}]
+    assert ("not used", "neither pictures nor captions (.md)") in groups(folder)

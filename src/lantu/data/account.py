@@ -15,6 +15,11 @@ NAMED = 3  # files that a line names
 Groups = list[dict[str, Any]]
 
 
+def printable(text: str) -> str:
+    """A text that can be written as UTF-8: names of files, and JSON, may hold what is no character."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 @dataclass(frozen=True)
 class Note:
     """What happened to a file, a row of a table or a column, and why.
@@ -30,6 +35,10 @@ class Note:
     reason: str
     kind: str = LEFT_OUT
     times: int = 1
+
+    def __post_init__(self):
+        object.__setattr__(self, "file", printable(self.file))
+        object.__setattr__(self, "reason", printable(self.reason))
 
     def __str__(self) -> str:
         return f"{self.file} ({self.reason})"

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lantu.data.account import TAKEN, Note
+from lantu.data.account import TAKEN, Note, printable
 from lantu.data.contents import Aspect, Entry, InFile, load_picture
 from lantu.data.edits import SPLITS as EDITS
 from lantu.data.edits import edit
@@ -177,7 +177,14 @@ def build_folder(
     folder = Path(out) if out else cache_dir() / "data" / f"{path.stem}-{size}"
     found = find_entries(path, folder, captions)
     contents = found.contents()
-    settings = {"path": str(path), "size": size, "val": val, "seed": seed, "aspect": aspect, "captions": captions}
+    settings = {
+        "path": printable(str(path)),
+        "size": size,
+        "val": val,
+        "seed": seed,
+        "aspect": aspect,
+        "captions": captions,
+    }
     known = [(entry.key, entry.captions) for entry in found.entries]
     # Of the bytes themselves: a changed file may be as long as before, and as old.
     header = {"source": "folder", "size": size, "settings": settings, "digest": _digest(settings, known, contents)}

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from lantu.data.account import printable
+
 HAN = re.compile("[\u3400-\u9fff]")
 
 FILES = (
@@ -101,11 +103,11 @@ def _texts(language: str, value: Any) -> Iterator[Spoken]:
     if value is None or value != value:  # pandas writes NaN where there is nothing
         return
     if isinstance(value, str):
-        if text := " ".join(value.split()):
+        if text := " ".join(printable(value).split()):
             yield language or language_of(text), text
     elif isinstance(value, Mapping):
         for spoken, texts in value.items():
-            yield from _texts(SPOKEN.get(plain(spoken), str(spoken)), texts)
+            yield from _texts(SPOKEN.get(plain(spoken), printable(str(spoken))), texts)
     elif isinstance(value, list | tuple):
         for text in value:
             if not isinstance(text, str | None):

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lantu.data.account import LEFT_OUT, TAKEN, UNUSED, Note, grouped
+from lantu.data.account import LEFT_OUT, TAKEN, UNUSED, Note, grouped, printable
 from lantu.data.columns import Spoken, caption_columns, decoded, file_column, merged
 from lantu.data.contents import OTHERS, PICTURES, Content, Entry, InFile
 from lantu.data.sidecars import KEYS, Sidecars, captions_from, unused_keys
@@ -114,7 +114,7 @@ class Source:
         self.names = Names(())
 
     def name(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+        return printable(path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path))
 
     def note(self, file: str, reason: str, kind: str = LEFT_OUT, times: int = 1) -> None:
         self.notes.append(Note(file, reason, kind, times))

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from lantu.data.account import LEFT_OUT, UNUSED, Note
+from lantu.data.account import LEFT_OUT, UNUSED, Note, printable
 from lantu.data.columns import Spoken, merged
 from lantu.data.contents import OTHERS, PICTURES, Entry, InFile
 from lantu.data.sidecars import KEYS, SIDECARS, captions_from, unused_keys
@@ -29,13 +29,13 @@ def in_tar(path: Path, name: str) -> Iterator[Entry | Note]:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 inside = PurePosixPath(member.name)
-                whole = f"{name}/{inside}"
+                whole = printable(f"{name}/{inside}")
                 if not member.isfile():
                     if not member.isdir():
                         yield Note(whole, "links and devices in tars", LEFT_OUT)
                     continue
                 stem, _, suffix = inside.name.partition(".")
-                key = f"{name}/{inside.with_name(stem or inside.name).as_posix()}"
+                key = printable(f"{name}/{inside.with_name(stem or inside.name).as_posix()}")
                 suffix = "." + suffix.lower()
                 if suffix in PICTURES:
                     if key in pictures:
