@@ -95,7 +95,7 @@ class Asker:
         except ImageError as problem:
             mend = f"{problem.mend}, or have it scaled and cropped with --fit"
             raise ImageError(problem.message, mend) from problem
-        return self.parts.encode(np.asarray(images.flatten(image))[None])[0]
+        return self.parts.encode(np.asarray(images.to_rgb(image))[None])[0]
 
     def seen(self, picture: "Picture | Image") -> "tuple[Image, np.ndarray]":
         """A picture and its codes, (h, w) int64."""

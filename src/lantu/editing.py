@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lantu.errors import ImageError
-from lantu.images import widened
+from lantu.images import to_mask, to_rgb, widened
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -61,8 +61,7 @@ def cells_of_mask(mask: "Image", size: tuple[int, int], patch: int) -> np.ndarra
     if mask.size != size:
         told = "{}x{}, the picture {}x{}".format(*mask.size, *size)
         raise ImageError(f"the mask has {told}", "give a mask as large as the picture")
-    alpha = np.asarray(mask.convert("RGBA"))[..., 3]
-    marked_HW = alpha < 128 if alpha.min() < 128 else np.asarray(mask.convert("L")) >= 128
+    marked_HW = np.asarray(to_mask(mask)) > 0
     height, width = size[1] // patch, size[0] // patch
     holes = np.asarray(marked_HW.reshape(height, patch, width, patch).any((1, 3)))
     if not holes.any():
@@ -80,7 +79,7 @@ def lay_in(before: "Image", after: "Image", holes: np.ndarray) -> "Image":
     patch = before.size[0] // holes.shape[1]
     weight_HW = np.repeat(np.repeat(holes.astype(np.float32), patch, 0), patch, 1)
     weight_HW = np.maximum(weight_HW, faded(weight_HW, patch))[..., None]
-    old, new = (np.asarray(picture.convert("RGB"), np.float32) for picture in (before, after))
+    old, new = (np.asarray(to_rgb(picture), np.float32) for picture in (before, after))
     return Image.fromarray(np.rint(old + weight_HW * (new - old)).astype(np.uint8))
 
 

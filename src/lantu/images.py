@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+WHOLE_FILE = "give a whole PNG, JPEG or WebP file"
 MAX_PIXELS = 64_000_000  # 256 MB as RGBA: larger files are a mistake or an attack
 
 
 def open_image(path: str | Path, keep_alpha: bool = False) -> "Image":
-    """Open a picture as RGB, upright, its transparent parts white.
+    """Open a picture as RGB, upright, its transparent parts white: see ``to_rgb``.
 
     Args:
         keep_alpha: RGBA instead, as it is.
@@ -49,7 +50,7 @@ def read_image(
     Raises:
         ImageError: it is damaged, not a picture, or too large.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     most_pixels = most_pixels or MAX_PIXELS
     try:
@@ -58,48 +59,130 @@ def read_image(
             with Image.open(source, formats=formats) as image:
                 if image.width * image.height > most_pixels:
                     raise Image.DecompressionBombError
-                image = ImageOps.exif_transpose(image)
-                return image.convert("RGBA") if keep_alpha else flatten(image)
+                return to_rgba(image) if keep_alpha else to_rgb(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
         mend = f"scale it to {most_pixels // 1_000_000} megapixels or fewer"
         raise ImageError(f"the picture {name} is too large", mend) from problem
-    except (OSError, ValueError, SyntaxError, TypeError, EOFError) as problem:
-        raise ImageError(f"can't read {name} as a picture", "give a whole PNG, JPEG or WebP file") from problem
+    except Exception as problem:  # decoders raise anything at all on a broken file
+        raise ImageError(f"can't read {name} as a picture", WHOLE_FILE) from problem
 
 
 def to_rgb(picture: "Image") -> "Image":
     """A picture of any mode and bit depth as 8-bit RGB: upright by its EXIF data, transparent parts over white.
 
-    The white of modes I and F is the smallest of 1 (F alone), 255 and 65,535 that holds all levels.
-    """
-    import numpy as np
-    from PIL import Image, ImageOps
+    16-bit levels are scaled to 8 bits. Modes I and F don't say what white is: the smallest of 1 (F alone), 255 and
+    65,535 that holds all levels, else the lightest level; levels of F may overshoot it by as much again, as resampling
+    does. An animation gives the frame that it stands at, the first of a file. Colour profiles are not applied.
 
-    sixteen = picture.format in ("PNG", "PPM") or picture.mode.startswith("I;16")
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith(("I", "F")):
-        levels_HW = np.nan_to_num(np.asarray(picture).astype(np.float64)).clip(0)
-        most = levels_HW.max(initial=0)
-        whites = (1.0, 255.0, 65535.0) if picture.mode == "F" else (255.0, 65535.0)
-        white = 65535.0 if sixteen else next((white for white in whites if most <= white), most)
-        picture = Image.fromarray(np.rint((levels_HW * (255 / white)).clip(0, 255)).astype(np.uint8))
+    Raises:
+        ImageError: it is damaged, empty, or of a mode that can't be converted.
+    """
+    from PIL import Image
+
+    picture = _in_8_bits(picture)
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     picture = picture.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
 
 
-def flatten(image: "Image") -> "Image":
-    """Any mode → RGB, over white."""
+def to_rgba(picture: "Image") -> "Image":
+    """``to_rgb`` with alpha kept: 8-bit RGBA, not premultiplied."""
+    return _in_8_bits(picture).convert("RGBA")
+
+
+def to_mask(picture: "Image") -> "Image":
+    """What a mask of any mode and bit depth marks: mode L, 255 where it does, 0 elsewhere.
+
+    It marks what is transparent by half or more or, where nothing is, what is lighter than mid-grey. A mask whose
+    levels are all 0 and 1 marks the ones. What this returned, it returns unchanged.
+
+    Raises:
+        ImageError: see ``to_rgb``.
+    """
+    import numpy as np
     from PIL import Image
 
-    if image.mode.startswith("I"):
-        # Pillow would clip 16 bits to 8 rather than scale them.
-        return image.point(lambda value: value / 257, "L").convert("RGB")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    picture = to_rgba(picture)
+    marked_HW = np.asarray(picture.getchannel("A")) < 128
+    if not marked_HW.any():
+        light_HW = np.asarray(picture.convert("RGB").convert("L"))
+        marked_HW = light_HW >= (1 if light_HW.max() == 1 else 128)
+    return Image.fromarray(np.where(marked_HW, np.uint8(255), np.uint8(0)))
+
+
+def _in_8_bits(picture: "Image") -> "Image":
+    """A decoded, upright picture, in one of Pillow's modes of 8 bits or fewer that it converts to RGB and RGBA."""
+    if 0 in picture.size:
+        raise ImageError("a picture of {}x{} pixels".format(*picture.size), WHOLE_FILE)
+    key, wide = _transparent_level(picture), picture.format in ("PNG", "PPM")
+    try:
+        picture.load()
+    except Exception as problem:  # decoders raise anything at all on a broken file
+        raise ImageError("the picture is damaged", WHOLE_FILE) from problem
+    picture = _upright(picture)
+    if picture.mode.startswith(("I", "F")):
+        return _scaled(picture, key, wide)
+    if key is not None:
+        picture.info["transparency"] = key  # ``_upright`` made a copy
+    if picture.mode == "La":
+        return picture.convert("LA")
+    if picture.mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+        return picture
+    try:
+        return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    except (ValueError, TypeError, OSError) as problem:
+        raise ImageError(f"can't convert a picture of mode {picture.mode}", WHOLE_FILE) from problem
+
+
+def _upright(picture: "Image") -> "Image":
+    """A copy, turned as its EXIF data say; as it is where they are damaged."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # as decoders do
+        return picture.copy()
+
+
+def _transparent_level(picture: "Image") -> "int | tuple[int, ...] | bytes | None":
+    """The level or colour that a PNG declares transparent, on the scale of the pixels that Pillow decodes.
+
+    Pillow scales pixels of 2 and 4 bits up and colours of 16 bits down, but not this level.
+    """
+    key = picture.info.get("transparency")
+    tile = (getattr(picture, "tile", None) or [()])[0]
+    raw = tile[3] if len(tile) > 3 else ""
+    if isinstance(key, int) and raw in ("L;2", "L;4"):
+        return key * (85 if raw == "L;2" else 17)
+    if isinstance(key, tuple) and (raw == "RGB;16B" or max(key, default=0) > 255):
+        return tuple(level >> 8 for level in key)
+    return key
+
+
+def _scaled(picture: "Image", key: object, wide: bool) -> "Image":
+    """Modes I, I;16… and F → L, or LA where a level is declared transparent.
+
+    Args:
+        wide: the file is of a format whose levels are 16 bits where they are not 8.
+    """
+    import numpy as np
+    from PIL import Image
+
+    levels_HW = np.asarray(picture).astype(np.float64)
+    most = float(levels_HW.max(initial=0, where=np.isfinite(levels_HW)))
+    levels_HW = np.nan_to_num(levels_HW, posinf=most).clip(0, most)
+    if wide or picture.mode.startswith("I;16"):
+        white = 65535.0
+    elif picture.mode == "F":
+        white = next((white for white in (1.0, 255.0, 65535.0) if most <= 2 * white), most)
+    else:
+        white = next((white for white in (255.0, 65535.0) if most <= white), most)
+    grey = Image.fromarray(np.rint((levels_HW * (255 / white)).clip(0, 255)).astype(np.uint8))
+    if not isinstance(key, int):
+        return grey
+    opaque_HW = np.where(np.asarray(picture) == key, np.uint8(0), np.uint8(255))
+    return Image.merge("LA", (grey, Image.fromarray(opaque_HW)))
 
 
 def fit(image: "Image", width: int, height: int) -> "Image":

@@ -504,7 +504,7 @@ class Model(Asker):
 
 def looked_at(control: Control) -> tuple[np.ndarray, int]:
     """A picture of control (1, C, H, W) in [-1, 1], and the number of its kind."""
-    return images.to_pixels(np.asarray(images.flatten(control.picture))[None]), KINDS.index(control.kind)
+    return images.to_pixels(np.asarray(images.to_rgb(control.picture))[None]), KINDS.index(control.kind)
 
 
 def alike(grids: Sequence[np.ndarray], most: int) -> Iterator[slice]:
