@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lantu import document, images
-from lantu.checks import Grid, Size, check_prompt, grid_of
+from lantu.checks import Grid, Size, check_codes, check_prompt, grid_of
 from lantu.decoder.bias import Bias
 from lantu.engine.request import Request
 from lantu.errors import ImageError, LantuError, PromptError
@@ -88,6 +88,7 @@ class Asker:
         Raises:
             ImageError: its sides are not multiples of ``patch``, or too long.
         """
+        image = images.to_rgb(image)
         if fit:
             image = images.fit(image, *self.size)
         try:
@@ -95,13 +96,24 @@ class Asker:
         except ImageError as problem:
             mend = f"{problem.mend}, or have it scaled and cropped with --fit"
             raise ImageError(problem.message, mend) from problem
-        return self.parts.encode(np.asarray(images.to_rgb(image))[None])[0]
+        return self.parts.encode(np.asarray(image)[None])[0]
 
     def seen(self, picture: "Picture | Image") -> "tuple[Image, np.ndarray]":
-        """A picture and its codes, (h, w) int64."""
-        if isinstance(picture, Picture):
-            return picture.image, picture.codes
-        return picture, self.tokenize(picture)
+        """A picture and its codes, (h, w) int64.
+
+        Raises:
+            ImageError: it has no such size, or is not of the size of its codes.
+            DataError: its codes are not this model's.
+        """
+        if not isinstance(picture, Picture):
+            image = images.to_rgb(picture)
+            return image, self.tokenize(image)
+        codes = check_codes(picture.codes, self.folder.codebook_size)
+        size = self.size_of((codes.shape[0], codes.shape[1]))
+        if picture.image.size != size:
+            what = "{}x{} pixels, its codes stand for {}x{}".format(*picture.image.size, *size)
+            raise ImageError(f"the picture has {what}", "give it as it was drawn, or its image alone")
+        return picture.image, codes
 
     def checked(self, request: Request) -> Request:
         """The request itself, if the model can read that much.

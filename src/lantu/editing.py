@@ -52,16 +52,17 @@ def cells_of_mask(mask: "Image", size: tuple[int, int], patch: int) -> np.ndarra
     """The cells that a mask touches: (h, w) bool.
 
     Args:
-        mask: as large as the picture; transparent where something is to be drawn anew, or if nothing is transparent,
-            light.
+        mask: as large as the picture, of any mode; transparent where something is to be drawn anew, or if nothing is
+            transparent, light: see ``images.to_mask``.
 
     Raises:
         ImageError: the mask is of another size, or marks nothing.
     """
+    mask = to_mask(mask)
     if mask.size != size:
         told = "{}x{}, the picture {}x{}".format(*mask.size, *size)
         raise ImageError(f"the mask has {told}", "give a mask as large as the picture")
-    marked_HW = np.asarray(to_mask(mask)) > 0
+    marked_HW = np.asarray(mask) > 0
     height, width = size[1] // patch, size[0] // patch
     holes = np.asarray(marked_HW.reshape(height, patch, width, patch).any((1, 3)))
     if not holes.any():

@@ -4,6 +4,7 @@ Shapes: B batch, H W pixels.
 """
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,11 +19,12 @@ WHOLE_FILE = "give a whole PNG, JPEG or WebP file"
 MAX_PIXELS = 64_000_000  # 256 MB as RGBA: larger files are a mistake or an attack
 
 
-def open_image(path: str | Path, keep_alpha: bool = False) -> "Image":
+def open_image(path: str | Path, keep_alpha: bool = False, note: Callable[[str], None] | None = None) -> "Image":
     """Open a picture as RGB, upright, its transparent parts white: see ``to_rgb``.
 
     Args:
         keep_alpha: RGBA instead, as it is.
+        note: see ``read_image``.
 
     Raises:
         ImageError: it is missing, damaged, not a picture, or larger than 64 megapixels.
@@ -30,7 +32,7 @@ def open_image(path: str | Path, keep_alpha: bool = False) -> "Image":
     path = Path(path)
     if not path.is_file():
         raise ImageError(f"no picture at {path}", "check the path")
-    return read_image(path, str(path), keep_alpha)
+    return read_image(path, str(path), keep_alpha, note=note)
 
 
 def read_image(
@@ -39,6 +41,7 @@ def read_image(
     keep_alpha: bool = False,
     most_pixels: int | None = None,
     formats: tuple[str, ...] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> "Image":
     """``open_image`` from anything that can be read.
 
@@ -46,6 +49,7 @@ def read_image(
         name: for errors.
         most_pixels: larger ones are refused before they are decoded; 64 million if not given.
         formats: that are tried, by Pillow's names; all that it knows if not given.
+        note: called with a line for the user where not all of the file is read: of an animation, the first frame alone.
 
     Raises:
         ImageError: it is damaged, not a picture, or too large.
@@ -59,12 +63,24 @@ def read_image(
             with Image.open(source, formats=formats) as image:
                 if image.width * image.height > most_pixels:
                     raise Image.DecompressionBombError
-                return to_rgba(image) if keep_alpha else to_rgb(image)
+                frames = _frames(image) if note else 1
+                read = to_rgba(image) if keep_alpha else to_rgb(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
         mend = f"scale it to {most_pixels // 1_000_000} megapixels or fewer"
         raise ImageError(f"the picture {name} is too large", mend) from problem
     except Exception as problem:  # decoders raise anything at all on a broken file
         raise ImageError(f"can't read {name} as a picture", WHOLE_FILE) from problem
+    if note and frames > 1:
+        note(f"{name} has {frames} frames: the first is read")
+    return read
+
+
+def _frames(image: "Image") -> int:
+    """How many pictures an opened file holds; 1 where that is damaged, and for a photo beside its preview."""
+    try:
+        return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    except Exception:  # decoders raise anything at all on a broken file
+        return 1
 
 
 def to_rgb(picture: "Image") -> "Image":

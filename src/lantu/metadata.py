@@ -1,8 +1,10 @@
 """What files say of drawings: the text chunk in a PNG, and files of tokens.
 
 Both hold prompt, seed, digest of the model, codes and settings, so that a drawing can be made again or edited later.
+The chunk also holds a hash of the pixels: ``lantu.reader`` believes it only of the picture that it was written for.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,16 +12,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from lantu.description import CHUNK, MEND, described
 from lantu.errors import DataError, ImageError
 from lantu.files import replacing, write_text
-from lantu.images import open_image
+from lantu.images import open_image, to_rgb
 from lantu.types import Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.PngImagePlugin import PngInfo
 
-CHUNK = "lantu"
 FORMATS = (".png", ".jpg", ".jpeg", ".webp")  # only PNG carries the chunk
 
 
@@ -67,49 +69,42 @@ def chunk(picture: Picture) -> "PngInfo":
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
-    info.add_itxt(CHUNK, json.dumps(describe(picture), ensure_ascii=False, separators=(",", ":")))
+    said = describe(picture) | {"pixels": pixels_digest(picture.image)}
+    info.add_itxt(CHUNK, json.dumps(said, ensure_ascii=False, separators=(",", ":")))
     return info
 
 
+def pixels_digest(image: "Image") -> str:
+    """SHA-256 of a picture's size and 8-bit RGB pixels, in rows from the top: "WIDTHxHEIGHT:" and the bytes."""
+    if image.mode != "RGB":
+        image = to_rgb(image)
+    return hashlib.sha256("{}x{}:".format(*image.size).encode() + image.tobytes()).hexdigest()
+
+
 def read_picture(path: str | Path) -> Picture:
-    """A picture that ``save_picture`` wrote as PNG.
+    """A PNG that says how it was drawn, by its own account: ``lantu.reader`` finds out whether that is true of it.
 
     Raises:
-        ImageError: it can't be read, or says nothing of how it was drawn.
+        ImageError: it can't be read, or says nothing of how it was drawn, or nothing that can be right.
     """
     image = open_image(path)
     return read_chunk(Path(path), image, str(path))
 
 
 def read_chunk(source: "Path | BinaryIO", image: "Image", name: str) -> Picture:
-    """What a PNG says of how it was drawn.
+    """What a PNG says of how it was drawn, by its own account.
 
     Args:
         image: what it shows.
         name: for errors.
 
     Raises:
-        ImageError: it says nothing of it.
+        ImageError: it says nothing of it, or nothing that can be right.
     """
-    from PIL import Image
-
-    with Image.open(source) as file:
-        text = getattr(file, "text", {}).get(CHUNK)
-    mend = "give a PNG that lantu drew, unedited"
-    if text is None:
-        raise ImageError(f"{name} does not say how it was drawn", mend)
-    try:
-        told = json.loads(text)
-        return Picture(
-            image,
-            np.asarray(told["codes"], np.int64),
-            str(told["prompt"]),
-            int(told["seed"]),
-            str(told["model"]),
-            dict(told["settings"]),
-        )
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as problem:
-        raise ImageError(f"what {name} says of its drawing is damaged", mend) from problem
+    said = described(source, name)
+    if said is None:
+        raise ImageError(f"{name} does not say how it was drawn", MEND)
+    return Picture(image, said.codes, said.prompt, said.seed, said.model, said.settings)
 
 
 def tokens_text(pictures: Iterable[dict[str, Any]]) -> str:

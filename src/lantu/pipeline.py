@@ -6,6 +6,7 @@ pixels a side, and those are the pixels in which every size here is given.
 
 import collections
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lantu import document, editing, images, shelf
+from lantu import document, editing, images, reader, shelf
 from lantu.asking import Asker, Change, Example
 from lantu.checks import Grid, Size, check_codes, check_prompt
 from lantu.decoder.bias import Bias
@@ -45,7 +46,7 @@ class Control:
     """A picture that a drawing is to follow.
 
     Attributes:
-        picture: as large as the drawing.
+        picture: as large as the drawing, of any mode.
         kind: one of ``lantu.decoder.controls.KINDS``: "edges" (white lines on black), "layout" (white where things are
             to stand), "colour" (blocks of colour).
         scale: 1 as it was learnt; 0 is no control, bit for bit.
@@ -54,6 +55,9 @@ class Control:
     picture: "Image"
     kind: str = "edges"
     scale: float = 1.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "picture", images.to_rgb(self.picture))
 
 
 class Model(Asker):
@@ -329,6 +333,24 @@ class Model(Asker):
             raise ImageError(f"the control has {what}", "scale it, or have it scaled and cropped with --fit")
         _ = self.parts.control  # or it says that there is none
 
+    def open(self, path: str | Path, *, fit: bool = False) -> Picture:
+        """A picture from a file, with its codes: those that this model drew it from, or those that it is read as.
+
+        A drawing that was changed since it was drawn is read anew, and a warning says so.
+
+        Args:
+            fit: scale and crop a picture of another size to that of the training pictures.
+
+        Raises:
+            ImageError: it can't be read, or its sides are not multiples of ``patch``, or too long.
+        """
+        notes: list[str] = []
+        seen = reader.read(Path(path), str(path), self, notes.append)
+        for note in [*notes, *filter(None, [seen.note])]:
+            warnings.warn(note, stacklevel=2)
+        image = images.fit(seen.image, *self.size) if fit else seen.image
+        return seen.drawing or Picture(image, self.tokenize(image))
+
     def caption(
         self,
         image: "Image",
@@ -351,6 +373,7 @@ class Model(Asker):
             ImageError: the picture is not of the size that the model has learnt to read.
             PromptError: an unknown language.
         """
+        image = images.to_rgb(image)
         if not fit and image.size != self.size:
             what = "{}x{} pixels, the model reads {}x{}".format(*image.size, *self.size)
             raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped with --fit")
@@ -504,7 +527,7 @@ class Model(Asker):
 
 def looked_at(control: Control) -> tuple[np.ndarray, int]:
     """A picture of control (1, C, H, W) in [-1, 1], and the number of its kind."""
-    return images.to_pixels(np.asarray(images.to_rgb(control.picture))[None]), KINDS.index(control.kind)
+    return images.to_pixels(np.asarray(control.picture)[None]), KINDS.index(control.kind)
 
 
 def alike(grids: Sequence[np.ndarray], most: int) -> Iterator[slice]:

@@ -1,6 +1,5 @@
 """The dials of a drawing, and their ranges."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -57,7 +56,7 @@ class Settings:
     def check(self, name: str, least: float, most: float) -> None:
         value = getattr(self, name)
         whole = isinstance(value, int) or not isinstance(getattr(Settings, name), int)
-        if not isinstance(value, (int, float)) or not whole or not math.isfinite(value) or not least <= value <= most:
+        if not isinstance(value, (int, float)) or not whole or not least <= value <= most:  # nor is NaN
             raise LantuError(f"{name} can't be {value}", f"choose a value from {least:g} to {most:g}")
 
     def change(self, **dials: Any) -> "Settings":

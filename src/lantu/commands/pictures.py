@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lantu import terminal
+from lantu.commands.opening import drawable, opened, say
 from lantu.commands.options import (
     Backend,
     Device,
@@ -26,7 +27,6 @@ from lantu.commands.options import (
     parse_size,
 )
 from lantu.errors import DataError, LantuError, PromptError
-from lantu.images import open_image
 from lantu.seeds import choose_seed, derive_seed
 from lantu.settings import Settings
 
@@ -64,18 +64,39 @@ class Wish:
     control: "Control | None" = None
     examples: "Sequence[Example]" = ()
 
-    def like(self, former: "Picture", patch: int) -> "Wish":
-        """As ``former`` was drawn, in all that was not asked for otherwise."""
+    def like(self, former: "Picture", path: Path, artist: "Model") -> "Wish":
+        """As a PNG was drawn, in all that was not asked for otherwise; a line says what can't be the same.
+
+        Args:
+            former: the PNG by its own account, see ``metadata.read_picture``.
+
+        Raises:
+            ImageError: there are no words, and its codes, which are not believed, can't be read from its pixels.
+        """
+        from lantu import reader
+
+        ours = former.model == artist.digest
+        claim = reader.claim(path, former.image, str(path), artist)
+        # Another model's cells may be of another size.
+        size = artist.size_of(former.codes.shape) if ours else drawable(former.image.size, artist.patch)
         wish = replace(
             self,
             seed=former.seed if self.seed is None else self.seed,
-            size=self.size or (former.codes.shape[1] * patch, former.codes.shape[0] * patch),
+            size=self.size or size,
             dials=Settings.read(former.settings).as_dict() | self.dials,
         )
-        if self.prompt is not None or self.grids is not None:
-            return wish
+        given = self.prompt is not None or self.grids is not None
+        if given or former.prompt:
+            if not ours:
+                say(f"{path} was drawn by another model; expect another picture")
+            elif claim.note:
+                say(f"{path} was changed since it was drawn; this draws what it was")
+            return wish if given else replace(wish, prompt=former.prompt)
         # A picture without a prompt was rendered from codes.
-        return replace(wish, prompt=former.prompt) if former.prompt else replace(wish, grids=[former.codes])
+        seen = reader.settle(claim, artist)
+        if seen.note:
+            say(seen.note)
+        return replace(wish, grids=[seen.drawing.codes if seen.drawing else artist.tokenize(former.image)])
 
 
 def draw(
@@ -145,10 +166,8 @@ def draw(
         wish = replace(wish, control=steering(control, control_kind, control_scale, artist.size if fit else None))
     if example or memory:
         wish = replace(wish, examples=examples(artist, example or [], fit, memory, prompt or "", shots))
-    if former:
-        wish = wish.like(former, artist.patch)
-        if former.model != artist.digest:
-            terminal.say(f"lantu: {like} was drawn by another model; expect another picture")
+    if former and like:
+        wish = wish.like(former, like, artist)
     make(artist, wish, count, output, tokens_out, preview, json)
 
 
@@ -265,7 +284,7 @@ def caption(
     json: Json = False,
 ) -> None:
     """Say what is on a picture."""
-    picture = open_image(image)
+    picture = opened(image)
     reader = load(model, device)
     seen = examples(reader, example or [], fit)
     text = reader.caption(picture, lang, fit=fit, seed=choose_seed(seed), temperature=temperature, examples=seen)
@@ -286,7 +305,7 @@ def tokenize(
     """Turn pictures into codes: JSON on stdout, or in a file."""
     from lantu import metadata
 
-    pictures = [open_image(image) for image in images]
+    pictures = [opened(image) for image in images]
     reader = load(model, device)
     told = [
         {"file": str(image), "model": reader.digest, "codes": reader.tokenize(picture, fit=fit).tolist()}
@@ -332,7 +351,7 @@ def examples(
         path, _, caption = each.partition("=")
         if not caption.strip():
             raise PromptError(f"the example {each} has no caption", "write FILE=CAPTION")
-        picture = open_image(Path(path))
+        picture = opened(Path(path))
         found.append((caption, images.fit(picture, *artist.size) if fit else picture))
     return found
 
@@ -350,7 +369,7 @@ def steering(path: Path, kind: str, scale: float, size: tuple[int, int] | None) 
     from lantu.decoder import controls
     from lantu.pipeline import Control
 
-    picture = open_image(path)
+    picture = opened(path)
     if size:
         picture = images.fit(picture, *size)
     if kind == "photo":

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lantu import terminal
+from lantu.commands.opening import opened, say
 from lantu.commands.options import Backend, Device, Dials, Fit, Json, ModelName, Output, Seed, Steps, parse_dials
 from lantu.commands.pictures import load
 from lantu.errors import ImageError, LantuError, PromptError
-from lantu.images import open_image
 from lantu.seeds import choose_seed, derive_seed
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def edit(
     settings = parse_dials(dials) | ({"steps": steps} if steps else {})
     artist = load(model, device, backend)
     own = choose_seed(seed)
-    marked = open_image(mask, keep_alpha=True) if mask else None
+    marked = opened(mask, keep_alpha=True) if mask else None
     plans: list[str] = []
     shown = [pair(each, artist, fit) for each in example or []]
     how: dict[str, Any] = {"box": place, "mask": marked, "examples": shown, "seed": own, **settings}
@@ -190,7 +190,7 @@ def pair(text: str, artist: "Model", fit: bool) -> "tuple[Picture | Image, Pictu
 
 
 def known(path: Path, artist: "Model", fit: bool) -> "Picture | Image":
-    """A picture, with its codes if this model drew it.
+    """A picture, with its codes if this model drew it; a line says where a drawing was changed since.
 
     Args:
         fit: scale and crop any other to the size that the model reads.
@@ -198,21 +198,17 @@ def known(path: Path, artist: "Model", fit: bool) -> "Picture | Image":
     Raises:
         ImageError: it can't be read, or is of another size.
     """
-    from lantu import images, metadata
+    from lantu import images, reader
 
-    image = open_image(path)
-    try:
-        picture = metadata.read_picture(path)
-        if picture.model == artist.digest:
-            return picture
-    except ImageError:
-        pass
-    if fit:
-        return images.fit(image, *artist.size)
-    if image.size != artist.size:
-        what = "{}x{} pixels, the model reads {}x{}".format(*image.size, *artist.size)
-        raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped with --fit")
-    return image
+    seen = reader.read(path, str(path), artist, say)
+    if seen.drawing:
+        return seen.drawing
+    if not fit and seen.image.size != artist.size:
+        what = "{}x{} pixels, the model reads {}x{}".format(*seen.image.size, *artist.size)
+        raise ImageError(f"the picture {path} has {what}", "scale it, or have it scaled and cropped with --fit")
+    if seen.note:
+        say(seen.note)
+    return images.fit(seen.image, *artist.size)
 
 
 def parse_box(text: str) -> tuple[float, float, float, float]:

@@ -20,7 +20,9 @@ from lantu.requests import language_of
 from lantu.server import files, schemas, uploads, wishes
 from lantu.server.answers import Errand, Stream, finished
 from lantu.server.errors import ApiError, not_learnt
-from lantu.server.service import ERRORS, Service, Serving, chat_told, computed, opened
+from lantu.server.service import ERRORS, Service, Serving, chat_told
+from lantu.server.shown import shown as seen
+from lantu.server.shown import warnings
 from lantu.server.tickets import Done, Progress, Ticket
 from lantu.types import Picture
 
@@ -42,7 +44,7 @@ async def completions(body: schemas.Chat, request: Request, service: Serving) ->
     # One that only draws reads the last message alone: a refused one before it must not end the conversation.
     said = "\n".join(part for turn in turns for part in turn if isinstance(part, str))
     errand = await service.errand(request, tickets, said if talks else request.state.prompt)
-    reply = Reply(service, read_by(model, turns), body)
+    reply = Reply(service, read_by(model, turns), body, warnings(request))
     if body.stream:
         return Stream(reply.events(errand), errand, service.count)
     return JSONResponse(await reply.whole(await finished(request, errand), tickets))
@@ -87,7 +89,9 @@ async def heard(messages: Sequence[schemas.Message], request: Request, service: 
                 shown += 1
                 if shown > MOST_PICTURES:
                     raise ApiError(400, f"{MOST_PICTURES} pictures are the most", "unsupported_value", "messages")
-                said.append(await seen(part.image_url.url, f"messages.{number}.image_url", request, service))
+                param = f"messages.{number}.image_url"
+                data = uploads.from_url(part.image_url.url, param)
+                said.append(await seen(data, param, request, service, fit=True))
         speaks = message.role != "assistant"
         if turns and turns[-1][0] == speaks:
             turns[-1][1].extend(said)
@@ -96,16 +100,6 @@ async def heard(messages: Sequence[schemas.Message], request: Request, service: 
     if not turns[-1][0] or not turns[-1][1]:
         raise PromptError("there is nothing to answer", "end with a message of the user")
     return [said for _, said in (turns if turns[0][0] else turns[1:])]
-
-
-async def seen(url: str, param: str, request: Request, service: Service) -> Picture:
-    """A picture of a message with its codes; scaled and cropped to the size that the model reads."""
-    data, model = uploads.from_url(url, param), service.model
-    image = await opened(data, param, service)
-    if known := uploads.recognise(data, image, model):
-        return known
-    codes = await computed(request, service, lambda: model.tokenize(image, fit=image.size != model.size))
-    return Picture(image, codes)
 
 
 def most_of(body: schemas.Chat) -> int | None:
@@ -164,11 +158,17 @@ class Reply:
 
     Args:
         read: ids of words and of pictures that were read.
+        warnings: what the client should know of its pictures.
     """
 
-    def __init__(self, service: Service, read: tuple[int, int], body: schemas.Chat):
+    def __init__(self, service: Service, read: tuple[int, int], body: schemas.Chat, warnings: Sequence[str] = ()):
         self.service, self.model, self.read, self.body = service, service.model, read, body
-        self.head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": self.model.name}
+        self.head: dict[str, Any] = {
+            "id": f"chatcmpl-{secrets.token_hex(12)}",
+            "created": int(time.time()),
+            "model": self.model.name,
+        }
+        self.warnings = {"warnings": list(warnings)} if warnings else {}
 
     def plan(self, ids: Sequence[int], ticket: Ticket) -> str:
         """What was noted down before an answer: as other servers tell what a model reasons."""
@@ -201,14 +201,15 @@ class Reply:
                 message["reasoning_content"] = plan
             reason = self.reason(end.ids, ticket)
             choices.append({"index": place, "message": message, "finish_reason": reason, "logprobs": None})
-        return {"object": "chat.completion", **self.head, "choices": choices, "usage": self.usage(ends, tickets)}
+        usage = self.usage(ends, tickets)
+        return {"object": "chat.completion", **self.head, "choices": choices, "usage": usage, **self.warnings}
 
     async def events(self, errand: Errand) -> AsyncIterator[dict[str, Any] | None]:
         """Words as they come, pictures when they are there."""
         sent, ends = [""] * len(errand.tickets), []
         planned: set[int] = set()
         for place in range(len(errand.tickets)):
-            yield self.chunk(place, {"role": "assistant", "content": ""})
+            yield self.chunk(place, {"role": "assistant", "content": ""}) | self.warnings
         async for place, event in errand.follow():
             ticket = errand.tickets[place]
             if event is None:

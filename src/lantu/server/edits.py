@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from lantu import editing, images
-from lantu.errors import ImageError
 from lantu.pipeline import Model
-from lantu.server import gallery, schemas, uploads, wishes
+from lantu.server import gallery, schemas, wishes
 from lantu.server.errors import ApiError
-from lantu.server.service import ERRORS, Service, Serving, computed, images_told, opened
+from lantu.server.service import ERRORS, Service, Serving, images_told, opened
+from lantu.server.shown import shown as seen
 from lantu.server.tickets import Ticket
 from lantu.types import Picture
 
@@ -47,7 +47,8 @@ async def edits(request: Request, service: Serving) -> Response:
         gallery.check(body, service)
         ability = "filling" if isinstance(form.get("mask"), UploadFile) else "talking"
         wishes.needs(service.model, ability)
-        shown = [await seen(file, request, service, bool(body.fit)) for file in pictures_of(form)]
+        fit = bool(body.fit)
+        shown = [await seen(await file.read(), "image", request, service, fit) for file in pictures_of(form)]
         mask = await mask_of(form, service)
     model, size = service.model, shown[0].image.size
     if body.size not in (None, "auto") and wishes.parse_size(body.size, model) != size:
@@ -128,17 +129,3 @@ async def mask_of(form: FormData, service: Service) -> Image | None:
     if not isinstance(file, UploadFile):
         return None
     return await opened(await file.read(), "mask", service, keep_alpha=True)
-
-
-async def seen(file: UploadFile, request: Request, service: Service, fit: bool) -> Picture:
-    """A client's picture with its codes."""
-    data, model = await file.read(), service.model
-    image = await opened(data, "image", service)
-    if known := uploads.recognise(data, image, model):
-        return known
-    if fit:
-        image = images.fit(image, *model.size)
-    if image.size != model.size:
-        what = "{}x{} pixels, the model reads {}x{}".format(*image.size, *model.size)
-        raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped: fit=true")
-    return Picture(image, await computed(request, service, lambda: model.tokenize(image)))

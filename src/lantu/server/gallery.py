@@ -13,6 +13,7 @@ from lantu.server import files, schemas
 from lantu.server.answers import Errand, Stream, finished
 from lantu.server.errors import ApiError
 from lantu.server.service import Service
+from lantu.server.shown import warnings
 from lantu.server.tickets import Done, Progress, Ticket
 from lantu.types import Picture
 
@@ -95,7 +96,7 @@ async def answer(service: Service, request: Request, tickets: Sequence[Ticket], 
     request.state.prompt = form.body.prompt
     errand = await service.errand(request, tickets)
     if form.body.stream:
-        return Stream(events(service, errand, form), errand, service.count)
+        return Stream(events(service, errand, form, warnings(request)), errand, service.count)
     ends = await finished(request, errand)
     data = []
     for end, ticket in zip(ends, tickets, strict=True):
@@ -109,10 +110,13 @@ async def answer(service: Service, request: Request, tickets: Sequence[Ticket], 
             data.append(told | {"b64_json": files.in_base64(file)})
     # OpenAI's answers, unlike its events, know no quality "auto".
     told = {name: value for name, value in form.told.items() if (name, value) != ("quality", "auto")}
+    told |= {"warnings": warnings(request)} if warnings(request) else {}
     return JSONResponse({"created": int(time.time()), "data": data, **told, "usage": form.usage(ends)})
 
 
-async def events(service: Service, errand: Errand, form: Form) -> AsyncIterator[dict[str, Any] | None]:
+async def events(
+    service: Service, errand: Errand, form: Form, warnings: Sequence[str]
+) -> AsyncIterator[dict[str, Any] | None]:
     """Partial pictures as they come, and the whole ones; ``index`` tells of which picture, where there are several."""
     partial = [0] * len(errand.tickets)
     async for place, event in errand.follow():
@@ -126,7 +130,8 @@ async def events(service: Service, errand: Errand, form: Form) -> AsyncIterator[
         elif isinstance(event, Done):
             (picture,) = event.pictures
             file = await form.encode(service, picture, errand.tickets[place])
-            told = {"usage": form.usage([event]), "seed": picture.seed, "index": place}
+            told: dict[str, Any] = {"usage": form.usage([event]), "seed": picture.seed, "index": place}
+            told |= {"warnings": list(warnings)} if warnings else {}
             yield one(f"{form.event}.completed", file, form) | told
 
 

@@ -1,7 +1,6 @@
 """What OpenAI has no routes for: codes on their way, drawing cells anew, tokenizing, rendering."""
 
 import asyncio
-import io
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from lantu.server import files, schemas, uploads, wishes
 from lantu.server.answers import Errand, Stream, finished
 from lantu.server.errors import ApiError
 from lantu.server.service import ERRORS, Service, Serving, computed, opened
+from lantu.server.shown import judged, recognised
 from lantu.server.tickets import Begun, Done, Progress, Ticket
 from lantu.types import Picture
 
@@ -84,6 +84,8 @@ async def redraw(body: schemas.Redraw, request: Request, service: Serving) -> Re
         before = await opened(uploads.from_url(body.picture, "picture"), "picture", service)
         if before.size != model.size_of((codes.shape[0], codes.shape[1])):
             raise ImageError("the picture is not of the size of its codes", "send both of one picture")
+        # What comes out has its pixels, so nothing else would show the judge these codes.
+        await judged(codes, "codes", request, service)
     tickets = wishes.fillings(
         model,
         codes,
@@ -141,22 +143,23 @@ async def render(body: schemas.Render, request: Request, service: Serving) -> di
 
 
 @router.post("/read")
-async def read(service: Serving, image: Annotated[UploadFile, File()]) -> dict[str, Any]:
-    """What one of our PNGs says of how it was drawn."""
+async def read(request: Request, service: Serving, image: Annotated[UploadFile, File()]) -> dict[str, Any]:
+    """What a PNG says of how it was drawn, if this model drew it and nobody changed it since."""
     data = await image.read()
     picture = await opened(data, "image", service)
-    try:
-        drawn = metadata.read_chunk(io.BytesIO(data), picture, "the picture")
-    except ImageError as problem:
-        raise ApiError(404, str(problem), "no_metadata", "image") from problem
-    return metadata.describe(drawn) | {"digest": drawn.model}
+    seen = await recognised(data, picture, "the picture", request, service)
+    if seen.drawing is None:
+        raise ApiError(404, seen.note or "the picture does not say how it was drawn", "no_metadata", "image")
+    return metadata.describe(seen.drawing) | {"digest": seen.drawing.model}
 
 
 @router.post("/caption")
 async def caption(body: schemas.Caption, request: Request, service: Serving) -> dict[str, str]:
     """What is on a picture, in words."""
     model = service.model
-    tickets = wishes.captions(model, wishes.read_codes(model, body.codes), body.language)
+    codes = wishes.read_codes(model, body.codes)
+    await judged(codes, "codes", request, service)
+    tickets = wishes.captions(model, codes, body.language)
     (end,) = await finished(request, await service.errand(request, tickets))
     return {"caption": model.parts.text.decode(end.ids).strip()}
 

@@ -1,17 +1,13 @@
-"""Pictures from clients: opened safely, and recognised when they are our own."""
+"""Pictures from clients, opened safely."""
 
 import base64
 import binascii
-import dataclasses
 import io
 
 from PIL import Image
 
-from lantu import images, metadata
-from lantu.checks import check_codes
-from lantu.errors import DataError, ImageError
-from lantu.pipeline import Model
-from lantu.types import Picture
+from lantu import images
+from lantu.errors import ImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 
@@ -39,15 +35,3 @@ def open_bytes(data: bytes, param: str, most_pixels: int, keep_alpha: bool = Fal
         ImageError: it is damaged, of another format than PNG, JPEG or WebP, or has too many pixels.
     """
     return images.read_image(io.BytesIO(data), param, keep_alpha, most_pixels, FORMATS)
-
-
-def recognise(data: bytes, image: Image.Image, model: Model) -> Picture | None:
-    """The drawing with its codes, when this very model drew it."""
-    try:
-        picture = metadata.read_chunk(io.BytesIO(data), image, "picture")
-        codes = check_codes(picture.codes, model.folder.codebook_size)
-    except (ImageError, DataError, OSError, ValueError):
-        return None
-    if picture.model != model.digest or model.size_of((codes.shape[0], codes.shape[1])) != image.size:
-        return None
-    return dataclasses.replace(picture, codes=codes)

@@ -1,0 +1,71 @@
+"""Pictures that a client shows to the model: judged, and known by their codes if the model drew them itself.
+
+A client may write what it likes into a PNG, the hash of its pixels too. Beside a judge, who sees the pixels, no codes
+are read that the pixels don't show.
+"""
+
+import asyncio
+import io
+
+import numpy as np
+from fastapi import Request
+from PIL.Image import Image
+
+from lantu import images, reader
+from lantu.errors import ImageError
+from lantu.server.service import Service, computed, opened
+from lantu.types import Picture
+
+
+async def shown(data: bytes, param: str, request: Request, service: Service, fit: bool) -> Picture:
+    """A client's picture with its codes: those that this model drew it from, or those that it is read as.
+
+    Args:
+        fit: scale and crop one of another size; without it such a picture is refused.
+
+    Raises:
+        ImageError: it can't be read, or is of another size.
+        Refused: it is not to be shown.
+    """
+    model = service.model
+    image = await opened(data, param, service)
+    seen = await recognised(data, image, param, request, service)
+    if seen.drawing:
+        return seen.drawing
+    if image.size != model.size and not fit:
+        what = "{}x{} pixels, the model reads {}x{}".format(*image.size, *model.size)
+        raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped: fit=true")
+    if seen.note:
+        warn(request, seen.note)
+    image = images.fit(image, *model.size)
+    return Picture(image, await computed(request, service, lambda: model.tokenize(image)))
+
+
+async def recognised(data: bytes, image: Image, param: str, request: Request, service: Service) -> reader.Seen:
+    """Whether this model drew a picture; what takes computing is done on the worker."""
+    model, forged = service.model, service.filter.judge is not None
+    claim = await asyncio.to_thread(reader.claim, io.BytesIO(data), image, param, model)
+    if claim.said is None or (claim.bound and not forged):
+        return reader.settle(claim, model)
+    return await computed(request, service, lambda: reader.settle(claim, model, forged))
+
+
+async def judged(codes_hw: np.ndarray, param: str, request: Request, service: Service) -> None:
+    """Have the judge see what the codes that a client sends in place of a picture stand for.
+
+    Raises:
+        Refused: that is not to be shown.
+    """
+    if service.filter.judge is not None:
+        picture = await computed(request, service, lambda: service.model.render(codes_hw, seed=0))
+        await service.filter.check_upload(picture.image, param)
+
+
+def warn(request: Request, line: str) -> None:
+    """Have the answer say something in its ``warnings``."""
+    request.state.warnings = [*warnings(request), line]
+
+
+def warnings(request: Request) -> list[str]:
+    """What the answer is to say beside the pictures."""
+    return getattr(request.state, "warnings", [])
