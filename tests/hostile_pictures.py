@@ -98,7 +98,7 @@ def hostile_descriptions(honest):
         "dial infinite": json.dumps(honest | {"settings": {"guidance": float("inf")}}).encode(),
         "seed of 5000 digits": json.dumps(honest).encode().replace(b'"seed": ', b'"seed": ' + b"1" * 5000),
         "deep": deep,
-        "long": json.dumps(honest).encode() + b" " * (2 << 20),
+        "long": json.dumps(honest).encode() + b" " * (1 << 20),
         "half": json.dumps(honest).encode()[:40],
         "no text": b"\xff\xfe{",
         "nothing": b"",
