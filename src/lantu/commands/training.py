@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lantu import terminal
+from lantu import shelf, terminal
 from lantu.commands.options import Backend, DataFolder, Device, Dials, Json, ModelName, Seed, parse_dials
 
 Run = Annotated[Path, typer.Option(help="A run of lantu train, or the part's own folder.", metavar="DIR")]
@@ -68,28 +68,46 @@ def assemble(
     name: Annotated[str, typer.Option(help="Of the model (default: the folder's).", show_default=False)] = "",
     licence: Annotated[str, typer.Option("--license", help="Of the weights.", show_default=False)] = "",
     card: Annotated[Path | None, typer.Option(help="Markdown, for README.md.", metavar="FILE")] = None,
-    data: Annotated[Path | None, typer.Option(help="What it was trained on, for lantu eval.", metavar="DIR")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="What it was trained on (default: as its runs tell).", metavar="DIR")
+    ] = None,
     control: Annotated[
         Path | None, typer.Option(help="A run of lantu train control.", metavar="DIR", show_default=False)
     ] = None,
     dials: Dials = None,
+    tune: Annotated[
+        bool, typer.Option(help="Choose the dials that are not set, by drawing what the data asks.")
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice.", metavar="N")] = 0,
     json: Json = False,
 ) -> None:
-    """Put three trained parts together as a model that draws."""
+    """Put three trained parts together as a model that draws, and choose the dials that it draws best with."""
     from lantu.recipes.assemble import assemble
+    from lantu.recipes.dials import USUAL, data_of
+    from lantu.recipes.dials import tune as choose
 
-    folder = assemble(tokenizer, language, decoder, out, name, licence, card, data, parse_dials(dials), control)
+    fixed = parse_dials(dials)
+    data = data or data_of(language, tokenizer, decoder)
+    folder = assemble(tokenizer, language, decoder, out, name, licence, card, data, {**USUAL, **fixed}, control)
+    choice = None
+    if tune and data is not None:
+        with terminal.progress("trying dials", shown=not json) as advance:
+            choice = choose(folder, data, fixed, seed, advance, terminal.say)
+        folder = shelf.find(folder.path)
     if json:
-        terminal.print_json(folder.describe())
-    else:
-        print(f'{folder.path}  draw with: lantu draw --model {folder.path} "a cat"')
+        terminal.print_json({**folder.describe(), "tuned": asdict(choice) if choice and choice.dials else None})
+        return
+    if choice and choice.dials:
+        terminal.print_table(choice.rows())
+        print(choice.line())
+    elif tune and data is None:
+        print("no data to choose dials by: name it with --data DIR, or set them, e.g. --set guidance=2")
+    print(f'{folder.path}  draw with: lantu draw --model {folder.path} "a cat"')
 
 
 def evaluate(
     model: ModelName = None,
-    data: Annotated[
-        Path | None, typer.Option(help="A data folder of emoji (default: the model's own).", metavar="DIR")
-    ] = None,
+    data: Annotated[Path | None, typer.Option(help="A data folder (default: the model's own).", metavar="DIR")] = None,
     suites: Annotated[str | None, typer.Option(help="Names, with commas (default: all).")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Trials of each suite.", metavar="N")] = 64,
     dials: Dials = None,
@@ -108,12 +126,17 @@ def evaluate(
     from lantu.pipeline import Model
 
     with terminal.progress("asking", shown=not json) as advance:
-        scores = recipes.evaluate(Model.load(model, device, backend), data, chosen, limit, seed, out, advance, **how)
+        opened = Model.load(model, device, backend)
+        scores = recipes.evaluate(opened, data, chosen, limit, seed, out, advance, terminal.say, **how)
     if json:
         terminal.print_json(scores)
         return
     keys = ("score", "round_trip", "ceiling", "of_round_trip")
     rows = [(name, *(f"{suite[key]:.1%}" for key in keys), str(suite["n"])) for name, suite in scores.items()]
     terminal.print_table([("suite", "score", "round trip", "ceiling", "of round trip", "n"), *rows])
+    for name, suite in scores.items():
+        if "split" in suite:  # of a user's own pictures, where the score alone says little
+            details = {key: value for key, value in suite["details"]["score"].items() if key != "score"}
+            print(f"{name}: {', '.join(f'{key} {value:.3g}' for key, value in details.items())}")
     if out:
         print(out)

@@ -7,6 +7,7 @@ import numpy as np
 from lantu.types import Placed
 
 SUITES = ("reconstruction", "single", "pairs", "counts", "style", "language", "caption")
+OWN = ("codes", "reconstruction", "drawing", "caption")  # of a user's own pictures, see ``lantu.recipes.own``
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,7 +15,7 @@ class Trial:
     """A prompt whose right answer is known exactly.
 
     Attributes:
-        suite: one of ``SUITES``; what is asked, and so how the answer is judged.
+        suite: one of ``SUITES`` or ``OWN``; what is asked, and so how the answer is judged.
         prompt: what the generator is told; for "caption" and "reconstruction" only a description.
         language: of the prompt, or of the caption that is wanted: "en" or "zh".
         expected: what the picture must show. In "pairs" their boxes say which half belongs to which.
@@ -34,7 +35,7 @@ class Trial:
     phrasing: str = "template"
 
     def __post_init__(self):
-        if self.suite not in SUITES:
-            raise ValueError(f"no suite {self.suite!r}; there are {', '.join(SUITES)}")
+        if self.suite not in {*SUITES, *OWN}:
+            raise ValueError(f"no suite {self.suite!r}; there are {', '.join(dict.fromkeys((*SUITES, *OWN)))}")
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
             raise ValueError(f"a picture is (H, W, 3) uint8, not {self.image.shape} {self.image.dtype}")

@@ -67,7 +67,8 @@ def train(
         print(note, file=sys.stderr, flush=True)
     if dry_run:
         return measure(task, settings.loop)
-    return run(task, settings.loop, out, resume=resume, progress=progress, options=settings.model_dump())
+    options = {**settings.model_dump(), "data": str(Path(data).resolve())}
+    return run(task, settings.loop, out, resume=resume, progress=progress, options=options)
 
 
 def modules(part: str) -> list[Any]:

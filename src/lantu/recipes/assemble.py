@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lantu.data.shards import read_index
 from lantu.errors import ModelError
 from lantu.files import replacing, write_json
 from lantu.recipes.budget import budget_of
+from lantu.recipes.pictures import origin
 from lantu.shelf import CONTROL, ModelFolder, find
 
 PARTS = ("tokenizer", "language", "decoder")
@@ -59,7 +59,7 @@ def assemble(
     if budget := {part: cost for part, cost in told.items() if cost}:
         index["budget"] = budget
     if data is not None:
-        index["data"] = read_index(data)["settings"]
+        index["data"] = origin(data)
     with replacing(out) as temporary:
         for part, source in sources.items():
             shutil.copytree(part_folder(source, part), temporary / part)

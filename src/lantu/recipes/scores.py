@@ -1,6 +1,6 @@
-"""Put a model through the suites: the only place that joins model, gallery and judge."""
+"""Put a model through the suites: the only place that joins model, data and judge."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,14 @@ from lantu.data.trials import trials
 from lantu.document import LANGUAGES
 from lantu.errors import DataError
 from lantu.evaluation.report import as_json, as_text, write_sheet
+from lantu.evaluation.results import Suite
 from lantu.evaluation.retrieval import Network, Retrieval
 from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.suites import evaluate as examine
 from lantu.evaluation.trial import SUITES
 from lantu.files import cache_dir, write_json, write_text
+from lantu.recipes.own import evaluate_own
+from lantu.recipes.pictures import Album, is_own, own_data
 
 if TYPE_CHECKING:
     from lantu.pipeline import Model
@@ -33,25 +36,47 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    note: Callable[[str], None] = lambda message: None,
     **dials: Any,
 ) -> dict[str, dict[str, Any]]:
     """Score a model on named suites.
 
     Args:
-        data: data folder of emoji, for its gallery; the one that the model's index names, made in the cache, if None.
+        data: a data folder: composed scenes, for their gallery, or a user's own pictures. When None that which the
+            model's index names; a gallery is made in the cache.
         suites: names of ``SUITES`` or of ``lantu.recipes.abilities.WAYS``; when None all of the first, and those of the
-            second whose ability the model has learnt.
+            second whose ability the model has learnt. For a user's own pictures of ``OWN``, all when None.
         limit: trials of each suite.
         seed: other trials, and other drawings.
         out: folder for scores.json, scores.txt and sheet.png.
+        note: told in a line what had to be left out.
         dials: how to draw, see ``lantu.settings.Settings``.
 
     Returns:
         suite → score, ceiling (of the true pictures), round_trip (of their reconstructions), n, and more.
 
     Raises:
-        DataError: an unknown suite, or no gallery.
+        DataError: an unknown suite, no gallery, or data that is gone.
     """
+    own = own_data(model.folder) if data is None else Path(data) if is_own(read_index(data)) else None
+    if own is not None:
+        album = Album(own, model.size)
+        told = evaluate_own(model, album, suites, limit, seed, note, progress or (lambda done, total: None), **dials)
+        return report(told, out, split=album.split)
+    return evaluate_scenes(model, data, suites, limit, seed, out, progress, **dials)
+
+
+def evaluate_scenes(
+    model: "Model",
+    data: str | Path | None,
+    suites: Sequence[str] | None,
+    limit: int,
+    seed: int,
+    out: str | Path | None,
+    progress: Progress | None,
+    **dials: Any,
+) -> dict[str, dict[str, Any]]:
+    """``evaluate`` on scenes that are composed of a gallery's drawings."""
     from lantu.features.efficientnet import load_efficientnet
     from lantu.features.lpips import load_lpips
     from lantu.generator import ModelGenerator
@@ -85,7 +110,12 @@ def evaluate(
     for number, name in enumerate(beyond, 1):
         scores[name] = abilities.WAYS[name](exam, limit)
         tell(len(asked) + limit * number, total)
-    told = as_json(scores)
+    return report(scores, out)
+
+
+def report(scores: Mapping[str, Suite], out: str | Path | None, **more: Any) -> dict[str, dict[str, Any]]:
+    """The scores as JSON, each with ``more``; scores.json, scores.txt and sheet.png in ``out``, if it is given."""
+    told = {name: values | more for name, values in as_json(scores).items()}
     if out is not None:
         write_json(Path(out) / "scores.json", told)
         write_text(Path(out) / "scores.txt", as_text(scores) + "\n")
@@ -117,7 +147,7 @@ def composer_of(model: "Model | None", data: str | Path | None) -> Composer:
         settings, folder = read_index(data)["settings"], gallery_of(data)
     else:
         settings = model.folder.index.get("data") if model else None
-        if not isinstance(settings, dict):
+        if not isinstance(settings, dict) or {"world", "size", "snap", "styles"} - set(settings):
             raise DataError("the model doesn't say what it was trained on", "name the data: --data DIR")
         folder = cache_dir() / "galleries" / settings["world"]
         build_gallery(folder, settings["world"])

@@ -1,0 +1,280 @@
+"""Which dials does a new model draw best with? Tried on validation data, chosen, and kept in the model's index.
+
+First the decoder's: sampler and steps, by how near round trips come to the true pictures. Then the draft's: guidance
+and temperature, by pictures that are drawn by captions. A choice is worth
+
+    agreement - spread / 2
+
+where agreement is the share of other captions' pictures that a drawing is less near to than to those of its own caption
+(0.5 is chance), and spread is the Fréchet distance of drawings from true pictures over the sum of both variances of the
+features (0 where they are alike): so that dials that draw one picture for all captions, or noise, lose. Every choice
+draws the same captions from the same seeds, so the same call chooses the same dials.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lantu.data.shards import read_index
+from lantu.errors import DataError
+from lantu.evaluation.likeness import Likeness
+from lantu.evaluation.metrics import frechet
+from lantu.files import write_json
+from lantu.generator import ModelGenerator
+from lantu.pipeline import Model
+from lantu.recipes.own import stacked
+from lantu.recipes.pictures import Album, TruePicture, judge_of, known, open_eye
+from lantu.shelf import INDEX, ModelFolder
+
+USUAL = {"guidance": 1.5, "temperature": 0.3}  # what models of this kind draw well with, where nothing can be tried
+GUIDANCE = (1.0, 1.5, 2.0, 3.0)
+TEMPERATURE = (0.3, 0.6, 1.0)
+DECODERS = (("euler", 8), ("euler", 4), ("euler", 2), ("consistency", 4), ("consistency", 2))
+TOLERANCE = 0.02  # of the best distance: a decoder with fewer steps that comes so near is preferred
+MOST, FEWEST = 32, 8  # captions that are drawn with each choice
+WORK = 2e11  # codes times parameters that drafts may take in all: about a minute on one core
+FINALISTS = 3  # drafts that are drawn twice
+OTHER = 1_000_003  # how far the seeds of the second time are from those of the first
+BATCH = 8
+
+Progress = Callable[[int, int], None]
+Draft = tuple[float, float]  # guidance, temperature
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen, and what it was chosen from.
+
+    Attributes:
+        dials: that were chosen; none where there was nothing to choose by.
+        captions: drawn with each draft.
+        judge: the features that pictures were compared by.
+        split: of the data that the pictures came from.
+        drafts: for each guidance and temperature "agreement", "spread" and "value", and how often it was "drawn"; the
+            chosen has the largest value of those drawn twice.
+        decoders: for each sampler and number of steps "distance" of round trips from true pictures.
+    """
+
+    dials: dict[str, Any]
+    captions: int = 0
+    judge: str = ""
+    split: str = ""
+    seed: int = 0
+    drafts: list[dict[str, float]] = field(default_factory=list)
+    decoders: list[dict[str, Any]] = field(default_factory=list)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """What was tried, as a table with the chosen marked."""
+        rows = []
+        if self.drafts:
+            rows.append(("guidance", "temperature", "agreement", "spread", "value", ""))
+        for tried in self.drafts:
+            mark = "chosen" if all(self.dials.get(name, tried[name]) == tried[name] for name in USUAL) else ""
+            told = (f"{tried[name]:.3f}" for name in ("agreement", "spread", "value"))
+            rows.append((f"{tried['guidance']:g}", f"{tried['temperature']:g}", *told, mark))
+        return rows
+
+    def line(self) -> str:
+        """What was chosen, in a line."""
+        dials = ", ".join(f"{name} {value}" for name, value in self.dials.items())
+        tried = [f"{len(self.drafts)} drafts of {self.captions} captions"] if self.drafts else []
+        tried += [f"{len(self.decoders)} decoders"] if self.decoders else []
+        return f"chosen: {dials} ({', '.join(tried)}; {self.split} pictures, compared by {self.judge})"
+
+
+def tune(
+    folder: ModelFolder,
+    data: str | Path,
+    fixed: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    progress: Progress = lambda done, total: None,
+    note: Callable[[str], None] = lambda message: None,
+) -> Choice:
+    """Choose the dials of a model that was just assembled, and write them into its index with what was tried.
+
+    Args:
+        data: a data folder, of any kind; its validation pictures are used.
+        fixed: dials that are not to be chosen, by name.
+        progress: called with (pictures done, in all).
+        note: told in a line what could not be done.
+
+    Raises:
+        DataError: there is no data, or it can't be read.
+        DiskError: the index can't be written.
+    """
+    fixed = dict(fixed or {})
+    model = Model.load(folder.path, "cpu")
+    album = Album(data, model.size)
+    choice = Tuner(model, album, fixed, seed, progress, note).choose()
+    if choice.dials:
+        index = json.loads((folder.path / INDEX).read_text(encoding="utf-8"))
+        index["draw"] = {**index.get("draw", {}), **choice.dials}
+        index["tuned"] = asdict(choice)
+        write_json(folder.path / INDEX, index)
+    return choice
+
+
+@dataclass
+class Tuner:
+    """One model before one album; the arguments are those of ``tune``."""
+
+    model: Model
+    album: Album
+    fixed: dict[str, Any]
+    seed: int
+    progress: Progress
+    note: Callable[[str], None]
+    done: int = 0
+    total: int = 0
+
+    def choose(self) -> Choice:
+        """Try them all; a choice without dials where nothing is left to choose."""
+        drafts, decoders = self.drafts(), self.decoders()
+        if len(drafts) < 2 and len(decoders) < 2:
+            return Choice({})
+        rows = sum(1 if self.one_row(guidance) else 2 for guidance, _ in drafts)
+        count = self.count(rows)
+        pictures = self.album.some(count, self.seed, captioned=True, distinct=True)
+        if not pictures and len(drafts) > 1:
+            self.note(f"no captions in {self.album.folder}: guidance and temperature are not chosen")
+            drafts = []
+        true = pictures or self.album.some(count, self.seed)
+        eye = open_eye(self.note)
+        judge = judge_of(self.album, true, eye, self.seed)
+        again = min(FINALISTS, len(drafts))
+        self.total = len(true) * (len(decoders) * (len(decoders) > 1) + (len(drafts) + again) * (len(drafts) > 1))
+        dials, tried_decoders = self.try_decoders(decoders, true, judge)
+        tried: list[dict[str, float]] = []
+        if len(drafts) > 1:
+            tried = [self.try_draft(draft, dials, pictures, judge) for draft in drafts]
+            best = self.decide(tried, dials, pictures, judge)
+            dials |= {name: best[name] for name in USUAL if name not in self.fixed}
+        return Choice(dials, len(pictures), eye.name, self.album.split, self.seed, tried, tried_decoders)
+
+    def drafts(self) -> list[Draft]:
+        """Guidance and temperature of each draft that is tried; the usual one first, which wins where all are alike.
+
+        A model that has learnt guidance draws in one row only at the strengths that it has learnt: no others are tried.
+        """
+        learnt = self.model.parts.strengths
+        guidance = (1.0, *sorted(set(learnt) - {1.0})) if learnt else GUIDANCE
+        values = {"guidance": guidance, "temperature": TEMPERATURE}
+        values |= {name: (value,) for name, value in self.fixed.items() if name in values}
+        pairs = list(itertools.product(values["guidance"], values["temperature"]))
+        if self.fixed.get("temperature") == 0:
+            pairs = [(each, 0.0) for each in values["guidance"]]
+        return sorted(pairs, key=lambda pair: pair != (USUAL["guidance"], USUAL["temperature"]))
+
+    def decoders(self) -> list[tuple[str, int]]:
+        """Sampler and steps of each decoder that is tried."""
+        samplers = (self.fixed["sampler"],) if "sampler" in self.fixed else tuple(dict(DECODERS))
+        steps = (self.fixed["steps"],) if "steps" in self.fixed else tuple(sorted({n for _, n in DECODERS}))[::-1]
+        if not {"sampler", "steps"}.intersection(self.fixed):
+            return list(DECODERS)
+        return list(itertools.product(samplers, steps))
+
+    def one_row(self, guidance: float) -> bool:
+        """Whether a guidance is drawn in one pass of the language model, not two."""
+        return guidance == 1.0 or guidance in self.model.parts.strengths
+
+    def count(self, rows: int) -> int:
+        """Captions for each draft: as many as the work allows that a machine of any speed is given."""
+        height, width = self.model.folder.grid
+        work = rows * height * width * self.model.folder.parameters()["language"]
+        return int(np.clip(WORK / max(work, 1), FEWEST, MOST))
+
+    def try_decoders(
+        self, decoders: Sequence[tuple[str, int]], true: Sequence[TruePicture], judge: Likeness
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The sampler and steps that are chosen, and what was tried."""
+        if len(decoders) < 2:
+            return {}, []
+        tried: list[dict[str, Any]] = []
+        real = stacked(true)
+        for sampler, steps in decoders:
+            generator = ModelGenerator(self.model, **{**self.fixed, "sampler": sampler, "steps": steps})
+            rebuilt = [generator.reconstruct(real[first : first + BATCH]) for first in self.batches(len(real))]
+            distance = float(judge.distance(np.concatenate(rebuilt), real).mean())
+            tried.append({"sampler": sampler, "steps": steps, "distance": distance})
+        near = (1 + TOLERANCE) * min(one["distance"] for one in tried)
+        best = min((one for one in tried if one["distance"] <= near), key=lambda one: one["steps"])
+        return {name: best[name] for name in ("sampler", "steps") if name not in self.fixed}, tried
+
+    def try_draft(
+        self,
+        draft: Draft,
+        dials: Mapping[str, Any],
+        pictures: Sequence[TruePicture],
+        judge: Likeness,
+        seed: int | None = None,
+    ) -> dict[str, float]:
+        """What drawings with a guidance and a temperature are worth."""
+        guidance, temperature = draft
+        seed = self.seed if seed is None else seed
+        told = {**self.fixed, **dials, "guidance": guidance, "temperature": temperature}
+        generator = ModelGenerator(self.model, **told)
+        drawn = []
+        for first in self.batches(len(pictures)):
+            prompts = [one.prompt for one in pictures[first : first + BATCH]]
+            drawn.append(generator.draw(prompts, [seed + first + i for i in range(len(prompts))]))
+        images, real = np.concatenate(drawn), stacked(pictures)
+        verdicts = judge.judge(images, [known(one) for one in pictures])
+        agreement = float(np.mean([verdict["nearer"] for verdict in verdicts]))
+        apart = spread(judge.pooled(images), judge.pooled(real))
+        value = agreement - apart / 2
+        return {
+            "guidance": guidance,
+            "temperature": temperature,
+            "agreement": agreement,
+            "spread": apart,
+            "value": value,
+            "drawn": 1,
+        }
+
+    def decide(
+        self,
+        tried: list[dict[str, float]],
+        dials: Mapping[str, Any],
+        pictures: Sequence[TruePicture],
+        judge: Likeness,
+    ) -> dict[str, float]:
+        """The best of the drafts. The few that seem best are drawn again from other seeds: chance made some seem so."""
+        finalists = sorted(tried, key=lambda one: -one["value"])[:FINALISTS]
+        for one in finalists:
+            again = self.try_draft((one["guidance"], one["temperature"]), dials, pictures, judge, self.seed + OTHER)
+            one.update({name: (one[name] + again[name]) / 2 for name in ("agreement", "spread", "value")})
+            one["drawn"] = 2
+        return max(finalists, key=lambda one: one["value"])
+
+    def batches(self, count: int) -> Iterator[int]:
+        """Where each batch begins; that it is done is told when the next is asked for."""
+        for first in range(0, count, BATCH):
+            yield first
+            self.done += min(BATCH, count - first)
+            self.progress(self.done, self.total)
+
+
+def data_of(*runs: str | Path) -> Path | None:
+    """The data that a run of ``lantu train`` learnt from, if it is still there; of the first run that tells."""
+    for run in runs:
+        try:
+            told = json.loads((Path(run) / "config.json").read_text(encoding="utf-8")).get("data")
+            if isinstance(told, str):
+                read_index(told)
+                return Path(told)
+        except (OSError, ValueError, AttributeError, DataError):
+            continue
+    return None
+
+
+def spread(drawn: np.ndarray, true: np.ndarray) -> float:
+    """The Fréchet distance of two sets of features over the sum of their variances; 0 for fewer than two pictures."""
+    if len(true) < 2:
+        return 0.0
+    variance = float(drawn.var(0, ddof=1).sum() + true.var(0, ddof=1).sum())
+    return frechet(drawn, true) / variance if variance else 0.0

@@ -1,0 +1,303 @@
+"""Scores of a model on a user's own pictures, whose content nobody has described but in their captions.
+
+codes            how well the language model expects the codes of true pictures
+reconstruction   picture → codes → picture
+drawing          pictures drawn by the captions of others that it did not see, against the true ones, by features
+caption          what it reads in true pictures, against their captions
+
+Shapes: B pictures, H W pixels, h w grid, n = h·w codes of a picture.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lantu.document import draw_prefix
+from lantu.errors import DataError
+from lantu.evaluation.likeness import Eye, Likeness
+from lantu.evaluation.metrics import frechet, psnr
+from lantu.evaluation.results import Exhibit, Suite, Verdict
+from lantu.evaluation.suites import summary, to_pixels
+from lantu.evaluation.trial import OWN, Trial
+from lantu.generator import ModelGenerator
+from lantu.pipeline import Model
+from lantu.recipes.pictures import EACH, REFERENCES, Album, TruePicture, alone, judge_of, known, open_eye
+
+BATCH, SHOWN = 8, 8
+SMALLEST = 64  # pixels a side that LPIPS is taken at, at least
+WORDS = re.compile("[\u3400-\u9fff]|[^\\W_\u3400-\u9fff]+")
+
+
+def evaluate_own(
+    model: Model,
+    album: Album,
+    suites: Sequence[str] | None,
+    limit: int,
+    seed: int,
+    note: Callable[[str], None],
+    progress: Callable[[int, int], None],
+    **dials: Any,
+) -> dict[str, Suite]:
+    """The suites of ``OWN``, in their order; those that need captions only where there are some.
+
+    Args:
+        album: of the pictures.
+        note: told in a line what had to be left out, or differs.
+
+    Raises:
+        DataError: an unknown suite, or one that needs captions is named and there are none.
+    """
+    if unknown := sorted(set(suites or ()) - set(OWN)):
+        raise DataError(f"no suite called {unknown[0]} for pictures of one's own", f"choose from {', '.join(OWN)}")
+    exam = Exam(model, album, limit, seed, note, dials)
+    chosen = [name for name in OWN if suites is None or name in suites]
+    if album.split != "val":
+        note(f"no picture of {album.folder} was kept for validation: these scores are of pictures that were trained on")
+    if not exam.captioned and {"drawing", "caption"}.intersection(chosen):
+        if suites is not None:
+            raise DataError(
+                f"no picture of {album.folder} that could be asked for has a caption",
+                "name the suites that need none: --suites codes,reconstruction",
+            )
+        note(f"no captions in {album.folder}: drawings and captions are not scored")
+        chosen = [name for name in chosen if name not in ("drawing", "caption")]
+    ways = {
+        "codes": exam.codes,
+        "reconstruction": exam.reconstruction,
+        "drawing": exam.drawing,
+        "caption": exam.captioning,
+    }
+    scores = {}
+    for number, name in enumerate(chosen, 1):
+        scores[name] = ways[name]()
+        progress(number, len(chosen))
+    return scores
+
+
+@dataclass(frozen=True)
+class Exam:
+    """One model before one album; the arguments are those of ``evaluate_own``."""
+
+    model: Model
+    album: Album
+    limit: int
+    seed: int
+    note: Callable[[str], None]
+    dials: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def generator(self) -> ModelGenerator:
+        return ModelGenerator(self.model, **self.dials)
+
+    @cached_property
+    def pictures(self) -> list[TruePicture]:
+        """Those of reconstruction and codes."""
+        return self.album.some(self.limit, self.seed)
+
+    @cached_property
+    def captioned(self) -> list[TruePicture]:
+        """Those of drawing and caption."""
+        return self.album.some(self.limit, self.seed, captioned=True)
+
+    @cached_property
+    def eye(self) -> Eye:
+        return open_eye(self.note)
+
+    def codes(self) -> Suite:
+        """How well the codes of true pictures are expected behind their captions.
+
+        "score" is the share of codes that are the likeliest of all; a model that knew the picture would reach 100 %.
+        Details of the score: "nats", the mean cross-entropy of a code among all codes; "nats_uncaptioned", without the
+        caption; "nats_uniform", were all codes equally likely.
+        """
+        pictures = self.pictures
+        encode, vocabulary = self.model.parts.text.encode, self.model.parts.vocabulary
+        grids = self.generator.encode(stacked(pictures))
+        height, width = grids.shape[1:]
+        prefixes = [draw_prefix(encode(one.prompt), height, width, vocabulary) for one in pictures]
+        bare = [draw_prefix([], height, width, vocabulary)] * len(pictures)
+        ids = grids.reshape(len(grids), -1).astype(np.int64) + vocabulary.first_code
+        nats, right = self.expected(prefixes, ids)
+        details = {"nats": float(nats.mean()), "nats_uniform": float(np.log(vocabulary.size - vocabulary.first_code))}
+        if any(one.prompt for one in pictures):
+            details["nats_uncaptioned"] = float(self.expected(bare, ids)[0].mean())
+        told = {"score": {"score": float(right.mean())} | details, "round_trip": {"score": 1.0}}
+        return Suite(len(pictures), told | {"ceiling": {"score": 1.0}})
+
+    def expected(self, prefixes: list[list[int]], ids_Bn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The cross-entropy of each code in nats, and whether it is the likeliest: (B, n) each."""
+        import torch
+
+        from lantu.recipes.guided import logits, side
+
+        vocabulary, nats, right = self.model.parts.vocabulary, [], []
+        codes = range(vocabulary.first_code, vocabulary.size)
+        for first in range(0, len(ids_Bn), BATCH):
+            some = slice(first, first + BATCH)
+            rows = side(prefixes[some], ids_Bn[some], vocabulary.mark("pad"))
+            wanted = torch.from_numpy(ids_Bn[some] - vocabulary.first_code)
+            with torch.inference_mode():
+                told_BnK = logits(self.network, rows, ids_Bn.shape[1], codes).log_softmax(-1)
+            nats.append(-told_BnK.gather(-1, wanted[..., None])[..., 0].numpy())
+            right.append((told_BnK.argmax(-1) == wanted).numpy())
+        return np.concatenate(nats), np.concatenate(right)
+
+    @cached_property
+    def network(self) -> Any:
+        """The language model on torch, which gives the logits of all places at once."""
+        from lantu.language.model import load
+
+        return load(self.model.folder.path / "language").eval()
+
+    def reconstruction(self) -> Suite:
+        """Is each round trip still nearest, by features, to its own picture? With PSNR, LPIPS, Fréchet distance."""
+        pictures = self.pictures
+        real = stacked(pictures)
+        rebuilt = self.rebuilt(pictures)
+        references = self.album.references(pictures, max(REFERENCES, len(pictures)), EACH, self.seed)
+        judge = Likeness(self.eye, stacked(references), [alone(one) for one in references])
+        asked = [alone(one) for one in pictures]
+        verdicts = judge.judge(rebuilt, asked)
+        measured = {"psnr": psnr(real, rebuilt)} | self.perceptual(rebuilt, real)
+        scores = [verdict | {k: float(v[i]) for k, v in measured.items()} for i, verdict in enumerate(verdicts)]
+        judged = {"score": scores, "round_trip": verdicts, "ceiling": judge.judge(real, asked)}
+        suite = self.summary("reconstruction", pictures, judged, rebuilt)
+        self.add_frechet(suite, judge, {"score": rebuilt}, real)
+        return suite
+
+    def drawing(self) -> Suite:
+        """Does what is drawn by a caption lie nearest, by features, to true pictures of that caption?"""
+        pictures = self.captioned
+        real, rebuilt = stacked(pictures), self.rebuilt(pictures)
+        drawn = []
+        for first in range(0, len(pictures), BATCH):
+            prompts = [one.prompt for one in pictures[first : first + BATCH]]
+            drawn.append(self.generator.draw(prompts, [self.seed + first + i for i in range(len(prompts))]))
+        answers = {"score": np.concatenate(drawn), "round_trip": rebuilt, "ceiling": real}
+        judge = judge_of(self.album, pictures, self.eye, self.seed)
+        judged = {kind: judge.judge(images, [known(one) for one in pictures]) for kind, images in answers.items()}
+        suite = self.summary("drawing", pictures, judged, rebuilt, answers["score"])
+        self.add_frechet(suite, judge, {"score": answers["score"], "round_trip": rebuilt}, real)
+        suite.details["score"]["captions"] = float(len(judge.captions))
+        return suite
+
+    def captioning(self) -> Suite:
+        """Is what is read in a picture nearer to its caption, by words, than to any other?"""
+        pictures = self.captioned
+        answers = {
+            "score": self.read(pictures, stacked(pictures)),
+            "round_trip": self.read(pictures, self.rebuilt(pictures)),
+            "ceiling": [one.prompt for one in pictures],
+        }
+        judged = {kind: judge_words(pictures, texts) for kind, texts in answers.items()}
+        return self.summary("caption", pictures, judged, self.rebuilt(pictures), texts=answers["score"])
+
+    def read(self, pictures: list[TruePicture], images: np.ndarray) -> list[str]:
+        """What the model reads in each, in the language of its prompt."""
+        texts = [""] * len(pictures)
+        for language in sorted({one.language for one in pictures}):
+            places = [place for place, one in enumerate(pictures) if one.language == language]
+            for place, text in zip(places, self.generator.caption(images[places], language), strict=True):
+                texts[place] = text
+        return texts
+
+    def rebuilt(self, pictures: list[TruePicture]) -> np.ndarray:
+        """Picture → codes → picture."""
+        real = stacked(pictures)
+        parts = [self.generator.reconstruct(real[first : first + BATCH]) for first in range(0, len(real), BATCH)]
+        return np.concatenate(parts)
+
+    def perceptual(self, rebuilt: np.ndarray, real: np.ndarray) -> dict[str, np.ndarray]:
+        """LPIPS, where its network can be had."""
+        import torch
+        from torch.nn.functional import interpolate
+
+        from lantu.features.lpips import load_lpips
+
+        try:
+            distance = load_lpips("alex")
+        except DataError as problem:
+            self.note(f"LPIPS is left out: {problem}")
+            return {}
+        values = []
+        scale = max(1.0, SMALLEST / min(real.shape[1:3]))
+        with torch.inference_mode():
+            for first in range(0, len(real), BATCH):
+                pair = [to_pixels(images[first : first + BATCH]) for images in (rebuilt, real)]
+                values.append(distance(*(interpolate(one, scale_factor=scale) if scale > 1 else one for one in pair)))
+        return {"lpips": torch.cat(values).numpy()}
+
+    def add_frechet(self, suite: Suite, judge: Likeness, kinds: dict[str, np.ndarray], real: np.ndarray) -> None:
+        """Fréchet distances of pictures of some kinds from the true ones; none of fewer than two pictures."""
+        if len(real) > 1:
+            true = judge.pooled(real)
+            for kind, images in kinds.items():
+                suite.details[kind][f"fd_{self.eye.name}"] = frechet(true, judge.pooled(images))
+
+    def summary(
+        self,
+        name: str,
+        pictures: list[TruePicture],
+        judged: dict[str, list[Verdict]],
+        rebuilt: np.ndarray,
+        drawn: np.ndarray | None = None,
+        texts: Sequence[str] | None = None,
+    ) -> Suite:
+        """The averages of a suite, and the first of its trials to look at."""
+        read = name != "reconstruction"  # whose averages are not told apart by the language of captions
+        trials = [Trial(name, one.prompt, one.language if read else "en", (), one.image, one.key) for one in pictures]
+        exhibits = [
+            Exhibit(
+                trial,
+                rebuilt[place],
+                None if drawn is None else drawn[place],
+                texts[place] if texts else "",
+                judged["score"][place]["score"],
+            )
+            for place, trial in enumerate(trials[:SHOWN])
+        ]
+        return summary(trials, judged, exhibits)
+
+
+def stacked(pictures: Sequence[TruePicture]) -> np.ndarray:
+    """(B, H, W, 3) uint8."""
+    return np.stack([one.image for one in pictures])
+
+
+def judge_words(pictures: Sequence[TruePicture], texts: Sequence[str]) -> list[Verdict]:
+    """Is each text nearer to its picture's captions than to those of any other picture?
+
+    "overlap" is how near it is to its own: F1 of the words (in Chinese, of the characters) of the likest caption.
+    """
+    by_language = {
+        language: {captions for one in pictures if (captions := dict(one.captions).get(language))}
+        for language in {one.language for one in pictures}
+    }
+    verdicts = []
+    for one, text in zip(pictures, texts, strict=True):
+        own = dict(one.captions)[one.language]
+        mine = likest(text, own)
+        theirs = max((likest(text, other) for other in by_language[one.language] if other != own), default=0.0)
+        verdicts.append({"score": float(mine > theirs), "overlap": mine})
+    return verdicts
+
+
+def likest(text: str, captions: Sequence[str]) -> float:
+    """The F1 of the words of a text and of the caption that is most like it."""
+    return max(overlap(words(text), words(caption)) for caption in captions)
+
+
+def words(text: str) -> Counter[str]:
+    """Words, and Chinese characters each alone."""
+    return Counter(WORDS.findall(text.lower()))
+
+
+def overlap(first: Counter[str], second: Counter[str]) -> float:
+    """F1 of two bags of words; 0 if either is empty."""
+    both = (first & second).total()
+    return 2 * both / (first.total() + second.total()) if both else 0.0

@@ -1,0 +1,206 @@
+"""True pictures of a data folder with their captions, and a judge that knows them: by these a model of any data is
+scored, and its dials are chosen.
+
+Shapes: H W pixels.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lantu import images
+from lantu.checks import MAX_PROMPT
+from lantu.data.shards import Shards, read_index
+from lantu.document import LANGUAGES
+from lantu.errors import DataError
+from lantu.evaluation.likeness import Eye, Known, Likeness, NetworkEye, PlainEye
+from lantu.files import cache_dir
+from lantu.shelf import ModelFolder
+from lantu.types import Sample
+
+ORDER = ("val", "train")  # splits that are taken, the first that has a picture
+LOOKED_AT = 4000  # descriptions that are read at most in search of references
+REFERENCES, EACH = 128, 4  # pictures that a drawing is compared with, in all and of one caption
+
+Captions = tuple[tuple[str, tuple[str, ...]], ...]  # of each language, in their order
+
+
+@dataclass(frozen=True, eq=False)
+class TruePicture:
+    """A picture of the data.
+
+    Attributes:
+        key: names it among all pictures of the data.
+        image: (H, W, 3) uint8.
+        captions: all that it has, of those that can be prompts.
+        prompt: one of them; "" if it has none.
+        language: of the prompt; "en" if it has none.
+    """
+
+    key: str
+    image: np.ndarray
+    captions: Captions
+    prompt: str
+    language: str
+
+
+class Album:
+    """The pictures of a data folder that are kept for validation; those for training where none are.
+
+    Args:
+        folder: that ``lantu data build`` wrote.
+        size: width and height that pictures are scaled and cropped to.
+
+    Raises:
+        DataError: there is no data, or no picture in it.
+    """
+
+    def __init__(self, folder: str | Path, size: tuple[int, int]):
+        self.folder, self.size = Path(folder), size
+        counts = {split: entry["count"] for split, entry in read_index(folder)["splits"].items()}
+        found = next((split for split in ORDER if counts.get(split)), None)
+        if found is None:
+            raise DataError(f"no pictures in {folder}", "build the data, or name another folder")
+        self.split = found
+        self.shards = Shards(folder, self.split)
+        self.training = self.shards if self.split == "train" or not counts.get("train") else Shards(folder, "train")
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def some(self, count: int, seed: int, captioned: bool = False, distinct: bool = False) -> list[TruePicture]:
+        """``count`` pictures or as many as there are, chosen by the seed.
+
+        Args:
+            captioned: only such as have a caption.
+            distinct: those whose captions differ come first.
+        """
+        chosen: list[TruePicture] = []
+        again: list[int] = []
+        met: set[Captions] = set()
+        rng = np.random.default_rng((seed, 1))
+        for index in rng.permutation(len(self.shards)).tolist():
+            captions = usable(self.shards.sample(index))
+            if captioned and not captions:
+                continue
+            if distinct and captions in met:
+                again.append(index)
+                continue
+            met.add(captions)
+            chosen.append(self.picture(self.shards, index, captions, seed))
+            if len(chosen) == count:
+                return chosen
+        more = again[: count - len(chosen)]
+        return chosen + [self.picture(self.shards, i, usable(self.shards.sample(i)), seed) for i in more]
+
+    def references(self, asked: Sequence[TruePicture], count: int, each: int, seed: int) -> list[TruePicture]:
+        """Pictures to compare with: those that are asked for, then training pictures, at most ``each`` a caption."""
+        chosen, met = list(asked), {one.key for one in asked}
+        having: dict[Captions, int] = {}
+        for key, captions, index in self.candidates(seed):
+            if len(chosen) >= count:
+                break
+            if captions and key not in met and having.get(captions, 0) < each:
+                having[captions] = having.get(captions, 0) + 1
+                chosen.append(self.picture(self.training, index, captions, seed))
+        return chosen
+
+    def candidates(self, seed: int) -> Iterator[tuple[str, Captions, int]]:
+        order = np.random.default_rng((seed, 2)).permutation(len(self.training))
+        for index in order[:LOOKED_AT].tolist():
+            yield f"{self.training.split}/{index}", usable(self.training.sample(index)), index
+
+    def picture(self, shards: Shards, index: int, captions: Captions, seed: int) -> TruePicture:
+        """One of a split; which of its captions is its prompt depends on the seed and its place alone."""
+        prompt, language = "", "en"
+        if captions:
+            rng = np.random.default_rng((seed, 3, index))
+            language, texts = captions[rng.integers(len(captions))]
+            prompt = texts[rng.integers(len(texts))]
+        image = shards.image(index)
+        if image.shape[1::-1] != self.size:
+            image = np.asarray(images.fit(Image.fromarray(image), *self.size))
+        return TruePicture(f"{shards.split}/{index}", image, captions, prompt, language)
+
+
+def usable(sample: Sample) -> Captions:
+    """The captions of a picture that can be prompts, in a fixed order."""
+    kept = {
+        language: tuple(text for text in sample.captions.get(language, ()) if text.strip() and len(text) <= MAX_PROMPT)
+        for language in LANGUAGES
+    }
+    return tuple((language, texts) for language, texts in kept.items() if texts)
+
+
+def known(picture: TruePicture) -> Known:
+    """A picture as the judge of captions knows it."""
+    return Known(picture.key, picture.captions or picture.key)
+
+
+def alone(picture: TruePicture) -> Known:
+    """A picture that nothing but itself is like: for round trips."""
+    return Known(picture.key, picture.key)
+
+
+def judge_of(album: Album, asked: Sequence[TruePicture], eye: Eye, seed: int) -> Likeness:
+    """A judge that knows the pictures that are asked for, and others of the training data to tell them from."""
+    references = album.references(asked, max(REFERENCES, len(asked)), EACH, seed)
+    return Likeness(eye, np.stack([one.image for one in references]), [known(one) for one in references])
+
+
+def open_eye(note: Callable[[str], None]) -> Eye:
+    """The vision network; colours and edges where it can't be had, which ``note`` is told."""
+    try:
+        from lantu.features.efficientnet import load_efficientnet
+
+        return NetworkEye(load_efficientnet())
+    except (DataError, ImportError) as problem:
+        note(f"no vision network to judge with, so colours and edges are compared: {problem}")
+        return PlainEye()
+
+
+def is_own(index: dict[str, Any]) -> bool:
+    """Whether data is a user's own pictures, by its index: scenes are composed from a gallery."""
+    return not index.get("gallery")
+
+
+def origin(data: str | Path) -> dict[str, Any]:
+    """What a model's index keeps of the data that it was trained on.
+
+    Scenes are composed anew from their settings; a user's own pictures have to be found again.
+
+    Raises:
+        DataError: there is no data.
+    """
+    index = read_index(data)
+    return {**index["settings"], "folder": str(Path(data).resolve())} if is_own(index) else index["settings"]
+
+
+def own_data(folder: ModelFolder) -> Path | None:
+    """Where the pictures are that a model was trained on; None if they were composed scenes, or nothing is known.
+
+    Raises:
+        DataError: they are not where they were.
+    """
+    told = folder.index.get("data")
+    if not isinstance(told, dict) or "world" in told or not isinstance(told.get("path"), str):
+        return None
+    settings = {name: value for name, value in told.items() if name != "folder"}
+    # 0.1 did not keep the folder; most often it is the one that `lantu data build folder` makes by itself.
+    places = [told["folder"]] if isinstance(told.get("folder"), str) else []
+    places.append(str(cache_dir() / "data" / f"{Path(told['path']).stem}-{told.get('size')}"))
+    for place in places:
+        try:
+            index = read_index(place)
+        except DataError:
+            continue
+        if all(index["settings"].get(name) == value for name, value in settings.items()):
+            return Path(place)
+    raise DataError(
+        f"the pictures that {folder.name} was trained on are not in {places[0]} any more",
+        f"say where they are: --data DIR, or build them again: lantu data build folder {told['path']}",
+    )
