@@ -57,7 +57,7 @@ class NetworkEye:
 
 
 class PlainEye:
-    """Colours at 8 × 8 and histograms of edges' directions at 4 × 4 (as in HOG, Dalal and Triggs, 2005); NumPy alone."""
+    """Colours at 8 × 8 and histograms of edges' directions at 4 × 4 (HOG: Dalal and Triggs, 2005), in NumPy alone."""
 
     name = "colours_and_edges"
     weights: Mapping[str, float] = {"edges": 1.0, "colours": 0.5}

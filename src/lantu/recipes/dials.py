@@ -37,6 +37,7 @@ TEMPERATURE = (0.3, 0.6, 1.0)
 DECODERS = (("euler", 8), ("euler", 4), ("euler", 2), ("consistency", 4), ("consistency", 2))
 TOLERANCE = 0.02  # of the best distance: a decoder with fewer steps that comes so near is preferred
 MOST, FEWEST = 32, 8  # captions that are drawn with each choice
+LEAST = 4  # captions without which drafts can't be compared
 WORK = 2e11  # codes times parameters that drafts may take in all: about a minute on one core
 FINALISTS = 3  # drafts that are drawn twice
 OTHER = 1_000_003  # how far the seeds of the second time are from those of the first
@@ -54,7 +55,7 @@ class Choice:
         dials: that were chosen; none where there was nothing to choose by.
         captions: drawn with each draft.
         judge: the features that pictures were compared by.
-        split: of the data that the pictures came from.
+        split: of the data that the pictures came from, "val and train" where the first had too few.
         drafts: for each guidance and temperature "agreement", "spread" and "value", and how often it was "drawn"; the
             chosen has the largest value of those drawn twice.
         decoders: for each sampler and number of steps "distance" of round trips from true pictures.
@@ -70,13 +71,12 @@ class Choice:
 
     def rows(self) -> list[tuple[str, ...]]:
         """What was tried, as a table with the chosen marked."""
-        rows = []
-        if self.drafts:
-            rows.append(("guidance", "temperature", "agreement", "spread", "value", ""))
+        names = ("guidance", "temperature", "agreement", "spread", "value")
+        rows: list[tuple[str, ...]] = [(*names, "")] if self.drafts else []
         for tried in self.drafts:
-            mark = "chosen" if all(self.dials.get(name, tried[name]) == tried[name] for name in USUAL) else ""
-            told = (f"{tried[name]:.3f}" for name in ("agreement", "spread", "value"))
-            rows.append((f"{tried['guidance']:g}", f"{tried['temperature']:g}", *told, mark))
+            chosen = all(self.dials.get(name, tried[name]) == tried[name] for name in USUAL)
+            told = [f"{tried[name]:g}" if name in USUAL else f"{tried[name]:.3f}" for name in names]
+            rows.append((*told, "chosen" if chosen else ""))
         return rows
 
     def line(self) -> str:
@@ -98,7 +98,7 @@ def tune(
     """Choose the dials of a model that was just assembled, and write them into its index with what was tried.
 
     Args:
-        data: a data folder, of any kind; its validation pictures are used.
+        data: a data folder, of any kind; its validation pictures are used, and others where they are too few.
         fixed: dials that are not to be chosen, by name.
         progress: called with (pictures done, in all).
         note: told in a line what could not be done.
@@ -139,11 +139,12 @@ class Tuner:
             return Choice({})
         rows = sum(1 if self.one_row(guidance) else 2 for guidance, _ in drafts)
         count = self.count(rows)
-        pictures = self.album.some(count, self.seed, captioned=True, distinct=True)
-        if not pictures and len(drafts) > 1:
-            self.note(f"no captions in {self.album.folder}: guidance and temperature are not chosen")
+        pictures = self.pictures(count, captioned=True)
+        if len(pictures) < LEAST and len(drafts) > 1:
+            told = f"{len(pictures)} pictures with captions in {self.album.folder}, {LEAST} are needed"
+            self.note(f"guidance and temperature are the usual ones: {told} to choose them")
             drafts = []
-        true = pictures or self.album.some(count, self.seed)
+        true = pictures or self.pictures(count)
         eye = open_eye(self.note)
         judge = judge_of(self.album, true, eye, self.seed)
         again = min(FINALISTS, len(drafts))
@@ -154,7 +155,16 @@ class Tuner:
             tried = [self.try_draft(draft, dials, pictures, judge) for draft in drafts]
             best = self.decide(tried, dials, pictures, judge)
             dials |= {name: best[name] for name in USUAL if name not in self.fixed}
-        return Choice(dials, len(pictures), eye.name, self.album.split, self.seed, tried, tried_decoders)
+        splits = " and ".join(dict.fromkeys(one.key.partition("/")[0] for one in true))
+        return Choice(dials, len(pictures), eye.name, splits, self.seed, tried, tried_decoders)
+
+    def pictures(self, count: int, captioned: bool = False) -> list[TruePicture]:
+        """Validation pictures of different captions; with too few of them training pictures, too."""
+        chosen = self.album.some(count, self.seed, captioned, distinct=True)
+        if len(chosen) < FEWEST and self.album.split == "val":
+            more = FEWEST - len(chosen)
+            chosen += self.album.some(more, self.seed, captioned, distinct=True, training=True)
+        return chosen
 
     def drafts(self) -> list[Draft]:
         """Guidance and temperature of each draft that is tried; the usual one first, which wins where all are alike.
@@ -166,8 +176,6 @@ class Tuner:
         values = {"guidance": guidance, "temperature": TEMPERATURE}
         values |= {name: (value,) for name, value in self.fixed.items() if name in values}
         pairs = list(itertools.product(values["guidance"], values["temperature"]))
-        if self.fixed.get("temperature") == 0:
-            pairs = [(each, 0.0) for each in values["guidance"]]
         return sorted(pairs, key=lambda pair: pair != (USUAL["guidance"], USUAL["temperature"]))
 
     def decoders(self) -> list[tuple[str, int]]:

@@ -72,30 +72,34 @@ class Album:
     def __len__(self) -> int:
         return len(self.shards)
 
-    def some(self, count: int, seed: int, captioned: bool = False, distinct: bool = False) -> list[TruePicture]:
+    def some(
+        self, count: int, seed: int, captioned: bool = False, distinct: bool = False, training: bool = False
+    ) -> list[TruePicture]:
         """``count`` pictures or as many as there are, chosen by the seed.
 
         Args:
             captioned: only such as have a caption.
             distinct: those whose captions differ come first.
+            training: of the pictures for training.
         """
+        shards = self.training if training else self.shards
         chosen: list[TruePicture] = []
         again: list[int] = []
         met: set[Captions] = set()
         rng = np.random.default_rng((seed, 1))
-        for index in rng.permutation(len(self.shards)).tolist():
-            captions = usable(self.shards.sample(index))
+        for index in rng.permutation(len(shards)).tolist():
+            captions = usable(shards.sample(index))
             if captioned and not captions:
                 continue
             if distinct and captions in met:
                 again.append(index)
                 continue
             met.add(captions)
-            chosen.append(self.picture(self.shards, index, captions, seed))
+            chosen.append(self.picture(shards, index, captions, seed))
             if len(chosen) == count:
                 return chosen
         more = again[: count - len(chosen)]
-        return chosen + [self.picture(self.shards, i, usable(self.shards.sample(i)), seed) for i in more]
+        return chosen + [self.picture(shards, index, usable(shards.sample(index)), seed) for index in more]
 
     def references(self, asked: Sequence[TruePicture], count: int, each: int, seed: int) -> list[TruePicture]:
         """Pictures to compare with: those that are asked for, then training pictures, at most ``each`` a caption."""
