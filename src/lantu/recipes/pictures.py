@@ -199,10 +199,10 @@ def own_data(folder: ModelFolder) -> Path | None:
     places.append(str(cache_dir() / "data" / f"{Path(told['path']).stem}-{told.get('size')}"))
     for place in places:
         try:
-            index = read_index(place)
+            there = read_index(place)["settings"]
         except DataError:
             continue
-        if all(index["settings"].get(name) == value for name, value in settings.items()):
+        if isinstance(there, dict) and all(there.get(name) == value for name, value in settings.items()):
             return Path(place)
     raise DataError(
         f"the pictures that {folder.name} was trained on are not in {places[0]} any more",

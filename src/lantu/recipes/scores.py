@@ -143,12 +143,20 @@ def composer_of(model: "Model | None", data: str | Path | None) -> Composer:
     Raises:
         DataError: the data has no gallery, or the model's index doesn't say what it was trained on.
     """
+    settings: Any
     if data is not None:
         settings, folder = read_index(data)["settings"], gallery_of(data)
+        if not composed(settings):
+            raise DataError(f"{data} doesn't say how its scenes were composed", "build the data again")
     else:
         settings = model.folder.index.get("data") if model else None
-        if not isinstance(settings, dict) or {"world", "size", "snap", "styles"} - set(settings):
+        if not composed(settings):
             raise DataError("the model doesn't say what it was trained on", "name the data: --data DIR")
         folder = cache_dir() / "galleries" / settings["world"]
         build_gallery(folder, settings["world"])
     return Composer(load_gallery(folder), settings["size"], settings["snap"], 0, settings["styles"])
+
+
+def composed(settings: Any) -> bool:
+    """Whether settings of data are those of composed scenes."""
+    return isinstance(settings, dict) and {"world", "size", "snap", "styles"} <= set(settings)
