@@ -36,9 +36,9 @@ GUIDANCE = (1.0, 1.5, 2.0, 3.0)
 TEMPERATURE = (0.3, 0.6, 1.0)
 DECODERS = (("euler", 8), ("euler", 4), ("euler", 2), ("consistency", 4), ("consistency", 2))
 TOLERANCE = 0.02  # of the best distance: a decoder with fewer steps that comes so near is preferred
-MOST, FEWEST = 32, 8  # captions that are drawn with each choice
+MOST, FEWEST = 48, 8  # captions that are drawn with each choice
 LEAST = 4  # captions without which drafts can't be compared
-WORK = 2e11  # codes times parameters that drafts may take in all: about a minute on one core
+WORK = 4e11  # codes times parameters that drafts may take in all: about a minute on one core
 FINALISTS = 3  # drafts that are drawn twice
 OTHER = 1_000_003  # how far the seeds of the second time are from those of the first
 BATCH = 8
@@ -71,11 +71,11 @@ class Choice:
 
     def rows(self) -> list[tuple[str, ...]]:
         """What was tried, as a table with the chosen marked."""
-        names = ("guidance", "temperature", "agreement", "spread", "value")
+        names = ("guidance", "temperature", "agreement", "spread", "value", "drawn")
         rows: list[tuple[str, ...]] = [(*names, "")] if self.drafts else []
         for tried in self.drafts:
             chosen = all(self.dials.get(name, tried[name]) == tried[name] for name in USUAL)
-            told = [f"{tried[name]:g}" if name in USUAL else f"{tried[name]:.3f}" for name in names]
+            told = [f"{tried[name]:.3f}" if name in names[2:5] else f"{tried[name]:g}" for name in names]
             rows.append((*told, "chosen" if chosen else ""))
         return rows
 

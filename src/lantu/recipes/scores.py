@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from lantu.data.captions import words_for
 from lantu.data.emoji import build_gallery
@@ -143,7 +143,6 @@ def composer_of(model: "Model | None", data: str | Path | None) -> Composer:
     Raises:
         DataError: the data has no gallery, or the model's index doesn't say what it was trained on.
     """
-    settings: Any
     if data is not None:
         settings, folder = read_index(data)["settings"], gallery_of(data)
         if not composed(settings):
@@ -157,6 +156,6 @@ def composer_of(model: "Model | None", data: str | Path | None) -> Composer:
     return Composer(load_gallery(folder), settings["size"], settings["snap"], 0, settings["styles"])
 
 
-def composed(settings: Any) -> bool:
+def composed(settings: Any) -> TypeGuard[dict[str, Any]]:
     """Whether settings of data are those of composed scenes."""
     return isinstance(settings, dict) and {"world", "size", "snap", "styles"} <= set(settings)
