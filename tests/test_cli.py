@@ -293,6 +293,15 @@ def test_assemble(lantu, tiny_model):
     assert lantu("draw", "a cat", "--model", "models/mine")[0] == 0
 
 
+def test_eval_says_what_was_left_out_and_tells_details_of_own_pictures(lantu, monkeypatch):
+    suite = {"score": 0.5, "round_trip": 1.0, "ceiling": 1.0, "of_round_trip": 0.5, "n": 4, "split": "val"}
+    suite |= {"notes": ["no captions"], "details": {"score": {"score": 0.5, "nats": 1.25}}}
+    monkeypatch.setattr("lantu.recipes.evaluate", lambda *arguments, **dials: {"codes": suite})
+    code, out, err = lantu("eval")
+    assert (code, err) == (0, "no captions\n")
+    assert out.splitlines()[-1] == "codes: nats 1.25"
+
+
 def test_eval_prints_a_table(lantu, monkeypatch):
     suite = {"score": 0.5, "round_trip": 0.75, "ceiling": 1.0, "of_round_trip": 0.667, "n": 4}
     asked = {}

@@ -60,8 +60,7 @@ def parts(model):
 
 @pytest.mark.parametrize("size", [32, 16])
 def test_all_suites_of_own_pictures(tiny_model, folders, tmp_path, size):
-    data, notes = folders(10, size=size), []
-    scores = evaluate(Model.load(tiny_model), data, limit=3, out=tmp_path, note=notes.append)
+    scores = evaluate(Model.load(tiny_model), folders(10, size=size), limit=3, out=tmp_path)
     assert tuple(scores) == OWN
     for suite in scores.values():
         assert {"score", "ceiling", "round_trip"} <= set(suite)
@@ -70,7 +69,7 @@ def test_all_suites_of_own_pictures(tiny_model, folders, tmp_path, size):
     assert scores["drawing"]["ceiling"] == scores["caption"]["ceiling"] == 1  # every caption is of one picture
     assert scores["reconstruction"]["details"]["score"]["psnr"] > 0
     assert "fd_colours_and_edges" in scores["drawing"]["details"]["score"]
-    assert len(notes) == 2  # of the network, and of LPIPS
+    assert len(scores["codes"]["notes"]) == 2  # of the network, and of LPIPS
     assert {path.name for path in tmp_path.iterdir()} == {"scores.json", "scores.txt", "sheet.png"}
     json.dumps(scores)
 
@@ -98,19 +97,18 @@ def test_the_loss_of_codes_is_that_of_the_model(tiny_model, data):
 
 
 def test_what_needs_captions_is_left_out_in_a_line(tiny_model, folders):
-    data, notes = folders(4, captioned=False), []
-    model = Model.load(tiny_model)
-    assert tuple(evaluate(model, data, note=notes.append)) == ("codes", "reconstruction")
-    assert any("no captions" in note for note in notes)
+    data, model = folders(4, captioned=False), Model.load(tiny_model)
+    scores = evaluate(model, data)
+    assert tuple(scores) == ("codes", "reconstruction")
+    assert any("no captions" in note for note in scores["codes"]["notes"])
     with pytest.raises(DataError, match="--suites codes,reconstruction"):
         evaluate(model, data, ["drawing"])
 
 
 def test_without_validation_pictures_those_for_training_are_scored_and_that_is_told(tiny_model, folders):
-    notes: list[str] = []
-    scores = evaluate(Model.load(tiny_model), folders(1), ["codes", "drawing"], note=notes.append)
+    scores = evaluate(Model.load(tiny_model), folders(1), ["codes", "drawing"])
     assert {suite["split"] for suite in scores.values()} == {"train"}
-    assert "validation" in notes[0]
+    assert "validation" in scores["codes"]["notes"][0]
 
 
 def test_suites_of_scenes_are_no_suites_of_own_pictures(tiny_model, data):
@@ -219,7 +217,8 @@ def test_dials_that_are_set_stay(tiny_model, data, fewer):
         return dials.Tuner(model, album, fixed, 0, lambda done, total: None, notes.append).choose()
 
     assert set(choose(guidance=2.5, steps=3, sampler="euler").dials) == {"temperature"}
-    assert choose(guidance=2.5, temperature=0.0, steps=3, sampler="euler").dials == {}
+    assert set(choose(guidance=2.5, temperature=0.5, sampler="heun").dials) == {"steps"}
+    assert choose(guidance=2.5, temperature=0.0, steps=3).dials == {}
 
 
 def test_too_few_captions_leave_the_usual_dials_and_say_so(tiny_model, folders):

@@ -97,12 +97,13 @@ def assemble(
     if json:
         terminal.print_json({**folder.describe(), "tuned": asdict(choice) if choice and choice.dials else None})
         return
-    if choice and choice.dials:
-        terminal.print_table(choice.rows())
-        print(choice.line())
-    elif tune and data is None:
-        print("no data to choose dials by: name it with --data DIR, or set them, e.g. --set guidance=2")
     print(f'{folder.path}  draw with: lantu draw --model {folder.path} "a cat"')
+    if choice and choice.dials:
+        print(choice.line())
+        terminal.print_table(choice.rows())
+    elif tune and data is None:
+        told = ", ".join(f"{name} {value}" for name, value in folder.index["draw"].items())
+        terminal.say(f"it draws with {told}: have dials chosen with --data DIR, or set them, e.g. --set guidance=2")
 
 
 def evaluate(
@@ -127,7 +128,9 @@ def evaluate(
 
     with terminal.progress("asking", shown=not json) as advance:
         opened = Model.load(model, device, backend)
-        scores = recipes.evaluate(opened, data, chosen, limit, seed, out, advance, terminal.say, **how)
+        scores = recipes.evaluate(opened, data, chosen, limit, seed, out, advance, **how)
+    for note in next(iter(scores.values()), {}).get("notes", ()):
+        terminal.say(note)
     if json:
         terminal.print_json(scores)
         return

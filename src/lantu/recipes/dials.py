@@ -179,12 +179,12 @@ class Tuner:
         return sorted(pairs, key=lambda pair: pair != (USUAL["guidance"], USUAL["temperature"]))
 
     def decoders(self) -> list[tuple[str, int]]:
-        """Sampler and steps of each decoder that is tried."""
-        samplers = (self.fixed["sampler"],) if "sampler" in self.fixed else tuple(dict(DECODERS))
-        steps = (self.fixed["steps"],) if "steps" in self.fixed else tuple(sorted({n for _, n in DECODERS}))[::-1]
-        if not {"sampler", "steps"}.intersection(self.fixed):
-            return list(DECODERS)
-        return list(itertools.product(samplers, steps))
+        """Sampler and steps of each decoder that is tried; none where the steps are set."""
+        if "steps" in self.fixed:
+            return []
+        if "sampler" in self.fixed:
+            return [(self.fixed["sampler"], steps) for steps in sorted({steps for _, steps in DECODERS}, reverse=True)]
+        return list(DECODERS)
 
     def one_row(self, guidance: float) -> bool:
         """Whether a guidance is drawn in one pass of the language model, not two."""

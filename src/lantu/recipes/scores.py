@@ -36,7 +36,6 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
     progress: Progress | None = None,
-    note: Callable[[str], None] = lambda message: None,
     **dials: Any,
 ) -> dict[str, dict[str, Any]]:
     """Score a model on named suites.
@@ -49,20 +48,21 @@ def evaluate(
         limit: trials of each suite.
         seed: other trials, and other drawings.
         out: folder for scores.json, scores.txt and sheet.png.
-        note: told in a line what had to be left out.
         dials: how to draw, see ``lantu.settings.Settings``.
 
     Returns:
-        suite → score, ceiling (of the true pictures), round_trip (of their reconstructions), n, and more.
+        suite → score, ceiling (of the true pictures), round_trip (of their reconstructions), n, and more. For a user's
+        own pictures also "split", which they are from, and "notes", what had to be left out.
 
     Raises:
         DataError: an unknown suite, no gallery, or data that is gone.
     """
     own = own_data(model.folder) if data is None else Path(data) if is_own(read_index(data)) else None
     if own is not None:
-        album = Album(own, model.size)
-        told = evaluate_own(model, album, suites, limit, seed, note, progress or (lambda done, total: None), **dials)
-        return report(told, out, split=album.split)
+        album, notes = Album(own, model.size), list[str]()
+        tell = progress or (lambda done, total: None)
+        scores = evaluate_own(model, album, suites, limit, seed, notes.append, tell, **dials)
+        return report(scores, out, split=album.split, notes=notes)
     return evaluate_scenes(model, data, suites, limit, seed, out, progress, **dials)
 
 
