@@ -4,10 +4,12 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,7 +49,7 @@ def test_draw_json(lantu, tmp_path):
     code, out, err = lantu("draw", "a cat", "-n", 2, "-o", "made/out.png", "--seed", 7, "--json")
     told = json.loads(out)
     assert (code, err) == (0, "")
-    assert set(told) == {"files", "seed", "model", "tokens", "timings_ms"}
+    assert set(told) == {"files", "seed", "model", "tokens", "timings_ms", "unknown_words"}
     assert told["files"] == ["made/out-1.png", "made/out-2.png"]
     assert (told["seed"], told["model"], told["tokens"]) == (7, "tiny", 32)
     assert set(told["timings_ms"]) == {"plan", "render", "total"}
@@ -427,3 +429,46 @@ def test_captions_and_changes_go_by_examples(lantu):
     assert (code, "BEFORE=AFTER" in err) == (2, True)
     code, _, err = lantu("edit", "a.png", "-o", "d.png")
     assert (code, err.count("\n"), os.path.exists("d.png")) == (2, 1, False)
+
+
+def test_words_that_were_never_taught_are_told(lantu, tiny_model, tmp_path, monkeypatch):
+    folder = tmp_path / "taught"
+    shutil.copytree(tiny_model, folder)
+    words = {"names": {"en": ["cat", "dog"], "zh": ["猫", "狗"]}, "words": {"en": ["left"], "zh": []}}
+    cat = {"🐱": ["cat", "猫", "a cat", "cats", "只"]}
+    (folder / "words.json").write_text(json.dumps(words | {"emoji": cat}), encoding="utf-8")
+    code, out, error = lantu("draw", "a catt", "-o", "a.png", "--model", str(folder), "--json")
+    assert code == 0
+    assert json.loads(out)["unknown_words"] == [{"word": "catt", "nearest": ["cat"]}]
+    assert error.splitlines()[-2:] == [
+        "lantu: the prompt names nothing that the model knows: the picture shows something else, or nothing",
+        'lantu: the model doesn\'t know "catt"; nearest: cat',
+    ]
+    code, out, error = lantu("draw", "a cat on the left, please", "-o", "a.png", "--model", str(folder), "--json")
+    assert (code, json.loads(out)["unknown_words"]) == (0, [])
+    assert "know" not in error
+    _, _, error = lantu("draw", "🐱", "--seed", "1", "-o", "b.png", "--model", str(folder))
+    assert 'emoji are read as words: "a cat"' in error
+    lantu("draw", "a cat", "--seed", "1", "-o", "c.png", "--model", str(folder))
+    assert np.array_equal(pixels("b.png"), pixels("c.png"))
+    code, out, error = lantu("edit", "b.png", "a dogg", "--box", "0,0,16,16", "--model", str(folder), "--json")
+    assert json.loads(out)["unknown_words"] == [{"word": "dogg", "nearest": ["dog"]}]
+    (folder / "words.json").write_text("{}")
+    code, _, error = lantu("draw", "a cat", "-o", "d.png", "--model", str(folder))
+    assert (code, len(error.splitlines())) == (2, 1)
+
+
+def test_an_own_drawing_is_captioned_from_its_codes(lantu, monkeypatch):
+    from lantu.pipeline import Model
+
+    read = []
+    real = Model.read
+    monkeypatch.setattr(Model, "read", lambda self, codes, *rest: read.append(codes) or real(self, codes, *rest))
+    lantu("draw", "a cat", "-o", "a.png", "--tokens-out", "a.json")
+    codes = np.array(json.loads(Path("a.json").read_text())["pictures"][0]["codes"])
+    monkeypatch.setattr("lantu.captioning.denoised", lambda parts, pictures: codes[None] * 0)
+    assert lantu("caption", "a.png")[0] == 0
+    assert np.array_equal(read[-1][0], codes)
+    Image.fromarray(pixels("a.png")).save("bare.png")
+    assert lantu("caption", "bare.png")[0] == 0
+    assert not read[-1].any()

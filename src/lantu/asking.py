@@ -5,6 +5,7 @@ Shapes: h w grid. Sizes are in pixels, as the decoder paints them.
 
 import itertools
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,8 @@ from lantu.requests import answering, changing, drawing, language_of, planning
 from lantu.seeds import choose_seed
 from lantu.settings import Settings
 from lantu.shelf import ModelFolder
-from lantu.types import CodeGrid, Document, Part, Picture, Turn
+from lantu.types import CodeGrid, Document, Part, Picture, Turn, UnknownWord
+from lantu.words import Lexicon
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -61,6 +63,32 @@ class Asker:
     def size_of(self, grid: Grid) -> Size:
         """Width and height in pixels of a picture of h by w codes."""
         return grid[1] * self.patch, grid[0] * self.patch
+
+    @cached_property
+    def lexicon(self) -> Lexicon | None:
+        """The words that the model was taught; None where its directory doesn't list them.
+
+        Raises:
+            ModelError: the list is damaged.
+        """
+        return Lexicon.load(self.folder.path)
+
+    def unknown_words(self, prompt: str) -> tuple[UnknownWord, ...]:
+        """What a prompt says that the model was never taught; nothing where its directory doesn't list its words."""
+        return self.lexicon.unknown(prompt) if self.lexicon and prompt.strip() else ()
+
+    def warnings(self, prompt: str, draws: bool = True) -> list[str]:
+        """What to know of a prompt before its picture is believed, a sentence each: see ``Lexicon.warnings``."""
+        return self.lexicon.warnings(prompt, draws) if self.lexicon and prompt.strip() else []
+
+    def worded(self, prompt: str) -> str:
+        """A prompt as the model reads it: words in the place of emoji.
+
+        Raises:
+            PromptError: the prompt is empty, too long or no text.
+        """
+        prompt = check_prompt(prompt)
+        return prompt if prompt.isascii() or not self.lexicon else self.lexicon.expand(prompt) or prompt
 
     @property
     def plans(self) -> bool:
@@ -144,13 +172,13 @@ class Asker:
             noted: ids of a plan of what they and the prompt mean, see ``mused``.
             bias: what a control makes of each code, see ``Model.bias``.
         """
-        text, vocabulary = [*self.parts.text.encode(check_prompt(prompt)), *noted], self.parts.vocabulary
+        text, vocabulary = [*self.parts.text.encode(self.worded(prompt)), *noted], self.parts.vocabulary
         how = (settings, self.parts.strengths, before, bias)
         return self.checked(drawing(text, grid, vocabulary, choose_seed(seed), *how))
 
     def shown(self, examples: Sequence[Example], language: str = "") -> list[int]:
         """The ids of examples: each picture after its caption, or, for captions in ``language``, before it."""
-        pairs = [(check_prompt(text), CodeGrid(self.seen(picture)[1])) for text, picture in examples]
+        pairs = [(self.worded(text), CodeGrid(self.seen(picture)[1])) for text, picture in examples]
         parts: list[Part] = [part for pair in pairs for part in (reversed(pair) if language else pair)]
         return self.begun(Document(tuple(parts), language))[1:]
 
@@ -215,7 +243,7 @@ class Asker:
         """What is said in one turn as parts of a document: words, then a plan of what to draw, then pictures."""
         words = " ".join(part.strip() for part in parts if isinstance(part, str))
         pictures: list[Part] = [CodeGrid(self.seen(part)[1]) for part in parts if not isinstance(part, str)]
-        return [*([check_prompt(words)] if words else []), *([Turn("plan"), goal] if goal else []), *pictures]
+        return [*([self.worded(words)] if words else []), *([Turn("plan"), goal] if goal else []), *pictures]
 
     def goal(self, ids: Sequence[int]) -> str:
         """What is to be drawn: the last step of a plan."""

@@ -26,7 +26,14 @@ BACKENDS = ("native", "transformers", "vllm")
 class Encode(Protocol):
     """Pictures in [-1, 1] (B, 3, H, W) float32 → codes (B, h, w) int64."""
 
+    vectors_KE: np.ndarray | None
+
+    @property
+    def variance(self) -> float: ...
+
     def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray: ...
+
+    def distances(self, pixels_BCHW: np.ndarray) -> np.ndarray | None: ...
 
 
 class Steer(Protocol):
@@ -158,9 +165,17 @@ class Parts:
 
     def encode(self, pictures: np.ndarray) -> np.ndarray:
         """(B, H, W, 3) uint8 → codes (B, h, w) int64; H and W are multiples of the model's patch."""
+        return self.encoder.encode(self.scaled(pictures))
+
+    def distances(self, pictures: np.ndarray) -> np.ndarray | None:
+        """The same pictures → squared distances of cells to code vectors, (B, N, K); None where codes are a lattice."""
+        return self.encoder.distances(self.scaled(pictures))
+
+    def scaled(self, pictures: np.ndarray) -> np.ndarray:
+        """Pictures as the image tokenizer reads them, (B, 3, H, W) in [-1, 1]."""
         patch = self.folder.entry("tokenizer/config.json", "patch")
         height, width = (side // self.folder.patch * patch for side in pictures.shape[1:3])
-        return self.encoder.encode(images.average(images.to_pixels(pictures), height, width))
+        return images.average(images.to_pixels(pictures), height, width)
 
 
 def choose_backend(name: str) -> str:

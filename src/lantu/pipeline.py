@@ -244,7 +244,7 @@ class Model(Asker):
         if not self.plans or not any(shown):
             return noted
         bos, places = self.parts.vocabulary.mark("bos"), [place for place, ids in enumerate(shown) if ids]
-        prefixes = [[bos, *shown[at], *self.parts.text.encode(check_prompt(prompts[at]))] for at in places]
+        prefixes = [[bos, *shown[at], *self.parts.text.encode(self.worded(prompts[at]))] for at in places]
         requests = [self.checked(musing(prefix, self.parts.vocabulary)) for prefix in prefixes]
         for place, ids in zip(places, draft(self.parts.engine, requests), strict=True):
             noted[place] = [id_ for id_ in ids if id_ != self.parts.vocabulary.mark("boi")]
@@ -294,7 +294,8 @@ class Model(Asker):
             timings = {"plan": plan_ms, "render": render_ms, "total": plan_ms + render_ms}
             for array, codes, prompt, seed in zip(arrays, grids[group], prompts[group], seeds[group], strict=True):
                 told = (prompt, seed, self.digest, settings.as_dict(), timings)
-                pictures.append(Picture(Image.fromarray(array), codes, *told))
+                unknown = self.unknown_words(prompt)
+                pictures.append(Picture(Image.fromarray(array), codes, *told, unknown_words=unknown))
         return pictures
 
     def bias(self, control: Control, grid: Grid) -> Bias | None:
@@ -353,7 +354,7 @@ class Model(Asker):
 
     def caption(
         self,
-        image: "Image",
+        image: "Picture | Image",
         language: str = "en",
         *,
         fit: bool = False,
@@ -364,6 +365,7 @@ class Model(Asker):
         """Say what is on a picture.
 
         Args:
+            image: a drawing of this model, which is read from its codes, or any picture.
             language: "en" or "zh".
             fit: scale and crop a picture of another size.
             temperature: 0 gives the likeliest words; more of it gives others, by the seed.
@@ -373,12 +375,20 @@ class Model(Asker):
             ImageError: the picture is not of the size that the model has learnt to read.
             PromptError: an unknown language.
         """
+        from lantu import captioning  # drawing does without
+
+        known, image = (image, image.image) if isinstance(image, Picture) else (None, image)
         image = images.to_rgb(image)
         if not fit and image.size != self.size:
             what = "{}x{} pixels, the model reads {}x{}".format(*image.size, *self.size)
             raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped with --fit")
         before = self.shown(examples, language) if examples else []
-        return self.read(self.tokenize(image, fit=fit)[None], language, seed, temperature, before)[0]
+        pixels = np.asarray(images.fit(image, *self.size) if fit else image)
+        if known and known.model == self.digest:
+            codes = known.codes
+        else:
+            codes = captioning.denoised(self.parts, pixels[None])[0]
+        return self.read(codes[None], language, seed, temperature, before)[0]
 
     def read(
         self,
@@ -395,13 +405,18 @@ class Model(Asker):
         """
         if language not in document.LANGUAGES:
             raise PromptError(f"no captions in {language}", f"choose {' or '.join(document.LANGUAGES)}")
-        vocabulary = self.parts.vocabulary
+        vocabulary, seed = self.parts.vocabulary, choose_seed(seed)
         plans = self.plans and bool(before)
         requests = [
-            self.checked(reading(codes, language, vocabulary, choose_seed(seed), temperature, before, plans))
-            for codes in codes_Bhw
+            self.checked(reading(codes, language, vocabulary, seed, temperature, before, plans)) for codes in codes_Bhw
         ]
-        return [self.words(ids) for ids in draft(self.parts.engine, requests)]
+        if not before:
+            from lantu import captioning
+
+            return list[str](captioning.captions(self.parts, codes_Bhw, language, seed, temperature))
+        from lantu.repetition import without_repeats
+
+        return [without_repeats(self.words(ids)) for ids in draft(self.parts.engine, requests)]
 
     def edit(
         self,
@@ -444,7 +459,7 @@ class Model(Asker):
         size = before.size
         holes = editing.cells(size, self.patch, box, mask)
         settings, seed = self.folder.settings.change(**dials), choose_seed(seed)
-        text = self.parts.text.encode(check_prompt(prompt))
+        text = self.parts.text.encode(self.worded(prompt))
         request = self.checked(filling(text, codes, holes, self.parts.vocabulary, seed, settings))
         ids, plan_ms = self.drafted(request)
         codes = document.fill(codes, holes, ids, self.parts.vocabulary)

@@ -24,6 +24,12 @@ def whisper(message: str) -> None:
     say(f"\x1b[2m{message}\x1b[0m" if dim else message)
 
 
+def warn(messages: Sequence[str]) -> None:
+    """What a result is not to be believed for, a line each on stderr."""
+    for message in messages:
+        say(f"lantu: {message}")
+
+
 def print_json(value: Any) -> None:
     """One object on stdout."""
     print(json.dumps(value, ensure_ascii=False, indent=1))

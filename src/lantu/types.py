@@ -100,6 +100,21 @@ class Given(str):
     """Text that nobody can foretell, and that is not learnt; other text may stand right beside it."""
 
 
+class Caption(str):
+    """What a model says of a picture.
+
+    Attributes:
+        ended: the model ended it by itself: nothing was cut off.
+    """
+
+    ended: bool
+
+    def __new__(cls, text: str, ended: bool = True) -> "Caption":
+        made = super().__new__(cls, text)
+        made.ended = ended
+        return made
+
+
 Part = str | CodeGrid | Patch | Turn
 
 
@@ -152,6 +167,19 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class UnknownWord:
+    """A word of a prompt that the model was never taught.
+
+    Attributes:
+        word: as it was written, in lower case.
+        nearest: words that the model knows, the nearest first; may be empty.
+    """
+
+    word: str
+    nearest: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Picture:
     """A drawn picture, and all that is needed to draw it again.
 
@@ -163,6 +191,7 @@ class Picture:
         model: digest of the model directory.
         settings: guidance, steps, temperature, … as used.
         timings_ms: "plan", "render", "total".
+        unknown_words: of the prompt, where the model lists the words that it was taught; not kept in files.
     """
 
     image: "Image"
@@ -172,6 +201,7 @@ class Picture:
     model: str = ""
     settings: Mapping[str, float | int | str | None] = field(default_factory=dict)
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    unknown_words: tuple[UnknownWord, ...] = ()
 
 
 class Generator(Protocol):
@@ -183,6 +213,10 @@ class Generator(Protocol):
 
     def caption(self, images: np.ndarray, language: str) -> list[str]:
         """One caption for each of (B, H, W, 3) uint8."""
+        ...
+
+    def caption_drawn(self, prompts: list[str], seeds: list[int], language: str) -> list[str]:
+        """A caption for each picture that ``draw`` gives, from all that the generator knows of its own drawings."""
         ...
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:

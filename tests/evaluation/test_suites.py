@@ -9,7 +9,8 @@ from toy_scenes import LABELS, LEFT, RIGHT, Painter, ToyNetwork, Vandal, describ
 from lantu.evaluation.report import as_json, as_text, write_sheet
 from lantu.evaluation.retrieval import Retrieval
 from lantu.evaluation.scorer import Scorer
-from lantu.evaluation.suites import FRECHET, evaluate
+from lantu.evaluation.suites import FRECHET, evaluate, judge_captions
+from lantu.types import Caption
 
 PAIRS = [("disc", "ring"), ("cross", "wedge"), ("square", "disc")]
 
@@ -68,11 +69,51 @@ def test_captions_of_other_pictures_count_as_shuffled(scorer):
             return ["some discs"] * len(images)
 
     details = evaluate(Rambler(trials), trials, scorer)["caption"].details["score"]
-    assert details["score"] == details["shuffled"] == pytest.approx(2 / 3)
-    assert details["all"] == 0
+    assert details["named"] == details["shuffled"] == pytest.approx(2 / 3)
+    assert details["all"] == details["score"] == 0
     assert details["some"] == pytest.approx(1 / 3)
     details = evaluate(Rambler(trials), trials, scorer, lexicon={"en": ["some disc"]})["caption"].details["score"]
-    assert details["score"] == 0
+    assert details["named"] == 0
+
+
+APPLE_DOG = (("apple",), ("dog",))
+
+
+@pytest.mark.parametrize(
+    ("caption", "language", "wrong"),
+    [
+        ("an apple on the left and a dog on the right", "en", set()),
+        ("an apple", "en", {"all"}),
+        ("an apple, a dog and a cat", "en", {"nothing_else"}),
+        ("an apple and a hot dog", "en", {"all", "nothing_else"}),
+        ("an apple, a dog, an apple", "en", {"once"}),
+        ("an apple apple and a dog", "en", {"once"}),
+        ("an apple and a dog 苹苹苹", "en", {"once", "in_language"}),
+        (Caption("an apple and a dog", ended=False), "en", {"ended"}),
+        ("左边一个苹果，右边一只狗", "zh", set()),
+        ("左边一个苹果，右边一只狗 picture", "zh", {"in_language"}),
+        ("an apple and a dog", "zh", {"all", "in_language"}),
+        ("苹果和狗，排成一排一排", "zh", {"once"}),
+        ("3D风格，一个苹果和一只狗", "zh", set()),
+    ],
+)
+def test_a_caption_is_right_only_as_a_whole(caption, language, wrong):
+    (asked,) = trials_of("caption", language=language)[:1]
+    words = APPLE_DOG if language == "en" else (("苹果",), ("狗", "小狗"))
+    lexicon = {"en": {"apple", "dog", "cat", "hot dog"}, "zh": {"苹果", "狗", "小狗", "猫"}}
+    (verdict,) = judge_captions([dataclasses.replace(asked, words=words)], [caption], lexicon)
+    parts = ("all", "nothing_else", "once", "in_language", "ended")
+    assert {name for name in parts if not verdict[name]} == wrong
+    assert verdict["score"] == (not wrong)
+
+
+def test_captions_of_own_drawings_are_asked_of_the_drawings(scorer):
+    trials = trials_of("own_caption")
+    suite = evaluate(Painter(trials), trials, scorer)["own_caption"]
+    assert suite.score == suite.round_trip == suite.ceiling == 1
+    assert suite.exhibits[0].caption == trials[0].prompt
+    blind = evaluate(Vandal(trials), trials, scorer)["own_caption"]
+    assert (blind.score, blind.round_trip, blind.ceiling) == (0, 0, 0)
 
 
 def test_reports(scorer, tmp_path):

@@ -73,6 +73,9 @@ class Painter:
     def caption(self, images, language):
         return [self.find(image).prompt for image in images]
 
+    def caption_drawn(self, prompts, seeds, language):
+        return self.caption(self.draw(prompts, seeds), language)
+
     def reconstruct(self, images):
         return images.copy()
 

@@ -45,3 +45,29 @@ def test_unknown_parts_and_recipes_are_named(tmp_path):
         recipes.train("decoder", "nothing", tmp_path, tmp_path)
     for part in recipes.PARTS:
         assert {"debug", "emoji"} <= set(recipes.names(part))
+
+
+def test_a_model_lists_the_words_of_its_data(tiny_model, tmp_path):
+    import csv
+
+    from PIL import Image
+
+    from lantu.data.build import build_folder
+    from lantu.pipeline import Model
+
+    with (tmp_path / "table.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", "caption"])
+        for number in range(8):
+            Image.new("RGB", (32, 32), (30 * number, 0, 0)).save(tmp_path / f"{number}.png")
+            rows.writerow([f"{number}.png", "a red square"])
+    data = tmp_path / "data"
+    build_folder(tmp_path / "table.csv", data, size=32)
+    made = assemble(tiny_model, tiny_model, tiny_model, tmp_path / "made", data=data)
+    model = Model(made)
+    assert model.warnings("please draw two red squares") == []
+    assert [one.word for one in model.unknown_words("a red circle")] == ["circle"]
+    for tar in data.glob("*.tar"):
+        tar.unlink()
+    made = assemble(tiny_model, tiny_model, tiny_model, tmp_path / "made", data=data)  # as before there were lists
+    assert Model(made).warnings("a red circle") == []

@@ -25,7 +25,7 @@ def test_all_suites_of_a_tiny_model(tiny_model, tmp_path, monkeypatch):
 
     data = build_emoji(tmp_path / "data", styles=["twemoji"], train=8, val=4, heldout=4, size=32)
     scores = evaluate(Model.load(tiny_model), data, limit=4, out=tmp_path / "scores")
-    drawing = {"reconstruction", "single", "pairs", "counts", "style", "language", "caption"}
+    drawing = {"reconstruction", "single", "pairs", "counts", "style", "language", "caption", "own_caption"}
     assert set(scores) == drawing | {"questions", "filling", "editing", "context"}  # it has learnt what these take
     assert all(0 <= suite["score"] <= 1 and suite["n"] >= 4 for suite in scores.values())
     sheets = {"sheet.png", "filling.png", *(f"edit-{kind}.png" for kind in KINDS)}

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import shutil
 from dataclasses import replace
 
@@ -177,6 +178,23 @@ def test_caption(server, offline):
     for language in ("en", "zh"):
         told = server.post("/v1/lantu/caption", json={"codes": codes, "language": language}).json()
         assert told == {"caption": offline.read(np.array([codes]), language)[0]}
+
+
+def test_words_that_were_never_taught_are_told(tiny_model, tmp_path):
+    folder = tmp_path / "taught"
+    shutil.copytree(tiny_model, folder)
+    words = {"names": {"en": ["cat"], "zh": ["猫"]}, "words": {"en": ["left"], "zh": []}, "emoji": {}}
+    (folder / "words.json").write_text(json.dumps(words), encoding="utf-8")
+    unknown = [{"word": "catt", "nearest": ["cat"]}]
+    with serving(folder) as server:
+        told = server.post("/v1/images/generations", json={"prompt": "a catt", "n": 2}).json()
+        assert [one["unknown_words"] for one in told["data"]] == [unknown] * 2
+        assert "names nothing" in told["warnings"][0]
+        assert "catt" in told["warnings"][1]
+        done = server.events("/v1/lantu/draw", json={"prompt": "a catt and a cat"})[-1]["picture"]
+        assert (done["unknown_words"], len(done["warnings"])) == (unknown, 1)
+        told = server.post("/v1/images/generations", json={"prompt": "a cat"}).json()
+        assert (told["data"][0]["unknown_words"], "warnings" in told) == ([], False)
 
 
 def test_info(server, offline):

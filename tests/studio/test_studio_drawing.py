@@ -54,6 +54,14 @@ def test_chinese_is_drawn(visit, shipped):
     assert "apple" in studio.text("#caption-text")
 
 
+def test_a_word_that_was_never_taught_is_told(visit, shipped):
+    studio = visit(shipped)
+    studio.draw("a catt", seed=3)
+    assert "“catt” (cat" in studio.text("#notice")
+    studio.draw("a cat", seed=3)
+    assert studio.find("#notice").is_hidden()
+
+
 def test_an_example_is_drawn_at_a_click(visit, taught):
     studio = visit(taught)
     examples = studio.find("#examples button").all_text_contents()

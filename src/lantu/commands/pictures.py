@@ -237,6 +237,7 @@ def make(
             pictures += drawn
     if tokens_out:
         metadata.write_tokens(map(metadata.describe, pictures), tokens_out)
+    terminal.warn(artist.warnings(prompt) if wish.grids is None else [])
     tell(pictures, paths, seed, artist.name, wish.grids is None, preview, as_json)
 
 
@@ -264,12 +265,18 @@ def tell(
         files = [str(path) for path in paths]
         tokens = sum(picture.codes.size for picture in pictures) if drafted else 0
         timings = {name: round(sum(p.timings_ms[name] for p in pictures), 1) for name in ("plan", "render", "total")}
-        terminal.print_json({"files": files, "seed": seed, "model": model, "tokens": tokens, "timings_ms": timings})
+        told = {"files": files, "seed": seed, "model": model, "tokens": tokens, "timings_ms": timings}
+        terminal.print_json(told | {"unknown_words": unknown(pictures[0]) if drafted and pictures else []})
         return
     for picture, path in zip(pictures, paths, strict=True):
         if preview or (preview is None and terminal.shows_pictures()):
             terminal.show_picture(picture.image)
         print(f"{path}  seed {picture.seed}  {picture.timings_ms['total'] / 1000:.1f} s")
+
+
+def unknown(picture: "Picture") -> list[dict[str, Any]]:
+    """The words of a picture's prompt that the model was not taught, for JSON."""
+    return [{"word": one.word, "nearest": list(one.nearest)} for one in picture.unknown_words]
 
 
 def caption(
@@ -284,12 +291,17 @@ def caption(
     json: Json = False,
 ) -> None:
     """Say what is on a picture."""
-    picture = opened(image)
-    reader = load(model, device)
-    seen = examples(reader, example or [], fit)
-    text = reader.caption(picture, lang, fit=fit, seed=choose_seed(seed), temperature=temperature, examples=seen)
+    from lantu import reader
+
+    viewer = load(model, device)
+    shown = reader.read(image, str(image), viewer, say)
+    if shown.note:
+        say(shown.note)
+    seen = examples(viewer, example or [], fit)
+    how: dict[str, Any] = {"fit": fit, "seed": choose_seed(seed), "temperature": temperature, "examples": seen}
+    text = viewer.caption(shown.drawing or shown.image, lang, **how)
     if json:
-        terminal.print_json({"caption": text, "language": lang, "file": str(image), "model": reader.name})
+        terminal.print_json({"caption": text, "language": lang, "file": str(image), "model": viewer.name})
     else:
         print(text)
 

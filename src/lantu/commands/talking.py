@@ -10,7 +10,7 @@ import typer
 from lantu import terminal
 from lantu.commands.opening import opened, say
 from lantu.commands.options import Backend, Device, Dials, Fit, Json, ModelName, Output, Seed, Steps, parse_dials
-from lantu.commands.pictures import load
+from lantu.commands.pictures import load, unknown
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.seeds import choose_seed, derive_seed
 
@@ -61,10 +61,11 @@ def edit(
     how: dict[str, Any] = {"box": place, "mask": marked, "examples": shown, "seed": own, **settings}
     picture = artist.edit(known(image, artist, fit), prompt, planned=plans.append, **how)
     metadata.save_picture(picture, output)
+    terminal.warn(artist.warnings(prompt, draws=bool(box or mask)))
     if json:
         timings = {name: round(value, 1) for name, value in picture.timings_ms.items()}
         told = {"files": [str(output)], "seed": own, "model": artist.name, "timings_ms": timings}
-        terminal.print_json(told | noted(plans))
+        terminal.print_json(told | noted(plans) | {"unknown_words": unknown(picture)})
         return
     whisper(plans)
     if terminal.shows_pictures():
@@ -106,7 +107,9 @@ def chat(
             terminal.say(f"lantu: {problem}")
             continue
         before += [parts, reply]
-        shown: list[str | dict[str, str]] = []
+        shown: list[str | dict[str, Any]] = []
+        if pictures := [part for part in reply if not isinstance(part, str)]:
+            terminal.warn(artist.warnings(pictures[0].prompt, draws=False))
         for part in reply:
             if isinstance(part, str):
                 shown.append(part)
@@ -114,7 +117,7 @@ def chat(
             drawn += 1
             path = output / f"chat-{drawn}.png"
             metadata.save_picture(part, path)
-            shown.append({"file": str(path)})
+            shown.append({"file": str(path), "unknown_words": unknown(part)})
         told.append({"said": line, "reply": shown} | noted(plans))
         if not json:
             whisper(plans)
@@ -140,7 +143,7 @@ def steps(plans: list[str]) -> list[str]:
     return [step.strip() for plan in plans for step in plan.split(NEXT)]
 
 
-def answer(reply: "list[str | Picture]", shown: "list[str | dict[str, str]]") -> None:
+def answer(reply: "list[str | Picture]", shown: "list[str | dict[str, Any]]") -> None:
     """Words as they are; pictures as a file's name, and on a terminal as themselves."""
     for part, told in zip(reply, shown, strict=True):
         if isinstance(part, str):

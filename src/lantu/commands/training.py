@@ -85,10 +85,13 @@ def assemble(
     from lantu.recipes.assemble import assemble
     from lantu.recipes.dials import USUAL, data_of
     from lantu.recipes.dials import tune as choose
+    from lantu.words import WORDS
 
     fixed = parse_dials(dials)
     data = data or data_of(language, tokenizer, decoder)
     folder = assemble(tokenizer, language, decoder, out, name, licence, card, data, {**USUAL, **fixed}, control)
+    if data is not None and not (folder.path / WORDS).is_file():
+        terminal.say(f"lantu: the captions in {data} can't be read: unknown words of prompts won't be told")
     choice = None
     if tune and data is not None:
         with terminal.progress("trying dials", shown=not json) as advance:

@@ -27,7 +27,7 @@ def all_labels(cache: Path | None = None) -> dict[str, str]:
     Raises:
         DataError: a package can't be had.
     """
-    return {entry["hexcode"]: entry["label"] for entry in _entries("en", cache)}
+    return {entry["hexcode"]: entry["label"] for entry in entries("en", cache)}
 
 
 def table(file: str) -> dict[str, Words]:
@@ -58,7 +58,7 @@ def world_concepts(world: str, cache: Path | None = None) -> dict[str, Concept]:
     }[world]
     words = {}
     for language in LANGUAGES:
-        labels = {entry["hexcode"]: entry["label"] for entry in _entries(language, cache)}
+        labels = {entry["hexcode"]: entry["label"] for entry in entries(language, cache)}
         formal = {key: others[key][language] if key in others else [labels[key]] for key in keys}
         words[language] = _settle(formal, {key: everyday[key][language] for key in keys if key in everyday})
     return {
@@ -92,13 +92,18 @@ def _settle(formal: Words, everyday: Words) -> dict[str, tuple[str, ...]]:
 def _groups(cache: Path | None) -> dict[str, tuple[str, str]]:
     """Hexcode → group and subgroup, in the standard order of emoji."""
     meta = json.loads((fetch("emojibase-data", cache) / "meta" / "groups.json").read_text(encoding="utf-8"))
-    grouped = sorted((entry for entry in _entries("en", cache) if "group" in entry), key=lambda entry: entry["order"])
+    grouped = sorted((entry for entry in entries("en", cache) if "group" in entry), key=lambda entry: entry["order"])
     return {
         entry["hexcode"]: (meta["groups"][str(entry["group"])], meta["subgroups"][str(entry["subgroup"])])
         for entry in grouped
     }
 
 
-def _entries(language: str, cache: Path | None) -> list[dict]:
+def entries(language: str, cache: Path | None = None) -> list[dict]:
+    """What emojibase says of every emoji in a language.
+
+    Raises:
+        DataError: the package can't be had.
+    """
     path = fetch("emojibase-data", cache) / language / "data.json"
     return json.loads(path.read_text(encoding="utf-8"))

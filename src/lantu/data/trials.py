@@ -52,7 +52,7 @@ def trials(composer: Composer, suite: str, count: int, seed: int = 0) -> list[Tr
 
     Args:
         composer: of the scenes that the model was trained on.
-        suite: "reconstruction", "single", "pairs", "counts", "style", "language" or "caption".
+        suite: "reconstruction", "single", "pairs", "counts", "style", "language", "caption" or "own_caption".
 
     Raises:
         DataError: there is no such suite.
@@ -123,6 +123,15 @@ def caption(composer: Composer, index: int, rng: np.random.Generator) -> list[Tr
     return [trial(composer, "caption", layout, concepts, style, language, f"caption-{index}", phrase)]
 
 
+def own_caption(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
+    """A thing alone and a pair by turns, to be drawn and then captioned in the language of the prompt."""
+    language, alone = LANGUAGES[index % 2], index % 4 < 2
+    concepts, style = choose(composer, 1 if alone else 2, rng, held_out=not alone)
+    layout = WHOLE if alone else BESIDE
+    phrase = PHRASES[language][layout.relation][0]
+    return [trial(composer, "own_caption", layout, concepts, style, language, f"own_caption-{index}", phrase)]
+
+
 MAKERS: dict[str, Callable[[Composer, int, np.random.Generator], list[Trial]]] = {
     "reconstruction": reconstruction,
     "single": single,
@@ -131,6 +140,7 @@ MAKERS: dict[str, Callable[[Composer, int, np.random.Generator], list[Trial]]] =
     "style": in_style,
     "language": languages,
     "caption": caption,
+    "own_caption": own_caption,
 }
 
 

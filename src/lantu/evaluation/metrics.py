@@ -44,16 +44,21 @@ def interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def words_in(caption: str, lexicon: Collection[str]) -> set[str]:
-    """The words and phrases of the lexicon that a caption uses, the longest wherever several begin.
+    """The words and phrases of the lexicon that a caption uses: see ``mentions``."""
+    return set(mentions(caption, lexicon))
+
+
+def mentions(caption: str, lexicon: Collection[str]) -> list[str]:
+    """Every use of a word or phrase of the lexicon in a caption, in order; the longest wherever several begin.
 
     So "hot dog" does not name a dog, nor 猫头鹰 a cat. English plurals count as their singular; case does not matter.
     """
     spellings = {spelling: word for word in lexicon for spelling in plurals(word.lower())}
     longest_first = sorted(spellings, key=len, reverse=True)
     if not longest_first:
-        return set()
+        return []
     parts = [rf"\b{re.escape(s)}\b" if s.isascii() else re.escape(s) for s in longest_first]
-    return {spellings[found] for found in re.findall("|".join(parts), caption.lower())}
+    return [spellings[found] for found in re.findall("|".join(parts), caption.lower())]
 
 
 def plurals(word: str) -> list[str]:

@@ -5,23 +5,27 @@ Every suite has three numbers: "score" of the generator, "ceiling" of the true p
 beat.
 """
 
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lantu.evaluation.metrics import frechet, psnr, words_in
+from lantu.evaluation.metrics import frechet, mentions, psnr
 from lantu.evaluation.results import Exhibit, Suite, Verdict, averages
 from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.trial import SUITES, Trial
+from lantu.repetition import first_repeat
 from lantu.types import Generator
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FRECHET = "fd_efficientnet_lite0"
+HAN = re.compile("[\u3400-\u9fff]")
+ENGLISH_WORD = re.compile(r"(?<![A-Za-z])[a-z]{2,}")
 
 
 def evaluate(
@@ -49,7 +53,11 @@ def evaluate(
         progress: told how many trials of how many are done.
     """
     examiner = Examiner(generator, scorer, perceptual, describe, lexicon or {}, seed, batch)
-    ways = {"reconstruction": examiner.reconstruction, "caption": examiner.captioning}
+    ways = {
+        "reconstruction": examiner.reconstruction,
+        "caption": examiner.captioning,
+        "own_caption": examiner.own_captioning,
+    }
     suites, done = {}, 0
     for name in SUITES:
         asked = [trial for trial in trials if trial.suite == name]
@@ -76,10 +84,7 @@ class Examiner:
     def drawing(self, trials: list[Trial]) -> Suite:
         """A picture for each prompt, judged by what it shows."""
         real, rebuilt = self.pictures(trials)
-        drawn = []
-        for some in self.batches(len(trials)):
-            prompts, seeds = [trials[i].prompt for i in some], [self.seed + i for i in some]
-            drawn.extend(self.generator.draw(prompts, seeds))
+        drawn = self.drawn(trials)
         answers = {"score": drawn, "round_trip": rebuilt, "ceiling": real}
         judged = {kind: self.scorer.judge(trials, images) for kind, images in answers.items()}
         exhibits = [
@@ -122,15 +127,51 @@ class Examiner:
         ]
         return summary(trials, judged, exhibits)
 
-    def captions(self, trials: list[Trial], images: np.ndarray) -> list[str]:
-        """Captions in the languages that the trials ask for."""
-        captions = [""] * len(trials)
+    def own_captioning(self, trials: list[Trial]) -> Suite:
+        """The generator's own drawings, captioned.
+
+        "score": of captions by all that it knows of its drawings (a PNG has their codes); "round_trip": of captions of
+        their pixels alone; "ceiling": the share of drawings that show what was asked for, under the judge of pictures.
+        """
+        drawn = self.drawn(trials)
+        texts = [""] * len(trials)
+        for some in self.by_language(trials):
+            prompts, seeds = [trials[i].prompt for i in some], [self.seed + i for i in some]
+            told = self.generator.caption_drawn(prompts, seeds, trials[some[0]].language)
+            for place, text in zip(some, told, strict=True):
+                texts[place] = text
+        judged = {
+            "score": judge_captions(trials, texts, self.lexicon),
+            "round_trip": judge_captions(trials, self.captions(trials, np.stack(drawn)), self.lexicon),
+            "ceiling": self.scorer.judge(trials, drawn),
+        }
+        exhibits = [
+            Exhibit(trial, picture, picture, caption=text, score=verdict["score"])
+            for trial, picture, text, verdict in zip(trials, drawn, texts, judged["score"], strict=True)
+        ]
+        return summary(trials, judged, exhibits)
+
+    def drawn(self, trials: list[Trial]) -> list[np.ndarray]:
+        """A picture for each prompt."""
+        drawn: list[np.ndarray] = []
+        for some in self.batches(len(trials)):
+            drawn.extend(self.generator.draw([trials[i].prompt for i in some], [self.seed + i for i in some]))
+        return drawn
+
+    def by_language(self, trials: list[Trial]) -> Iterator[list[int]]:
+        """The places of trials in batches of one language."""
         for language in sorted({trial.language for trial in trials}):
             places = [i for i, trial in enumerate(trials) if trial.language == language]
             for some in self.batches(len(places)):
-                chosen = [places[i] for i in some]
-                for place, text in zip(chosen, self.generator.caption(images[chosen], language), strict=True):
-                    captions[place] = text
+                yield [places[i] for i in some]
+
+    def captions(self, trials: list[Trial], images: np.ndarray) -> list[str]:
+        """Captions in the languages that the trials ask for."""
+        captions = [""] * len(trials)
+        for some in self.by_language(trials):
+            told = self.generator.caption(images[some], trials[some[0]].language)
+            for place, text in zip(some, told, strict=True):
+                captions[place] = text
         return captions
 
     def pictures(self, trials: list[Trial]) -> tuple[np.ndarray, np.ndarray]:
@@ -160,22 +201,46 @@ def summary(trials: list[Trial], judged: dict[str, list[Verdict]], exhibits: lis
 
 
 def judge_captions(trials: list[Trial], captions: list[str], lexicon: Mapping[str, Collection[str]]) -> list[Verdict]:
-    """Does each caption name something that is there ("score"), everything ("all"), which share ("some")?
+    """Is each caption what a person would call right ("score")?
 
-    "shuffled" asks the same of the next picture's things: what naming common things at random is worth.
+    That is: it names all that is there ("all") and nothing else of the lexicon ("nothing_else"), says nothing twice
+    ("once"), in the language that was asked for and no other ("in_language"), and ended by itself ("ended"). "named" is
+    whether it names anything that is there, "some" which share. "shuffled" asks "named" of the next picture's things:
+    what naming common things at random is worth.
     """
     known: dict[str, set[str]] = defaultdict(set, {language: set(words) for language, words in lexicon.items()})
     for trial in trials:
         known[trial.language].update(word for words in trial.words for word in words)
     verdicts = []
     for index, (trial, caption) in enumerate(zip(trials, captions, strict=True)):
-        used = words_in(caption, known[trial.language])
-        named = [bool(used.intersection(words)) for words in trial.words]
+        used = mentions(caption, known[trial.language])
+        named = [not set(used).isdisjoint(words) for words in trial.words]
         following = [later for later in trials[index + 1 :] + trials[:index] if later.language == trial.language]
-        by_chance = bool(following) and any(used.intersection(words) for words in following[0].words)
-        values = {"score": any(named), "all": all(named), "some": sum(named) / len(named), "shuffled": by_chance}
+        by_chance = bool(following) and any(not set(used).isdisjoint(words) for words in following[0].words)
+        right = {
+            "all": all(named),
+            "nothing_else": set(used) <= {word for words in trial.words for word in words},
+            "once": first_repeat(caption) is None and said_once(used, trial.words),
+            "in_language": in_language(caption, trial.language),
+            "ended": getattr(caption, "ended", True),
+        }
+        values = {"score": all(right.values()), **right, "named": any(named)}
+        values |= {"some": sum(named) / len(named), "shuffled": by_chance}
         verdicts.append({name: float(value) for name, value in values.items()})
     return verdicts
+
+
+def said_once(used: Sequence[str], expected: Sequence[Sequence[str]]) -> bool:
+    """Whether nothing that is there is named more often than it is there."""
+    there = Counter(tuple(words) for words in expected)
+    return all(sum(word in words for word in used) <= count for words, count in there.items())
+
+
+def in_language(caption: str, language: str) -> bool:
+    """Whether a caption is English without Chinese characters, or Chinese without English words (3D and T恤 may be)."""
+    if language == "zh":
+        return bool(HAN.search(caption)) and not ENGLISH_WORD.search(caption)
+    return not HAN.search(caption)
 
 
 def to_pixels(images: np.ndarray) -> "Tensor":

@@ -6,7 +6,7 @@ import numpy as np
 
 from lantu.types import Placed
 
-SUITES = ("reconstruction", "single", "pairs", "counts", "style", "language", "caption")
+SUITES = ("reconstruction", "single", "pairs", "counts", "style", "language", "caption", "own_caption")
 OWN = ("codes", "reconstruction", "drawing", "caption")  # of a user's own pictures, see ``lantu.recipes.own``
 
 

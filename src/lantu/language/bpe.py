@@ -12,7 +12,7 @@ Case is kept.
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -27,6 +27,17 @@ PIECES = (
     r"'(?i:s|t|re|ve|m|ll|d)|\p{Han}| ?[\p{L}\p{M}&&[^\p{Han}]]+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+HAN_LEADS = (0xE3, 0xF4)  # first bytes in UTF-8
+
+
+def byte_letters() -> dict[str, int]:
+    """How a byte-level BPE spells bytes: printable ones of Latin-1 as themselves, the others from U+0100 on."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(BYTES) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {chr(BYTES + place): byte for place, byte in enumerate(others)}
+
+
+BYTE_OF = byte_letters()
 FULL_WIDTH = re.compile("([！-／：-＠［-｀｛-～…]+)")
 
 
@@ -73,6 +84,20 @@ class TextCodec:
         """Many at once, on all cores."""
         encodings = self.tokenizer.encode_batch([normalise(text) for text in texts], add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
+
+    def han_ids(self) -> set[int]:
+        """Ids with a byte that begins a Chinese character (U+3000 and above): no other language's text needs them."""
+        return {id_ for id_, piece in self.pieces() if any(HAN_LEADS[0] <= byte <= HAN_LEADS[1] for byte in piece)}
+
+    def english_word_ids(self) -> set[int]:
+        """Ids of a space and a small Latin letter: how an English word begins inside a text."""
+        return {id_ for id_, piece in self.pieces() if piece[:1] == b" " and piece[1:2].isalpha() and piece.islower()}
+
+    def pieces(self) -> Iterator[tuple[int, bytes]]:
+        """Each text id and the bytes that it stands for."""
+        for token, id_ in self.tokenizer.get_vocab().items():
+            if id_ < self.size and all(letter in BYTE_OF for letter in token):
+                yield id_, bytes(BYTE_OF[letter] for letter in token)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the text ids among ``ids``; bytes that are no character become U+FFFD."""

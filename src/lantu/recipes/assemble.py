@@ -1,15 +1,19 @@
 """Three trained parts → one model directory."""
 
+import contextlib
+import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lantu.errors import ModelError
-from lantu.files import replacing, write_json
+from lantu.data.taught import taught_by
+from lantu.errors import DataError, ModelError
+from lantu.files import replacing, write_json, write_text
 from lantu.recipes.budget import budget_of
 from lantu.recipes.pictures import origin
 from lantu.shelf import CONTROL, ModelFolder, find
+from lantu.words import RELATED, WORDS
 
 PARTS = ("tokenizer", "language", "decoder")
 
@@ -33,7 +37,8 @@ def assemble(
         name: of the model; the folder's, if not given.
         licence: of the weights, kept in the model's index.
         card: a Markdown file that becomes README.md.
-        data: the data folder it was trained on, whose settings are kept for evaluation.
+        data: the data folder it was trained on, whose settings are kept for evaluation, and whose captions say which
+            words the model knows (``lantu.words``).
         draw: dials that it draws with by default, see ``lantu.settings.Settings``.
         control: a run of ``train control``, or a control's folder.
 
@@ -60,10 +65,16 @@ def assemble(
         index["budget"] = budget
     if data is not None:
         index["data"] = origin(data)
+    taught: Sequence[dict[str, Any]] = ()
+    if data is not None:
+        with contextlib.suppress(DataError):  # its index is enough to assemble a model
+            taught = taught_by(data)
     with replacing(out) as temporary:
         for part, source in sources.items():
             shutil.copytree(part_folder(source, part), temporary / part)
         write_json(temporary / "model_index.json", index)
+        for file, words in zip((WORDS, RELATED), taught, strict=False):
+            write_text(temporary / file, json.dumps(words, ensure_ascii=False, separators=(",", ":")) + "\n")
         if card:
             shutil.copy(card, temporary / "README.md")
         check(ModelFolder(temporary))

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from lantu import document
 from lantu.errors import PromptError
 from lantu.pipeline import Model
+from lantu.repetition import without_repeats
 from lantu.requests import language_of
 from lantu.server import files, schemas, uploads, wishes
 from lantu.server.answers import Errand, Stream, finished
@@ -185,7 +186,9 @@ class Reply:
         if drawn:
             return ""
         said = document.read_reply(ids, self.model.parts.vocabulary, self.model.parts.text.decode)
-        return " ".join(part.strip() for part in said.parts if isinstance(part, str)).strip()
+        words = " ".join(part.strip() for part in said.parts if isinstance(part, str)).strip()
+        # A model that talks may say a thing again; a caption may not.
+        return words if "talking" in self.model.folder.learnt else without_repeats(words)
 
     async def whole(self, ends: Sequence[Done], tickets: Sequence[Ticket]) -> dict[str, Any]:
         choices = []
@@ -201,8 +204,15 @@ class Reply:
                 message["reasoning_content"] = plan
             reason = self.reason(end.ids, ticket)
             choices.append({"index": place, "message": message, "finish_reason": reason, "logprobs": None})
-        usage = self.usage(ends, tickets)
-        return {"object": "chat.completion", **self.head, "choices": choices, "usage": usage, **self.warnings}
+        told: dict[str, Any] = {"object": "chat.completion", **self.head, "choices": choices}
+        drawn = [picture for end in ends for picture in end.pictures]
+        return told | {"usage": self.usage(ends, tickets)} | self.told_of(drawn)
+
+    def told_of(self, drawn: Sequence[Picture]) -> dict[str, Any]:
+        """What to know of an answer: words that the model was not taught, where a picture was drawn, and warnings."""
+        warnings: list[str] = list(self.warnings.get("warnings", []))
+        warnings += self.model.warnings(drawn[0].prompt, draws=False) if drawn else []
+        return (files.unknown(drawn[0]) if drawn else {}) | ({"warnings": warnings} if warnings else {})
 
     async def events(self, errand: Errand) -> AsyncIterator[dict[str, Any] | None]:
         """Words as they come, pictures when they are there."""
@@ -232,7 +242,8 @@ class Reply:
                     yield self.chunk(place, {"content": words[len(sent[place]) :]})
                 for picture in event.pictures:
                     yield self.chunk(place, {"images": [await self.shown(picture)]})
-                yield self.chunk(place, {}, self.reason(event.ids, ticket))
+                last = self.chunk(place, {}, self.reason(event.ids, ticket))
+                yield last | self.told_of(event.pictures) if event.pictures else last
         if (self.body.stream_options or {}).get("include_usage"):
             yield {
                 "object": "chat.completion.chunk",

@@ -70,6 +70,11 @@ def as_json(picture: Picture, data: bytes) -> dict[str, Any]:
     }
 
 
+def unknown(picture: Picture) -> dict[str, Any]:
+    """The words of a picture's prompt that the model was not taught, as every route tells them."""
+    return {"unknown_words": [{"word": one.word, "nearest": list(one.nearest)} for one in picture.unknown_words]}
+
+
 class Shelf:
     """Pictures that are fetched by a URL that nobody can guess; the oldest go first.
 

@@ -102,7 +102,7 @@ async def answer(service: Service, request: Request, tickets: Sequence[Ticket], 
     for end, ticket in zip(ends, tickets, strict=True):
         (picture,) = end.pictures
         file = await form.encode(service, picture, ticket)
-        told: dict[str, Any] = {"revised_prompt": None, "seed": picture.seed}
+        told: dict[str, Any] = {"revised_prompt": None, "seed": picture.seed} | files.unknown(picture)
         if form.body.response_format == "url":
             base = service.options.public_url or str(request.base_url).rstrip("/")
             data.append(told | {"url": f"{base}/pictures/{service.shelf.put(file, form.format)}"})
@@ -110,7 +110,8 @@ async def answer(service: Service, request: Request, tickets: Sequence[Ticket], 
             data.append(told | {"b64_json": files.in_base64(file)})
     # OpenAI's answers, unlike its events, know no quality "auto".
     told = {name: value for name, value in form.told.items() if (name, value) != ("quality", "auto")}
-    told |= {"warnings": warnings(request)} if warnings(request) else {}
+    told_of = [*warnings(request), *service.model.warnings(form.body.prompt, tickets[0].draws)]
+    told |= {"warnings": told_of} if told_of else {}
     return JSONResponse({"created": int(time.time()), "data": data, **told, "usage": form.usage(ends)})
 
 
@@ -131,7 +132,8 @@ async def events(
             (picture,) = event.pictures
             file = await form.encode(service, picture, errand.tickets[place])
             told: dict[str, Any] = {"usage": form.usage([event]), "seed": picture.seed, "index": place}
-            told |= {"warnings": list(warnings)} if warnings else {}
+            told_of = [*warnings, *service.model.warnings(picture.prompt, errand.tickets[place].draws)]
+            told |= files.unknown(picture) | ({"warnings": told_of} if told_of else {})
             yield one(f"{form.event}.completed", file, form) | told
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import Response
 from PIL import Image
 
-from lantu import metadata
+from lantu import captioning, metadata
 from lantu.decoder.controls import KINDS
 from lantu.errors import ImageError
 from lantu.pipeline import Control, Model
@@ -159,9 +159,12 @@ async def caption(body: schemas.Caption, request: Request, service: Serving) -> 
     model = service.model
     codes = wishes.read_codes(model, body.codes)
     await judged(codes, "codes", request, service)
-    tickets = wishes.captions(model, codes, body.language)
-    (end,) = await finished(request, await service.errand(request, tickets))
-    return {"caption": model.parts.text.decode(end.ids).strip()}
+
+    def work() -> str:
+        seen = captioning.denoised_codes(model.parts, codes[None]) if body.encoded else codes[None]
+        return model.read(seen, body.language)[0]
+
+    return {"caption": await computed(request, service, work)}
 
 
 async def told(service: Service, request: Request, tickets: list[Ticket]) -> Stream:
@@ -200,7 +203,13 @@ def queued(place: tuple[int, float]) -> dict[str, Any]:
 
 async def as_json(picture: Picture, ticket: Ticket, service: Service) -> dict[str, Any]:
     file = await service.encode(picture, mixed=ticket.mixed)
-    return files.as_json(picture, file) | {"model": service.model.name}
+    return files.as_json(picture, file) | {"model": service.model.name} | known_of(picture, service.model, ticket)
+
+
+def known_of(picture: Picture, model: Model, ticket: Ticket) -> dict[str, Any]:
+    """Words of the prompt that the model was not taught, and what to know of the picture before it is believed."""
+    warnings = model.warnings(picture.prompt, ticket.draws)
+    return files.unknown(picture) | ({"warnings": warnings} if warnings else {})
 
 
 async def steering(part: schemas.ControlPart, service: Service) -> Control:

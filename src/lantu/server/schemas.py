@@ -148,6 +148,7 @@ class Caption(Body):
 
     codes: Codes
     language: Literal["en", "zh"] = "en"
+    encoded: Annotated[bool, Field(description="The codes come from a picture that this model didn't draw.")] = False
 
 
 class ImageUrl(BaseModel):

@@ -79,6 +79,7 @@ class Ticket:
         sketched: whether progress comes with previews: always, when few are drawing, never.
         finish: what is still done to a painted picture.
         noted: ids of the first draft where another came after it.
+        draws: its prompt names what is to be drawn; an instruction need not.
         client: whose it is.
         tell: called on the worker's thread with each event; Done or Failed is the last.
     """
@@ -98,6 +99,7 @@ class Ticket:
     partial: Callable[[Sequence[int]], np.ndarray] | None = None
     sketched: Literal["always", "if quiet", "never"] = "never"
     finish: Callable[[Picture], Picture] | None = None
+    draws: bool = True
     deadline: float = float("inf")
     cancelled: bool = False
     asked: float = field(default_factory=time.monotonic)

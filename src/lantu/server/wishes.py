@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lantu import document, editing
+from lantu import captioning, document, editing
 from lantu.checks import Grid, Size, check_codes, check_prompt
 from lantu.decoder.bias import Bias
 from lantu.decoder.samplers import sampler
@@ -114,6 +114,8 @@ def changes(
     turns = [[check_prompt(instruction), *shown]]
     requests = [model.changing(turns, own, settings) for own in derive_seeds(seed, count)]
     tickets = whole(model, requests, (height, width), instruction, settings, marks, sketched)
+    for ticket in tickets:
+        ticket.draws = False
     if planning := model.planning(turns):
         for ticket in tickets:
             own, ticket.request = ticket.seed, planning
@@ -170,7 +172,7 @@ def fillings(
     """
     needs(model, "filling")
     settings, vocabulary = read_settings(model, dials), model.parts.vocabulary
-    text = model.parts.text.encode(check_prompt(prompt))
+    text = model.parts.text.encode(model.worded(prompt))
 
     unknown = np.where(holes_hw, -1, codes_hw)
     tickets = []
@@ -237,6 +239,7 @@ def talks(
             settings=settings,
             seed=own,
             prompt=" ".join(part for part in parts if isinstance(part, str)),
+            draws=False,
             marks=marks,
             then=lambda ids, own=own: drawn(ids, own),
         )
@@ -259,7 +262,8 @@ def captions(
     tickets = []
     for own in derive_seeds(seed, count):
         request = reading(codes_hw, language, model.parts.vocabulary, own, temperature)
-        request = replace(request, limit=min(most or request.limit, request.limit))
+        allowed = captioning.script(model.parts, language)
+        request = replace(request, allowed=allowed, limit=min(most or request.limit, request.limit))
         tickets.append(Ticket(request=model.checked(request), seed=own, marks=marks))
     return tickets
 
@@ -269,7 +273,7 @@ def renderings(
 ) -> list[Ticket]:
     """The picture of a grid of codes: what ``Model.render`` gives."""
     settings = read_settings(model, dials)
-    told: dict[str, Any] = {"settings": settings, "seed": choose_seed(seed), "prompt": prompt}
+    told: dict[str, Any] = {"settings": settings, "seed": choose_seed(seed), "prompt": prompt, "draws": False}
     return [Ticket(grids=lambda ids: [codes_hw], cells=codes_hw.size, **told)]
 
 

@@ -51,6 +51,24 @@ class Encoder:
 
     def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray:
         """Pictures in [-1, 1], sides multiples of the patch → codes (B, h, w) int64."""
+        height, width = (side // self.patch for side in pixels_BCHW.shape[2:])
+        return self.codes(self.read(pixels_BCHW)).reshape(len(pixels_BCHW), height, width)
+
+    def distances(self, pixels_BCHW: np.ndarray) -> np.ndarray | None:
+        """The squared distance of each cell to each code vector, (B, N, K) float32; None for a lattice."""
+        if self.vectors_KE is None:
+            return None
+        z_TE = self.read(pixels_BCHW)
+        distance_TK = (z_TE**2).sum(1)[:, None] + (self.vectors_KE**2).sum(1) - 2 * z_TE @ self.vectors_KE.T
+        return distance_TK.reshape(len(pixels_BCHW), -1, len(self.vectors_KE))
+
+    @property
+    def variance(self) -> float:
+        """The mean squared distance of the code vectors from their mean; 0 for a lattice."""
+        return 0.0 if self.vectors_KE is None else float(self.vectors_KE.var(0).sum())
+
+    def read(self, pixels_BCHW: np.ndarray) -> np.ndarray:
+        """What is quantised of each cell: (B · N, E)."""
         B, _, H, W = pixels_BCHW.shape
         height, width = H // self.patch, W // self.patch
         N = height * width
@@ -59,7 +77,7 @@ class Encoder:
             turn = blocks.rotation(height, width, self.stack.shape.head_width)
             spans = [Span(self.stack.cache(N), N, causal=False) for _ in range(B)]
             x_TD = self.stack.forward(x_TD, np.tile(turn, (1, B, 1)), spans)
-        return self.codes(self.out(x_TD)).reshape(B, height, width)
+        return self.out(x_TD)
 
     def codes(self, z_TE: np.ndarray) -> np.ndarray:
         """(T) int64: the nearest code vector, or the cell of the lattice."""

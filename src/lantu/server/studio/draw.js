@@ -2,7 +2,7 @@
 
 import { stream } from "./api.js";
 import { follow } from "./follow.js";
-import { report, run, SUPERSEDED } from "./job.js";
+import { reportDrawn, run, SUPERSEDED } from "./job.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -86,7 +86,7 @@ export class Draw {
     const failed = drawn.find((one) => one.status === "rejected");
     if (failed) throw failed.reason;
     const ms = drawn.reduce((sum, one) => sum + one.value.timings.total, 0) / drawn.length;
-    report("drawn_many", { n: drawn.length, ms: Math.round(ms) });
+    reportDrawn("drawn_many", { n: drawn.length, ms: Math.round(ms) }, drawn[0].value);
   }
 
   async follow(body, seed, sheet, signal) {
@@ -94,7 +94,7 @@ export class Draw {
     const picture = await follow(stream("/v1/lantu/draw", { ...body, seed }, signal), sheet, pace, signal);
     picture.kind = "drawn";
     this.dials.time(picture.timings);
-    report("drawn", { ms: Math.round(picture.timings.total) });
+    reportDrawn("drawn", { ms: Math.round(picture.timings.total) }, picture);
     await this.keep(picture);
     return picture;
   }

@@ -3,7 +3,7 @@
 import { post, stream } from "./api.js";
 import { Cells } from "./cells.js";
 import { follow, received } from "./follow.js";
-import { report, run, SUPERSEDED } from "./job.js";
+import { report, reportDrawn, run, SUPERSEDED } from "./job.js";
 import { dataUrl } from "./pictures.js";
 import { tell } from "./words.js";
 
@@ -148,7 +148,7 @@ export class Editor {
       const body = { codes, cells, prompt, picture: await dataUrl(png), ...dials };
       const events = stream("/v1/lantu/redraw", body, signal);
       const picture = await follow(events, this.sheet, pace, signal);
-      report("drawn", { ms: Math.round(picture.timings.total) });
+      reportDrawn("drawn", { ms: Math.round(picture.timings.total) }, picture);
       this.drawn = true; // they stay marked, to try again with other words
       return { ...picture, kind: "redrawn", title: `${title} → ${prompt}` };
     });
@@ -163,7 +163,7 @@ export class Editor {
       const { pace, ...dials } = this.dials();
       const events = stream("/v1/lantu/instruct", { codes, instruction, ...dials }, signal);
       const picture = await follow(events, this.sheet, pace, signal);
-      report("drawn", { ms: Math.round(picture.timings.total) });
+      reportDrawn("drawn", { ms: Math.round(picture.timings.total) }, picture);
       return { ...picture, kind: "changed", title: `${title} → ${instruction}` };
     });
   }

@@ -6,6 +6,7 @@ const status = document.getElementById("status");
 const clock = document.getElementById("clock");
 const problem = document.getElementById("problem");
 const problemText = document.getElementById("problem-text");
+const notice = document.getElementById("notice");
 const retry = document.getElementById("retry");
 export const SUPERSEDED = new DOMException("another thing is done", "AbortError"); // why a task was stopped
 let current = null;
@@ -24,6 +25,7 @@ export async function run(what, task) {
   const control = new AbortController();
   current = control;
   problem.hidden = true;
+  notice.hidden = true;
   document.body.dataset.busy = "true";
   tell(status, what);
   const ticking = startClock();
@@ -58,6 +60,20 @@ export function complain(wrong, tryAgain = null) {
   again = tryAgain;
   retry.hidden = !(tryAgain && (wrong.passing ?? true));
   problem.hidden = false;
+}
+
+/**
+ * Say that a picture was drawn, and what to know of it: words that the model doesn't know, or what the server warns of.
+ *
+ * @param {object} picture as the server tells it.
+ */
+export function reportDrawn(key, values, { unknown_words = [], warnings = [] }) {
+  report(key, values);
+  const words = unknown_words.map(({ word, nearest }) => `“${word}”${nearest.length ? ` (${nearest.join(", ")})` : ""}`);
+  const others = warnings.filter((warning) => !unknown_words.some(({ word }) => warning.includes(`"${word}"`)));
+  if (!words.length && !others.length) return;
+  tell(notice, words.length ? "unknown_words" : "warned", { words: words.join("; "), message: others.join(". ") });
+  notice.hidden = false;
 }
 
 /** Say how it stands, without a word on what is going on. */

@@ -113,10 +113,10 @@ export class Look {
   }
 
   caption() {
-    const { codes } = this.picture;
+    const { codes, kind } = this.picture;
     run("captioning", async (signal) => {
       const language = currentLanguage();
-      const { caption } = await post("/v1/lantu/caption", { codes, language }, signal);
+      const { caption } = await post("/v1/lantu/caption", { codes, language, encoded: kind === "read" }, signal);
       $("caption-text").lang = language;
       $("caption-text").textContent = caption;
       report("");

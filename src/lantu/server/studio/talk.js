@@ -2,7 +2,7 @@
 
 import { stream } from "./api.js";
 import { keepNote, note } from "./history.js";
-import { complain, report, run } from "./job.js";
+import { complain, reportDrawn, run } from "./job.js";
 import { dataUrl, fromDataUrl, sized } from "./pictures.js";
 import { label, tell } from "./words.js";
 
@@ -65,17 +65,19 @@ export class Talk {
       const reply = { role: "assistant", plan: "", text: "", pictures: [] };
       const said = this.talks ? lately(this.turns) : this.turns.slice(-1);
       const body = { model: this.info.name, messages: said.map(message), stream: true };
+      let told = {};
       this.turns.push(reply);
       this.render();
       try {
         for await (const event of stream("/v1/chat/completions", body, signal)) {
           const delta = event.choices?.[0]?.delta ?? {};
+          if (event.warnings) told = event;
           reply.plan += delta.reasoning_content ?? "";
           reply.text += delta.content ?? "";
           for (const { image_url } of delta.images ?? []) reply.pictures.push(image_url.url);
           this.renderLast();
         }
-        report("");
+        reportDrawn("", {}, told);
       } catch (problem) {
         if (!reply.text && !reply.pictures.length) this.turns.length = asked;
         this.render();

@@ -1,0 +1,22 @@
+"""Write which words a model that was trained on composed scenes was taught: python scripts/words.py MODEL"""
+
+import json
+import sys
+from pathlib import Path
+
+from lantu.data.names import world_concepts
+from lantu.data.taught import taught_by_things
+from lantu.files import write_text
+from lantu.shelf import ModelFolder
+from lantu.words import RELATED, WORDS
+
+
+def main() -> None:
+    model = ModelFolder(Path(sys.argv[1]))
+    words, related = taught_by_things(world_concepts(model.index["data"]["world"]))
+    for name, told in ((WORDS, words), (RELATED, related)):
+        write_text(model.path / name, json.dumps(told, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    main()

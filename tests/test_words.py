@@ -1,0 +1,117 @@
+"""Words that a model was taught, and those that it was not."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lantu.errors import ModelError
+from lantu.words import RELATED, WORDS, Lexicon
+
+SHIPPED = Path(__file__).parents[1] / "models" / "lantu-emoji"
+KNOWN = Path(__file__).parent / "known_prompts.txt"
+
+
+@pytest.fixture(scope="module")
+def lexicon():
+    return Lexicon.load(SHIPPED)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words", "nearest"),
+    [
+        ("a kaaba", ["kaaba"], "church"),
+        ("a catt", ["catt"], "cat"),
+        ("an aple and a dogg", ["aple", "dogg"], "apple"),
+        ("a kitty on the left", ["kitty"], "cat"),
+        ("高铁", ["高铁"], "火车"),
+        ("左边一只猫，右边一辆高铁", ["高铁"], "火车"),
+        ("🕋", ["kaaba"], "church"),
+        ("кот", ["кот"], None),
+    ],
+)
+def test_what_was_never_taught_is_told_with_the_nearest(lexicon, prompt, words, nearest):
+    found = lexicon.unknown(prompt)
+    assert [one.word for one in found] == words
+    assert nearest is None or nearest in found[0].nearest
+    assert all(any(word in warning for warning in lexicon.warnings(prompt)) for word in words)
+
+
+def test_known_prompts_raise_no_alarm(lexicon):
+    prompts = KNOWN.read_text(encoding="utf-8").splitlines()
+    assert len(prompts) >= 100
+    alarms = {prompt: found for prompt in prompts if (found := lexicon.unknown(prompt))}
+    assert not alarms
+    assert all(lexicon.names_something(prompt) for prompt in prompts)
+
+
+def test_the_phrases_of_training_raise_no_alarm(lexicon):
+    from lantu.data.asking import PHRASES
+    from lantu.data.phrases import PHRASES as CAPTIONS
+
+    things = {"en": ("cat", "a cat", "cats"), "zh": ("猫", "一只猫", "猫")}
+    for language, (bare, one, many) in things.items():
+        filled = dict.fromkeys("abcdx", one) | dict.fromkeys("ABCD", bare) | {"n": many}
+        for phrase in (*PHRASES[language], *(text for texts in CAPTIONS[language].values() for text in texts)):
+            text = phrase.replace(" a}", "}").format_map({**filled, **dict.fromkeys(Adjectives, one)})
+            assert lexicon.unknown(text) == (), text
+
+
+Adjectives = ("big", "large", "small", "little", "tiny", "很大的", "大大的", "很小的", "小小的")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "read"),
+    [
+        ("🐱", "a cat"),
+        ("a 🐱 and 🐶", "a cat and a dog"),
+        ("a big red 🚗", "a big red car"),
+        ("🍎🍎🍎", "three apples"),
+        ("🐱🐶", "a cat and a dog"),
+        ("一只🐱", "一只猫"),
+        ("画🐱🐶", "画猫和狗"),
+        ("a cat", "a cat"),
+        ("猫。", "猫。"),
+    ],
+)
+def test_an_emoji_stands_for_its_name(lexicon, prompt, read):
+    assert lexicon.expand(prompt) == read
+    assert lexicon.unknown(prompt) == ()
+    assert any(read in warning for warning in lexicon.warnings(prompt)) == (read != prompt)
+
+
+def test_a_prompt_without_anything_known_is_told_first(lexicon):
+    assert "names nothing" in lexicon.warnings("a kaaba")[0]
+    assert "names nothing" in lexicon.warnings("please draw")[0]
+    assert "names nothing" not in lexicon.warnings("a kaaba and a cat")[0]
+    assert lexicon.warnings("make the background blue", draws=False) == []
+    assert lexicon.warnings("a cat") == []
+
+
+def test_a_model_without_a_list_is_not_checked(tmp_path):
+    assert Lexicon.load(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"names": {"en": "cat", "zh": []}, "words": {}, "emoji": {}}', "[" * 99999]
+)
+def test_a_damaged_list_is_one_line(tmp_path, text):
+    (tmp_path / WORDS).write_text(text)
+    with pytest.raises(ModelError, match="delete this file"):
+        Lexicon.load(tmp_path)
+    (tmp_path / WORDS).write_text(
+        json.dumps({"names": {"en": [], "zh": []}, "words": {"en": ["a"], "zh": []}, "emoji": {}})
+    )
+    (tmp_path / RELATED).write_text(text or '{"en": 7}')
+    if text != "{}" and "names" not in text:
+        with pytest.raises(ModelError, match="delete this file"):
+            Lexicon.load(tmp_path).unknown("高铁")
+
+
+def test_the_shipped_list_is_what_its_script_writes():
+    from lantu.data.names import table
+
+    told = json.loads((SHIPPED / WORDS).read_text(encoding="utf-8"))
+    everyday = table("worlds/everyday.txt")
+    for language in ("en", "zh"):
+        assert {words[language][0] for words in everyday.values()} <= set(told["names"][language])
