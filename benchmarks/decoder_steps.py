@@ -22,9 +22,9 @@ from lantu.features.efficientnet import load_efficientnet
 from lantu.features.lpips import load_lpips
 from lantu.generator import ModelGenerator
 from lantu.pipeline import Model
-from lantu.recipes.assemble import part_folder
 from lantu.recipes.scores import composer_of, lexicon_of, scorer_of
 from lantu.recipes.sheets import save_sheet
+from lantu.recipes.sources import part_folder
 
 STEPS = (1, 2, 4, 8, 16, 50)
 SHOWN = 10

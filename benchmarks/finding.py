@@ -22,8 +22,8 @@ from lantu.document import LANGUAGES, to_ids
 from lantu.language.bpe import TextCodec
 from lantu.language.folder import read_vocabulary
 from lantu.language.model import load
-from lantu.recipes.assemble import part_folder
 from lantu.recipes.codes import ensure_codes, load_tokenizer
+from lantu.recipes.sources import part_folder
 from lantu.types import CodeGrid, Document, Part, Sample, Turn
 
 

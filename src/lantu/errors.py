@@ -42,4 +42,8 @@ class RecipeError(LantuError):
 
 
 class DiskError(LantuError):
-    """A file can't be written."""
+    """A file can't be written, or something else is refused by the system."""
+
+
+class OutputError(LantuError):
+    """What a command says can't be written to stdout."""

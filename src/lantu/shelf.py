@@ -9,6 +9,7 @@ NAME/
   README.md            the card
 """
 
+import contextlib
 import json
 import math
 import os
@@ -17,8 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lantu.errors import ModelError
-from lantu.files import cache_dir, sha256
+from lantu.errors import DiskError, ModelError
+from lantu.files import WEIGHTS, Sort, cache_dir, expand, sha256
 from lantu.settings import Settings
 
 DEFAULT = "lantu-emoji"
@@ -27,6 +28,12 @@ TOLD = ("license", "data", "scores")  # entries of the index that its makers may
 PARTS = ("language", "tokenizer", "decoder")
 CONTROL = "control"  # a part that may be missing
 MEND = "fetch or assemble the model again"
+SORT = Sort(
+    "a model directory",
+    (INDEX,),
+    (INDEX, "README.md", *(name for part in (*PARTS, CONTROL) for name in WEIGHTS.within(part))),
+    ("_class_name", "lantu.Model"),
+)
 REQUIRED = (INDEX, "language/config.json", "language/tokenizer.json", "tokenizer/config.json", "decoder/config.json")
 
 
@@ -163,11 +170,14 @@ def shelves() -> list[Path]:
     ``$LANTU_MODELS`` (one or more, as in ``$PATH``), ``models/`` of a checkout or ``shipped/`` of an installed package,
     and the cache.
     """
-    named = [Path(place).expanduser() for place in os.environ.get("LANTU_MODELS", "").split(os.pathsep) if place]
+    named = [expand(place) for place in os.environ.get("LANTU_MODELS", "").split(os.pathsep) if place]
     package = Path(__file__).resolve().parent
     checkout = package.parents[1]
     shipped = checkout / "models" if (checkout / "pyproject.toml").is_file() else package / "shipped"
-    return [*named, shipped, cache_dir() / "models"]
+    places = [*named, shipped]
+    with contextlib.suppress(DiskError):  # a user without a home has the others
+        places.append(cache_dir() / "models")
+    return places
 
 
 def find(model: str | Path | None = None) -> ModelFolder:
@@ -177,7 +187,7 @@ def find(model: str | Path | None = None) -> ModelFolder:
         ModelError: there is no such model, or it is not complete.
     """
     name = str(model) if model is not None else DEFAULT
-    path = Path(name).expanduser()
+    path = expand(name)
     if model is not None and path.is_dir():
         return ModelFolder(path)
     if len(path.parts) == 1:

@@ -1,11 +1,15 @@
 """What a person sees: messages and progress on stderr, results and pictures on stdout."""
 
+import codecs
 import contextlib
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+from lantu.errors import OutputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -13,9 +17,103 @@ if TYPE_CHECKING:
 Advance = Callable[[int, int], None]
 
 
+class Output:
+    """A stream whose refusals can be told from those of files. Everything else is the stream's own.
+
+    Raises:
+        OutputError: it can't be written to: a full disk, a closed pipe, …
+    """
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _printing():
+            return self._stream.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        with _printing():
+            self._stream.writelines(lines)
+
+    def flush(self) -> None:
+        with _printing():
+            self._stream.flush()
+
+
+@contextlib.contextmanager
+def _printing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise OutputError(f"can't print to stdout ({problem.strerror or problem})") from problem
+
+
+@contextlib.contextmanager
+def streams() -> Iterator[None]:
+    """Standard streams as commands need them: all there, and able to take any text.
+
+    What the encoding of a stream lacks is written as ``\\u732b``; bytes of a file's name that are no text, as they are.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # the caller has closed it
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    codecs.register_error("lantu", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="lantu")
+    before = sys.stdout
+    sys.stdout = Output(before)
+    try:
+        yield
+    finally:
+        sys.stdout = before
+
+
+def _escaped(problem: UnicodeError) -> tuple[str | bytes, int]:
+    """A handler of characters that an encoding lacks, see ``codecs.register_error``."""
+    if not isinstance(problem, UnicodeEncodeError):
+        raise problem
+    code = ord(problem.object[problem.start])
+    if 0xDC80 <= code <= 0xDCFF:
+        return bytes([code - 0xDC00]), problem.start + 1
+    escape = f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return escape, problem.start + 1
+
+
+def give_up_stdout() -> None:
+    """Write nothing more to it: not even what it still holds when the process ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def can_print(text: str, stream: Any = None) -> bool:
+    """Whether the encoding of a stream, stdout if none is given, has all these characters."""
+    try:
+        text.encode(getattr(stream or sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeError:
+        return False
+    return True
+
+
 def say(message: str) -> None:
-    """One line on stderr."""
-    print(" ".join(message.split()), file=sys.stderr, flush=True)
+    """One line on stderr, if that takes one."""
+    with contextlib.suppress(OSError, ValueError):
+        print(" ".join(message.split()), file=sys.stderr, flush=True)
+
+
+class _Warnings(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"lantu: {record.getMessage()}")
+
+
+def show_warnings() -> None:
+    """Say what the library warns of."""
+    logger = logging.getLogger("lantu")
+    if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
+        logger.addHandler(_Warnings(logging.WARNING))
 
 
 def whisper(message: str) -> None:
@@ -32,7 +130,14 @@ def warn(messages: Sequence[str]) -> None:
 
 def print_json(value: Any) -> None:
     """One object on stdout."""
-    print(json.dumps(value, ensure_ascii=False, indent=1))
+    print(printable_json(json.dumps(value, ensure_ascii=False, indent=1)))
+
+
+def printable_json(text: str) -> str:
+    """JSON that means the same, in ASCII where stdout can't take it as it is."""
+    if can_print(text):
+        return text
+    return "".join(character if character.isascii() else json.dumps(character)[1:-1] for character in text)
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
@@ -107,12 +212,13 @@ def in_half_blocks(image: "Image", width: int, columns: int = 48) -> Any:
     from rich.style import Style
 
     columns = min(columns, width)
+    block = "▀" if can_print("▀") else "#"
     rows = max(2, round(columns * image.height / image.width / 2) * 2)
     small = image.convert("RGB").resize((columns, rows), PIL.Resampling.LANCZOS)
     segments = []
     for top in range(0, rows, 2):
         for column in range(columns):
             ink, paper = ("#%02x%02x%02x" % small.getpixel((column, top + half)) for half in (0, 1))  # noqa: UP031
-            segments.append(Segment("▀", Style(color=ink, bgcolor=paper)))
+            segments.append(Segment(block, Style(color=ink, bgcolor=paper)))
         segments.append(Segment.line())
     return Segments(segments)

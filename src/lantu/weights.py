@@ -45,8 +45,9 @@ def save(
             (folder / SINGLE).unlink(missing_ok=True)
     for name, shard in zip(names, shards, strict=True):
         write(shard, folder / name)
-    for stale in set(folder.glob("model*.safetensors")) - {folder / name for name in names}:
-        stale.unlink()
+    old = {folder / SINGLE, *folder.glob("model-?????-of-?????.safetensors")}
+    for stale in old - {folder / name for name in names}:
+        stale.unlink(missing_ok=True)
     if total > 1:
         where = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
         size = sum(tensor.nbytes for shard in shards for tensor in shard.values())

@@ -22,7 +22,9 @@ Out = Annotated[
 Pixels = Annotated[int, typer.Option("--size", min=16, max=4096, help="Pixels a side.", metavar="N")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Another seed, other data.", metavar="N")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes (default: one a core).", metavar="N")]
-Tokenizer = Annotated[Path | None, typer.Option(help="Its folder, in place of a model's own.", metavar="DIR")]
+Tokenizer = Annotated[
+    Path | None, typer.Option(help="A run, a model or its folder, in place of --model's.", metavar="DIR|MODEL")
+]
 Count = typer.Option(min=0, help="Pictures of this split.", metavar="N")
 
 
@@ -167,22 +169,34 @@ def export(
     split: Annotated[str, typer.Option(help="train, val or heldout.")] = "train",
     tokenizer: Tokenizer = None,
     language: Annotated[
-        Path | None, typer.Option(help="The language model's folder, in place of a model's own.", metavar="DIR")
+        Path | None, typer.Option(help="A run, a model or its folder, in place of --model's.", metavar="DIR|MODEL")
     ] = None,
     model: ModelName = None,
     json: Json = False,
 ) -> None:
     """Write captions and codes as ids, for other trainers of language models."""
     from lantu.data.export import export
+    from lantu.recipes import identity
 
-    language = language or shelf.find(model).path / "language"
+    terminal.show_warnings()
+    spoken = language_folder(language, model)
     name = make_codes(folder, tokenizer, model, json)
+    identity.check_codes(spoken, name)
     with terminal.progress("writing", shown=not json) as advance:
-        count = export(folder, name, language, out, format, split, advance)
+        count = export(folder, name, spoken, out, format, split, advance)
     if json:
         terminal.print_json({"file": str(out), "format": format, "documents": count})
     else:
         print(f"{out}  {count:,} documents")
+
+
+def language_folder(language: Path | None, model: str | None) -> Path:
+    """A language model's folder; one of its tokenizer and config alone will do."""
+    from lantu.recipes.sources import part_folder
+
+    if language and (language / "tokenizer.json").is_file():
+        return language
+    return part_folder(language or shelf.find(model).path, "language")
 
 
 def make_codes(folder: Path, tokenizer: Path | None, model: str | None, quiet: bool) -> str:

@@ -1,5 +1,7 @@
 """The options that several commands share."""
 
+import itertools
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,6 +36,34 @@ DataFolder = Annotated[Path, typer.Option("--data", help="A folder that lantu da
 Dials = Annotated[
     list[str] | None, typer.Option("--set", help="A dial of drawing, e.g. guidance=4.", metavar="KEY=VALUE")
 ]
+
+
+def as_text(text: str | None) -> str | None:
+    """An argument that the locale's encoding could not read, read as UTF-8, which terminals send nearly always."""
+    if text is None or text.isprintable():
+        return text
+    try:
+        return os.fsencode(text).decode()
+    except UnicodeError:
+        return text
+
+
+def as_name(text: str) -> str:
+    """A text as a file's name of UTF-8, whatever encoding the system has for names."""
+    try:
+        os.fsencode(text)
+    except UnicodeError:
+        return os.fsdecode(text.encode())
+    return text
+
+
+def unused(path: Path) -> Path:
+    """The path itself, or with the first number from 2 on with which no file has it."""
+    numbers = itertools.count(2)
+    free = path
+    while os.path.lexists(free):
+        free = path.with_stem(f"{path.stem}-{next(numbers)}")
+    return free
 
 
 def parse_dials(texts: list[str] | None) -> dict[str, Any]:

@@ -23,8 +23,11 @@ from lantu.commands.options import (
     Sampler,
     Seed,
     Steps,
+    as_name,
+    as_text,
     numbered,
     parse_size,
+    unused,
 )
 from lantu.errors import DataError, LantuError, PromptError
 from lantu.seeds import choose_seed, derive_seed
@@ -101,7 +104,7 @@ class Wish:
 
 def draw(
     prompt: Annotated[
-        str | None, typer.Argument(help="What to draw, in English or Chinese.", show_default=False)
+        str | None, typer.Argument(help="What to draw, in English or Chinese.", show_default=False, callback=as_text)
     ] = None,
     count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many pictures.", metavar="N")] = 1,
     output: Output = None,
@@ -184,7 +187,7 @@ def detokenize(
     """Turn codes into pictures."""
     from lantu import metadata
 
-    output = output or Path("tokens.png" if str(tokens) == "-" else f"{tokens.stem}.png")
+    output = output or unused(Path("tokens.png" if str(tokens) == "-" else f"{tokens.stem}.png"))
     metadata.check_output(output)
     wish = Wish(None, read_grids(tokens), seed, None, {"steps": steps, "sampler": sampler})
     make(load(model, device), wish, 1, output, None, None, json)
@@ -206,7 +209,7 @@ def make(
     prompt, size, count = wish.prompt or "", wish.size or artist.size, len(wish.grids) if wish.grids else count
     if wish.grids is None and artist.grid_of(size) != artist.folder.grid:
         terminal.say("lantu: the model has learnt pictures of {}x{}; others are a stretch".format(*artist.size))
-    paths = numbered(output or Path(f"{slug(prompt)}-{seed}.png"), count)
+    paths = numbered(output or Path(as_name(f"{slug(prompt)}-{seed}.png")), count)
     pictures: list[Picture] = []
     plain = wish.grids is None and wish.control is None and not wish.examples
     watched = preview is not False and not as_json and plain and terminal.shows_pictures()
@@ -324,7 +327,7 @@ def tokenize(
         for image, picture in zip(images, pictures, strict=True)
     ]
     if output is None:
-        print(metadata.tokens_text(told), end="")
+        print(terminal.printable_json(metadata.tokens_text(told)), end="")
         return
     metadata.write_tokens(told, output)
     if json:

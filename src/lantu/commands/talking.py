@@ -1,5 +1,6 @@
 """edit, chat."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,20 @@ import typer
 
 from lantu import terminal
 from lantu.commands.opening import opened, say
-from lantu.commands.options import Backend, Device, Dials, Fit, Json, ModelName, Output, Seed, Steps, parse_dials
+from lantu.commands.options import (
+    Backend,
+    Device,
+    Dials,
+    Fit,
+    Json,
+    ModelName,
+    Output,
+    Seed,
+    Steps,
+    as_text,
+    parse_dials,
+    unused,
+)
 from lantu.commands.pictures import load, unknown
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.seeds import choose_seed, derive_seed
@@ -25,7 +39,9 @@ TURNS = 6  # that are remembered, three of either side
 
 def edit(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", show_default=False)],
-    prompt: Annotated[str, typer.Argument(help="What to draw there; without a place, what to change.")] = "",
+    prompt: Annotated[
+        str, typer.Argument(help="What to draw there; without a place, what to change.", callback=as_text)
+    ] = "",
     box: Annotated[
         str | None, typer.Option(help="In pixels: x0,y0,x1,y1.", metavar="X0,Y0,X1,Y1", show_default=False)
     ] = None,
@@ -49,7 +65,7 @@ def edit(
     """Draw a part of a picture anew, or change it as told ("replace the dog by a car", 把背景换成蓝色)."""
     from lantu import metadata
 
-    output = output or Path(f"{image.stem}-edited.png")
+    output = output or unused(Path(f"{image.stem}-edited.png"))
     metadata.check_output(output)
     place = parse_box(box) if box else None
     settings = parse_dials(dials) | ({"steps": steps} if steps else {})
@@ -115,7 +131,8 @@ def chat(
                 shown.append(part)
                 continue
             drawn += 1
-            path = output / f"chat-{drawn}.png"
+            while os.path.lexists(path := output / f"chat-{drawn}.png"):
+                drawn += 1  # an earlier talk's
             metadata.save_picture(part, path)
             shown.append({"file": str(path), "unknown_words": unknown(part)})
         told.append({"said": line, "reply": shown} | noted(plans))

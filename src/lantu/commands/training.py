@@ -9,13 +9,17 @@ import typer
 from lantu import shelf, terminal
 from lantu.commands.options import Backend, DataFolder, Device, Dials, Json, ModelName, Seed, parse_dials
 
-Run = Annotated[Path, typer.Option(help="A run of lantu train, or the part's own folder.", metavar="DIR")]
+Run = Annotated[Path, typer.Option(help="A run of lantu train, a model, or the part's own folder.", metavar="DIR")]
+RECIPE = "emoji"  # where none is named
 
 
 def train(
     part: Annotated[Literal["tokenizer", "language", "decoder", "control"], typer.Argument(help="What to train.")],
     data: DataFolder,
-    recipe: Annotated[str, typer.Option(help="An unknown name lists them all.", metavar="NAME")] = "emoji",
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="An unknown name lists them all (default: emoji; with --resume the run's).", metavar="NAME"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Of the run (default: runs/PART-RECIPE).", metavar="DIR")
     ] = None,
@@ -23,12 +27,14 @@ def train(
         list[str] | None, typer.Option("--set", help="Change a setting, e.g. loop.steps=1000.", metavar="KEY=VALUE")
     ] = None,
     tokenizer: Annotated[
-        Path | None, typer.Option(help="Run whose codes language and decoder learn from.", metavar="DIR")
+        Path | None, typer.Option(help="A run or a model whose codes the others learn.", metavar="DIR|MODEL")
     ] = None,
     start: Annotated[
         str | None, typer.Option(help="A run or a model to go on from, in place of nothing.", metavar="DIR|MODEL")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint, with the settings of the run.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what a run would cost; write nothing.")] = False,
     seed: Seed = None,
     device: Device = "auto",
@@ -38,8 +44,10 @@ def train(
     from lantu.training.machine import prepare
 
     prepare()
+    terminal.show_warnings()
     from lantu import recipes
-    from lantu.recipes.assemble import part_folder
+    from lantu.recipes import runs
+    from lantu.recipes.sources import BEGINNINGS, part_folder
 
     overrides = list(setting or [])
     if seed is not None:
@@ -47,8 +55,11 @@ def train(
     if tokenizer:
         overrides.append(f"tokenizer={part_folder(tokenizer, 'tokenizer')}")
     if start:
-        overrides.append(f"start={part_folder(start, 'decoder' if part == 'control' else part)}")
-    folder = out or Path("runs") / f"{part}-{recipe}"
+        named = start in BEGINNINGS and part == "tokenizer"
+        overrides.append(f"start={start if named else part_folder(start, 'decoder' if part == 'control' else part)}")
+    folder = out or Path("runs") / f"{part}-{recipe or RECIPE}"
+    if recipe is None:
+        recipe = (runs.recipe_of(folder) if resume else "") or RECIPE
     result: Any = recipes.train(part, recipe, data, folder, overrides, resume, dry_run, device, not json)
     if dry_run:
         terminal.print_json(result.as_dict()) if json else print(result.text())
@@ -82,6 +93,7 @@ def assemble(
     json: Json = False,
 ) -> None:
     """Put three trained parts together as a model that draws, and choose the dials that it draws best with."""
+    terminal.show_warnings()
     from lantu.recipes.assemble import assemble
     from lantu.recipes.dials import USUAL, data_of
     from lantu.recipes.dials import tune as choose

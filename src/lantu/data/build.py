@@ -19,7 +19,7 @@ from lantu.data.scenes import Composer
 from lantu.data.shards import SHARD
 from lantu.data.writer import Job, Picture, Progress, write_data
 from lantu.errors import DataError
-from lantu.files import cache_dir, sha256
+from lantu.files import cache_dir, expand, sha256
 from lantu.types import Sample
 
 EDITS_KEPT = 500  # pairs that validation and held-out edits have at most
@@ -173,7 +173,7 @@ def build_folder(
             data in ``out``.
         DiskError: it can't be written.
     """
-    path = Path(path).expanduser().resolve()
+    path = expand(path).resolve()
     folder = Path(out) if out else cache_dir() / "data" / f"{path.stem}-{size}"
     found = find_entries(path, folder, captions)
     contents = found.contents()

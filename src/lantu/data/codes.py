@@ -1,20 +1,25 @@
 """A data set's codes under one tokenizer, kept beside the data.
 
-``codes-<name>-<split>.npy`` holds (N, h, w) uint16, in the order of the split. While it is made, batches are
+``codes-<name>-<split>.npy`` holds (N, h, w) uint16, in the order of the split; ``codes-<name>.json`` the digest of the
+data that they are of. While it is made, batches are
 appended to ``codes-<name>-<split>.part`` (bare numbers), so a run that was killed goes on after the last whole grid.
 Shapes: B batch, N pictures, H W pixels, h w grid.
 """
 
-from collections.abc import Callable
+import contextlib
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from lantu.data.shards import Shards, read_index
-from lantu.errors import DataError
-from lantu.files import locked, replacing, writing
+from lantu.errors import DataError, DiskError
+from lantu.files import locked, replacing, write_json, writing
 
 MOST_CODES = 1 << 16
+COMPARED = 16  # pictures of a split whose codes are looked at
+ALIKE = 0.9  # share of their codes that must be the same
 
 Encode = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
@@ -35,6 +40,7 @@ def tokenize(folder: str | Path, encode: Encode, name: str, batch: int = 64, pro
         DiskError: the codes can't be written.
     """
     splits = {split: Shards(folder, split) for split in read_index(folder)["splits"]}
+    _claim(Path(folder), splits, encode, name)
     total, done = sum(map(len, splits.values())), 0
     for split, shards in splits.items():
         path = codes_path(folder, name, split)
@@ -73,6 +79,7 @@ def load_codes(folder: str | Path, name: str, split: str, or_empty: bool = False
         raise DataError(f"no codes {name!r} of {split} in {folder}", remake) from problem
     except (OSError, ValueError) as problem:
         raise DataError(f"{path} can't be read ({problem})", f"delete it and {remake}") from problem
+    _check_owner(Path(folder), name)
     count = read_index(folder)["splits"].get(split, {}).get("count")
     if codes_Nhw.ndim != 3 or len(codes_Nhw) != count:
         raise DataError(f"{path} has codes of {len(codes_Nhw)} pictures, not {count}", f"delete it and {remake}")
@@ -82,6 +89,84 @@ def load_codes(folder: str | Path, name: str, split: str, or_empty: bool = False
 def codes_path(folder: str | Path, name: str, split: str) -> Path:
     """Where the codes of a split lie."""
     return Path(folder) / f"codes-{name}-{split}.npy"
+
+
+def are_there(folder: str | Path, name: str, split: str) -> bool:
+    """Whether the codes of a split have been made, for the data that is there.
+
+    Raises:
+        DataError: no data, or they belong to other data.
+    """
+    _check_owner(Path(folder), name)
+    return codes_path(folder, name, split).exists()
+
+
+def _owner_path(folder: Path, name: str) -> Path:
+    """Where it is noted whose codes these are."""
+    return folder / f"codes-{name}.json"
+
+
+def _check_owner(folder: Path, name: str) -> bool:
+    """Whether it is noted that the codes are of this data.
+
+    Raises:
+        DataError: it is noted that they are of other data.
+    """
+    path = _owner_path(folder, name)
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8"))["data"]
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise DataError(f"{path} can't be read ({problem})", _away(name)) from problem
+    if owner != read_index(folder)["digest"]:
+        raise DataError(f"the codes {name} in {folder} are of other data", _away(name))
+    return True
+
+
+def _claim(folder: Path, splits: Mapping[str, Shards], encode: Encode, name: str) -> None:
+    """Note whose codes these are; those that lantu 0.1 made, without a note, are compared with some pictures first.
+
+    Raises:
+        DataError: they are of other data.
+    """
+    if _check_owner(folder, name):
+        return
+    for split, shards in splits.items():
+        if not _fit(codes_path(folder, name, split), shards, encode):
+            raise DataError(f"the codes {name} of {split} in {folder} are not those of its pictures", _away(name))
+    whole = all(codes_path(folder, name, split).exists() for split in splits)
+    # Data that may only be read is no obstacle where nothing is missing.
+    with contextlib.suppress(DiskError) if whole else contextlib.nullcontext():
+        write_json(_owner_path(folder, name), {"data": read_index(folder)["digest"]})
+
+
+def _fit(path: Path, shards: Shards, encode: Encode) -> bool:
+    """Whether codes that are there, whole or in part, are those of their pictures, as far as some of them tell."""
+    part = path.with_suffix(".part")
+    there = path if path.exists() else part
+    if not there.exists() or not len(shards):
+        return True
+    some = np.unique(np.linspace(0, len(shards) - 1, COMPARED).astype(np.int64))
+    made_Bhw = encode(shards.images(some.tolist()))
+    try:
+        codes = np.load(path, mmap_mode="r") if there is path else np.fromfile(part, np.uint16)
+    except (OSError, ValueError):
+        return True  # whoever loads them says so
+    if there is part:
+        done = len(codes) // made_Bhw[0].size
+        codes = codes[: done * made_Bhw[0].size].reshape(done, *made_Bhw.shape[1:])
+        some, made_Bhw = some[some < done], made_Bhw[some < done]
+    elif codes.ndim != 3 or len(codes) != len(shards):
+        return True  # the same
+    if codes.shape[1:] != made_Bhw.shape[1:]:
+        return False
+    # Another processor may round a few codes elsewhere.
+    return not len(some) or float((codes[some] == made_Bhw).mean()) >= ALIKE
+
+
+def _away(name: str) -> str:
+    return f"move codes-{name}* away, and they are made anew"
 
 
 def _encode_split(shards: Shards, encode: Encode, path: Path, batch: int, report: Callable[[int], None]) -> None:

@@ -11,9 +11,10 @@ from importlib import resources
 from pathlib import Path
 
 from lantu.errors import DataError
-from lantu.files import cache_dir, replacing
+from lantu.files import Sort, cache_dir, locked, replacing_folder, writing
 
 TIMEOUT_S = 600
+PACKAGE = Sort("a package", ("package/package.json",), ())  # one that is there is never replaced
 
 
 @cache
@@ -35,8 +36,14 @@ def fetch(name: str, cache: Path | None = None) -> Path:
     """
     pin = pins()[name]
     folder = (cache or cache_dir()) / "npm" / f"{name.replace('/', '+')}-{pin['version']}"
-    if not folder.is_dir():
-        with replacing(folder) as unpacked, tempfile.TemporaryDirectory() as scratch:
+    if folder.is_dir():
+        return folder / "package"
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder.parent / ".lock"):
+        if folder.is_dir():  # another process has fetched it meanwhile
+            return folder / "package"
+        with replacing_folder(folder, PACKAGE) as unpacked, tempfile.TemporaryDirectory() as scratch:
             tarball = _pack(f"{name}@{pin['version']}", Path(scratch))
             if integrity(tarball) != pin["integrity"]:
                 raise DataError(

@@ -24,7 +24,7 @@ from lantu.data.shards import (
     write_shard,
 )
 from lantu.errors import DataError
-from lantu.files import write_json, writing
+from lantu.files import HALF_WRITTEN, write_json, writing
 from lantu.types import Sample
 
 Progress = Callable[[int, int], None]
@@ -173,7 +173,8 @@ def _sweep(folder: Path) -> None:
     """Remove what killed workers left half written."""
     with writing(folder):
         for path in folder.glob(".*.tar"):
-            path.unlink()
+            if HALF_WRITTEN.fullmatch(path.name):
+                path.unlink()
 
 
 def _write(job: Job) -> tuple[str, int, np.ndarray, list[Note]]:

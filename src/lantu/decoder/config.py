@@ -11,6 +11,7 @@ class DecoderConfig(BaseModel):
             be rendered at 192.
         width, layers: of the transformer. Heads are 64 wide (or the width, if less).
         codebook_size: of the tokenizer whose codes it renders.
+        tokenizer: that tokenizer's codes digest (``ImageTokenizer.codes_digest``); "" where it is not known.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -19,6 +20,7 @@ class DecoderConfig(BaseModel):
     width: int = 256
     layers: int = 6
     codebook_size: int = Field(4096, ge=2, le=65536)
+    tokenizer: str = ""
 
     @property
     def heads(self) -> int:

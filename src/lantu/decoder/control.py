@@ -43,6 +43,8 @@ class ControlConfig(BaseModel):
     Attributes:
         strengths: of the bias, s, for each of ``KINDS``; 0 for a kind that speaks to the decoder alone.
         prior: how much of what fits without a control is taken off, b.
+        tokenizer: the codes digest of the tokenizer whose codes it learnt; "" where it is not known.
+        decoder: the SHA-256 of the weights of the decoder that it was trained beside; "" where it is not known.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +55,8 @@ class ControlConfig(BaseModel):
     codebook_size: int = Field(4096, ge=2, le=65536)
     strengths: tuple[float, ...] = Field(STRENGTHS, min_length=len(KINDS), max_length=len(KINDS))
     prior: float = Field(0.5, ge=0, le=1)
+    tokenizer: str = ""
+    decoder: str = ""
 
     @property
     def heads(self) -> int:

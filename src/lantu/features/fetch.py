@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lantu import weights
 from lantu.errors import DataError, ModelError
-from lantu.files import cache_dir, replacing
+from lantu.files import WEIGHTS, cache_dir, replacing_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,7 @@ def cached(name: str, make: Callable[[], "dict[str, Tensor]"]) -> "dict[str, Ten
     with contextlib.suppress(ModelError):
         return weights.load(folder)
     state = make()
-    with replacing(folder) as temporary:
+    with replacing_folder(folder, WEIGHTS) as temporary:
         weights.save(state, temporary, dtype=None, max_shard_bytes=sys.maxsize)
     return state
 

@@ -48,12 +48,16 @@ def train(
         data: folder that `lantu data build` wrote.
         out: folder of the run.
         overrides: ``key=value`` settings of the recipe, e.g. ``loop.steps=1000``.
+        resume: go on with the run in ``out``, with its own settings but for those of ``overrides`` that may change.
         dry_run: measure a few steps, write nothing, and tell what a run would cost.
 
     Raises:
-        RecipeError: an unknown part, recipe or setting.
+        RecipeError: an unknown part, recipe or setting; there is a run in ``out`` already, or other things; there is
+            none to resume, or it was given other data or another tokenizer.
         DataError: the data is missing or of another kind.
     """
+    from lantu.recipes import identity, runs
+    from lantu.recipes.codes import unkept
     from lantu.training.config import override
     from lantu.training.loop import train as run
     from lantu.training.measure import measure
@@ -61,14 +65,34 @@ def train(
     found = next((module for module in modules(part) if recipe in module.RECIPES), None)
     if not found:
         raise RecipeError(f"no {part} recipe called {recipe}", f"choose one of {', '.join(names(part))}")
-    settings = override(found.RECIPES[recipe](), [f"loop.device={device}", *overrides])
+    plain, changes, folder = found.RECIPES[recipe](), [f"loop.device={device}", *overrides], Path(out)
+    before = (runs.read(folder) or {}).get(runs.IDENTITY, {}) if resume else {}
+    named = {"part": part, "recipe": recipe}
+    identity.compare(named, {name: before[name] for name in named if name in before}, folder)
+    if not resume and not dry_run:
+        runs.check_new(folder)
+    settings = runs.located(runs.restored(plain, folder, changes) if resume else override(plain, changes))
+    made_of = identity.of(part, recipe, settings, data)
+    if resume and not before:
+        runs.log.warning(f"the run in {folder} doesn't say what it was made of: data and parts are taken on trust")
+    identity.compare(made_of, before, folder)
+    if dry_run:
+        with unkept():
+            task = found.Task(settings, Path(data))
+        for step in range(7 * settings.loop.accumulate):  # so that codes that are made on the way are not measured
+            task.batch(step, settings.loop.batch_size)
+        tell(task)
+        return measure(task, settings.loop)
     task = found.Task(settings, Path(data))
+    tell(task)
+    options = {**settings.model_dump(), "data": str(Path(data).resolve()), runs.IDENTITY: made_of}
+    return run(task, settings.loop, out, resume=resume, progress=progress, options=options)
+
+
+def tell(task: Any) -> None:
+    """Say what a task has to say of its data."""
     for note in getattr(task, "notes", ()):
         print(note, file=sys.stderr, flush=True)
-    if dry_run:
-        return measure(task, settings.loop)
-    options = {**settings.model_dump(), "data": str(Path(data).resolve())}
-    return run(task, settings.loop, out, resume=resume, progress=progress, options=options)
 
 
 def modules(part: str) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 from lantu.data.taught import taught_by
 from lantu.errors import DataError, ModelError
-from lantu.files import replacing, write_json, write_text
+from lantu.files import replacing_folder, write_json, write_text
 from lantu.recipes.budget import budget_of
+from lantu.recipes.identity import check_parts
 from lantu.recipes.pictures import origin
-from lantu.shelf import CONTROL, ModelFolder, find
+from lantu.recipes.sources import part_folder
+from lantu.shelf import CONTROL, SORT, ModelFolder
 from lantu.words import RELATED, WORDS
 
 PARTS = ("tokenizer", "language", "decoder")
@@ -30,21 +33,21 @@ def assemble(
     draw: Mapping[str, Any] | None = None,
     control: str | Path | None = None,
 ) -> ModelFolder:
-    """Put parts together, whole or not at all; an older model in ``out`` is replaced.
+    """Put parts together, whole or not at all; an older model in ``out`` is replaced, and nothing else is.
 
     Args:
         tokenizer, language, decoder: runs that ``train`` wrote, or folders of the parts themselves.
         name: of the model; the folder's, if not given.
         licence: of the weights, kept in the model's index.
-        card: a Markdown file that becomes README.md.
+        card: a Markdown file that becomes README.md; without one an older model's stays.
         data: the data folder it was trained on, whose settings are kept for evaluation, and whose captions say which
             words the model knows (``lantu.words``).
         draw: dials that it draws with by default, see ``lantu.settings.Settings``.
         control: a run of ``train control``, or a control's folder.
 
     Raises:
-        ModelError: a part is missing, or the parts don't speak of the same codes.
-        DiskError: it can't be written.
+        ModelError: a part is missing, the parts don't speak of the same codes, or there is no such card.
+        DiskError: it can't be written, or ``out`` holds other things than a model.
     """
     out = Path(out)
     index = {
@@ -65,37 +68,50 @@ def assemble(
         index["budget"] = budget
     if data is not None:
         index["data"] = origin(data)
+    folders = {part: part_folder(source, part) for part, source in sources.items()}
+    check_apart(out, folders)
     taught: Sequence[dict[str, Any]] = ()
     if data is not None:
         with contextlib.suppress(DataError):  # its index is enough to assemble a model
             taught = taught_by(data)
-    with replacing(out) as temporary:
-        for part, source in sources.items():
-            shutil.copytree(part_folder(source, part), temporary / part)
+    with replacing_folder(out, SORT) as temporary:
+        for part, folder in folders.items():
+            shutil.copytree(folder, temporary / part)
         write_json(temporary / "model_index.json", index)
         for file, words in zip((WORDS, RELATED), taught, strict=False):
             write_text(temporary / file, json.dumps(words, ensure_ascii=False, separators=(",", ":")) + "\n")
-        if card:
-            shutil.copy(card, temporary / "README.md")
+        if text := card_of(card, out):
+            (temporary / "README.md").write_bytes(text)
         check(ModelFolder(temporary))
+        check_parts(folders)
     return ModelFolder(out)
 
 
-def part_folder(source: str | Path, part: str) -> Path:
-    """The exported part of a run, the part of a model directory (or of a model by name), or the folder itself.
+def check_apart(out: Path, folders: Mapping[str, Path]) -> None:
+    """Refuse to replace what the model is to be made of.
 
     Raises:
-        ModelError: it is none of these.
+        ModelError: a part lies in ``out``, or ``out`` in a part.
     """
-    folder = Path(source)
-    if not folder.exists() and len(folder.parts) == 1:
-        folder = find(source).path
-    for place in (folder / "model", folder / part, folder):
-        if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
-            return place
-    raise ModelError(
-        f"no trained {part} in {source}", "name a finished run of `lantu train`, a model, or a part's folder"
-    )
+    place = Path(os.path.realpath(out))
+    for part, folder in folders.items():
+        source = Path(os.path.realpath(folder))
+        if place == source or place in source.parents or source in place.parents:
+            raise ModelError(f"the {part} in {folder} would be replaced by the model", "choose another folder")
+
+
+def card_of(card: str | Path | None, out: Path) -> bytes | None:
+    """The text of a model's card: of the file that is given, or of the model that is replaced.
+
+    Raises:
+        ModelError: the file can't be read.
+    """
+    try:
+        return Path(card or out / "README.md").read_bytes()
+    except OSError as problem:
+        if not card:
+            return None
+        raise ModelError(f"can't read the card {card} ({problem.strerror})", "give a Markdown file") from problem
 
 
 def check(model: ModelFolder) -> None:

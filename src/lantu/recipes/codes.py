@@ -1,19 +1,26 @@
 """The codes of a data set under one tokenizer, made once and kept beside the data."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from lantu.data.codes import tokenize
+from lantu.data.codes import are_there, load_codes, tokenize
+from lantu.data.shards import Shards
 from lantu.errors import RecipeError
 from lantu.images import scale, to_tensor
+from lantu.recipes.sources import part_folder
 from lantu.tokenizer.model import ImageTokenizer
+
+KEPT = ContextVar("kept", default=True)
 
 
 def load_tokenizer(folder: str | Path) -> ImageTokenizer:
-    """The tokenizer that a recipe names.
+    """The tokenizer that a recipe names: by a run, a model or its folder.
 
     Raises:
         RecipeError: it names none.
@@ -21,7 +28,7 @@ def load_tokenizer(folder: str | Path) -> ImageTokenizer:
     """
     if not str(folder):
         raise RecipeError("no image tokenizer to take codes from", "name its run: --tokenizer DIR")
-    return ImageTokenizer.load(folder)
+    return ImageTokenizer.load(part_folder(folder, "tokenizer"))
 
 
 def encoder(tokenizer: ImageTokenizer) -> Callable[[np.ndarray], np.ndarray]:
@@ -42,3 +49,53 @@ def ensure_codes(
     name = tokenizer.codes_digest()[:12]
     tokenize(data, encoder(tokenizer), name, progress=progress)
     return name
+
+
+@contextlib.contextmanager
+def unkept() -> Iterator[None]:
+    """In here ``codes_of`` writes nothing."""
+    token = KEPT.set(False)
+    try:
+        yield
+    finally:
+        KEPT.reset(token)
+
+
+def codes_of(data: str | Path, tokenizer: ImageTokenizer, split: str, or_empty: bool = False) -> Any:
+    """The codes of a split, (N, h, w): as an array, made and kept beside the data if they are missing.
+
+    Args:
+        or_empty: a split that the data lacks is an empty one.
+
+    Within ``unkept`` those that are missing are made whenever they are asked for, and not kept.
+
+    Raises:
+        DataError: there is no data, or its codes belong to other data.
+        DiskError: they can't be written.
+    """
+    name = tokenizer.codes_digest()[:12]
+    if KEPT.get():
+        ensure_codes(data, tokenizer)
+    elif not are_there(data, name, split):
+        return Passing(Shards(data, split, or_empty=or_empty), encoder(tokenizer))
+    return load_codes(data, name, split, or_empty=or_empty)
+
+
+class Passing:
+    """Codes that are made when they are asked for, and remembered as long as this is. Shapes: N pictures, h w grid."""
+
+    def __init__(self, shards: Shards, encode: Callable[[np.ndarray], np.ndarray]):
+        self.shards, self.encode = shards, encode
+        self.known: dict[int, np.ndarray] = {}
+        self.shape = (len(shards), *(self[0].shape if len(shards) else (1, 1)))
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def __getitem__(self, index: int | Sequence[int] | np.ndarray) -> np.ndarray:
+        """(h, w) uint16 of one picture, or (n, h, w) of several."""
+        wanted = np.atleast_1d(np.asarray(index, np.int64)).tolist()
+        if missing := [one for one in dict.fromkeys(wanted) if one not in self.known]:
+            made = self.encode(self.shards.images(missing)).astype(np.uint16)
+            self.known.update(zip(missing, made, strict=True))
+        return self.known[wanted[0]] if np.ndim(index) == 0 else np.stack([self.known[one] for one in wanted])

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from lantu.decoder.model import PixelDecoder
 from lantu.errors import RecipeError
 from lantu.recipes import decoder
-from lantu.recipes.assemble import part_folder
 from lantu.recipes.decoder import Batch, DecoderRecipe
+from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
 
 HUBER = 0.03

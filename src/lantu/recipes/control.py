@@ -19,9 +19,10 @@ from lantu.decoder.render import UNKNOWN, render
 from lantu.errors import RecipeError
 from lantu.images import to_array, to_bytes, to_tensor
 from lantu.recipes import decoder
-from lantu.recipes.assemble import part_folder
 from lantu.recipes.decoder import Batch, DecoderRecipe
+from lantu.recipes.identity import weights_digest
 from lantu.recipes.sheets import save_sheet, shown
+from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
 from lantu.types import Sample
 
@@ -82,6 +83,11 @@ class Task(decoder.Task):
         super().__init__(recipe, data)
         self.model.eval().requires_grad_(False)
         self.control = self.begun(recipe)
+        known = {
+            "tokenizer": self.model.config.tokenizer,
+            "decoder": weights_digest(part_folder(recipe.start, "decoder")),
+        }
+        self.control.config = self.control.config.model_copy(update=known)
         self.unseen, self.guessed = recipe.unseen, recipe.guessed
         self.drawn, self.fitting_weight = recipe.drawn, recipe.fitting_weight
         self.times = torch.tensor(recipe.times)

@@ -8,7 +8,6 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from lantu.data.codes import load_codes
 from lantu.data.order import Order
 from lantu.data.shards import Shards
 from lantu.decoder.config import DecoderConfig
@@ -19,9 +18,9 @@ from lantu.decoder.render import render
 from lantu.errors import RecipeError
 from lantu.images import scale, to_array, to_bytes, to_tensor
 from lantu.layers import in_blocks
-from lantu.recipes.assemble import part_folder
-from lantu.recipes.codes import ensure_codes, load_tokenizer
+from lantu.recipes.codes import codes_of, load_tokenizer
 from lantu.recipes.sheets import save_sheet, shown
+from lantu.recipes.sources import part_folder
 from lantu.tokenizer.model import ImageTokenizer
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
@@ -72,11 +71,11 @@ class Task:
     def __init__(self, recipe: DecoderRecipe, data: Path):
         self.recipe = recipe
         self.tokenizer = tokenizer = load_tokenizer(recipe.tokenizer)
-        name = ensure_codes(data, tokenizer)
         self.shards = {"train": Shards(data, "train"), "val": Shards(data, "val", or_empty=True)}
-        self.grids = {split: load_codes(data, name, split, or_empty=split == "val") for split in self.shards}
+        self.grids = {split: codes_of(data, tokenizer, split, or_empty=split == "val") for split in self.shards}
         self.order = Order(len(self.shards["train"]), recipe.loop.seed)
         self.model = self.begin(tokenizer)
+        self.model.config = self.model.config.model_copy(update={"tokenizer": tokenizer.codes_digest()})
         self.networks: dict[str, nn.Module] = {"model": self.model}
         self.spoil = Corruption(recipe.dropped, recipe.hidden, recipe.spoilt, recipe.most)
         self.perceptual = None

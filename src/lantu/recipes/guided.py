@@ -28,8 +28,8 @@ from lantu.errors import RecipeError
 from lantu.language.folder import strengths_of
 from lantu.language.model import load
 from lantu.recipes import language
-from lantu.recipes.assemble import part_folder
 from lantu.recipes.language import LanguageRecipe, further, one_each
+from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
 from lantu.vocabulary import STRENGTHS
 

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from lantu.data.asking import ask
-from lantu.data.codes import load_codes
 from lantu.data.order import Order
 from lantu.data.packing import PADDING, Packed, block_causal_mask, pack
 from lantu.data.shards import Shards
@@ -25,11 +24,11 @@ from lantu.images import scale, to_array, to_tensor
 from lantu.language import bpe
 from lantu.language.folder import read_vocabulary, strengths_of
 from lantu.language.model import deepen, describe, export, load, make, new_places, revert, sources_of
-from lantu.recipes.assemble import part_folder
 from lantu.recipes.captions import learnable
-from lantu.recipes.codes import ensure_codes, load_tokenizer
+from lantu.recipes.codes import codes_of, load_tokenizer
 from lantu.recipes.drafts import Drafts
 from lantu.recipes.sheets import save_sheet, shown
+from lantu.recipes.sources import part_folder
 from lantu.settings import Settings
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
@@ -91,13 +90,13 @@ class Task:
     def __init__(self, recipe: LanguageRecipe, data: Path):
         self.recipe = recipe
         self.tokenizer = tokenizer = load_tokenizer(recipe.tokenizer)
-        name = ensure_codes(data, tokenizer)
-        self.shards, self.grids = Shards(data, "train"), load_codes(data, name, "train")
+        self.shards, self.grids = Shards(data, "train"), codes_of(data, tokenizer, "train")
         self.val = Shards(data, "val", or_empty=True)
         self.order = Order(len(self.shards), recipe.loop.seed)
         self.samples = [self.shards.sample(index) for index in range(len(self.shards))]
         self.new: tuple[str, ...] = ()  # what the names of parameters of added layers begin with
         self.codec, self.model = self.begin(tokenizer.config.codebook_size)
+        self.model.config.lantu["tokenizer"] = tokenizer.codes_digest()
         self.vocabulary = Vocabulary(self.codec.size, tokenizer.config.codebook_size)
         self.samples, self.notes = learnable(self.samples, self.codec, self.longest())
         self.encode = lru_cache(maxsize=1 << 19)(self.codec.encode)

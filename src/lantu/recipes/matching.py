@@ -23,8 +23,8 @@ from lantu.decoder.flow import flow_loss
 from lantu.decoder.model import PixelDecoder
 from lantu.errors import RecipeError
 from lantu.recipes import decoder
-from lantu.recipes.assemble import part_folder
 from lantu.recipes.decoder import Batch, DecoderRecipe
+from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
 
 Predict = Callable[[Tensor, Tensor, Tensor], Tensor]

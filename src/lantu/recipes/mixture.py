@@ -22,7 +22,6 @@ from torch import Tensor
 
 from lantu.data import context
 from lantu.data.asking import typed
-from lantu.data.codes import load_codes
 from lantu.data.context import Kind
 from lantu.data.gallery import load_gallery
 from lantu.data.memory import MOST, Memory
@@ -33,7 +32,7 @@ from lantu.data.shards import Shards, read_index
 from lantu.document import goal_of, to_ids
 from lantu.errors import RecipeError
 from lantu.recipes import guided
-from lantu.recipes.codes import ensure_codes
+from lantu.recipes.codes import codes_of
 from lantu.recipes.guided import GuidedRecipe, Lessons
 from lantu.recipes.language import next_token_losses, one_each
 from lantu.training.task import Metrics
@@ -105,10 +104,9 @@ class Task(guided.Task):
         self.pool = context.Pool(self.samples)
         self.pairs: list[Sample] = []
         if recipe.edits:
-            name = ensure_codes(recipe.edits, self.tokenizer)
             shards = Shards(recipe.edits, "edits")
             self.pairs = [shards.sample(index) for index in range(len(shards))]  # before and after by turns
-            self.pair_grids = load_codes(recipe.edits, name, "edits")
+            self.pair_grids = codes_of(recipe.edits, self.tokenizer, "edits")
             # Changes that examples alone can tell: an exchange, and always the same new background.
             self.changes: dict[str, list[int]] = {}
             for index, sample in enumerate(self.pairs[1::2]):

@@ -26,11 +26,11 @@ from lantu.language.folder import strengths_of
 from lantu.language.model import load
 from lantu.pipeline import TOGETHER
 from lantu.recipes import language
-from lantu.recipes.assemble import part_folder
 from lantu.recipes.drafts import paint
 from lantu.recipes.guided import logits, side
 from lantu.recipes.language import LanguageRecipe
 from lantu.recipes.scores import composer_of, scorer_of
+from lantu.recipes.sources import part_folder
 from lantu.requests import drawing
 from lantu.settings import Settings
 from lantu.training.task import Metrics

@@ -25,6 +25,10 @@ from lantu.training.player import Player
 from lantu.training.schedule import decay_start
 
 BEFORE_DECAY = "before-decay"
+KINDS = ("weights", "average", "optimizer")
+SORT = files.Sort(
+    "a checkpoint", ("state.json",), ("state.json", *(name for kind in KINDS for name in files.WEIGHTS.within(kind)))
+)
 
 
 @dataclass
@@ -77,12 +81,13 @@ def save(
     }
     if not first:
         return
-    with files.replacing(checkpoints / name) as temporary:
+    with files.replacing_folder(checkpoints / name, SORT) as temporary:
+        temporary.mkdir()
         for kind, tensors in kinds.items():
             weights.save(tensors, temporary / kind, dtype=None, max_shard_bytes=1 << 31)
         files.write_json(temporary / "state.json", asdict(state))
     for old in numbered(checkpoints)[kept:]:
-        shutil.rmtree(old)
+        files.discard(old, SORT)
 
 
 def choose(checkpoints: Path, config: LoopConfig) -> tuple[Path, State] | None:
@@ -115,7 +120,7 @@ def restore(path: Path, players: Sequence[Player]) -> None:
         RecipeError: it is damaged, or belongs to other networks.
     """
     try:
-        stored = {kind: weights.load(path / kind) for kind in ("weights", "average", "optimizer")}
+        stored = {kind: weights.load(path / kind) for kind in KINDS}
     except ModelError as problem:
         raise RecipeError(f"{path} is damaged", "remove it to go on from the one before") from problem
     try:
@@ -155,13 +160,17 @@ def put_average(path: Path, networks: dict[str, torch.nn.Module]) -> int:
 
 def clean(checkpoints: Path, after: int) -> None:
     """Remove what a killed process left half written, and checkpoints of steps that will be done anew."""
-    for path in [*checkpoints.glob(".*"), *(path for path in numbered(checkpoints) if number(path) > after)]:
+    for path in [*checkpoints.glob(".step-*"), *checkpoints.glob(f".{BEFORE_DECAY}.*")]:
         shutil.rmtree(path, ignore_errors=True)
+    for path in numbered(checkpoints):
+        if number(path) > after:
+            files.discard(path, SORT)
 
 
 def numbered(checkpoints: Path) -> list[Path]:
     """Newest first."""
-    return sorted(checkpoints.glob("step-*"), key=number, reverse=True)
+    found = [path for path in checkpoints.glob("step-*") if path.name.removeprefix("step-").isdecimal()]
+    return sorted(found, key=number, reverse=True)
 
 
 def number(path: Path) -> int:

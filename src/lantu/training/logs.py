@@ -54,7 +54,8 @@ class Log:
         with contextlib.suppress(ImportError):
             from torch.utils.tensorboard import SummaryWriter
 
-            self.board = SummaryWriter(folder / "tensorboard", purge_step=step + 1)
+            with files.writing(folder / "tensorboard"):
+                self.board = SummaryWriter(folder / "tensorboard", purge_step=step + 1)
 
     def write(self, record: Record) -> None:
         with files.writing(self.path), open(self.path, "a", encoding="utf-8") as file:

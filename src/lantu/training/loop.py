@@ -115,6 +115,7 @@ class Run:
 
     def begin(self) -> None:
         """Go on from a checkpoint, if there is one."""
+        files.check_folder(self.folder / "model", files.WEIGHTS)  # before the hours of training, not after them
         found = checkpoint.choose(self.checkpoints, self.config)
         if found:
             path, state = found
@@ -211,6 +212,6 @@ class Run:
         if reason != "interrupted":
             self.sample()
         if self.ranks.world == 1 and hasattr(self.trainer.task, "export"):
-            with self.trainer.averaged(), files.replacing(self.folder / "model") as temporary:
+            with self.trainer.averaged(), files.replacing_folder(self.folder / "model", files.WEIGHTS) as temporary:
                 temporary.mkdir()
                 hook(self.trainer.task, "export", temporary)

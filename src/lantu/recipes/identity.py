@@ -1,0 +1,180 @@
+"""What runs and parts were made of, as digests, and the refusal to join what does not belong together.
+
+    codes digest     of an image tokenizer: which code a picture gets, whatever its plain decoder has learnt since
+    weights digest   of any other part: its safetensors
+    data digest      of a data folder: as its index.json says
+
+A language model and a decoder keep the codes digest of the tokenizer whose codes they learnt in their config.json, a
+control the weights digest of its decoder too. Parts that lantu 0.1 wrote have neither: then the tokenizer that lies
+beside a part in its model directory, or that the part's run names, stands for it.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lantu.arrays import read_config
+from lantu.data.shards import read_index
+from lantu.errors import LantuError, ModelError, RecipeError
+from lantu.files import sha256
+from lantu.recipes.sources import BEGINNINGS, part_folder
+
+log = logging.getLogger(__name__)
+
+Identity = dict[str, str]
+# Settings of recipes that name a trained part → which part; None for the part that is trained.
+PARTS = {"start": None, "origin": "language", "teacher": "language", "control": "control"}
+DATA = ("edits",)  # settings that name a data folder
+
+
+def of(part: str, recipe: str, settings: Any, data: str | Path) -> Identity:
+    """What a run is made of: its part, its recipe, and a digest of all that it is given.
+
+    Raises:
+        RecipeError: a part that it goes on from has learnt the codes of another tokenizer.
+        ModelError: a part is missing.
+        DataError: the data is.
+    """
+    identity = {"part": part, "recipe": recipe, "data": data_digest(data)}
+    if tokenizer := getattr(settings, "tokenizer", ""):
+        identity["tokenizer"] = codes_digest(part_folder(tokenizer, "tokenizer"))
+    for name, other in PARTS.items():
+        source = getattr(settings, name, "")
+        if source in BEGINNINGS:
+            continue
+        kind = other or ("decoder" if part == "control" else part)
+        folder = part_folder(source, kind)
+        if kind == "tokenizer":
+            identity[name] = codes_digest(folder)
+            continue
+        identity[name] = weights_digest(folder)
+        if tokenizer and (learnt := learnt_codes(folder)) and learnt != identity["tokenizer"]:
+            what = f"{source} learnt the codes of another tokenizer ({learnt[:12]}, not {identity['tokenizer'][:12]})"
+            raise RecipeError(what, f"name its own tokenizer, or another {kind}")
+    for name in DATA:
+        if source := getattr(settings, name, ""):
+            identity[name] = data_digest(source)
+    return identity
+
+
+def compare(ours: Identity, theirs: Mapping[str, str], run: Path) -> None:
+    """Refuse to go on with a run on other things than it began with.
+
+    Args:
+        ours: what it is to go on with.
+        theirs: what it has been made of until now.
+
+    Raises:
+        RecipeError: something differs.
+    """
+    for name, was in theirs.items():
+        is_ = ours.get(name, "nothing")
+        if is_ != was:
+            what = "settings" if name in ("part", "recipe") else name
+            short = [text if name in ("part", "recipe") else text[:12] for text in (was, is_)]
+            mend = f"give the {what} that it began with, or begin a new run in another folder"
+            raise RecipeError(f"the run in {run} has another {name}: {short[0]}, not {short[1]}", mend)
+
+
+def data_digest(folder: str | Path) -> str:
+    """Of a data folder.
+
+    Raises:
+        DataError: there is no data.
+    """
+    return str(read_index(folder)["digest"])
+
+
+def weights_digest(folder: Path) -> str:
+    """The SHA-256 of a part's safetensors, as hex."""
+    return sha256(*sorted(folder.glob("*.safetensors")))
+
+
+def codes_digest(folder: Path) -> str:
+    """Of the mapping from pictures to codes of the image tokenizer in ``folder``.
+
+    Raises:
+        ModelError: there is none.
+    """
+    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+    return _codes_digest(folder, sha256(*files))
+
+
+@lru_cache(maxsize=8)
+def _codes_digest(folder: Path, content: str) -> str:
+    from lantu.tokenizer.model import ImageTokenizer
+
+    return ImageTokenizer.load(folder).codes_digest()
+
+
+def noted_codes(config: Mapping[str, Any]) -> str:
+    """The codes digest that a part's config.json notes; "" where there is none."""
+    own = config.get("lantu")
+    noted = own.get("tokenizer", "") if isinstance(own, dict) else config.get("tokenizer", "")
+    return noted if isinstance(noted, str) else ""
+
+
+def learnt_codes(folder: Path) -> str:
+    """The codes digest of the tokenizer whose codes a part has learnt; "" where nothing tells.
+
+    Args:
+        folder: of the part.
+    """
+    if noted := noted_codes(read_config(folder)):
+        return noted
+    try:
+        if (folder.parent / "model_index.json").is_file():
+            return codes_digest(part_folder(folder.parent / "tokenizer", "tokenizer"))
+        options = json.loads((folder.parent / "config.json").read_text(encoding="utf-8"))
+        return codes_digest(part_folder(options["tokenizer"], "tokenizer"))
+    except (OSError, ValueError, KeyError, TypeError, LantuError):
+        return ""
+
+
+def check_codes(language: Path, name: str) -> None:
+    """Refuse codes that a language model has not learnt.
+
+    Args:
+        language: its folder.
+        name: of the codes: what a codes digest begins with.
+
+    Raises:
+        ModelError: it has learnt others.
+    """
+    learnt = learnt_codes(language)
+    if not learnt:
+        log.warning(f"the language model in {language} doesn't say whose codes it learnt: taken on trust")
+    elif not learnt.startswith(name):
+        what = f"the language model in {language} learnt the codes of another tokenizer ({learnt[:12]}, not {name})"
+        raise ModelError(what, "give the tokenizer that it was trained on")
+
+
+def check_parts(folders: Mapping[str, Path]) -> None:
+    """Refuse parts that were not made for one another; say which can't be checked.
+
+    Args:
+        folders: of a tokenizer, and of the language, decoder and control to be joined with it.
+
+    Raises:
+        ModelError: a part has learnt other codes, or a control another decoder.
+    """
+    wanted = codes_digest(folders["tokenizer"])
+    for part, folder in folders.items():
+        if part == "tokenizer":
+            continue
+        learnt = learnt_codes(folder)
+        if not learnt:
+            log.warning(f"the {part} in {folder} doesn't say whose codes it learnt: taken on trust")
+        elif learnt != wanted:
+            what = f"the {part} in {folder} learnt the codes of another tokenizer ({learnt[:12]}, not {wanted[:12]})"
+            raise ModelError(what, "join parts that were trained on the same tokenizer")
+    if "control" in folders and (beside := read_config(folders["control"]).get("decoder")):
+        decoder = weights_digest(folders["decoder"])
+        if beside != decoder:
+            what = f"the control in {folders['control']} was trained beside another decoder"
+            raise ModelError(
+                f"{what} ({str(beside)[:12]}, not {decoder[:12]})", "join it with that one, or train another"
+            )

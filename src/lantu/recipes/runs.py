@@ -1,0 +1,116 @@
+"""Runs that are there: what may begin in a folder, and with which settings a run goes on.
+
+RUN/config.json holds the settings of the recipe and, as "identity", what the run is made of (``identity``).
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from lantu.errors import DiskError, RecipeError
+from lantu.recipes.identity import DATA, PARTS
+from lantu.recipes.sources import BEGINNINGS
+from lantu.training.checkpoint import numbered
+from lantu.training.config import override
+
+log = logging.getLogger(__name__)
+
+IDENTITY = "identity"
+NOTES = (IDENTITY, "data")  # entries of config.json that are no settings
+# All that a run writes.
+OWN = ("config.json", "log.jsonl", "tensorboard", "samples", "checkpoints", "model")
+# Settings that may change while a run goes on: how long, how fast and how watched, not on what or of which size.
+FREE = {
+    *("steps", "minutes", "lr", "lr_scale", "decay_fraction", "clip_norm", "weight_decay", "precision", "compile"),
+    *("checkpoint_every_s", "log_every", "sample_every", "kept", "device"),
+}
+NAMING = {"tokenizer", *PARTS, *DATA}  # settings whose content is compared, wherever it has been moved to
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """What a run in ``folder`` says of itself; None if there is none."""
+    try:
+        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return told if {"steps", "batch_size"} <= told["loop"].keys() else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def recipe_of(folder: Path) -> str:
+    """The name of the recipe of the run in ``folder``; "" where nothing tells."""
+    identity = (read(folder) or {}).get(IDENTITY)
+    return str(identity.get("recipe", "")) if isinstance(identity, dict) else ""
+
+
+def check_new(folder: Path) -> None:
+    """Refuse to begin a run where it would overwrite something.
+
+    A run that was killed before its first checkpoint has nothing to lose, and begins again.
+
+    Raises:
+        RecipeError: there is a run already, or other things by the names that a run writes.
+        DiskError: there is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DiskError(f"{folder} is a file", "name a folder for the run")
+    if numbered(folder / "checkpoints"):
+        raise RecipeError(f"there is a run in {folder} already", "resume it with --resume, or choose another folder")
+    if read(folder) is None and (there := [name for name in OWN if (folder / name).exists()]):
+        what = f"{folder} holds other things, which a run would overwrite ({', '.join(there)})"
+        raise RecipeError(what, "choose another folder with --out")
+
+
+def restored(recipe: BaseModel, folder: Path, overrides: Sequence[str]) -> Any:
+    """The settings with which the run in ``folder`` goes on: its own, but for those that may change.
+
+    Args:
+        recipe: the recipe that it is trained by.
+        overrides: ``key=value`` settings to change.
+
+    Raises:
+        RecipeError: there is no run, it is of another recipe, or a setting can't change any more.
+    """
+    told = read(folder)
+    if told is None:
+        raise RecipeError(f"there is no run in {folder} to go on with", "leave out --resume to begin one")
+    own = {name: value for name, value in told.items() if name not in NOTES}
+    try:
+        before = recipe.__class__(**own)
+    except ValidationError as problem:
+        where = ".".join(map(str, problem.errors()[0]["loc"]))
+        raise RecipeError(f"the run in {folder} is of another recipe ({where})", "name its --recipe") from problem
+    after = override(before, overrides)
+    changes = dict(differences(before.model_dump(), after.model_dump()))
+    for name, (was, is_) in changes.items():
+        place, _, last = name.rpartition(".")
+        if name in NAMING or (place == "loop" and last in FREE):
+            continue
+        mend = f"leave out {name}, or begin a new run in another folder"
+        raise RecipeError(f"{name} is {was!r} in the run in {folder}, and can't become {is_!r}", mend)
+    for name, (was, is_) in changes.items():
+        if name not in NAMING and name != "loop.device":
+            log.warning(f"{name} was {was}, and is {is_} from now on")
+    return after
+
+
+def differences(before: dict[str, Any], after: dict[str, Any], within: str = "") -> list[tuple[str, tuple[Any, Any]]]:
+    """Dotted name → old and new value, of the settings that differ."""
+    found = []
+    for name, value in after.items():
+        was = before.get(name)
+        if isinstance(value, dict) and isinstance(was, dict) and not within:
+            found += differences(was, value, f"{within}{name}.")
+        elif value != was:
+            found.append((within + name, (was, value)))
+    return found
+
+
+def located(settings: Any) -> Any:
+    """The settings with the folders that they name as absolute paths, so that a run goes on from anywhere."""
+    named = {name: getattr(settings, name, "") for name in NAMING}
+    told = {name: value for name, value in named.items() if value not in BEGINNINGS and Path(value).exists()}
+    return settings.model_copy(update={name: str(Path(value).absolute()) for name, value in told.items()})

@@ -1,0 +1,45 @@
+"""Where a trained part is: one answer for every option and setting that names one."""
+
+from pathlib import Path
+from typing import Any
+
+from lantu.arrays import read_config
+from lantu.errors import ModelError
+from lantu.files import expand
+from lantu.shelf import find
+
+BEGINNINGS = ("", "patches", "noise")  # values of a recipe's ``start`` that name no part
+
+
+def part_folder(source: str | Path, part: str) -> Path:
+    """The exported part of a run, the part of a model directory (or of a model by name), or the folder itself.
+
+    Args:
+        part: "tokenizer", "language", "decoder" or "control".
+
+    Raises:
+        ModelError: it is none of these, or holds another part.
+    """
+    folder = expand(source)
+    if not folder.exists() and len(folder.parts) == 1:
+        folder = find(source).path
+    for place in (folder / "model", folder / part, folder):
+        if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
+            kind = kind_of(read_config(place))
+            if kind not in (part, ""):
+                raise ModelError(f"{source} holds a {kind}, not a {part}", f"name a run or a folder of a {part}")
+            return place
+    raise ModelError(
+        f"no trained {part} in {source}", "name a finished run of `lantu train`, a model, or a part's folder"
+    )
+
+
+def kind_of(config: dict[str, Any]) -> str:
+    """Which part a config.json belongs to; "" where it doesn't tell."""
+    if "quantizer" in config:
+        return "tokenizer"
+    if "strengths" in config:
+        return "control"
+    if "model_type" in config:
+        return "language"
+    return "decoder" if {"patch", "width", "layers", "codebook_size"} <= config.keys() else ""
