@@ -71,7 +71,7 @@ def within(part: str, recipe: str, data: Path, out: Path, settings: list[str], m
     measured = recipes.train(part, recipe, data, out, settings, dry_run=True)
     steps = max(20, int(60 * minutes / measured.step_s))
     budget = [f"loop.steps={steps}", f"loop.warmup_steps={steps // 20 + 1}", "loop.ema_decay=0.98"]
-    recipes.train(part, recipe, data, out, [*settings, *budget], resume=True)
+    recipes.train(part, recipe, data, out, [*settings, *budget], resume=(out / "config.json").is_file())
 
 
 def main() -> None:

@@ -12,6 +12,14 @@ out=${2:?a folder}
 lantu=${LANTU:-"$(dirname -- "$0")/../run"}
 mkdir -p "$out"
 
+# train PART DIR …: begin a run, or go on with the one that is there.
+train() {
+    local part=$1 run=$2 further=()
+    shift 2
+    [[ ! -e $run/config.json ]] || further=(--resume)
+    $lantu train "$part" --out "$run" "${further[@]}" "$@"
+}
+
 case $size in
     debug) data=(--train 400 --val 50 --heldout 50 --size 32) ;;
     emoji) data=(--train 80000 --styles noto,fluent-3d,fluent-flat,twemoji) ;;
@@ -22,25 +30,25 @@ esac
 # the same time, each on a machine of its own.
 $lantu data build emoji --out "$out/data" "${data[@]}"
 $lantu data inspect "$out/data" --sheet "$out/data.png"
-$lantu train tokenizer --recipe "$size" --data "$out/data" --out "$out/tokenizer" --resume
-$lantu train language --recipe "$size" --data "$out/data" --out "$out/language" --resume --tokenizer "$out/tokenizer"
-$lantu train decoder --recipe "$size" --data "$out/data" --out "$out/decoder" --resume --tokenizer "$out/tokenizer"
+train tokenizer "$out/tokenizer" --recipe "$size" --data "$out/data"
+train language "$out/language" --recipe "$size" --data "$out/data" --tokenizer "$out/tokenizer"
+train decoder "$out/decoder" --recipe "$size" --data "$out/data" --tokenizer "$out/tokenizer"
 language=$out/language decoder=$out/decoder control=()
 settings=(--set guidance=1.5 --set temperature=0.3 --set steps=2)
 if [[ $size == emoji ]]; then
     # The second half, which could as well begin from a model that was fetched.
-    $lantu train language --recipe further --data "$out/data" --out "$out/language-2" --resume --tokenizer "$out/tokenizer" --start "$language"
-    $lantu train decoder --recipe further --data "$out/data" --out "$out/decoder-2" --resume --tokenizer "$out/tokenizer" --start "$decoder"
+    train language "$out/language-2" --recipe further --data "$out/data" --tokenizer "$out/tokenizer" --start "$language"
+    train decoder "$out/decoder-2" --recipe further --data "$out/data" --tokenizer "$out/tokenizer" --start "$decoder"
     # Guidance in one row, a decoder of four steps, and then all that is not drawing, in added layers.
-    $lantu train language --recipe guided --data "$out/data" --out "$out/language-3" --resume --tokenizer "$out/tokenizer" --start "$out/language-2"
-    $lantu train decoder --recipe matching --data "$out/data" --out "$out/decoder-3" --resume --tokenizer "$out/tokenizer" --start "$out/decoder-2"
+    train language "$out/language-3" --recipe guided --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/language-2"
+    train decoder "$out/decoder-3" --recipe matching --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/decoder-2"
     $lantu data build emoji --out "$out/edits" --edits 15000 --train 100 --val 20 --heldout 20 --styles noto,fluent-3d,fluent-flat,twemoji
-    more=(--data "$out/data" --resume --tokenizer "$out/tokenizer" --set "edits=$out/edits" --set "teacher=$out/language-3")
-    $lantu train language --recipe exercises "${more[@]}" --out "$out/language-4" --start "$out/language-3" --set added=3
-    $lantu train language --recipe mixture "${more[@]}" --out "$out/language-5" --start "$out/language-4"
+    more=(--data "$out/data" --tokenizer "$out/tokenizer" --set "edits=$out/edits" --set "teacher=$out/language-3")
+    train language "$out/language-4" --recipe exercises "${more[@]}" --start "$out/language-3" --set added=3
+    train language "$out/language-5" --recipe mixture "${more[@]}" --start "$out/language-4"
     # And what lets a picture of lines, boxes or colours steer both.
-    $lantu train control --data "$out/data" --out "$out/control" --resume --tokenizer "$out/tokenizer" --start "$out/decoder-3"
-    $lantu train control --recipe further --data "$out/data" --out "$out/control-2" --resume --tokenizer "$out/tokenizer" --start "$out/decoder-3" --set "control=$out/control"
+    train control "$out/control" --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/decoder-3"
+    train control "$out/control-2" --recipe further --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/decoder-3" --set "control=$out/control"
     language=$out/language-5 decoder=$out/decoder-3 control=(--control "$out/control-2")
     settings=(--set guidance=1.5 --set temperature=0.3 --set top_k=100 --set steps=4 --set sampler=consistency --set ahead=4)
 fi

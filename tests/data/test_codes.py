@@ -1,3 +1,4 @@
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,6 +7,7 @@ import pytest
 from fake_data import make_data
 
 from lantu.data.codes import codes_path, load_codes, tokenize
+from lantu.data.shards import read_index, write_index
 from lantu.errors import DataError
 
 
@@ -88,3 +90,34 @@ def test_two_processes_that_need_the_same_codes_share_the_work(data):
             job.result()
     assert load_codes(data, "a", "train")[:, 0, 0].tolist() == list(range(10))
     assert sum(encoded) == 10 + 3 + 2  # each split's first picture once more, to tell the grid
+
+
+def test_codes_belong_to_their_data(data, tmp_path):
+    tokenize(data, encode, "a", batch=4)
+    other = make_data(tmp_path / "other", train=10, val=3)
+    write_index(other, read_index(other) | {"digest": "another"})
+    for path in data.glob("codes-a*"):
+        shutil.copy(path, other)
+    with pytest.raises(DataError, match="are of other data"):
+        load_codes(other, "a", "train")
+    with pytest.raises(DataError, match="are of other data"):
+        tokenize(other, encode, "a")
+
+
+def test_codes_without_a_note_are_compared_with_pictures(data):
+    tokenize(data, encode, "a", batch=4)
+    note = data / "codes-a.json"
+    note.unlink()
+    tokenize(data, encode, "a")  # lantu 0.1 made none: they fit, and are taken
+    assert note.exists()
+    note.unlink()
+    codes = load_codes(data, "a", "train")[::-1].copy()
+    codes[:, 1] = 7
+    np.save(codes_path(data, "a", "train"), codes)
+    with pytest.raises(DataError, match="not those of its pictures: move codes-a"):
+        tokenize(data, encode, "a")
+    assert np.array_equal(np.load(codes_path(data, "a", "train")), codes)
+    codes_path(data, "a", "train").unlink()
+    codes_path(data, "a", "train").with_suffix(".part").write_bytes(codes[:6].tobytes())
+    with pytest.raises(DataError, match="not those of its pictures"):
+        tokenize(data, encode, "a")

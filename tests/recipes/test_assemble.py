@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from lantu import recipes
-from lantu.errors import ModelError, RecipeError
+from lantu.errors import DiskError, ModelError, RecipeError
 from lantu.recipes.assemble import assemble
 
 
@@ -71,3 +71,46 @@ def test_a_model_lists_the_words_of_its_data(tiny_model, tmp_path):
         tar.unlink()
     made = assemble(tiny_model, tiny_model, tiny_model, tmp_path / "made", data=data)  # as before there were lists
     assert Model(made).warnings("a red circle") == []
+
+
+def test_only_a_model_is_replaced_by_a_model(tiny_model, tmp_path, monkeypatch):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("thesis")
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.json").write_text("{}")
+    (tmp_path / "file").write_text("thesis")
+    parts = [tiny_model] * 3
+    monkeypatch.chdir(precious)
+    for out in (precious, ".", "..", run, tmp_path / "file", tmp_path):
+        with pytest.raises(DiskError):
+            assemble(*parts, out)
+    made = assemble(*parts, tmp_path / "made")
+    (made.path / "decoder" / "notes.txt").write_text("thesis")
+    with pytest.raises(DiskError, match=r"decoder/notes\.txt"):
+        assemble(*parts, made.path)
+    files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"thesis.txt", "file", "notes.txt"} <= files
+    assert (run / "checkpoints").is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "made", "precious", "run"]
+
+
+def test_a_model_is_not_replaced_by_its_own_parts(tiny_model, tmp_path):
+    made = assemble(*[tiny_model] * 3, tmp_path / "made").path
+    for out in (made, made / "decoder" / "new"):
+        with pytest.raises(ModelError, match="would be replaced"):
+            assemble(tiny_model, tiny_model, made, out)
+    assert not (made / "decoder" / "new").exists()
+
+
+def test_a_card_stays_until_another_is_given(tiny_model, tmp_path):
+    made = assemble(*[tiny_model] * 3, tmp_path / "made").path
+    (made / "README.md").write_text("# written by hand\n")
+    assemble(*[tiny_model] * 3, made)
+    assert (made / "README.md").read_text() == "# written by hand\n"
+    (tmp_path / "card.md").write_text("# another\n")
+    assemble(*[tiny_model] * 3, made, card=tmp_path / "card.md")
+    assert (made / "README.md").read_text() == "# another\n"
+    with pytest.raises(ModelError, match="can't read the card"):
+        assemble(*[tiny_model] * 3, made, card=tmp_path / "none.md")

@@ -8,6 +8,7 @@ import typer
 
 from lantu import shelf, terminal
 from lantu.commands.options import Backend, DataFolder, Device, Dials, Json, ModelName, Seed, parse_dials
+from lantu.errors import LantuError
 
 Run = Annotated[Path, typer.Option(help="A run of lantu train, a model, or the part's own folder.", metavar="DIR")]
 RECIPE = "emoji"  # where none is named
@@ -30,7 +31,10 @@ def train(
         Path | None, typer.Option(help="A run or a model whose codes the others learn.", metavar="DIR|MODEL")
     ] = None,
     start: Annotated[
-        str | None, typer.Option(help="A run or a model to go on from, in place of nothing.", metavar="DIR|MODEL")
+        str | None,
+        typer.Option(
+            help="A run or a model to go on from, in place of nothing; not of a tokenizer.", metavar="DIR|MODEL"
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint, with the settings of the run.")
@@ -55,8 +59,11 @@ def train(
     if tokenizer:
         overrides.append(f"tokenizer={part_folder(tokenizer, 'tokenizer')}")
     if start:
-        named = start in BEGINNINGS and part == "tokenizer"
-        overrides.append(f"start={start if named else part_folder(start, 'decoder' if part == 'control' else part)}")
+        if part == "tokenizer" and start not in BEGINNINGS:
+            mend = f"leave out --start, or choose how it begins: {' or '.join(BEGINNINGS)}"
+            raise LantuError(f"a tokenizer goes on from no other ({start}), it begins with its data", mend)
+        begun = start if part == "tokenizer" else part_folder(start, "decoder" if part == "control" else part)
+        overrides.append(f"start={begun}")
     folder = out or Path("runs") / f"{part}-{recipe or RECIPE}"
     if recipe is None:
         recipe = (runs.recipe_of(folder) if resume else "") or RECIPE

@@ -40,7 +40,7 @@ def fetch(name: str, cache: Path | None = None) -> Path:
         return folder / "package"
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder.parent / ".lock"):
+    with locked(folder.parent.parent / ".npm.lock"):
         if folder.is_dir():  # another process has fetched it meanwhile
             return folder / "package"
         with replacing_folder(folder, PACKAGE) as unpacked, tempfile.TemporaryDirectory() as scratch:

@@ -43,7 +43,7 @@ def of(part: str, recipe: str, settings: Any, data: str | Path) -> Identity:
         identity["tokenizer"] = codes_digest(part_folder(tokenizer, "tokenizer"))
     for name, other in PARTS.items():
         source = getattr(settings, name, "")
-        if source in BEGINNINGS:
+        if not source or source in BEGINNINGS:
             continue
         kind = other or ("decoder" if part == "control" else part)
         folder = part_folder(source, kind)

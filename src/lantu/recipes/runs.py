@@ -112,5 +112,5 @@ def differences(before: dict[str, Any], after: dict[str, Any], within: str = "")
 def located(settings: Any) -> Any:
     """The settings with the folders that they name as absolute paths, so that a run goes on from anywhere."""
     named = {name: getattr(settings, name, "") for name in NAMING}
-    told = {name: value for name, value in named.items() if value not in BEGINNINGS and Path(value).exists()}
+    told = {name: value for name, value in named.items() if value and value not in BEGINNINGS and Path(value).exists()}
     return settings.model_copy(update={name: str(Path(value).absolute()) for name, value in told.items()})

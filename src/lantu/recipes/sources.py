@@ -8,7 +8,7 @@ from lantu.errors import ModelError
 from lantu.files import expand
 from lantu.shelf import find
 
-BEGINNINGS = ("", "patches", "noise")  # values of a recipe's ``start`` that name no part
+BEGINNINGS = ("patches", "noise")  # values of a tokenizer's ``start``, which name no part
 
 
 def part_folder(source: str | Path, part: str) -> Path:

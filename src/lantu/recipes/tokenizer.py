@@ -1,9 +1,10 @@
 """Recipes of the image tokenizer."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from lantu.data.order import Order
@@ -11,7 +12,6 @@ from lantu.data.shards import Shards
 from lantu.images import scale, to_array, to_tensor
 from lantu.layers import in_blocks
 from lantu.recipes.sheets import save_sheet, shown
-from lantu.recipes.sources import BEGINNINGS, part_folder
 from lantu.tokenizer.config import TokenizerConfig
 from lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from lantu.tokenizer.losses import ReconstructionLoss
@@ -28,8 +28,6 @@ class TokenizerRecipe(BaseModel):
 
     Attributes:
         start: "patches" begins with principal components and k-means (see ``start_from_patches``), "noise" at random.
-            Else a trained tokenizer to go on from, with its own sizes: a run, a model, or the part's own folder. Its
-            codes stay as they are if ``frozen``.
         frozen: keep the codes of the start, and train the plain decoder alone. Codes of patches taken one by one are
             the same for the same drawing wherever it stands, and the language model can be trained at once.
         quantize_from: the first step that rounds to codes; before it the autoencoder is continuous.
@@ -42,7 +40,7 @@ class TokenizerRecipe(BaseModel):
 
     model: TokenizerConfig = TokenizerConfig()
     loop: LoopConfig = LoopConfig()
-    start: str = Field("patches", min_length=1)
+    start: Literal["patches", "noise"] = "patches"
     frozen: bool = True
     quantize_from: int = 0
     perceptual: str = "alex"
@@ -62,11 +60,7 @@ class Task:
         self.order = Order(len(self.train), recipe.loop.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
-            if recipe.start not in BEGINNINGS:
-                self.model = ImageTokenizer.load(part_folder(recipe.start, "tokenizer")).train().requires_grad_()
-                self.recipe = recipe = recipe.model_copy(update={"model": self.model.config})
-            else:
-                self.model = ImageTokenizer(recipe.model)
+            self.model = ImageTokenizer(recipe.model)
             if recipe.start == "patches":
                 start_from_patches(self.model, self.batch(0, min(STARTING, len(self.train))))
         if recipe.frozen:
