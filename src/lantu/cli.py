@@ -54,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         0 done, 2 bad usage or bad input, 1 our fault, 130 interrupted by Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    files.MADE.clear()
     with terminal.streams():
         return run(arguments)
 

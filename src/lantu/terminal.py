@@ -212,13 +212,14 @@ def in_half_blocks(image: "Image", width: int, columns: int = 48) -> Any:
     from rich.style import Style
 
     columns = min(columns, width)
-    block = "▀" if can_print("▀") else "#"
+    block = next((one for one in "▀▄" if can_print(one)), "#")  # some encodings have the lower half alone
+    halves = (1, 0) if block == "▄" else (0, 1)
     rows = max(2, round(columns * image.height / image.width / 2) * 2)
     small = image.convert("RGB").resize((columns, rows), PIL.Resampling.LANCZOS)
     segments = []
     for top in range(0, rows, 2):
         for column in range(columns):
-            ink, paper = ("#%02x%02x%02x" % small.getpixel((column, top + half)) for half in (0, 1))  # noqa: UP031
+            ink, paper = ("#%02x%02x%02x" % small.getpixel((column, top + half)) for half in halves)  # noqa: UP031
             segments.append(Segment(block, Style(color=ink, bgcolor=paper)))
         segments.append(Segment.line())
     return Segments(segments)
