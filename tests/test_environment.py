@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from lantu import cli, metadata, terminal
+from lantu.commands.options import check_results
 from lantu.types import Picture
 
 
@@ -188,3 +189,22 @@ def test_half_blocks_need_an_encoding_that_has_them(monkeypatch):
     assert not terminal.can_print("▀")
     assert terminal.can_print("#")
     assert terminal.printable_json('["猫😀"]') == '["\\u732b\\ud83d\\ude00"]'
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [(["eval"], "scores.json"), (["eval"], "sheet.png"), (["bench"], "bench.md")]
+)
+def test_results_overwrite_nothing_but_results(lantu, tmp_path, command, name):
+    (tmp_path / name).write_text("thesis")
+    code, err = lantu(*command, "-o", ".")
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"holds other things, which results would overwrite ({name})" in err
+    assert (tmp_path / name).read_text() == "thesis"
+
+
+def test_older_results_are_overwritten(tmp_path):
+    (tmp_path / "scores.json").write_text('{"pairs": {"score": 1, "n": 4}}')
+    (tmp_path / "bench.json").write_text('{"machine": {}, "drafting": []}')
+    check_results(tmp_path, ("scores.json", "sheet.png"), {"score", "n"})
+    check_results(tmp_path, ("bench.json", "bench.md"), {"machine", "drafting"})
+    check_results(tmp_path / "new", ("bench.json", "bench.md"), {"machine", "drafting"})

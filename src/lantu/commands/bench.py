@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lantu import terminal
-from lantu.commands.options import Json, ModelName
+from lantu.commands.options import Json, ModelName, check_results
 from lantu.errors import LantuError
 
 
@@ -34,6 +34,8 @@ def bench(
         counts = []
     if not counts or counts[0] < 1:
         raise LantuError(f"--pictures {pictures!r} are no numbers", "write e.g. --pictures 1,8")
+    if out:
+        check_results(out, ("bench.json", "bench.md", "bench.png"), {"machine", "drafting"})
     from lantu import bench as measurements
     from lantu.bench import report
     from lantu.files import write_json, write_text

@@ -1,14 +1,16 @@
 """The options that several commands share."""
 
 import itertools
+import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from lantu.errors import LantuError
+from lantu.errors import DiskError, LantuError
 from lantu.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
@@ -64,6 +66,31 @@ def unused(path: Path) -> Path:
     while os.path.lexists(free):
         free = path.with_stem(f"{path.stem}-{next(numbers)}")
     return free
+
+
+def check_results(out: Path, names: Sequence[str], keys: set[str]) -> None:
+    """Refuse to write results over files of these names that are no results.
+
+    Args:
+        out: their folder.
+        names: of the files; the first is JSON.
+        keys: what it must hold, or else each of its entries, to be results.
+
+    Raises:
+        DiskError: there are such files, or ``out`` is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise DiskError(f"{out} is a file", "name a folder for the results")
+    there = [name for name in names if (out / name).exists()]
+    try:
+        told = json.loads((out / names[0]).read_text(encoding="utf-8")) if there else {}
+        ours = keys <= told.keys() or all(keys <= entry.keys() for entry in told.values())
+    except (OSError, ValueError, AttributeError, RecursionError):
+        ours = False
+    if there and not ours:
+        raise DiskError(
+            f"{out} holds other things, which results would overwrite ({', '.join(there)})", "choose another folder"
+        )
 
 
 def parse_dials(texts: list[str] | None) -> dict[str, Any]:

@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lantu import shelf, terminal
-from lantu.commands.options import Backend, DataFolder, Device, Dials, Json, ModelName, Seed, parse_dials
+from lantu.commands.options import (
+    Backend,
+    DataFolder,
+    Device,
+    Dials,
+    Json,
+    ModelName,
+    Seed,
+    check_results,
+    parse_dials,
+)
 from lantu.errors import LantuError
 
 Run = Annotated[Path, typer.Option(help="A run of lantu train, a model, or the part's own folder.", metavar="DIR")]
@@ -145,6 +155,8 @@ def evaluate(
     """Score a model: what it draws, reads and rebuilds, beside what is possible at best."""
     chosen = [name.strip() for name in suites.split(",")] if suites else None
     how = parse_dials(dials)
+    if out:
+        check_results(out, ("scores.json", "scores.txt", "sheet.png"), {"score", "n"})
     from lantu import recipes
     from lantu.pipeline import Model
 
