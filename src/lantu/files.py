@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -264,6 +263,8 @@ def _beside(place: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _copied_into(path: Path) -> Iterator[Path]:
     """A temporary file whose content goes into a device or a pipe: no rename may take the place of these."""
+    import tempfile  # seldom needed, and not free where every call starts a process
+
     with tempfile.TemporaryDirectory() as scratch:
         temporary = Path(scratch) / path.name
         yield temporary

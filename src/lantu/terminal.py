@@ -3,7 +3,6 @@
 import codecs
 import contextlib
 import json
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -104,16 +103,17 @@ def say(message: str) -> None:
         print(" ".join(message.split()), file=sys.stderr, flush=True)
 
 
-class _Warnings(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        say(f"lantu: {record.getMessage()}")
-
-
 def show_warnings() -> None:
     """Say what the library warns of."""
+    import logging
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"lantu: {record.getMessage()}")
+
     logger = logging.getLogger("lantu")
-    if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
-        logger.addHandler(_Warnings(logging.WARNING))
+    if not any(type(handler).__name__ == "Handler" for handler in logger.handlers):
+        logger.addHandler(Handler(logging.WARNING))
 
 
 def whisper(message: str) -> None:
