@@ -31,7 +31,13 @@ MEND = "fetch or assemble the model again"
 SORT = Sort(
     "a model directory",
     (INDEX,),
-    (INDEX, "README.md", "words.json", "related.json", *(name for part in (*PARTS, CONTROL) for name in WEIGHTS.within(part))),
+    (
+        INDEX,
+        "README.md",
+        "words.json",
+        "related.json",
+        *(name for part in (*PARTS, CONTROL) for name in WEIGHTS.within(part)),
+    ),
     ("_class_name", "lantu.Model"),
 )
 REQUIRED = (INDEX, "language/config.json", "language/tokenizer.json", "tokenizer/config.json", "decoder/config.json")
