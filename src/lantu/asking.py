@@ -143,6 +143,12 @@ class Asker:
             raise ImageError(f"the picture has {what}", "give it as it was drawn, or its image alone")
         return picture.image, codes
 
+    def of_codes(self, codes: np.ndarray) -> Picture:
+        """A picture that is known by its codes (h, w) alone: white, but of the right size."""
+        from PIL import Image
+
+        return Picture(Image.new("RGB", self.size_of((codes.shape[0], codes.shape[1])), "white"), codes)
+
     def checked(self, request: Request) -> Request:
         """The request itself, if the model can read that much.
 

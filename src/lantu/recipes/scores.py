@@ -149,7 +149,7 @@ def composer_of(model: "Model | None", data: str | Path | None) -> Composer:
             raise DataError(f"{data} doesn't say how its scenes were composed", "build the data again")
     else:
         settings = model.folder.index.get("data") if model else None
-        if not composed(settings):
+        if not composed(settings) or "world" not in settings:
             raise DataError("the model doesn't say what it was trained on", "name the data: --data DIR")
         folder = cache_dir() / "galleries" / settings["world"]
         build_gallery(folder, settings["world"])
@@ -158,4 +158,4 @@ def composer_of(model: "Model | None", data: str | Path | None) -> Composer:
 
 def composed(settings: Any) -> TypeGuard[dict[str, Any]]:
     """Whether settings of data are those of composed scenes."""
-    return isinstance(settings, dict) and {"world", "size", "snap", "styles"} <= set(settings)
+    return isinstance(settings, dict) and {"size", "snap", "styles"} <= set(settings)

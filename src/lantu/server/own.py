@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import Response
-from PIL import Image
 
 from lantu import captioning, metadata
 from lantu.decoder.controls import KINDS
@@ -220,5 +219,4 @@ async def steering(part: schemas.ControlPart, service: Service) -> Control:
 
 def shown_by(model: Model, rows: list[list[int]]) -> Picture:
     """A picture that is known by its codes alone."""
-    codes = wishes.read_codes(model, rows)
-    return Picture(Image.new("RGB", model.size_of((codes.shape[0], codes.shape[1]))), codes)
+    return model.of_codes(wishes.read_codes(model, rows))

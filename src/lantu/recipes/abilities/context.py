@@ -12,7 +12,7 @@ from lantu.engine.request import Request
 from lantu.evaluation.results import Suite
 from lantu.evaluation.trial import Trial
 from lantu.grammar import codes as any_code
-from lantu.recipes.abilities.exam import NEW, Exam, shown
+from lantu.recipes.abilities.exam import NEW, Exam
 from lantu.recipes.abilities.filling import single
 from lantu.requests import musing, planning, reading, sampling
 from lantu.types import CodeGrid, Document, Sample
@@ -116,7 +116,10 @@ def change(exam: Exam, kind: str, shots: int, limit: int) -> list[float]:
     if exam.model.plans:
         goals = map(exam.model.goal, exam.draft([planning(prefix, exam.vocabulary) for prefix in prefixes]))
         told = enumerate(zip(wholes, goals, strict=True))
-        requests = [exam.model.changing([[shown(whole)]], seed, exam.settings, goal) for seed, (whole, goal) in told]
+        requests = [
+            exam.model.changing([[exam.model.of_codes(whole)]], seed, exam.settings, goal)
+            for seed, (whole, goal) in told
+        ]
     else:
         requests = [drawing(exam, prefix, number) for number, prefix in enumerate(prefixes)]
     images = exam.paint([exam.picture(ids) for ids in exam.draft(requests)])

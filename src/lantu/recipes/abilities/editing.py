@@ -7,7 +7,7 @@ import numpy as np
 from lantu.data.edits import KINDS, edit
 from lantu.document import LANGUAGES, read_reply
 from lantu.evaluation.results import Suite
-from lantu.recipes.abilities.exam import NEW, Exam, shown
+from lantu.recipes.abilities.exam import NEW, Exam
 from lantu.types import Sample
 
 
@@ -49,7 +49,7 @@ def instructions(exam: Exam, limit: int) -> dict[str, list[tuple[np.ndarray, Sam
 def changed(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) -> list[np.ndarray]:
     """The codes that instructions make of pictures."""
     model, settings = exam.model, exam.settings
-    asked = [[[text, shown(grid)]] for grid, text in zip(codes, instructed(afters), strict=True)]
+    asked = [[[text, exam.model.of_codes(grid)]] for grid, text in zip(codes, instructed(afters), strict=True)]
     plans = [request for turns in asked if (request := model.planning(turns))]
     goals = [model.goal(ids) for ids in exam.draft(plans)] or [""] * len(asked)
     told = enumerate(zip(asked, goals, strict=True))
@@ -62,7 +62,7 @@ def changed(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) -
 def answered(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) -> list[float]:
     """Whether the model, in a conversation, would by itself draw: begin a picture, or plan one."""
     told = enumerate(zip(codes, instructed(afters), strict=True))
-    asked = [exam.model.asking([[text, shown(grid)]], seed, exam.settings) for seed, (grid, text) in told]
+    asked = [exam.model.asking([[text, exam.model.of_codes(grid)]], seed, exam.settings) for seed, (grid, text) in told]
     begins = exam.vocabulary.mark("boi")
     replies = exam.draft(asked)
     said = [read_reply(ids, exam.vocabulary, exam.model.parts.text.decode) for ids in replies]

@@ -20,7 +20,7 @@ from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.trial import Trial
 from lantu.pipeline import Model
 from lantu.recipes.sheets import save_sheet
-from lantu.types import Picture, Placed, Sample
+from lantu.types import Placed, Sample
 
 NEW = 900_000  # scenes of the validation split that no training or other evaluation looks at
 RIM_RIGHT = 32  # a rim's colour may be so far from the background's, of 255
@@ -114,13 +114,6 @@ class Exam:
         """Rows of the first pictures of each, one below the other."""
         if self.out:
             save_sheet(self.out / f"{name}.png", [np.stack(row[:ON_SHEET]) for row in rows])
-
-
-def shown(codes: np.ndarray) -> Picture:
-    """Codes as a picture that the model is shown; it looks at nothing else."""
-    from PIL import Image
-
-    return Picture(Image.new("RGB", (1, 1)), codes)
 
 
 def trial(scene: Sample, image: np.ndarray) -> Trial:

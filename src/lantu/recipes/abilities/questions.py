@@ -7,7 +7,7 @@ import numpy as np
 from lantu.data.questions import KINDS, ask
 from lantu.document import LANGUAGES
 from lantu.evaluation.results import Suite
-from lantu.recipes.abilities.exam import NEW, Exam, shown
+from lantu.recipes.abilities.exam import NEW, Exam
 
 
 def suite(exam: Exam, limit: int) -> Suite:
@@ -25,7 +25,7 @@ def suite(exam: Exam, limit: int) -> Suite:
                 asked.append((kind, language, made.answer))
                 images.append(image)
                 requests.append(made.text)
-    parts = [[text, shown(codes)] for text, codes in zip(requests, exam.codes(images), strict=True)]
+    parts = [[text, exam.model.of_codes(codes)] for text, codes in zip(requests, exam.codes(images), strict=True)]
     told = exam.draft([exam.model.asking([each], seed, settings) for seed, each in enumerate(parts)])
     right: dict[str, list[bool]] = {}
     for (kind, language, answer), ids in zip(asked, told, strict=True):
