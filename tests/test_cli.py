@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from lantu import cli, metadata
+from lantu.pipeline import Model
 from lantu.training.loop import Summary
 
 
@@ -187,7 +188,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(lantu, tmp_path, arguments, sa
     spoil(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     code, out, err = lantu(*arguments)
-    lines = [line for line in err.splitlines() if "others are a stretch" not in line]
+    lines = [line for line in err.splitlines() if "things come apart" not in line]
     assert (code, out) == (2, "")
     assert len(lines) == 1
     assert lines[0].startswith("lantu: ")
@@ -472,3 +473,24 @@ def test_an_own_drawing_is_captioned_from_its_codes(lantu, monkeypatch):
     Image.fromarray(pixels("a.png")).save("bare.png")
     assert lantu("caption", "bare.png")[0] == 0
     assert not read[-1].any()
+
+
+def test_a_size_that_was_not_learnt_is_refused_or_warned_of(lantu, tiny_model, tmp_path):
+    """The model has learnt 32x32; a drawing made before at another size is drawn again all the same."""
+    metadata.save_picture(Model.load(tiny_model, "cpu").draw("a cat", seed=1, size=(64, 64)), "former.png")
+    for size in ("48x48", "8x8", "256x256", "96x8"):
+        code, _, err = lantu("draw", "a cat", "--size", size, "-o", "a.png")
+        assert code == 2
+        assert err.splitlines()[-1].startswith("lantu: the model has learnt pictures of 32x32")
+    assert not (tmp_path / "a.png").exists()
+    code, _, err = lantu("draw", "a cat", "--size", "64x32", "-o", "a.png")
+    assert (code, "come apart" in err) == (0, True)
+    code, _, err = lantu("draw", "--like", "former.png", "-o", "again.png")
+    assert (code, "nothing sensible" in err) == (0, True)
+    assert np.array_equal(pixels("again.png"), pixels("former.png"))
+
+
+def test_a_sampler_that_is_not_installed_is_said_in_a_line(lantu, monkeypatch):
+    monkeypatch.setattr("lantu.decoder.samplers.find_spec", lambda name: None)
+    code, _, err = lantu("draw", "a cat", "--sampler", "unipc", "-o", "a.png")
+    assert (code, "lantu[train]" in err) == (2, True)

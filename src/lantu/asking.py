@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lantu import document, images
-from lantu.checks import Grid, Size, check_codes, check_prompt, grid_of
+from lantu.checks import Grid, Size, check_codes, check_prompt, check_size, grid_of
 from lantu.decoder.bias import Bias
 from lantu.engine.request import Request
 from lantu.errors import ImageError, LantuError, PromptError
@@ -59,6 +59,15 @@ class Asker:
             ImageError: there is no such grid.
         """
         return grid_of(size, self.patch)
+
+    def check_size(self, size: Size) -> str:
+        """What to expect of drawings of a size that the model was not taught: "" if it was.
+
+        Raises:
+            ImageError: there is no such size, or nothing sensible would come.
+        """
+        self.grid_of(size)
+        return check_size(size, self.size, self.folder.sides)
 
     def size_of(self, grid: Grid) -> Size:
         """Width and height in pixels of a picture of h by w codes."""

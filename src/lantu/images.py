@@ -42,6 +42,7 @@ def read_image(
     most_pixels: int | None = None,
     formats: tuple[str, ...] | None = None,
     note: Callable[[str], None] | None = None,
+    near: tuple[int, int] | None = None,
 ) -> "Image":
     """``open_image`` from anything that can be read.
 
@@ -50,6 +51,8 @@ def read_image(
         most_pixels: larger ones are refused before they are decoded; 64 million if not given.
         formats: that are tried, by Pillow's names; all that it knows if not given.
         note: called with a line for the user where not all of the file is read: of an animation, the first frame alone.
+        near: width and height that are enough: a JPEG may be decoded at the half, quarter or eighth of its size that is
+            no smaller, in a fraction of time and memory.
 
     Raises:
         ImageError: it is damaged, not a picture, or too large.
@@ -63,6 +66,8 @@ def read_image(
             with Image.open(source, formats=formats) as image:
                 if image.width * image.height > most_pixels:
                     raise Image.DecompressionBombError
+                if near:
+                    image.draft("RGB", near)
                 frames = _frames(image) if note else 1
                 read = to_rgba(image) if keep_alpha else to_rgb(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:

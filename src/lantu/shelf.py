@@ -1,7 +1,8 @@
 """Where models are kept, and what a model directory must hold.
 
 NAME/
-  model_index.json     name, licence, and the dials it draws with ("draw")
+  model_index.json     name, licence, the dials it draws with ("draw"), and the sides of its pictures in pixels where
+                       it draws more than one size ("sides": [shortest, longest])
   language/            an unmodified transformers directory
   tokenizer/           config.json, safetensors
   decoder/             config.json, safetensors
@@ -88,6 +89,16 @@ class ModelFolder:
     def patch(self) -> int:
         """Pixels a side that the decoder paints for one code."""
         return self.entry("decoder/config.json", "patch")
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """The shortest and the longest side in pixels of pictures that it draws well; None: as it learnt them."""
+        sides = self.index.get("sides")
+        if sides is None:
+            return None
+        if not (isinstance(sides, list) and len(sides) == 2 and all(isinstance(side, int) for side in sides)):
+            raise ModelError(f"the sides in {self.path / INDEX} are {sides!r}", "write [shortest, longest] in pixels")
+        return sides[0], sides[1]
 
     @property
     def learnt(self) -> list[str]:

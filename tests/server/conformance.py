@@ -125,7 +125,7 @@ def generations(client, about):
 
 
 def refusals(client, about):
-    wrong, unfit = openai.BadRequestError, openai.UnprocessableEntityError
+    wrong = openai.BadRequestError
     problem = refused(lambda: client.images.generate(prompt="a", size="1023x1023"), wrong, 400)
     assert problem.code == "invalid_image", problem
     refused(lambda: client.images.generate(prompt=" "), wrong, 400)
@@ -134,7 +134,8 @@ def refusals(client, about):
     problem = refused(lambda: client.images.generate(prompt="a", model="dall-e-3"), openai.NotFoundError, 404)
     assert (problem.code, problem.param) == ("model_not_found", "model")
     for body in ({"n": 11}, {"n": 0}, {"seed": "x"}, {"sede": 1}, {"partial_images": 4}):
-        refused(lambda body=body: client.images.generate(prompt="a", extra_body=body), unfit, 422)
+        problem = refused(lambda body=body: client.images.generate(prompt="a", extra_body=body), wrong, 400)
+        assert (problem.type, problem.param) == ("invalid_request_error", next(iter(body))), problem
 
 
 def streamed(client, about):

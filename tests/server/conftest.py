@@ -11,6 +11,16 @@ from lantu.pipeline import Model
 
 
 @pytest.fixture(scope="session")
+def tiny_model(tiny_model, tmp_path_factory):
+    """One that says that it draws large pictures, so that tests can have work that takes a while."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    shutil.copytree(tiny_model, folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"sides": [8, 512]}))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def server(tiny_model):
     """One that all tests share: it has learnt everything."""
     with serving(tiny_model, max_body=2_000_000) as running:

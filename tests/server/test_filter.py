@@ -176,7 +176,7 @@ def test_edits_are_refused_too(judged, judge, red, mask):
 
 def test_all_that_is_read_of_a_conversation_is_filtered(judged, plain_model):
     said = [{"role": "user", "content": "a dragon"}, {"role": "assistant", "content": "no"}]
-    body = {"messages": [*said, {"role": "user", "content": "a cat"}], "max_tokens": 4}
+    body = {"messages": [*said, {"role": "user", "content": "a cat"}], "max_tokens": 16}
     assert refused(judged.post("/v1/chat/completions", json=body))
     parts = [{"type": "text", "text": "a dra"}, {"type": "text", "text": "dragon"}]
     assert refused(judged.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": parts}]}))
@@ -305,3 +305,34 @@ def test_openais_client_raises_and_does_not_try_again(judged, judge):
         with pytest.raises(openai.APIError) as told:
             list(client.images.generate(prompt="a cat", stream=True))
         assert told.value.code == "moderation_blocked"
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        *"\u00ad\u034f\u061c\u115f\u1160\u17b4\u180b\u180e\u200b\u200d\u200e\u202e\u2060\u2065\u2066\u3164\ufe00\ufe0f",
+        *"\ufeff\uffa0\ufff0\U0001d173\U000e0001\U000e0061\U000e0100\U000e0fff\x00\x08\x7f",
+        *"\u0336\u0489\u20dd\u1ab0\u1dc0\ufe20",
+        "\u034f\u0336",
+    ],
+)
+def test_what_is_not_seen_and_marks_over_letters_hide_no_word(hidden):
+    assert first_of([normalised("cat")], f"a c{hidden}a{hidden}t{hidden}") is not None
+
+
+@pytest.mark.parametrize(
+    ("phrase", "text", "held"),
+    [
+        ("café", "cafe\u0301", True),
+        ("cafe", "café", False),
+        ("café", "cafe", False),
+        ("й", "и", False),
+        ("red cat", "red\u2800cat", True),
+        ("𝕔𝕒𝕥", "cat", True),
+        ("한", "하\u034f\u11ab", True),
+        ("cat", "ca\u0337\u0338t\u0336", True),
+        ("❤", "a ❤\ufe0f b", True),
+    ],
+)
+def test_marks_that_make_a_letter_of_its_own_stay(phrase, text, held):
+    assert (first_of([normalised(phrase)], text) is not None) == held

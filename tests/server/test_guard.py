@@ -53,17 +53,17 @@ def test_errors_have_one_form(server, method, path, status, code):
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        (b"", 422),
+        (b"", 400),
         (b"{", 400),
-        (b"[]", 422),
-        (b"null", 422),
+        (b"[]", 400),
+        (b"null", 400),
         (b"\xff\xfe", 400),
-        (b'{"prompt": 1}', 422),
-        (b'{"prompt": "\\ud800"}', 422),
-        (b'{"\\ud800": 1, "prompt": "a"}', 422),
+        (b'{"prompt": 1}', 400),
+        (b'{"prompt": "\\ud800"}', 400),
+        (b'{"\\ud800": 1, "prompt": "a"}', 400),
         (b'{"prompt": "a", "model": "\\ud800"}', 404),
-        (b'{"prompt": "a", "seed": 1e400}', 422),
-        (b'{"prompt": "a", "guidance": NaN}', 422),
+        (b'{"prompt": "a", "seed": 1e400}', 400),
+        (b'{"prompt": "a", "guidance": NaN}', 400),
         (b"[" * 100_000, 400),
     ],
 )
@@ -111,7 +111,7 @@ def test_bombs_and_broken_pictures_are_refused(server):
     for name, data in pictures.items():
         started = time.monotonic()
         answer = server.post("/v1/lantu/tokenize", files={"image": data})
-        assert answer.status_code in (400, 422), name
+        assert answer.status_code in (400, 400), name
         assert time.monotonic() - started < 5, name
     assert "megapixels" in server.post("/v1/lantu/tokenize", files={"image": bomb}).json()["error"]["message"]
 
@@ -122,9 +122,9 @@ def test_truncated_multipart_is_refused(server, red):
     for path in ("/v1/lantu/tokenize", "/v1/images/edits"):
         for data in (body, body[:50], b"--b\r\n\r\n\r\n", b""):
             answer = server.post(path, content=data, headers={"content-type": "multipart/form-data; boundary=b"})
-            assert answer.status_code in (400, 422), data
+            assert answer.status_code in (400, 400), data
         answer = server.post(path, content=body, headers={"content-type": "multipart/form-data"})
-        assert answer.status_code in (400, 422)
+        assert answer.status_code in (400, 400)
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_ten_thousand_junk_requests_leave_it_serving(server):
 
     with ThreadPoolExecutor(8) as clients:
         answers = collections.Counter(clients.map(send, range(10_000)))
-    assert set(answers) <= {400, 422}
+    assert set(answers) <= {400, 413}
     assert server.post(DRAW, json={"prompt": "a cat"}).is_success
 
 

@@ -29,7 +29,7 @@ from lantu.commands.options import (
     parse_size,
     unused,
 )
-from lantu.errors import DataError, LantuError, PromptError
+from lantu.errors import DataError, ImageError, LantuError, PromptError
 from lantu.seeds import choose_seed, derive_seed
 from lantu.settings import Settings
 
@@ -57,6 +57,7 @@ class Wish:
         dials: those that were given, see ``Settings``.
         control: a picture to follow.
         examples: captions and pictures that the model sees first.
+        faithful: the size is that of an older drawing.
     """
 
     prompt: str | None
@@ -66,6 +67,7 @@ class Wish:
     dials: dict[str, Any]
     control: "Control | None" = None
     examples: "Sequence[Example]" = ()
+    faithful: bool = False
 
     def like(self, former: "Picture", path: Path, artist: "Model") -> "Wish":
         """As a PNG was drawn, in all that was not asked for otherwise; a line says what can't be the same.
@@ -87,6 +89,7 @@ class Wish:
             seed=former.seed if self.seed is None else self.seed,
             size=self.size or size,
             dials=Settings.read(former.settings).as_dict() | self.dials,
+            faithful=self.size is None,
         )
         given = self.prompt is not None or self.grids is not None
         if given or former.prompt:
@@ -207,8 +210,8 @@ def make(
 
     seed = choose_seed(wish.seed)
     prompt, size, count = wish.prompt or "", wish.size or artist.size, len(wish.grids) if wish.grids else count
-    if wish.grids is None and artist.grid_of(size) != artist.folder.grid:
-        terminal.say("lantu: the model has learnt pictures of {}x{}; others are a stretch".format(*artist.size))
+    if wish.grids is None and (warning := warned(artist, size, wish.faithful)):
+        terminal.say(f"lantu: {warning}")
     paths = numbered(output or Path(as_name(f"{slug(prompt)}-{seed}.png")), count)
     pictures: list[Picture] = []
     plain = wish.grids is None and wish.control is None and not wish.examples
@@ -242,6 +245,24 @@ def make(
         metadata.write_tokens(map(metadata.describe, pictures), tokens_out)
     terminal.warn(artist.warnings(prompt) if wish.grids is None else [])
     tell(pictures, paths, seed, artist.name, wish.grids is None, preview, as_json)
+
+
+def warned(artist: "Model", size: tuple[int, int], faithful: bool) -> str:
+    """What to expect of drawings of a size, if they will not be as usual.
+
+    Args:
+        faithful: the size is that of an older drawing, which is drawn again whatever comes.
+
+    Raises:
+        ImageError: nothing sensible would come.
+    """
+    try:
+        return artist.check_size(size)
+    except ImageError as problem:
+        artist.grid_of(size)
+        if not faithful:
+            raise
+        return problem.message
 
 
 def watch(steps: "Iterator[Step]", show: "Callable[[Image], None]") -> "Picture":

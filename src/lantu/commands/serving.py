@@ -94,12 +94,13 @@ def serve(
     from lantu.server.filter import load_judge, read_phrases
     from lantu.server.keys import read_keys
     from lantu.server.options import Options
+    from lantu.server.origins import checked
 
     options = Options(
         host=host,
         port=port,
         keys=read_keys(keys),
-        origins=tuple(one.rstrip("/") for one in origin or ()),
+        origins=checked(origin or []),
         proxies=tuple(proxy or ()),
         public_url=public_url.rstrip("/"),
         together=together,

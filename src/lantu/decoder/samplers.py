@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -104,6 +105,7 @@ def takes_sigmas(scheduler: Any) -> bool:
     return "sigmas" in inspect.signature(scheduler.set_timesteps).parameters
 
 
+OWN = ("euler", "heun", "consistency")
 SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "euler": lambda: euler,
     "heun": lambda: heun,
@@ -115,12 +117,20 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
 }
 
 
-def sampler(name: str) -> Sampler:
-    """A sampler by name.
+def check(name: str) -> None:
+    """Whether there is such a sampler. Nothing is imported for it.
 
     Raises:
-        LantuError: there is none of that name.
+        LantuError: there is none of that name, or what it needs is not installed.
     """
     if name not in SAMPLERS:
         raise LantuError(f"no sampler called {name}", f"choose one of {', '.join(SAMPLERS)}")
+    if name not in OWN and not all(map(find_spec, ("diffusers", "torch"))):
+        message = f"the sampler {name} needs diffusers and torch, which are not installed"
+        raise LantuError(message, f"choose one of {', '.join(OWN)}, or pip install 'lantu[train]'")
+
+
+def sampler(name: str) -> Sampler:
+    """A sampler by name; see ``check`` for what it raises."""
+    check(name)
     return SAMPLERS[name]()

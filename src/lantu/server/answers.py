@@ -16,7 +16,10 @@ from lantu.server.filter import Filter
 from lantu.server.tickets import Done, Event, Failed, Ticket
 from lantu.server.worker import Worker
 
-BREATH_S = 10.0  # an idle stream says something that often, or proxies take it for dead
+BREATH_S = 3.0  # a stream says something that often, or proxies and clients take it for dead
+
+
+END: Any = object()
 
 
 class Errand:
@@ -124,7 +127,7 @@ class Stream(StreamingResponse):
         self, events: AsyncIterator[dict[str, Any] | None], count: Callable[[str], None]
     ) -> AsyncIterator[bytes]:
         try:
-            async for event in events:
+            async for event in breathing(events):
                 yield line(event)
         except Exception as problem:
             error = as_api_error(problem)
@@ -139,8 +142,23 @@ class Stream(StreamingResponse):
             self.errand.close()
 
 
+async def breathing(events: AsyncIterator[dict[str, Any] | None]) -> AsyncIterator[dict[str, Any] | None]:
+    """The events, and None whenever none came for a while: drafting, judging and signing take their time."""
+    while True:
+        following = asyncio.ensure_future(anext(events, END))
+        try:
+            while not (await asyncio.wait({following}, timeout=BREATH_S))[0]:
+                yield None
+            event = following.result()
+        finally:
+            following.cancel()
+        if event is END:
+            return
+        yield event
+
+
 def line(event: dict[str, Any] | None) -> bytes:
     if event is None:
-        return b":\n\n"
+        return b": keep-alive\n\n"
     name = f"event: {event['type']}\n" if "type" in event else ""
     return f"{name}data: {json.dumps(event, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()

@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
 from lantu import __version__
 from lantu.pipeline import Model
@@ -30,6 +30,7 @@ def make(load: Callable[[], Model], options: Options | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         worker.start()
         yield
+        serving.sandbox.close()
         worker.stop()
 
     # The framework's own pages of documentation load scripts from elsewhere: there are none.
@@ -40,14 +41,18 @@ def make(load: Callable[[], Model], options: Options | None = None) -> FastAPI:
     app.include_router(page.router)
     page.mount(app)
     errors.install(app, serving.count)
-    if options.origins:
-        exposed = ["x-request-id", "retry-after"]
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=options.origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type"],
-            expose_headers=exposed,
-        )
+    app.openapi = lambda: published(app)  # type: ignore[method-assign]
     app.add_middleware(Guard, service=serving)
     return app
+
+
+def published(app: FastAPI) -> dict[str, Any]:
+    """The schema; the framework's own error, 422, is never answered."""
+    if app.openapi_schema is None:
+        schema = FastAPI.openapi(app)
+        for path in schema["paths"].values():
+            for method in path.values():
+                method["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            schema["components"]["schemas"].pop(name, None)
+    return app.openapi_schema or {}

@@ -5,9 +5,10 @@ that was said before. One that has not still does what it can: a message of word
 picture and few words or none is answered with the picture's caption; what was said before is not read.
 """
 
+import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -18,56 +19,40 @@ from lantu.errors import PromptError
 from lantu.pipeline import Model
 from lantu.repetition import without_repeats
 from lantu.requests import language_of
-from lantu.server import files, schemas, uploads, wishes
+from lantu.server import files, refused, schemas, uploads, wishes
 from lantu.server.answers import Errand, Stream, finished
+from lantu.server.bodies import Route
 from lantu.server.errors import ApiError, not_learnt
+from lantu.server.intake import affordable
 from lantu.server.service import ERRORS, Service, Serving, chat_told
+from lantu.server.shown import asked_size, warnings_of
 from lantu.server.shown import shown as seen
-from lantu.server.shown import warnings
 from lantu.server.tickets import Done, Progress, Ticket
 from lantu.types import Picture
 
-router = APIRouter(prefix="/v1/chat", tags=["openai"], responses=dict(ERRORS))
+router = APIRouter(prefix="/v1/chat", tags=["openai"], responses=dict(ERRORS), route_class=Route)
 FEW_WORDS = 40  # characters that may stand beside a picture that is to be captioned, e.g. "What is this?"
-MOST_PICTURES = 16
 Said = list[str | Picture]
 
 
 @router.post("/completions", response_class=Response, responses=chat_told())
 async def completions(body: schemas.Chat, request: Request, service: Serving) -> Response:
     """Answer what was said and shown. Pictures are in ``message.images``, or ``delta.images`` of a stream."""
-    check(body, service)
+    service.check_model(body.model)
+    refused.check_chat(body)
     turns = await heard(body.messages, request, service)
     model = service.model
     request.state.prompt = " ".join(part for part in turns[-1] if isinstance(part, str))
     talks = "talking" in model.folder.learnt
-    tickets = talk(body, model, turns) if talks else plain(body, model, turns)
+    check_length(turns if talks else turns[-1:])
+    tickets = talk(body, model, turns) if talks else plain(body, model, turns, request)
     # One that only draws reads the last message alone: a refused one before it must not end the conversation.
     said = "\n".join(part for turn in turns for part in turn if isinstance(part, str))
     errand = await service.errand(request, tickets, said if talks else request.state.prompt)
-    reply = Reply(service, read_by(model, turns), body, warnings(request))
+    reply = Reply(service, read_by(model, turns if talks else turns[-1:]), body, warnings_of(request))
     if body.stream:
         return Stream(reply.events(errand), errand, service.count)
     return JSONResponse(await reply.whole(await finished(request, errand), tickets))
-
-
-def check(body: schemas.Chat, service: Service) -> None:
-    """Refuse what would be answered otherwise than asked.
-
-    Raises:
-        ApiError: there is such a wish.
-    """
-    service.check_model(body.model)
-    wrong = {
-        "response_format": (body.response_format or {}).get("type", "text") != "text",
-        "logprobs": bool(body.logprobs),
-        "audio": body.audio is not None,
-        "modalities": not set(body.modalities or ()) <= {"text", "image"},
-        "tool_choice": body.tool_choice not in (None, "none", "auto"),
-    }
-    for name, refused in wrong.items():
-        if refused:
-            raise ApiError(400, f"{name} can't be had here: leave it out", "unsupported_value", name)
 
 
 async def heard(messages: Sequence[schemas.Message], request: Request, service: Service) -> list[Said]:
@@ -76,23 +61,16 @@ async def heard(messages: Sequence[schemas.Message], request: Request, service: 
     Raises:
         ApiError: the last word is not the user's.
     """
+    shown = await pictures_of(messages, request, service)
     turns: list[tuple[bool, Said]] = []
-    shown = 0
-    for number, message in enumerate(messages):
-        parts = [message.content] if isinstance(message.content, str) else message.content or []
+    for message in messages:
         said: Said = []
-        for part in [*parts, *(message.images or [])]:
-            if isinstance(part, str):
-                said += [part] if part.strip() else []
-            elif isinstance(part, schemas.TextPart):
-                said += [part.text] if part.text.strip() else []
+        for part in parts_of(message):
+            if isinstance(part, schemas.ImagePart):
+                said.append(next(shown))
             else:
-                shown += 1
-                if shown > MOST_PICTURES:
-                    raise ApiError(400, f"{MOST_PICTURES} pictures are the most", "unsupported_value", "messages")
-                param = f"messages.{number}.image_url"
-                data = uploads.from_url(part.image_url.url, param)
-                said.append(await seen(data, param, request, service, fit=True))
+                text = part if isinstance(part, str) else part.text
+                said += [text] if text.strip() else []
         speaks = message.role != "assistant"
         if turns and turns[-1][0] == speaks:
             turns[-1][1].extend(said)
@@ -103,13 +81,54 @@ async def heard(messages: Sequence[schemas.Message], request: Request, service: 
     return [said for _, said in (turns if turns[0][0] else turns[1:])]
 
 
+def parts_of(message: schemas.Message) -> "list[str | schemas.TextPart | schemas.ImagePart]":
+    """A message's words and pictures."""
+    content = [message.content] if isinstance(message.content, str) else message.content or []
+    return [*content, *(message.images or [])]
+
+
+async def pictures_of(messages: Sequence[schemas.Message], request: Request, service: Service) -> Iterator[Picture]:
+    """All pictures of a conversation with their codes, scaled and cropped to the size that the model reads.
+
+    All are looked at before the first is decoded, so that too many cost nothing.
+
+    Raises:
+        ApiError, ImageError: there are too many, or one can't be read.
+    """
+    urls = [
+        (f"messages.{number}.image_url", part.image_url.url)
+        for number, message in enumerate(messages)
+        for part in parts_of(message)
+        if isinstance(part, schemas.ImagePart)
+    ]
+    if len(urls) > schemas.MOST_PICTURES:
+        raise ApiError(400, f"{schemas.MOST_PICTURES} pictures are the most", "unsupported_value", "messages")
+    files = [(param, await asyncio.to_thread(uploads.from_url, url, param)) for param, url in urls]
+    await affordable(files, service)
+    return iter([await seen(data, param, request, service, fit=True) for param, data in files])
+
+
 def most_of(body: schemas.Chat) -> int | None:
     """Ids of an answer in words, at most."""
     return body.max_completion_tokens or body.max_tokens
 
 
+def check_length(turns: Sequence[Said]) -> None:
+    """Refuse more words than any model reads before they are counted one by one.
+
+    Raises:
+        PromptError: there are more.
+    """
+    letters = sum(len(part) for turn in turns for part in turn if isinstance(part, str))
+    if letters > schemas.LONGEST:
+        raise PromptError(f"the conversation has {letters:,} characters", f"shorten it to {schemas.LONGEST:,}")
+
+
 def talk(body: schemas.Chat, model: Model, turns: list[Said]) -> list[Ticket]:
     """Tickets for a model that talks."""
+    refused.check_answers(body, {"text", "image"})
+    if body.size not in (None, "auto") and wishes.parse_size(body.size, model, []) != model.size:
+        raise refused.refuse("size", "is what the model chooses in a conversation: leave it out")
     return wishes.talks(
         model,
         turns[-1],
@@ -122,8 +141,11 @@ def talk(body: schemas.Chat, model: Model, turns: list[Said]) -> list[Ticket]:
     )
 
 
-def plain(body: schemas.Chat, model: Model, turns: list[Said]) -> list[Ticket]:
+def plain(body: schemas.Chat, model: Model, turns: list[Said], request: Request) -> list[Ticket]:
     """Tickets for a model that draws and captions only.
+
+    Args:
+        request: whose answer says what the client should know.
 
     Raises:
         ApiError: neither is asked for.
@@ -131,10 +153,14 @@ def plain(body: schemas.Chat, model: Model, turns: list[Said]) -> list[Ticket]:
     words = " ".join(part for part in turns[-1] if isinstance(part, str))
     pictures = [part for part in turns[-1] if isinstance(part, Picture)]
     if not pictures:
-        size = wishes.parse_size(body.size, model)
+        refused.check_answers(body, {"image"})
+        size = asked_size(body.size, request, model)
+        refused.check_room(body, most_of(body), size, model)
         return wishes.drawings(model, words, body.n or 1, body.seed, size, body.dials())
     if len(pictures) > 1 or len(words) > FEW_WORDS:
         raise not_learnt(model.name, "talking")
+    refused.check_answers(body, {"text"})
+    refused.check_caption(body)
     return wishes.captions(
         model,
         pictures[0].codes,
@@ -159,17 +185,13 @@ class Reply:
 
     Args:
         read: ids of words and of pictures that were read.
-        warnings: what the client should know of its pictures.
+        warnings: what the client should know, as fields of the answer.
     """
 
-    def __init__(self, service: Service, read: tuple[int, int], body: schemas.Chat, warnings: Sequence[str] = ()):
+    def __init__(self, service: Service, read: tuple[int, int], body: schemas.Chat, warnings: dict[str, Any]):
         self.service, self.model, self.read, self.body = service, service.model, read, body
-        self.head: dict[str, Any] = {
-            "id": f"chatcmpl-{secrets.token_hex(12)}",
-            "created": int(time.time()),
-            "model": self.model.name,
-        }
-        self.warnings = {"warnings": list(warnings)} if warnings else {}
+        self.warnings = warnings
+        self.head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": self.model.name}
 
     def plan(self, ids: Sequence[int], ticket: Ticket) -> str:
         """What was noted down before an answer: as other servers tell what a model reasons."""
@@ -202,7 +224,7 @@ class Reply:
             }
             if plan := self.plan(end.ids, ticket):
                 message["reasoning_content"] = plan
-            reason = self.reason(end.ids, ticket)
+            reason = self.reason(end, ticket)
             choices.append({"index": place, "message": message, "finish_reason": reason, "logprobs": None})
         told: dict[str, Any] = {"object": "chat.completion", **self.head, "choices": choices}
         drawn = [picture for end in ends for picture in end.pictures]
@@ -242,9 +264,9 @@ class Reply:
                     yield self.chunk(place, {"content": words[len(sent[place]) :]})
                 for picture in event.pictures:
                     yield self.chunk(place, {"images": [await self.shown(picture)]})
-                last = self.chunk(place, {}, self.reason(event.ids, ticket))
+                last = self.chunk(place, {}, self.reason(event, ticket))
                 yield last | self.told_of(event.pictures) if event.pictures else last
-        if (self.body.stream_options or {}).get("include_usage"):
+        if self.body.stream_options and self.body.stream_options.include_usage:
             yield {
                 "object": "chat.completion.chunk",
                 **self.head,
@@ -259,10 +281,14 @@ class Reply:
         choice = {"index": place, "delta": delta, "finish_reason": reason, "logprobs": None}
         return {"object": "chat.completion.chunk", **self.head, "choices": [choice]}
 
-    def reason(self, ids: Sequence[int], ticket: Ticket) -> str:
-        """Why an answer ends."""
-        stopped = is_drawing(ticket) or (ids and ids[-1] == self.model.parts.vocabulary.mark("eos"))
-        return "stop" if stopped else "length"
+    def reason(self, end: Done, ticket: Ticket) -> str:
+        """Why an answer ends; "length" also where there was no room for the picture that it wants to draw."""
+        if is_drawing(ticket):
+            return "stop"
+        vocabulary = self.model.parts.vocabulary
+        stopped = end.ids and end.ids[-1] == vocabulary.mark("eos")
+        wants = document.read_reply(end.ids, vocabulary, self.model.parts.text.decode).draws
+        return "stop" if stopped and (end.pictures or not wants) else "length"
 
     def usage(self, ends: Sequence[Done], tickets: Sequence[Ticket]) -> dict[str, Any]:
         """Ids read and drafted."""

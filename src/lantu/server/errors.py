@@ -1,11 +1,10 @@
 """Everything that goes wrong, as ``{"error": {"message", "type", "param", "code"}}``.
 
-400  the request can't be read, or can't be had      404  no such model, picture or route
+400  it can't be read, does not fit, can't be had    404  no such model, picture or route
 401  no valid key                                    405  the route takes another method
 403  a page of another origin, or another host       408  the body did not come
-413  the body is too large                           422  the body doesn't fit the schema
-429  too many wait                                   500  our fault
-503  the server begins, ends, or took too long
+413  the body is too large                           429  too many wait
+500  our fault                                       503  the server begins, ends, or took too long
 """
 
 import logging
@@ -19,12 +18,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from lantu.errors import DataError, DiskError, ImageError, LantuError, ModelError, PromptError
+from lantu.server import validation
 from lantu.server.worker import Crowded, Draining, Late, Loading
 
 log = logging.getLogger("lantu.server")
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+FORMS = ("/v1/lantu/tokenize", "/v1/lantu/read")  # which read multipart bodies alone
 RETRIED = (408, 429, 503)  # where another try can help
 
 
@@ -116,23 +117,21 @@ def refusal(problem: LantuError, code: str, param: str | None) -> ApiError:
     return ApiError(400, str(problem).replace("--fit", "fit"), code, param)
 
 
-def of_validation(problem: RequestValidationError) -> ApiError:
-    """The first thing that doesn't fit, in one line."""
-    first = problem.errors()[0]
-    if first["type"] == "json_invalid":
+def of_validation(problem: RequestValidationError, request: Request) -> ApiError:
+    """What doesn't fit, in one line."""
+    if problem.errors()[0]["type"] == "json_invalid":
         return ApiError(400, "the body is not JSON", "invalid_json")
-    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
-    param = ".".join(place) or None
-    code = "unknown_parameter" if first["type"] == "extra_forbidden" else "invalid_parameter"
-    message = "there is no such parameter" if code == "unknown_parameter" else first["msg"]
-    return ApiError(422, f"{param or 'the body'}: {message}", code, param)
+    message, param, code = validation.told(problem, request.url.path in FORMS, request.headers.get("content-type", ""))
+    return ApiError(400, message, code, param)
 
 
-def of_http(problem: HTTPException) -> ApiError:
+def of_http(problem: HTTPException, request: Request) -> ApiError:
     """What the framework itself refuses: unknown routes and methods, broken multipart bodies."""
     if isinstance(problem.__cause__, ApiError):  # of guard.py, while the framework read the body
         return problem.__cause__
-    message = {404: "there is no such route", 405: "the route takes another method"}
+    if problem.status_code == 404 and request.url.path == "/v1/images/variations":
+        return ApiError(404, "this server makes no variations: ask /v1/images/edits for a change", "not_found")
+    message = {404: "there is no such route: see /openapi.json", 405: "the route takes another method"}
     text = message.get(problem.status_code, str(problem.detail))
     code = CODES.get(problem.status_code, "http_error")
     return ApiError(problem.status_code, text, code, headers=problem.headers)
@@ -148,9 +147,9 @@ def install(app: FastAPI, count: Any) -> None:
     def answer(request: Request, problem: BaseException) -> JSONResponse:
         match problem:
             case RequestValidationError():
-                error = of_validation(problem)
+                error = of_validation(problem, request)
             case HTTPException():
-                error = of_http(problem)
+                error = of_http(problem, request)
             case _:
                 error = as_api_error(problem)
         count(error.code)

@@ -9,6 +9,7 @@ import importlib
 import inspect
 import logging
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -178,9 +179,36 @@ def load_judge(name: str | None) -> Judge | None:
 
 
 def normalised(text: str) -> str:
-    """A text as it is compared: NFKC, no case, single spaces, nothing that can't be seen."""
+    """A text as it is compared: NFKC, no case, single spaces, nothing that can't be seen, no marks put over letters.
+
+    Marks of scripts that are written with them, such as vowels of Hindi and Thai, stay, and so do those that make a
+    letter of its own (é).
+    """
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join("".join(letter for letter in text if unicodedata.category(letter) != "Cf").split())
+    seen = "".join(letter for letter in text.translate(BLANK) if not invisible(letter))
+    # Marks that an invisible character kept apart from their letters may make one of them now.
+    seen = unicodedata.normalize("NFKC", seen)
+    return " ".join("".join(letter for letter in seen if not decoration(letter)).split())
+
+
+# Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties) besides what is of category Cf.
+IGNORED = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+# Combining diacritical marks of all purposes, their supplements, and those for symbols.
+DECORATION = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
+BLANK = {0x2800: " "}  # braille without dots
+
+
+def decoration(letter: str) -> bool:
+    """Whether a character is a mark that is put over or around any other."""
+    return unicodedata.category(letter) == "Me" or DECORATION.match(letter) is not None
+
+
+def invisible(letter: str) -> bool:
+    """Whether nothing is seen of a character; white space is."""
+    kind = unicodedata.category(letter)
+    return kind == "Cf" or (kind == "Cc" and not letter.isspace()) or IGNORED.match(letter) is not None
 
 
 def first_of(phrases: Sequence[str], text: str) -> str | None:

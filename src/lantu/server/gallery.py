@@ -9,19 +9,12 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from lantu.server import files, schemas
+from lantu.server import files, refused, schemas
 from lantu.server.answers import Errand, Stream, finished
-from lantu.server.errors import ApiError
 from lantu.server.service import Service
-from lantu.server.shown import warnings
+from lantu.server.shown import warn, warnings
 from lantu.server.tickets import Done, Progress, Ticket
 from lantu.types import Picture
-
-# What OpenAI knows and this server can't do.
-REFUSED = {
-    "output_format": ("gif", "svg"),
-    "background": ("transparent",),
-}
 
 
 @dataclass(frozen=True)
@@ -62,31 +55,26 @@ class Form:
         }
 
 
-def check(body: schemas.Images, service: Service) -> None:
-    """Refuse what this server can't do rather than do something else.
+def check(body: schemas.Images, request: Request, service: Service) -> None:
+    """Refuse what this server can't do rather than do something else; warn of what changes nothing.
 
     Raises:
         ApiError: there is such a wish.
     """
     service.check_model(body.model)
-    for name, values in REFUSED.items():
-        if (value := getattr(body, name)) in values:
-            raise ApiError(400, f"{name} can't be {value} here: leave it out", "unsupported_value", name)
-    for name in ("frame_count", "frame_duration_ms", "svg"):
-        if getattr(body, name) is not None:
-            raise ApiError(400, f"{name} is for formats that this server doesn't have", "unsupported_value", name)
-    if body.output_compression not in (None, 100) and body.output_format in (None, "png"):
-        message = "output_compression is for jpeg and webp: choose one as output_format, or leave it out"
-        raise ApiError(400, message, "unsupported_value", "output_compression")
-    if body.stream and body.response_format == "url":
-        message = "a stream has its pictures in itself: leave out response_format, or stream"
-        raise ApiError(400, message, "unsupported_value", "response_format")
+    for line in refused.check_images(body):
+        warn(request, line)
 
 
-def form_of(event: str, body: schemas.Images, size: tuple[int, int], text_tokens: int, image_tokens: int = 0) -> Form:
+def form_of(
+    event: str,
+    body: schemas.Images,
+    size: tuple[int, int],
+    text_tokens: int,
+    image_tokens: int = 0,
+) -> Form:
     """How a client wants its pictures, which will have ``size`` pixels."""
-    quality = body.quality if body.quality not in (None, "standard", "hd") else "auto"
-    told = {"background": "opaque", "quality": quality, "size": "{}x{}".format(*size)}
+    told = {"background": "opaque", "quality": "auto", "size": "{}x{}".format(*size)}
     told["output_format"] = body.output_format or "png"
     return Form(event, body, told, text_tokens, image_tokens)
 

@@ -13,13 +13,15 @@ from lantu.errors import ImageError
 from lantu.pipeline import Control, Model
 from lantu.server import files, schemas, uploads, wishes
 from lantu.server.answers import Errand, Stream, finished
+from lantu.server.bodies import Route
 from lantu.server.errors import ApiError
-from lantu.server.service import ERRORS, Service, Serving, computed, opened
-from lantu.server.shown import judged, recognised
+from lantu.server.intake import WrongSize, may_be_ours, opened
+from lantu.server.service import ERRORS, Service, Serving, computed
+from lantu.server.shown import asked_size, judged, recognised, warnings_of
 from lantu.server.tickets import Begun, Done, Progress, Ticket
 from lantu.types import Picture
 
-router = APIRouter(prefix="/v1/lantu", tags=["lantu"], responses=dict(ERRORS))
+router = APIRouter(prefix="/v1/lantu", tags=["lantu"], responses=dict(ERRORS), route_class=Route)
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "queued, codes, completed; [DONE]"}
 }
@@ -51,8 +53,8 @@ async def info(service: Serving) -> dict[str, Any]:
 async def draw(body: schemas.Draw, request: Request, service: Serving) -> Response:
     """Draw, and tell how it goes."""
     model = service.model
-    size = wishes.parse_size(body.size, model)
-    control = await steering(body.control, service) if body.control else None
+    size = asked_size(body.size, request, model)
+    control = await steering(body.control, size, service) if body.control else None
     bias = None
     if control:  # which is loaded when it is first asked for
         bias = await computed(request, service, lambda: model.bias(control, model.grid_of(size)))
@@ -79,10 +81,13 @@ async def redraw(body: schemas.Redraw, request: Request, service: Serving) -> Re
     codes = wishes.read_codes(model, body.codes)
     holes = wishes.read_cells(body.cells, (codes.shape[0], codes.shape[1]))
     before = None
-    if body.picture:
-        before = await opened(uploads.from_url(body.picture, "picture"), "picture", service)
-        if before.size != model.size_of((codes.shape[0], codes.shape[1])):
-            raise ImageError("the picture is not of the size of its codes", "send both of one picture")
+    if body.picture is not None:
+        data = await asyncio.to_thread(uploads.from_url, body.picture, "picture")
+        size = model.size_of((codes.shape[0], codes.shape[1]))
+        try:
+            before = await opened(data, "picture", service, sizes=lambda own: own == size)
+        except WrongSize as problem:
+            raise ImageError("the picture is not of the size of its codes", "send both of one picture") from problem
         # What comes out has its pixels, so nothing else would show the judge these codes.
         await judged(codes, "codes", request, service)
     tickets = wishes.fillings(
@@ -126,10 +131,10 @@ async def tokenize(
     fit: Annotated[bool, Form(description="Scale and crop a picture of another size.")] = False,
 ) -> dict[str, Any]:
     """The codes of a picture."""
-    picture = await opened(await image.read(), "image", service)
-    codes = await computed(request, service, lambda: service.model.tokenize(picture, fit=fit))
-    size = service.model.size_of(codes.shape)
-    return {"codes": codes.tolist(), "size": list(size)}
+    model, sized = service.model, None if not fit else service.model.size
+    picture = await opened(await image.read(), "image", service, fit=sized, sizes=lambda size: may_be_ours(size, model))
+    codes = await computed(request, service, lambda: model.tokenize(picture))
+    return {"codes": codes.tolist(), "size": list(model.size_of(codes.shape))}
 
 
 @router.post("/render")
@@ -144,8 +149,12 @@ async def render(body: schemas.Render, request: Request, service: Serving) -> di
 @router.post("/read")
 async def read(request: Request, service: Serving, image: Annotated[UploadFile, File()]) -> dict[str, Any]:
     """What a PNG says of how it was drawn, if this model drew it and nobody changed it since."""
-    data = await image.read()
-    picture = await opened(data, "image", service)
+    data, model = await image.read(), service.model
+    try:
+        picture = await opened(data, "image", service, sizes=lambda size: may_be_ours(size, model))
+    except WrongSize as problem:
+        message = "the picture is of a size that this model does not draw"
+        raise ApiError(404, message, "no_metadata", "image") from problem
     seen = await recognised(data, picture, "the picture", request, service)
     if seen.drawing is None:
         raise ApiError(404, seen.note or "the picture does not say how it was drawn", "no_metadata", "image")
@@ -169,10 +178,10 @@ async def caption(body: schemas.Caption, request: Request, service: Serving) -> 
 async def told(service: Service, request: Request, tickets: list[Ticket]) -> Stream:
     """One picture's way as events."""
     errand = await service.errand(request, tickets)
-    return Stream(events(errand, service), errand, service.count)
+    return Stream(events(errand, service, warnings_of(request)), errand, service.count)
 
 
-async def events(errand: Errand, service: Service) -> AsyncIterator[dict[str, Any] | None]:
+async def events(errand: Errand, service: Service, warnings: dict[str, Any]) -> AsyncIterator[dict[str, Any] | None]:
     (ticket,) = errand.tickets
     waits = True
     if place := errand.worker.place(ticket):
@@ -193,7 +202,8 @@ async def events(errand: Errand, service: Service) -> AsyncIterator[dict[str, An
                 "preview": files.in_base64(preview) if preview else None,
             }
         elif isinstance(event, Done):
-            yield {"type": "completed", "picture": await as_json(event.pictures[0], ticket, service)}
+            picture = await as_json(event.pictures[0], ticket, service)
+            yield {"type": "completed", "picture": picture, **warnings}
 
 
 def queued(place: tuple[int, float]) -> dict[str, Any]:
@@ -211,10 +221,19 @@ def known_of(picture: Picture, model: Model, ticket: Ticket) -> dict[str, Any]:
     return files.unknown(picture) | ({"warnings": warnings} if warnings else {})
 
 
-async def steering(part: schemas.ControlPart, service: Service) -> Control:
-    """A picture of control."""
-    data = uploads.from_url(part.picture, "control.picture")
-    return Control(await opened(data, "control.picture", service), part.kind, part.scale)
+async def steering(part: schemas.ControlPart, size: tuple[int, int], service: Service) -> Control:
+    """A picture of control for a drawing of that size.
+
+    Raises:
+        ImageError: it can't be read, or is of another size.
+    """
+    data = await asyncio.to_thread(uploads.from_url, part.picture, "control.picture")
+    try:
+        picture = await opened(data, "control.picture", service, sizes=lambda own: own == size)
+    except WrongSize as problem:
+        message = "control.picture has {}x{} pixels, the drawing {}x{}".format(*problem.size, *size)
+        raise ImageError(message, "scale it to the drawing's size") from problem
+    return Control(picture, part.kind, part.scale)
 
 
 def shown_by(model: Model, rows: list[list[int]]) -> Picture:

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from lantu.errors import LantuError
 from lantu.server.options import Options
 from lantu.server.service import Service
+from lantu.server.wire import protocol
 
 log = logging.getLogger("lantu.server")
 
@@ -76,6 +77,7 @@ def configured(app: FastAPI, options: Options) -> uvicorn.Config:
     """How uvicorn is to be."""
     return uvicorn.Config(
         app,
+        http=protocol(options.stall_s),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -5,19 +5,26 @@ A field that is not known is refused, for a misspelt one would silently give ano
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+
+LONGEST = 32_000  # characters of a text
+MOST_PICTURES = 16  # of a request
 
 
 def whole(text: str) -> str:
     """Refuse half a character: JSON can hold one, UTF-8 can't."""
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ValueError("is not whole Unicode text")
+    try:
+        text.encode()
+    except UnicodeEncodeError as problem:
+        raise ValueError("is not whole Unicode text") from problem
     return text
 
 
-Text = Annotated[str, AfterValidator(whole)]
-Words = Annotated[Text, Field(min_length=1, max_length=32_000)]
+Text = Annotated[str, Field(max_length=LONGEST), AfterValidator(whole)]
+Words = Annotated[str, Field(min_length=1, max_length=LONGEST), AfterValidator(whole)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=1, le=10)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
 Codes = Annotated[list[list[int]], Field(min_length=1, description="Rows of codes, the top one first.")]
 Size = Annotated[str, Field(max_length=20, description='"auto", or width x height in pixels, e.g. "128x128".')]
 
@@ -60,12 +67,13 @@ def ranges() -> dict[str, dict[str, float]]:
 class Images(Dials):
     """What OpenAI's generations and edits have in common.
 
-    Fields that change nothing here are accepted all the same: there is one quality, one style, and one filter for all.
+    Of fields that change nothing here the answer says so in ``warnings``: there is one quality and one style. What is
+    filtered is the operator's concern: ``moderation``, ``user`` and ``safety_identifier`` are taken without a word.
     """
 
     prompt: Words
     model: str | None = None
-    n: Annotated[int, Field(ge=1, le=10)] | None = None
+    n: Count | None = None
     size: Size | None = None
     quality: Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"] | None = None
     response_format: Literal["b64_json", "url"] | None = None
@@ -97,6 +105,20 @@ class Edit(Images):
     fit: Annotated[bool, Field(description="Scale and crop pictures of another size.")] | None = None
 
 
+class Reference(Body):
+    """A picture in a body of JSON."""
+
+    image_url: Annotated[str, Field(description="data:image/png;base64,…")] | None = None
+    file_id: str | None = None
+
+
+class JsonEdit(Edit):
+    """The body of POST /v1/images/edits as JSON."""
+
+    images: Annotated[list[Reference], Field(min_length=1, max_length=MOST_PICTURES)]
+    mask: Reference | None = None
+
+
 class ControlPart(Body):
     """A picture that a drawing follows."""
 
@@ -119,7 +141,9 @@ class Redraw(Dials):
     """The body of POST /v1/lantu/redraw."""
 
     codes: Codes
-    cells: Annotated[list[tuple[int, int]], Field(min_length=1, description="Row and column of each cell.")]
+    cells: Annotated[
+        list[tuple[int, int]], Field(min_length=1, max_length=4096, description="Row and column of each cell.")
+    ]
     prompt: Words
     seed: Seed | None = None
     previews: bool | None = None
@@ -140,7 +164,7 @@ class Render(Dials):
 
     codes: Codes
     seed: Seed | None = None
-    prompt: Annotated[Text, Field(max_length=32_000, description="Written into the PNG.")] | None = None
+    prompt: Annotated[Text, Field(description="Written into the PNG.")] | None = None
 
 
 class Caption(Body):
@@ -166,27 +190,42 @@ class ImagePart(BaseModel):
     image_url: ImageUrl
 
 
+def kind_of(content: Any) -> str | None:
+    """Which of its two forms a message's content has."""
+    return "parts" if isinstance(content, list) else "text"
+
+
 class Message(BaseModel):
     """What somebody said."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]] | None = None
+    content: (
+        Annotated[
+            Annotated[Text, Tag("text")]
+            | Annotated[list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], Tag("parts")],
+            Discriminator(kind_of),
+        ]
+        | None
+    ) = None
     images: list[ImagePart] | None = None  # of our own answers, sent back
     name: str | None = None
 
 
-class Chat(Dials):
-    """The body of POST /v1/chat/completions. What it can't have is refused by ``chat.py``."""
+class StreamOptions(Body):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
 
-    model_config = ConfigDict(extra="ignore")
+
+class Chat(Dials):
+    """The body of POST /v1/chat/completions. What it can't have is refused by ``refused.py``."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
     model: str | None = None
-    n: Annotated[int, Field(ge=1, le=10)] | None = None
+    n: Count | None = None
     seed: Seed | None = None
     size: Size | None = None
     stream: bool | None = None
-    stream_options: dict[str, Any] | None = None
+    stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     modalities: list[str] | None = None
@@ -194,9 +233,25 @@ class Chat(Dials):
     response_format: dict[str, Any] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    logit_bias: dict[str, float] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    functions: list[dict[str, Any]] | None = None
+    function_call: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    web_search_options: dict[str, Any] | None = None
     stop: str | list[str] | None = None
+    store: bool | None = None
+    verbosity: str | None = None
+    reasoning_effort: str | None = None
+    prediction: dict[str, Any] | None = None
+    service_tier: str | None = None
+    metadata: dict[str, Any] | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    safety_identifier: str | None = None
     user: str | None = None
 
 

@@ -6,16 +6,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from PIL import Image
 
 from lantu.pipeline import Model
-from lantu.server import files, uploads
+from lantu.server import files
 from lantu.server.answers import Errand, finished
 from lantu.server.errors import ApiError
 from lantu.server.files import Shelf
 from lantu.server.filter import Filter
+from lantu.server.memory import Trimmer
 from lantu.server.metrics import Metrics
 from lantu.server.options import Options
+from lantu.server.sandbox import Sandbox
 from lantu.server.schemas import Error
 from lantu.server.tickets import Ticket
 from lantu.server.worker import Loading, Worker
@@ -29,7 +30,8 @@ class Service:
         self.options, self.metrics, self.worker = options, metrics, worker
         self.shelf = Shelf(options.kept)
         self.filter = Filter(options.refused, options.judge, metrics, options.timeout_s)
-        self.opening = asyncio.Semaphore(1)
+        self.sandbox, self.trimmer = Sandbox(), Trimmer()
+        self.bodies = 0  # bytes of requests on their way
 
     @property
     def model(self) -> Model:
@@ -93,13 +95,12 @@ def service_of(request: Request) -> Service:
 
 Serving = Annotated[Service, Depends(service_of)]
 TOLD = {
-    400: "It can't be read, or can't be had",
+    400: "It can't be read, doesn't fit the schema, or can't be had",
     401: "No valid API key",
     403: "A page of another origin, or another host name",
     404: "No such model, picture or route",
     408: "The body did not come",
     413: "The body is too large",
-    422: "The body doesn't fit the schema",
     429: "Too many wait",
     500: "Our fault",
     503: "The server begins, ends, or took too long",
@@ -166,23 +167,6 @@ async def picture(name: str, service: Serving) -> Response:
     if found := service.shelf.get(name):
         return Response(found[0], media_type=found[1])
     raise ApiError(404, "no such picture, or it is no longer kept", "not_found")
-
-
-async def opened(data: bytes, param: str, service: Service, keep_alpha: bool = False) -> Image.Image:
-    """A client's picture, decoded one at a time, so that many large ones take no more memory than one.
-
-    Args:
-        keep_alpha: it is a mask, of which nothing else is seen.
-
-    Raises:
-        ImageError: it can't be read.
-        Refused: it is not to be drawn on.
-    """
-    async with service.opening:
-        image = await asyncio.to_thread(uploads.open_bytes, data, param, service.options.max_pixels, keep_alpha)
-    if not keep_alpha:
-        await service.filter.check_upload(image, param)
-    return image
 
 
 async def computed(request: Request, service: Service, work: Callable[[], Any]) -> Any:

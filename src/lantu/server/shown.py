@@ -6,14 +6,19 @@ are read that the pixels don't show.
 
 import asyncio
 import io
+from typing import Any
 
 import numpy as np
 from fastapi import Request
 from PIL.Image import Image
 
 from lantu import images, reader
-from lantu.errors import ImageError
-from lantu.server.service import Service, computed, opened
+from lantu.checks import Size
+from lantu.pipeline import Model
+from lantu.server import uploads, wishes
+from lantu.server.intake import WrongSize, may_be_ours, opened
+from lantu.server.service import Service, computed
+from lantu.server.uploads import Wanted
 from lantu.types import Picture
 
 
@@ -28,15 +33,22 @@ async def shown(data: bytes, param: str, request: Request, service: Service, fit
         Refused: it is not to be shown.
     """
     model = service.model
-    image = await opened(data, param, service)
-    seen = await recognised(data, image, param, request, service)
-    if seen.drawing:
-        return seen.drawing
+    size, _ = await asyncio.to_thread(uploads.size_of, data, Wanted(param, service.options.max_pixels))
+    if fit and not may_be_ours(size, model):  # nothing larger than the model reads is kept
+        image = await opened(data, param, service, fit=model.size)
+        claim = await asyncio.to_thread(reader.claim, io.BytesIO(data), image, param, model)
+        changed = reader.pixels_count(f"{param} was changed since it was drawn")
+        drawing, note = None, changed if claim.said else claim.note
+    else:
+        image = await opened(data, param, service, sizes=lambda size: may_be_ours(size, model))
+        seen = await recognised(data, image, param, request, service)
+        drawing, note = seen.drawing, seen.note
+    if drawing:
+        return drawing
     if image.size != model.size and not fit:
-        what = "{}x{} pixels, the model reads {}x{}".format(*image.size, *model.size)
-        raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped: fit=true")
-    if seen.note:
-        warn(request, seen.note)
+        raise WrongSize(image.size, model)
+    if note:
+        warn(request, note)
     image = images.fit(image, *model.size)
     return Picture(image, await computed(request, service, lambda: model.tokenize(image)))
 
@@ -69,3 +81,17 @@ def warn(request: Request, line: str) -> None:
 def warnings(request: Request) -> list[str]:
     """What the answer is to say beside the pictures."""
     return getattr(request.state, "warnings", [])
+
+
+def warnings_of(request: Request) -> dict[str, Any]:
+    """The answer's field of warnings, where there are some."""
+    return {"warnings": found} if (found := warnings(request)) else {}
+
+
+def asked_size(text: str | None, request: Request, model: Model) -> Size:
+    """``wishes.parse_size``, with a warning where the model draws that size badly."""
+    found: list[str] = []
+    size = wishes.parse_size(text, model, found)
+    for line in found:
+        warn(request, line)
+    return size

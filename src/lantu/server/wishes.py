@@ -12,8 +12,8 @@ import numpy as np
 
 from lantu import captioning, document, editing
 from lantu.checks import Grid, Size, check_codes, check_prompt
+from lantu.decoder import samplers
 from lantu.decoder.bias import Bias
-from lantu.decoder.samplers import sampler
 from lantu.engine.request import Request
 from lantu.errors import DataError, LantuError
 from lantu.pipeline import Control, Model
@@ -32,12 +32,15 @@ Marks = Callable[[int], frozenset[int] | None]
 Sketched = Literal["always", "if quiet", "never"]
 
 
-def parse_size(text: str | None, model: Model) -> Size:
+def parse_size(text: str | None, model: Model, warnings: list[str]) -> Size:
     """ "auto" or "128x128" → width and height in pixels.
+
+    Args:
+        warnings: where one is added if the model draws that size badly.
 
     Raises:
         LantuError: it is neither.
-        ImageError: no picture has that size.
+        ImageError: no picture has that size, or the model draws nothing sensible of it.
     """
     if text in (None, "auto"):
         return model.size
@@ -45,7 +48,8 @@ def parse_size(text: str | None, model: Model) -> Size:
     if match is None:
         raise LantuError(f"the size {text!r} can't be read", 'write "auto" or width x height in pixels, e.g. "128x128"')
     size = int(match[1]), int(match[2])
-    model.grid_of(size)
+    if warning := model.check_size(size):
+        warnings.append(warning)
     return size
 
 
@@ -56,7 +60,7 @@ def read_settings(model: Model, dials: dict[str, Any]) -> Settings:
         LantuError: a dial is out of range.
     """
     settings = model.folder.settings.change(**dials)
-    sampler(settings.sampler)
+    samplers.check(settings.sampler)
     return settings
 
 
@@ -213,7 +217,7 @@ def talks(
     """Answers: what ``Model.chat`` gives. ``Done.ids`` hold the words.
 
     Args:
-        most: ids of an answer.
+        most: ids of an answer; a picture for which they are too few is not drawn.
     """
     needs(model, "talking")
     settings, vocabulary = read_settings(model, dials), model.parts.vocabulary
@@ -227,7 +231,8 @@ def talks(
 
     def drawn(ids: Sequence[int], own: int) -> Request | None:
         said = document.read_reply(ids, vocabulary, model.parts.text.decode)
-        return model.changing(turns, own, settings, model.goal(ids)) if said.draws else None
+        room = most is None or len(ids) + model.folder.grid[0] * model.folder.grid[1] <= most
+        return model.changing(turns, own, settings, model.goal(ids)) if said.draws and room else None
 
     tickets = []
     for own in derive_seeds(seed, count):
