@@ -30,7 +30,7 @@ def make(load: Callable[[], Model], options: Options | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         worker.start()
         yield
-        serving.sandbox.close()
+        await serving.sandbox.end()
         worker.stop()
 
     # The framework's own pages of documentation load scripts from elsewhere: there are none.

@@ -77,9 +77,22 @@ class Sandbox:
         if self.rest:
             self.rest.cancel()
         child, self.child = self.child, None
-        if child and child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
+        if child is None:
+            return
+        if child.stdin:
+            child.stdin.close()
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+
+    async def end(self) -> None:
+        """End the process and wait until it has."""
+        child = self.child
+        self.close()
+        if child:
+            await child.wait()
+            if child.stdin:
+                with contextlib.suppress(ConnectionError):
+                    await child.stdin.wait_closed()
 
 
 async def begin(most_pixels: int) -> asyncio.subprocess.Process:
