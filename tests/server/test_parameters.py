@@ -131,7 +131,7 @@ def test_sizes_that_were_not_learnt_are_refused_or_named(exact):
         assert len(found) == count
         drawn = Image.open(io.BytesIO(base64.b64decode(told["data"][0]["b64_json"])))
         assert "{}x{}".format(*drawn.size) == size
-        assert exact.events("/v1/lantu/draw", json=body)[-1].get("warnings", []) == found
+        assert exact.events("/v1/lantu/draw", json=body)[-1]["picture"].get("warnings", []) == found
         assert exact.post(CHAT, json=said("a") | {"size": size}).json().get("warnings", []) == found
 
 

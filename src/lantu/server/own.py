@@ -1,7 +1,7 @@
 """What OpenAI has no routes for: codes on their way, drawing cells anew, tokenizing, rendering."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
@@ -17,7 +17,7 @@ from lantu.server.bodies import Route
 from lantu.server.errors import ApiError
 from lantu.server.intake import WrongSize, may_be_ours, opened
 from lantu.server.service import ERRORS, Service, Serving, computed
-from lantu.server.shown import asked_size, judged, recognised, warnings_of
+from lantu.server.shown import asked_size, judged, recognised, warnings
 from lantu.server.tickets import Begun, Done, Progress, Ticket
 from lantu.types import Picture
 
@@ -178,10 +178,10 @@ async def caption(body: schemas.Caption, request: Request, service: Serving) -> 
 async def told(service: Service, request: Request, tickets: list[Ticket]) -> Stream:
     """One picture's way as events."""
     errand = await service.errand(request, tickets)
-    return Stream(events(errand, service, warnings_of(request)), errand, service.count)
+    return Stream(events(errand, service, warnings(request)), errand, service.count)
 
 
-async def events(errand: Errand, service: Service, warnings: dict[str, Any]) -> AsyncIterator[dict[str, Any] | None]:
+async def events(errand: Errand, service: Service, warnings: Sequence[str]) -> AsyncIterator[dict[str, Any] | None]:
     (ticket,) = errand.tickets
     waits = True
     if place := errand.worker.place(ticket):
@@ -203,7 +203,9 @@ async def events(errand: Errand, service: Service, warnings: dict[str, Any]) -> 
             }
         elif isinstance(event, Done):
             picture = await as_json(event.pictures[0], ticket, service)
-            yield {"type": "completed", "picture": picture, **warnings}
+            if found := [*warnings, *picture.get("warnings", [])]:
+                picture["warnings"] = found
+            yield {"type": "completed", "picture": picture}
 
 
 def queued(place: tuple[int, float]) -> dict[str, Any]:
