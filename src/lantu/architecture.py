@@ -110,6 +110,15 @@ def check(config: Mapping[str, Any]) -> None:
         raise ModelError(f"no drafting with {', '.join(unknown)}", "give a plain Qwen3 or Llama directory")
 
 
+def is_plain(config: Mapping[str, Any]) -> bool:
+    """Whether it is a language model that the forward passes here compute, or claims to be."""
+    try:
+        check(config)
+    except ModelError:
+        return False
+    return True
+
+
 def is_one_of(value: object, known: Sequence[object]) -> bool:
     """Whether a value is among some, where 0 is not False."""
     return any(type(value) is type(each) and value == each for each in known)

@@ -92,8 +92,9 @@ def of_folder(folder: str | Path, read_one: Callable[[Path], dict[str, T]]) -> d
                 if where is not None and where.get(name) != path.name:
                     raise ValueError(f"{shown(name)} lies in {path.name}, not where {INDEX} has it")
             state |= found
-        if missing := [name for name in where or () if name not in state]:
-            raise ValueError(f"{shown(missing[0])} is not in {where[missing[0]]}, where {INDEX} has it")
+        for name, file in (where or {}).items():
+            if name not in state:
+                raise ValueError(f"{shown(name)} is not in {file}, where {INDEX} has it")
     except (OSError, ValueError) as problem:
         raise ModelError(f"no weights can be read in {folder} ({problem})", MEND) from problem
     return state

@@ -2,8 +2,8 @@
 
     "checksums": {"decoder/config.json": "sha256:…", "decoder/model.safetensors": "sha256-header:…", …}
 
-Many wrong numbers show in the shape of a tensor, but a rotary base, an epsilon or the type of a tensor does not: a model
-with another one would draw noise without a complaint. So a model that is assembled records what its parts are made of.
+Many wrong numbers show in the shape of a tensor. A rotary base, an epsilon or the type of a tensor does not: a model
+with another one would draw noise without a complaint. So an assembled model records what its parts are made of.
 Of safetensors only the header counts, so that checking costs next to nothing. A directory without checksums (lantu 0.1
 wrote none) opens as ever.
 """

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from lantu import arrays, checksums
-from lantu.architecture import MOST_IDS, MOST_LAYERS, MOST_WIDTH, WHERE, Sizes
+from lantu.architecture import MOST_IDS, MOST_LAYERS, MOST_WIDTH, WHERE, Sizes, is_plain
 from lantu.errors import ModelError
 from lantu.kernels.blocks import heads_of, inner_of
 from lantu.untrusted import Fields, read_json, shown
@@ -22,7 +24,7 @@ from lantu.vocabulary import MAX_SIDE, STRENGTHS, Vocabulary
 NAMES = {
     "language": "language model",
     "tokenizer": "image tokenizer",
-    "decoder": "decoder",
+    "decoder": "diffusion decoder",
     "control": "control",
 }
 FLOATS, OWN_FLOATS, TRUTH = ("BF16", "F32", "F16", "F64"), ("BF16", "F32"), ("BOOL",)
@@ -72,10 +74,38 @@ def read(part: str, folder: str | Path) -> dict[str, Any]:
     Raises:
         ModelError: a number is out of range, a tensor is not the one expected, a file is damaged or was changed.
     """
+    if not (Path(folder) / "config.json").exists():
+        raise ModelError(f"no {NAMES[part]} in {folder}, for want of a config.json", MISSING)
     config = arrays.read_config(folder)
     check(part, config, arrays.entries(folder))
     if part == "language":
         check_generation(Path(folder), config)
+    checksums.verify(folder)
+    return config
+
+
+def read_language(folder: str | Path) -> dict[str, Any]:
+    """The config of a language model of any architecture: ``read``, or what can be checked without knowing it."""
+    return read("language", folder) if is_plain(arrays.read_config(folder)) else read_foreign(folder)
+
+
+def read_foreign(folder: str | Path) -> dict[str, Any]:
+    """The config of a language model of another architecture, which transformers or vLLM compute: its files are sound,
+    and it is no larger than its numbers may be. What tensors it must hold they know alone.
+
+    Raises:
+        ModelError: a file is damaged or was changed, or a number is out of range.
+    """
+    config = arrays.read_config(folder)
+    fields = Fields(config, WHERE)
+    most = {"layers": MOST_LAYERS, "layer": MOST_LAYERS, "size": MOST_IDS, "embd": MOST_IDS, "dim": MOST_IDS}
+    most |= {"heads": MOST_WIDTH, "head": MOST_WIDTH, "positions": MOST_IDS, "embeddings": MOST_IDS}
+    for name, value in config.items():
+        if type(value) in (int, float) and (ending := name.rsplit("_", 1)[-1]) in most:
+            fields.whole(name, 0, most[ending])
+    arrays.entries(folder)
+    if "lantu" in config:
+        drawing(config)
     checksums.verify(folder)
     return config
 
@@ -116,6 +146,16 @@ def is_derived(name: str) -> bool:
     return name.endswith("rotary_emb.inv_freq")
 
 
+def check_finite(part: str, values: np.ndarray) -> None:
+    """Refuse what damaged weights compute, before it is drawn.
+
+    Raises:
+        ModelError: a value is infinite or no number.
+    """
+    if not (np.isfinite(values.max()) and np.isfinite(values.min())):
+        raise ModelError(f"the {NAMES[part]} computes numbers that are not finite", "fetch it again, it is damaged")
+
+
 def check_halves(name_of_part: str, config: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
     """Refuse tensors of both float16 and bfloat16, or of one where the config speaks of the other.
 
@@ -136,7 +176,7 @@ def language(config: Mapping[str, Any]) -> Wanted:
     check_language(config, sizes)
     D, K, F = sizes.width, sizes.head_width, sizes.inner
     HK, GK = sizes.heads * K, sizes.key_value_heads * K
-    each = {
+    each: dict[str, tuple[int, ...]] = {
         "input_layernorm": (D,),
         "self_attn.q_proj": (HK, D),
         "self_attn.k_proj": (GK, D),
@@ -149,7 +189,7 @@ def language(config: Mapping[str, Any]) -> Wanted:
     }
     if sizes.normed:
         each |= {"self_attn.q_norm": (K,), "self_attn.k_norm": (K,)}
-    shapes = {"model.embed_tokens.weight": (sizes.ids, D)}
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (sizes.ids, D)}
     for number in range(sizes.layers):
         shapes |= {f"model.layers.{number}.{name}.weight": shape for name, shape in each.items()}
     shapes["model.norm.weight"] = (D,)
@@ -259,7 +299,7 @@ CODES = ("quantizer", "codebook_size", "code_width")
 
 
 def decoder(config: Mapping[str, Any]) -> Wanted:
-    fields = Fields(config, "the decoder's config.json")
+    fields = Fields(config, "the diffusion decoder's config.json")
     fields.only(("patch", "width", "layers", "codebook_size"))
     P, D = fields.whole("patch", 1, MOST_PATCH), width_of(fields)
     layers, count = fields.whole("layers", 1, MOST_LAYERS), fields.whole("codebook_size", 2, MOST_CODES)

@@ -1,4 +1,4 @@
-"""Files that come from elsewhere: only regular files are opened, only strict JSON is parsed, only numbers in range pass.
+"""Files from elsewhere: only regular files are opened, only strict JSON is parsed, only numbers in range pass.
 
 A model directory may be somebody else's. What is wrong with a file is a ``ValueError`` here; those who know which file
 it is and what it is for make a ``ModelError`` of it.
@@ -8,7 +8,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -42,6 +42,19 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+def check_regular(paths: Iterable[Path]) -> None:
+    """Refuse files that can't be opened as regular ones, before they are read some other way.
+
+    Raises:
+        ModelError: one is missing, a pipe, a device, a link that leaves its folder, …
+    """
+    for path in paths:
+        try:
+            open_regular(path).close()
+        except (OSError, ValueError) as problem:
+            raise ModelError(f"{path} can't be read ({problem})", "give a complete model directory") from problem
+
+
 def is_blob(target: Path) -> bool:
     """Whether a file lies in the store of a Hugging Face cache: models--OWNER--NAME/blobs/DIGEST."""
     return target.parent.name == "blobs" and target.parent.parent.name.startswith("models--")
@@ -50,7 +63,10 @@ def is_blob(target: Path) -> bool:
 def is_plain_name(name: object) -> bool:
     """Whether a name that a file gives is that of a file beside it: no path, no drive, no control characters."""
     return (
-        isinstance(name, str) and name.isprintable() and name not in ("", ".", "..") and not set(name) & {"/", "\\", ":"}
+        isinstance(name, str)
+        and name.isprintable()
+        and name not in ("", ".", "..")
+        and not set(name) & {"/", "\\", ":"}
     )
 
 

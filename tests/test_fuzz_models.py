@@ -1,0 +1,60 @@
+"""No change of one number, header or file of a model makes lantu crash, hang, leave the folder or draw in silence."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fuzzing
+from lantu import checksums
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="changes are tried in forked processes")
+
+
+@pytest.fixture(scope="session")
+def small_model(tiny_model, tmp_path_factory):
+    """A small model with all parts, a control and two shards among them, and with checksums."""
+    import torch
+
+    from lantu import weights
+    from lantu.decoder.control import Control
+    from lantu.decoder.model import PixelDecoder
+
+    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("fuzzed") / "small")
+    control = Control.beside(PixelDecoder.load(folder / "decoder"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        for parameter in control.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+    control.save(folder / "control")
+    for part in ("language", "decoder"):
+        weights.save(weights.load(folder / part), folder / part, max_shard_bytes=60_000)
+        assert (folder / part / "model.safetensors.index.json").exists()
+    index = json.loads((folder / "model_index.json").read_text())
+    index["checksums"] = checksums.of_parts(folder, ("language", "tokenizer", "decoder", "control"))
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def findings(model: Path, place: Path, seed: int, count: int, **environment: str) -> list[str]:
+    """What went wrong in so many random changes."""
+    command = [sys.executable, fuzzing.__file__, str(model), str(place), str(seed), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(results) == count, done.stderr[-2000:]
+    assert sum(2 in result["ends"] for result in results) > count / 2, "nearly nothing is refused"
+    return [f"{result['change']}: {result['wrong']}" for result in results if result["wrong"]]
+
+
+def test_random_changes(small_model, tmp_path):
+    assert findings(small_model, tmp_path, 0, 50) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernels", ["", "numpy"])
+def test_many_random_changes(small_model, tmp_path, kernels):
+    assert findings(small_model, tmp_path, 1, 500 if not kernels else 100, LANTU_KERNELS=kernels) == []
