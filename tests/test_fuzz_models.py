@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,34 +9,8 @@ from pathlib import Path
 import pytest
 
 import fuzzing
-from lantu import checksums
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="changes are tried in forked processes")
-
-
-@pytest.fixture(scope="session")
-def small_model(tiny_model, tmp_path_factory):
-    """A small model with all parts, a control and two shards among them, and with checksums."""
-    import torch
-
-    from lantu import weights
-    from lantu.decoder.control import Control
-    from lantu.decoder.model import PixelDecoder
-
-    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("fuzzed") / "small")
-    control = Control.beside(PixelDecoder.load(folder / "decoder"))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        for parameter in control.parameters():
-            torch.nn.init.normal_(parameter, std=0.2)
-    control.save(folder / "control")
-    for part in ("language", "decoder"):
-        weights.save(weights.load(folder / part), folder / part, max_shard_bytes=60_000)
-        assert (folder / part / "model.safetensors.index.json").exists()
-    index = json.loads((folder / "model_index.json").read_text())
-    index["checksums"] = checksums.of_parts(folder, ("language", "tokenizer", "decoder", "control"))
-    (folder / "model_index.json").write_text(json.dumps(index))
-    return folder
 
 
 def findings(model: Path, place: Path, seed: int, count: int, **environment: str) -> list[str]:

@@ -58,6 +58,7 @@ class Decoder:
         """
         return cls(manifest.read("decoder", folder), arrays.read(folder), precise)
 
+    @np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in what comes out
     def __call__(
         self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_2BND: np.ndarray | None = None
     ) -> np.ndarray:
@@ -74,6 +75,7 @@ class Decoder:
             x_TD = x_TD + hint_2BND[1].reshape(x_TD.shape)
         return blocks.add_up(self.out(x_TD), height, width, self.patch)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def modulation(self, time: float) -> np.ndarray:
         """(L, 6, D): what time does to each layer; kept, for samplers come back to the same times."""
         if time not in self.modulations:
@@ -142,6 +144,7 @@ class Control:
         bias_TK = np.float32(self.strengths[kind]) * (with_TK - np.float32(self.prior) * without_TK)
         return bias_TK.reshape(B, width, -1)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def seen(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
         """Control and codes, looked at together: (T, D)."""
         B, height, width = codes_Bhw.shape

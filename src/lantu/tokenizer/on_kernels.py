@@ -49,6 +49,7 @@ class Encoder:
         """
         return cls(manifest.read("tokenizer", folder), arrays.read(folder))
 
+    @np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in what comes out
     def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray:
         """Pictures in [-1, 1], sides multiples of the patch → codes (B, h, w) int64."""
         height, width = (side // self.patch for side in pixels_BCHW.shape[2:])
