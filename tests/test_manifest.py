@@ -339,7 +339,6 @@ def test_a_tokenizer_with_other_ids_is_refused(bare, capsys):
     for entry, value, said in (
         (("model", "vocab", first), words[second], f"gives the id {words[second]} twice"),
         (("model", "vocab", first), 10**6, "the id 1000000, beyond the text ids"),
-        (("added_tokens", 3, "id"), 99, "gives <|boi|> the id"),
         (("added_tokens", 0, "content"), "<|other|>", "text ids"),
     ):
         told = inner = json.loads(kept)

@@ -1,8 +1,8 @@
 """Where models are kept, and what a model directory must hold.
 
 NAME/
-  model_index.json     name, licence, the dials it draws with ("draw"), and the sides of its pictures in pixels where
-                       it draws more than one size ("sides": [shortest, longest])
+  model_index.json     name, licence, the dials it draws with ("draw"), checksums of configs and headers, and the sides of
+                       its pictures in pixels where it draws more than one size ("sides": [shortest, longest])
   language/            an unmodified transformers directory
   tokenizer/           config.json, safetensors
   decoder/             config.json, safetensors
