@@ -232,20 +232,35 @@ def drawing(config: Mapping[str, Any]) -> Drawing:
     Raises:
         ModelError: it says nothing of them, or something out of range.
     """
-    told = config.get("lantu")
-    if not isinstance(told, Mapping):
-        raise ModelError("the language model has no image codes", "adopt it first, or give one that draws")
-    fields = Fields(told, f'"lantu" in {WHERE}')
-    text_size = fields.whole("text_size", 256, MOST_IDS)
-    vocabulary = Vocabulary(text_size, fields.whole("codebook_size", 2, MOST_CODES))
+    fields = drawing_fields(config)
     grid = fields.wholes("grid", 1, MAX_SIDE)
     if len(grid) != 2:
         fields.refuse("grid", "a height and a width")
-    guidance = fields.reals("guidance", 1, 100) if fields.given("guidance") else ()
-    if len(set(guidance)) != len(guidance) or not set(guidance) <= set(STRENGTHS):
-        fields.refuse("guidance", f"different ones of {', '.join(f'{each:g}' for each in STRENGTHS)}")
     learnt = fields.texts("learnt") if fields.given("learnt") else ()
-    return Drawing(vocabulary, (grid[0], grid[1]), guidance, learnt)
+    return Drawing(vocabulary_of(config), (grid[0], grid[1]), strengths_of(config), learnt)
+
+
+def vocabulary_of(config: Mapping[str, Any]) -> Vocabulary:
+    """Where text and codes lie among the ids. Raises ModelError as ``drawing``."""
+    fields = drawing_fields(config)
+    return Vocabulary(fields.whole("text_size", 256, MOST_IDS), fields.whole("codebook_size", 2, MOST_CODES))
+
+
+def strengths_of(config: Mapping[str, Any]) -> tuple[float, ...]:
+    """Of guidance, that a language model has learnt. Raises ModelError as ``drawing``."""
+    fields = drawing_fields(config)
+    strengths = fields.reals("guidance", 1, 100) if fields.given("guidance") else ()
+    if len(set(strengths)) != len(strengths) or not set(strengths) <= set(STRENGTHS):
+        fields.refuse("guidance", f"different ones of {', '.join(f'{each:g}' for each in STRENGTHS)}")
+    return strengths
+
+
+def drawing_fields(config: Mapping[str, Any]) -> Fields:
+    """The entry "lantu" of a language model's config."""
+    told = config.get("lantu")
+    if not isinstance(told, Mapping):
+        raise ModelError("the language model has no image codes", "adopt it first, or give one that draws")
+    return Fields(told, f'"lantu" in {WHERE}')
 
 
 def check_generation(folder: Path, config: Mapping[str, Any]) -> None:

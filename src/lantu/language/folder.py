@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from lantu import manifest
 from lantu.arrays import read_config
-from lantu.manifest import drawing
 from lantu.vocabulary import Vocabulary
 
 
@@ -23,7 +23,7 @@ def read_grid(folder: str | Path) -> tuple[int, int]:
     Raises:
         ModelError: it is not a model that draws.
     """
-    return drawing(read_config(folder)).grid
+    return manifest.drawing(read_config(folder)).grid
 
 
 def read_strengths(folder: str | Path) -> tuple[float, ...]:
@@ -32,8 +32,8 @@ def read_strengths(folder: str | Path) -> tuple[float, ...]:
 
 
 def strengths_of(config: dict[str, Any]) -> tuple[float, ...]:
-    return drawing(config).guidance if "lantu" in config else ()
+    return manifest.strengths_of(config) if "lantu" in config else ()
 
 
 def vocabulary_of(config: dict[str, Any]) -> Vocabulary:
-    return drawing(config).vocabulary
+    return manifest.vocabulary_of(config)
