@@ -74,14 +74,33 @@ def read(part: str, folder: str | Path) -> dict[str, Any]:
     Raises:
         ModelError: a number is out of range, a tensor is not the one expected, a file is damaged or was changed.
     """
-    if not (Path(folder) / "config.json").exists():
-        raise ModelError(f"no {NAMES[part]} in {folder}, for want of a config.json", MISSING)
+    require(part, folder)
     config = arrays.read_config(folder)
     check(part, config, arrays.entries(folder))
-    if part == "language":
-        check_generation(Path(folder), config)
-    checksums.verify(folder)
+    verify(part, Path(folder), config)
     return config
+
+
+def read_arrays(part: str, folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """``read`` with the arrays, mapped from disk: a start of drawing parses no header twice."""
+    require(part, folder)
+    config, state = arrays.read_config(folder), arrays.read(folder)
+    check(part, config, state)
+    verify(part, Path(folder), config)
+    return config, state
+
+
+def require(part: str, folder: str | Path) -> None:
+    """Refuse a folder that holds no such part."""
+    if not (Path(folder) / "config.json").exists():
+        raise ModelError(f"no {NAMES[part]} in {folder}, for want of a config.json", MISSING)
+
+
+def verify(part: str, folder: Path, config: Mapping[str, Any]) -> None:
+    """What is checked beside config and tensors: generation_config.json, and the model's checksums."""
+    if part == "language":
+        check_generation(folder, config)
+    checksums.verify(folder)
 
 
 def read_language(folder: str | Path) -> dict[str, Any]:

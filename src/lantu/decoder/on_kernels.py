@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lantu import arrays, kernels, manifest
+from lantu import kernels, manifest
 from lantu.kernels import Span, blocks, to_float
 
 TIMES_KEPT = 256
@@ -56,7 +56,7 @@ class Decoder:
         Raises:
             ModelError: it is missing or damaged.
         """
-        return cls(manifest.read("decoder", folder), arrays.read(folder), precise)
+        return cls(*manifest.read_arrays("decoder", folder), precise)
 
     @np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in what comes out
     def __call__(
@@ -124,7 +124,7 @@ class Control:
         Raises:
             ModelError: it is missing or damaged.
         """
-        return cls(manifest.read("control", folder), arrays.read(folder), precise)
+        return cls(*manifest.read_arrays("control", folder), precise)
 
     def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
         """(2, B, N, D): see ``lantu.decoder.control.Control.forward``."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lantu import arrays, kernels, manifest
+from lantu import kernels, manifest
 from lantu.architecture import Sizes
 from lantu.engine.backend import Draw, by_ranges
 from lantu.engine.request import Ranges, id_at
@@ -77,7 +77,7 @@ class Language:
         Raises:
             ModelError: it is missing, damaged, or of another architecture.
         """
-        return cls(manifest.read("language", folder), arrays.read(folder), precise)
+        return cls(*manifest.read_arrays("language", folder), precise)
 
     def open(self, capacity: int, prefix: Row | None = None) -> Row:
         return Row(self.stack.cache(max(1, capacity)), prefix)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lantu import arrays, kernels, manifest
+from lantu import kernels, manifest
 from lantu.errors import ModelError
 from lantu.kernels import Span, blocks, to_float
 
@@ -47,7 +47,7 @@ class Encoder:
         Raises:
             ModelError: it is missing or damaged.
         """
-        return cls(manifest.read("tokenizer", folder), arrays.read(folder))
+        return cls(*manifest.read_arrays("tokenizer", folder))
 
     @np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in what comes out
     def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray:
