@@ -133,15 +133,16 @@ class Control:
         manifest.check_finite("control", out_T2D)
         return np.ascontiguousarray(out_T2D.reshape(B, height * width, 2, -1).transpose(2, 0, 1, 3))
 
+    @np.errstate(over="ignore", invalid="ignore")
     def bias(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray, row: int) -> np.ndarray:
         """(B, w, K): see ``lantu.decoder.control.Control.bias``."""
         B, _, width = codes_Bhw.shape
         nothing, there = len(self.kinds_XD) - 1, slice(row * width, (row + 1) * width)
         sights = self.seen(control_BCHW, kind, codes_Bhw), self.seen(np.zeros_like(control_BCHW), nothing, codes_Bhw)
-        manifest.check_finite("control", sights[0])
         rows = (x_TD.reshape(B, -1, x_TD.shape[1])[:, there].reshape(B * width, -1) for x_TD in sights)
         with_TK, without_TK = (log_softmax(self.fit(x_TD)) for x_TD in rows)
         bias_TK = np.float32(self.strengths[kind]) * (with_TK - np.float32(self.prior) * without_TK)
+        manifest.check_finite("control", bias_TK)
         return bias_TK.reshape(B, width, -1)
 
     @np.errstate(over="ignore", invalid="ignore")
