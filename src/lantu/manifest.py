@@ -241,6 +241,7 @@ def check_language(config: Mapping[str, Any], sizes: Sizes) -> None:
         if fields.given(f"{name}_token_id"):
             fields.one_of(f"{name}_token_id", (vocabulary.mark(name),))
     added = Fields(config["lantu"], f'"lantu" in {WHERE}')
+    texts_in(added, "tokenizer")
     if added.given("added"):
         added.wholes("added", 0, sizes.layers - 1)
 
@@ -334,7 +335,8 @@ CODES = ("quantizer", "codebook_size", "code_width")
 
 def decoder(config: Mapping[str, Any]) -> Wanted:
     fields = Fields(config, "the diffusion decoder's config.json")
-    fields.only(("patch", "width", "layers", "codebook_size"))
+    fields.only(("patch", "width", "layers", "codebook_size", "tokenizer"))
+    texts_in(fields, "tokenizer")
     P, D = fields.whole("patch", 1, MOST_PATCH), width_of(fields)
     layers, count = fields.whole("layers", 1, MOST_LAYERS), fields.whole("codebook_size", 2, MOST_CODES)
     wanted = floats("", {"codes.weight": (count + 1, D)}) | linear("noisy", D, 3 * P * P)
@@ -345,7 +347,8 @@ def decoder(config: Mapping[str, Any]) -> Wanted:
 
 def control(config: Mapping[str, Any]) -> Wanted:
     fields = Fields(config, "the control's config.json")
-    fields.only(("patch", "width", "layers", "codebook_size", "strengths", "prior"))
+    fields.only(("patch", "width", "layers", "codebook_size", "strengths", "prior", "tokenizer", "decoder"))
+    texts_in(fields, "tokenizer", "decoder")
     P, D = fields.whole("patch", 1, MOST_PATCH), width_of(fields)
     layers, count = fields.whole("layers", 1, MOST_LAYERS), fields.whole("codebook_size", 2, MOST_CODES)
     if len(fields.reals("strengths", 0, 100)) != CONTROL_KINDS:
@@ -354,6 +357,13 @@ def control(config: Mapping[str, Any]) -> Wanted:
     tables = {"kinds.weight": (CONTROL_KINDS + 1, D), "codes.weight": (count + 1, D)}
     wanted = linear("picture", D, 3 * P * P) | floats("", tables) | blocks("blocks.", layers, D)
     return wanted | linear("out", 2 * D, D) | linear("fit", count, D)
+
+
+def texts_in(fields: Fields, *names: str) -> None:
+    """Refuse digests that are no text; models of lantu 0.1 have none."""
+    for name in names:
+        if name in fields.values and not isinstance(fields.values[name], str):
+            fields.refuse(name, "a text")
 
 
 def width_of(fields: Fields) -> int:

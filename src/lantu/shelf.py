@@ -1,8 +1,8 @@
 """Where models are kept, and what a model directory must hold.
 
 NAME/
-  model_index.json     name, licence, the dials it draws with ("draw"), checksums of configs and headers, and the sides of
-                       its pictures in pixels where it draws more than one size ("sides": [shortest, longest])
+  model_index.json     name, licence, the dials it draws with ("draw"), checksums of configs and headers, and the sides
+                       of its pictures in pixels where it draws more than one size ("sides": [shortest, longest])
   language/            an unmodified transformers directory
   tokenizer/           config.json, safetensors
   decoder/             config.json, safetensors
@@ -22,6 +22,7 @@ from lantu.errors import DiskError, LantuError, ModelError
 from lantu.files import WEIGHTS, Sort, cache_dir, expand, sha256
 from lantu.settings import Settings
 from lantu.untrusted import Fields, check_regular, read_json, shown
+from lantu.vocabulary import MAX_SIDE
 
 if TYPE_CHECKING:
     from lantu.manifest import Drawing
@@ -116,8 +117,10 @@ class ModelFolder:
         sides = self.index.get("sides")
         if sides is None:
             return None
-        if not (isinstance(sides, list) and len(sides) == 2 and all(isinstance(side, int) for side in sides)):
-            raise ModelError(f"the sides in {self.path / INDEX} are {sides!r}", "write [shortest, longest] in pixels")
+        fits = isinstance(sides, list) and len(sides) == 2 and all(type(side) is int for side in sides)
+        if not fits or not 1 <= sides[0] <= sides[1] <= MOST_PATCH * MAX_SIDE:
+            what = f"the sides in {self.path / INDEX} are {shown(sides)}"
+            raise ModelError(what, "write [shortest, longest] in pixels")
         return sides[0], sides[1]
 
     @property
@@ -190,7 +193,7 @@ class ModelFolder:
             ModelError: they are not, or they don't.
         """
         parts = (*PARTS, CONTROL) if self.controlled else PARTS
-        _ = self.name, self.settings
+        _ = self.name, self.settings, self.sides
         check_budget(self.index.get("budget", {}), self.path / INDEX)
         sizes = {part: self.number(f"{part}/config.json", "codebook_size", 2, MOST_CODES) for part in parts[1:]}
         sizes["language"] = self.drawing.vocabulary.codebook_size
