@@ -50,3 +50,30 @@ def tiny_model(tmp_path_factory):
     (folder / "model_index.json").write_text(json.dumps(index))
     (folder / "README.md").write_text("# tiny\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_model(tiny_model, tmp_path_factory):
+    """A small model with all parts, a control and two shards among them, and with checksums."""
+    import shutil
+
+    import torch
+
+    from lantu import checksums, weights
+    from lantu.decoder.control import Control
+    from lantu.decoder.model import PixelDecoder
+
+    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("fuzzed") / "small")
+    control = Control.beside(PixelDecoder.load(folder / "decoder"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        for parameter in control.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+    control.save(folder / "control")
+    for part in ("language", "decoder"):
+        weights.save(weights.load(folder / part), folder / part, max_shard_bytes=60_000)
+        assert (folder / part / "model.safetensors.index.json").exists()
+    index = json.loads((folder / "model_index.json").read_text())
+    index["checksums"] = checksums.of_parts(folder, ("language", "tokenizer", "decoder", "control"))
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder

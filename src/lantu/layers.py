@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lantu.kernels.blocks import inner_of
+
 
 def rotation(height: int, width: int, head_width: int, base: float = 100.0) -> Tensor:
     """Angles of a rotary embedding of two dimensions (RoFormer, arXiv:2104.09864, once per axis).
@@ -67,7 +69,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.inner = -(-8 * width // 3 // 32) * 32
+        self.inner = inner_of(width)
         self.gate_up = nn.Linear(width, 2 * self.inner, bias=False)
         self.down = nn.Linear(self.inner, width, bias=False)
 

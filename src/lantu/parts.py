@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lantu import images, kernels
+from lantu import images, kernels, manifest
 from lantu.decoder.render import Predict
 from lantu.engine.drafting import Drafter
 from lantu.engine.engine import Engine
 from lantu.engine.request import Request
 from lantu.errors import LantuError
+from lantu.language import bpe
 from lantu.language.bpe import TextCodec
 from lantu.shelf import ModelFolder
 from lantu.vocabulary import Vocabulary
@@ -80,7 +81,9 @@ class Parts:
 
     @cached_property
     def text(self) -> TextCodec:
-        return TextCodec(self.folder.path / "language")
+        codec = TextCodec(self.folder.path / "language")
+        bpe.check(codec, self.vocabulary)
+        return codec
 
     @cached_property
     def engine(self) -> Drafter:
@@ -88,6 +91,7 @@ class Parts:
         if self.backend == "vllm":
             from lantu.engine.on_vllm import Engine as EngineOnVllm
 
+            manifest.read_language(self.folder.path / "language")
             return EngineOnVllm(self.folder.path / "language")
         return Engine(self.language)
 

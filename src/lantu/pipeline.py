@@ -82,10 +82,10 @@ class Model(Asker):
             backend: what runs the language model: "native", or "transformers" or "vllm" as they are.
 
         Raises:
-            ModelError: there is no such model, or it is not complete.
+            ModelError: there is no such model, it is not complete, or its parts are not what their configs say.
             LantuError: there is no such device or backend.
         """
-        return cls(shelf.find(model), choose_device(device), choose_backend(backend))
+        return cls(shelf.find(model).check(), choose_device(device), choose_backend(backend))
 
     @property
     def name(self) -> str:

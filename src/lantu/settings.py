@@ -52,11 +52,14 @@ class Settings:
         self.check("least", 1, 1000)
         self.check("steps", 1, 1000)
         self.check("render_guidance", 0, 100)
+        if not isinstance(self.sampler, str):
+            raise LantuError(f"sampler can't be {self.sampler!r}", "choose a sampler by its name")
 
     def check(self, name: str, least: float, most: float) -> None:
         value = getattr(self, name)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
         whole = isinstance(value, int) or not isinstance(getattr(Settings, name), int)
-        if not isinstance(value, (int, float)) or not whole or not least <= value <= most:  # nor is NaN
+        if not number or not whole or not least <= value <= most:  # nor is NaN
             raise LantuError(f"{name} can't be {value}", f"choose a value from {least:g} to {most:g}")
 
     def change(self, **dials: Any) -> "Settings":

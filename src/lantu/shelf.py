@@ -1,8 +1,8 @@
 """Where models are kept, and what a model directory must hold.
 
 NAME/
-  model_index.json     name, licence, the dials it draws with ("draw"), and the sides of its pictures in pixels where
-                       it draws more than one size ("sides": [shortest, longest])
+  model_index.json     name, licence, the dials it draws with ("draw"), checksums of configs and headers, and the sides
+                       of its pictures in pixels where it draws more than one size ("sides": [shortest, longest])
   language/            an unmodified transformers directory
   tokenizer/           config.json, safetensors
   decoder/             config.json, safetensors
@@ -11,17 +11,21 @@ NAME/
 """
 
 import contextlib
-import json
 import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lantu.errors import DiskError, ModelError
+from lantu.errors import DiskError, LantuError, ModelError
 from lantu.files import WEIGHTS, Sort, cache_dir, expand, sha256
 from lantu.settings import Settings
+from lantu.untrusted import Fields, check_regular, read_json, shown
+from lantu.vocabulary import MAX_SIDE
+
+if TYPE_CHECKING:
+    from lantu.manifest import Drawing
 
 DEFAULT = "lantu-emoji"
 INDEX = "model_index.json"
@@ -41,6 +45,7 @@ SORT = Sort(
     ),
     ("_class_name", "lantu.Model"),
 )
+MOST_CODES, MOST_PATCH = 65536, 256
 REQUIRED = (INDEX, "language/config.json", "language/tokenizer.json", "tokenizer/config.json", "decoder/config.json")
 
 
@@ -67,28 +72,44 @@ class ModelFolder:
 
     @property
     def name(self) -> str:
-        return str(self.index.get("name") or self.path.resolve().name)
+        name = self.index.get("name") or self.path.resolve().name
+        if not isinstance(name, str):
+            raise ModelError(f'"name" in {self.path / INDEX} is {shown(name)}, no text', MEND)
+        return name
 
     @property
     def settings(self) -> Settings:
-        """The dials it draws with unless told otherwise."""
-        dials = self.index.get("draw")
-        return Settings.read(dials if isinstance(dials, dict) else {})
+        """The dials it draws with unless told otherwise.
+
+        Raises:
+            ModelError: a dial is unknown or out of range.
+        """
+        dials = self.index.get("draw", {})
+        if not isinstance(dials, dict):
+            raise ModelError(f'"draw" in {self.path / INDEX} is no JSON object', MEND)
+        known = Settings().as_dict()
+        for name, value in dials.items():
+            if name not in known or value is None:
+                what = f'"draw" in {self.path / INDEX} has {shown(name)} {shown(value)}'
+                raise ModelError(what, f"give a value to one of {', '.join(known)}")
+        try:
+            return Settings.read(dials)
+        except LantuError as problem:
+            raise ModelError(f'"draw" in {self.path / INDEX}: {problem.message}', problem.mend) from problem
 
     @property
     def grid(self) -> tuple[int, int]:
         """Height and width in codes of the pictures that it was trained on."""
-        height, width = self.entry("language/config.json", "lantu", "grid")
-        return height, width
+        return self.drawing.grid
 
     @property
     def codebook_size(self) -> int:
-        return self.entry("tokenizer/config.json", "codebook_size")
+        return self.number("tokenizer/config.json", "codebook_size", 2, MOST_CODES)
 
     @property
     def patch(self) -> int:
         """Pixels a side that the decoder paints for one code."""
-        return self.entry("decoder/config.json", "patch")
+        return self.number("decoder/config.json", "patch", 1, MOST_PATCH)
 
     @property
     def sides(self) -> tuple[int, int] | None:
@@ -96,14 +117,16 @@ class ModelFolder:
         sides = self.index.get("sides")
         if sides is None:
             return None
-        if not (isinstance(sides, list) and len(sides) == 2 and all(isinstance(side, int) for side in sides)):
-            raise ModelError(f"the sides in {self.path / INDEX} are {sides!r}", "write [shortest, longest] in pixels")
+        fits = isinstance(sides, list) and len(sides) == 2 and all(type(side) is int for side in sides)
+        if not fits or not 1 <= sides[0] <= sides[1] <= MOST_PATCH * MAX_SIDE:
+            what = f"the sides in {self.path / INDEX} are {shown(sides)}"
+            raise ModelError(what, "write [shortest, longest] in pixels")
         return sides[0], sides[1]
 
     @property
     def learnt(self) -> list[str]:
         """What its language model was taught beside drawing and captioning: "filling", "talking"."""
-        return self.entry("language/config.json", "lantu").get("learnt", [])
+        return list(self.drawing.learnt)
 
     @property
     def controlled(self) -> bool:
@@ -113,8 +136,10 @@ class ModelFolder:
     @cached_property
     def digest(self) -> str:
         """Names exactly these weights and settings, whatever the folder is called: 16 hex digits of a SHA-256."""
-        paths = (path for part in (*PARTS, CONTROL) for path in (self.path / part).rglob("*"))
-        return sha256(*sorted(path for path in paths if path.suffix in (".json", ".safetensors")))[:16]
+        everything = (path for part in (*PARTS, CONTROL) for path in (self.path / part).rglob("*"))
+        paths = sorted(path for path in everything if path.suffix in (".json", ".safetensors"))
+        check_regular(paths)
+        return sha256(*paths)[:16]
 
     def read(self, name: str) -> dict[str, Any]:
         """One of its JSON files.
@@ -123,12 +148,9 @@ class ModelFolder:
             ModelError: it can't be read.
         """
         try:
-            value = json.loads((self.path / name).read_text(encoding="utf-8"))
+            return read_json(self.path / name)
         except (OSError, ValueError) as problem:
-            raise ModelError(f"{self.path / name} can't be read as JSON", MEND) from problem
-        if not isinstance(value, dict):
-            raise ModelError(f"{self.path / name} is no JSON object", MEND)
-        return value
+            raise ModelError(f"{self.path / name} can't be read as JSON ({problem})", MEND) from problem
 
     def entry(self, name: str, *keys: str) -> Any:
         """One value of one of its JSON files.
@@ -143,6 +165,58 @@ class ModelFolder:
             value = value[key]
         return value
 
+    def number(self, name: str, key: str, least: int, most: int) -> int:
+        """A whole number of one of its JSON files. Raises ModelError where it is not there or out of range."""
+        return Fields(self.read(name), str(self.path / name)).whole(key, least, most)
+
+    @property
+    def drawing(self) -> "Drawing":
+        """What the language model's config says of pictures."""
+        from lantu.manifest import drawing
+
+        self.entry("language/config.json", "lantu")
+        return drawing(self.read("language/config.json"))
+
+    @property
+    def architecture(self) -> str:
+        """transformers' class of the language model."""
+        fields = Fields(self.read("language/config.json"), str(self.path / "language/config.json"))
+        names = fields.texts("architectures")
+        if not names:
+            fields.refuse("architectures", "a list of one name")
+        return names[0]
+
+    def check(self) -> "ModelFolder":
+        """Itself, once its parts are what their configs say, and fit one another; no weights are read.
+
+        Raises:
+            ModelError: they are not, or they don't.
+        """
+        parts = (*PARTS, CONTROL) if self.controlled else PARTS
+        _ = self.name, self.settings, self.sides
+        check_budget(self.index.get("budget", {}), self.path / INDEX)
+        sizes = {part: self.number(f"{part}/config.json", "codebook_size", 2, MOST_CODES) for part in parts[1:]}
+        sizes["language"] = self.drawing.vocabulary.codebook_size
+        if len(set(sizes.values())) > 1:
+            told = ", ".join(f"{part} {size}" for part, size in sizes.items())
+            what = f"the parts have codebooks of different sizes ({told})"
+            raise ModelError(what, "train them on the same tokenizer")
+        configs = {part: self.part(part) for part in parts}
+        if self.controlled:
+            for name in ("patch", "width"):
+                if configs[CONTROL][name] != configs["decoder"][name]:
+                    what = f"the control has {name} {configs[CONTROL][name]}, its decoder {configs['decoder'][name]}"
+                    raise ModelError(what, "train a control of this decoder: lantu train control")
+        check_grid(self.drawing.grid, self.index.get("data"), configs["tokenizer"]["patch"])
+        return self
+
+    def part(self, part: str) -> dict[str, Any]:
+        """The config of a part, checked against the headers of its weights."""
+        from lantu import manifest
+
+        folder = self.path / part
+        return manifest.read_language(folder) if part == "language" else manifest.read(part, folder)
+
     def describe(self) -> dict[str, Any]:
         """What there is to know without loading it, as JSON."""
         height, width = self.grid
@@ -153,12 +227,12 @@ class ModelFolder:
             "pixels": f"{width * self.patch}x{height * self.patch}",
             "grid": f"{width}x{height}",
             "codebook": self.codebook_size,
-            "language": self.entry("language/config.json", "architectures")[0],
+            "language": self.architecture,
             "parameters": self.parameters(),
             "bytes": self.size_bytes(),
             "draw": self.settings.as_dict(),
             "learnt": self.learnt,
-            "guidance_learnt": self.entry("language/config.json", "lantu").get("guidance", []),
+            "guidance_learnt": list(self.drawing.guidance),
         }
         return told | {key: self.index[key] for key in TOLD if key in self.index}
 
@@ -171,14 +245,36 @@ class ModelFolder:
         return {part: sum(map(count, (self.path / part).glob("*.safetensors"))) for part in parts}
 
 
+def check_budget(budget: Any, index: Path) -> None:
+    """Refuse a cost of training that is none. Raises ModelError."""
+    if not isinstance(budget, dict) or not all(isinstance(cost, dict) for cost in budget.values()):
+        raise ModelError(f'"budget" in {index} has not the cost of each part', MEND)
+    for part, cost in budget.items():
+        fields = Fields(cost, f'"budget" of {shown(part)} in {index}')
+        for name in cost:
+            fields.real(name, 0, 1e15)
+
+
+def check_grid(grid: tuple[int, int], data: Any, patch: int) -> None:
+    """Refuse a grid other than that of the pictures that the index says the model was trained on, if it says so.
+
+    Raises:
+        ModelError: it is another.
+    """
+    size = data.get("size") if isinstance(data, dict) else None
+    if size is not None and (type(size) is not int or grid != (size // patch, size // patch)):
+        what = f"the language model draws {grid[1]}x{grid[0]} codes, which are not the data's {shown(size)} pixels"
+        raise ModelError(f"{what} at {patch} a code", f"restore grid in language/config.json, or data in {INDEX}")
+
+
 def count(path: Path) -> int:
     """The numbers in a safetensors file; its header alone is read."""
     from lantu.arrays import read_header
 
     try:
-        return sum(math.prod(entry["shape"]) for entry in read_header(path)[1].values())
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise ModelError(f"{path} is damaged", MEND) from problem
+        return sum(math.prod(entry.shape) for entry in read_header(path)[1].values())
+    except (OSError, ValueError) as problem:
+        raise ModelError(f"{path} is damaged ({problem})", MEND) from problem
 
 
 def shelves() -> list[Path]:

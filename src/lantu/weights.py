@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from lantu import files
-from lantu.arrays import INDEX, MEND, SINGLE, shard_paths
+from lantu.arrays import INDEX, MEND, SINGLE, entries, shard_paths
 from lantu.errors import DiskError, ModelError
+from lantu.untrusted import check_regular
 
 
 def save(
@@ -67,6 +68,7 @@ def load(folder: str | Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     folder = Path(folder)
+    entries(folder)  # what the headers and the index say fits the files
     try:
         state: dict[str, Tensor] = {}
         for path in shard_paths(folder):
@@ -86,6 +88,7 @@ def digest(folder: str | Path) -> str:
     paths = sorted(path for path in folder.rglob("*") if path.suffix in (".safetensors", ".json"))
     if not any(path.suffix == ".safetensors" for path in paths):
         raise ModelError(f"no weights in {folder}", "give a model directory")
+    check_regular(paths)
     return files.sha256(*paths)
 
 

@@ -8,7 +8,6 @@ A model directory may have two files, which ``lantu.data.taught`` makes:
 The second is read only when a prompt has something that the first doesn't know.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
@@ -17,6 +16,7 @@ from typing import Any
 
 from lantu.errors import ModelError
 from lantu.types import UnknownWord
+from lantu.untrusted import read_json
 
 WORDS, RELATED = "words.json", "related.json"
 MEND = "copy the model's directory again, whole, or delete this file: then prompts are not checked"
@@ -77,13 +77,13 @@ class Lexicon:
             ModelError: the file is damaged.
         """
         path = folder / WORDS
-        return cls(read(path), folder) if path.is_file() else None
+        return cls(read(path), folder) if path.exists() else None
 
     @cached_property
     def related(self) -> dict[str, dict[str, list[str]]]:
         """What other words are near to: language, or "emoji" → word → names."""
         path = (self.folder or Path()) / RELATED
-        told = read(path) if self.folder and path.is_file() else {}
+        told = read(path) if self.folder and path.exists() else {}
         try:
             return {
                 kind: {str(word): texts(names) for word, names in told.get(kind, {}).items()}
@@ -356,9 +356,6 @@ def read(path: Path) -> dict[str, Any]:
         ModelError: it can't be read.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
-        raise ModelError(f"{path} can't be read as JSON", MEND) from problem
-    if not isinstance(told, dict):
-        raise ModelError(f"{path} is no JSON object", MEND)
-    return told
+        return read_json(path)
+    except (OSError, ValueError) as problem:
+        raise ModelError(f"{path} can't be read as JSON ({problem})", MEND) from problem

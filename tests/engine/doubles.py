@@ -14,6 +14,8 @@ CONFIG = {
     "num_attention_heads": 2,
     "num_key_value_heads": 2,
     "head_dim": 16,
+    "intermediate_size": 48,
+    "vocab_size": 70,
     "rms_norm_eps": 1e-6,
     "rope_parameters": {"rope_theta": 1e4},
     "tie_word_embeddings": True,

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lantu import kernels
+from lantu.errors import LantuError
 from lantu.kernels import Choice, Layer, Shape, Span, plain, to_float
 
 native = pytest.importorskip("lantu.kernels.native") if not kernels.reason() else None
@@ -198,7 +199,7 @@ def test_matrices(rows, tokens):
         assert np.abs(half - wanted).max() < 0.1
     with pytest.raises(ValueError, match="no row"):
         native.Linear(weight)(x[:, :32])
-    with pytest.raises(ValueError, match="no native code"):
+    with pytest.raises(LantuError, match="no native code"):
         native.Linear(weight[:, :40])
 
 

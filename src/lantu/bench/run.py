@@ -111,10 +111,10 @@ def row(name: str, unit: str, count: int, took: Seconds, scale: float = 1) -> di
 
 def roofline(task: Drafting, pictures: Sequence[int]) -> dict[str, Any]:
     """What drafting would take if every step did nothing but read the weights and caches once, or multiply them."""
-    from lantu import arrays
+    from lantu import arrays, manifest
     from lantu.architecture import Sizes
 
-    sizes = Sizes.of(arrays.read_config(task.folder))
+    sizes = Sizes.of(manifest.read("language", task.folder))
     state = arrays.read(task.folder)
     blocks = sum(value.size for name, value in state.items() if ".layers." in name)
     weights = blocks + task.count * sizes.width

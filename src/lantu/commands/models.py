@@ -7,13 +7,19 @@ import typer
 
 from lantu import shelf, terminal
 from lantu.commands.options import Json, ModelName
+from lantu.errors import ModelError
 
 exports = typer.Typer(help="Write a model in the formats of others.")
 
 
 def list_models(json: Json = False) -> None:
     """List the models that can be named."""
-    told = [folder.describe() for folder in shelf.every()]
+    told = []
+    for folder in shelf.every():
+        try:
+            told.append(folder.describe())
+        except ModelError as problem:
+            terminal.say(f"lantu: {folder.path} is left out: {problem}")
     if json:
         terminal.print_json({"models": told})
     elif not told:
@@ -25,7 +31,7 @@ def list_models(json: Json = False) -> None:
 
 def info(model: ModelName = None, json: Json = False) -> None:
     """Tell what a model is made of, its license and its scores."""
-    told = shelf.find(model).describe()
+    told = shelf.find(model).check().describe()
     if json:
         terminal.print_json(told)
     else:

@@ -20,17 +20,15 @@ whatever the number of steps.
 Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, K codebook size, P patch.
 """
 
-import json
 from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from lantu import files, weights
+from lantu import files, manifest, weights
 from lantu.decoder.controls import KINDS
 from lantu.decoder.model import PixelDecoder
-from lantu.errors import ModelError
 from lantu.layers import Block, rotation, to_patches
 
 NOTHING = len(KINDS)  # the kind of a picture of control that is not to be looked at
@@ -146,9 +144,6 @@ class Control(nn.Module):
         Raises:
             ModelError: it is missing or damaged.
         """
-        try:
-            made = cls(ControlConfig(**json.loads((Path(folder) / "config.json").read_text())))
-            made.load_state_dict({name: value.float() for name, value in weights.load(Path(folder)).items()})
-        except (OSError, ValueError, TypeError, RuntimeError) as problem:
-            raise ModelError(f"no control in {folder}", "train one with lantu train control") from problem
+        made = cls(ControlConfig(**manifest.read("control", folder)))
+        made.load_state_dict({name: value.float() for name, value in weights.load(Path(folder)).items()})
         return made.eval().requires_grad_(False)

@@ -3,17 +3,15 @@
 Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, K codebook size, P patch.
 """
 
-import json
 import math
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from lantu import files, weights
+from lantu import files, manifest, weights
 from lantu.decoder.config import DecoderConfig
 from lantu.decoder.render import UNKNOWN
-from lantu.errors import ModelError
 from lantu.layers import Block, OverlapPatches, rotation, silence, to_patches
 
 
@@ -90,11 +88,8 @@ class PixelDecoder(nn.Module):
         Raises:
             ModelError: it is missing or damaged.
         """
-        try:
-            model = cls(DecoderConfig(**json.loads((Path(folder) / "config.json").read_text())))
-            model.load_state_dict({name: value.float() for name, value in weights.load(Path(folder)).items()})
-        except (OSError, ValueError, TypeError, RuntimeError) as problem:
-            raise ModelError(f"no diffusion decoder in {folder}", "give a model directory of lantu's") from problem
+        model = cls(DecoderConfig(**manifest.read("decoder", folder)))
+        model.load_state_dict({name: value.float() for name, value in weights.load(Path(folder)).items()})
         return model.eval().requires_grad_(False)
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lantu import arrays, kernels
-from lantu.errors import ModelError
+from lantu import kernels, manifest
 from lantu.kernels import Span, blocks, to_float
 
 TIMES_KEPT = 256
@@ -25,30 +24,28 @@ class Decoder:
         precise: compute in float32 instead of bfloat16 with sums in float32.
 
     Raises:
-        ModelError: weights or settings are missing.
+        ModelError: the weights are not those that the config asks for.
     """
 
     def __init__(self, config: dict[str, Any], state: dict[str, np.ndarray], precise: bool = False):
-        try:
-            self.patch, width, count = config["patch"], config["width"], config["layers"]
-            heads = max(1, width // 64)
-            layers = blocks.layers(state, "blocks.", count)
-            self.stack = kernels.stack(blocks.shape_of(layers, width, heads), layers, precise)
-            self.tables_L6D = np.stack([to_float(state[f"blocks.{number}.table"]) for number in range(count)])
-            self.codes_KD = to_float(state["codes.weight"])
-            self.noisy = kernels.linear(state["noisy.weight"], state["noisy.bias"], precise=precise)
-            self.time = [
-                kernels.linear(state[f"time.{at}.weight"], state[f"time.{at}.bias"], precise=True) for at in (0, 2)
-            ]
-            # The window of overlapping patches is a part of the last matrix.
-            weigh = blocks.window(self.patch)
-            self.out = kernels.linear(
-                to_float(state["out.linear.weight"]) * weigh[:, None],
-                to_float(state["out.linear.bias"]) * weigh,
-                precise=precise,
-            )
-        except KeyError as problem:
-            raise ModelError(f"the decoder lacks {problem}", "give a complete model directory") from problem
+        manifest.check("decoder", config, state)
+        self.patch, width, count = config["patch"], config["width"], config["layers"]
+        heads = max(1, width // 64)
+        layers = blocks.layers(state, "blocks.", count)
+        self.stack = kernels.stack(blocks.shape_of(layers, width, heads), layers, precise)
+        self.tables_L6D = np.stack([to_float(state[f"blocks.{number}.table"]) for number in range(count)])
+        self.codes_KD = to_float(state["codes.weight"])
+        self.noisy = kernels.linear(state["noisy.weight"], state["noisy.bias"], precise=precise)
+        self.time = [
+            kernels.linear(state[f"time.{at}.weight"], state[f"time.{at}.bias"], precise=True) for at in (0, 2)
+        ]
+        # The window of overlapping patches is a part of the last matrix.
+        weigh = blocks.window(self.patch)
+        self.out = kernels.linear(
+            to_float(state["out.linear.weight"]) * weigh[:, None],
+            to_float(state["out.linear.bias"]) * weigh,
+            precise=precise,
+        )
         self.modulations: dict[float, np.ndarray] = {}
         self.caches: list[kernels.Cache] = []
 
@@ -59,8 +56,9 @@ class Decoder:
         Raises:
             ModelError: it is missing or damaged.
         """
-        return cls(arrays.read_config(folder), arrays.read(folder), precise)
+        return cls(*manifest.read_arrays("decoder", folder), precise)
 
+    @np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in what comes out
     def __call__(
         self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_2BND: np.ndarray | None = None
     ) -> np.ndarray:
@@ -77,6 +75,7 @@ class Decoder:
             x_TD = x_TD + hint_2BND[1].reshape(x_TD.shape)
         return blocks.add_up(self.out(x_TD), height, width, self.patch)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def modulation(self, time: float) -> np.ndarray:
         """(L, 6, D): what time does to each layer; kept, for samplers come back to the same times."""
         if time not in self.modulations:
@@ -104,21 +103,19 @@ class Control:
         state: its weights; bfloat16 as uint16.
 
     Raises:
-        ModelError: weights or settings are missing.
+        ModelError: the weights are not those that the config asks for.
     """
 
     def __init__(self, config: dict[str, Any], state: dict[str, np.ndarray], precise: bool = False):
-        try:
-            self.patch, width, count = config["patch"], config["width"], config["layers"]
-            self.strengths, self.prior = tuple(config["strengths"]), config["prior"]
-            layers = blocks.layers(state, "blocks.", count)
-            self.stack = kernels.stack(blocks.shape_of(layers, width, max(1, width // 64)), layers, precise)
-            self.picture = kernels.linear(state["picture.weight"], state["picture.bias"], precise=precise)
-            self.kinds_XD, self.codes_KD = to_float(state["kinds.weight"]), to_float(state["codes.weight"])
-            self.out = kernels.linear(state["out.weight"], state["out.bias"], precise=precise)
-            self.fit = kernels.linear(state["fit.weight"], state["fit.bias"], precise=precise)
-        except KeyError as problem:
-            raise ModelError(f"the control lacks {problem}", "give a complete model directory") from problem
+        manifest.check("control", config, state)
+        self.patch, width, count = config["patch"], config["width"], config["layers"]
+        self.strengths, self.prior = tuple(config["strengths"]), config["prior"]
+        layers = blocks.layers(state, "blocks.", count)
+        self.stack = kernels.stack(blocks.shape_of(layers, width, max(1, width // 64)), layers, precise)
+        self.picture = kernels.linear(state["picture.weight"], state["picture.bias"], precise=precise)
+        self.kinds_XD, self.codes_KD = to_float(state["kinds.weight"]), to_float(state["codes.weight"])
+        self.out = kernels.linear(state["out.weight"], state["out.bias"], precise=precise)
+        self.fit = kernels.linear(state["fit.weight"], state["fit.bias"], precise=precise)
 
     @classmethod
     def load(cls, folder: str | Path, precise: bool = False) -> "Control":
@@ -127,14 +124,16 @@ class Control:
         Raises:
             ModelError: it is missing or damaged.
         """
-        return cls(arrays.read_config(folder), arrays.read(folder), precise)
+        return cls(*manifest.read_arrays("control", folder), precise)
 
     def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
         """(2, B, N, D): see ``lantu.decoder.control.Control.forward``."""
         B, height, width = codes_Bhw.shape
         out_T2D = self.out(self.seen(control_BCHW, kind, codes_Bhw))
+        manifest.check_finite("control", out_T2D)
         return np.ascontiguousarray(out_T2D.reshape(B, height * width, 2, -1).transpose(2, 0, 1, 3))
 
+    @np.errstate(over="ignore", invalid="ignore")
     def bias(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray, row: int) -> np.ndarray:
         """(B, w, K): see ``lantu.decoder.control.Control.bias``."""
         B, _, width = codes_Bhw.shape
@@ -143,8 +142,10 @@ class Control:
         rows = (x_TD.reshape(B, -1, x_TD.shape[1])[:, there].reshape(B * width, -1) for x_TD in sights)
         with_TK, without_TK = (log_softmax(self.fit(x_TD)) for x_TD in rows)
         bias_TK = np.float32(self.strengths[kind]) * (with_TK - np.float32(self.prior) * without_TK)
+        manifest.check_finite("control", bias_TK)
         return bias_TK.reshape(B, width, -1)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def seen(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
         """Control and codes, looked at together: (T, D)."""
         B, height, width = codes_Bhw.shape

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from lantu.decoder.samplers import Each, sampler
+from lantu.manifest import check_finite
 
 UNKNOWN = -1  # stands for a cell whose code is not known: dropped for guidance, or not drafted yet
 
@@ -56,6 +57,9 @@ def render(
 
     Returns:
         (B, C, h·P, w·P) float32 in [-1, 1].
+
+    Raises:
+        ModelError: the decoder computes numbers that are not finite.
     """
     B, h, w = codes_Bhw.shape
     size = (3, h * decoder.patch, w * decoder.patch)
@@ -66,6 +70,7 @@ def render(
         times = len(pairs) // B
         hint = None if hint_2BND is None else np.concatenate([hint_2BND] * times, 1)
         clean = decoder(np.concatenate([x] * times), time, pairs, hint)
+        check_finite("decoder", clean)
         if guidance != 1:
             follow, ignore = np.split(clean, 2)
             clean = ignore + np.float32(guidance) * (follow - ignore)

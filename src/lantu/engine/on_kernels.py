@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from lantu import arrays, kernels
+from lantu import kernels, manifest
 from lantu.architecture import Sizes
 from lantu.engine.backend import Draw, by_ranges
 from lantu.engine.request import Ranges, id_at
-from lantu.errors import ModelError
 from lantu.kernels import Choice, Layer, Linear, Shape, Span, to_float
 
 HEADS_KEPT = 8
@@ -43,29 +42,27 @@ class Language:
         precise: compute in float32 instead of bfloat16 with sums in float32.
 
     Raises:
-        ModelError: the architecture is another, or weights or settings are missing.
+        ModelError: the architecture is another, or the weights are not those that the config asks for.
     """
 
     at_once = 8  # two cores: with 4 rows guesses no longer pay (docs/log.md)
 
     def __init__(self, config: Mapping[str, Any], state: Mapping[str, np.ndarray], precise: bool = False):
+        manifest.check("language", config, state)
         self.precise = precise
         self.exact = kernels.exact()
         self.sizes = sizes = Sizes.of(config)
-        try:
-            layers = [layer(state, number, sizes.normed) for number in range(sizes.layers)]
-            self.embedding_VD = state["model.embed_tokens.weight"]
-            self.norm_D = state["model.norm.weight"]
-            self.head_VD = self.embedding_VD if sizes.tied else state["lm_head.weight"]
-        except KeyError as problem:
-            raise ModelError(f"the language model lacks {problem}", "give a complete directory") from problem
+        layers = [layer(state, number, sizes.normed) for number in range(sizes.layers)]
+        self.embedding_VD = state["model.embed_tokens.weight"]
+        self.norm_D = state["model.norm.weight"]
+        self.head_VD = self.embedding_VD if sizes.tied else state["lm_head.weight"]
         shape = Shape(
             sizes.layers,
             sizes.width,
             sizes.heads,
             sizes.key_value_heads,
             sizes.head_width,
-            layers[0].gate.shape[0],
+            sizes.inner,
             sizes.eps,
         )
         self.stack = kernels.stack(shape, layers, precise)
@@ -80,7 +77,7 @@ class Language:
         Raises:
             ModelError: it is missing, damaged, or of another architecture.
         """
-        return cls(arrays.read_config(folder), arrays.read(folder), precise)
+        return cls(*manifest.read_arrays("language", folder), precise)
 
     def open(self, capacity: int, prefix: Row | None = None) -> Row:
         return Row(self.stack.cache(max(1, capacity)), prefix)
@@ -129,6 +126,7 @@ class Language:
             choices = [choice(draws[place], order) for place in places]
             rows, backs = zip(*asked.values(), strict=True)
             logits = self.logits(rows, ranges, backs)
+            manifest.check_finite("language", logits)
             for place in places:
                 if draws[place].bias is not None:
                     logits[order[id(draws[place].row), draws[place].back]] += draws[place].bias

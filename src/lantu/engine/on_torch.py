@@ -14,12 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lantu import arrays, weights
+from lantu import manifest, weights
 from lantu.architecture import Sizes
 from lantu.engine import sampling
 from lantu.engine.backend import Draw
 from lantu.engine.request import Ranges
-from lantu.errors import ModelError
 
 HEADS_KEPT = 8
 
@@ -58,7 +57,7 @@ class Language:
         dtype: to compute in.
 
     Raises:
-        ModelError: the architecture is another, or weights or settings are missing.
+        ModelError: the architecture is another, or the weights are not those that the config asks for.
     """
 
     exact = False
@@ -71,11 +70,9 @@ class Language:
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
     ):
+        manifest.check("language", config, state)
         self.sizes, self.dtype, self.device = Sizes.of(config), dtype, torch.device(device)
-        try:
-            self.place(state)
-        except KeyError as problem:
-            raise ModelError(f"the language model lacks {problem}", "give a complete directory") from problem
+        self.place(state)
         self.rotation_2PK = self.rotation(1)
         self.heads_kept: dict[Ranges, Tensor] = {}
         self.free: list[int] = []
@@ -91,7 +88,7 @@ class Language:
         Raises:
             ModelError: it is missing, damaged, or of another architecture.
         """
-        return cls(arrays.read_config(folder), weights.load(folder), dtype, device)
+        return cls(manifest.read("language", folder), weights.load(folder), dtype, device)
 
     def zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=self.dtype, device=self.device)

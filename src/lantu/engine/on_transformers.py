@@ -16,7 +16,6 @@ from torch import Tensor
 from lantu.engine import sampling
 from lantu.engine.backend import Draw
 from lantu.engine.request import Ranges
-from lantu.errors import ModelError
 
 
 class Row:
@@ -44,16 +43,12 @@ class Language:
         """Read a transformers directory, in the precision of its file.
 
         Raises:
-            ModelError: transformers can't.
+            ModelError: it can't be read, or its tensors are not those that its config asks for.
         """
-        from transformers import AutoModelForCausalLM
-        from transformers.utils import logging
+        from lantu import stock
 
-        logging.disable_progress_bar()
-        try:
-            return cls(AutoModelForCausalLM.from_pretrained(str(folder), dtype="auto").to(device))
-        except (OSError, ValueError, KeyError) as problem:
-            raise ModelError(f"no language model can be read in {folder}", "give a transformers directory") from problem
+        model: Any = stock.load(folder, "auto")
+        return cls(model.to(device))
 
     def open(self, capacity: int, prefix: Row | None = None) -> Row:
         from transformers import DynamicCache

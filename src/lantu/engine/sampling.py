@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lantu import manifest
 from lantu.engine.backend import Draw, by_ranges
 from lantu.engine.request import Ranges, id_at
 
@@ -29,6 +30,7 @@ def choose(logits: Logits, draws: Sequence[Draw]) -> list[int]:
         chosen = [draws[place] for place in places]
         backs = [draw.back for draw in chosen]
         logits_BV = logits([draw.row for draw in chosen], ranges, backs)
+        manifest.check_finite("language", logits_BV.detach().cpu().numpy())
         device = logits_BV.device
         if any(draw.bias is not None for draw in chosen):
             logits_BV = logits_BV.clone()

@@ -106,7 +106,7 @@ def load_efficientnet() -> EfficientNetLite0:
         DataError: it can't be fetched.
     """
     network = EfficientNetLite0()
-    network.load_state_dict(cached("efficientnet-lite0", fetch_weights))
+    network.load_state_dict(cached("efficientnet-lite0", fetch_weights, network.state_dict()))
     return network.eval().requires_grad_(False)
 
 

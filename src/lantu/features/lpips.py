@@ -104,7 +104,7 @@ def load_lpips(net: str = "alex") -> LPIPS:
         DataError: it can't be fetched.
     """
     network = LPIPS(net)
-    network.load_state_dict(cached(f"lpips-{net}", lambda: fetch_weights(net)))
+    network.load_state_dict(cached(f"lpips-{net}", lambda: fetch_weights(net), network.state_dict()))
     return network.eval().requires_grad_(False)
 
 

@@ -13,6 +13,16 @@ from lantu.kernels.shapes import Layer, Shape
 EPS = 1e-6
 
 
+def heads_of(width: int) -> int:
+    """How many heads a block of a width has: each 64 wide, or as wide as the block, if that is less."""
+    return max(1, width // 64)
+
+
+def inner_of(width: int) -> int:
+    """The inner width of a block's SwiGLU: a multiple of 32 near 8/3 of its width."""
+    return -(-8 * width // 3 // 32) * 32
+
+
 def layers(state: Mapping[str, np.ndarray], prefix: str, count: int) -> list[Layer]:
     """The weights of ``count`` blocks whose names begin with ``prefix``."""
     found = []

@@ -7,11 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 
+from lantu.errors import LantuError
 from lantu.kernels import shapes
 from lantu.kernels.library import library
 from lantu.kernels.shapes import Cache, Choice, Layer, Shape, Span, to_float
 
 WIDTHS = 16  # widths of rows and heads must be multiples of it
+MEND = "compute with NumPy: LANTU_KERNELS=numpy"
 
 
 class _Source(Structure):
@@ -88,13 +90,16 @@ class Stack:
     """Transformer blocks: see ``shapes.Stack``.
 
     Raises:
-        ValueError: a width is no multiple of 16.
+        LantuError: a width is no multiple of 16.
+        ValueError: an array is not of the shape that ``shape`` says.
     """
 
     def __init__(self, shape: Shape, layers: Sequence[Layer], precise: bool = False):
-        if shape.width % WIDTHS or shape.head_width % WIDTHS or not layers:
-            raise ValueError(f"no native code for blocks of {shape}")
-        self.shape = shape
+        if shape.width % WIDTHS or shape.head_width % WIDTHS:
+            widths = f"{shape.width} and heads of {shape.head_width}"
+            raise LantuError(f"no native code for widths that are no multiples of {WIDTHS}: {widths}", MEND)
+        check(shape, layers)
+        self.shape, self.number_bytes = shape, 4 if precise else 2
         kept: list[np.ndarray] = []
         sources = (_Layer * len(layers))(*(_layer(layer, kept) for layer in layers))
         sizes = (shape.layers, shape.width, shape.heads, shape.key_value_heads, shape.head_width, shape.inner)
@@ -105,7 +110,13 @@ class Stack:
             calls().lantu_stack_free(handle)
 
     def cache(self, capacity: int) -> Cache:
-        return Cache(np.zeros(calls().lantu_cache_bytes(self.handle, capacity), np.uint8), capacity)
+        return Cache(np.zeros(self.cache_bytes(capacity), np.uint8), capacity)
+
+    def cache_bytes(self, capacity: int) -> int:
+        """What ``lantu_cache_bytes`` says: keys and values of all layers, places in sixteens."""
+        shape = self.shape
+        places = -(-capacity // WIDTHS) * WIDTHS
+        return shape.layers * shape.key_value_heads * 2 * places * shape.head_width * self.number_bytes
 
     def forward(
         self, x_TD: np.ndarray, rotation_2TK: np.ndarray, spans: list[Span], modulation_L6D: np.ndarray | None = None
@@ -113,10 +124,17 @@ class Stack:
         x_TD = np.array(x_TD, np.float32, order="C")
         rotation_2TK = np.ascontiguousarray(rotation_2TK, np.float32)
         tokens = len(x_TD)
-        if sum(span.tokens for span in spans) != tokens or rotation_2TK.shape[1] != tokens:
-            raise ValueError("tokens, spans and angles don't agree")
+        shape = self.shape
+        agree(x_TD.shape, (tokens, shape.width))
+        agree(rotation_2TK.shape, (2, tokens, shape.head_width // 2))
+        agree(sum(span.tokens for span in spans), tokens)
+        for span in spans:
+            for cache in (span.cache, span.prefix):
+                if cache is not None:
+                    agree(cache.memory.nbytes, self.cache_bytes(cache.capacity))
         if modulation_L6D is not None:
             modulation_L6D = np.ascontiguousarray(modulation_L6D, np.float32)
+            agree(modulation_L6D.shape, (shape.layers, 6, shape.width))
         sequences = (_Sequence * len(spans))(*map(_sequence, spans))
         cosine, sine = rotation_2TK
         calls().lantu_forward(
@@ -138,9 +156,11 @@ class Linear:
         eps: float = 0.0,
         precise: bool = False,
     ):
-        if weight.shape[1] % WIDTHS:
-            raise ValueError(f"no native code for a matrix of {weight.shape}")
         self.rows, self.columns = weight.shape
+        if self.columns % WIDTHS:
+            raise LantuError(f"no native code for rows of {self.columns} numbers, no multiple of {WIDTHS}", MEND)
+        agree(() if bias is None else bias.shape, () if bias is None else (self.rows,))
+        agree(() if norm is None else norm.shape, () if norm is None else (self.columns,))
         self.bias = None if bias is None else to_float(bias)
         self.norm = None if norm is None else to_float(norm)
         self.eps = eps
@@ -164,6 +184,9 @@ def choose(logits_RV: np.ndarray, choices: Sequence[Choice]) -> list[int]:
     """One column for each choice: see ``shapes.Choice``."""
     logits_RV = np.ascontiguousarray(logits_RV, np.float32)
     columns = np.empty(len(choices), np.int32)
+    rows = len(logits_RV)
+    if not logits_RV.shape[1] or not all(0 <= c.row < rows and -1 <= c.opposite < rows for c in choices):
+        raise ValueError(f"choices of rows that logits of {logits_RV.shape} don't have")
     packed = (_Choice * len(choices))(
         *(
             (
@@ -177,13 +200,38 @@ def choose(logits_RV: np.ndarray, choices: Sequence[Choice]) -> list[int]:
     return columns.tolist()
 
 
+def check(shape: Shape, layers: Sequence[Layer]) -> None:
+    """Hold the arrays of blocks against their sizes: the native code believes both.
+
+    Raises:
+        ValueError: they don't agree.
+    """
+    D, K, F = shape.width, shape.head_width, shape.inner
+    HK, GK = shape.heads * K, shape.key_value_heads * K
+    if min(shape.heads, shape.key_value_heads, F) < 1 or shape.heads % shape.key_value_heads:
+        raise ValueError(f"no blocks of {shape}")
+    agree(len(layers), max(shape.layers, 1))
+    for layer in layers:
+        agree((layer.attention_norm.shape, layer.feed_forward_norm.shape), ((D,), (D,)))
+        for norm in (layer.query_norm, layer.key_norm):
+            agree(None if norm is None else norm.shape, None if norm is None else (K,))
+        agree((layer.query.shape, layer.key.shape, layer.value.shape), ((HK, D), (GK, D), (GK, D)))
+        agree((layer.out.shape, layer.gate.shape, layer.up.shape), ((D, HK), (F, D), (F, D)))
+        agree(layer.down.shape, (D, F))
+
+
+def agree(found: object, expected: object) -> None:
+    if found != expected:
+        raise ValueError(f"the native code is given {found} where it expects {expected}")
+
+
 def _at(array: np.ndarray | None) -> int | None:
     return None if array is None else array.ctypes.data
 
 
 def _source(weight: np.ndarray, kept: list[np.ndarray]) -> _Source:
     """A matrix as the library reads it; ``kept`` keeps its memory alive until then."""
-    weight = np.ascontiguousarray(weight, weight.dtype if weight.dtype == np.uint16 else np.float32)
+    weight = np.require(weight, weight.dtype if weight.dtype == np.uint16 else np.float32, ["C", "A"])
     kept.append(weight)
     return _Source(_at(weight), *weight.shape, int(weight.dtype == np.uint16))
 

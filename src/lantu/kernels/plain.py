@@ -8,6 +8,8 @@ import numpy as np
 
 from lantu.kernels.shapes import Cache, Choice, Layer, Shape, Span, to_float
 
+QUIET = np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in what comes out
+
 
 def NAME() -> str:
     """For people."""
@@ -28,6 +30,7 @@ class Stack:
             np.zeros((shape.layers, 2, shape.key_value_heads, capacity, shape.head_width), np.float32), capacity
         )
 
+    @QUIET
     def forward(
         self, x_TD: np.ndarray, rotation_2TK: np.ndarray, spans: list[Span], modulation_L6D: np.ndarray | None = None
     ) -> np.ndarray:
@@ -71,6 +74,7 @@ class Linear:
         self.norm = None if norm is None else to_float(norm)
         self.eps = eps
 
+    @QUIET
     def __call__(self, x_TD: np.ndarray) -> np.ndarray:
         if self.norm is not None:
             x_TD = rms_norm(x_TD, self.norm, self.eps)

@@ -13,12 +13,14 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from lantu import files
 from lantu.errors import ModelError, PromptError
+from lantu.untrusted import read_bytes, shown
 from lantu.vocabulary import Vocabulary
 
 BYTES = 256
@@ -74,6 +76,8 @@ class TextCodec:
     def __init__(self, source: str | Path | Tokenizer):
         self.tokenizer = source if isinstance(source, Tokenizer) else read(Path(source))
         self.tokenizer.encode_special_tokens = True
+        self.tokenizer.no_padding()  # a prompt is as long as it is, whatever the file wants of batches
+        self.tokenizer.no_truncation()
         first_control = self.tokenizer.token_to_id("<|pad|>")
         self.size: int = ids_of(self.tokenizer) if first_control is None else first_control
 
@@ -131,9 +135,39 @@ def train(captions: Iterable[str], size: int = 4096) -> TextCodec:
 def read(folder: Path) -> Tokenizer:
     """The tokenizer of a transformers directory."""
     try:
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as problem:  # the library raises nothing more exact
+        return Tokenizer.from_buffer(read_bytes(folder / "tokenizer.json"))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as problem:  # the library raises nothing more exact, and panics are no Exception
         raise ModelError(f"no tokenizer can be read in {folder}", "give a complete model directory") from problem
+
+
+def check(codec: TextCodec, vocabulary: Vocabulary) -> None:
+    """Refuse a tokenizer whose ids are not those that the language model's config speaks of.
+
+    Raises:
+        ModelError: it has another number of text ids, two tokens with one id, or a mark or code in another place.
+    """
+    mend = "restore tokenizer.json and config.json, or fetch the model again"
+    ids = codec.tokenizer.get_vocab()
+    wanted = dict(zip(vocabulary.tokens(), range(vocabulary.text_size, vocabulary.size), strict=True))
+    places = set(ids.values())
+    if wanted.items() <= ids.items() and len(places) == len(ids) and max(places) < vocabulary.size:
+        return  # as nearly always; what follows finds the culprit, and lets older files pass
+    if codec.size != vocabulary.text_size:
+        what = f"tokenizer.json has {codec.size} text ids, in config.json text_size is {vocabulary.text_size}"
+        raise ModelError(what, mend)
+    for token, place in wanted.items():
+        found = ids.pop(token, place)
+        if found != place and not token.startswith("<|reserved_"):  # whose numbers changed when others were named
+            raise ModelError(f"tokenizer.json gives {token} the id {found}, not {place}", mend)
+    for token, id_ in ids.items():
+        if id_ >= vocabulary.text_size and not token.startswith("<|reserved_"):
+            raise ModelError(f"tokenizer.json gives {shown(token)} the id {id_}, beyond the text ids", mend)
+    texts = sorted(id_ for id_ in ids.values() if id_ < vocabulary.text_size)
+    if len(set(texts)) < len(texts):
+        twice = next(low for low, high in pairwise(texts) if low == high)
+        raise ModelError(f"tokenizer.json gives the id {twice} twice", mend)
 
 
 def ids_of(tokenizer: Tokenizer) -> int:

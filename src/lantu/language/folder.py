@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from lantu import manifest
 from lantu.arrays import read_config
-from lantu.errors import ModelError
 from lantu.vocabulary import Vocabulary
 
 
@@ -23,8 +23,7 @@ def read_grid(folder: str | Path) -> tuple[int, int]:
     Raises:
         ModelError: it is not a model that draws.
     """
-    height, width = entry(read_config(folder), "grid")
-    return height, width
+    return manifest.drawing(read_config(folder)).grid
 
 
 def read_strengths(folder: str | Path) -> tuple[float, ...]:
@@ -33,16 +32,8 @@ def read_strengths(folder: str | Path) -> tuple[float, ...]:
 
 
 def strengths_of(config: dict[str, Any]) -> tuple[float, ...]:
-    return tuple(config.get("lantu", {}).get("guidance", ()))
+    return manifest.strengths_of(config) if "lantu" in config else ()
 
 
 def vocabulary_of(config: dict[str, Any]) -> Vocabulary:
-    return Vocabulary(entry(config, "text_size"), entry(config, "codebook_size"))
-
-
-def entry(config: dict[str, Any], name: str) -> Any:
-    """One of lantu's own entries of a config."""
-    try:
-        return config["lantu"][name]
-    except (KeyError, TypeError) as problem:
-        raise ModelError("the language model has no image codes", "adopt it first, or give one that draws") from problem
+    return manifest.vocabulary_of(config)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lantu import arrays, files
+from lantu import arrays, files, manifest
 from lantu.architecture import Sizes
 from lantu.errors import LantuError, ModelError
 from lantu.kernels import to_float
@@ -55,7 +55,7 @@ def export(folder: str | Path, path: str | Path) -> Path:
     except ImportError as problem:
         raise LantuError("the package gguf is not installed", "pip install gguf") from problem
     folder, path = Path(folder), Path(path)
-    config, state = arrays.read_config(folder), arrays.read(folder)
+    config, state = manifest.read("language", folder), arrays.read(folder)
     sizes, kind = Sizes.of(config), config["model_type"]
     with files.replacing(path) as temporary:
         writer = GGUFWriter(str(temporary), kind)

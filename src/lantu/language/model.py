@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lantu import files, weights
+from lantu import files, stock, weights
 from lantu.errors import ModelError
 from lantu.language import bpe
 from lantu.language.folder import vocabulary_of
@@ -195,11 +195,5 @@ def load(folder: str | Path, dtype: "torch.dtype | None" = None) -> "PreTrainedM
         ModelError: it is not one.
     """
     import torch
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    try:
-        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype or torch.float32)
-    except (OSError, ValueError, KeyError) as problem:
-        raise ModelError(f"no language model can be read in {folder}", "give a transformers directory") from problem
+    return stock.load(folder, dtype or torch.float32)

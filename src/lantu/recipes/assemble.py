@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lantu import checksums
 from lantu.data.taught import taught_by
 from lantu.errors import DataError, ModelError
 from lantu.files import replacing_folder, write_json, write_text
@@ -82,8 +83,10 @@ def assemble(
             write_text(temporary / file, json.dumps(words, ensure_ascii=False, separators=(",", ":")) + "\n")
         if text := card_of(card, out):
             (temporary / "README.md").write_bytes(text)
-        check(ModelFolder(temporary))
+        ModelFolder(temporary).check()
         check_parts(folders)
+        index[checksums.ENTRY] = checksums.of_parts(temporary, sources)
+        write_json(temporary / "model_index.json", index)
     return ModelFolder(out)
 
 
@@ -112,21 +115,3 @@ def card_of(card: str | Path | None, out: Path) -> bytes | None:
         if not card:
             return None
         raise ModelError(f"can't read the card {card} ({problem.strerror})", "give a Markdown file") from problem
-
-
-def check(model: ModelFolder) -> None:
-    """Refuse parts that were trained for other codes.
-
-    Raises:
-        ModelError: the codebooks differ in size.
-    """
-    sizes = {
-        "tokenizer": model.codebook_size,
-        "language": model.entry("language/config.json", "lantu", "codebook_size"),
-        "decoder": model.entry("decoder/config.json", "codebook_size"),
-    }
-    if model.controlled:
-        sizes["control"] = model.entry("control/config.json", "codebook_size")
-    if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{part} {size}" for part, size in sizes.items())
-        raise ModelError(f"the parts have codebooks of different sizes ({told})", "train them on the same tokenizer")

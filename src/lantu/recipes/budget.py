@@ -39,7 +39,8 @@ def kept(folder: Path, part: str) -> Budget | None:
             index: dict[str, Any] = json.loads((place / "model_index.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        return index.get("budget", {}).get(part)
+        budget = index.get("budget") if isinstance(index, dict) else None
+        return budget.get(part) if isinstance(budget, dict) else None
     return None
 
 

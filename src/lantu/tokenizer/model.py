@@ -4,14 +4,13 @@ Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, E code
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from lantu import files, weights
+from lantu import files, manifest, weights
 from lantu.errors import ImageError, ModelError
 from lantu.layers import Block, OverlapPatches, rotation, to_patches
 from lantu.tokenizer.config import TokenizerConfig
@@ -137,11 +136,8 @@ class ImageTokenizer(nn.Module):
         Raises:
             ModelError: it is missing or damaged.
         """
-        try:
-            model = cls(TokenizerConfig(**json.loads((Path(folder) / "config.json").read_text())))
-            model.load_state_dict({name: value.float() for name, value in weights.load(Path(folder)).items()})
-        except (OSError, ValueError, TypeError, RuntimeError) as problem:
-            raise ModelError(f"no image tokenizer in {folder}", "give a model directory of lantu's") from problem
+        model = cls(TokenizerConfig(**manifest.read("tokenizer", folder)))
+        model.load_state_dict({name: value.float() for name, value in weights.load(Path(folder)).items()})
         if not model.quantizer.is_set:
             raise ModelError(f"the image tokenizer in {folder} has no codebook yet", "train it first")
         return model.eval().requires_grad_(False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lantu import arrays, kernels
+from lantu import kernels, manifest
 from lantu.errors import ModelError
 from lantu.kernels import Span, blocks, to_float
 
@@ -21,24 +21,24 @@ class Encoder:
         state: its weights; bfloat16 as uint16.
 
     Raises:
-        ModelError: weights or settings are missing.
+        ModelError: the weights are not those that the config asks for, or there is no codebook yet.
     """
 
     def __init__(self, config: dict[str, Any], state: dict[str, np.ndarray]):
-        try:
-            self.patch, self.kind, width = config["patch"], config["quantizer"], config["width"]
-            self.levels = np.array(config["levels"] or (), np.float32)
-            self.embed, self.out = (
-                kernels.linear(state[f"encoder.{name}.weight"], state[f"encoder.{name}.bias"], precise=True)
-                for name in ("patches", "out")
-            )
-            self.stack = None
-            if config["encoder_layers"]:
-                layers = blocks.layers(state, "encoder.blocks.", config["encoder_layers"])
-                self.stack = kernels.stack(blocks.shape_of(layers, width, max(1, width // 64)), layers, precise=True)
-            self.vectors_KE = vectors(self.kind, state)
-        except KeyError as problem:
-            raise ModelError(f"the image tokenizer lacks {problem}", "give a complete model directory") from problem
+        manifest.check("tokenizer", config, state)
+        self.patch, self.kind, width = config["patch"], config["quantizer"], config["width"]
+        self.levels = np.array(config["levels"] or (), np.float32)
+        self.embed, self.out = (
+            kernels.linear(state[f"encoder.{name}.weight"], state[f"encoder.{name}.bias"], precise=True)
+            for name in ("patches", "out")
+        )
+        self.stack = None
+        if config["encoder_layers"]:
+            layers = blocks.layers(state, "encoder.blocks.", config["encoder_layers"])
+            self.stack = kernels.stack(blocks.shape_of(layers, width, max(1, width // 64)), layers, precise=True)
+        if self.kind == "vq" and not state["quantizer.inner._codebook.initted"]:
+            raise ModelError("the image tokenizer has no codebook yet", "train it first")
+        self.vectors_KE = vectors(self.kind, state)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Encoder":
@@ -47,8 +47,9 @@ class Encoder:
         Raises:
             ModelError: it is missing or damaged.
         """
-        return cls(arrays.read_config(folder), arrays.read(folder))
+        return cls(*manifest.read_arrays("tokenizer", folder))
 
+    @np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in what comes out
     def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray:
         """Pictures in [-1, 1], sides multiples of the patch → codes (B, h, w) int64."""
         height, width = (side // self.patch for side in pixels_BCHW.shape[2:])
@@ -81,6 +82,7 @@ class Encoder:
 
     def codes(self, z_TE: np.ndarray) -> np.ndarray:
         """(T) int64: the nearest code vector, or the cell of the lattice."""
+        manifest.check_finite("tokenizer", z_TE)
         if self.vectors_KE is None:
             return lattice(z_TE, self.levels)
         distance_TK = (self.vectors_KE**2).sum(1) - 2 * z_TE @ self.vectors_KE.T
