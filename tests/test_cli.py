@@ -226,7 +226,7 @@ def test_help(lantu):
 
 def test_ctrl_c_says_nothing_and_leaves_nothing_half_written(tiny_model, tmp_path):
     # So many pictures that it is still drawing when the signal comes.
-    command = [sys.executable, "-m", "lantu", "draw", "a cat", "-n", "1000", "--size", "64x32", "-o", "out.png"]
+    command = [sys.executable, "-m", "lantu", "draw", "a cat", "-n", "1000", "--steps", "50", "-o", "out.png"]
     process = subprocess.Popen([*command, "--model", tiny_model], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "out-2.png").exists():
         assert process.poll() is None
