@@ -85,3 +85,20 @@ def test_digest_names_the_weights_and_not_the_folder(model, tmp_path):
     weights = moved / "decoder" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     assert ModelFolder(moved).digest != digest
+
+
+@pytest.mark.parametrize("size", [64, 16])
+def test_data_of_another_size_than_the_model_draws_is_no_fault(model, size):
+    """The recipes scale the data's pictures: models of data of 256 pixels draw 128."""
+    index = json.loads((model / "model_index.json").read_text())
+    (model / "model_index.json").write_text(json.dumps(index | {"data": {"path": "/there", "size": size}}))
+    assert shelf.find(model).check().grid == (4, 4)
+
+
+@pytest.mark.parametrize("grid", [[8, 8], [4, 2]])
+def test_a_grid_that_is_not_the_tokenizers_is_refused(model, grid):
+    config = json.loads((model / "language" / "config.json").read_text())
+    config["lantu"]["grid"] = grid
+    (model / "language" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=f"draws {grid[1]}x{grid[0]} codes, its tokenizer makes 4x4"):
+        shelf.find(model).check()

@@ -13,6 +13,7 @@ NAME/
 import contextlib
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -207,7 +208,7 @@ class ModelFolder:
                 if configs[CONTROL][name] != configs["decoder"][name]:
                     what = f"the control has {name} {configs[CONTROL][name]}, its decoder {configs['decoder'][name]}"
                     raise ModelError(what, "train a control of this decoder: lantu train control")
-        check_grid(self.drawing.grid, self.index.get("data"), configs["tokenizer"]["patch"])
+        check_grid(self.drawing.grid, configs["tokenizer"], self.path)
         return self
 
     def part(self, part: str) -> dict[str, Any]:
@@ -255,16 +256,22 @@ def check_budget(budget: Any, index: Path) -> None:
             fields.real(name, 0, 1e15)
 
 
-def check_grid(grid: tuple[int, int], data: Any, patch: int) -> None:
-    """Refuse a grid other than that of the pictures that the index says the model was trained on, if it says so.
+def check_grid(grid: tuple[int, int], tokenizer: Mapping[str, Any], model: Path) -> None:
+    """Refuse a grid other than that of the codes the language model learnt: the tokenizer's own.
+
+    The data's pictures may be larger or smaller, for the recipes scale them.
+
+    Args:
+        grid: height and width in codes, by the language model's config.
+        tokenizer: its config.
 
     Raises:
         ModelError: it is another.
     """
-    size = data.get("size") if isinstance(data, dict) else None
-    if size is not None and (type(size) is not int or grid != (size // patch, size // patch)):
-        what = f"the language model draws {grid[1]}x{grid[0]} codes, which are not the data's {shown(size)} pixels"
-        raise ModelError(f"{what} at {patch} a code", f"restore grid in language/config.json, or data in {INDEX}")
+    side = tokenizer["size"] // tokenizer["patch"]
+    if grid != (side, side):
+        what = f"the language model in {model} draws {grid[1]}x{grid[0]} codes, its tokenizer makes {side}x{side}"
+        raise ModelError(what, "restore grid in language/config.json, or join parts of the same tokenizer")
 
 
 def count(path: Path) -> int:
