@@ -15,12 +15,12 @@ from lantu.checks import Grid, Size, check_codes, check_prompt
 from lantu.decoder import samplers
 from lantu.decoder.bias import Bias
 from lantu.engine.request import Request
-from lantu.errors import DataError, LantuError
+from lantu.errors import DataError, ImageError
 from lantu.pipeline import Control, Model
 from lantu.preview import partial_grid
 from lantu.requests import filling, reading
 from lantu.seeds import choose_seed, derive_seeds
-from lantu.server.errors import not_learnt
+from lantu.server.errors import ApiError, not_learnt
 from lantu.server.tickets import Ticket
 from lantu.settings import Settings
 from lantu.types import CodeGrid, Picture
@@ -39,16 +39,20 @@ def parse_size(text: str | None, model: Model, warnings: list[str]) -> Size:
         warnings: where one is added if the model draws that size badly.
 
     Raises:
-        LantuError: it is neither.
-        ImageError: no picture has that size, or the model draws nothing sensible of it.
+        ApiError: it is neither, no picture has that size, or the model draws nothing sensible of it.
     """
     if text in (None, "auto"):
         return model.size
-    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text, re.ASCII)
     if match is None:
-        raise LantuError(f"the size {text!r} can't be read", 'write "auto" or width x height in pixels, e.g. "128x128"')
+        hint = 'write "auto" or width x height in pixels, e.g. "128x128"'
+        raise ApiError(400, f"the size {text!r} can't be read: {hint}", "invalid_value", "size")
     size = int(match[1]), int(match[2])
-    if warning := model.check_size(size):
+    try:
+        warning = model.check_size(size)
+    except ImageError as problem:
+        raise ApiError(400, str(problem), "invalid_image", "size") from problem
+    if warning:
         warnings.append(warning)
     return size
 
