@@ -37,6 +37,11 @@ def test_what_was_never_taught_is_told_with_the_nearest(lexicon, prompt, words, 
     assert all(any(word in warning for warning in lexicon.warnings(prompt)) for word in words)
 
 
+@pytest.mark.parametrize(("word", "nearest"), [("鞋子", ("运动鞋", "高跟鞋")), ("桌子", ()), ("大兔子", ("兔子",))])
+def test_a_common_ending_makes_no_word_near(lexicon, word, nearest):
+    assert lexicon.nearest(word, "zh") == nearest
+
+
 def test_known_prompts_raise_no_alarm(lexicon):
     prompts = KNOWN.read_text(encoding="utf-8").splitlines()
     assert len(prompts) >= 100
@@ -78,6 +83,40 @@ def test_an_emoji_stands_for_its_name(lexicon, prompt, read):
     assert lexicon.expand(prompt) == read
     assert lexicon.unknown(prompt) == ()
     assert any(read in warning for warning in lexicon.warnings(prompt)) == (read != prompt)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "read"),
+    [
+        ("A CAT!!", "A cat!!"),
+        ("CAT", "cat"),
+        ("Dogs and cats", "dogs and cats"),
+        ("a Cat on the left and a DOG on the Right", "a cat on the left and a dog on the right"),
+        ("DRAW A RED CAR", "Draw a red car"),
+        ("A Tv and CHRISTMAS TREES", "A TV and Christmas trees"),
+        ("two T-SHIRTS", "two T-shirts"),
+        ("KNIVES and A PINK heart", "knives and a pink heart"),
+        ("🐱 AND A DOG", "a cat and a dog"),
+        ("photo of 一只猫 and a Dog", "photo of 一只猫 and a dog"),
+    ],
+)
+def test_capitals_that_were_never_taught_are_warned_of_and_change_no_drawing(lexicon, prompt, read):
+    assert lexicon.small_letters(lexicon.expand(prompt)) == read
+    assert any(f'write "{read}"' in warning for warning in lexicon.warnings(prompt))
+    assert "🐱" in prompt or lexicon.expand(prompt) == prompt
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "A cat", "Draw a dog. A cat is on the left", "Three apples", "a T-shirt", "a TV", "一件T恤",
+        "Can I have a pizza?",
+        "Noto style: a cat", "a cat in 3D style", "a cat in Twemoji style", "a Christmas tree", "a Kaaba", "a NASA",
+    ],
+)  # fmt: skip
+def test_capitals_that_were_taught_or_are_unknown_stay(lexicon, prompt):
+    assert lexicon.small_letters(prompt) == prompt
+    assert not any("capitals" in warning for warning in lexicon.warnings(prompt))
 
 
 def test_a_prompt_without_anything_known_is_told_first(lexicon):

@@ -26,6 +26,7 @@ NEAREST = 3  # names for each
 HAN = re.compile("[\u3400-\u9fff]+")
 LETTERS = re.compile(r"[^\W\d_\u3400-\u9fff]+(?:['’][^\W\d_\u3400-\u9fff]+)*")
 UNSEEN = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")  # variants and skin tones of emoji
+CAPITALS = re.compile(r"(?<!\w)(?=[a-z]*[A-Z])[A-Za-z]+(?!\w)")
 PICTOGRAM = re.compile("[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]")
 COUNTS = {"en": ("", "", "two", "three", "four"), "zh": ("", "一", "两", "三", "四")}
 
@@ -91,6 +92,32 @@ class Lexicon:
             }
         except (TypeError, AttributeError, ValueError) as problem:
             raise ModelError(f"{path} doesn't list words", MEND) from problem
+
+    @cached_property
+    def spelling(self) -> dict[str, str]:
+        """Words of the English names in lower case → as the model was taught them: "cat", "Christmas", "TV"."""
+        return {word.lower(): word for name in self.names["en"] for word in re.findall("[A-Za-z]+", name)}
+
+    def small_letters(self, prompt: str) -> str:
+        """A prompt with capitals only where the model was taught them: "A CAT" becomes "A cat"."""
+        return CAPITALS.sub(self.small, prompt) if self.spelling else prompt
+
+    def small(self, found: re.Match[str]) -> str:
+        """A word with capitals as it was taught; unchanged where that is not known, or where a sentence may begin.
+
+        To the model "Cat" and "CAT" are other ids than "cat", and mean nothing. Plain words ("Noto") are
+        listed without their case, so only those all in capitals are changed.
+        """
+        word, lower = found[0], found[0].lower()
+        if word == "I":
+            return word
+        for form in sorted(forms(lower), key=len, reverse=True):
+            if form in self.spelling:
+                return self.spelling[form] + lower[len(form) :] if lower.startswith(form) else lower
+        if lower in ENGLISH:
+            begins = not re.search(r"[^\s.!?。！？:：;；][^.!?。！？:：;；\n]*$", found.string[: found.start()])
+            return lower.capitalize() if begins else lower
+        return lower if len(word) > 1 and word.isupper() and self.knows_english(lower) else word
 
     def expand(self, prompt: str) -> str:
         """A prompt with words in the place of emoji: "🐱" becomes "a cat", and "🍎🍎🍎和🐱" 三个苹果和猫."""
@@ -193,6 +220,8 @@ class Lexicon:
             told.append("the prompt names nothing that the model knows: the picture shows something else, or nothing")
         if (read_as := self.expand(prompt)) != prompt and PICTOGRAM.search(prompt):
             told.append(f'emoji are read as words: "{read_as}"')
+        if (better := self.small_letters(read_as)) != read_as:
+            told.append(f'the model doesn\'t know words in these capitals: write "{better}"')
         for word in unknown:
             near = f"; nearest: {', '.join(word.nearest)}" if word.nearest else ""
             told.append(f'the model doesn\'t know "{word.word}"{near}')
@@ -284,7 +313,8 @@ class Lexicon:
             found += [name for name in known if word in tokens(name)]
             found += alike(word, [name for name in known if abs(len(name) - len(word)) <= 2])
         else:
-            sharing = [(len(set(name) & set(word)) / len(set(name) | set(word)), name) for name in known]
+            its = characters(word)
+            sharing = [(len(characters(name) & its) / len(characters(name) | its), name) for name in known]
             found += [name for share, name in sorted(sharing, key=lambda one: -one[0]) if share >= 1 / 3]
         return tuple(dict.fromkeys(found))[:NEAREST]
 
@@ -300,6 +330,11 @@ def described(before: str) -> bool:
         if place == len(words) - 1:
             return True
     return False
+
+
+def characters(word: str) -> set[str]:
+    """The characters of a Chinese word; of two, without the ending: 鞋子 (shoes) and 狮子 (lion) share nothing."""
+    return set(word[:1] if len(word) == 2 and word[1] == "子" else word)
 
 
 def alike(word: str, names: Sequence[str]) -> list[str]:

@@ -129,7 +129,7 @@ def assemble(
     if json:
         terminal.print_json({**folder.describe(), "tuned": asdict(choice) if choice and choice.dials else None})
         return
-    print(f'{folder.path}  draw with: lantu draw --model {folder.path} "a cat"')
+    print(f'{folder.path}  draw with: lantu draw --model {folder.path} "a caption of your data"')
     if choice and choice.dials:
         print(choice.line())
         terminal.print_table(choice.rows())
