@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lantu.data import chinese, english
-from lantu.data.backgrounds import BACKGROUNDS
+from lantu.data.backgrounds import ALL
 from lantu.data.captions import pick
 from lantu.data.gallery import Concept
 from lantu.data.styles import STYLES
@@ -149,7 +149,7 @@ def ask(
         style = STYLES.get(objects[0].style)
         return Question(kind, pick(phrases["style"], rng), style.words[language][0]) if style else None
     if kind == "background":
-        background = BACKGROUNDS.get(sample.background)
+        background = ALL.get(sample.background)
         return Question(kind, pick(phrases[kind], rng), background.words[language][0]) if background else None
     if kind == "there":
         there = bool(rng.random() < 0.5)
