@@ -49,8 +49,9 @@ def caption(content: Content, language: str, rng: np.random.Generator) -> str:
         return pick(THING_IN_STYLE[language], rng).format(x=text, w=word, aw=f"{english.article(word)} {word}")
     told = BACKDROPS if content.background != "white" else WHITES
     if rng.random() < told:
-        words = ALL[content.background].words[language]
-        text = pick(ON_BACKGROUND[language], rng).format(x=text, w=pick(words, rng))
+        template = pick(ON_BACKGROUND[language], rng)
+        word = pick(ALL[content.background].words[language], rng)
+        text = template.format(x=text, w=word, aw=f"{english.article(word)} {word}")
     if rng.random() < STYLED and (style := STYLES.get(content.style)):
         text = pick(IN_STYLE[language], rng).format(x=text, w=pick(style.words[language], rng))
     return text

@@ -251,10 +251,10 @@ ADJECTIVES: Phrases = {
 # {x} is the phrase so far, {w} the word for the background or the style, {aw} the same with its English article
 ON_BACKGROUND: Phrases = {
     "en": (
-        "{x} on a {w} background",
+        "{x} on {aw} background",
         "{x}, {w} background",
-        "on a {w} background, {x}",
-        "{x} against a {w} background",
+        "on {aw} background, {x}",
+        "{x} against {aw} background",
     ),
     "zh": ("{w}背景上，{x}", "{x}，{w}背景", "{w}背景，{x}", "{x}，背景为{w}"),
 }

@@ -16,7 +16,7 @@ from lantu.types import Placed, Sample
 
 SPLITS = ("train", "val", "heldout")
 PLACEMENTS = ("slots", "anywhere")
-WHITE = {"slots": 0.55, "anywhere": 0.4}  # share of scenes on white
+WHITE, WHITE_ANYWHERE = 0.55, 0.4  # share of scenes on white
 TRIES = 100  # at a layout, and at another one
 RIM = 0.04  # of a slot's side, left free on each side
 
@@ -64,8 +64,8 @@ class Composer:
         """
         rng = np.random.default_rng((self.seed, SPLITS.index(split), index))
         layout, concepts, style = self.plan(split, rng)
-        names = list(BACKGROUNDS if self.placement == "slots" else ALL)
-        background = names[0] if rng.random() < WHITE[self.placement] else names[rng.integers(1, len(names))]
+        names, white = (list(ALL), WHITE_ANYWHERE) if self.placement == "anywhere" else (list(BACKGROUNDS), WHITE)
+        background = names[0] if rng.random() < white else names[rng.integers(1, len(names))]
         boxes = [self.move(slot, rng) for slot in layout.slots]
         objects = tuple(Placed(concept, style, box) for concept, box in zip(concepts, boxes, strict=True))
         content = Content(

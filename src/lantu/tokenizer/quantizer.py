@@ -1,12 +1,16 @@
-"""Vectors to codes and back: one interface over vector-quantize-pytorch's quantisers.
+"""Vectors to codes and back: one interface over vector-quantize-pytorch's quantisers and one of our own.
 
-Shapes: B batch, N tokens, E code width, K codebook size.
+Shapes: B batch, N tokens, M = B·N vectors, E code width, K codebook size.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lantu.tokenizer.config import TokenizerConfig
+
+
+INERTIA = 4.0  # vectors that a code's own place counts for when it settles on a few new ones
 
 
 class Quantizer(nn.Module):
@@ -58,13 +62,30 @@ class Quantizer(nn.Module):
 
     @torch.no_grad()
     def set_codebook(self, vectors_ME: Tensor) -> None:
-        """Set a learnt codebook ("vq") by k-means on some vectors, whatever it was before."""
+        """Set a learnt codebook by k-means on some vectors, whatever it was before.
+
+        For "simvq" the means become the frozen codebook, and the map begins as the identity.
+        """
+        if self.kind == "learnt":
+            self.inner.codebook.copy_(means(vectors_ME, self.size))
+            return
+        if self.kind == "simvq":
+            self.inner.frozen_codebook.copy_(means(vectors_ME, self.size))
+            self.inner.code_transform.weight.copy_(torch.eye(vectors_ME.shape[1]))
+            return
         dict(self.inner.named_buffers())["_codebook.initted"].fill_(False)
         self.inner.train()(vectors_ME[None])
 
     def mapping(self) -> dict[str, Tensor]:
         """The tensors that decide which vector gets which code."""
         return dict(self.inner.state_dict()) if self.kind == "simvq" else {"codebook": self.vectors()}
+
+    @torch.no_grad()
+    def refit(self, vectors_ME: Tensor) -> None:
+        """Let a "learnt" codebook settle on some vectors, as one round of k-means does: each code stays what it stands
+        for, and codes without use begin anew."""
+        assert self.kind == "learnt"
+        self.inner.codebook.copy_(settle(vectors_ME, self.inner.codebook, INERTIA))
 
     @property
     def is_set(self) -> bool:
@@ -83,12 +104,68 @@ class Quantizer(nn.Module):
         return (self.usage > 1e-9).float().mean()
 
 
+class LearntCodebook(nn.Module):
+    """Code vectors that gradients move (VQ-VAE, arXiv:1711.00937), so that they are averaged like all other weights.
+
+    Gradients pass the rounding by the rotation trick (arXiv:2410.06424).
+    """
+
+    def __init__(self, width: int, size: int, commitment: float = 0.25):
+        super().__init__()
+        self.codebook = nn.Parameter(torch.randn(size, width) * width**-0.5)
+        self.commitment = commitment
+
+    def forward(self, z_BNE: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Code vectors (B, N, E), codes (B, N), and the loss that ties both to one another."""
+        from vector_quantize_pytorch.vector_quantize_pytorch import rotate_to
+
+        codes_BN = nearest(z_BNE.detach().flatten(0, 1), self.codebook.detach()).view(z_BNE.shape[:2])
+        vectors_BNE = F.embedding(codes_BN, self.codebook)
+        loss = F.mse_loss(vectors_BNE, z_BNE.detach()) + self.commitment * F.mse_loss(z_BNE, vectors_BNE.detach())
+        return rotate_to(z_BNE, vectors_BNE.detach()), codes_BN, loss
+
+
+def nearest(vectors_ME: Tensor, centres_KE: Tensor) -> Tensor:
+    """(M) int64: the nearest centre of each vector."""
+    squares_K = centres_KE.square().sum(1)
+    parts = vectors_ME.split(4096)
+    return torch.cat([torch.addmm(squares_K, part, centres_KE.T, alpha=-2).argmin(1) for part in parts])
+
+
+@torch.no_grad()
+def means(vectors_ME: Tensor, count: int, rounds: int = 12) -> Tensor:
+    """K-means: ``count`` centres (K, E)."""
+    centres_KE = vectors_ME[torch.randperm(len(vectors_ME))[torch.arange(count) % len(vectors_ME)]].clone()
+    for _ in range(rounds):
+        centres_KE = settle(vectors_ME, centres_KE)
+    return centres_KE
+
+
+@torch.no_grad()
+def settle(vectors_ME: Tensor, centres_KE: Tensor, inertia: float = 0.0) -> Tensor:
+    """One round of k-means: each centre goes to the mean of its vectors, and of ``inertia`` more where it was.
+
+    Those that have none begin anew from vectors that are badly served, chosen by their squared distance.
+    """
+    nearest_M = nearest(vectors_ME, centres_KE)
+    counts_K = torch.bincount(nearest_M, minlength=len(centres_KE))
+    sums_KE = torch.zeros_like(centres_KE).index_add_(0, nearest_M, vectors_ME)
+    weight_K1 = (counts_K + inertia).clamp_min(1e-9)[:, None]
+    settled_KE = torch.where(counts_K[:, None] > 0, (sums_KE + inertia * centres_KE) / weight_K1, centres_KE)
+    if lost := int((counts_K == 0).sum()):
+        distance_M = (vectors_ME - centres_KE[nearest_M]).square().sum(1)
+        settled_KE[counts_K == 0] = vectors_ME[torch.multinomial(distance_M + 1e-9, lost, replacement=True)]
+    return settled_KE
+
+
 def make(config: TokenizerConfig) -> nn.Module:
     """The library's quantiser that the configuration names."""
     from vector_quantize_pytorch import FSQ, SimVQ, VectorQuantize
 
     if config.quantizer == "fsq":
         return FSQ(list(config.levels))
+    if config.quantizer == "learnt":
+        return LearntCodebook(config.code_width, config.codebook_size)
     if config.quantizer == "simvq":
         return SimVQ(config.code_width, config.codebook_size, rotation_trick=True)
     return VectorQuantize(
