@@ -5,7 +5,7 @@
 For each tokenizer (a run, or a part's folder; its own plain decoder paints) and each data folder: PSNR and LPIPS of the
 round trip of validation pictures; the PSNR of the same pictures moved by 1 to 15 pixels down and right, the edge repeated;
 how many codes are used; and from scenes the share of which every thing is recognised. Also the mean error on plain
-pictures of random colours, and how many codes of a thing's own cells stay when another thing is put beside it. Pictures
+pictures of random colours and on the plain and graded backgrounds of the scenes, and how many codes of a thing's own cells stay when another thing is put beside it. Pictures
 are compared at the data's size.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from lantu.data.backgrounds import ALL, paint
 from lantu.data.shards import Shards, read_index
 from lantu.data.trials import trials
 from lantu.evaluation.metrics import psnr
@@ -98,8 +99,11 @@ def main() -> None:
     for folder in arguments.tokenizers:
         model = ImageTokenizer.load(part_folder(folder, "tokenizer"))
         trip = RoundTrip(model)
-        plain = colors.repeat(model.config.size, 1).repeat(model.config.size, 2)
+        size = model.config.size
+        plain = colors.repeat(size, 1).repeat(size, 2)
         error = float(np.abs(trip(plain).astype(float) - plain).mean())
+        named = np.stack([paint(name, size) for name in ALL if not ALL[name].drawn]).round().astype(np.uint8)
+        named_error = float(np.abs(trip(named).astype(float) - named).mean())
         for data in arguments.data:
             real = Shards(data, "val").images(range(arguments.limit))
             del trip.codes[:]
@@ -118,6 +122,7 @@ def main() -> None:
                 "codes_used": used,
                 "codes_per_picture": int(trip.codes[0][0].size),
                 "plain_error": error,
+                "named_error": named_error,
                 "curve": curve,
             }
             if data in composers:
@@ -127,8 +132,14 @@ def main() -> None:
                     row[name] = float(np.mean([v["score"] for v in scorers[data].judge(asked, list(shown))]))
                 row["context_free"] = context(trip, composers[data], 32)
             told.append(row)
-            print({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()
-                   if key != "curve"}, flush=True)
+            print(
+                {
+                    key: round(value, 3) if isinstance(value, float) else value
+                    for key, value in row.items()
+                    if key != "curve"
+                },
+                flush=True,
+            )
     if arguments.out:
         write_json(arguments.out, told)
 

@@ -94,7 +94,12 @@ def test_a_composer_places_anywhere_and_the_former_scenes_stay_what_they_were():
         Placed("1F436", "fluent-flat", (0.25, 0.0, 0.75, 0.5)),
         Placed("1F388", "fluent-flat", (0.25, 0.5, 0.75, 1.0)),
     )
-    assert slots[7].captions["zh"] == ("扁平风格的一个沙漏", "平面风格：一个沙漏", "画一个沙漏，扁平风格", "扁平风格，一个沙漏")
+    assert slots[7].captions["zh"] == (
+        "扁平风格的一个沙漏",
+        "平面风格：一个沙漏",
+        "画一个沙漏，扁平风格",
+        "扁平风格，一个沙漏",
+    )
     with pytest.raises(DataError, match="choose from slots, anywhere"):
         Composer(gallery, 64, placement="nowhere")
 

@@ -12,7 +12,9 @@ from lantu.data.layouts import LAYOUTS
 from lantu.data.phrases import PHRASES
 from lantu.data.styles import STYLES
 
-EVERY_LAYOUT = [layout for _, layout in LAYOUTS] + [draw(np.random.default_rng(i)) for _, draw in SHARES for i in range(20)]
+EVERY_LAYOUT = [layout for _, layout in LAYOUTS] + [
+    draw(np.random.default_rng(i)) for _, draw in SHARES for i in range(20)
+]
 CAT_AND_DOG = (concept("cat"), concept("dog"))
 
 

@@ -136,7 +136,14 @@ def build_emoji(
     if edits > 0:
         some = max(1, min(EDITS_KEPT, edits // 10))
         counts |= {split: 2 * count for split, count in zip(EDITS, (edits, some, some), strict=True)}
-    settings: dict[str, Any] = {"world": world, "styles": drawn, "size": size, "snap": snap, "seed": seed, "counts": counts}
+    settings: dict[str, Any] = {
+        "world": world,
+        "styles": drawn,
+        "size": size,
+        "snap": snap,
+        "seed": seed,
+        "counts": counts,
+    }
     if placement != "slots":
         settings["placement"] = placement
     digest = _digest(settings, sha256(place / CATALOGUE))

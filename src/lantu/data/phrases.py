@@ -134,7 +134,13 @@ ENGLISH: Phrases = {
         "{a} by the right edge",
         "there is {a} on the right",
     ),
-    "top": ("{a} at the top", "at the top, {a}", "{a} in the upper half", "{a} up at the top", "there is {a} at the top"),
+    "top": (
+        "{a} at the top",
+        "at the top, {a}",
+        "{a} in the upper half",
+        "{a} up at the top",
+        "there is {a} at the top",
+    ),
     "bottom": (
         "{a} at the bottom",
         "at the bottom, {a}",
@@ -237,7 +243,12 @@ CHINESE: Phrases = {
     "top": ("上面{a}", "{a}在上面", "上面有{a}", "{A}在上方", "画面上方是{a}"),
     "bottom": ("下面{a}", "{a}在下面", "下面有{a}", "{A}在下方", "画面下方是{a}"),
     "other diagonal": ("右上角{a}，左下角{b}", "{A}在右上角，{B}在左下角", "左下角{b}，右上角{a}"),
-    "stacked": ("上面{a}，中间{b}，下面{c}", "从上到下：{A}、{B}、{C}", "{B}在{A}和{C}之间，{A}在最上面", "最上面{a}，然后{b}，最下面{c}"),
+    "stacked": (
+        "上面{a}，中间{b}，下面{c}",
+        "从上到下：{A}、{B}、{C}",
+        "{B}在{A}和{C}之间，{A}在最上面",
+        "最上面{a}，然后{b}，最下面{c}",
+    ),
     "count": ("{n}", "{n}的图片", "有{n}", "画{n}", "一共{n}"),
 }
 

@@ -41,6 +41,7 @@ class TokenizerRecipe(BaseModel):
         beside, beside_share: another data folder, e.g. of photographs, and the share of each batch that it gives.
         moved: pixels by which each picture is moved at most, up, down and sideways, its edge repeated; half of them
             are mirrored too. 0 leaves all as they are.
+        tinted: share of the pictures that are mixed with a random colour, so that codes know all colours.
         encoder_rate: the share of the learning rate at which encoder and codebook move.
         quantizer_weight: of the loss that ties vectors to codes.
         refit_every: steps between settlings of a "learnt" codebook, which bring codes without use back; 0 for none.
@@ -62,6 +63,7 @@ class TokenizerRecipe(BaseModel):
     beside: str = ""
     beside_share: float = Field(0.0, ge=0, lt=1)
     moved: int = Field(0, ge=0)
+    tinted: float = Field(0.0, ge=0, le=1)
     encoder_rate: float = Field(1.0, ge=0)
     quantizer_weight: float = Field(1.0, ge=0)
     refit_every: int = Field(0, ge=0)
@@ -87,7 +89,7 @@ class Task:
                 start_from_patches(self.model, self.batch(0, min(STARTING, len(self.train))))
             if recipe.start == "patches" and recipe.refit_every:
                 # The start leaves flat patches out; all that comes up is to be served.
-                vectors = self.vectors(0, -(-STARTING // recipe.loop.batch_size))
+                vectors = self.vectors(0, STARTING)
                 for _ in range(ROUNDS):
                     self.model.quantizer.refit(vectors)
         if recipe.frozen:
@@ -121,6 +123,7 @@ class Task:
         pixels = torch.cat([scale(to_tensor(shards.images(indices)), side, side) for shards, indices in parts])
         if count:
             pixels = pixels[torch.randperm(size, generator=generator)]
+        pixels = tint(pixels, recipe.tinted, generator) if recipe.tinted else pixels
         return move(pixels, recipe.moved, generator) if recipe.moved else pixels
 
     def loss(self, player: str, batch: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
@@ -150,18 +153,19 @@ class Task:
 
     def start_codebook(self, step: int) -> None:
         """Set the codebook by k-means on the vectors of some batches."""
-        self.model.quantizer.set_codebook(self.vectors(step, 8))
+        self.model.quantizer.set_codebook(self.vectors(step, 8 * self.recipe.loop.batch_size))
 
     def after_step(self, step: int) -> None:
         """Now and then let the codebook settle where the encoder's vectors are."""
         if self.recipe.refit_every and (step + 1) % self.recipe.refit_every == 0:
-            self.model.quantizer.refit(self.vectors(step, -(-REFITTING // self.recipe.loop.batch_size)))
+            self.model.quantizer.refit(self.vectors(step, REFITTING))
 
     @torch.no_grad()
-    def vectors(self, step: int, batches: int) -> Tensor:
-        """(M, E): the encoder's vectors of the batches from a step on."""
+    def vectors(self, step: int, count: int) -> Tensor:
+        """(M, E): the encoder's vectors of about ``count`` pictures, or of as many as there are: the batches from a step."""
         device = next(self.model.parameters()).device
         size = self.recipe.loop.batch_size
+        batches = -(-min(count, len(self.train)) // size)
         pictures = (self.batch(step + later, size).to(device) for later in range(batches))
         return torch.cat([self.model.encoder(one).float().flatten(0, 1) for one in pictures])
 
@@ -204,6 +208,14 @@ class Task:
 def hash_of(*numbers: int) -> int:
     """A seed from some numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def tint(pixels_BCHW: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Mix a share of the pictures with a random colour each, from none of it to three quarters."""
+    B = len(pixels_BCHW)
+    strength_B = (torch.rand(B, generator=generator) < share) * torch.rand(B, generator=generator) * 0.75
+    color_BC = 2 * torch.rand(B, 3, generator=generator) - 1
+    return torch.lerp(pixels_BCHW, color_BC[:, :, None, None], strength_B[:, None, None, None])
 
 
 def move(pixels_BCHW: Tensor, most: int, generator: torch.Generator) -> Tensor:
@@ -277,6 +289,7 @@ def anywhere() -> TokenizerRecipe:
         judged=0.25,
         semantic_weight=0,
         moved=16,
+        tinted=0.2,
         encoder_rate=0.2,
         quantizer_weight=0.25,
         refit_every=400,
