@@ -3,10 +3,10 @@
     python benchmarks/moved.py --data SCENES [PHOTOGRAPHS …] TOKENIZER [TOKENIZER …]
 
 For each tokenizer (a run, or a part's folder; its own plain decoder paints) and each data folder: PSNR and LPIPS of the
-round trip of validation pictures; the PSNR of the same pictures moved by 1 to 15 pixels down and right, the edge repeated;
-how many codes are used; and from scenes the share of which every thing is recognised. Also the mean error on plain
-pictures of random colours and on the plain and graded backgrounds of the scenes, and how many codes of a thing's own cells stay when another thing is put beside it. Pictures
-are compared at the data's size.
+round trip of validation pictures; the PSNR of the same pictures moved by 1 to 15 pixels down and right, the edge
+repeated; how many codes are used; and from scenes the share of which every thing is recognised. Also the mean error on
+plain pictures of random colours and on the plain and graded backgrounds of the scenes, and how many codes of a thing's
+own cells stay when another thing is put beside it. Pictures are compared at the data's size.
 """
 
 import argparse

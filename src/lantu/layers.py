@@ -133,7 +133,7 @@ def to_patches(pixels_BCHW: Tensor, patch: int) -> Tensor:
 
 
 def to_windows(pixels_BCHW: Tensor, patch: int, rim: int) -> Tensor:
-    """Cells with so many pixels around them, the picture's edge repeated: (B, C, H, W) → (B, N, R·R·C), R = P + 2·rim."""
+    """Cells with ``rim`` pixels around them, edges repeated: (B, C, H, W) → (B, N, R·R·C), R = P + 2·rim."""
     if not rim:
         return to_patches(pixels_BCHW, patch)
     padded = F.pad(pixels_BCHW, (rim, rim, rim, rim), mode="replicate")

@@ -243,7 +243,7 @@ def test_k_means_settles_and_brings_back_codes_without_use():
     model = ImageTokenizer(KINDS["learnt"])
     model.quantizer.set_codebook(torch.randn(200, 8))
     before = model.quantizer.vectors().clone()
-    model.quantizer.refit(torch.randn(400, 8))
+    model.quantizer.refit(torch.randn(400, 8), begun=False)
     assert 0 < (model.quantizer.vectors() - before).norm(dim=1).median() < 1  # each is still what it was, roughly
 
 
@@ -253,3 +253,16 @@ def test_a_learnt_codebook_is_moved_by_gradients_of_its_own_loss():
     made = model(pictures())
     made.quantizer_loss.backward()
     assert model.quantizer.inner.codebook.grad[made.codes.unique()].abs().sum(1).min() > 0
+
+
+def test_settling_keeps_rare_codes_and_moves_those_that_training_does_not_use():
+    torch.manual_seed(0)
+    codes = ImageTokenizer(KINDS["learnt"]).quantizer
+    codes.set_codebook(torch.randn(200, 8))
+    with torch.no_grad():
+        codes.inner.codebook[:2] = torch.tensor([[50.0], [60.0]])  # far from all that comes now
+    codes.usage.fill_(1e-3)
+    codes.usage[1] = 0
+    codes.refit(torch.randn(300, 8))
+    assert torch.equal(codes.vectors()[0], torch.full((8,), 50.0))
+    assert codes.vectors()[1].abs().max() < 6

@@ -4,6 +4,7 @@ Each layout is drawn so that every phrase of its relation is true: "left" lies i
 boxes never overlap. Boxes are fractions of the picture.
 """
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -85,7 +86,7 @@ def row(rng: np.random.Generator, count: int) -> tuple[Box, ...]:
     cuts[1:-1] += rng.uniform(-0.06, 0.06, count - 1)
     height = rng.uniform(0.35, 0.65)
     boxes = []
-    for left, right in zip(cuts[:-1], cuts[1:], strict=True):
+    for left, right in itertools.pairwise(cuts):
         width = rng.uniform(min(LEAST, right - left), right - left)
         x = left + rng.random() * (right - left - width)
         y = np.clip(height - width / 2 + rng.uniform(-0.08, 0.08), 0, 1 - width)

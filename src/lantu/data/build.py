@@ -109,7 +109,7 @@ def build_emoji(
         seed: another seed, other scenes.
         workers: processes; one for each core when None.
         progress: called with (done, in all), first for the drawings, then for the pictures.
-        placement: "slots", or "anywhere": things of any size at any place, on more backgrounds, see ``lantu.data.scenes``.
+        placement: "slots", or "anywhere": things of any size at any place, on more backgrounds.
 
     Returns:
         the data folder.

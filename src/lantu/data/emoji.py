@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 
 def gallery_place(world: str, styles: Sequence[str] | None = None) -> tuple[Path, tuple[str, ...]]:
-    """Where the cache keeps a world's gallery, and the styles in it: the first seven, or all where another is asked for.
+    """Where the cache keeps a world's gallery, and its styles: the first seven, or all where another is asked for.
 
     Galleries of the first seven stay what they were, so that scores given by them do too.
     """

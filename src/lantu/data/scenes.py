@@ -108,7 +108,7 @@ class Composer:
         return concepts * (len(layout.slots) if layout.same else 1), style
 
     def move(self, slot: Box, rng: np.random.Generator) -> Box:
-        """The box itself; with ``snap`` 0 a slot of ``layouts`` moved by up to a sixteenth of the picture, within it."""
+        """The box itself; with ``snap`` 0 a slot of ``layouts`` moved by up to a sixteenth of the picture."""
         if self.snap or self.placement == "anywhere":
             return slot
         x0, y0, x1, y1 = slot

@@ -64,7 +64,7 @@ class TokenizerConfig(BaseModel):
         return (self.reach - self.patch) // 2 if self.reach else 0
 
     def describe(self) -> str:
-        """As JSON, without settings that came later and are not used: the same for the same mapping of pictures to codes."""
+        """As JSON without settings that came later and are not used: the same for the same mapping to codes."""
         later = {"reach", "encoder_window"}
         return self.model_dump_json(exclude={name for name in later if not getattr(self, name)})
 

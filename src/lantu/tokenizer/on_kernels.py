@@ -97,7 +97,7 @@ class Encoder:
 
 
 def windows(height: int, width: int, window: int) -> tuple[np.ndarray, list[int]]:
-    """The cells of a grid, those of each window of ``window`` cells a side (0: all) together, and the windows' sizes."""
+    """The cells of a grid, those of each window (0: all) together, and the windows' sizes."""
     if not window:
         return np.arange(height * width), [height * width]
     number_N = (np.arange(height)[:, None] // window * width + np.arange(width) // window).flatten()

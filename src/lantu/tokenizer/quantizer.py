@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from lantu.tokenizer.config import TokenizerConfig
 
-
 INERTIA = 4.0  # vectors that a code's own place counts for when it settles on a few new ones
+UNUSED = 1e-7  # share of recent tokens: of a code that was used once, some 400 batches of 1,600 tokens ago
 
 
 class Quantizer(nn.Module):
@@ -66,12 +66,11 @@ class Quantizer(nn.Module):
 
         For "simvq" the means become the frozen codebook, and the map begins as the identity.
         """
-        if self.kind == "learnt":
-            self.inner.codebook.copy_(means(vectors_ME, self.size))
-            return
-        if self.kind == "simvq":
-            self.inner.frozen_codebook.copy_(means(vectors_ME, self.size))
-            self.inner.code_transform.weight.copy_(torch.eye(vectors_ME.shape[1]))
+        if self.kind in ("learnt", "simvq"):
+            tensors = self.inner.state_dict(keep_vars=True)
+            tensors["codebook" if self.kind == "learnt" else "frozen_codebook"].copy_(means(vectors_ME, self.size))
+            if self.kind == "simvq":
+                tensors["code_transform.weight"].copy_(torch.eye(vectors_ME.shape[1]))
             return
         dict(self.inner.named_buffers())["_codebook.initted"].fill_(False)
         self.inner.train()(vectors_ME[None])
@@ -81,11 +80,16 @@ class Quantizer(nn.Module):
         return dict(self.inner.state_dict()) if self.kind == "simvq" else {"codebook": self.vectors()}
 
     @torch.no_grad()
-    def refit(self, vectors_ME: Tensor) -> None:
-        """Let a "learnt" codebook settle on some vectors, as one round of k-means does: each code stays what it stands
-        for, and codes without use begin anew."""
-        assert self.kind == "learnt"
-        self.inner.codebook.copy_(settle(vectors_ME, self.inner.codebook, INERTIA))
+    def refit(self, vectors_ME: Tensor, begun: bool = True) -> None:
+        """Let a "learnt" codebook settle on some vectors, as one round of k-means does.
+
+        Each code stays what it stands for. Codes that training has not used for long begin anew; before training has
+        ``begun`` all that serve no vector.
+        """
+        assert isinstance(self.inner, LearntCodebook)
+        unused_K = self.usage < UNUSED if begun else None
+        inertia = INERTIA if begun else 0.0
+        self.inner.codebook.copy_(settle(vectors_ME, self.inner.codebook, inertia, unused_K))
 
     @property
     def is_set(self) -> bool:
@@ -142,19 +146,22 @@ def means(vectors_ME: Tensor, count: int, rounds: int = 12) -> Tensor:
 
 
 @torch.no_grad()
-def settle(vectors_ME: Tensor, centres_KE: Tensor, inertia: float = 0.0) -> Tensor:
+def settle(vectors_ME: Tensor, centres_KE: Tensor, inertia: float = 0.0, unused_K: Tensor | None = None) -> Tensor:
     """One round of k-means: each centre goes to the mean of its vectors, and of ``inertia`` more where it was.
 
-    Those that have none begin anew from vectors that are badly served, chosen by their squared distance.
+    Args:
+        unused_K: bool, centres that begin anew, from vectors that are badly served (chosen by their squared distance);
+            when None those that are nearest to no vector.
     """
     nearest_M = nearest(vectors_ME, centres_KE)
     counts_K = torch.bincount(nearest_M, minlength=len(centres_KE))
     sums_KE = torch.zeros_like(centres_KE).index_add_(0, nearest_M, vectors_ME)
     weight_K1 = (counts_K + inertia).clamp_min(1e-9)[:, None]
     settled_KE = torch.where(counts_K[:, None] > 0, (sums_KE + inertia * centres_KE) / weight_K1, centres_KE)
-    if lost := int((counts_K == 0).sum()):
+    unused_K = counts_K == 0 if unused_K is None else unused_K & (counts_K == 0)
+    if lost := int(unused_K.sum()):
         distance_M = (vectors_ME - centres_KE[nearest_M]).square().sum(1)
-        settled_KE[counts_K == 0] = vectors_ME[torch.multinomial(distance_M + 1e-9, lost, replacement=True)]
+        settled_KE[unused_K] = vectors_ME[torch.multinomial(distance_M + 1e-9, lost, replacement=True)]
     return settled_KE
 
 
