@@ -79,9 +79,7 @@ def test_with_other_patches_it_starts_as_the_plain_decoder_scaled(patch):
     decoder.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
     made = tokenizer(torch.rand(2, 3, 32, 32) * 2 - 1)
     clean = decoder(torch.randn(2, 3, 4 * patch, 4 * patch), torch.tensor([0.0, 0.7]), made.codes)
-    wanted = torch.nn.functional.interpolate(
-        made.pixels, size=(4 * patch, 4 * patch), mode="bilinear", antialias=True
-    )
+    wanted = torch.nn.functional.interpolate(made.pixels, size=(4 * patch, 4 * patch), mode="bilinear", antialias=True)
     inside = slice(patch // 2, -patch // 2)  # at the rim windows are cut
     error = (clean - wanted)[:, :, inside, inside].abs().mean()
     assert error < 0.06 * wanted.std()

@@ -44,9 +44,9 @@ class TokenizerRecipe(BaseModel):
         moved: pixels by which each picture is moved at most, up, down and sideways, its edge repeated; half of them
             are mirrored too. 0 leaves all as they are.
         tinted: share of the pictures that are mixed with a random colour, so that codes know all colours.
-        encoder_rate: the share of the learning rate at which encoder and codebook move.
+        encoder_rate: the share of the learning rate at which the encoder moves.
         quantizer_weight: of the loss that ties vectors to codes.
-        refit_every: steps between settlings of a "learnt" codebook, which bring codes without use back; 0 for none.
+        refit_every: steps between settlings of a "following" codebook, which bring codes without use back; 0 for none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -69,6 +69,10 @@ class TokenizerRecipe(BaseModel):
     encoder_rate: float = Field(1.0, ge=0)
     quantizer_weight: float = Field(1.0, ge=0)
     refit_every: int = Field(0, ge=0)
+
+    def resumed(self) -> "TokenizerRecipe":
+        """For going on from a checkpoint: without the start, which takes a minute and would be overwritten."""
+        return self.model_copy(update={"start": "noise"})
 
 
 class Task:
@@ -285,7 +289,7 @@ def anywhere() -> TokenizerRecipe:
             encoder_window=1,
             encoder_layers=3,
             decoder_layers=6,
-            quantizer="learnt",
+            quantizer="following",
             codebook_size=8192,
             code_width=32,
             semantic_width=0,
@@ -295,8 +299,7 @@ def anywhere() -> TokenizerRecipe:
         semantic_weight=0,
         moved=16,
         tinted=0.2,
-        encoder_rate=0.2,
-        quantizer_weight=0.25,
+        encoder_rate=0.03,
         refit_every=400,
         loop=LoopConfig(
             steps=400_000,

@@ -12,8 +12,8 @@ class TokenizerConfig(BaseModel):
         size: pixels a side of the pictures it was trained on; any multiple of ``patch`` works.
         patch: pixels a side of the cell that one code stands for.
         width, encoder_layers, decoder_layers: of the two transformers. Heads are 64 wide (or the width, if less).
-        quantizer: "vq" (a codebook of moving averages), "learnt" (one that gradients move), "fsq" (a fixed lattice) or
-            "simvq" (a learnt linear map of a frozen codebook).
+        quantizer: "vq" (a codebook of moving averages), "following" (one that keeps its rare codes up too), "fsq" (a
+            fixed lattice) or "simvq" (a learnt linear map of a frozen codebook).
         codebook_size: codes; for "fsq" the product of ``levels``.
         code_width: of the space in which codes are looked up; for "fsq" the number of levels.
         levels: of each axis of the lattice, for "fsq".
@@ -32,7 +32,7 @@ class TokenizerConfig(BaseModel):
     width: int = 256
     encoder_layers: int = 4
     decoder_layers: int = 4
-    quantizer: Literal["vq", "learnt", "fsq", "simvq"] = "vq"
+    quantizer: Literal["vq", "following", "fsq", "simvq"] = "vq"
     codebook_size: int = Field(4096, ge=2, le=65536)
     code_width: int = 64
     levels: tuple[int, ...] = ()

@@ -108,7 +108,7 @@ def vectors(kind: str, state: dict[str, np.ndarray]) -> np.ndarray | None:
     """The code vectors (K, E), as vector-quantize-pytorch keeps them; None for a lattice, which needs none."""
     if kind == "vq":
         return to_float(state["quantizer.inner._codebook.embed"])[0]
-    if kind == "learnt":
+    if kind == "following":
         return to_float(state["quantizer.inner.codebook"])
     if kind == "simvq":
         frozen, turn = (

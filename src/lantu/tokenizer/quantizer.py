@@ -1,6 +1,6 @@
 """Vectors to codes and back: one interface over vector-quantize-pytorch's quantisers and one of our own.
 
-Shapes: B batch, N tokens, M = B·N vectors, E code width, K codebook size.
+Shapes: B batch, N tokens, M = B·N vectors, U codes in use, E code width, K codebook size.
 """
 
 import torch
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from lantu.tokenizer.config import TokenizerConfig
 
-INERTIA = 4.0  # vectors that a code's own place counts for when it settles on a few new ones
+PULL = 0.04  # of the way to a vector that a code goes when it serves it
+INERTIA = 25.0  # vectors that a code's own place counts for when it settles on a few new ones
 UNUSED = 1e-7  # share of recent tokens: of a code that was used once, some 400 batches of 1,600 tokens ago
 
 
@@ -38,11 +39,12 @@ class Quantizer(nn.Module):
         self.inner.train(self.training and not self.frozen)
         if self.open:
             return self.bound(z_BNE), z_BNE.new_full(z_BNE.shape[:2], -1, dtype=torch.long), z_BNE.new_zeros(())
-        if self.kind == "fsq":
-            vectors, codes = self.inner(z_BNE)
-            loss = z_BNE.new_zeros(())
-        else:
-            vectors, codes, loss = self.inner(z_BNE)
+        with torch.autocast(z_BNE.device.type, enabled=False):  # in bfloat16, many a vector would get a wrong code
+            if self.kind == "fsq":
+                vectors, codes = self.inner(z_BNE)
+                loss = z_BNE.new_zeros(())
+            else:
+                vectors, codes, loss = self.inner(z_BNE)
         codes = codes.long()
         if self.training:
             with torch.no_grad():
@@ -66,9 +68,9 @@ class Quantizer(nn.Module):
 
         For "simvq" the means become the frozen codebook, and the map begins as the identity.
         """
-        if self.kind in ("learnt", "simvq"):
+        if self.kind in ("following", "simvq"):
             tensors = self.inner.state_dict(keep_vars=True)
-            tensors["codebook" if self.kind == "learnt" else "frozen_codebook"].copy_(means(vectors_ME, self.size))
+            tensors["codebook" if self.kind == "following" else "frozen_codebook"].copy_(means(vectors_ME, self.size))
             if self.kind == "simvq":
                 tensors["code_transform.weight"].copy_(torch.eye(vectors_ME.shape[1]))
             return
@@ -81,12 +83,12 @@ class Quantizer(nn.Module):
 
     @torch.no_grad()
     def refit(self, vectors_ME: Tensor, begun: bool = True) -> None:
-        """Let a "learnt" codebook settle on some vectors, as one round of k-means does.
+        """Let a "following" codebook settle on some vectors, as one round of k-means does.
 
         Each code stays what it stands for. Codes that training has not used for long begin anew; before training has
         ``begun`` all that serve no vector.
         """
-        assert isinstance(self.inner, LearntCodebook)
+        assert isinstance(self.inner, Followers)
         unused_K = self.usage < UNUSED if begun else None
         inertia = INERTIA if begun else 0.0
         self.inner.codebook.copy_(settle(vectors_ME, self.inner.codebook, inertia, unused_K))
@@ -108,25 +110,38 @@ class Quantizer(nn.Module):
         return (self.usage > 1e-9).float().mean()
 
 
-class LearntCodebook(nn.Module):
-    """Code vectors that gradients move (VQ-VAE, arXiv:1711.00937), so that they are averaged like all other weights.
+class Followers(nn.Module):
+    """Code vectors that follow the vectors they stand for: each by ``PULL`` of the way for each vector that it serves.
 
-    Gradients pass the rounding by the rotation trick (arXiv:2410.06424).
+    Moving averages by steps (VQ-VAE, arXiv:1711.00937) and gradients both leave rare codes behind: of 8,192 codes most
+    are used once in many batches of a CPU's size, and an encoder that moves on meanwhile falls into the codes that are
+    used often. Gradients pass the rounding by the rotation trick (arXiv:2410.06424).
     """
 
     def __init__(self, width: int, size: int, commitment: float = 0.25):
         super().__init__()
-        self.codebook = nn.Parameter(torch.randn(size, width) * width**-0.5)
+        self.register_buffer("codebook", torch.randn(size, width) * width**-0.5)
         self.commitment = commitment
 
     def forward(self, z_BNE: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Code vectors (B, N, E), codes (B, N), and the loss that ties both to one another."""
+        """Code vectors (B, N, E), codes (B, N), and the loss that ties vectors to their codes."""
         from vector_quantize_pytorch.vector_quantize_pytorch import rotate_to
 
-        codes_BN = nearest(z_BNE.detach().flatten(0, 1), self.codebook.detach()).view(z_BNE.shape[:2])
-        vectors_BNE = F.embedding(codes_BN, self.codebook)
-        loss = F.mse_loss(vectors_BNE, z_BNE.detach()) + self.commitment * F.mse_loss(z_BNE, vectors_BNE.detach())
-        return rotate_to(z_BNE, vectors_BNE.detach()), codes_BN, loss
+        z_ME = z_BNE.detach().flatten(0, 1)
+        codes_M = nearest(z_ME, self.codebook)
+        vectors_BNE = F.embedding(codes_M, self.codebook).view_as(z_BNE)
+        if self.training:
+            self.follow(z_ME, codes_M)
+        loss = self.commitment * F.mse_loss(z_BNE, vectors_BNE)
+        return rotate_to(z_BNE, vectors_BNE), codes_M.view(z_BNE.shape[:2]), loss
+
+    @torch.no_grad()
+    def follow(self, z_ME: Tensor, codes_M: Tensor) -> None:
+        """Draw each code towards the mean of its vectors."""
+        used_U, of_M, counts_U = codes_M.unique(return_inverse=True, return_counts=True)
+        means_UE = z_ME.new_zeros(len(used_U), z_ME.shape[1]).index_add_(0, of_M, z_ME) / counts_U[:, None]
+        way_U1 = 1 - (1 - PULL) ** counts_U[:, None]
+        self.codebook[used_U] = torch.lerp(self.codebook[used_U], means_UE, way_U1)
 
 
 def nearest(vectors_ME: Tensor, centres_KE: Tensor) -> Tensor:
@@ -171,8 +186,8 @@ def make(config: TokenizerConfig) -> nn.Module:
 
     if config.quantizer == "fsq":
         return FSQ(list(config.levels))
-    if config.quantizer == "learnt":
-        return LearntCodebook(config.code_width, config.codebook_size)
+    if config.quantizer == "following":
+        return Followers(config.code_width, config.codebook_size)
     if config.quantizer == "simvq":
         return SimVQ(config.code_width, config.codebook_size, rotation_trick=True)
     return VectorQuantize(
