@@ -277,3 +277,15 @@ def test_settling_keeps_rare_codes_and_moves_those_that_training_does_not_use():
     codes.refit(torch.randn(300, 8))
     assert torch.equal(codes.vectors()[0], torch.full((8,), 50.0))
     assert codes.vectors()[1].abs().max() < 6
+
+
+@pytest.mark.parametrize("kind", ["following", "simvq"])
+def test_codes_are_looked_up_in_float32_where_training_multiplies_in_bfloat16(kind):
+    torch.manual_seed(0)
+    codes = ImageTokenizer(KINDS[kind].model_copy(update={"codebook_size": 512})).quantizer.eval()
+    codes.set_codebook(30 + torch.randn(4000, 8))  # far from nought, so that squares are large
+    z = 30 + torch.randn(2, 300, 8)
+    wanted = (z.double()[:, :, None] - codes.vectors().double()).square().sum(-1).argmin(-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = codes(z)[1]
+    assert (found == wanted).float().mean() > 0.97

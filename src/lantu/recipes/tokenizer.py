@@ -299,7 +299,7 @@ def anywhere() -> TokenizerRecipe:
         semantic_weight=0,
         moved=16,
         tinted=0.2,
-        encoder_rate=0.03,
+        encoder_rate=0.05,
         refit_every=400,
         loop=LoopConfig(
             steps=400_000,
