@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from fake_gallery import concept, make_gallery
 
+from lantu.data.backgrounds import ALL
 from lantu.data.captions import Content, captions, say
 from lantu.data.heldout import held_out_pair, held_out_style
 from lantu.data.phrases import PHRASES
@@ -131,3 +132,14 @@ def test_captioning_knows_all_names_of_what_is_there(composer):
 def test_an_unknown_suite_is_an_error(composer):
     with pytest.raises(DataError, match="poems: choose from reconstruction"):
         trials(composer, "poems", 1)
+
+
+def test_scenes_anywhere_are_judged_before_plain_or_graded_backgrounds():
+    composer = Composer(make_gallery(), size=32, placement="anywhere")
+    asked = trials(composer, "reconstruction", 60)
+    samples = [composer.sample("val", 500_000 + index) for index in range(60)]
+    drawn = [bool(ALL[sample.background].drawn) for sample, _ in samples]
+    assert any(drawn)
+    for trial, (sample, image), before_scenery in zip(asked, samples, drawn, strict=True):
+        assert trial.expected == sample.objects
+        assert np.array_equal(trial.image, image) != before_scenery
