@@ -1,5 +1,7 @@
 """A tokenizer of which all parts learn, from two data sets, with pictures moved at random."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -87,9 +89,13 @@ def test_a_share_of_the_pictures_is_mixed_with_a_colour():
     assert spread.min() > 0.4  # a quarter of the picture's contrast is always left
 
 
-def test_a_run_that_is_resumed_goes_on_exactly(folders, tmp_path):
+@pytest.mark.parametrize("way", ["following", "frozen"])
+def test_a_run_that_is_resumed_goes_on_exactly(way, folders, tmp_path):
+    """Though a resumed one leaves the start out, which its checkpoint makes good."""
+    settings = learnt(folders) if way == "following" else ["loop.log_every=4", "loop.sample_every=0"]
+
     def run(out, *more, resume=False):
-        recipes.train("tokenizer", "debug", folders[0], out, learnt(folders, *more), resume=resume, progress=False)
+        recipes.train("tokenizer", "debug", folders[0], out, [*settings, *more], resume=resume, progress=False)
 
     run(tmp_path / "whole", "loop.steps=10", "loop.checkpoint_every_s=0", "loop.kept=20")
     saved = tmp_path / "whole" / "checkpoints"
@@ -100,7 +106,9 @@ def test_a_run_that_is_resumed_goes_on_exactly(folders, tmp_path):
     first, second = (weights.load(folder / checkpoint.name_of(10) / "weights") for folder in (saved, half))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     model = ImageTokenizer.load(tmp_path / "half" / "model")
-    assert model.config.quantizer == "following"
+    assert model.config.quantizer == ("following" if way == "following" else "vq")
+    options = json.loads((tmp_path / "half" / "config.json").read_text())
+    assert options["start"] == "patches"
 
 
 def test_the_rate_of_the_first_layer_falls_with_its_inputs(folders):
@@ -110,7 +118,9 @@ def test_the_rate_of_the_first_layer_falls_with_its_inputs(folders):
     assert task.rate("encoder.patches.weight") == pytest.approx(0.2 * 64 / (16 * 16 * 3))
 
 
-def test_a_share_of_nothing_is_refused(folders):
+def test_what_does_not_fit_is_refused(folders):
+    with pytest.raises(RecipeError, match="doesn't settle: set refit_every to 0"):
+        settings(tokenizer.debug(), "refit_every=10")
     with pytest.raises(RecipeError, match="no data to mix in"):
         tokenizer.Task(settings(tokenizer.debug(), "beside_share=0.2"), folders[0])
 

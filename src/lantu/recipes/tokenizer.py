@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from lantu.data.order import Order
@@ -70,6 +70,12 @@ class TokenizerRecipe(BaseModel):
     quantizer_weight: float = Field(1.0, ge=0)
     refit_every: int = Field(0, ge=0)
 
+    @model_validator(mode="after")
+    def fits(self):
+        if self.refit_every and self.model.quantizer != "following":
+            raise ValueError(f"a codebook of the kind {self.model.quantizer} doesn't settle: set refit_every to 0")
+        return self
+
     def resumed(self) -> "TokenizerRecipe":
         """For going on from a checkpoint: without the start, which takes a minute and would be overwritten."""
         return self.model_copy(update={"start": "noise"})
@@ -86,7 +92,7 @@ class Task:
         if recipe.beside_share:
             if not recipe.beside:
                 raise RecipeError("no data to mix in", "name its folder: --set beside=DIR")
-            self.beside, self.val_beside = (Shards(recipe.beside, split) for split in ("train", "val"))
+            self.beside, self.val_beside = Shards(recipe.beside, "train"), Shards(recipe.beside, "val", or_empty=True)
             self.order_beside = Order(len(self.beside), recipe.loop.seed + 1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
@@ -186,14 +192,14 @@ class Task:
     def rate(self, name: str) -> float:
         """A parameter's share of the learning rate.
 
-        The first layer has thousands of inputs, and Adam moves all their weights alike: its rate falls with their
-        number (arXiv:2203.03466), or the vectors would leave their codes within some steps.
+        Where the encoder has a rate of its own, its first layer's falls with the number of inputs, thousands, all of
+        whose weights Adam moves alike (arXiv:2203.03466); or the vectors would leave their codes within some steps.
         """
-        if name.startswith("decoder"):
+        share = self.recipe.encoder_rate
+        if share == 1 or name.startswith("decoder"):
             return 1.0
         first = self.model.encoder.patches
-        share = first.out_features / first.in_features if name.startswith("encoder.patches") else 1.0
-        return self.recipe.encoder_rate * min(1.0, share) if self.recipe.encoder_rate != 1 else 1.0
+        return share * min(1.0, first.out_features / first.in_features) if "encoder.patches" in name else share
 
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
