@@ -4,7 +4,8 @@
 
 For each tokenizer (a run, or a part's folder; its own plain decoder paints) and each data folder: PSNR and LPIPS of the
 round trip of validation pictures; the PSNR of the same pictures moved by 1 to 15 pixels down and right, the edge
-repeated; how many codes are used; and from scenes the share of which every thing is recognised. Also the mean error on
+repeated; how many codes are used; and from scenes the share of which every thing is recognised, the
+share of things, and of things where one is larger than half the picture. Also the mean error on
 plain pictures of random colours and on the plain and graded backgrounds of the scenes, and how many codes of a thing's
 own cells stay when another thing is put beside it. Pictures are compared at the data's size.
 """
@@ -20,6 +21,7 @@ from lantu.data.backgrounds import ALL, paint
 from lantu.data.shards import Shards, read_index
 from lantu.data.trials import trials
 from lantu.evaluation.metrics import psnr
+from lantu.evaluation.trial import Trial
 from lantu.features.efficientnet import load_efficientnet
 from lantu.features.lpips import load_lpips
 from lantu.files import write_json
@@ -83,6 +85,10 @@ def context(trip: RoundTrip, composer, count: int) -> float:
     return float((codes[:count, :cells, :cells] == codes[count:, :cells, :cells]).mean())
 
 
+def boxes(trial: Trial) -> list[tuple[float, float, float, float]]:
+    return [placed.box for placed in trial.expected]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tokenizers", type=Path, nargs="+")
@@ -129,7 +135,12 @@ def main() -> None:
                 asked = trials(composers[data], "reconstruction", arguments.limit)
                 images = np.stack([trial.image for trial in asked])
                 for name, shown in (("recognised", trip(images)), ("ceiling", images)):
-                    row[name] = float(np.mean([v["score"] for v in scorers[data].judge(asked, list(shown))]))
+                    verdicts = scorers[data].judge(asked, list(shown))
+                    row[name] = float(np.mean([verdict["score"] for verdict in verdicts]))
+                    row[f"{name}_things"] = float(np.mean([verdict["some"] for verdict in verdicts]))
+                    large = [max(x1 - x0 for x0, _, x1, _ in boxes(trial)) > 0.5 for trial in asked]
+                    some = [verdict["some"] for verdict, is_large in zip(verdicts, large, strict=True) if is_large]
+                    row[f"{name}_large"] = float(np.mean(some))
                 row["context_free"] = context(trip, composers[data], 32)
             told.append(row)
             print(

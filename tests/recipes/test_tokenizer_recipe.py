@@ -111,6 +111,20 @@ def test_a_run_that_is_resumed_goes_on_exactly(way, folders, tmp_path):
     assert options["start"] == "patches"
 
 
+def test_a_trained_tokenizer_goes_on_with_a_critic(folders, tmp_path):
+    settings_ = learnt(folders, "loop.steps=4", "refit_every=0")
+    recipes.train("tokenizer", "debug", folders[0], tmp_path / "run", settings_, progress=False)
+    more = [*settings_, f"start={tmp_path}/run", "adversarial_weight=0.1"]
+    task = tokenizer.Task(settings(tokenizer.debug(), *more), folders[0])
+    begun = ImageTokenizer.load(tmp_path / "run" / "model").state_dict()
+    assert all(torch.equal(value, begun[name]) for name, value in task.model.state_dict().items())
+    recipes.train("tokenizer", "debug", folders[0], tmp_path / "critic", more, progress=False)
+    after = ImageTokenizer.load(tmp_path / "critic" / "model").state_dict()
+    assert any(not torch.equal(value, begun[name]) for name, value in after.items())
+    with pytest.raises(RecipeError, match="has another encoder_layers: set model"):
+        tokenizer.Task(settings(tokenizer.debug(), *more, "model.encoder_layers=2"), folders[0])
+
+
 def test_the_rate_of_the_first_layer_falls_with_its_inputs(folders):
     task = tokenizer.Task(settings(tokenizer.debug(), *learnt(folders)), folders[0])
     assert task.rate("decoder.embed.weight") == 1

@@ -1,7 +1,6 @@
 """Recipes of the image tokenizer."""
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from lantu.data.shards import Shards
 from lantu.errors import RecipeError
 from lantu.images import scale, to_array, to_tensor
 from lantu.layers import in_blocks
+from lantu.recipes.assemble import part_folder
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.tokenizer.config import TokenizerConfig
 from lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
@@ -33,7 +33,8 @@ class TokenizerRecipe(BaseModel):
     """One way to train an image tokenizer.
 
     Attributes:
-        start: "patches" begins with principal components and k-means (see ``start_from_patches``), "noise" at random.
+        start: "patches" begins with principal components and k-means (see ``start_from_patches``), "noise" at random;
+            a folder (of a run, a model, or the part itself) goes on from the tokenizer in it, e.g. with a critic.
         frozen: keep the codes of the start, and train the plain decoder alone. Codes of patches taken one by one are
             the same for the same drawing wherever it stands, and the language model can be trained at once.
         quantize_from: the first step that rounds to codes; before it the autoencoder is continuous.
@@ -53,7 +54,7 @@ class TokenizerRecipe(BaseModel):
 
     model: TokenizerConfig = TokenizerConfig()
     loop: LoopConfig = LoopConfig()
-    start: Literal["patches", "noise"] = "patches"
+    start: str = "patches"
     frozen: bool = True
     quantize_from: int = 0
     perceptual: str = "alex"
@@ -97,13 +98,7 @@ class Task:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
             self.model = ImageTokenizer(recipe.model)
-            if recipe.start == "patches":
-                start_from_patches(self.model, self.batch(0, min(STARTING, len(self.train))))
-            if recipe.start == "patches" and recipe.refit_every:
-                # The start leaves flat patches out; all that comes up is to be served.
-                vectors = self.vectors(ELSEWHERE, SETTLING)
-                for _ in range(ROUNDS):
-                    self.model.quantizer.refit(vectors, begun=False)
+            self.begin()
         if recipe.frozen:
             self.model.freeze_codes()
         self.networks: dict[str, nn.Module] = {"model": self.model}
@@ -123,6 +118,28 @@ class Task:
             from lantu.features.efficientnet import load_efficientnet
 
             self.judge.vision = load_efficientnet()
+
+    def begin(self) -> None:
+        """Set the weights from which training starts.
+
+        Raises:
+            RecipeError: the tokenizer that the recipe goes on from has other sizes.
+            ModelError: there is none.
+        """
+        recipe = self.recipe
+        if recipe.start == "patches":
+            start_from_patches(self.model, self.batch(0, min(STARTING, len(self.train))))
+            if recipe.refit_every:
+                # The start leaves flat patches out; all that comes up is to be served.
+                vectors = self.vectors(ELSEWHERE, SETTLING)
+                for _ in range(ROUNDS):
+                    self.model.quantizer.refit(vectors, begun=False)
+        elif recipe.start != "noise":
+            begun = ImageTokenizer.load(part_folder(recipe.start, "tokenizer"))
+            if begun.config != recipe.model:
+                told = ", ".join(name for name, value in begun.config if value != getattr(recipe.model, name))
+                raise RecipeError(f"the tokenizer in {recipe.start} has another {told}", "set model.* to its sizes")
+            self.model.load_state_dict(begun.state_dict())
 
     def batch(self, step: int, size: int) -> Tensor:
         """(B, C, H, W) in [-1, 1], at the recipe's size; what is mixed in stands anywhere among the rest."""
