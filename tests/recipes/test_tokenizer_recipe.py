@@ -125,6 +125,17 @@ def test_a_trained_tokenizer_goes_on_with_a_critic(folders, tmp_path):
         tokenizer.Task(settings(tokenizer.debug(), *more, "model.encoder_layers=2"), folders[0])
 
 
+def test_the_encoder_waits_until_its_step(folders, tmp_path):
+    begun = tokenizer.Task(settings(tokenizer.debug(), *learnt(folders)), folders[0]).model.state_dict()
+    for steps, moved in ((6, False), (10, True)):
+        more = learnt(folders, "encoder_from=6", f"loop.steps={steps}", "loop.ema_decay=0")
+        recipes.train("tokenizer", "debug", folders[0], tmp_path / str(steps), more, progress=False)
+        state = weights.load(tmp_path / str(steps) / "checkpoints" / checkpoint.name_of(steps) / "weights")
+        for name in ("encoder.patches.weight", "encoder.out.weight", "quantizer.inner.codebook"):
+            assert torch.equal(state[f"model/{name}"], begun[name]) != moved, name
+        assert not torch.equal(state["model/decoder.out.linear.weight"], begun["decoder.out.linear.weight"])
+
+
 def test_the_rate_of_the_first_layer_falls_with_its_inputs(folders):
     task = tokenizer.Task(settings(tokenizer.debug(), *learnt(folders)), folders[0])
     assert task.rate("decoder.embed.weight") == 1

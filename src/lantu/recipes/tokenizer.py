@@ -46,6 +46,8 @@ class TokenizerRecipe(BaseModel):
             are mirrored too. 0 leaves all as they are.
         tinted: share of the pictures that are mixed with a random colour, so that codes know all colours.
         encoder_rate: the share of the learning rate at which the encoder moves.
+        encoder_from: the step from which encoder and codebook move; before it the decoder learns to read the codes of
+            the start.
         quantizer_weight: of the loss that ties vectors to codes.
         refit_every: steps between settlings of a "following" codebook, which bring codes without use back; 0 for none.
     """
@@ -68,6 +70,7 @@ class TokenizerRecipe(BaseModel):
     moved: int = Field(0, ge=0)
     tinted: float = Field(0.0, ge=0, le=1)
     encoder_rate: float = Field(1.0, ge=0)
+    encoder_from: int = Field(0, ge=0)
     quantizer_weight: float = Field(1.0, ge=0)
     refit_every: int = Field(0, ge=0)
 
@@ -164,6 +167,9 @@ class Task:
             quantizer.open.fill_(step < self.recipe.quantize_from)
         if step == self.recipe.quantize_from > 0 and quantizer.kind == "vq":
             self.start_codebook(step)
+        opened = not self.recipe.frozen and step >= self.recipe.encoder_from
+        self.model.encoder.requires_grad_(opened)
+        quantizer.frozen = not opened
         made = self.model(batch)
         loss, parts = self.judge(batch, made)
         if playing:
@@ -186,7 +192,8 @@ class Task:
 
     def after_step(self, step: int) -> None:
         """Now and then let the codebook settle where the encoder's vectors are."""
-        if self.recipe.refit_every and (step + 1) % self.recipe.refit_every == 0:
+        settles = self.recipe.refit_every and step >= self.recipe.encoder_from
+        if settles and (step + 1) % self.recipe.refit_every == 0:
             self.model.quantizer.refit(self.vectors(ELSEWHERE + step, REFITTING))
 
     @torch.no_grad()
@@ -302,7 +309,8 @@ def anywhere() -> TokenizerRecipe:
     beside_share=0.2``. The rate stays as it is until the last fifth: stop it whenever you like, and end it with
     ``--resume --set loop.steps=N``, N a quarter more than were done.
 
-    On one CPU core: 22 pictures/s. LPIPS falls from 0.33 to 0.2 within 400 steps, and PSNR rises from 22.3 dB to 23.
+    On one CPU core: 28 pictures/s, and 22 once the encoder learns. After 400 steps LPIPS of validation scenes should be
+    0.19, of photographs 0.41 (23.4 and 21.2 dB).
     """
     return TokenizerRecipe(
         model=TokenizerConfig(
@@ -323,6 +331,8 @@ def anywhere() -> TokenizerRecipe:
         moved=16,
         tinted=0.2,
         encoder_rate=0.05,
+        encoder_from=1500,
+        quantizer_weight=0.1,
         refit_every=400,
         loop=LoopConfig(
             steps=400_000,
