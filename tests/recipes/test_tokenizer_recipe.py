@@ -1,6 +1,7 @@
 """A tokenizer of which all parts learn, from two data sets, with pictures moved at random."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -101,6 +102,7 @@ def test_a_run_that_is_resumed_goes_on_exactly(way, folders, tmp_path):
     saved = tmp_path / "whole" / "checkpoints"
     half = tmp_path / "half" / "checkpoints"
     half.mkdir(parents=True)
+    shutil.copy(tmp_path / "whole" / "config.json", tmp_path / "half")
     (saved / checkpoint.name_of(5)).rename(half / checkpoint.name_of(5))  # before the second settling
     run(tmp_path / "half", "loop.steps=10", resume=True)
     first, second = (weights.load(folder / checkpoint.name_of(10) / "weights") for folder in (saved, half))

@@ -13,8 +13,8 @@ from lantu.data.shards import Shards
 from lantu.errors import RecipeError
 from lantu.images import scale, to_array, to_tensor
 from lantu.layers import in_blocks
-from lantu.recipes.assemble import part_folder
 from lantu.recipes.sheets import save_sheet, shown
+from lantu.recipes.sources import part_folder
 from lantu.tokenizer.config import TokenizerConfig
 from lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from lantu.tokenizer.losses import ReconstructionLoss
