@@ -143,3 +143,11 @@ def test_scenes_anywhere_are_judged_before_plain_or_graded_backgrounds():
     for trial, (sample, image), before_scenery in zip(asked, samples, drawn, strict=True):
         assert trial.expected == sample.objects
         assert np.array_equal(trial.image, image) != before_scenery
+
+
+def test_a_model_of_scenes_anywhere_is_asked_for_up_to_six_things():
+    asked = trials(Composer(make_gallery(), size=64, placement="anywhere"), "counts", 10)
+    assert [len(trial.expected) for trial in asked] == [2, 3, 4, 5, 6] * 2
+    assert [trial.language for trial in asked] == ["en"] * 5 + ["zh"] * 5
+    assert asked[4].prompt.startswith("six ")
+    assert len({trial.expected[0].box for trial in asked}) == 10

@@ -12,6 +12,7 @@ import numpy as np
 from lantu.data.layouts import Box, Layout
 
 LEAST = 0.25  # of the picture's side
+MOST = 6  # of the same thing
 CORNERS = {
     "top left": (0, 0),
     "top right": (1, 0),
@@ -131,8 +132,12 @@ def corners(rng: np.random.Generator) -> Layout:
 
 
 def count(rng: np.random.Generator) -> Layout:
-    """Two to six of the same thing, all of one size, scattered."""
-    number = int(rng.integers(2, 7))
+    """Two to six of the same thing."""
+    return scattered(int(rng.integers(2, MOST + 1)), rng)
+
+
+def scattered(number: int, rng: np.random.Generator) -> Layout:
+    """So many of the same thing, all of one size, anywhere apart from one another."""
     most = {2: 0.5, 3: 0.45, 4: 0.42, 5: 0.34, 6: 0.32}[number]
     side = rng.uniform(LEAST, most)
     while True:
