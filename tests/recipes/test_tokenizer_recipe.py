@@ -138,6 +138,17 @@ def test_the_encoder_waits_until_its_step(folders, tmp_path):
         assert not torch.equal(state["model/decoder.out.linear.weight"], begun["decoder.out.linear.weight"])
 
 
+def test_the_codebook_is_averaged_like_the_encoder_that_it_belongs_to(folders, tmp_path):
+    more = learnt(folders, "loop.steps=12", "loop.ema_decay=0.9", "loop.ema_every=2", "loop.lr=0.02")
+    recipes.train("tokenizer", "debug", folders[0], tmp_path / "run", more, progress=False)
+    saved = tmp_path / "run" / "checkpoints" / checkpoint.name_of(12)
+    name = "model/quantizer.inner.codebook"
+    averaged, newest = (weights.load(saved / kind)[name] for kind in ("average", "weights"))
+    assert not torch.equal(averaged, newest)
+    exported = ImageTokenizer.load(tmp_path / "run" / "model").quantizer.vectors()
+    assert (exported - averaged).abs().max() < (exported - newest).abs().max() / 4  # but for bfloat16
+
+
 def test_the_rate_of_the_first_layer_falls_with_its_inputs(folders):
     task = tokenizer.Task(settings(tokenizer.debug(), *learnt(folders)), folders[0])
     assert task.rate("decoder.embed.weight") == 1

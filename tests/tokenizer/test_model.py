@@ -252,7 +252,7 @@ def test_k_means_settles_and_brings_back_codes_without_use():
 def test_codes_follow_the_vectors_that_they_serve_and_only_in_training():
     torch.manual_seed(0)
     codes = quantizer.Followers(2, 3)
-    codes.codebook.copy_(torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]]))
+    codes.codebook.data.copy_(torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]]))
     z = torch.tensor([[[1.0, 0.0], [1.0, 2.0], [9.0, 0.0]]], requires_grad=True)
     vectors, found, loss = codes.eval()(z)
     assert found.tolist() == [[0, 0, 1]]
@@ -264,6 +264,7 @@ def test_codes_follow_the_vectors_that_they_serve_and_only_in_training():
     assert codes.codebook[2].tolist() == [0, 10]
     (vectors.square().sum() + loss).backward()
     assert z.grad.abs().sum() > 0
+    assert codes.codebook.grad is None
 
 
 def test_settling_keeps_rare_codes_and_moves_those_that_training_does_not_use():

@@ -116,20 +116,23 @@ class Followers(nn.Module):
     Moving averages by steps (VQ-VAE, arXiv:1711.00937) and gradients both leave rare codes behind: of 8,192 codes most
     are used once in many batches of a CPU's size, and an encoder that moves on meanwhile falls into the codes that are
     used often. Gradients pass the rounding by the rotation trick (arXiv:2410.06424).
+
+    The codebook is a parameter that gets no gradient: so it is averaged together with encoder and decoder, which would
+    else be those of other codes than the ones they are used with.
     """
 
     def __init__(self, width: int, size: int, commitment: float = 0.25):
         super().__init__()
-        self.register_buffer("codebook", torch.randn(size, width) * width**-0.5)
+        self.codebook = nn.Parameter(torch.randn(size, width) * width**-0.5)
         self.commitment = commitment
 
     def forward(self, z_BNE: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Code vectors (B, N, E), codes (B, N), and the loss that ties vectors to their codes."""
         from vector_quantize_pytorch.vector_quantize_pytorch import rotate_to
 
-        z_ME = z_BNE.detach().flatten(0, 1)
-        codes_M = nearest(z_ME, self.codebook)
-        vectors_BNE = F.embedding(codes_M, self.codebook).view_as(z_BNE)
+        z_ME, codebook_KE = z_BNE.detach().flatten(0, 1), self.codebook.detach()
+        codes_M = nearest(z_ME, codebook_KE)
+        vectors_BNE = F.embedding(codes_M, codebook_KE).view_as(z_BNE)
         if self.training:
             self.follow(z_ME, codes_M)
         loss = self.commitment * F.mse_loss(z_BNE, vectors_BNE)
