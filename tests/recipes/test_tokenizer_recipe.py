@@ -149,6 +149,13 @@ def test_the_codebook_is_averaged_like_the_encoder_that_it_belongs_to(folders, t
     assert (exported - averaged).abs().max() < (exported - newest).abs().max() / 4  # but for bfloat16
 
 
+def test_frozen_codes_do_not_settle(folders, tmp_path):
+    more = learnt(folders, "frozen=true", "refit_every=2", "loop.steps=4")
+    begun = tokenizer.Task(settings(tokenizer.debug(), *more), folders[0]).model.codes_digest()
+    recipes.train("tokenizer", "debug", folders[0], tmp_path / "run", more, progress=False)
+    assert ImageTokenizer.load(tmp_path / "run" / "model").codes_digest() == begun
+
+
 def test_the_rate_of_the_first_layer_falls_with_its_inputs(folders):
     task = tokenizer.Task(settings(tokenizer.debug(), *learnt(folders)), folders[0])
     assert task.rate("decoder.embed.weight") == 1
