@@ -93,6 +93,8 @@ WRONG = [
     ("tokenizer", "code_width", 5, "encoder.out.weight of the image tokenizer is [4, 32], in config.json [5, 32]"),
     ("tokenizer", "size", 31, "size 31, not a multiple of patch 8"),
     ("tokenizer", "quantizer", "fsq", "levels [], not code_width 4 numbers"),
+    ("tokenizer", "reach", 12, "reach 12, not a multiple of 8"),
+    ("tokenizer", "encoder_window", -1, "encoder_window -1, not a whole number from 0"),
     ("control", "patch", 4, "picture.weight of the control is [32, 192], in config.json [32, 48]"),
     ("control", "strengths", [1, 2], "strengths [1, 2], not 3 numbers"),
     ("control", "prior", 2, "prior 2, not a number from 0 to 1"),

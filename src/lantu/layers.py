@@ -56,12 +56,13 @@ class Attention(nn.Module):
         self.query_norm = RMSNorm(width // heads)
         self.key_norm = RMSNorm(width // heads)
 
-    def forward(self, x_BND: Tensor, rotation_2NK: Tensor) -> Tensor:
+    def forward(self, x_BND: Tensor, rotation_2NK: Tensor, seen_NN: Tensor | None = None) -> Tensor:
         B, N, D = x_BND.shape
         q, k, v = self.query_key_value(x_BND).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
         q = rotate(self.query_norm(q), rotation_2NK).to(v.dtype)
         k = rotate(self.key_norm(k), rotation_2NK).to(v.dtype)
-        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(B, N, D))
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen_NN)
+        return self.out(mixed.transpose(1, 2).reshape(B, N, D))
 
 
 class FeedForward(nn.Module):
@@ -94,9 +95,16 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(width)
         self.table = nn.Parameter(torch.zeros(6, width)) if conditioned else None
 
-    def forward(self, x_BND: Tensor, rotation_2NK: Tensor, modulation_B6D: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x_BND: Tensor,
+        rotation_2NK: Tensor,
+        modulation_B6D: Tensor | None = None,
+        seen_NN: Tensor | None = None,
+    ) -> Tensor:
+        """The same shape. Where ``seen_NN`` is false, a token (row) does not see another (column)."""
         if self.table is None or modulation_B6D is None:
-            x_BND = x_BND + self.attention(self.attention_norm(x_BND), rotation_2NK)
+            x_BND = x_BND + self.attention(self.attention_norm(x_BND), rotation_2NK, seen_NN)
             return x_BND + self.feed_forward(self.feed_forward_norm(x_BND))
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = (modulation_B6D + self.table)[:, :, None].unbind(1)
         inner = self.attention_norm(x_BND) * (1 + scale_a) + shift_a
@@ -122,6 +130,23 @@ def to_patches(pixels_BCHW: Tensor, patch: int) -> Tensor:
     B, C, H, W = pixels_BCHW.shape
     grid = pixels_BCHW.view(B, C, H // patch, patch, W // patch, patch)
     return grid.permute(0, 2, 4, 3, 5, 1).reshape(B, (H // patch) * (W // patch), patch * patch * C)
+
+
+def to_windows(pixels_BCHW: Tensor, patch: int, rim: int) -> Tensor:
+    """Cells with ``rim`` pixels around them, edges repeated: (B, C, H, W) → (B, N, R·R·C), R = P + 2·rim."""
+    if not rim:
+        return to_patches(pixels_BCHW, patch)
+    padded = F.pad(pixels_BCHW, (rim, rim, rim, rim), mode="replicate")
+    windows = padded.unfold(2, patch + 2 * rim, patch).unfold(3, patch + 2 * rim, patch)
+    B, C, h, w, R, _ = windows.shape
+    return windows.permute(0, 2, 3, 4, 5, 1).reshape(B, h * w, R * R * C)
+
+
+def same_window(height: int, width: int, window: int) -> Tensor:
+    """(N, N) bool: which cells of a grid are in one window of ``window`` cells a side."""
+    rows, columns = (torch.arange(side) // window for side in (height, width))
+    number_N = (rows[:, None] * width + columns).flatten()
+    return number_N[:, None] == number_N
 
 
 class OverlapPatches(nn.Module):

@@ -305,17 +305,21 @@ def check_generation(folder: Path, config: Mapping[str, Any]) -> None:
 def tokenizer(config: Mapping[str, Any]) -> Wanted:
     fields = Fields(config, "the image tokenizer's config.json")
     counts = ("encoder_layers", "decoder_layers")
-    fields.only(("size", "patch", "width", *counts, *CODES, "levels", "semantic_width"))
+    later = ("reach", "encoder_window")  # of which 0.1 knew nothing
+    fields.only(("size", "patch", "width", *counts, *CODES, "levels", "semantic_width", *later))
     P, D = fields.whole("patch", 1, MOST_PATCH), width_of(fields)
     if fields.whole("size", P, MOST_PATCH * MAX_SIDE) % P:
         fields.refuse("size", f"a multiple of patch {P}")
     encoders, decoders = (fields.whole(name, 0, MOST_LAYERS) for name in counts)
-    quantizer = fields.one_of("quantizer", ("vq", "fsq", "simvq"))
+    reach, _ = (fields.whole(name, 0, MOST_PATCH) if fields.given(name) else 0 for name in later)
+    if reach and (reach < P or (reach - P) % 2 or reach % 8):
+        fields.refuse("reach", f"a multiple of 8 that leaves a rim around a patch of {P}")
+    quantizer = fields.one_of("quantizer", ("vq", "following", "fsq", "simvq"))
     count, E = fields.whole("codebook_size", 2, MOST_CODES), fields.whole("code_width", 1, MOST_WIDTH)
     levels, semantic = fields.wholes("levels", 2, MOST_CODES), fields.whole("semantic_width", 0, MOST_WIDTH)
     if quantizer == "fsq" and (product(levels) != count or len(levels) != E):
         fields.refuse("levels", f"code_width {E} numbers whose product is codebook_size {count}")
-    wanted = linear("encoder.patches", D, 3 * P * P) | blocks("encoder.blocks.", encoders, D)
+    wanted = linear("encoder.patches", D, 3 * (reach or P) ** 2) | blocks("encoder.blocks.", encoders, D)
     wanted |= linear("encoder.out", E, D) | linear("decoder.embed", D, E) | blocks("decoder.blocks.", decoders, D)
     wanted |= linear("decoder.out.linear", 12 * P * P, D)
     if semantic:
@@ -325,6 +329,8 @@ def tokenizer(config: Mapping[str, Any]) -> Wanted:
         inner = {"embed": (1, count, E), "embed_avg": (1, count, E), "cluster_size": (1, count)}
         codebook |= {f"inner._codebook.{name}": shape for name, shape in inner.items()}
         wanted["quantizer.inner._codebook.initted"] = ((), TRUTH)
+    elif quantizer == "following":
+        codebook |= {"inner.codebook": (count, E)}
     elif quantizer == "simvq":
         codebook |= {"inner.frozen_codebook": (count, E), "inner.code_transform.weight": (E, E)}
     return wanted | floats("quantizer.", codebook) | {"quantizer.open": ((), TRUTH)}

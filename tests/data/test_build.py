@@ -10,8 +10,11 @@ from PIL import Image
 from lantu.data.account import account_of
 from lantu.data.build import build_emoji, build_folder
 from lantu.data.codes import load_codes
+from lantu.data.emoji import gallery_place
 from lantu.data.gallery import SPRITE_SIZE, Concept, save_gallery
 from lantu.data.shards import Shards, gallery_of, read_index
+from lantu.data.styles import FIRST
+from lantu.data.styles import STYLES as STYLES_OF_ALL
 from lantu.errors import DataError
 
 STYLES = ("noto", "fluent-flat")
@@ -250,3 +253,28 @@ def test_names_and_captions_that_are_no_characters_can_be_written(tmp_path):
     assert {train.sample(number).key for number in range(2)} == {"bad-\\udcff.png", "bad-\\udcfe.png"}
     assert [train.sample(n).captions for n in range(2) if train.sample(n).captions] == [{"en": ("a \\ud83d cat",)}]
     assert ("not used", "neither pictures nor captions (.md)") in groups(folder)
+
+
+def test_things_anywhere_are_settings_of_their_own(cache, tmp_path):
+    options = {"train": 8, "val": 0, "heldout": 0, "size": 64, "workers": 1}
+    folder = build_emoji(tmp_path / "data", placement="anywhere", **options)
+    settings = read_index(folder)["settings"]
+    assert settings["placement"] == "anywhere"
+    slots = {(1 / 8, 1 / 8, 7 / 8, 7 / 8), (0, 0.25, 0.5, 0.75), (0.5, 0.25, 1, 0.75)}
+    shards = Shards(folder, "train")
+    assert not slots & {placed.box for number in range(8) for placed in shards.sample(number).objects}
+    assert "placement" not in read_index(build_emoji(tmp_path / "slots", **options))["settings"]
+    with pytest.raises(DataError, match=r"other settings \(placement\)"):
+        build_emoji(tmp_path / "slots", placement="anywhere", **options)
+    with pytest.raises(DataError, match="choose from slots, anywhere"):
+        build_emoji(tmp_path / "none", placement="nowhere", **options)
+    with pytest.raises(DataError, match="leave --edits out"):
+        build_emoji(tmp_path / "none", placement="anywhere", edits=4, **options)
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_eighth_style_has_a_gallery_of_its_own(cache):
+    first = gallery_place("everyday", None)
+    assert first == gallery_place("everyday", ["noto", "twemoji"]) == (cache / "galleries/everyday", FIRST)
+    assert gallery_place("everyday", ["noto", "streamline"]) == (cache / "galleries/everyday-8", tuple(STYLES_OF_ALL))
+    assert gallery_place("everyday", ["oil"]) == first

@@ -5,12 +5,16 @@ import pytest
 from fake_gallery import THINGS, concept
 
 from lantu.data import chinese, english
-from lantu.data.backgrounds import BACKGROUNDS
+from lantu.data.anywhere import SHARES
+from lantu.data.backgrounds import ALL
 from lantu.data.captions import Content, captions, say, words_for
 from lantu.data.layouts import LAYOUTS
 from lantu.data.phrases import PHRASES
 from lantu.data.styles import STYLES
 
+EVERY_LAYOUT = [layout for _, layout in LAYOUTS] + [
+    draw(np.random.default_rng(i)) for _, draw in SHARES for i in range(20)
+]
 CAT_AND_DOG = (concept("cat"), concept("dog"))
 
 
@@ -141,12 +145,12 @@ def test_captions_are_clean_text():
     rng = np.random.default_rng(0)
     keys = list(THINGS)
     for relation in PHRASES["en"]:
-        count = next(len(layout.slots) for _, layout in LAYOUTS if layout.relation == relation)
+        count = next(len(layout.slots) for layout in EVERY_LAYOUT if layout.relation == relation)
         for _ in range(20):
             things = tuple(concept(keys[number]) for number in rng.choice(len(keys), count, replace=False))
             things = things[:1] * count if relation == "count" else things
             content = Content(
-                relation, things, list(STYLES)[rng.integers(len(STYLES))], list(BACKGROUNDS)[rng.integers(10)]
+                relation, things, list(STYLES)[rng.integers(len(STYLES))], list(ALL)[rng.integers(len(ALL))]
             )
             for language, texts in captions(content, rng).items():
                 assert len(texts) == 4

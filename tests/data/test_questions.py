@@ -78,3 +78,13 @@ def test_the_same_chance_asks_the_same(language):
     sample = scene(("cat", LEFT), ("dog", RIGHT))
     one, two = (question(sample, CONCEPTS, language, np.random.default_rng(5)) for _ in range(2))
     assert one == two
+
+
+def test_sides_are_told_where_things_stand_anywhere():
+    for boxes, side in (
+        (((0.05, 0.2, 0.4, 0.55), (0.55, 0.3, 0.95, 0.7)), "on the left"),
+        (((0.1, 0.0, 0.4, 0.3), (0.2, 0.6, 0.5, 0.9)), "at the top"),
+    ):
+        sample = scene(("cat", boxes[0]), ("dog", boxes[1]))
+        assert side in set(answers(sample, "where", "en").values())
+    assert sides_of(scene(("cat", (0, 0, 0.3, 0.3)), ("dog", (0.6, 0.5, 0.9, 0.8)))) is None

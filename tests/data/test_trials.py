@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from fake_gallery import concept, make_gallery
 
+from lantu.data.backgrounds import ALL
 from lantu.data.captions import Content, captions, say
 from lantu.data.heldout import held_out_pair, held_out_style
 from lantu.data.phrases import PHRASES
@@ -131,3 +132,22 @@ def test_captioning_knows_all_names_of_what_is_there(composer):
 def test_an_unknown_suite_is_an_error(composer):
     with pytest.raises(DataError, match="poems: choose from reconstruction"):
         trials(composer, "poems", 1)
+
+
+def test_scenes_anywhere_are_judged_before_plain_or_graded_backgrounds():
+    composer = Composer(make_gallery(), size=32, placement="anywhere")
+    asked = trials(composer, "reconstruction", 60)
+    samples = [composer.sample("val", 500_000 + index) for index in range(60)]
+    drawn = [bool(ALL[sample.background].drawn) for sample, _ in samples]
+    assert any(drawn)
+    for trial, (sample, image), before_scenery in zip(asked, samples, drawn, strict=True):
+        assert trial.expected == sample.objects
+        assert np.array_equal(trial.image, image) != before_scenery
+
+
+def test_a_model_of_scenes_anywhere_is_asked_for_up_to_six_things():
+    asked = trials(Composer(make_gallery(), size=64, placement="anywhere"), "counts", 10)
+    assert [len(trial.expected) for trial in asked] == [2, 3, 4, 5, 6] * 2
+    assert [trial.language for trial in asked] == ["en"] * 5 + ["zh"] * 5
+    assert asked[4].prompt.startswith("six ")
+    assert len({trial.expected[0].box for trial in asked}) == 10

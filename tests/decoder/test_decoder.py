@@ -64,6 +64,27 @@ def test_blocks_that_were_not_copied_start_silent():
     torch.testing.assert_close(clean, made.pixels, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("patch", [4, 12, 16])
+def test_with_other_patches_it_starts_as_the_plain_decoder_scaled(patch):
+    """Smooth pictures, for half the patch can't hold the details of random weights."""
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer(2)
+    linear = tokenizer.decoder.out.linear
+    with torch.no_grad():
+        for values in (linear.weight, linear.bias):
+            rough = torch.randn(values.numel() // 768, 3, 3, 3)
+            smooth = torch.nn.functional.interpolate(rough, size=(16, 16), mode="bicubic")
+            values.copy_(smooth.permute(2, 3, 1, 0).reshape(values.shape))
+    decoder = PixelDecoder(CONFIG.model_copy(update={"patch": patch}))
+    decoder.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
+    made = tokenizer(torch.rand(2, 3, 32, 32) * 2 - 1)
+    clean = decoder(torch.randn(2, 3, 4 * patch, 4 * patch), torch.tensor([0.0, 0.7]), made.codes)
+    wanted = torch.nn.functional.interpolate(made.pixels, size=(4 * patch, 4 * patch), mode="bilinear", antialias=True)
+    inside = slice(patch // 2, -patch // 2)  # at the rim windows are cut
+    error = (clean - wanted)[:, :, inside, inside].abs().mean()
+    assert error < 0.06 * wanted.std()
+
+
 def test_what_is_saved_is_what_is_loaded(decoder, tmp_path):
     decoder.save(tmp_path)
     loaded = PixelDecoder.load(tmp_path)

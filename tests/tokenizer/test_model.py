@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lantu.errors import ImageError, ModelError
+from lantu.tokenizer import quantizer
 from lantu.tokenizer.config import TokenizerConfig
 from lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from lantu.tokenizer.losses import ReconstructionLoss
@@ -14,6 +15,9 @@ SMALL = {"size": 32, "patch": 8, "width": 32, "encoder_layers": 1, "decoder_laye
 KINDS = {
     "vq": TokenizerConfig(**SMALL, quantizer="vq", codebook_size=16, code_width=8),
     "simvq": TokenizerConfig(**SMALL, quantizer="simvq", codebook_size=16, code_width=8),
+    "following": TokenizerConfig(
+        **SMALL, quantizer="following", codebook_size=16, code_width=8, reach=16, encoder_window=1
+    ),
     "fsq": TokenizerConfig(**SMALL, quantizer="fsq", codebook_size=64, code_width=3, levels=(4, 4, 4)),
 }
 
@@ -98,9 +102,10 @@ def test_sides_that_do_not_fit_are_refused(model):
         model.encode(torch.zeros(1, 3, 30, 32))
 
 
-def test_starting_from_patches_beats_a_random_start():
+@pytest.mark.parametrize("more", [{"quantizer": "vq"}, {"quantizer": "following", "reach": 16}, {"quantizer": "simvq"}])
+def test_starting_from_patches_beats_a_random_start(more):
     torch.manual_seed(0)
-    config = TokenizerConfig(**SMALL, quantizer="vq", codebook_size=64, code_width=16)
+    config = TokenizerConfig(**SMALL, **more, codebook_size=64, code_width=16)
     model, real = ImageTokenizer(config), pictures(64)
     before = (model(real).pixels - real).square().mean()
     start_from_patches(model, real)
@@ -180,9 +185,108 @@ def test_a_critic_learns_to_tell_noise_from_pictures():
         {"size": 33},
         {"quantizer": "fsq", "levels": (4, 4), "code_width": 2, "codebook_size": 15},
         {"codebook_size": 1},
+        {"reach": 12},
+        {"reach": 6},
         {"unknown": 1},
     ],
 )
 def test_impossible_sizes_are_refused(wrong):
     with pytest.raises(ValueError):  # noqa: PT011
         TokenizerConfig(**{**SMALL, **wrong})
+
+
+def test_settings_that_came_later_change_no_digest_of_former_tokenizers():
+    assert "reach" not in KINDS["vq"].describe()
+    assert '"reach":16' in KINDS["following"].describe()
+    assert KINDS["vq"].describe() == KINDS["vq"].model_dump_json(exclude={"reach", "encoder_window"})
+
+
+def test_in_a_window_of_one_cell_a_code_depends_on_its_reach_alone():
+    torch.manual_seed(0)
+    model = ImageTokenizer(KINDS["following"])
+    start_from_patches(model, pictures(64))
+    for block in model.encoder.blocks:  # awake, or there would be nothing to see
+        torch.nn.init.normal_(block.feed_forward.down.weight, std=0.1)
+        torch.nn.init.normal_(block.attention.out.weight, std=0.1)
+    real = pictures()
+    other = real.clone()
+    other[:, :, :, 12:] = 0.3  # beyond the 8 + 4 pixels that the first column sees
+    first, second = model.encoder(real).view(8, 4, 4, 8), model.encoder(other).view(8, 4, 4, 8)
+    assert torch.equal(first[:, :, 0], second[:, :, 0])
+    assert not torch.equal(first[:, :, 1], second[:, :, 1])
+
+
+@pytest.mark.parametrize("window", [0, 1, 2, 3])
+@pytest.mark.parametrize("kind", ["vq", "following", "fsq"])
+def test_the_kernels_give_the_same_codes(kind, window, tmp_path):
+    from lantu.tokenizer import on_kernels
+
+    torch.manual_seed(0)
+    config = KINDS[kind].model_copy(update={"encoder_window": window, "encoder_layers": 2})
+    model = ImageTokenizer(config)
+    model(pictures())
+    model.eval().save(tmp_path)
+    loaded = ImageTokenizer.load(tmp_path)
+    wide = torch.cat([pictures(3), pictures(6)[3:]], 3)[:, :, :24]
+    codes = on_kernels.Encoder.load(tmp_path).encode(wide.numpy())
+    assert codes.shape == (3, 3, 8)
+    assert len(set(codes.flatten().tolist())) > 3
+    assert (codes == loaded.encode(wide).numpy()).mean() > 0.98  # sums in another order may round a tie apart
+
+
+def test_k_means_settles_and_brings_back_codes_without_use():
+    torch.manual_seed(0)
+    heaps = torch.randn(6, 2) * 10
+    vectors = (heaps[:, None] + 0.1 * torch.randn(6, 50, 2)).flatten(0, 1)
+    found = quantizer.means(vectors, 6)
+    assert (torch.cdist(heaps, found).min(1).values < 1).sum() >= 4  # it may begin twice in one heap
+    lost = torch.cat([heaps[:5], torch.full((1, 2), 1e3)])  # the last one is far from everything
+    assert torch.cdist(heaps[5:], quantizer.settle(vectors, lost)).min() < 0.5
+    model = ImageTokenizer(KINDS["following"])
+    model.quantizer.set_codebook(torch.randn(200, 8))
+    before = model.quantizer.vectors().clone()
+    model.quantizer.refit(torch.randn(400, 8), begun=False)
+    assert 0 < (model.quantizer.vectors() - before).norm(dim=1).median() < 1  # each is still what it was, roughly
+
+
+def test_codes_follow_the_vectors_that_they_serve_and_only_in_training():
+    torch.manual_seed(0)
+    codes = quantizer.Followers(2, 3)
+    codes.codebook.data.copy_(torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]]))
+    z = torch.tensor([[[1.0, 0.0], [1.0, 2.0], [9.0, 0.0]]], requires_grad=True)
+    vectors, found, loss = codes.eval()(z)
+    assert found.tolist() == [[0, 0, 1]]
+    assert codes.codebook[1].tolist() == [10, 0]
+    codes.train()(z)
+    far = 1 - quantizer.PULL
+    torch.testing.assert_close(codes.codebook[0], (1 - far**2) * torch.tensor([1.0, 1.0]))
+    torch.testing.assert_close(codes.codebook[1], torch.tensor([10 - quantizer.PULL, 0.0]))
+    assert codes.codebook[2].tolist() == [0, 10]
+    (vectors.square().sum() + loss).backward()
+    assert z.grad.abs().sum() > 0
+    assert codes.codebook.grad is None
+
+
+def test_settling_keeps_rare_codes_and_moves_those_that_training_does_not_use():
+    torch.manual_seed(0)
+    codes = ImageTokenizer(KINDS["following"]).quantizer
+    codes.set_codebook(torch.randn(200, 8))
+    with torch.no_grad():
+        codes.inner.codebook[:2] = torch.tensor([[50.0], [60.0]])  # far from all that comes now
+    codes.usage.fill_(1e-3)
+    codes.usage[1] = 0
+    codes.refit(torch.randn(300, 8))
+    assert torch.equal(codes.vectors()[0], torch.full((8,), 50.0))
+    assert codes.vectors()[1].abs().max() < 6
+
+
+@pytest.mark.parametrize("kind", ["following", "simvq"])
+def test_codes_are_looked_up_in_float32_where_training_multiplies_in_bfloat16(kind):
+    torch.manual_seed(0)
+    codes = ImageTokenizer(KINDS[kind].model_copy(update={"codebook_size": 512})).quantizer.eval()
+    codes.set_codebook(30 + torch.randn(4000, 8))  # far from nought, so that squares are large
+    z = 30 + torch.randn(2, 300, 8)
+    wanted = (z.double()[:, :, None] - codes.vectors().double()).square().sum(-1).argmin(-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = codes(z)[1]
+    assert (found == wanted).float().mean() > 0.97

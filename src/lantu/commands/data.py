@@ -32,7 +32,7 @@ Count = typer.Option(min=0, help="Pictures of this split.", metavar="N")
 def build_emoji(
     out: Out = None,
     world: Annotated[str, typer.Option(help="few, everyday, composable or all.")] = "everyday",
-    styles: Annotated[str | None, typer.Option(help="Names, with commas (default: all seven).")] = None,
+    styles: Annotated[str | None, typer.Option(help="Names, with commas, or all (default: the first seven).")] = None,
     train: Annotated[int, Count] = 30_000,
     val: Annotated[int, Count] = 1_000,
     heldout: Annotated[int, Count] = 1_000,
@@ -41,16 +41,23 @@ def build_emoji(
     ] = 0,
     size: Pixels = 128,
     snap: Annotated[int, typer.Option(min=0, help="0 moves objects off their slots by chance.", metavar="N")] = 8,
+    placement: Annotated[
+        Literal["slots", "anywhere"], typer.Option(help="Where things stand: in few slots, or anywhere in any size.")
+    ] = "slots",
     seed: Seed = 0,
     workers: Workers = None,
     json: Json = False,
 ) -> None:
-    """Compose captioned scenes of emoji in seven styles, fetched with npm."""
+    """Compose captioned scenes of emoji in up to eight styles, fetched with npm."""
     from lantu.data.build import build_emoji
+    from lantu.data.styles import STYLES
 
     chosen = [style.strip() for style in styles.split(",")] if styles else None
+    if chosen == ["all"]:
+        chosen = list(STYLES)
     with terminal.progress("composing", shown=not json) as advance:
-        folder = build_emoji(out, world, chosen, train, val, heldout, edits, size, snap, seed, workers, advance)
+        counts = (train, val, heldout, edits)
+        folder = build_emoji(out, world, chosen, *counts, size, snap, seed, workers, advance, placement)
     tell(folder, json)
 
 

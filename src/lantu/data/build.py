@@ -12,10 +12,10 @@ from lantu.data.account import TAKEN, Note, printable
 from lantu.data.contents import Aspect, Entry, InFile, load_picture
 from lantu.data.edits import SPLITS as EDITS
 from lantu.data.edits import edit
-from lantu.data.emoji import build_gallery
+from lantu.data.emoji import build_gallery, gallery_place
 from lantu.data.folder import find_entries
 from lantu.data.gallery import CATALOGUE, load_gallery
-from lantu.data.scenes import Composer
+from lantu.data.scenes import PLACEMENTS, Composer
 from lantu.data.shards import SHARD
 from lantu.data.writer import Job, Picture, Progress, write_data
 from lantu.errors import DataError
@@ -37,9 +37,10 @@ class Scenes:
     split: str
     start: int
     stop: int
+    placement: str = "slots"
 
     def pictures(self, notes: list[Note]) -> Iterator[Picture]:
-        composer = _composer(self.gallery, self.size, self.snap, self.seed, self.styles)
+        composer = _composer(self.gallery, self.size, self.snap, self.seed, self.styles, self.placement)
         for number in range(self.start, self.stop):
             yield number, *composer.sample(self.split, number)
 
@@ -57,8 +58,10 @@ class Pairs(Scenes):
 
 
 @lru_cache(maxsize=1)
-def _composer(gallery: Path, size: int, snap: int, seed: int, styles: tuple[str, ...]) -> Composer:
-    return Composer(load_gallery(gallery), size, snap, seed, styles)
+def _composer(
+    gallery: Path, size: int, snap: int, seed: int, styles: tuple[str, ...], placement: str = "slots"
+) -> Composer:
+    return Composer(load_gallery(gallery), size, snap, seed, styles, placement)
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,14 @@ def build_emoji(
     seed: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
+    placement: str = "slots",
 ) -> Path:
     """Compose scenes of emoji; the gallery of drawings is made in the user's cache when it isn't there.
 
     Args:
         out: where the data goes; a folder of the user's cache when None.
         world: "few", "everyday", "composable" or "all", see ``lantu.data.emoji``.
-        styles: of the drawings; all when None.
+        styles: of the drawings; the first seven of ``lantu.data.styles`` when None.
         train, val, heldout: pictures of each split, see ``lantu.data.scenes``.
         edits: pairs of scenes before and after an instruction, see ``lantu.data.edits``; with some for validation.
         size: pixels a side.
@@ -105,6 +109,7 @@ def build_emoji(
         seed: another seed, other scenes.
         workers: processes; one for each core when None.
         progress: called with (done, in all), first for the drawings, then for the pictures.
+        placement: "slots", or "anywhere": things of any size at any place, on more backgrounds.
 
     Returns:
         the data folder.
@@ -113,12 +118,17 @@ def build_emoji(
         DataError: an unknown world or style, a package that can't be had, or other data in ``out``.
         DiskError: it can't be written.
     """
-    folder = Path(out) if out else cache_dir() / "data" / f"emoji-{world}-{size}"
-    place = cache_dir() / "galleries" / world
+    if placement not in PLACEMENTS:
+        raise DataError(f"things can't be placed by {placement!r}", f"choose from {', '.join(PLACEMENTS)}")
+    if placement != "slots" and edits:
+        raise DataError("edits of scenes that stand anywhere can't be composed yet", "leave --edits out")
+    where = "" if placement == "slots" else f"-{placement}"
+    folder = Path(out) if out else cache_dir() / "data" / f"emoji-{world}-{size}{where}"
+    place, held = gallery_place(world, styles)
     try:
         gallery = load_gallery(place)
     except DataError:
-        gallery = build_gallery(place, world, workers=workers, progress=progress)
+        gallery = build_gallery(place, world, held, workers, progress)
     if unknown := sorted(set(styles or ()) - set(gallery.styles)):
         raise DataError(f"no style is called {unknown[0]!r}", f"choose from {', '.join(gallery.styles)}")
     drawn = tuple(style for style in gallery.styles if not styles or style in styles)
@@ -126,11 +136,21 @@ def build_emoji(
     if edits > 0:
         some = max(1, min(EDITS_KEPT, edits // 10))
         counts |= {split: 2 * count for split, count in zip(EDITS, (edits, some, some), strict=True)}
-    settings = {"world": world, "styles": drawn, "size": size, "snap": snap, "seed": seed, "counts": counts}
+    settings: dict[str, Any] = {
+        "world": world,
+        "styles": drawn,
+        "size": size,
+        "snap": snap,
+        "seed": seed,
+        "counts": counts,
+    }
+    if placement != "slots":
+        settings["placement"] = placement
     digest = _digest(settings, sha256(place / CATALOGUE))
     header = {"source": "emoji", "size": size, "settings": settings, "digest": digest, "gallery": str(place.resolve())}
+    common = (place, size, snap, seed, drawn)
     jobs = [
-        Job(folder, split, shard, source(place, size, snap, seed, drawn, split, start, min(start + SHARD, count)))
+        Job(folder, split, shard, source(*common, split, start, min(start + SHARD, count), placement))
         for split, count in counts.items()
         for source in (Pairs if split in EDITS else Scenes,)
         for shard, start in enumerate(range(0, count, SHARD))

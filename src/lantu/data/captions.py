@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lantu.data import chinese, english
-from lantu.data.backgrounds import BACKGROUNDS
+from lantu.data.backgrounds import ALL
 from lantu.data.gallery import Concept
 from lantu.data.phrases import ADJECTIVES, IN_STYLE, ON_BACKGROUND, PHRASES, THING_IN_STYLE
 from lantu.data.styles import STYLES
@@ -25,7 +25,7 @@ class Content:
     Attributes:
         relation: one of the keys of ``PHRASES``.
         concepts: in the order of the layout's slots; for "count" the same one several times.
-        style, background: keys of ``STYLES`` and ``BACKGROUNDS``.
+        style, background: keys of ``STYLES`` and ``backgrounds.ALL``.
     """
 
     relation: str
@@ -49,8 +49,9 @@ def caption(content: Content, language: str, rng: np.random.Generator) -> str:
         return pick(THING_IN_STYLE[language], rng).format(x=text, w=word, aw=f"{english.article(word)} {word}")
     told = BACKDROPS if content.background != "white" else WHITES
     if rng.random() < told:
-        words = BACKGROUNDS[content.background].words[language]
-        text = pick(ON_BACKGROUND[language], rng).format(x=text, w=pick(words, rng))
+        template = pick(ON_BACKGROUND[language], rng)
+        word = pick(ALL[content.background].words[language], rng)
+        text = template.format(x=text, w=word, aw=f"{english.article(word)} {word}")
     if rng.random() < STYLED and (style := STYLES.get(content.style)):
         text = pick(IN_STYLE[language], rng).format(x=text, w=pick(style.words[language], rng))
     return text

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from lantu.data import english
-from lantu.data.backgrounds import BACKGROUNDS
+from lantu.data.backgrounds import ALL
 from lantu.data.gallery import Concept
 from lantu.data.plans import steps
 from lantu.data.recall import stood_for, word
@@ -76,7 +76,7 @@ def pairs_document(
     """
     grids = [CodeGrid(grid) for pair in pairs for grid in pair]
     after = scenes[1]
-    change = after.kind if after.kind != "background" else f"{BACKGROUNDS[after.background].words['en'][0]} background"
+    change = after.kind if after.kind != "background" else f"{ALL[after.background].words['en'][0]} background"
     return Document((*grids[:-1], Turn("plan"), f"{change}{NEXT} {steps(*scenes, concepts, 'en')}"))
 
 

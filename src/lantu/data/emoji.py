@@ -15,19 +15,29 @@ from lantu.data.drawings import drawings
 from lantu.data.gallery import SPRITE_SIZE, Gallery, load_gallery, save_gallery
 from lantu.data.names import all_labels, world_concepts
 from lantu.data.rasterise import rasterise
-from lantu.data.styles import STYLES
+from lantu.data.styles import FIRST, STYLES
 from lantu.errors import DataError
-from lantu.files import replacing
+from lantu.files import cache_dir, replacing
 
 PART = 64
 
 Progress = Callable[[int, int], None]
 
 
+def gallery_place(world: str, styles: Sequence[str] | None = None) -> tuple[Path, tuple[str, ...]]:
+    """Where the cache keeps a world's gallery, and its styles: the first seven, or all where another is asked for.
+
+    Galleries of the first seven stay what they were, so that scores given by them do too.
+    """
+    beyond = any(style in STYLES and style not in FIRST for style in styles or ())
+    name, held = (f"{world}-{len(STYLES)}", tuple(STYLES)) if beyond else (world, FIRST)
+    return cache_dir() / "galleries" / name, held
+
+
 def build_gallery(
     folder: str | Path,
     world: str = "everyday",
-    styles: Sequence[str] = tuple(STYLES),
+    styles: Sequence[str] = FIRST,
     workers: int | None = None,
     progress: Progress | None = None,
     cache: Path | None = None,

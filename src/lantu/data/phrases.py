@@ -115,6 +115,50 @@ ENGLISH: Phrases = {
         "{a} top left, {b} top right, {c} bottom left, {d} bottom right",
         "in the four corners {a}, {b}, {c} and {d}",
     ),
+    "alone": ("{a}", "{A}", "a picture of {a}", "a drawing of {a}", "an image of {a}", "there is {a}", "just {a}"),
+    "middle": ("{a} in the middle", "{a} in the centre", "in the middle, {a}", "{a} at the center", "a centred {A}"),
+    "tiny": ("{small a}", "{little a}", "{a}, small", "{tiny a}", "{a}, seen small"),
+    "left": (
+        "{a} on the left",
+        "{a} at the left",
+        "on the left, {a}",
+        "{a} on the left side",
+        "{a} by the left edge",
+        "there is {a} on the left",
+    ),
+    "right": (
+        "{a} on the right",
+        "{a} at the right",
+        "on the right, {a}",
+        "{a} on the right side",
+        "{a} by the right edge",
+        "there is {a} on the right",
+    ),
+    "top": (
+        "{a} at the top",
+        "at the top, {a}",
+        "{a} in the upper half",
+        "{a} up at the top",
+        "there is {a} at the top",
+    ),
+    "bottom": (
+        "{a} at the bottom",
+        "at the bottom, {a}",
+        "{a} in the lower half",
+        "{a} down at the bottom",
+        "there is {a} at the bottom",
+    ),
+    "other diagonal": (
+        "{a} in the top right corner and {b} in the bottom left corner",
+        "{b} at the bottom left, {a} at the top right",
+        "{a} in the upper right, {b} in the lower left",
+    ),
+    "stacked": (
+        "{a} at the top, {b} in the middle and {c} at the bottom",
+        "{b} between {a} above and {c} below",
+        "{a}, {b} and {c} from top to bottom",
+        "{a} above {b} above {c}",
+    ),
     "count": ("{n}", "a picture of {n}", "{n} together", "there are {n}", "exactly {n}"),
 }
 
@@ -191,6 +235,20 @@ CHINESE: Phrases = {
         "左上{A}，右上{B}，左下{C}，右下{D}",
         "四个角上是{a}、{b}、{c}和{d}",
     ),
+    "alone": ("{a}", "{A}", "一张{A}的图片", "画{a}", "一幅{A}的画", "{A}的图片", "有{a}", "这是{a}"),
+    "middle": ("{a}在中间", "中间{a}", "{A}在正中", "画面中央有{a}", "{a}在中央"),
+    "tiny": ("{很小的 a}", "小小的{A}", "{a}，很小", "{小小的 a}"),
+    "left": ("左边{a}", "{a}在左边", "左边有{a}", "{A}在左侧", "画面左边是{a}"),
+    "right": ("右边{a}", "{a}在右边", "右边有{a}", "{A}在右侧", "画面右边是{a}"),
+    "top": ("上面{a}", "{a}在上面", "上面有{a}", "{A}在上方", "画面上方是{a}"),
+    "bottom": ("下面{a}", "{a}在下面", "下面有{a}", "{A}在下方", "画面下方是{a}"),
+    "other diagonal": ("右上角{a}，左下角{b}", "{A}在右上角，{B}在左下角", "左下角{b}，右上角{a}"),
+    "stacked": (
+        "上面{a}，中间{b}，下面{c}",
+        "从上到下：{A}、{B}、{C}",
+        "{B}在{A}和{C}之间，{A}在最上面",
+        "最上面{a}，然后{b}，最下面{c}",
+    ),
     "count": ("{n}", "{n}的图片", "有{n}", "画{n}", "一共{n}"),
 }
 
@@ -204,10 +262,10 @@ ADJECTIVES: Phrases = {
 # {x} is the phrase so far, {w} the word for the background or the style, {aw} the same with its English article
 ON_BACKGROUND: Phrases = {
     "en": (
-        "{x} on a {w} background",
+        "{x} on {aw} background",
         "{x}, {w} background",
-        "on a {w} background, {x}",
-        "{x} against a {w} background",
+        "on {aw} background, {x}",
+        "{x} against {aw} background",
     ),
     "zh": ("{w}背景上，{x}", "{x}，{w}背景", "{w}背景，{x}", "{x}，背景为{w}"),
 }

@@ -13,7 +13,7 @@ two, one after the other (induction, arXiv:2209.11895), and was hardly learnt.
 
 from collections.abc import Collection, Mapping, Sequence
 
-from lantu.data.backgrounds import BACKGROUNDS
+from lantu.data.backgrounds import ALL
 from lantu.data.gallery import Concept
 from lantu.data.questions import SIDES, YES, Question, listed, sides_of
 from lantu.document import NEXT
@@ -35,7 +35,7 @@ def plan(sample: Sample, concepts: Mapping[str, Concept], language: str) -> str:
         pieces = [listed(things, language)]
     else:
         pieces = [by_thing(thing, side(placed), language) for thing, placed in zip(things, sample.objects, strict=True)]
-    word = BACKGROUNDS[sample.background].words[language][0]
+    word = ALL[sample.background].words[language][0]
     return COMMA[language].join([*pieces, word + SPACE[language] + GROUND[language]])
 
 
@@ -120,7 +120,7 @@ def restated(before: Sample, after: Sample, concepts: Mapping[str, Concept], lan
     if come:
         return by_thing(concepts[come[0]], side(new[come[0]]), language)
     if before.background != after.background:
-        return f"{GROUND[language]}: {BACKGROUNDS[after.background].words[language][0]}"
+        return f"{GROUND[language]}: {ALL[after.background].words[language][0]}"
     moved = [key for key in old if side(old[key]) != side(new[key])]
     if len(moved) == 1:
         return f"{names[moved[0]]}: {PLACES[language][side(new[moved[0]])]}"
@@ -141,7 +141,7 @@ def becoming(before: Sample, after: Sample, concepts: Mapping[str, Concept], lan
         else:
             pieces.append(concepts[there[place]].names[language] if place in there else NOTHING[language])
     other = before.background != after.background
-    return [*pieces, BACKGROUNDS[after.background].words[language][0] if other else ""]
+    return [*pieces, ALL[after.background].words[language][0] if other else ""]
 
 
 def side(placed: Placed) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lantu.data import chinese, english
-from lantu.data.backgrounds import BACKGROUNDS
+from lantu.data.backgrounds import ALL
 from lantu.data.captions import pick
 from lantu.data.gallery import Concept
 from lantu.data.styles import STYLES
@@ -20,6 +20,7 @@ from lantu.types import Sample
 # after 20,000.
 OFTEN = {"where": 4, "what": 2, "count": 1, "style": 8, "background": 1, "there": 4, "all": 2}
 KINDS = tuple(OFTEN)
+CLEARLY = 2.0  # times as far apart one way as the other are things beside, or above, one another
 FOUND = ("where", "what", "there")  # what is noted down before it is answered
 QUICK = tuple(kind for kind in KINDS if kind not in FOUND)
 
@@ -149,7 +150,7 @@ def ask(
         style = STYLES.get(objects[0].style)
         return Question(kind, pick(phrases["style"], rng), style.words[language][0]) if style else None
     if kind == "background":
-        background = BACKGROUNDS.get(sample.background)
+        background = ALL.get(sample.background)
         return Question(kind, pick(phrases[kind], rng), background.words[language][0]) if background else None
     if kind == "there":
         there = bool(rng.random() < 0.5)
@@ -168,9 +169,10 @@ def sides_of(sample: Sample) -> tuple[str, str] | None:
     if len(sample.objects) != 2 or sample.objects[0].concept == sample.objects[1].concept:
         return None
     (x, y), (other_x, other_y) = (((box[0] + box[2]) / 2, (box[1] + box[3]) / 2) for box in boxes(sample))
-    if abs(y - other_y) < 0.1:
+    across, down = abs(x - other_x), abs(y - other_y)
+    if across > CLEARLY * down:
         return ("left", "right") if x < other_x else ("right", "left")
-    if abs(x - other_x) < 0.1:
+    if down > CLEARLY * across:
         return ("top", "bottom") if y < other_y else ("bottom", "top")
     return None
 

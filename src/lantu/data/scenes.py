@@ -5,7 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from lantu.data.backgrounds import BACKGROUNDS, paint
+from lantu.data.anywhere import anywhere
+from lantu.data.backgrounds import ALL, BACKGROUNDS, paint
 from lantu.data.captions import Content, captions
 from lantu.data.gallery import Gallery
 from lantu.data.heldout import held_out
@@ -14,7 +15,8 @@ from lantu.errors import DataError
 from lantu.types import Placed, Sample
 
 SPLITS = ("train", "val", "heldout")
-WHITE = 0.55  # share of scenes on white
+PLACEMENTS = ("slots", "anywhere")
+WHITE, WHITE_ANYWHERE = 0.55, 0.4  # share of scenes on white
 TRIES = 100  # at a layout, and at another one
 RIM = 0.04  # of a slot's side, left free on each side
 
@@ -29,16 +31,30 @@ class Composer:
             they are; 0 moves each drawing by a few random pixels instead.
         seed: another seed, other scenes.
         styles: of the gallery's, those to use; all when None.
+        placement: "slots" of ``layouts``, or "anywhere", with layouts drawn anew for each scene and more backgrounds;
+            ``snap`` says nothing then.
+
+    Raises:
+        DataError: there is no such placement.
     """
 
     def __init__(
-        self, gallery: Gallery, size: int = 128, snap: int = 8, seed: int = 0, styles: Sequence[str] | None = None
+        self,
+        gallery: Gallery,
+        size: int = 128,
+        snap: int = 8,
+        seed: int = 0,
+        styles: Sequence[str] | None = None,
+        placement: str = "slots",
     ):
-        self.gallery, self.size, self.snap, self.seed = gallery, size, snap, seed
+        if placement not in PLACEMENTS:
+            raise DataError(f"things can't be placed by {placement!r}", f"choose from {', '.join(PLACEMENTS)}")
+        self.gallery, self.size, self.snap, self.seed, self.placement = gallery, size, snap, seed, placement
         self.styles = tuple(styles or gallery.styles)
         self.concepts = tuple(gallery.concepts)
         self.shares = np.cumsum([share for share, _ in LAYOUTS])
-        self._drawing = lru_cache(maxsize=8192)(self._resized)
+        # In slots the same few sides come back; anywhere, hardly one does.
+        self._drawing = lru_cache(maxsize=8192 if placement == "slots" else 64)(self._resized)
 
     def sample(self, split: str, index: int) -> tuple[Sample, np.ndarray]:
         """Scene ``index`` of a split: what is known of it, and the picture (H, W, 3) uint8.
@@ -48,8 +64,8 @@ class Composer:
         """
         rng = np.random.default_rng((self.seed, SPLITS.index(split), index))
         layout, concepts, style = self.plan(split, rng)
-        names = list(BACKGROUNDS)
-        background = names[0] if rng.random() < WHITE else names[rng.integers(1, len(names))]
+        names, white = (list(ALL), WHITE_ANYWHERE) if self.placement == "anywhere" else (list(BACKGROUNDS), WHITE)
+        background = names[0] if rng.random() < white else names[rng.integers(1, len(names))]
         boxes = [self.move(slot, rng) for slot in layout.slots]
         objects = tuple(Placed(concept, style, box) for concept, box in zip(concepts, boxes, strict=True))
         content = Content(
@@ -66,11 +82,17 @@ class Composer:
             DataError: the gallery has hardly any.
         """
         for _ in range(TRIES):
-            layout = LAYOUTS[int(np.searchsorted(self.shares, rng.random() * self.shares[-1]))][1]
+            layout = self.layout(rng)
             for _ in range(TRIES):
                 if chosen := self.choose(layout, split, rng):
                     return layout, *chosen
         raise DataError(f"no scene for the split {split!r}", "use more concepts or styles")
+
+    def layout(self, rng: np.random.Generator) -> Layout:
+        """Where things stand, and what is said of it."""
+        if self.placement == "anywhere":
+            return anywhere(rng)
+        return LAYOUTS[int(np.searchsorted(self.shares, rng.random() * self.shares[-1]))][1]
 
     def choose(self, layout: Layout, split: str, rng: np.random.Generator) -> tuple[list[str], str] | None:
         """Concepts for the slots and a style, or None if they don't belong to the split."""
@@ -86,8 +108,8 @@ class Composer:
         return concepts * (len(layout.slots) if layout.same else 1), style
 
     def move(self, slot: Box, rng: np.random.Generator) -> Box:
-        """The slot itself, or with ``snap`` 0 the slot moved by up to a sixteenth of the picture, within it."""
-        if self.snap:
+        """The box itself; with ``snap`` 0 a slot of ``layouts`` moved by up to a sixteenth of the picture."""
+        if self.snap or self.placement == "anywhere":
             return slot
         x0, y0, x1, y1 = slot
         dx, dy = rng.uniform(-1 / 16, 1 / 16, 2)

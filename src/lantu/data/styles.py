@@ -1,4 +1,8 @@
-"""The seven drawing styles: where each comes from, under which licence, and what captions call it."""
+"""The drawing styles: where each comes from, under which licence, and what captions call it.
+
+``FIRST`` are the seven of 0.1, which data and galleries hold unless others are named, so that what was built and scored
+with them stays what it was.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,4 +77,12 @@ STYLES = {
         attribution="Firefox OS Emoji, Mozilla, https://github.com/mozilla/fxemoji",
         words={"en": ("Firefox",), "zh": ("火狐",)},
     ),
+    "streamline": Style(
+        package="@iconify-json/streamline-emojis",
+        files="",
+        licence="CC-BY-4.0",
+        attribution="Streamline Emojis, Streamline, https://github.com/webalys-hq/streamline-vectors",
+        words={"en": ("Streamline", "outlined"), "zh": ("描边", "Streamline")},
+    ),
 }
+FIRST = ("noto", "noto-v1", "fluent-3d", "fluent-flat", "twemoji", "emojitwo", "fxemoji")

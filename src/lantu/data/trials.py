@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lantu.data.anywhere import MOST, scattered
+from lantu.data.backgrounds import ALL
 from lantu.data.captions import pick, say, words_for
 from lantu.data.gallery import Concept
 from lantu.data.heldout import held_out_pair, held_out_style
@@ -68,6 +70,8 @@ def trials(composer: Composer, suite: str, count: int, seed: int = 0) -> list[Tr
 
 def reconstruction(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
     sample, image = composer.sample("val", 500_000 + index)
+    if ALL[sample.background].drawn:  # before a scenery, the judge can't tell what the things are
+        image = composer.compose(sample.objects, "white")
     prompt = sample.captions["en"][0]
     return [Trial("reconstruction", prompt, "en", sample.objects, image, sample.key)]
 
@@ -89,8 +93,11 @@ def pairs(composer: Composer, index: int, rng: np.random.Generator) -> list[Tria
 
 def counts(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
     (concept,), style = choose(composer, 1, rng)
-    layouts = [layout for _, layout in LAYOUTS if layout.same]
-    layout, language = layouts[index % len(layouts)], LANGUAGES[index // 3 % 2]
+    if composer.placement == "anywhere":
+        layout, language = scattered(2 + index % (MOST - 1), rng), LANGUAGES[index // (MOST - 1) % 2]
+    else:
+        layouts = [layout for _, layout in LAYOUTS if layout.same]
+        layout, language = layouts[index % len(layouts)], LANGUAGES[index // 3 % 2]
     concepts = [concept] * len(layout.slots)
     return [
         trial(composer, "counts", layout, concepts, style, language, f"counts-{index}", PHRASES[language]["count"][0])

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lantu import files, manifest, weights
@@ -61,13 +62,15 @@ class PixelDecoder(nn.Module):
 
     @torch.no_grad()
     def start_from(self, plain: dict[str, Tensor], code_embeddings_KD: Tensor) -> None:
-        """Begin as a copy of a tokenizer's plain decoder.
+        """Begin as a copy of a tokenizer's plain decoder; with other patches, as one that paints the same, scaled.
 
         Args:
             plain: its state dict; blocks beyond those it has keep their fresh weights, silenced.
             code_embeddings_KD: what it sees of each code.
         """
         own = self.state_dict()
+        if plain["out.linear.weight"].shape[1] == self.config.width:
+            plain = plain | {name: self.scaled(plain[name]) for name in ("out.linear.weight", "out.linear.bias")}
         copied = {name: value for name, value in plain.items() if name in own and own[name].shape == value.shape}
         self.load_state_dict(copied, strict=False)
         self.codes.weight[:-1] = code_embeddings_KD
@@ -75,6 +78,15 @@ class PixelDecoder(nn.Module):
         for index, block in enumerate(self.blocks):
             if f"blocks.{index}.attention.out.weight" not in copied:
                 silence(block)
+
+    def scaled(self, values: Tensor) -> Tensor:
+        """Weights (or biases) of an output layer, made for patches of this decoder's size."""
+        side, wanted = math.isqrt(len(values) // 3), 2 * self.config.patch
+        if side == wanted:
+            return values
+        picture_1FSS = values.view(side, side, -1).permute(2, 0, 1)[None]
+        resized = F.interpolate(picture_1FSS, size=(wanted, wanted), mode="bilinear", antialias=True)
+        return resized[0].permute(1, 2, 0).reshape(-1, *values.shape[1:])
 
     def save(self, folder: str | Path) -> None:
         """Write config.json and safetensors."""

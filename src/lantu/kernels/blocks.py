@@ -70,6 +70,17 @@ def to_patches(pixels_BCHW: np.ndarray, patch: int) -> np.ndarray:
     return grid.transpose(0, 2, 4, 3, 5, 1).reshape(B, -1, patch * patch * C)
 
 
+def to_windows(pixels_BCHW: np.ndarray, patch: int, rim: int) -> np.ndarray:
+    """Cells with so many pixels around them: what ``lantu.layers.to_windows`` gives."""
+    if not rim:
+        return to_patches(pixels_BCHW, patch)
+    padded = np.pad(pixels_BCHW, ((0, 0), (0, 0), (rim, rim), (rim, rim)), "edge")
+    side = patch + 2 * rim
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), (2, 3))[:, :, ::patch, ::patch]
+    B, C, h, w, _, _ = windows.shape
+    return windows.transpose(0, 2, 3, 4, 5, 1).reshape(B, h * w, side * side * C)
+
+
 def window(patch: int, channels: int = 3) -> np.ndarray:
     """(4·P·P·C) float32: by what each output of ``lantu.layers.OverlapPatches`` is weighed."""
     ramp = (np.arange(patch, dtype=np.float32) + 0.5) / patch

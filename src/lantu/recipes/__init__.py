@@ -83,9 +83,11 @@ def train(
             task.batch(step, settings.loop.batch_size)
         tell(task)
         return measure(task, settings.loop)
+    options = {**settings.model_dump(), "data": str(Path(data).resolve()), runs.IDENTITY: made_of}
+    if resume and hasattr(settings, "resumed") and any(folder.glob("checkpoints/step-*")):
+        settings = settings.resumed()
     task = found.Task(settings, Path(data))
     tell(task)
-    options = {**settings.model_dump(), "data": str(Path(data).resolve()), runs.IDENTITY: made_of}
     return run(task, settings.loop, out, resume=resume, progress=progress, options=options)
 
 

@@ -92,6 +92,8 @@ class Task:
             ModelError: it can't be read.
         """
         recipe, height = self.recipe, self.grids["train"].shape[1]
+        if recipe.size % height:
+            raise RecipeError(f"{recipe.size} pixels for {height} codes a side", f"set size to a multiple of {height}")
         patch, codebook_size = recipe.size // height, tokenizer.config.codebook_size
         if recipe.start:
             model = PixelDecoder.load(part_folder(recipe.start, "decoder")).requires_grad_()
@@ -101,7 +103,7 @@ class Task:
             return model
         config = DecoderConfig(patch=patch, width=recipe.width, layers=recipe.layers, codebook_size=codebook_size)
         model = PixelDecoder(config)
-        if tokenizer.config.width == recipe.width and tokenizer.config.patch == patch:
+        if tokenizer.config.width == recipe.width:
             model.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
         return model
 
@@ -167,6 +169,17 @@ def emoji() -> DecoderRecipe:
     )
 
 
+def anywhere() -> DecoderRecipe:
+    """For the codes of the tokenizer's recipe of this name, taken at 160 px and rendered at 320.
+
+    Wants the same scenes at 320 px as data (``lantu data build emoji … --size 320``); begins as the plain decoder,
+    scaled.
+    """
+    recipe = emoji()
+    recipe.size = 320
+    return recipe
+
+
 def further() -> DecoderRecipe:
     """Goes on from a model that is there (``--start MODEL``): the shipped one's second half.
 
@@ -184,4 +197,4 @@ def debug() -> DecoderRecipe:
     )
 
 
-RECIPES = {"debug": debug, "emoji": emoji, "further": further}
+RECIPES = {"debug": debug, "emoji": emoji, "anywhere": anywhere, "further": further}

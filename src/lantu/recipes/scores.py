@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from lantu.data.captions import words_for
-from lantu.data.emoji import build_gallery
+from lantu.data.emoji import build_gallery, gallery_place
 from lantu.data.gallery import Gallery, load_gallery
 from lantu.data.scenes import Composer
 from lantu.data.shards import gallery_of, read_index
@@ -144,16 +144,17 @@ def composer_of(model: "Model | None", data: str | Path | None) -> Composer:
         DataError: the data has no gallery, or the model's index doesn't say what it was trained on.
     """
     if data is not None:
-        settings, folder = read_index(data)["settings"], gallery_of(data)
+        settings, gallery = read_index(data)["settings"], load_gallery(gallery_of(data))
         if not composed(settings):
             raise DataError(f"{data} doesn't say how its scenes were composed", "build the data again")
     else:
         settings = model.folder.index.get("data") if model else None
         if not composed(settings) or "world" not in settings:
             raise DataError("the model doesn't say what it was trained on", "name the data: --data DIR")
-        folder = cache_dir() / "galleries" / settings["world"]
-        build_gallery(folder, settings["world"])
-    return Composer(load_gallery(folder), settings["size"], settings["snap"], 0, settings["styles"])
+        place, held = gallery_place(settings["world"], settings["styles"])
+        gallery = build_gallery(place, settings["world"], held)
+    placement = settings.get("placement", "slots")
+    return Composer(gallery, settings["size"], settings["snap"], 0, settings["styles"], placement)
 
 
 def composed(settings: Any) -> TypeGuard[dict[str, Any]]:

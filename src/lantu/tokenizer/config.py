@@ -12,12 +12,17 @@ class TokenizerConfig(BaseModel):
         size: pixels a side of the pictures it was trained on; any multiple of ``patch`` works.
         patch: pixels a side of the cell that one code stands for.
         width, encoder_layers, decoder_layers: of the two transformers. Heads are 64 wide (or the width, if less).
-        quantizer: "vq" (learnt codebook, moving averages), "fsq" (fixed lattice) or "simvq" (a learnt linear
-            map of a frozen codebook).
+        quantizer: "vq" (a codebook of moving averages), "following" (one that keeps its rare codes up too), "fsq" (a
+            fixed lattice) or "simvq" (a learnt linear map of a frozen codebook).
         codebook_size: codes; for "fsq" the product of ``levels``.
         code_width: of the space in which codes are looked up; for "fsq" the number of levels.
         levels: of each axis of the lattice, for "fsq".
         semantic_width: channels of the vision features that the codes must explain; 0 for none.
+        reach: pixels a side of the window, around the cell, that the encoder's first layer sees; windows overlap where
+            it is more than ``patch``, and 0 is the cell alone.
+        encoder_window: cells a side of the windows within which the encoder's tokens see one another; 0 for the whole
+            picture. With 1 a code depends on nothing but its ``reach`` of pixels, so that a thing keeps its codes
+            whatever stands beside it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,16 +32,20 @@ class TokenizerConfig(BaseModel):
     width: int = 256
     encoder_layers: int = 4
     decoder_layers: int = 4
-    quantizer: Literal["vq", "fsq", "simvq"] = "vq"
+    quantizer: Literal["vq", "following", "fsq", "simvq"] = "vq"
     codebook_size: int = Field(4096, ge=2, le=65536)
     code_width: int = 64
     levels: tuple[int, ...] = ()
     semantic_width: int = 112
+    reach: int = Field(0, ge=0)
+    encoder_window: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def fits(self):
         if self.size % self.patch:
             raise ValueError(f"size {self.size} is not a multiple of patch {self.patch}")
+        if self.reach and (self.reach < self.patch or (self.reach - self.patch) % 2 or self.reach % 8):
+            raise ValueError(f"a reach of {self.reach} pixels isn't a multiple of 8 that leaves a rim around a cell")
         if self.quantizer == "fsq":
             product = 1
             for level in self.levels:
@@ -48,6 +57,16 @@ class TokenizerConfig(BaseModel):
     @property
     def heads(self) -> int:
         return max(1, self.width // 64)
+
+    @property
+    def rim(self) -> int:
+        """Pixels that the first layer sees beyond the cell, on each side."""
+        return (self.reach - self.patch) // 2 if self.reach else 0
+
+    def describe(self) -> str:
+        """As JSON without settings that came later and are not used: the same for the same mapping to codes."""
+        later = {"reach", "encoder_window"}
+        return self.model_dump_json(exclude={name for name in later if not getattr(self, name)})
 
     @property
     def grid(self) -> int:

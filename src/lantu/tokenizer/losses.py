@@ -25,6 +25,7 @@ class ReconstructionLoss:
     Args:
         perceptual: (B, C, H, W) twice → (B,) distances, e.g. LPIPS; None for none.
         vision: a network whose ``maps``, (B, C, H, W) → (B, S, h, w), are to be explained by the codes; None for none.
+        quantizer_weight: of the quantiser's own loss.
         share: of the batch that the two networks see. They cost more than the tokenizer itself on a CPU.
     """
 
@@ -33,11 +34,12 @@ class ReconstructionLoss:
     vision: Vision | None = None
     semantic_weight: float = 0.2
     share: float = 1.0
+    quantizer_weight: float = 1.0
 
     def __call__(self, pixels_BCHW: Tensor, made: Reconstruction) -> tuple[Tensor, dict[str, Tensor]]:
         error = made.pixels.float() - pixels_BCHW
         squared = error.square().mean()
-        loss = error.abs().mean() + squared + made.quantizer_loss
+        loss = error.abs().mean() + squared + self.quantizer_weight * made.quantizer_loss
         parts = {"psnr": 10 * torch.log10(4 / squared.detach()), "quantizer": made.quantizer_loss.detach()}
         judged = max(1, round(self.share * len(pixels_BCHW)))
         if self.perceptual is not None and self.perceptual_weight:

@@ -12,28 +12,33 @@ from torch import Tensor, nn
 
 from lantu import files, manifest, weights
 from lantu.errors import ImageError, ModelError
-from lantu.layers import Block, OverlapPatches, rotation, to_patches
+from lantu.layers import Block, OverlapPatches, rotation, same_window, to_windows
 from lantu.tokenizer.config import TokenizerConfig
 from lantu.tokenizer.quantizer import Quantizer
 
 
 class Encoder(nn.Module):
-    """Patches, then transformer blocks, then the narrow space where codes are looked up."""
+    """Windows of pixels, then transformer blocks, then the narrow space where codes are looked up."""
 
     def __init__(self, config: TokenizerConfig):
         super().__init__()
         self.config = config
-        self.patches = nn.Linear(3 * config.patch**2, config.width)
+        self.patches = nn.Linear(3 * (config.patch + 2 * config.rim) ** 2, config.width)
         self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.encoder_layers))
         self.out = nn.Linear(config.width, config.code_width)
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
-        height, width = (side // self.config.patch for side in pixels_BCHW.shape[2:])
-        turn = rotation(height, width, self.config.width // self.config.heads).to(pixels_BCHW.device)
-        x_BND = self.patches(to_patches(pixels_BCHW, self.config.patch))
+        config = self.config
+        height, width = (side // config.patch for side in pixels_BCHW.shape[2:])
+        x_BND = self.patches(to_windows(pixels_BCHW, config.patch, config.rim))
+        B, N, D = x_BND.shape
+        if config.encoder_window == 1:  # each token by itself
+            x_BND, height, width = x_BND.reshape(B * N, 1, D), 1, 1
+        turn = rotation(height, width, config.width // config.heads).to(x_BND.device)
+        seen = same_window(height, width, config.encoder_window).to(x_BND.device) if config.encoder_window > 1 else None
         for block in self.blocks:
-            x_BND = block(x_BND, turn)
-        return self.out(x_BND)
+            x_BND = block(x_BND, turn, seen_NN=seen)
+        return self.out(x_BND.reshape(B, N, D))
 
 
 class PlainDecoder(nn.Module):
@@ -112,7 +117,7 @@ class ImageTokenizer(nn.Module):
 
     def codes_digest(self) -> str:
         """Names the mapping of pictures to codes: the same whatever becomes of the plain decoder."""
-        digest = hashlib.sha256(self.config.model_dump_json().encode())
+        digest = hashlib.sha256(self.config.describe().encode())
         tensors = {**self.encoder.state_dict(), **self.quantizer.mapping()}
         for name, value in sorted(tensors.items()):
             digest.update(name.encode() + value.detach().to(torch.bfloat16).view(torch.int16).numpy().tobytes())

@@ -27,6 +27,9 @@ class Encoder:
     def __init__(self, config: dict[str, Any], state: dict[str, np.ndarray]):
         manifest.check("tokenizer", config, state)
         self.patch, self.kind, width = config["patch"], config["quantizer"], config["width"]
+        # Neither is in tokenizers of 0.1.
+        self.rim = ((config.get("reach") or self.patch) - self.patch) // 2
+        self.window = config.get("encoder_window") or 0
         self.levels = np.array(config["levels"] or (), np.float32)
         self.embed, self.out = (
             kernels.linear(state[f"encoder.{name}.weight"], state[f"encoder.{name}.bias"], precise=True)
@@ -73,11 +76,15 @@ class Encoder:
         B, _, H, W = pixels_BCHW.shape
         height, width = H // self.patch, W // self.patch
         N = height * width
-        x_TD = self.embed(blocks.to_patches(pixels_BCHW, self.patch).reshape(B * N, -1))
+        x_TD = self.embed(blocks.to_windows(pixels_BCHW, self.patch, self.rim).reshape(B * N, -1))
         if self.stack:
-            turn = blocks.rotation(height, width, self.stack.shape.head_width)
-            spans = [Span(self.stack.cache(N), N, causal=False) for _ in range(B)]
-            x_TD = self.stack.forward(x_TD, np.tile(turn, (1, B, 1)), spans)
+            order_N, sizes = windows(height, width, self.window)
+            turn = blocks.rotation(height, width, self.stack.shape.head_width)[:, order_N]
+            spans = [Span(self.stack.cache(size), size, causal=False) for _ in range(B) for size in sizes]
+            order_T = (order_N + N * np.arange(B)[:, None]).flatten()
+            y_TD = np.empty_like(x_TD)
+            y_TD[order_T] = self.stack.forward(x_TD[order_T], np.tile(turn, (1, B, 1)), spans)
+            x_TD = y_TD
         return self.out(x_TD)
 
     def codes(self, z_TE: np.ndarray) -> np.ndarray:
@@ -89,10 +96,20 @@ class Encoder:
         return distance_TK.argmin(1)
 
 
+def windows(height: int, width: int, window: int) -> tuple[np.ndarray, list[int]]:
+    """The cells of a grid, those of each window (0: all) together, and the windows' sizes."""
+    if not window:
+        return np.arange(height * width), [height * width]
+    number_N = (np.arange(height)[:, None] // window * width + np.arange(width) // window).flatten()
+    return np.argsort(number_N, kind="stable"), np.unique(number_N, return_counts=True)[1].tolist()
+
+
 def vectors(kind: str, state: dict[str, np.ndarray]) -> np.ndarray | None:
     """The code vectors (K, E), as vector-quantize-pytorch keeps them; None for a lattice, which needs none."""
     if kind == "vq":
         return to_float(state["quantizer.inner._codebook.embed"])[0]
+    if kind == "following":
+        return to_float(state["quantizer.inner.codebook"])
     if kind == "simvq":
         frozen, turn = (
             to_float(state[f"quantizer.inner.{name}"]) for name in ("frozen_codebook", "code_transform.weight")

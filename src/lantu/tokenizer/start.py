@@ -7,12 +7,13 @@ Shapes: M patches, F = 3·P·P values of a patch, D width, E code width.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lantu.layers import silence, to_patches
 from lantu.tokenizer.model import ImageTokenizer
 
-VECTORS = 30_000  # from which k-means sets the codebook
+VECTORS, EACH = 30_000, 6  # from which k-means sets the codebook: at least so many, and so many for each code
 FLAT = 1e-3  # variance under which a patch counts as flat; of these only one in twenty is kept
 
 
@@ -35,14 +36,18 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     for layer in (model.encoder.patches, model.encoder.out, model.decoder.embed):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
-    model.encoder.patches.weight[:width] = components_FD[:, :width].T / scale
+    # Of a window that reaches beyond the cell, only the cell counts at first.
+    P, rim = config.patch, config.rim
+    windows = model.encoder.patches.weight.view(-1, P + 2 * rim, P + 2 * rim, 3)
+    cell = slice(rim, rim + P)
+    windows[:width, cell, cell] = (components_FD[:, :width].T / scale).reshape(width, P, P, 3)
     model.encoder.patches.bias[:width] = -(mean_F @ components_FD[:, :width]) / scale
     model.encoder.out.weight[:, :codes].fill_diagonal_(1)
     model.decoder.embed.weight[:codes].fill_diagonal_(1)
     for block in [*model.encoder.blocks, *model.decoder.blocks]:
         silence(block)
 
-    out, P = model.decoder.out, config.patch
+    out = model.decoder.out
     inside = slice(P // 2, P // 2 + P)  # the cell itself, in the middle of the larger patch it paints
     weight, bias = torch.zeros(2 * P, 2 * P, 3, config.width), torch.zeros(2 * P, 2 * P, 3)
     window = out.window[inside, inside]
@@ -53,9 +58,10 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     out.linear.weight.copy_(weight.reshape(-1, config.width))
     out.linear.bias.copy_(bias.flatten())
 
-    if config.quantizer == "vq":
-        vectors = model.encoder.out(model.encoder.patches(kept[torch.randperm(len(kept))[:VECTORS]]))
-        model.quantizer.set_codebook(vectors)
+    if config.quantizer != "fsq":
+        chosen = kept[torch.randperm(len(kept))[: max(VECTORS, EACH * config.codebook_size)]]
+        embedded = F.linear(chosen, windows[:, cell, cell].flatten(1), model.encoder.patches.bias)
+        model.quantizer.set_codebook(model.encoder.out(embedded))
 
 
 def varied(patches_MF: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lantu.data.backgrounds import BACKGROUNDS, paint
+from lantu.data.backgrounds import ALL, paint
 from lantu.data.captions import say
 from lantu.data.gallery import Concept
 from lantu.data.phrases import PHRASES
@@ -108,7 +108,7 @@ class Exam:
         text = say(PHRASES["en"][relation][0], self.named(objects), "en")
         if scene.background == "white":
             return text
-        return f"{text} on a {BACKGROUNDS[scene.background].words['en'][0]} background"
+        return f"{text} on a {ALL[scene.background].words['en'][0]} background"
 
     def sheet(self, name: str, *rows: Sequence[np.ndarray]) -> None:
         """Rows of the first pictures of each, one below the other."""
