@@ -310,7 +310,7 @@ def anywhere() -> TokenizerRecipe:
     ``--resume --set loop.steps=N``, N a quarter more than were done.
 
     On one CPU core: 28 pictures/s, and 22 once the encoder learns. LPIPS of validation scenes should be 0.19 after 500
-    steps, 0.178 after 1,500 and 0.170 after 2,750, of photographs 0.372 and 0.345 (``benchmarks/moved.py``).
+    steps, 0.178 after 1,500 and 0.162 after 3,000, of photographs 0.372 and 0.339 (``benchmarks/moved.py``).
     """
     return TokenizerRecipe(
         model=TokenizerConfig(
