@@ -23,11 +23,11 @@ from lantu.data.layouts import LAYOUTS
 from lantu.data.phrases import PHRASES
 from lantu.data.scenes import Composer
 from lantu.data.trials import ABOVE, BESIDE, LANGUAGES, choose, trial
-from lantu.decoder import controls
 from lantu.evaluation.foreground import foreground
 from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.trial import Trial
 from lantu.features.efficientnet import load_efficientnet
+from lantu.models.lantu import controls
 from lantu.pipeline import Control, Model
 from lantu.recipes.scores import composer_of, scorer_of
 from lantu.recipes.sheets import save_sheet

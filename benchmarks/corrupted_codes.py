@@ -14,8 +14,8 @@ import torch
 
 from lantu import images
 from lantu.data.shards import Shards
-from lantu.decoder.flow import replace
-from lantu.decoder.render import render
+from lantu.diffusion.flow import replace
+from lantu.diffusion.sample import render
 from lantu.evaluation.metrics import psnr
 from lantu.features.lpips import load_lpips
 from lantu.pipeline import Model

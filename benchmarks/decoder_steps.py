@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from lantu.data.trials import trials
-from lantu.decoder.on_kernels import Decoder
-from lantu.decoder.render import render
+from lantu.diffusion.sample import render
 from lantu.evaluation.suites import FRECHET, evaluate
 from lantu.features.efficientnet import load_efficientnet
 from lantu.features.lpips import load_lpips
-from lantu.generator import ModelGenerator
+from lantu.models.lantu.decoder.native import Decoder
 from lantu.pipeline import Model
+from lantu.recipes.generator import ModelGenerator
 from lantu.recipes.scores import composer_of, lexicon_of, scorer_of
 from lantu.recipes.sheets import save_sheet
 from lantu.recipes.sources import part_folder

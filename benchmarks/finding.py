@@ -18,13 +18,13 @@ from lantu.data.gallery import Concept, load_gallery
 from lantu.data.plans import findings, found, thought
 from lantu.data.questions import Question, ask
 from lantu.data.shards import Shards, read_index
-from lantu.document import LANGUAGES, to_ids
-from lantu.language.bpe import TextCodec
-from lantu.language.folder import read_vocabulary
-from lantu.language.model import load
+from lantu.models.lantu.language.model import load
 from lantu.recipes.codes import ensure_codes, load_tokenizer
 from lantu.recipes.sources import part_folder
+from lantu.tokens.bpe import TextCodec
+from lantu.tokens.document import LANGUAGES, to_ids
 from lantu.types import CodeGrid, Document, Part, Sample, Turn
+from lantu.weights.language_config import read_vocabulary
 
 
 def plans(asked: Question, sample: Sample, concepts: Mapping[str, Concept], language: str) -> list[str]:

@@ -19,8 +19,8 @@ import numpy as np
 
 from lantu.bench.task import made_up
 from lantu.data.trials import trials
+from lantu.engine.backends.native import Language
 from lantu.engine.engine import Engine, Job
-from lantu.engine.on_kernels import Language
 from lantu.pipeline import Model
 from lantu.recipes.scores import composer_of, evaluate
 
@@ -55,8 +55,8 @@ class Watched:
 def distribution(backend: Any, draw: Any) -> np.ndarray:
     """What an id is drawn from, (V)."""
     logits = backend.logits([draw.row], draw.ranges, [draw.back])[0].astype(np.float64)
-    if draw.opposite is not None:
-        other = backend.logits([draw.opposite], draw.ranges, [draw.back])[0]
+    if draw.unconditional is not None:
+        other = backend.logits([draw.unconditional], draw.ranges, [draw.back])[0]
         logits = other + draw.guidance * (logits - other)
     if draw.top_k:
         logits[logits < np.partition(logits, -draw.top_k)[-draw.top_k]] = -np.inf

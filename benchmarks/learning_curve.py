@@ -15,10 +15,10 @@ from typing import Any
 
 from lantu import recipes
 from lantu.files import replacing, write_json, write_text
-from lantu.language.bpe import TextCodec
-from lantu.language.model import export, load
+from lantu.models.lantu.language.model import export, load
 from lantu.pipeline import Model
 from lantu.recipes.assemble import assemble
+from lantu.tokens.bpe import TextCodec
 from lantu.training.checkpoint import numbered, put_average
 from lantu.training.machine import prepare
 

@@ -26,9 +26,9 @@ from lantu.features.efficientnet import load_efficientnet
 from lantu.features.lpips import load_lpips
 from lantu.files import write_json
 from lantu.images import scale, to_array, to_tensor
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.assemble import part_folder
 from lantu.recipes.scores import composer_of, scorer_of
-from lantu.tokenizer.model import ImageTokenizer
 from lantu.training.machine import prepare
 from lantu.types import Placed
 

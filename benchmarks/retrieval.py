@@ -1,7 +1,7 @@
 """Does it help to see like pictures first? python benchmarks/retrieval.py --model DIR --data DIR [--limit 64]
 
 Each trial of "single", "pairs", "style" and "counts" is drawn with no examples, and behind 1, 2 and 4 training pictures
-that were found by its prompt (``lantu.data.memory``). What is held out never is among them: neither the pairs that
+that were found by its prompt (``lantu.data.retrieval``). What is held out never is among them: neither the pairs that
 "pairs" asks for, nor drawings that training does not show.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lantu import images
-from lantu.data.memory import Memory
+from lantu.data.retrieval import Memory
 from lantu.data.shards import Shards
 from lantu.data.trials import trials
 from lantu.features.efficientnet import load_efficientnet

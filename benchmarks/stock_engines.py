@@ -18,7 +18,7 @@ import numpy as np
 from lantu.bench.rounds import measure
 from lantu.engine.drafting import draft
 from lantu.pipeline import Model
-from lantu.requests import reading
+from lantu.tasks.requests import reading
 
 PROMPTS = ("a cat on the left and a dog on the right", "a red apple", "three apples", "一只猫")
 

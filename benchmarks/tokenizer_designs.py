@@ -14,19 +14,19 @@ from pathlib import Path
 
 from lantu import recipes
 from lantu.data.trials import trials
-from lantu.engine.on_kernels import Language
+from lantu.engine.backends.native import Language
+from lantu.engine.sampling_params import SamplingParams
 from lantu.evaluation.report import as_json, write_sheet
 from lantu.evaluation.suites import evaluate
 from lantu.features.efficientnet import load_efficientnet
 from lantu.features.lpips import load_lpips
 from lantu.files import write_json, write_text
-from lantu.language.bpe import TextCodec
-from lantu.language.folder import read_grid, read_vocabulary
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.drafts import Drafts
 from lantu.recipes.scores import composer_of, lexicon_of, scorer_of
-from lantu.settings import Settings
-from lantu.tokenizer.model import ImageTokenizer
+from lantu.tokens.bpe import TextCodec
 from lantu.training.machine import prepare
+from lantu.weights.language_config import read_grid, read_vocabulary
 
 # name → (recipe, settings)
 DESIGNS = {
@@ -38,7 +38,7 @@ DESIGNS = {
     "FSQ 8x8x8x8 from noise, 8x8": ("fsq", []),
 }
 SUITES = ("reconstruction", "single", "pairs")
-DIALS = Settings(guidance=1.5, temperature=0.3)
+DIALS = SamplingParams(guidance=1.5, temperature=0.3)
 
 
 def drafts_of(folder: Path) -> Drafts:

@@ -12,7 +12,7 @@ from typing import Any
 from lantu.data.gallery import load_gallery
 from lantu.evaluation.metrics import interval
 from lantu.files import cache_dir
-from lantu.shelf import ModelFolder
+from lantu.models.hub import ModelFolder
 
 TEXT = """# {name}
 
@@ -20,8 +20,9 @@ Draws small pictures of everyday things from English and Chinese words, alone or
 is on a picture.{learnt}{controlled}
 A stock Qwen3 causal language model drafts {grid} codes; a diffusion transformer renders them
 at {pixels}. Made by the steps of `scripts/story.sh emoji`; the first half of them saw earlier captions, and what came
-behind drawing took a longer way (docs/log.md). Its last lessons were guidance (`train language --recipe guided`:
-strengths {strengths} take one row){lesson} and few steps (`train decoder --recipe matching`).
+behind drawing took a longer way (docs/log.md). Its last lessons were guidance
+(`train language --recipe guidance_distillation`: strengths {strengths} take one row){lesson} and few steps
+(`train decoder --recipe distribution_matching`).
 
 ## Data
 
@@ -143,7 +144,7 @@ def main() -> None:
             licence=model.index["license"],
             learnt=LEARNT if taught else "",
             controlled=CONTROLLED if model.controlled else "",
-            lesson=", all else (`--recipe mixture`)" if taught else "",
+            lesson=", all else (`--recipe multitask`)" if taught else "",
             strengths=", ".join(f"{strength:g}" for strength in facts["guidance_learnt"]),
             steps=Path(sys.argv[3]).read_text().strip(),
         ),

@@ -40,12 +40,12 @@ if [[ $size == emoji ]]; then
     train language "$out/language-2" --recipe further --data "$out/data" --tokenizer "$out/tokenizer" --start "$language"
     train decoder "$out/decoder-2" --recipe further --data "$out/data" --tokenizer "$out/tokenizer" --start "$decoder"
     # Guidance in one row, a decoder of four steps, and then all that is not drawing, in added layers.
-    train language "$out/language-3" --recipe guided --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/language-2"
-    train decoder "$out/decoder-3" --recipe matching --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/decoder-2"
+    train language "$out/language-3" --recipe guidance_distillation --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/language-2"
+    train decoder "$out/decoder-3" --recipe distribution_matching --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/decoder-2"
     $lantu data build emoji --out "$out/edits" --edits 15000 --train 100 --val 20 --heldout 20 --styles noto,fluent-3d,fluent-flat,twemoji
     more=(--data "$out/data" --tokenizer "$out/tokenizer" --set "edits=$out/edits" --set "teacher=$out/language-3")
     train language "$out/language-4" --recipe exercises "${more[@]}" --start "$out/language-3" --set added=3
-    train language "$out/language-5" --recipe mixture "${more[@]}" --start "$out/language-4"
+    train language "$out/language-5" --recipe multitask "${more[@]}" --start "$out/language-4"
     # And what lets a picture of lines, boxes or colours steer both.
     train control "$out/control" --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/decoder-3"
     train control "$out/control-2" --recipe further --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/decoder-3" --set "control=$out/control"

@@ -7,8 +7,8 @@ from pathlib import Path
 from lantu.data.names import world_concepts
 from lantu.data.taught import taught_by_things
 from lantu.files import write_text
-from lantu.shelf import ModelFolder
-from lantu.words import RELATED, WORDS
+from lantu.models.hub import ModelFolder
+from lantu.tokens.words import RELATED, WORDS
 
 
 def main() -> None:

@@ -23,12 +23,13 @@ def tiny_model(tmp_path_factory):
     """The folder of a model that draws noise of 32x32 pixels, 4x4 codes."""
     import torch
 
-    from lantu.decoder.config import DecoderConfig
-    from lantu.decoder.model import PixelDecoder
-    from lantu.language import bpe, model
-    from lantu.tokenizer.config import TokenizerConfig
-    from lantu.tokenizer.model import ImageTokenizer
-    from lantu.vocabulary import Vocabulary
+    from lantu.models.lantu.decoder.config import DecoderConfig
+    from lantu.models.lantu.decoder.network import PixelDecoder
+    from lantu.models.lantu.language import model
+    from lantu.models.lantu.tokenizer.config import TokenizerConfig
+    from lantu.models.lantu.tokenizer.model import ImageTokenizer
+    from lantu.tokens import bpe
+    from lantu.tokens.vocabulary import Vocabulary
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     with torch.random.fork_rng(devices=[]):
@@ -59,9 +60,9 @@ def small_model(tiny_model, tmp_path_factory):
 
     import torch
 
-    from lantu import checksums, weights
-    from lantu.decoder.control import Control
-    from lantu.decoder.model import PixelDecoder
+    from lantu.models.lantu.decoder.control import Control
+    from lantu.models.lantu.decoder.network import PixelDecoder
+    from lantu.weights import checksums, tensors
 
     folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("fuzzed") / "small")
     control = Control.beside(PixelDecoder.load(folder / "decoder"))
@@ -71,7 +72,7 @@ def small_model(tiny_model, tmp_path_factory):
             torch.nn.init.normal_(parameter, std=0.2)
     control.save(folder / "control")
     for part in ("language", "decoder"):
-        weights.save(weights.load(folder / part), folder / part, max_shard_bytes=60_000)
+        tensors.save(tensors.load(folder / part), folder / part, max_shard_bytes=60_000)
         assert (folder / part / "model.safetensors.index.json").exists()
     index = json.loads((folder / "model_index.json").read_text())
     index["checksums"] = checksums.of_parts(folder, ("language", "tokenizer", "decoder", "control"))

@@ -238,7 +238,7 @@ def fuzz(model: Path, place: Path, seed: int, count: int) -> Iterator[dict[str, 
     """Spoil copies of a model ``count`` times, half of them without the checksums in its index."""
     import lantu.cli
     import lantu.commands.pictures
-    import lantu.engine.on_kernels
+    import lantu.engine.backends.native
     import lantu.pipeline  # noqa: F401  all that a drawing imports, once
 
     Image.linear_gradient("L").resize((32, 32)).convert("RGB").save(place / "seen.png")

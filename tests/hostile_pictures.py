@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from lantu import metadata
+from lantu.images import metadata
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import lantu
-from lantu import captioning, document, grammar
-from lantu.repetition import first_repeat
+from lantu.tasks import captioning
+from lantu.tokens import document, grammar
+from lantu.tokens.repetition import first_repeat
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_the_script_of_a_language(model):
     assert set(parts.text.encode("a cat on the left")) <= english
     assert not set(parts.text.encode("一只猫")) <= english
     assert set(parts.text.encode("一只猫，3D")) <= chinese
-    assert parts.vocabulary.mark("eos") in english & chinese
+    assert parts.vocabulary.special("eos") in english & chinese
 
 
 def test_chinese_captions_hold_no_english_words(shipped):

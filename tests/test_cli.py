@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lantu import cli, metadata
+from lantu import cli
+from lantu.images import metadata
 from lantu.pipeline import Model
 from lantu.training.loop import Summary
 
@@ -26,7 +27,7 @@ def lantu(tiny_model, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LANTU_MODELS", str(tiny_model.parent))
     monkeypatch.setenv("LANTU_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("lantu.shelf.DEFAULT", "tiny")
+    monkeypatch.setattr("lantu.models.hub.DEFAULT", "tiny")
 
     def call(*arguments):
         code = cli.main([str(argument) for argument in arguments])
@@ -201,7 +202,7 @@ def test_our_faults_are_told_from_the_users(lantu, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("by\nzero")
 
-    monkeypatch.setattr("lantu.shelf.find", broken)
+    monkeypatch.setattr("lantu.models.hub.find", broken)
     code, out, err = lantu("info")
     assert (code, out) == (1, "")
     assert err == "lantu: our fault, sorry: ZeroDivisionError: by zero (details: set LANTU_TRACEBACK=1)\n"
@@ -467,7 +468,7 @@ def test_an_own_drawing_is_captioned_from_its_codes(lantu, monkeypatch):
     monkeypatch.setattr(Model, "read", lambda self, codes, *rest: read.append(codes) or real(self, codes, *rest))
     lantu("draw", "a cat", "-o", "a.png", "--tokens-out", "a.json")
     codes = np.array(json.loads(Path("a.json").read_text())["pictures"][0]["codes"])
-    monkeypatch.setattr("lantu.captioning.denoised", lambda parts, pictures: codes[None] * 0)
+    monkeypatch.setattr("lantu.tasks.captioning.denoised", lambda parts, pictures: codes[None] * 0)
     assert lantu("caption", "a.png")[0] == 0
     assert np.array_equal(read[-1][0], codes)
     Image.fromarray(pixels("a.png")).save("bare.png")
@@ -491,6 +492,6 @@ def test_a_size_that_was_not_learnt_is_refused_or_warned_of(lantu, tiny_model, t
 
 
 def test_a_sampler_that_is_not_installed_is_said_in_a_line(lantu, monkeypatch):
-    monkeypatch.setattr("lantu.decoder.samplers.find_spec", lambda name: None)
+    monkeypatch.setattr("lantu.diffusion.samplers.find_spec", lambda name: None)
     code, _, err = lantu("draw", "a cat", "--sampler", "unipc", "-o", "a.png")
     assert (code, "lantu[train]" in err) == (2, True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lantu.document import (
+from lantu.tokens.document import (
     caption_prefix,
     codes_from,
     draw_prefix,
@@ -17,8 +17,8 @@ from lantu.document import (
     to_ids,
     unconditional_prefix,
 )
+from lantu.tokens.vocabulary import Vocabulary
 from lantu.types import CodeGrid, Document, Given, Patch, Turn
-from lantu.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(256, 50)
 texts = st.text(min_size=1, max_size=8)
@@ -75,19 +75,19 @@ def test_what_is_given_joins_the_text_beside_it():
 def test_a_drawing_and_a_caption_are_written_as_agreed():
     v = VOCABULARY
     grid = CodeGrid([[1, 2, 3], [4, 5, 6]])
-    picture = [v.mark("boi"), v.side(2), v.side(3), *(v.code(n) for n in range(1, 7)), v.mark("eoi")]
+    picture = [v.special("boi"), v.side(2), v.side(3), *(v.code(n) for n in range(1, 7)), v.special("eoi")]
     ids, owners = to_ids(Document(("ab", grid), "zh"), v, encode)
-    assert ids.tolist() == [v.mark("bos"), 97, 98, *picture, v.mark("eos")]
+    assert ids.tolist() == [v.special("bos"), 97, 98, *picture, v.special("eos")]
     assert owners.tolist() == [-1, 0, 0] + [1] * (len(picture) + 1)
     ids, owners = to_ids(Document((grid, "ab"), "zh"), v, encode)
-    assert ids.tolist() == [v.mark("bos"), *picture, v.mark("zh"), 97, 98, v.mark("eos")]
+    assert ids.tolist() == [v.special("bos"), *picture, v.special("zh"), 97, 98, v.special("eos")]
     assert owners.tolist() == [-1] + [0] * len(picture) + [1] * 4
     assert ids.dtype == np.int32
 
 
 def test_a_patch_and_a_talk_are_written_as_agreed():
     v = VOCABULARY
-    bos, eos, boi, eoi, edit, hole = map(v.mark, ("bos", "eos", "boi", "eoi", "edit", "hole"))
+    bos, eos, boi, eoi, edit, hole = map(v.special, ("bos", "eos", "boi", "eoi", "edit", "hole"))
     patch = Patch([[1, 2], [3, 4]], [[False, True], [True, False]])
     ids, owners = to_ids(Document(("ab", patch)), v, encode)
     start = [bos, 97, 98, edit, boi, v.side(2), v.side(2), v.code(1), hole, hole, v.code(4), eoi]
@@ -97,9 +97,9 @@ def test_a_patch_and_a_talk_are_written_as_agreed():
     grid = CodeGrid([[5]])
     talk = Document((Turn("user"), grid, "a", Turn("lantu"), "b", grid), "en")
     picture = [boi, v.side(1), v.side(1), v.code(5), eoi]
-    user, lantu = v.mark("user"), v.mark("lantu")
+    user, lantu = v.special("user"), v.special("lantu")
     ids, _ = to_ids(talk, v, encode)
-    assert ids.tolist() == [bos, user, *picture, v.mark("en"), 97, lantu, 98, *picture, eos]
+    assert ids.tolist() == [bos, user, *picture, v.special("en"), 97, lantu, 98, *picture, eos]
     assert from_ids(ids, v, decode) == talk
     for wrong in (lambda: Patch([[1]], [[False]]), lambda: Patch([[1]], [[True, True]]), lambda: Turn("nobody")):
         with pytest.raises(ValueError, match=r"holes|nobody"):
@@ -108,14 +108,16 @@ def test_a_patch_and_a_talk_are_written_as_agreed():
 
 def test_a_plan_is_not_said_aloud_and_alone_it_asks_for_a_picture():
     v = VOCABULARY
-    eos, plan, lantu, boi = map(v.mark, ("eos", "plan", "lantu", "boi"))
+    eos, plan, lantu, boi = map(v.special, ("eos", "plan", "lantu", "boi"))
     spoken = [plan, *encode("ab"), lantu, *encode("c"), eos]
     assert read_reply(spoken, v, decode) == (("c",), "ab", False)
     assert read_reply([plan, *encode("ab"), eos], v, decode) == ((), "ab", True)
     assert read_reply([*encode("c"), eos], v, decode) == (("c",), "", False)
     # Cut short nothing is drawn, for the plan may not be whole.
     assert read_reply([plan, *encode("ab")], v, decode) == ((), "ab", False)
-    drawn = read_reply([plan, *encode("a"), lantu, boi, v.side(1), v.side(1), v.code(3), v.mark("eoi"), eos], v, decode)
+    drawn = read_reply(
+        [plan, *encode("a"), lantu, boi, v.side(1), v.side(1), v.code(3), v.special("eoi"), eos], v, decode
+    )
     assert drawn == ((CodeGrid([[3]]),), "a", False)
 
 
@@ -132,7 +134,7 @@ def test_prefixes_begin_their_documents():
 
     caption, _ = to_ids(Document((grid, "ab"), "en"), VOCABULARY, encode)
     prefix = caption_prefix(grid.codes, "en", VOCABULARY)
-    assert caption.tolist() == [*prefix, *encode("ab"), VOCABULARY.mark("eos")]
+    assert caption.tolist() == [*prefix, *encode("ab"), VOCABULARY.special("eos")]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,7 @@ def test_a_document_cut_short_is_refused(document, data):
 
 def test_pictures_that_are_not_whole_are_refused():
     v = VOCABULARY
-    bos, eos, boi, eoi = map(v.mark, ("bos", "eos", "boi", "eoi"))
+    bos, eos, boi, eoi = map(v.special, ("bos", "eos", "boi", "eoi"))
     one = [boi, v.side(1), v.side(1), v.code(0)]
     for body in ([boi], [boi, v.side(1), eoi], one, [*one, v.code(1), eoi], [*one[:3], eoi, eoi], [eoi], [v.code(0)]):
         with pytest.raises(ValueError, match=r"\w"):

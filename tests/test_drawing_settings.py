@@ -1,21 +1,21 @@
 import pytest
 
+from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import LantuError
-from lantu.settings import Settings
 
 
 def test_change_keeps_what_is_not_given():
-    changed = Settings(guidance=2.0).change(steps=3, guidance=None)
+    changed = SamplingParams(guidance=2.0).change(steps=3, guidance=None)
     assert (changed.guidance, changed.steps) == (2.0, 3)
 
 
 def test_read_takes_only_dials():
-    assert Settings.read({"steps": 5, "colour": "red"}) == Settings(steps=5)
+    assert SamplingParams.read({"steps": 5, "colour": "red"}) == SamplingParams(steps=5)
 
 
 def test_a_dictionary_gives_the_same_settings_back():
-    settings = Settings(temperature=0.5, top_k=9)
-    assert Settings.read(settings.as_dict()) == settings
+    settings = SamplingParams(temperature=0.5, top_k=9)
+    assert SamplingParams.read(settings.as_dict()) == settings
 
 
 @pytest.mark.parametrize(
@@ -34,4 +34,4 @@ def test_a_dictionary_gives_the_same_settings_back():
 )
 def test_out_of_range(dial):
     with pytest.raises(LantuError, match=f"{next(iter(dial))} can't be"):
-        Settings(**dial)
+        SamplingParams(**dial)

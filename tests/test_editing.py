@@ -5,9 +5,10 @@ import pytest
 from PIL import Image
 
 import lantu
-from lantu import document, editing
 from lantu.engine.drafting import draft
 from lantu.errors import ImageError, LantuError, PromptError
+from lantu.tasks import masks
+from lantu.tokens import document
 from lantu.types import Picture
 
 SIZE = (32, 32)
@@ -38,35 +39,35 @@ def marked(holes):
     ],
 )
 def test_a_box_marks_the_cells_that_it_touches(box, wanted):
-    assert marked(editing.cells_of_box(box, SIZE, 8)) == wanted
+    assert marked(masks.cells_of_box(box, SIZE, 8)) == wanted
 
 
 @pytest.mark.parametrize("box", [(0, 0, 33, 8), (8, 8, 8, 16), (16, 0, 8, 8), (-1, 0, 8, 8)])
 def test_boxes_outside_or_empty_are_refused(box):
     with pytest.raises(ImageError, match="no box"):
-        editing.cells_of_box(box, SIZE, 8)
+        masks.cells_of_box(box, SIZE, 8)
 
 
 def test_masks_mark_by_transparency_or_else_by_light():
     light = Image.new("L", SIZE, 0)
     light.paste(255, (10, 10, 11, 11))
-    assert marked(editing.cells_of_mask(light, SIZE, 8)) == [(1, 1)]
+    assert marked(masks.cells_of_mask(light, SIZE, 8)) == [(1, 1)]
     clear = Image.new("RGBA", SIZE, (255, 255, 255, 255))
     clear.paste((0, 0, 0, 0), (16, 0, 32, 8))
-    assert marked(editing.cells_of_mask(clear, SIZE, 8)) == [(0, 2), (0, 3)]
+    assert marked(masks.cells_of_mask(clear, SIZE, 8)) == [(0, 2), (0, 3)]
     with pytest.raises(ImageError, match="marks nothing"):
-        editing.cells_of_mask(Image.new("RGBA", SIZE, (0, 0, 0, 255)), SIZE, 8)
+        masks.cells_of_mask(Image.new("RGBA", SIZE, (0, 0, 0, 255)), SIZE, 8)
     with pytest.raises(ImageError, match="16x16, the picture 32x32"):
-        editing.cells_of_mask(Image.new("L", (16, 16), 255), SIZE, 8)
+        masks.cells_of_mask(Image.new("L", (16, 16), 255), SIZE, 8)
     with pytest.raises(ImageError, match="a box and a mask"):
-        editing.cells(SIZE, 8, (0, 0, 8, 8), light)
+        masks.cells(SIZE, 8, (0, 0, 8, 8), light)
 
 
 def test_beyond_a_cell_no_pixel_changes():
     before, after = Image.new("RGB", SIZE, "white"), Image.new("RGB", SIZE, "black")
     holes = np.zeros((4, 4), bool)
     holes[1, 0] = True
-    laid = np.asarray(editing.lay_in(before, after, holes))[..., 0]
+    laid = np.asarray(masks.lay_in(before, after, holes))[..., 0]
     assert (laid[8:16, :8] == 0).all()
     assert (laid[24:] == 255).all()
     assert (laid[:, 16:] == 255).all()
@@ -75,7 +76,7 @@ def test_beyond_a_cell_no_pixel_changes():
 
 def test_only_the_holes_are_drafted_anew(model, picture):
     edited = model.edit(picture, "a dog", box=(8, 8, 24, 24), seed=3)
-    holes = editing.cells_of_box((8, 8, 24, 24), SIZE, 8)
+    holes = masks.cells_of_box((8, 8, 24, 24), SIZE, 8)
     assert np.array_equal(edited.codes[~holes], picture.codes[~holes])
     assert not np.array_equal(edited.codes[holes], picture.codes[holes])
     again = model.edit(picture, "a dog", box=(8, 8, 24, 24), seed=3)
@@ -149,7 +150,7 @@ def test_an_instruction_is_answered_with_a_picture_of_the_same_size(model, pictu
     heard = model.spoken(turns, model.goal(plan))
     assert list(request.prefix[: len(heard)]) == list(heard)
     vocabulary, (ids,) = model.parts.vocabulary, draft(model.parts.engine, [request])
-    said = [*request.prefix[len(heard) :], *ids, vocabulary.mark("eoi"), vocabulary.mark("eos")]
+    said = [*request.prefix[len(heard) :], *ids, vocabulary.special("eoi"), vocabulary.special("eos")]
     reply = document.read_reply(said, vocabulary, model.parts.text.decode)
     assert (reply.parts[0].codes == changed.codes).all()
 
@@ -157,7 +158,7 @@ def test_an_instruction_is_answered_with_a_picture_of_the_same_size(model, pictu
 def test_a_talk_that_ends_in_a_plan_draws_what_it_says(model, picture, monkeypatch):
     vocabulary, text = model.parts.vocabulary, model.parts.text
     turns = [["replace the cat with a dog", picture]]
-    thought = [vocabulary.mark("plan"), *text.encode("a cat; a dog on the left"), vocabulary.mark("eos")]
+    thought = [vocabulary.special("plan"), *text.encode("a cat; a dog on the left"), vocabulary.special("eos")]
     drafted = model.drafted
     planned = [(thought, 1.0)]
     monkeypatch.setattr(model, "drafted", lambda request: planned.pop() if planned else drafted(request))
@@ -170,7 +171,7 @@ def test_a_talk_that_ends_in_a_plan_draws_what_it_says(model, picture, monkeypat
 
 def test_a_plan_is_kept_to_oneself(model, picture, monkeypatch):
     vocabulary, text = model.parts.vocabulary, model.parts.text
-    marks = [vocabulary.mark(name) for name in ("plan", "lantu", "eos")]
+    marks = [vocabulary.special(name) for name in ("plan", "lantu", "eos")]
     ids = [marks[0], *text.encode("a cat on the left"), marks[1], *text.encode("a cat"), marks[2]]
     monkeypatch.setattr(model, "drafted", lambda request: (ids, 1.0))
     assert model.chat(["what is on the left?", picture]) == ["a cat"]
@@ -189,7 +190,7 @@ def test_a_model_that_has_not_learnt_to_plan_answers_at_once(tiny_model, tmp_pat
     drawn = hasty.draw("a cat", seed=1)
     assert hasty.planning([["a dog", drawn]]) is None
     asked = hasty.asking([["a dog", drawn]], 0, hasty.folder.settings)
-    mark = hasty.parts.vocabulary.mark("plan")
+    mark = hasty.parts.vocabulary.special("plan")
     assert not any(mark in ids for ids in asked.after([]))
     assert hasty.edit(drawn, "a dog", seed=1).image.size == drawn.image.size
 
@@ -214,7 +215,7 @@ def test_captions_go_by_examples(model, picture, monkeypatch):
     vocabulary, encode = model.parts.vocabulary, model.parts.text.encode
     assert isinstance(model.caption(picture.image, examples=[("a zorp", picture)]), str)
     # What was noted down before is not said.
-    plan, lantu, eos, en = map(vocabulary.mark, ("plan", "lantu", "eos", "en"))
+    plan, lantu, eos, en = map(vocabulary.special, ("plan", "lantu", "eos", "en"))
     noted = [plan, *encode("a zorp: a cat"), lantu, *encode("a zorp"), eos]
     assert model.words(noted) == "a zorp"
     assert model.words([en, *encode("a zorp"), eos]) == "a zorp"
@@ -223,7 +224,7 @@ def test_captions_go_by_examples(model, picture, monkeypatch):
 
 def test_drawings_go_by_what_the_model_notes_down_of_examples(model, picture, monkeypatch):
     vocabulary, encode = model.parts.vocabulary, model.parts.text.encode
-    plan = [vocabulary.mark("plan"), *encode("a zorp: a cat")]
+    plan = [vocabulary.special("plan"), *encode("a zorp: a cat")]
     shown = model.shown([("a zorp", picture)])
     (noted,) = model.mused(["a zorp"], [shown])
     assert noted == [] or noted[0] == plan[0]
@@ -233,9 +234,9 @@ def test_drawings_go_by_what_the_model_notes_down_of_examples(model, picture, mo
     start = 1 + len(shown) + len(encode("a zorp"))
     assert list(request.prefix) == [*asked.prefix[:start], *plan, *asked.prefix[start:]]
     # A beginning is chosen between a plan and a picture, and a plan ends with one.
-    from lantu.requests import musing
+    from lantu.tasks.requests import musing
 
-    boi = vocabulary.mark("boi")
+    boi = vocabulary.special("boi")
     begins = musing([1], vocabulary)
     assert {id_ for ids in begins.after([]) for id_ in ids} == {boi, plan[0]}
     assert all(any(id_ in ids for ids in begins.after(plan)) for id_ in (boi, 97))

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lantu import cli, metadata, terminal
+from lantu import cli
+from lantu.commands import terminal
 from lantu.commands.options import check_results
+from lantu.images import metadata
 from lantu.types import Picture
 
 
@@ -35,7 +37,7 @@ def lantu(tiny_model, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LANTU_MODELS", str(tiny_model.parent))
     monkeypatch.setenv("LANTU_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("lantu.shelf.DEFAULT", "tiny")
+    monkeypatch.setattr("lantu.models.hub.DEFAULT", "tiny")
 
     def call(*arguments):
         code = cli.main([str(argument) for argument in arguments])
@@ -142,7 +144,7 @@ def test_what_the_system_refuses_anywhere_is_one_line(lantu, monkeypatch, proble
     def refused(*_):
         raise problem
 
-    monkeypatch.setattr("lantu.shelf.find", refused)
+    monkeypatch.setattr("lantu.models.hub.find", refused)
     code, err = lantu("info")
     assert (code, err.count("\n")) == (2, 1)
     assert said in err

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from lantu import errors, files, shelf
+from lantu import errors, files
+from lantu.models import hub
 
 
 def interrupted_at(line, write):
@@ -200,5 +201,5 @@ def test_without_a_home_there_is_no_cache_but_nothing_breaks(monkeypatch):
     with pytest.raises(errors.DiskError, match="set LANTU_CACHE"):
         files.cache_dir()
     assert str(files.expand("~/a")) == "~/a"
-    assert shelf.find("lantu-emoji").name == "lantu-emoji"
-    assert shelf.DEFAULT in [folder.name for folder in shelf.every()]
+    assert hub.find("lantu-emoji").name == "lantu-emoji"
+    assert hub.DEFAULT in [folder.name for folder in hub.every()]

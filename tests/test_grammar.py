@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lantu.document import from_ids, to_ids
-from lantu.grammar import START, Grammar, State, codes, text
+from lantu.tokens.document import from_ids, to_ids
+from lantu.tokens.grammar import START, Grammar, State, codes, text
+from lantu.tokens.vocabulary import Vocabulary
 from lantu.types import CodeGrid, Document, Patch, Turn
-from lantu.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(256, 20)
 GRAMMAR = Grammar(VOCABULARY, max_side=3)
@@ -57,11 +57,11 @@ def test_every_document_is_allowed(kinds, height, width, language):
 @given(st.integers(1, 3), st.integers(1, 3))
 def test_a_picture_has_exactly_the_codes_of_its_size(height, width):
     v = VOCABULARY
-    state = GRAMMAR.read([v.mark("bos"), v.mark("boi"), v.side(height), v.side(width)])
+    state = GRAMMAR.read([v.special("bos"), v.special("boi"), v.side(height), v.side(width)])
     for _ in range(height * width):
         assert GRAMMAR.allowed(state) == codes(v)
         state = GRAMMAR.advance(state, v.code(7))
-    assert GRAMMAR.allowed(state) == (range(v.mark("eoi"), v.mark("eoi") + 1),)
+    assert GRAMMAR.allowed(state) == (range(v.special("eoi"), v.special("eoi") + 1),)
 
 
 @given(st.data())
@@ -88,17 +88,17 @@ def test_following_a_prefix_is_reading_it_whole(data):
 def test_a_size_beyond_the_longest_side_is_refused():
     v = VOCABULARY
     with pytest.raises(ValueError, match="may not come"):
-        GRAMMAR.read([v.mark("bos"), v.mark("boi"), v.side(4)])
+        GRAMMAR.read([v.special("bos"), v.special("boi"), v.side(4)])
 
 
 def test_text_may_end():
-    assert text(VOCABULARY)[1] == range(VOCABULARY.mark("eos"), VOCABULARY.mark("eos") + 1)
+    assert text(VOCABULARY)[1] == range(VOCABULARY.special("eos"), VOCABULARY.special("eos") + 1)
     assert VOCABULARY.code(0) not in [id_ for ids in text(VOCABULARY) for id_ in ids]
 
 
 def test_a_reply_may_begin_with_a_plan_where_that_is_learnt():
     v = VOCABULARY
-    bos, user, lantu, plan, eos, boi = map(v.mark, ("bos", "user", "lantu", "plan", "eos", "boi"))
+    bos, user, lantu, plan, eos, boi = map(v.special, ("bos", "user", "lantu", "plan", "eos", "boi"))
     prefix = [bos, user, 97, lantu]
 
     def may(ids, id_, plans=True):

@@ -2,7 +2,7 @@
 
 import torch
 
-from lantu.layers import Block, OverlapPatches, rotation, to_patches
+from lantu.models.lantu.layers import Block, OverlapPatches, rotation, to_patches
 
 
 def test_patches_keep_every_pixel_in_reading_order():

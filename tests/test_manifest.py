@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import lantu
-from lantu import arrays, checksums, manifest
 from lantu.cli import main
-from lantu.decoder.controls import KINDS
 from lantu.errors import ModelError
-from lantu.untrusted import parse_json
+from lantu.files.untrusted import parse_json
+from lantu.models.lantu.controls import KINDS
+from lantu.weights import arrays, checksums, manifest
 
 
 @pytest.fixture
@@ -184,21 +184,21 @@ def test_assembling_records_checksums(small_model, tmp_path):
 
 
 def test_the_shipped_model_has_its_checksums():
-    folder = lantu.shelf.find(None).path
+    folder = lantu.models.hub.find(None).path
     recorded = json.loads((folder / "model_index.json").read_text())["checksums"]
     assert recorded == checksums.of_parts(folder, ("language", "tokenizer", "decoder", "control"))
 
 
 @pytest.mark.parametrize("part", ["tokenizer", "decoder", "control", "language"])
 def test_torch_and_transformers_are_as_careful(bare, part):
-    from lantu.decoder.control import Control
-    from lantu.decoder.model import PixelDecoder
-    from lantu.engine import on_torch, on_transformers
-    from lantu.language import model as language
-    from lantu.tokenizer.model import ImageTokenizer
+    from lantu.engine.backends import huggingface, pytorch
+    from lantu.models.lantu.decoder.control import Control
+    from lantu.models.lantu.decoder.network import PixelDecoder
+    from lantu.models.lantu.language import model as language
+    from lantu.models.lantu.tokenizer.model import ImageTokenizer
 
     loads = {"tokenizer": [ImageTokenizer.load], "decoder": [PixelDecoder.load], "control": [Control.load]}
-    loads["language"] = [on_torch.Language.load, on_transformers.Language.load, language.load]
+    loads["language"] = [pytorch.Language.load, huggingface.Language.load, language.load]
     key = "hidden_size" if part == "language" else "width"
     for load in loads[part]:
         load(bare / part)
@@ -211,15 +211,15 @@ def test_torch_and_transformers_are_as_careful(bare, part):
 def test_transformers_makes_up_no_weights_of_architectures_that_only_it_knows(tmp_path):
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from lantu.engine import on_transformers
+    from lantu.engine.backends import huggingface
 
     GPT2LMHeadModel(GPT2Config(vocab_size=64, n_positions=32, n_embd=16, n_layer=2, n_head=2)).save_pretrained(tmp_path)
-    on_transformers.Language.load(tmp_path)
+    huggingface.Language.load(tmp_path)
     for key, value in (("n_layer", 3), ("n_layer", 1), ("n_embd", 32), ("n_head", 0), ("n_layer", 10**12)):
         kept = (tmp_path / "config.json").read_text()
         change(tmp_path, "config.json", key, value)
         with pytest.raises(ModelError):
-            on_transformers.Language.load(tmp_path)
+            huggingface.Language.load(tmp_path)
         (tmp_path / "config.json").write_text(kept)
 
 
@@ -290,12 +290,12 @@ def test_json_is_strict(content, said):
 def test_tensors_fill_their_file(tmp_path):
     import torch
 
-    from lantu import weights
+    from lantu.weights import tensors
 
     def entry(first: int, last: int) -> dict:
         return {"dtype": "F32", "shape": [(last - first) // 4], "data_offsets": [first, last]}
 
-    weights.save({"a": torch.zeros(2), "b": torch.zeros(2)}, tmp_path, None)
+    tensors.save({"a": torch.zeros(2), "b": torch.zeros(2)}, tmp_path, None)
     path = tmp_path / arrays.SINGLE
     for first, second, said in (
         ((0, 8), (4, 12), "overlaps"),
@@ -323,10 +323,10 @@ def test_native_code_is_given_only_what_fits():
     whole = dict.fromkeys(names, ones(32, 32)) | dict.fromkeys(("attention_norm", "feed_forward_norm"), ones(32))
     whole |= dict.fromkeys(("query_norm", "key_norm"), ones(16))
     shape = Shape(1, 32, 2, 2, 16, 32)
-    native.Stack(shape, [Layer(**whole)])
+    native.TransformerStack(shape, [Layer(**whole)])
     for name in whole:
         with pytest.raises(ValueError, match="is given"):
-            native.Stack(shape, [Layer(**whole | {name: ones(*(side // 2 for side in whole[name].shape))})])
+            native.TransformerStack(shape, [Layer(**whole | {name: ones(*(side // 2 for side in whole[name].shape))})])
     with pytest.raises(ValueError, match="is given"):
         native.Linear(ones(32, 32), bias=ones(31))
     with pytest.raises(ValueError, match="rows"):

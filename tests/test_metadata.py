@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from lantu import metadata
 from lantu.errors import DataError, DiskError, ImageError
+from lantu.images import metadata
 from lantu.types import Picture
 
 PICTURE = Picture(

@@ -4,11 +4,11 @@ import torch
 from PIL import Image
 
 import lantu
-from lantu.checks import MAX_PROMPT
+from lantu.engine.seeds import derive_seed
 from lantu.errors import DataError, ImageError, LantuError, ModelError, PromptError
-from lantu.generator import ModelGenerator
 from lantu.pipeline import Model
-from lantu.seeds import derive_seed
+from lantu.recipes.generator import ModelGenerator
+from lantu.tasks.validation import MAX_PROMPT
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,11 @@ from hostile_pictures import (
     in_many_modes,
     text_of,
 )
-from lantu import cli, metadata, reader
+from lantu import cli
 from lantu.errors import DataError, ImageError, LantuError
+from lantu.images import metadata
 from lantu.pipeline import Control
+from lantu.tasks import reader
 
 OTHER = "its pixels are read, not its codes"
 

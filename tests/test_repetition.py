@@ -2,7 +2,7 @@
 
 import pytest
 
-from lantu.repetition import first_repeat, without_repeats
+from lantu.tokens.repetition import first_repeat, without_repeats
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_the_environment_grows_with_what_is_asked_and_never_shrinks(house):
 
 
 def test_changed_native_code_is_compiled_anew(house):
-    native = house[0] / "src" / "lantu" / "kernels" / "native"
+    native = house[0] / "src" / "lantu" / "kernels" / "csrc"
     native.mkdir(parents=True)
     (native / "lantu.cpp").write_text("int a;\n")
     call(house, "models")

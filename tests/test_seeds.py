@@ -1,7 +1,7 @@
 import pytest
 
+from lantu.engine.seeds import choose_seed, derive_seed
 from lantu.errors import LantuError
-from lantu.seeds import choose_seed, derive_seed
 
 
 def test_the_first_picture_has_the_seed_itself():

@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 
-from lantu import shelf
 from lantu.errors import ModelError
-from lantu.shelf import ModelFolder
+from lantu.models import hub
+from lantu.models.hub import ModelFolder
 
 
 @pytest.fixture
@@ -17,47 +17,47 @@ def model(tiny_model, tmp_path, monkeypatch):
 
 
 def test_found_by_name_and_by_folder(model):
-    assert shelf.find("tiny").path == model
-    assert shelf.find(model).name == "tiny"
-    assert "tiny" in [folder.name for folder in shelf.every()]
+    assert hub.find("tiny").path == model
+    assert hub.find(model).name == "tiny"
+    assert "tiny" in [folder.name for folder in hub.every()]
 
 
 def test_the_first_shelf_wins(model, tmp_path, monkeypatch):
     other = shutil.copytree(model, tmp_path / "other" / "tiny")
     monkeypatch.setenv("LANTU_MODELS", f"{other.parent}:{tmp_path}")
-    assert shelf.find("tiny").path == other
-    assert [folder.path for folder in shelf.every() if folder.name == "tiny"] == [other]
+    assert hub.find("tiny").path == other
+    assert [folder.path for folder in hub.every() if folder.name == "tiny"] == [other]
 
 
 def test_unknown_name(model):
     with pytest.raises(ModelError, match=r"no model called nothing: choose one of .*tiny"):
-        shelf.find("nothing")
+        hub.find("nothing")
 
 
-@pytest.mark.parametrize("name", [*shelf.REQUIRED, "decoder/model.safetensors"])
+@pytest.mark.parametrize("name", [*hub.REQUIRED, "decoder/model.safetensors"])
 def test_an_incomplete_model_says_what_it_lacks(model, name):
     (model / name).unlink()
     with pytest.raises(ModelError) as caught:
-        shelf.find(model)
+        hub.find(model)
     assert name.replace("model.safetensors", "*.safetensors") in caught.value.message
-    assert "tiny" not in [folder.name for folder in shelf.every()]
+    assert "tiny" not in [folder.name for folder in hub.every()]
 
 
 def test_damaged_json(model):
     (model / "model_index.json").write_text("{")
     with pytest.raises(ModelError, match="can't be read as JSON"):
-        shelf.find(model).name  # noqa: B018
+        hub.find(model).name  # noqa: B018
 
 
 def test_a_language_model_that_does_not_draw(model):
     config = model / "language" / "config.json"
     config.write_text(json.dumps({"architectures": ["Qwen3ForCausalLM"]}))
     with pytest.raises(ModelError, match="says nothing of lantu"):
-        shelf.find(model).grid  # noqa: B018
+        hub.find(model).grid  # noqa: B018
 
 
 def test_description(model):
-    told = shelf.find(model).describe()
+    told = hub.find(model).describe()
     assert (told["pixels"], told["grid"], told["codebook"]) == ("32x32", "4x4", 32)
     assert told["license"] == "none"
     assert told["draw"]["guidance"] == 2.0
@@ -65,16 +65,16 @@ def test_description(model):
 
 
 def test_parameters_are_counted_from_the_headers(model):
-    from lantu.decoder.model import PixelDecoder
+    from lantu.models.lantu.decoder.network import PixelDecoder
 
     decoder = PixelDecoder.load(model / "decoder")
-    assert shelf.find(model).parameters()["decoder"] == sum(value.numel() for value in decoder.state_dict().values())
+    assert hub.find(model).parameters()["decoder"] == sum(value.numel() for value in decoder.state_dict().values())
 
 
 def test_damaged_weights(model):
     (model / "decoder" / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(ModelError, match="damaged"):
-        shelf.find(model).parameters()
+        hub.find(model).parameters()
 
 
 def test_digest_names_the_weights_and_not_the_folder(model, tmp_path):
@@ -92,7 +92,7 @@ def test_data_of_another_size_than_the_model_draws_is_no_fault(model, size):
     """The recipes scale the data's pictures: models of data of 256 pixels draw 128."""
     index = json.loads((model / "model_index.json").read_text())
     (model / "model_index.json").write_text(json.dumps(index | {"data": {"path": "/there", "size": size}}))
-    assert shelf.find(model).check().grid == (4, 4)
+    assert hub.find(model).check().grid == (4, 4)
 
 
 @pytest.mark.parametrize("grid", [[8, 8], [4, 2]])
@@ -101,4 +101,4 @@ def test_a_grid_that_is_not_the_tokenizers_is_refused(model, grid):
     config["lantu"]["grid"] = grid
     (model / "language" / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=f"draws {grid[1]}x{grid[0]} codes, its tokenizer makes 4x4"):
-        shelf.find(model).check()
+        hub.find(model).check()

@@ -3,7 +3,7 @@ import sys
 
 from PIL import Image
 
-from lantu import terminal
+from lantu.commands import terminal
 
 
 class Screen(io.StringIO):

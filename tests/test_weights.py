@@ -3,8 +3,8 @@ import json
 import pytest
 import torch
 
-from lantu import weights
 from lantu.errors import DiskError, ModelError
+from lantu.weights import tensors
 
 
 def state():
@@ -22,8 +22,8 @@ def same(left, right):
 
 
 def test_floats_are_cast_and_the_rest_is_kept(tmp_path):
-    weights.save(state(), tmp_path)
-    loaded = weights.load(tmp_path)
+    tensors.save(state(), tmp_path)
+    loaded = tensors.load(tmp_path)
     assert loaded["a"].dtype == torch.bfloat16
     assert loaded["count"].dtype == torch.int64
     assert torch.equal(loaded["b"], state()["b"].bfloat16())
@@ -31,62 +31,62 @@ def test_floats_are_cast_and_the_rest_is_kept(tmp_path):
 
 
 def test_shards_follow_the_hub_layout(tmp_path):
-    weights.save(state(), tmp_path, dtype=None, max_shard_bytes=1000)
-    index = json.loads((tmp_path / weights.INDEX).read_text())
+    tensors.save(state(), tmp_path, dtype=None, max_shard_bytes=1000)
+    index = json.loads((tmp_path / tensors.INDEX).read_text())
     assert index["weight_map"]["a"] == "model-00001-of-00002.safetensors"
     assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in state().values())
-    assert same(weights.load(tmp_path), state())
+    assert same(tensors.load(tmp_path), state())
 
 
 @pytest.mark.parametrize(("first", "then"), [(1000, 1 << 20), (1 << 20, 1000), (1000, 500)])
 def test_saving_again_leaves_nothing_of_the_former(tmp_path, first, then):
-    weights.save({**state(), "old": torch.zeros(400)}, tmp_path, dtype=None, max_shard_bytes=first)
-    weights.save(state(), tmp_path, dtype=None, max_shard_bytes=then)
-    assert same(weights.load(tmp_path), state())
-    assert {path for path in tmp_path.iterdir() if path.suffix == ".safetensors"} == set(weights.shard_paths(tmp_path))
+    tensors.save({**state(), "old": torch.zeros(400)}, tmp_path, dtype=None, max_shard_bytes=first)
+    tensors.save(state(), tmp_path, dtype=None, max_shard_bytes=then)
+    assert same(tensors.load(tmp_path), state())
+    assert {path for path in tmp_path.iterdir() if path.suffix == ".safetensors"} == set(tensors.shard_paths(tmp_path))
 
 
 def test_tensors_that_share_memory_are_all_there(tmp_path):
     table = torch.randn(4, 4)
-    weights.save({"embed": table, "head": table, "row": table[1]}, tmp_path, dtype=None)
-    loaded = weights.load(tmp_path)
+    tensors.save({"embed": table, "head": table, "row": table[1]}, tmp_path, dtype=None)
+    loaded = tensors.load(tmp_path)
     assert torch.equal(loaded["head"], table)
     assert torch.equal(loaded["row"], table[1])
 
 
 def test_files_are_as_open_as_their_folder(tmp_path):
     tmp_path.chmod(0o755)
-    weights.save(state(), tmp_path)
-    assert (tmp_path / weights.SINGLE).stat().st_mode & 0o777 == 0o644
+    tensors.save(state(), tmp_path)
+    assert (tmp_path / tensors.SINGLE).stat().st_mode & 0o777 == 0o644
 
 
 def test_damage_is_named(tmp_path):
     with pytest.raises(ModelError, match="no weights can be read"):
-        weights.load(tmp_path)
-    weights.save(state(), tmp_path, dtype=None, max_shard_bytes=1000)
+        tensors.load(tmp_path)
+    tensors.save(state(), tmp_path, dtype=None, max_shard_bytes=1000)
     shard = tmp_path / "model-00002-of-00002.safetensors"
     shard.write_bytes(shard.read_bytes()[:-8])
     with pytest.raises(ModelError, match="no weights can be read"):
-        weights.load(tmp_path)
+        tensors.load(tmp_path)
     shard.unlink()
     with pytest.raises(ModelError, match="no weights can be read"):
-        weights.load(tmp_path)
+        tensors.load(tmp_path)
 
 
 def test_a_place_that_is_no_folder_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DiskError):
-        weights.save(state(), tmp_path / "file")
+        tensors.save(state(), tmp_path / "file")
 
 
 def test_digest_knows_weights_and_settings(tmp_path):
     with pytest.raises(ModelError):
-        weights.digest(tmp_path)
-    weights.save(state(), tmp_path / "part")
-    first = weights.digest(tmp_path)
-    assert first == weights.digest(tmp_path)
+        tensors.digest(tmp_path)
+    tensors.save(state(), tmp_path / "part")
+    first = tensors.digest(tmp_path)
+    assert first == tensors.digest(tmp_path)
     (tmp_path / "part" / "config.json").write_text("{}")
-    assert weights.digest(tmp_path) != first
+    assert tensors.digest(tmp_path) != first
 
 
 def test_transformers_reads_the_shards(tmp_path):
@@ -96,6 +96,6 @@ def test_transformers_reads_the_shards(tmp_path):
     )
     model = transformers.Qwen3ForCausalLM(config)
     config.save_pretrained(tmp_path)
-    weights.save(model.state_dict(), tmp_path, dtype=None, max_shard_bytes=20_000)
+    tensors.save(model.state_dict(), tmp_path, dtype=None, max_shard_bytes=20_000)
     loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
     assert same(dict(loaded.named_parameters()), dict(model.named_parameters()))

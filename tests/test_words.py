@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lantu.errors import ModelError
-from lantu.words import RELATED, WORDS, Lexicon
+from lantu.tokens.words import RELATED, WORDS, Lexicon
 
 SHIPPED = Path(__file__).parents[1] / "models" / "lantu-emoji"
 KNOWN = Path(__file__).parent / "known_prompts.txt"

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from lantu import __version__, files, terminal
-from lantu.commands import bench, data, models, pictures, serving, talking, training
+from lantu import __version__, files
+from lantu.commands import bench, data, models, pictures, serving, talking, terminal, training
 from lantu.errors import LantuError, OutputError
 
 DONE, OUR_FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

@@ -9,16 +9,16 @@ class LantuError(Exception):
 
     Args:
         message: what is wrong, in a few words, without a full stop.
-        mend: what the user can do about it, without a full stop.
+        hint: what the user can do about it, without a full stop.
     """
 
-    def __init__(self, message: str, mend: str = ""):
-        super().__init__(message, mend)
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(message, hint)
         self.message = message
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}: {self.mend}" if self.mend else self.message
+        return f"{self.message}: {self.hint}" if self.hint else self.message
 
 
 class PromptError(LantuError):

@@ -14,27 +14,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lantu import document, editing, images, reader, shelf
-from lantu.asking import Asker, Change, Example
-from lantu.checks import Grid, Size, check_codes, check_prompt
-from lantu.decoder.bias import Bias
-from lantu.decoder.controls import KINDS
-from lantu.decoder.render import render
+from lantu import images
+from lantu.diffusion.sample import render
 from lantu.engine.drafting import draft
+from lantu.engine.logits_processors import ControlLogitsProcessor
 from lantu.engine.request import Request
+from lantu.engine.sampling_params import SamplingParams
+from lantu.engine.seeds import choose_seed, derive_seeds
 from lantu.errors import ImageError, LantuError, PromptError
-from lantu.parts import Parts, choose_backend, choose_device
-from lantu.preview import Sketcher, Step, partial_grid
-from lantu.requests import filling, musing, reading
-from lantu.seeds import choose_seed, derive_seeds
-from lantu.settings import Settings
-from lantu.shelf import ModelFolder
+from lantu.models import hub
+from lantu.models.hub import ModelFolder
+from lantu.models.lantu.controls import KINDS
+from lantu.models.loader import Parts, choose_backend, choose_device
+from lantu.tasks import masks, reader
+from lantu.tasks.preview import Previewer, Step, partial_grid
+from lantu.tasks.prompts import Change, Example, PromptBuilder
+from lantu.tasks.requests import filling, musing, reading
+from lantu.tasks.validation import Grid, Size, check_codes, check_prompt
+from lantu.tokens import document
 from lantu.types import CodeGrid, Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from lantu.asking import Said
+    from lantu.tasks.prompts import Said
 
 TOGETHER = 32  # pictures that are painted together
 Progress = Callable[[int, int], None]
@@ -47,8 +50,8 @@ class Control:
 
     Attributes:
         picture: as large as the drawing, of any mode.
-        kind: one of ``lantu.decoder.controls.KINDS``: "edges" (white lines on black), "layout" (white where things are
-            to stand), "colour" (blocks of colour).
+        kind: one of ``lantu.models.lantu.controls.KINDS``: "edges" (white lines on black), "layout" (white
+            where things are to stand), "colour" (blocks of colour).
         scale: 1 as it was learnt; 0 is no control, bit for bit.
     """
 
@@ -60,13 +63,13 @@ class Control:
         object.__setattr__(self, "picture", images.to_rgb(self.picture))
 
 
-class Model(Asker):
+class Model(PromptBuilder):
     """A model that draws and reads pictures. Each of its parts is loaded when it is first needed.
 
     Args:
         folder: the model directory.
         device: where to compute.
-        backend: what runs the language model, one of ``lantu.parts.BACKENDS``.
+        backend: what runs the language model, one of ``lantu.models.loader.BACKENDS``.
     """
 
     def __init__(self, folder: ModelFolder, device: str = "cpu", backend: str = "native"):
@@ -85,7 +88,7 @@ class Model(Asker):
             ModelError: there is no such model, it is not complete, or its parts are not what their configs say.
             LantuError: there is no such device or backend.
         """
-        return cls(shelf.find(model).check(), choose_device(device), choose_backend(backend))
+        return cls(hub.find(model).check(), choose_device(device), choose_backend(backend))
 
     @property
     def name(self) -> str:
@@ -120,7 +123,7 @@ class Model(Asker):
             progress: called with the codes drafted so far and their number in all.
             control: a picture that says where edges, things or colours are to be.
             examples: captions and pictures that the model sees first: it draws more of their kind.
-            dials: see ``lantu.settings.Settings``; the model's own where not given.
+            dials: see ``lantu.engine.sampling_params.SamplingParams``; the model's own where not given.
 
         Raises:
             PromptError: the prompt is empty, too long or no text.
@@ -212,14 +215,14 @@ class Model(Asker):
         return self.steps(request, prompt, seed, grid, settings, every)
 
     def steps(
-        self, request: Request, prompt: str, seed: int, grid: Grid, settings: Settings, every: int
+        self, request: Request, prompt: str, seed: int, grid: Grid, settings: SamplingParams, every: int
     ) -> Iterator[Step]:
         """The steps of ``stream``."""
         parts, total = self.parts, grid[0] * grid[1]
         plan_ms, told, job = 0.0, 0, parts.engine.submit(request)
         waiting: collections.deque[tuple[Any, np.ndarray]] = collections.deque()
         try:
-            with Sketcher(parts.decoder, beside=parts.exact and every < total) as sketcher:
+            with Previewer(parts.decoder, beside=parts.exact and every < total) as sketcher:
                 while not job.ended:
                     started = time.perf_counter()
                     with sketcher.drafting:
@@ -243,11 +246,11 @@ class Model(Asker):
         noted: list[list[int]] = [[] for _ in prompts]
         if not self.plans or not any(shown):
             return noted
-        bos, places = self.parts.vocabulary.mark("bos"), [place for place, ids in enumerate(shown) if ids]
+        bos, places = self.parts.vocabulary.special("bos"), [place for place, ids in enumerate(shown) if ids]
         prefixes = [[bos, *shown[at], *self.parts.text.encode(self.worded(prompts[at]))] for at in places]
         requests = [self.checked(musing(prefix, self.parts.vocabulary)) for prefix in prefixes]
         for place, ids in zip(places, draft(self.parts.engine, requests), strict=True):
-            noted[place] = [id_ for id_ in ids if id_ != self.parts.vocabulary.mark("boi")]
+            noted[place] = [id_ for id_ in ids if id_ != self.parts.vocabulary.special("boi")]
         return noted
 
     def render(self, codes: np.ndarray, *, seed: int | None = None, **dials: Any) -> Picture:
@@ -273,7 +276,7 @@ class Model(Asker):
         grids: Sequence[np.ndarray],
         prompts: Sequence[str],
         seeds: Sequence[int],
-        settings: Settings,
+        settings: SamplingParams,
         plan_ms: float = 0.0,
         batched: bool = False,
         control: Control | None = None,
@@ -287,8 +290,10 @@ class Model(Asker):
             dials = (settings.steps, settings.render_guidance, settings.sampler)
             started = time.perf_counter()
             codes_Bhw = np.stack(grids[group])
-            hint = self.hint(control, codes_Bhw) if control and control.scale else None
-            painted = render(self.parts.decoder, codes_Bhw, list(seeds[group]), *dials, hint_2BND=hint)
+            control_residuals = self.control_residuals(control, codes_Bhw) if control and control.scale else None
+            painted = render(
+                self.parts.decoder, codes_Bhw, list(seeds[group]), *dials, control_residuals_2BND=control_residuals
+            )
             arrays = images.to_bytes(painted)
             render_ms = 1000 * (time.perf_counter() - started) / len(arrays)
             timings = {"plan": plan_ms, "render": render_ms, "total": plan_ms + render_ms}
@@ -298,7 +303,7 @@ class Model(Asker):
                 pictures.append(Picture(Image.fromarray(array), codes, *told, unknown_words=unknown))
         return pictures
 
-    def bias(self, control: Control, grid: Grid) -> Bias | None:
+    def bias(self, control: Control, grid: Grid) -> ControlLogitsProcessor | None:
         """What a control makes of each code of a draft; None where it makes nothing of them.
 
         Raises:
@@ -312,9 +317,9 @@ class Model(Asker):
         def of_row(codes_hw: np.ndarray, row: int) -> np.ndarray:
             return np.float32(control.scale) * self.parts.control.bias(pixels_1CHW, kind, codes_hw[None], row)[0]
 
-        return Bias(of_row, grid, self.parts.vocabulary.first_code)
+        return ControlLogitsProcessor(of_row, grid, self.parts.vocabulary.first_code)
 
-    def hint(self, control: Control, codes_Bhw: np.ndarray) -> np.ndarray:
+    def control_residuals(self, control: Control, codes_Bhw: np.ndarray) -> np.ndarray:
         """What a control adds to the decoder's tokens, (2, B, N, D)."""
         pixels_1CHW, kind = looked_at(control)
         told = self.parts.control(np.repeat(pixels_1CHW, len(codes_Bhw), 0), kind, codes_Bhw)
@@ -375,7 +380,7 @@ class Model(Asker):
             ImageError: the picture is not of the size that the model has learnt to read.
             PromptError: an unknown language.
         """
-        from lantu import captioning  # drawing does without
+        from lantu.tasks import captioning  # drawing does without
 
         known, image = (image, image.image) if isinstance(image, Picture) else (None, image)
         image = images.to_rgb(image)
@@ -411,10 +416,10 @@ class Model(Asker):
             self.checked(reading(codes, language, vocabulary, seed, temperature, before, plans)) for codes in codes_Bhw
         ]
         if not before:
-            from lantu import captioning
+            from lantu.tasks import captioning
 
             return list[str](captioning.captions(self.parts, codes_Bhw, language, seed, temperature))
-        from lantu.repetition import without_repeats
+        from lantu.tokens.repetition import without_repeats
 
         return [without_repeats(self.words(ids)) for ids in draft(self.parts.engine, requests)]
 
@@ -423,7 +428,7 @@ class Model(Asker):
         picture: "Picture | Image",
         prompt: str = "",
         *,
-        box: editing.Box | None = None,
+        box: masks.Box | None = None,
         mask: "Image | None" = None,
         examples: Sequence[Change] = (),
         seed: int | None = None,
@@ -457,14 +462,14 @@ class Model(Asker):
         self.needs("filling")
         before, codes = self.seen(picture)
         size = before.size
-        holes = editing.cells(size, self.patch, box, mask)
+        holes = masks.cells(size, self.patch, box, mask)
         settings, seed = self.folder.settings.change(**dials), choose_seed(seed)
         text = self.parts.text.encode(self.worded(prompt))
         request = self.checked(filling(text, codes, holes, self.parts.vocabulary, seed, settings))
         ids, plan_ms = self.drafted(request)
         codes = document.fill(codes, holes, ids, self.parts.vocabulary)
         (drawn,) = self.paint([codes], [prompt], [seed], settings, plan_ms)
-        return replace(drawn, image=editing.lay_in(before, drawn.image, holes))
+        return replace(drawn, image=masks.lay_in(before, drawn.image, holes))
 
     def told(
         self,
@@ -489,7 +494,7 @@ class Model(Asker):
         return self.paint([codes], [instruction], [seed], settings, plan_ms + draft_ms)[0]
 
     def changed(
-        self, turns: "Sequence[Said]", seed: int, settings: Settings, goal: str = ""
+        self, turns: "Sequence[Said]", seed: int, settings: SamplingParams, goal: str = ""
     ) -> tuple[np.ndarray, float]:
         """The codes (h, w) of that picture, and the milliseconds that they took."""
         ids, draft_ms = self.drafted(self.changing(turns, seed, settings, goal))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+MASK_CODE = -1  # stands for a code that is not known: dropped for guidance, or not drafted yet
 SPEAKERS = ("user", "lantu", "plan")
 
 

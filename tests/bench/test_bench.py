@@ -11,7 +11,7 @@ from lantu.bench.exported import Step
 from lantu.bench.machine import missing
 from lantu.bench.rounds import measure
 from lantu.bench.task import made_up
-from lantu.engine.on_torch import Language
+from lantu.engine.backends.pytorch import Language
 from lantu.errors import LantuError
 
 

@@ -237,7 +237,7 @@ def test_a_single_picture_is_for_training(tmp_path):
 def test_pictures_of_which_none_can_be_read_are_an_error(tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures/a.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"no picture for training: mend the first: a\.png"):
+    with pytest.raises(DataError, match=r"no picture for training: look at the first: a\.png"):
         build_folder(tmp_path / "pictures", tmp_path / "data")
 
 

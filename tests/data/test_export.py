@@ -8,11 +8,11 @@ from fake_data import make_data
 
 from lantu.data.codes import tokenize
 from lantu.data.export import documents, export
-from lantu.document import from_ids
 from lantu.errors import DataError
-from lantu.language import bpe
+from lantu.tokens import bpe
+from lantu.tokens.document import from_ids
+from lantu.tokens.vocabulary import Vocabulary
 from lantu.types import CodeGrid, Document, Sample
-from lantu.vocabulary import Vocabulary
 
 CODES = np.array([[3, 1], [0, 7]])
 
@@ -63,8 +63,8 @@ def test_json_lines_are_read_back(coded, language, tmp_path):
     assert read_back(lines[5]["ids"], language).parts == ("cat 1", CodeGrid(CODES))
     assert read_back(lines[7]["ids"], language).parts == (CodeGrid(CODES), "cat 1")
     vocabulary = Vocabulary(bpe.TextCodec(language).size, 8)
-    assert lines[5]["ids"][lines[5]["answer"]] == vocabulary.mark("boi")
-    assert lines[7]["ids"][lines[7]["answer"]] == vocabulary.mark("en")
+    assert lines[5]["ids"][lines[5]["answer"]] == vocabulary.special("boi")
+    assert lines[7]["ids"][lines[7]["answer"]] == vocabulary.special("en")
 
 
 def test_parquet_says_the_same(coded, language, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lantu.data.memory import Memory, words
+from lantu.data.retrieval import Memory, words
 from lantu.errors import DataError
 
 pytest.importorskip("faiss")

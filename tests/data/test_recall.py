@@ -6,8 +6,8 @@ from fake_gallery import concept, make_gallery
 
 from lantu.data.layouts import LEFT, RIGHT
 from lantu.data.plans import COMMA, PLACES, SPACE
+from lantu.data.pointing import change, exercise, naming, unfold, word
 from lantu.data.questions import SIDES, YES
-from lantu.data.recall import change, exercise, naming, unfold, word
 from lantu.types import Given, Placed, Sample
 
 CONCEPTS = make_gallery().concepts

@@ -112,7 +112,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
 
 
 def test_nothing_to_train_on_is_an_error(tmp_path):
-    with pytest.raises(DataError, match=r"no picture for training: mend the first: 0\.jpg \(broken\)"):
+    with pytest.raises(DataError, match=r"no picture for training: look at the first: 0\.jpg \(broken\)"):
         write_numbers(tmp_path / "data", broken=tuple(range(12)))
 
 

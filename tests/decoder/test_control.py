@@ -8,15 +8,16 @@ import torch
 from PIL import Image
 
 import lantu
-from lantu.decoder import controls, on_kernels, on_torch
-from lantu.decoder.bias import Bias
-from lantu.decoder.control import NOTHING
-from lantu.decoder.control import Control as Network
-from lantu.decoder.model import PixelDecoder
-from lantu.decoder.render import UNKNOWN
+from lantu.engine.logits_processors import ControlLogitsProcessor
 from lantu.errors import ImageError, LantuError
 from lantu.images import to_pixels
+from lantu.models.lantu import controls
+from lantu.models.lantu.decoder import native, pytorch
+from lantu.models.lantu.decoder.control import NOTHING
+from lantu.models.lantu.decoder.control import Control as Network
+from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.pipeline import Control
+from lantu.types import MASK_CODE
 
 
 def square(size=32, at=(8, 24)):
@@ -99,9 +100,9 @@ def test_it_begins_as_a_copy_that_adds_nothing(tiny_model):
     fresh = Network.beside(decoder)
     assert fresh.config.layers == decoder.config.layers == 1  # no more than the decoder has
     assert torch.equal(fresh.blocks[0].attention.out.weight, decoder.blocks[0].attention.out.weight)
-    hint = fresh(torch.randn(2, 3, 32, 32), torch.tensor([0, 2]), torch.zeros(2, 4, 4, dtype=torch.long))
-    assert not hint.any()
-    unknown = torch.full((2, 4, 4), UNKNOWN)
+    control_residuals = fresh(torch.randn(2, 3, 32, 32), torch.tensor([0, 2]), torch.zeros(2, 4, 4, dtype=torch.long))
+    assert not control_residuals.any()
+    unknown = torch.full((2, 4, 4), MASK_CODE)
     bias = fresh.bias(torch.randn(2, 3, 32, 32), torch.tensor([0, 2]), unknown, 0)
     assert bias.shape == (2, 4, 32)
     assert torch.allclose(bias, bias[..., :1].expand_as(bias), atol=1e-5)  # as much on every code is nothing
@@ -113,13 +114,13 @@ def test_on_the_kernels_it_adds_what_it_adds_on_torch(network, precise, tmp_path
     random = np.random.default_rng(0)
     picture = random.uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32)
     codes = random.integers(-1, 32, (2, 4, 4))
-    wanted = on_torch.Control.load(tmp_path)(picture, 1, codes)
-    told = on_kernels.Control.load(tmp_path, precise)(picture, 1, codes)
+    wanted = pytorch.Control.load(tmp_path)(picture, 1, codes)
+    told = native.Control.load(tmp_path, precise)(picture, 1, codes)
     assert wanted.std() > 0.05
     np.testing.assert_allclose(told, wanted, atol=0.02 if precise else 0.1 * float(np.abs(wanted).max()))
-    codes[:, 2:] = UNKNOWN
-    wanted = on_torch.Control.load(tmp_path).bias(picture, 2, codes, 2)
-    told = on_kernels.Control.load(tmp_path, precise).bias(picture, 2, codes, 2)
+    codes[:, 2:] = MASK_CODE
+    wanted = pytorch.Control.load(tmp_path).bias(picture, 2, codes, 2)
+    told = native.Control.load(tmp_path, precise).bias(picture, 2, codes, 2)
     assert wanted.shape == (2, 4, 32)
     assert wanted.std() > 0.2
     np.testing.assert_allclose(told, wanted, atol=0.02 if precise else 0.1 * float(np.abs(wanted).max()))
@@ -128,7 +129,7 @@ def test_on_the_kernels_it_adds_what_it_adds_on_torch(network, precise, tmp_path
 def test_what_fits_is_compared_with_what_fits_nothing(network):
     one, other = torch.randn(2, 1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     kind, nothing = torch.tensor([0]), torch.tensor([NOTHING])
-    codes = torch.tensor([[[3, 1, 4, 1], [5, 9, 2, 6], *[[UNKNOWN] * 4] * 2]])
+    codes = torch.tensor([[[3, 1, 4, 1], [5, 9, 2, 6], *[[MASK_CODE] * 4] * 2]])
     assert torch.equal(network.fitting(one, nothing, codes), network.fitting(other, nothing, codes))
     assert not torch.equal(network.fitting(one, kind, codes), network.fitting(other, kind, codes))
     config, row = network.config, slice(8, 12)
@@ -147,7 +148,7 @@ def test_a_row_is_told_once_and_knows_what_is_above():
         told.append((codes_hw.tolist(), row))
         return np.arange(6.0).reshape(2, 3) + 10 * row
 
-    bias = Bias(of_row, (2, 2), first_code=100)
+    bias = ControlLogitsProcessor(of_row, (2, 2), first_code=100)
     assert [bias([101, 102, 100][:count]).tolist() for count in range(4)] == [
         [0, 1, 2],
         [3, 4, 5],
@@ -169,10 +170,10 @@ def test_control_changes_codes_and_pixels_and_scale_zero_nothing(model):
     assert not np.array_equal(bare.codes, some.codes)
     more = model.draw("a cat", seed=3, control=Control(lines, "edges", 50.0))
     for row in range(len(more.codes)):
-        known = np.where(np.arange(len(more.codes))[:, None] < row, more.codes, UNKNOWN)
+        known = np.where(np.arange(len(more.codes))[:, None] < row, more.codes, MASK_CODE)
         told = model.parts.control.bias(to_pixels(np.asarray(lines)[None]), 0, known[None], row)[0]
         assert more.codes[row].tolist() == told.argmax(-1).tolist()
-    # The same codes with the hint and without.
+    # The same codes with the control_residuals and without.
     settings = model.folder.settings
     drawn = [
         np.asarray(model.paint([bare.codes], [""], [3], settings, control=it)[0].image)

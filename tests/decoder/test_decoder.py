@@ -5,15 +5,16 @@ import pytest
 import torch
 
 from lantu import kernels
-from lantu.decoder import on_kernels, on_torch
-from lantu.decoder.config import DecoderConfig
-from lantu.decoder.flow import Corruption, flow_loss, replace
-from lantu.decoder.model import PixelDecoder, partial
-from lantu.decoder.render import UNKNOWN, render
-from lantu.decoder.samplers import SAMPLERS, sampler, velocity
+from lantu.diffusion.flow import Corruption, flow_loss, mask_tail, replace
+from lantu.diffusion.sample import render
+from lantu.diffusion.samplers import SAMPLERS, sampler, velocity
 from lantu.errors import LantuError, ModelError
-from lantu.tokenizer.config import TokenizerConfig
-from lantu.tokenizer.model import ImageTokenizer
+from lantu.models.lantu.decoder import native, pytorch
+from lantu.models.lantu.decoder.config import DecoderConfig
+from lantu.models.lantu.decoder.network import PixelDecoder
+from lantu.models.lantu.tokenizer.config import TokenizerConfig
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
+from lantu.types import MASK_CODE
 
 TOKENIZER = {"size": 32, "patch": 8, "width": 32, "encoder_layers": 1, "codebook_size": 16, "code_width": 8}
 CONFIG = DecoderConfig(patch=8, width=32, layers=2, codebook_size=16)
@@ -32,7 +33,7 @@ def decoder():
 @pytest.fixture
 def artist(decoder, tmp_path):
     decoder.save(tmp_path / "artist")
-    return on_kernels.Decoder.load(tmp_path / "artist", precise=True)
+    return native.Decoder.load(tmp_path / "artist", precise=True)
 
 
 def grid(batch: int = 2, height: int = 3, width: int = 4) -> np.ndarray:
@@ -123,9 +124,9 @@ def test_spoilt_codes_stay_codes_and_follow_their_generator():
     once = spoil(codes, 16, torch.Generator().manual_seed(1))
     assert torch.equal(once, spoil(codes, 16, torch.Generator().manual_seed(1)))
     assert not torch.equal(once, spoil(codes, 16, torch.Generator().manual_seed(2)))
-    assert once.min() == UNKNOWN
+    assert once.min() == MASK_CODE
     assert once.max() < 16
-    dropped = (once == UNKNOWN).all(-1).all(-1).float().mean()
+    dropped = (once == MASK_CODE).all(-1).all(-1).float().mean()
     assert 0.05 < dropped < 0.5
     assert torch.equal(Corruption(0, 0, 0, 0)(codes, 16, torch.Generator()), codes)
 
@@ -137,9 +138,9 @@ def test_replacing_spoils_about_the_share_asked_for():
 
 
 def test_hiding_keeps_the_first_cells_in_reading_order():
-    hidden = partial(torch.arange(12).view(1, 3, 4).repeat(2, 1, 1), torch.tensor([5, 0]))
-    assert hidden[0].flatten().tolist() == [0, 1, 2, 3, 4] + [UNKNOWN] * 7
-    assert (hidden[1] == UNKNOWN).all()
+    hidden = mask_tail(torch.arange(12).view(1, 3, 4).repeat(2, 1, 1), torch.tensor([5, 0]))
+    assert hidden[0].flatten().tolist() == [0, 1, 2, 3, 4] + [MASK_CODE] * 7
+    assert (hidden[1] == MASK_CODE).all()
 
 
 @pytest.mark.parametrize("name", ["euler", "heun", "consistency"])
@@ -229,9 +230,9 @@ def test_velocity_points_from_noise_to_picture():
 @pytest.mark.parametrize("precise", [True, False])
 def test_on_the_kernels_it_paints_what_it_paints_on_torch(decoder, precise, tmp_path):
     decoder.save(tmp_path)
-    there, here = on_torch.Decoder.load(tmp_path), on_kernels.Decoder.load(tmp_path, precise)
+    there, here = pytorch.Decoder.load(tmp_path), native.Decoder.load(tmp_path, precise)
     codes = grid(3)
-    codes[1, 2] = UNKNOWN
+    codes[1, 2] = MASK_CODE
     noisy = np.random.default_rng(0).standard_normal((3, 3, 24, 32)).astype(np.float32)
     for time in (0.0, 0.4, 0.9, 0.4):
         wanted, got = there(noisy, time, codes), here(noisy, time, codes)
@@ -239,6 +240,6 @@ def test_on_the_kernels_it_paints_what_it_paints_on_torch(decoder, precise, tmp_
     small = here(noisy[:1, :, :8], 0.4, codes[:1, :1])  # another grid, another batch
     np.testing.assert_allclose(small, there(noisy[:1, :, :8], 0.4, codes[:1, :1]), atol=1e-5 if precise else 0.02)
     with pytest.raises(ModelError):
-        on_kernels.Decoder.load(tmp_path / "missing")
+        native.Decoder.load(tmp_path / "missing")
     with pytest.raises(ModelError, match="lacks"):
-        on_kernels.Decoder({"patch": 8, "width": 32, "layers": 2}, {})
+        native.Decoder({"patch": 8, "width": 32, "layers": 2}, {})

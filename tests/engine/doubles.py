@@ -99,7 +99,7 @@ class Counter:
     def one(self, draw) -> int:
         size = sum(map(len, draw.ranges))
         total = draw.row.total(draw.back)
-        if draw.opposite:
-            total += 7 * draw.opposite.total(draw.back) * (draw.guidance != 1)
+        if draw.unconditional:
+            total += 7 * draw.unconditional.total(draw.back) * (draw.guidance != 1)
         column = total % size if draw.temperature == 0 else int(draw.uniform * size + total) % size
         return id_at(draw.ranges, column)

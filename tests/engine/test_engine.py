@@ -8,9 +8,9 @@ from doubles import CONFIG, Counter, weights
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lantu.engine.backends.native import Language
 from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
-from lantu.engine.on_kernels import Language
 from lantu.engine.request import Request
 
 CODES = (range(40, 60),)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lantu.engine import on_kernels, on_torch, on_transformers
+from lantu.engine.backends import huggingface, native, pytorch
 from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
 from lantu.engine.request import Request
@@ -42,11 +42,11 @@ def pair(architecture: str, backend: str, tied: bool = True, dtype: torch.dtype 
             parameter.uniform_(-0.3, 0.3) if parameter.ndim > 1 else parameter.uniform_(0.5, 1.5)
     theirs = theirs.to(dtype)
     if backend == "transformers":
-        return theirs, on_transformers.Language(theirs)
+        return theirs, huggingface.Language(theirs)
     if backend == "torch":
-        return theirs, on_torch.Language(config.to_dict(), theirs.state_dict(), dtype)
+        return theirs, pytorch.Language(config.to_dict(), theirs.state_dict(), dtype)
     state = {name: value.float().numpy() for name, value in theirs.state_dict().items()}
-    return theirs, on_kernels.Language(config.to_dict(), state, precise=dtype == torch.float32)
+    return theirs, native.Language(config.to_dict(), state, precise=dtype == torch.float32)
 
 
 def after(language, row, ids, ranges=EVERY) -> np.ndarray:
@@ -216,12 +216,12 @@ def test_other_architectures_are_refused():
 
     scaled = {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}
     for config in (GPT2Config(), LlamaConfig(attention_bias=True), LlamaConfig(rope_parameters=scaled)):
-        for home in (on_kernels, on_torch):
+        for home in (native, pytorch):
             with pytest.raises(ModelError):
                 home.Language(config.to_dict(), {})
 
 
-@pytest.mark.parametrize("home", [on_kernels, on_torch])
+@pytest.mark.parametrize("home", [native, pytorch])
 def test_what_is_missing_is_told(home, tmp_path):
     from transformers import Qwen3Config
 
@@ -237,6 +237,8 @@ def test_what_is_missing_is_told(home, tmp_path):
 
 
 def test_drafting_starts_without_the_heavy_libraries():
-    look = "import sys, lantu.pipeline, lantu.engine.on_kernels; print({'torch', 'transformers'} & set(sys.modules))"
+    look = (
+        "import sys, lantu.pipeline, lantu.engine.backends.native; print({'torch', 'transformers'} & set(sys.modules))"
+    )
     shown = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"

@@ -7,8 +7,8 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+from lantu.engine.backends.vllm_engine import Engine
 from lantu.engine.drafting import draft
-from lantu.engine.on_vllm import Engine
 from lantu.engine.request import Request
 from lantu.errors import LantuError
 
@@ -131,9 +131,9 @@ def test_nothing_asked_is_nothing_drawn(engine):
 @pytest.mark.filterwarnings("ignore")
 def test_the_real_one_drafts_from_the_directory_as_it_is(tmp_path):
     """In an environment of its own: see docs/backends.md."""
-    from lantu.language import bpe
-    from lantu.language.model import export, make
-    from lantu.vocabulary import Vocabulary
+    from lantu.models.lantu.language.model import export, make
+    from lantu.tokens import bpe
+    from lantu.tokens.vocabulary import Vocabulary
 
     codec = bpe.train(["a cat", "一只猫"] * 2, 300)
     # A head of 64, for its kernels know few widths.

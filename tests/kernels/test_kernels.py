@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lantu import kernels
 from lantu.errors import LantuError
-from lantu.kernels import Choice, Layer, Shape, Span, plain, to_float
+from lantu.kernels import Choice, Layer, Segment, Shape, plain, to_float
 
 native = pytest.importorskip("lantu.kernels.native") if not kernels.reason() else None
 needs_native = pytest.mark.skipif(native is None, reason=f"no native code: {kernels.reason()}")
@@ -78,8 +78,8 @@ def both_passes(shape, layers, precise, tokens=(20, 1, 16), causal=True, modulat
     if modulated:
         modulation = 0.3 * np.random.default_rng(1).standard_normal((shape.layers, 6, shape.width)).astype(np.float32)
     results = []
-    for stack in (plain.Stack(shape, layers), native.Stack(shape, layers, precise)):
-        spans = [Span(stack.cache(count + 3), count, causal=causal) for count in tokens]
+    for stack in (plain.TransformerStack(shape, layers), native.TransformerStack(shape, layers, precise)):
+        spans = [Segment(stack.cache(count + 3), count, causal=causal) for count in tokens]
         results.append(stack.forward(x, turn, spans, modulation))
         assert [span.cache.used for span in spans] == list(tokens)
     return results
@@ -108,7 +108,7 @@ def test_queries_need_no_norm():
 @pytest.mark.parametrize("precise", [True, False])
 def test_a_row_is_the_same_bit_for_bit_in_any_company_and_on_any_threads(precise):
     shape = SHAPES[0]
-    stack = native.Stack(shape, random_layers(shape), precise)
+    stack = native.TransformerStack(shape, random_layers(shape), precise)
     head = native.Linear(np.random.default_rng(0).standard_normal((100, 256)).astype(np.float32), precise=precise)
     x, turn = inputs(shape, 40)
     try:
@@ -116,10 +116,10 @@ def test_a_row_is_the_same_bit_for_bit_in_any_company_and_on_any_threads(precise
         kernels.use_threads(1)
         for start in range(0, 40, 4):
             part = slice(start, start + 4)
-            alone.append(stack.forward(x[part], turn[:, part], [Span(stack.cache(9), 4)]))
+            alone.append(stack.forward(x[part], turn[:, part], [Segment(stack.cache(9), 4)]))
         for threads in (1, 2, 3):
             kernels.use_threads(threads)
-            together = stack.forward(x, turn, [Span(stack.cache(4 + at), 4) for at in range(10)])
+            together = stack.forward(x, turn, [Segment(stack.cache(4 + at), 4) for at in range(10)])
             assert np.array_equal(together, np.concatenate(alone))
             assert np.array_equal(head(together), np.concatenate([head(part) for part in alone]))
     finally:
@@ -129,26 +129,26 @@ def test_a_row_is_the_same_bit_for_bit_in_any_company_and_on_any_threads(precise
 @pytest.mark.parametrize("home", ["plain", pytest.param("native", marks=needs_native)])
 def test_pieces_behind_a_shared_prefix_are_what_is_read_at_once(home):
     shape = SHAPES[1]
-    stack = getattr(kernels, home).Stack(shape, random_layers(shape), True)
+    stack = getattr(kernels, home).TransformerStack(shape, random_layers(shape), True)
     x, turn = inputs(shape, 30)
-    wanted = stack.forward(x, turn, [Span(stack.cache(30), 30)])
+    wanted = stack.forward(x, turn, [Segment(stack.cache(30), 30)])
     prefix = stack.cache(17)
-    stack.forward(x[:17], turn[:, :17], [Span(prefix, 17)])
+    stack.forward(x[:17], turn[:, :17], [Segment(prefix, 17)])
     for _ in range(2):  # two sequences behind the same prefix
         own, pieces = stack.cache(13), []
         for start, end in ((17, 19), (19, 20), (20, 30)):
             part = slice(start, end)
-            pieces.append(stack.forward(x[part], turn[:, part], [Span(own, end - start, prefix)]))
+            pieces.append(stack.forward(x[part], turn[:, part], [Segment(own, end - start, prefix)]))
         np.testing.assert_allclose(np.concatenate(pieces), wanted[17:], atol=2e-5, rtol=1e-4)
     with pytest.raises(ValueError, match="cache"):
-        Span(own, 1, prefix)
+        Segment(own, 1, prefix)
 
 
 def test_numpy_computes_what_torch_does():
     """One block against torch's own operations."""
     torch = pytest.importorskip("torch")
     from lantu.kernels import blocks
-    from lantu.layers import Block, rotation
+    from lantu.models.lantu.layers import Block, rotation
 
     torch.manual_seed(0)
     block = Block(64, 2, conditioned=True)
@@ -157,14 +157,14 @@ def test_numpy_computes_what_torch_does():
             parameter.copy_(torch.randn_like(parameter) / 8 + (parameter.ndim == 1))
     state = {f"blocks.0.{name}": value.detach().numpy() for name, value in block.state_dict().items()}
     layers = blocks.layers(state, "blocks.", 1)
-    stack = plain.Stack(blocks.shape_of(layers, 64, 2), layers)
+    stack = plain.TransformerStack(blocks.shape_of(layers, 64, 2), layers)
     x, modulation = torch.randn(2, 12, 64), torch.randn(1, 6, 64) / 4
     with torch.inference_mode():
         wanted = block(x, rotation(3, 4, 32), modulation.expand(2, 6, 64))
     turn = blocks.rotation(3, 4, 32)
     np.testing.assert_allclose(turn, rotation(3, 4, 32).numpy(), atol=1e-6)
     both = (modulation.numpy() + state["blocks.0.table"])[None, 0]
-    spans = [Span(stack.cache(12), 12, causal=False) for _ in range(2)]
+    spans = [Segment(stack.cache(12), 12, causal=False) for _ in range(2)]
     got = stack.forward(x.reshape(24, 64).numpy(), np.tile(turn, (1, 2, 1)), spans, both)
     np.testing.assert_allclose(got, wanted.reshape(24, 64).numpy(), atol=2e-5, rtol=1e-4)
 
@@ -173,7 +173,7 @@ def test_numpy_computes_what_torch_does():
 def test_patches_go_in_and_out_as_in_torch(patch):
     torch = pytest.importorskip("torch")
     from lantu.kernels import blocks
-    from lantu.layers import OverlapPatches, to_patches
+    from lantu.models.lantu.layers import OverlapPatches, to_patches
 
     pixels = torch.randn(2, 3, 3 * patch, 2 * patch)
     assert np.array_equal(blocks.to_patches(pixels.numpy(), patch), to_patches(pixels, patch).numpy())
@@ -207,7 +207,7 @@ def test_matrices(rows, tokens):
 def choices(draw):
     return Choice(
         row=draw(st.integers(0, 2)),
-        opposite=draw(st.integers(-1, 2)),
+        unconditional=draw(st.integers(-1, 2)),
         guidance=draw(st.floats(0, 5)),
         temperature=draw(st.sampled_from([0.0, 0.3, 1.0, 2.5])),
         top_k=draw(st.sampled_from([0, 1, 5, 50, 99, 1000])),
@@ -315,7 +315,7 @@ def test_lanes_compute_at_the_same_time_and_the_same():
     linear = kernels.linear(random.standard_normal((64, 48)).astype(np.float32), precise=True)
     inputs = [random.standard_normal((9, 48)).astype(np.float32) for _ in range(3)]
     expected = [linear(x) for x in inputs]
-    lanes = [kernels.Lane(1), kernels.Lane(2), contextlib.nullcontext()]
+    lanes = [kernels.ThreadGroup(1), kernels.ThreadGroup(2), contextlib.nullcontext()]
 
     def work(which):
         with lanes[which]:

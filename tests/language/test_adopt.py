@@ -5,10 +5,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from lantu.errors import ModelError
-from lantu.language import bpe, model
-from lantu.language.adopt import adopt, grow
-from lantu.language.folder import read_grid, read_vocabulary
-from lantu.vocabulary import Vocabulary
+from lantu.models.lantu.language import model
+from lantu.models.lantu.language.adopt import adopt, grow
+from lantu.tokens import bpe
+from lantu.tokens.vocabulary import Vocabulary
+from lantu.weights.language_config import read_grid, read_vocabulary
 
 IDS = torch.tensor([[1, 5, 200, 7]])
 
@@ -71,7 +72,7 @@ def test_a_grown_model_keeps_its_codes(tmp_path):
     new = grow(tmp_path / "before", 50, tmp_path / "after")
     assert new == Vocabulary(codec.size, 50) == read_vocabulary(tmp_path / "after")
     assert read_grid(tmp_path / "after") == (2, 3)
-    ids = torch.tensor([[old.mark("bos"), *codec.encode("a cat"), old.code(19)]])
+    ids = torch.tensor([[old.special("bos"), *codec.encode("a cat"), old.code(19)]])
     with torch.no_grad():
         before, after = model.load(tmp_path / "before")(ids).logits, model.load(tmp_path / "after")(ids).logits
     assert torch.equal(before, after[..., : old.size])

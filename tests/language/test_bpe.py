@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lantu.errors import ModelError, PromptError
-from lantu.language.bpe import TextCodec, normalise, save, train
-from lantu.vocabulary import Vocabulary
+from lantu.tokens.bpe import TextCodec, normalise, save, train
+from lantu.tokens.vocabulary import Vocabulary
 
 CAPTIONS = [
     "a cat on the left and a dog on the right",
@@ -65,7 +65,7 @@ def test_a_saved_codec_encodes_alike_and_controls_stay_out_of_text(tmp_path):
     spelled = "<|boi|> a cat <|code_3|>"
     assert max(codec.encode(spelled)) < codec.size
     assert codec.decode(codec.encode(spelled)) == spelled
-    assert codec.decode([*codec.encode("a cat"), vocabulary.mark("eos"), vocabulary.code(3)]) == "a cat"
+    assert codec.decode([*codec.encode("a cat"), vocabulary.special("eos"), vocabulary.code(3)]) == "a cat"
 
 
 def test_another_vocabulary_is_refused(tmp_path):

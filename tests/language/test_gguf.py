@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from lantu import arrays
-from lantu.engine.on_torch import Language
+from lantu.engine.backends.pytorch import Language
 from lantu.errors import LantuError, ModelError
 from lantu.kernels import to_float
-from lantu.language import bpe, gguf
-from lantu.language.folder import read_vocabulary
-from lantu.language.model import export, make
-from lantu.vocabulary import Vocabulary
+from lantu.models.lantu.language import gguf
+from lantu.models.lantu.language.model import export, make
+from lantu.tokens import bpe
+from lantu.tokens.vocabulary import Vocabulary
+from lantu.weights import arrays
+from lantu.weights.language_config import read_vocabulary
 
 
 @pytest.fixture(scope="module", params=["qwen3", "llama"])
@@ -45,8 +46,8 @@ def test_the_file_holds_sizes_spellings_and_weights(folder, file):
     spellings, kinds = told["tokenizer.ggml.tokens"], told["tokenizer.ggml.token_type"]
     assert len(spellings) == len(kinds) == vocabulary.size
     assert spellings[vocabulary.first_code + 3] == "<|code_3|>"
-    assert spellings[vocabulary.mark("boi")] == "<|boi|>"
-    assert (kinds[65], kinds[vocabulary.mark("boi")], kinds[vocabulary.first_code]) == (1, 3, 4)
+    assert spellings[vocabulary.special("boi")] == "<|boi|>"
+    assert (kinds[65], kinds[vocabulary.special("boi")], kinds[vocabulary.first_code]) == (1, 3, 4)
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     assert len(tensors) == len(state)
     embedding = tensors["token_embd.weight"]

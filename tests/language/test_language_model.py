@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from lantu.errors import ModelError
-from lantu.language import bpe, model
-from lantu.language.folder import read_grid, read_vocabulary
-from lantu.vocabulary import Vocabulary
+from lantu.models.lantu.language import model
+from lantu.tokens import bpe
+from lantu.tokens.vocabulary import Vocabulary
+from lantu.weights.language_config import read_grid, read_vocabulary
 
 CODEC = bpe.train(["a cat and a dog", "一只猫和一只狗"] * 3, 300)
 VOCABULARY = Vocabulary(CODEC.size, 30)
@@ -26,7 +27,9 @@ def test_transformers_computes_the_same_loss_and_logits(tmp_path, architecture):
     model.export(ours, tmp_path / "language", CODEC, torch.float32)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "language")
     assert type(theirs) is type(ours)
-    ids = torch.tensor([[VOCABULARY.mark("bos"), *CODEC.encode("a cat"), VOCABULARY.mark("boi"), VOCABULARY.code(3)]])
+    ids = torch.tensor(
+        [[VOCABULARY.special("bos"), *CODEC.encode("a cat"), VOCABULARY.special("boi"), VOCABULARY.code(3)]]
+    )
     with torch.no_grad():
         a, b = ours(ids, labels=ids), theirs(ids, labels=ids)
     assert torch.equal(a.logits, b.logits)
@@ -43,16 +46,18 @@ def test_transformers_reads_the_same_ids(tmp_path):
         assert theirs.decode(CODEC.encode(text)) == text
     v = VOCABULARY
     assert len(theirs) == v.size
-    assert theirs("<|bos|><|boi|><|side_2|>")["input_ids"] == [v.mark("bos"), v.mark("boi"), v.side(2)]
+    assert theirs("<|bos|><|boi|><|side_2|>")["input_ids"] == [v.special("bos"), v.special("boi"), v.side(2)]
     codes = "".join(f"<|code_{i}|>" for i in range(30))
     assert theirs(codes)["input_ids"] == list(range(v.first_code, v.size))
-    assert (theirs.bos_token_id, theirs.eos_token_id, theirs.pad_token_id) == tuple(map(v.mark, ("bos", "eos", "pad")))
+    assert (theirs.bos_token_id, theirs.eos_token_id, theirs.pad_token_id) == tuple(
+        map(v.special, ("bos", "eos", "pad"))
+    )
 
 
 def test_transformers_generates_without_complaint(tmp_path):
     model.export(tiny(), tmp_path, CODEC)
     loaded = model.load(tmp_path)
-    ids = loaded.generate(torch.tensor([[VOCABULARY.mark("bos")]]), max_new_tokens=4)
+    ids = loaded.generate(torch.tensor([[VOCABULARY.special("bos")]]), max_new_tokens=4)
     assert ids.shape[1] <= 5
 
 

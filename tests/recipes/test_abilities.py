@@ -14,7 +14,6 @@ from toy_scenes import ToyNetwork, sprite
 from lantu.data.gallery import Gallery
 from lantu.data.questions import ask
 from lantu.data.scenes import Composer
-from lantu.document import LANGUAGES
 from lantu.errors import LantuError
 from lantu.evaluation.retrieval import Retrieval
 from lantu.evaluation.scorer import Scorer
@@ -22,6 +21,7 @@ from lantu.pipeline import Model
 from lantu.recipes import abilities
 from lantu.recipes.abilities import context, editing, exam, filling, questions
 from lantu.recipes.scores import evaluate
+from lantu.tokens.document import LANGUAGES
 
 HUES = ((220, 40, 40), (40, 60, 200), (20, 160, 60), (230, 160, 0), (150, 40, 180))
 SHAPES = ("disc", "square", "ring", "cross", "wedge")
@@ -103,7 +103,7 @@ def test_examples_come_before_what_is_asked(tried):
     assert len(prefixes) == len(scenes) == len(words) == 3
     none, _, _ = context.naming(tried, 0, 1, drawn=True)
     assert len(none[0]) < len(prefixes[0])
-    assert prefixes[0].count(tried.vocabulary.mark("boi")) == 2  # what is asked about comes after
+    assert prefixes[0].count(tried.vocabulary.special("boi")) == 2  # what is asked about comes after
 
 
 def test_a_background_is_told_by_its_rim():

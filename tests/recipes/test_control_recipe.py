@@ -7,12 +7,12 @@ from test_mixture import data  # noqa: F401
 from test_start import settings
 
 from lantu import recipes
-from lantu.decoder.control import NOTHING, Control
-from lantu.decoder.model import PixelDecoder
-from lantu.decoder.render import UNKNOWN
 from lantu.errors import RecipeError
+from lantu.models.lantu.decoder.control import NOTHING, Control
+from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.recipes import control
 from lantu.recipes.assemble import assemble
+from lantu.types import MASK_CODE
 
 
 def test_each_picture_comes_with_what_it_is_to_follow(tiny_model, data):  # noqa: F811
@@ -67,7 +67,7 @@ def test_it_learns_which_codes_fit(tiny_model, data, tmp_path):  # noqa: F811
     task = control.Task(settings(control.debug(), *changes), data)
     batch = task.batch(3, 24)
     right = batch.codes.flatten(1)[..., None]
-    nothing, unknown = torch.full_like(batch.kind, NOTHING), torch.full_like(batch.codes, UNKNOWN)
+    nothing, unknown = torch.full_like(batch.kind, NOTHING), torch.full_like(batch.codes, MASK_CODE)
     above = unknown.clone()
     above[:, :2] = batch.codes[:, :2]
 

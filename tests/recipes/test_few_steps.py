@@ -6,9 +6,9 @@ import torch
 from test_start import data, settings  # noqa: F401
 
 from lantu import recipes
-from lantu.decoder.model import PixelDecoder
 from lantu.errors import RecipeError
-from lantu.recipes import consistency, decoder, matching
+from lantu.models.lantu.decoder.network import PixelDecoder
+from lantu.recipes import consistency, decoder, distribution_matching
 from lantu.training import checkpoint
 
 SHAPE = (4, 3, 8, 8)
@@ -56,7 +56,7 @@ def test_the_target_is_one_step_of_the_teacher_further_on():
 
 
 def test_the_pupil_of_matching_meets_what_rendering_gives_it():
-    from lantu.decoder.samplers import euler
+    from lantu.diffusion.samplers import euler
 
     def predict(noisy, time, codes):
         return 0.3 * noisy + time[:, None, None, None]
@@ -64,12 +64,12 @@ def test_the_pupil_of_matching_meets_what_rendering_gives_it():
     def denoise(x, time):
         return predict(torch.from_numpy(x), torch.full((4,), time), CODES).numpy()
 
-    drawn = matching.few_steps(predict, torch.Size(SHAPE), CODES, (1,), generator())
+    drawn = distribution_matching.few_steps(predict, torch.Size(SHAPE), CODES, (1,), generator())
     noise = torch.randn(SHAPE, generator=generator())
     torch.testing.assert_close(drawn, 0.3 * noise)
     ends = set()
     for seed in range(40):
-        drawn = matching.few_steps(predict, torch.Size(SHAPE), CODES, (3,), generator(seed))
+        drawn = distribution_matching.few_steps(predict, torch.Size(SHAPE), CODES, (3,), generator(seed))
         noise = torch.randn(SHAPE, generator=generator(seed))
         steps: list[tuple[int, torch.Tensor]] = []
         euler(denoise, noise.numpy(), 3, lambda *told, steps=steps: steps.append(told))
@@ -84,10 +84,10 @@ def test_matching_moves_pictures_towards_what_the_teacher_finds_likelier():
     def estimate(value):
         return lambda noisy, time, codes: torch.full_like(noisy, value)
 
-    matching.matching_loss(estimate(0.5), estimate(0.1), pictures, CODES, generator()).backward()
+    distribution_matching.matching_loss(estimate(0.5), estimate(0.1), pictures, CODES, generator()).backward()
     assert (pictures.grad < 0).all()  # up, towards the teacher's 0.5 and away from the critic's 0.1
     same = torch.zeros(SHAPE, requires_grad=True)
-    matching.matching_loss(estimate(0.5), estimate(0.5), same, CODES, generator()).backward()
+    distribution_matching.matching_loss(estimate(0.5), estimate(0.5), same, CODES, generator()).backward()
     assert not same.grad.any()
 
 
@@ -108,7 +108,7 @@ def test_a_decoder_is_taught_and_a_killed_run_ends_the_same(tiny_model, data, tm
     assert all(torch.equal(value, moved[key]) for key, value in resumed.items())
 
 
-@pytest.mark.parametrize("module", [consistency, matching])
+@pytest.mark.parametrize("module", [consistency, distribution_matching])
 def test_they_need_a_decoder_to_learn_from(module, tiny_model, data):  # noqa: F811
     with pytest.raises(RecipeError, match="renders in many"):
         module.Task(settings(module.debug(), f"tokenizer={tiny_model}/tokenizer"), data)
@@ -116,7 +116,7 @@ def test_they_need_a_decoder_to_learn_from(module, tiny_model, data):  # noqa: F
 
 def test_recipes_are_named_once():
     assert len(set(recipes.names("decoder"))) == len(recipes.names("decoder"))
-    assert {"emoji", "consistency", "matching"} <= set(recipes.names("decoder"))
-    assert "guided" in recipes.names("language")
+    assert {"emoji", "consistency", "distribution_matching"} <= set(recipes.names("decoder"))
+    assert "guidance_distillation" in recipes.names("language")
     assert recipes.names("decoder") == sorted(recipes.names("decoder"))
     assert decoder.RECIPES.keys() < set(recipes.names("decoder"))

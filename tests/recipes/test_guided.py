@@ -7,23 +7,26 @@ import pytest
 import torch
 from test_start import data, settings  # noqa: F401
 
-from lantu import document, recipes
+from lantu import recipes
+from lantu.engine.backends.native import Language
 from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
-from lantu.engine.on_kernels import Language
+from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import RecipeError
-from lantu.language.folder import read_strengths, read_vocabulary
-from lantu.language.model import load
+from lantu.models.lantu.language.model import load
 from lantu.pipeline import Model
-from lantu.recipes import guided
-from lantu.requests import drawing
-from lantu.settings import Settings
-from lantu.vocabulary import Vocabulary
+from lantu.recipes import guidance_distillation
+from lantu.tasks.requests import drawing
+from lantu.tokens import document
+from lantu.tokens.vocabulary import Vocabulary
+from lantu.weights.language_config import read_strengths, read_vocabulary
 
 
 @pytest.fixture(scope="module")
 def task(tiny_model, data):  # noqa: F811
-    return guided.Task(settings(guided.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}"), data)
+    return guidance_distillation.Task(
+        settings(guidance_distillation.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}"), data
+    )
 
 
 def test_lessons_are_the_same_pictures_after_three_prefixes(task):
@@ -41,7 +44,7 @@ def test_lessons_are_the_same_pictures_after_three_prefixes(task):
             assert v.side_length(int(rows.ids[row, start - 1])) == task.grids.shape[2]
         assert codes[0] == codes[1] == codes[2]
         asked = lessons.asked.ids[row, : int(lessons.asked.starts[row])].tolist()
-        mark = v.mark(f"guidance_{strength:g}")
+        mark = v.special(f"guidance_{strength:g}")
         assert asked.count(mark) == 1
         asked.remove(mark)
         assert asked == lessons.prompted.ids[row, : int(lessons.prompted.starts[row])].tolist()
@@ -54,7 +57,7 @@ def test_lessons_are_the_same_pictures_after_three_prefixes(task):
 
 def test_the_target_is_what_the_engine_draws_from():
     prompted, bare = torch.randn(2, 3, 5), torch.randn(2, 3, 5)
-    told = guided.guided(prompted, bare, torch.tensor([1.0, 3.0]))
+    told = guidance_distillation.guided(prompted, bare, torch.tensor([1.0, 3.0]))
     torch.testing.assert_close(told[0], prompted[0].log_softmax(-1))
     torch.testing.assert_close(told[1], (bare[1] + 3 * (prompted[1] - bare[1])).log_softmax(-1))
 
@@ -66,7 +69,9 @@ def test_a_pupil_that_gives_the_target_has_nothing_to_learn(task):
     codes = range(task.vocabulary.first_code, task.vocabulary.size)
     with torch.no_grad():
         # Of all ids the pupil keeps some for other than codes: that much is left.
-        left = -guided.logits(task.teacher, lessons.prompted, task.grids[0].size, codes, normalised=True).logsumexp(-1)
+        left = -guidance_distillation.logits(
+            task.teacher, lessons.prompted, task.grids[0].size, codes, normalised=True
+        ).logsumexp(-1)
         torch.testing.assert_close(task.distance(silent), left.mean(), atol=1e-4, rtol=1e-3)
         assert task.distance(lessons._replace(asked=lessons.prompted, strengths=torch.full((4,), 3.0))) > left.mean()
 
@@ -74,28 +79,32 @@ def test_a_pupil_that_gives_the_target_has_nothing_to_learn(task):
 def test_one_row_learns_what_two_rows_draw(tiny_model, data, tmp_path):  # noqa: F811
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "loop.precision=fp32", "strengths=[3.0]"]
     changes += ["loop.steps=150", "loop.lr=2e-3", "loop.sample_every=0", "taught=0.75"]
-    summary = recipes.train("language", "guided-debug", data, tmp_path / "run", changes, progress=False)
+    summary = recipes.train("language", "guidance_distillation-debug", data, tmp_path / "run", changes, progress=False)
     folder = tmp_path / "run" / "model"
     assert read_strengths(folder) == (3.0,)
     assert read_strengths(tiny_model / "language") == ()
     assert summary.last["guided"] < 0.1
     # Logits after the strength's id are near those of the guided pair of the model that taught.
-    task = guided.Task(settings(guided.debug(), *changes[:2], "strengths=[3.0]"), data)
+    task = guidance_distillation.Task(settings(guidance_distillation.debug(), *changes[:2], "strengths=[3.0]"), data)
     with torch.no_grad():
         lessons = task.batch(999, 16)["lessons"]
         before = float(task.distance(lessons))
         task.model = load(folder)
         assert float(task.distance(lessons)) < 0.3 * before
         # One that has learnt it is followed in one row: it has nothing to learn from itself.
-        known = guided.Task(settings(guided.debug(), changes[0], f"start={tmp_path}/run", "strengths=[3.0]"), data)
+        known = guidance_distillation.Task(
+            settings(guidance_distillation.debug(), changes[0], f"start={tmp_path}/run", "strengths=[3.0]"), data
+        )
         assert known.known
         assert not task.known
         codes = range(task.vocabulary.first_code, task.vocabulary.size)
-        left = -guided.logits(known.teacher, lessons.asked, task.grids[0].size, codes, normalised=True).logsumexp(-1)
+        left = -guidance_distillation.logits(
+            known.teacher, lessons.asked, task.grids[0].size, codes, normalised=True
+        ).logsumexp(-1)
         torch.testing.assert_close(known.distance(lessons), left.mean(), atol=1e-4, rtol=1e-3)
     # A model that goes on may have another one's drawing for its lessons.
     changes[1:2] = [f"start={tmp_path}/run", f"teacher={tiny_model}"]
-    further = guided.Task(settings(guided.debug(), *changes), data)
+    further = guidance_distillation.Task(settings(guidance_distillation.debug(), *changes), data)
     embedding = "model.embed_tokens.weight"
     assert torch.equal(further.model.state_dict()[embedding], load(folder).state_dict()[embedding])
     assert torch.equal(further.teacher.state_dict()[embedding], load(tiny_model / "language").state_dict()[embedding])
@@ -103,13 +112,13 @@ def test_one_row_learns_what_two_rows_draw(tiny_model, data, tmp_path):  # noqa:
 
 def test_a_model_that_has_learnt_it_is_asked_for_one_row(tiny_model):
     v = Vocabulary(300, 16)
-    dials = Settings(guidance=3.0)
+    dials = SamplingParams(guidance=3.0)
     pair = drawing([1, 2], (2, 2), v, 0, dials)
     assert pair.guided
     one = drawing([1, 2], (2, 2), v, 0, dials, strengths=(1.5, 3.0))
     assert not one.guided
     assert list(one.prefix) == document.draw_prefix([1, 2], 2, 2, v, strength=3.0)
-    assert v.mark("guidance_3") in one.prefix
+    assert v.special("guidance_3") in one.prefix
     other = drawing([1, 2], (2, 2), v, 0, replace(dials, guidance=2.0), strengths=(1.5, 3.0))
     assert other == drawing([1, 2], (2, 2), v, 0, replace(dials, guidance=2.0))
 
@@ -125,17 +134,19 @@ def test_a_model_directory_says_what_it_has_learnt(tiny_model, tmp_path):
     path.write_text(json.dumps(config))
     model = Model.load(tmp_path / "taught", "cpu")
     assert model.info()["guidance_learnt"] == [1.5]
-    assert not model.ask("a cat", 1, model.folder.grid, Settings(guidance=1.5)).guided
+    assert not model.ask("a cat", 1, model.folder.grid, SamplingParams(guidance=1.5)).guided
     assert model.draw("a cat", seed=1, guidance=1.5).codes.shape == model.folder.grid
     language = Language.load(tmp_path / "taught" / "language")
     v = read_vocabulary(tmp_path / "taught" / "language")
-    request = drawing([5, 6], model.folder.grid, v, 1, Settings(guidance=1.5), (1.5,))
+    request = drawing([5, 6], model.folder.grid, v, 1, SamplingParams(guidance=1.5), (1.5,))
     assert len(draft(Engine(language), [request])[0]) == np.prod(model.folder.grid)
 
 
 def test_it_needs_a_model_and_known_strengths(tiny_model, data):  # noqa: F811
     with pytest.raises(RecipeError, match="a model that draws"):
-        guided.Task(settings(guided.debug(), f"tokenizer={tiny_model}/tokenizer"), data)
-    recipe = settings(guided.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "strengths=[9.0]")
+        guidance_distillation.Task(settings(guidance_distillation.debug(), f"tokenizer={tiny_model}/tokenizer"), data)
+    recipe = settings(
+        guidance_distillation.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "strengths=[9.0]"
+    )
     with pytest.raises(RecipeError, match="guidance of 9"):
-        guided.Task(recipe, data)
+        guidance_distillation.Task(recipe, data)

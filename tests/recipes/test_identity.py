@@ -11,13 +11,13 @@ from test_start import data  # noqa: F401
 from lantu import recipes
 from lantu.cli import main
 from lantu.data.build import build_folder
-from lantu.decoder.control import Control
-from lantu.decoder.model import PixelDecoder
 from lantu.errors import DiskError, ModelError, RecipeError
+from lantu.models.lantu.decoder.control import Control
+from lantu.models.lantu.decoder.network import PixelDecoder
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes import identity
 from lantu.recipes.assemble import assemble
 from lantu.recipes.sources import part_folder
-from lantu.tokenizer.model import ImageTokenizer
 
 FEW = ["loop.steps=2", "loop.sample_every=0", "loop.precision=fp32", "loop.decay_fraction=0"]
 

@@ -8,15 +8,15 @@ from PIL import Image
 from lantu.data.build import build_folder
 from lantu.data.packing import pack
 from lantu.errors import RecipeError
-from lantu.language import bpe
-from lantu.language.model import make
+from lantu.models.lantu.language.model import make
 from lantu.recipes import language as recipe
 from lantu.recipes import train
 from lantu.recipes.captions import learnable, shortened
 from lantu.recipes.language import PADDED, apart, next_token_losses, one_each
+from lantu.tokens import bpe
+from lantu.tokens.vocabulary import Vocabulary
 from lantu.training.config import override
 from lantu.types import Sample
-from lantu.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(300, 16)
 
@@ -36,7 +36,7 @@ def tensors(packed):
 
 
 def test_packed_and_unpacked_documents_have_the_same_losses(language):
-    pad = VOCABULARY.mark("pad")
+    pad = VOCABULARY.special("pad")
     with torch.no_grad():
         apart, targets_apart = next_token_losses(language, **tensors(one_each(documents(), pad)))
         together, targets_together = next_token_losses(language, **tensors(pack(documents(), 24, pad)))
@@ -57,7 +57,7 @@ def test_it_is_the_loss_that_transformers_computes(language):
 
 
 def test_losses_of_learnt_ids_are_those_of_all(language):
-    rows = tensors(one_each(documents(), VOCABULARY.mark("pad")))
+    rows = tensors(one_each(documents(), VOCABULARY.special("pad")))
     learnt = torch.rand(rows["ids"].shape, generator=torch.Generator().manual_seed(0)) < 0.3
     with torch.no_grad():
         every, _ = next_token_losses(language, **rows)
@@ -70,7 +70,7 @@ def test_losses_of_learnt_ids_are_those_of_all(language):
 
 
 def test_a_long_document_among_short_ones_does_not_pad_them_all(language):
-    pad, rng = VOCABULARY.mark("pad"), np.random.default_rng(0)
+    pad, rng = VOCABULARY.special("pad"), np.random.default_rng(0)
     short = [rng.integers(0, VOCABULARY.size, 8).astype(np.int32) for _ in range(15)]
     long = rng.integers(0, VOCABULARY.size, 120).astype(np.int32)
     assert apart(short, pad).ids.shape == (15, 8)

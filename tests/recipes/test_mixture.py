@@ -9,9 +9,9 @@ from test_start import settings
 
 from lantu import recipes
 from lantu.data.backgrounds import BACKGROUNDS
-from lantu.document import from_ids, to_ids
 from lantu.errors import RecipeError
-from lantu.recipes import mixture
+from lantu.recipes import multitask
+from lantu.tokens.document import from_ids, to_ids
 from lantu.types import CodeGrid, Document, Given, Patch, Turn
 
 
@@ -51,9 +51,9 @@ SHORT = {str: "T", Given: "t", CodeGrid: "G", Patch: "P", Turn: "."}
 @pytest.fixture(scope="module")
 def task(tiny_model, data):
     recipe = settings(
-        mixture.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", f"edits={data}", "context=0.3"
+        multitask.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", f"edits={data}", "context=0.3"
     )
-    return mixture.Task(recipe, data)
+    return multitask.Task(recipe, data)
 
 
 def test_all_kinds_come_up_and_can_be_read_back(task):
@@ -96,13 +96,13 @@ def test_only_what_the_model_is_to_say_is_learnt():
         (("a zorp", grid, "a zorp", plan, "zorp cat; cat", grid), [3, 4, 5]),
         ((grid, "a zorp", grid, plan, "cat; cat zorp", lantu, "a zorp"), [3, 4, 5, 6]),
     ]:
-        assert mixture.said(Document(parts)) == wanted
+        assert multitask.said(Document(parts)) == wanted
 
 
 def test_exercises_are_all_that_is_not_drawing(tiny_model, data):
-    recipe = mixture.exercises()
-    assert mixture.MixtureRecipe(**recipe.model_dump()) == recipe
-    task = mixture.Task(
+    recipe = multitask.exercises()
+    assert multitask.MixtureRecipe(**recipe.model_dump()) == recipe
+    task = multitask.Task(
         settings(recipe, f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", f"edits={data}"), data
     )
     for position in range(60):
@@ -120,15 +120,15 @@ def test_rows_are_of_about_one_length_and_the_loss_is_that_of_all(task):
 
 
 def test_groups_are_padded_as_little_as_can_be():
-    assert mixture.cuts([5, 5, 5, 9], 2) == [0, 3, 4]
-    assert mixture.cuts([5, 9], 4) == [0, 1, 2]
+    assert multitask.cuts([5, 5, 5, 9], 2) == [0, 3, 4]
+    assert multitask.cuts([5, 9], 4) == [0, 1, 2]
     lengths = sorted(np.random.default_rng(0).integers(60, 700, 12).tolist())
 
     def padded(edges):
         return sum((stop - start) * lengths[stop - 1] for start, stop in itertools.pairwise(edges))
 
     every = [[0, *inner, 12] for inner in itertools.combinations(range(1, 12), 3)]
-    assert padded(mixture.cuts(lengths, 4)) == min(map(padded, every))
+    assert padded(multitask.cuts(lengths, 4)) == min(map(padded, every))
 
 
 @pytest.mark.parametrize(
@@ -136,21 +136,21 @@ def test_groups_are_padded_as_little_as_can_be():
     [((0, 0.25, 0.5, 0.75), (4, 4)), ((1 / 3, 1 / 3, 2 / 3, 2 / 3), (4, 4)), ((0, 0, 1, 1), (8, 8))],
 )
 def test_holes_are_the_cells_that_a_box_touches(box, wanted):
-    holes = mixture.hole(box, (8, 8), np.random.default_rng(0))
+    holes = multitask.hole(box, (8, 8), np.random.default_rng(0))
     assert (holes.any(1).sum(), holes.any(0).sum()) == wanted
-    assert mixture.hole(None, (8, 8), np.random.default_rng(0)).any()
+    assert multitask.hole(None, (8, 8), np.random.default_rng(0)).any()
 
 
 def test_shares_beyond_all_and_pictures_of_unknown_content_are_refused(tiny_model, data):
     base = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}"]
     with pytest.raises(RecipeError, match="more than all"):
-        mixture.Task(settings(mixture.debug(), *base, "questions=0.9", "filling=0.9"), data)
+        multitask.Task(settings(multitask.debug(), *base, "questions=0.9", "filling=0.9"), data)
 
 
 def test_it_learns(tiny_model, data, tmp_path):
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", f"edits={data}", "loop.sample_every=0"]
     changes += ["loop.precision=fp32", "loop.steps=40", "loop.log_every=10"]
-    recipes.train("language", "mixture-debug", data, tmp_path / "run", changes, progress=False)
+    recipes.train("language", "multitask-debug", data, tmp_path / "run", changes, progress=False)
     from lantu.training.logs import read_log
 
     losses = [line["loss"] for line in read_log(tmp_path / "run")]

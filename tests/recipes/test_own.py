@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 
 from lantu.data.build import build_folder
-from lantu.document import draw_prefix
 from lantu.errors import DataError
 from lantu.evaluation.trial import OWN
+from lantu.models.hub import ModelFolder
 from lantu.pipeline import Model
 from lantu.recipes import dials, own, pictures
 from lantu.recipes.assemble import assemble
 from lantu.recipes.scores import composer_of, evaluate
-from lantu.shelf import ModelFolder
+from lantu.tokens.document import draw_prefix
 
 PARTS = ("tokenizer", "language", "decoder")
 

@@ -7,7 +7,7 @@ from test_mixture import data  # noqa: F401
 from test_start import settings
 
 from lantu.errors import RecipeError
-from lantu.recipes import reward
+from lantu.recipes import grpo
 
 
 class Bright:
@@ -20,14 +20,14 @@ class Bright:
 
 @pytest.fixture
 def task(tiny_model, data, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(reward, "scorer_of", lambda gallery, network: Bright())
-    monkeypatch.setattr(reward, "load_efficientnet", lambda: None)
+    monkeypatch.setattr(grpo, "scorer_of", lambda gallery, network: Bright())
+    monkeypatch.setattr(grpo, "load_efficientnet", lambda: None)
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "group=6", "temperature=1.0", "guidance=1"]
-    return reward.Task(settings(reward.emoji(), *changes), data)
+    return grpo.Task(settings(grpo.emoji(), *changes), data)
 
 
 def test_advantages_compare_within_a_group():
-    told = reward.advantages(torch.tensor([[0.0, 1.0, 0.0, 1.0], [0.5, 0.5, 0.5, 0.5]]))
+    told = grpo.advantages(torch.tensor([[0.0, 1.0, 0.0, 1.0], [0.5, 0.5, 0.5, 0.5]]))
     assert (told[0, 1::2] > 0).all()
     torch.testing.assert_close(told.sum(-1), torch.zeros(2))
     assert not told[1].any()
@@ -35,8 +35,8 @@ def test_advantages_compare_within_a_group():
 
 def test_nearness_is_zero_only_where_nothing_changed():
     chances = torch.randn(3, 4)
-    assert reward.nearness(chances, chances) == 0
-    assert reward.nearness(chances, chances + torch.randn(3, 4)) > 0
+    assert grpo.nearness(chances, chances) == 0
+    assert grpo.nearness(chances, chances + torch.randn(3, 4)) > 0
 
 
 def test_drafts_are_judged_in_groups_and_come_again(task):
@@ -67,12 +67,12 @@ def test_steps_raise_the_reward(task):
 
 def test_it_needs_a_model_that_draws(tiny_model, data):  # noqa: F811
     with pytest.raises(RecipeError, match="a model that draws"):
-        reward.Task(settings(reward.emoji(), f"tokenizer={tiny_model}/tokenizer"), data)
+        grpo.Task(settings(grpo.emoji(), f"tokenizer={tiny_model}/tokenizer"), data)
 
 
 def test_drafts_are_guided_only_as_the_model_has_learnt(tiny_model, data):  # noqa: F811
     with pytest.raises(RecipeError, match=r"has not learnt a guidance of 1\.5: choose among 1"):
-        reward.Task(settings(reward.emoji(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}"), data)
+        grpo.Task(settings(grpo.emoji(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}"), data)
 
 
 def test_prompts_ask_for_several_of_one_thing_as_often_as_told(task):

@@ -1,5 +1,7 @@
 """Training goes on from a model that is there, instead of from nothing."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,13 @@ from PIL import Image
 
 from lantu import recipes
 from lantu.data.build import build_folder
-from lantu.engine.on_kernels import Language
+from lantu.engine.backends.native import Language
+from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ModelError, RecipeError
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes import decoder, language
 from lantu.recipes.assemble import assemble
 from lantu.recipes.drafts import Drafts
-from lantu.settings import Settings
-from lantu.tokenizer.model import ImageTokenizer
 from lantu.training.config import override
 
 
@@ -37,7 +39,7 @@ def settings(recipe, *changes):
 def test_a_language_model_goes_on_with_its_own_words_and_sizes(tiny_model, data, tmp_path):
     recipe = settings(language.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "layers=9")
     task = language.Task(recipe, data)
-    from lantu.language.model import load
+    from lantu.models.lantu.language.model import load
 
     begun = load(tiny_model / "language").state_dict()
     assert all(torch.equal(value, begun[name]) for name, value in task.model.state_dict().items())
@@ -53,7 +55,7 @@ def test_a_language_model_goes_on_with_its_own_words_and_sizes(tiny_model, data,
 def test_added_layers_change_nothing_at_first_and_then_learn(tiny_model, data, tmp_path):
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "added=3", "settled=0"]
     task = language.Task(settings(language.debug(), *changes), data)
-    from lantu.language.model import load
+    from lantu.models.lantu.language.model import load
 
     begun = load(tiny_model / "language")
     ids = torch.arange(40)[None]
@@ -73,7 +75,7 @@ def test_added_layers_change_nothing_at_first_and_then_learn(tiny_model, data, t
 
 
 def test_a_model_goes_part_of_the_way_back_to_its_origin(tiny_model, data, tmp_path):
-    from lantu.language.model import load
+    from lantu.models.lantu.language.model import load
 
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}"]
     run = ["added=1", "loop.steps=12", "loop.sample_every=0"]
@@ -96,18 +98,18 @@ def test_a_model_goes_part_of_the_way_back_to_its_origin(tiny_model, data, tmp_p
 
 def test_drafts_draw_rebuild_and_read(tiny_model):
     """All that evaluation may ask of a language model that has no diffusion decoder yet."""
-    from lantu.language.folder import read_grid, read_vocabulary
+    from lantu.weights.language_config import read_grid, read_vocabulary
 
     folder = tiny_model / "language"
     parts = (Language.load(folder), language.bpe.TextCodec(folder), read_vocabulary(folder))
-    drafts = Drafts(*parts, ImageTokenizer.load(tiny_model / "tokenizer"), read_grid(folder), Settings())
+    drafts = Drafts(*parts, ImageTokenizer.load(tiny_model / "tokenizer"), read_grid(folder), SamplingParams())
     drawn = drafts.draw(["a cat", "a dog"], [1, 2])
     assert drawn.shape == drafts.reconstruct(drawn).shape == (2, 32, 32, 3)
     assert [type(text) for text in drafts.caption(drawn, "zh")] == [str, str]
 
 
 def test_a_language_model_of_other_codes_is_refused(tiny_model, data, tmp_path):
-    from lantu.language.adopt import grow
+    from lantu.models.lantu.language.adopt import grow
 
     grow(tiny_model / "language", 64, tmp_path / "grown")
     recipe = settings(language.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tmp_path}/grown")
@@ -151,3 +153,17 @@ def test_the_command_takes_a_model_by_name_or_folder(tiny_model, data, tmp_path,
     assert not (tmp_path / "none").exists()
     tokenizer = ["train", "tokenizer", "--recipe", "debug", "--data", str(data), "--start", str(tiny_model)]
     assert main([*tokenizer, "--out", str(tmp_path / "none")]) == 2
+
+
+def test_former_names_of_recipes_still_train(data, tiny_model, tmp_path, capsys):
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}/language", "loop.steps=1", "loop.batch_size=2"]
+    recipes.train("language", "guided-debug", data, tmp_path / "run", changes, progress=False)
+    assert "guided-debug is called guidance_distillation-debug now" in capsys.readouterr().err
+    written = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert written["identity"]["recipe"] == "guidance_distillation-debug"
+    written["identity"]["recipe"] = "guided-debug"  # as a run of before
+    (tmp_path / "run" / "config.json").write_text(json.dumps(written))
+    again = ["loop.steps=2"]
+    assert (
+        recipes.train("language", "guided-debug", data, tmp_path / "run", again, resume=True, progress=False).step == 2
+    )

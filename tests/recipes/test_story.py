@@ -47,7 +47,7 @@ def log(folder: Path) -> list[dict]:
 
 
 def test_it_ends_with_a_picture_that_tells_its_prompt(story):
-    from lantu.metadata import read_picture
+    from lantu.images.metadata import read_picture
 
     with Image.open(story / "picture.png") as picture:
         assert picture.size == (32, 32)
@@ -65,8 +65,8 @@ def test_the_language_model_is_a_stock_directory(story):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from lantu.engine.on_kernels import Language
-    from lantu.language.bpe import TextCodec
+    from lantu.engine.backends.native import Language
+    from lantu.tokens.bpe import TextCodec
 
     folder = story / "model" / "language"
     stock = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -81,9 +81,9 @@ def test_the_language_model_is_a_stock_directory(story):
 
 
 def test_the_model_names_its_data(story):
-    from lantu import shelf
+    from lantu.models import hub
 
-    model = shelf.find(story / "model")
+    model = hub.find(story / "model")
     assert model.index["data"]["world"] == "everyday"
     assert model.grid == (4, 4)
 

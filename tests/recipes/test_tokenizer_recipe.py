@@ -9,12 +9,13 @@ import torch
 from PIL import Image
 from test_start import settings
 
-from lantu import recipes, weights
+from lantu import recipes
 from lantu.data.build import build_folder
 from lantu.errors import RecipeError
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes import tokenizer
-from lantu.tokenizer.model import ImageTokenizer
 from lantu.training import checkpoint
+from lantu.weights import tensors
 
 LEARNT = [
     "frozen=false",
@@ -105,7 +106,7 @@ def test_a_run_that_is_resumed_goes_on_exactly(way, folders, tmp_path):
     shutil.copy(tmp_path / "whole" / "config.json", tmp_path / "half")
     (saved / checkpoint.name_of(5)).rename(half / checkpoint.name_of(5))  # before the second settling
     run(tmp_path / "half", "loop.steps=10", resume=True)
-    first, second = (weights.load(folder / checkpoint.name_of(10) / "weights") for folder in (saved, half))
+    first, second = (tensors.load(folder / checkpoint.name_of(10) / "weights") for folder in (saved, half))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     model = ImageTokenizer.load(tmp_path / "half" / "model")
     assert model.config.quantizer == ("following" if way == "following" else "vq")
@@ -132,7 +133,7 @@ def test_the_encoder_waits_until_its_step(folders, tmp_path):
     for steps, moved in ((6, False), (10, True)):
         more = learnt(folders, "encoder_from=6", f"loop.steps={steps}", "loop.ema_decay=0")
         recipes.train("tokenizer", "debug", folders[0], tmp_path / str(steps), more, progress=False)
-        state = weights.load(tmp_path / str(steps) / "checkpoints" / checkpoint.name_of(steps) / "weights")
+        state = tensors.load(tmp_path / str(steps) / "checkpoints" / checkpoint.name_of(steps) / "weights")
         for name in ("encoder.patches.weight", "encoder.out.weight", "quantizer.inner.codebook"):
             assert torch.equal(state[f"model/{name}"], begun[name]) != moved, name
         assert not torch.equal(state["model/decoder.out.linear.weight"], begun["decoder.out.linear.weight"])
@@ -143,7 +144,7 @@ def test_the_codebook_is_averaged_like_the_encoder_that_it_belongs_to(folders, t
     recipes.train("tokenizer", "debug", folders[0], tmp_path / "run", more, progress=False)
     saved = tmp_path / "run" / "checkpoints" / checkpoint.name_of(12)
     name = "model/quantizer.inner.codebook"
-    averaged, newest = (weights.load(saved / kind)[name] for kind in ("average", "weights"))
+    averaged, newest = (tensors.load(saved / kind)[name] for kind in ("average", "weights"))
     assert not torch.equal(averaged, newest)
     exported = ImageTokenizer.load(tmp_path / "run" / "model").quantizer.vectors()
     assert (exported - averaged).abs().max() < (exported - newest).abs().max() / 4  # but for bfloat16

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from running import serving
 
-from lantu.server.tickets import Ticket
+from lantu.server.jobs import Ticket
 
 LARGE = {"prompt": "a cat", "size": "256x256"}  # 1,024 codes: a while, even of the tiny model
 MANY = LARGE | {"n": 10}

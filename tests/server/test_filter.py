@@ -104,7 +104,7 @@ def test_a_list_that_is_none_is_said_at_the_start(tmp_path, content):
         file.write_bytes(content)
     with pytest.raises(LantuError) as told:
         read_phrases(file)
-    assert told.value.mend
+    assert told.value.hint
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_a_judge_that_is_none_is_said_in_one_line_at_the_start(rules, name):
     assert isinstance(told.exception, LantuError)
     with pytest.raises(LantuError) as problem:
         load_judge(name)
-    assert problem.value.mend
+    assert problem.value.hint
     assert "\n" not in str(problem.value)
 
 

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from running import serving
 
-from lantu.decoder.control import Control as ControlNetwork
-from lantu.decoder.controls import KINDS
-from lantu.decoder.model import PixelDecoder
+from lantu.models.lantu.controls import KINDS
+from lantu.models.lantu.decoder.control import Control as ControlNetwork
+from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.pipeline import Control, Model
 from lantu.server import wishes
 from lantu.types import Picture
@@ -127,7 +127,7 @@ def test_instructions_end_in_the_picture_that_is_made_offline(server, offline):
 def test_a_talk_goes_on_to_draw_what_it_planned(offline):
     drawn = offline.draw("a cat", seed=1)
     vocabulary, encode = offline.parts.vocabulary, offline.parts.text.encode
-    plan, lantu, eos = map(vocabulary.mark, ("plan", "lantu", "eos"))
+    plan, lantu, eos = map(vocabulary.special, ("plan", "lantu", "eos"))
     (ticket,) = wishes.talks(offline, ["a dog!", drawn], (), 1, 3, {})
     following = ticket.then([plan, *encode("a dog"), eos])
     assert following == offline.changing([["a dog!", drawn]], 3, offline.folder.settings, "a dog")
@@ -141,7 +141,7 @@ def test_a_talk_goes_on_to_draw_what_it_planned(offline):
 def test_a_plan_alone_is_told_and_drawn(server, offline, red, monkeypatch):
     """The model is made to note a plan down and to say nothing."""
     vocabulary = offline.parts.vocabulary
-    told = [vocabulary.mark("plan"), *offline.parts.text.encode("a cat; a dog"), vocabulary.mark("eos")]
+    told = [vocabulary.special("plan"), *offline.parts.text.encode("a cat; a dog"), vocabulary.special("eos")]
     asking = server.service.model.asking
 
     def planned(turns, seed, settings):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from running import png, serving
 
-from lantu.decoder import samplers
+from lantu.diffusion import samplers
 from lantu.server import answers, refused, schemas
 
 DRAW, EDIT, CHAT = "/v1/images/generations", "/v1/images/edits", "/v1/chat/completions"
@@ -299,7 +299,7 @@ def test_there_are_no_variations(server, red):
 
 def test_streams_give_signs_of_life(server, monkeypatch):
     """Whatever takes so long: here the judge of what was drawn."""
-    monkeypatch.setattr(answers, "BREATH_S", 0.02)
+    monkeypatch.setattr(answers, "KEEP_ALIVE_S", 0.02)
     encode = server.service.encode
 
     async def slow(*arguments, **named):

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 from running import png, serving
 
-from lantu import __version__, metadata
+from lantu import __version__
 from lantu.errors import LantuError
+from lantu.images import metadata
 from lantu.server import files, provenance
 
 c2pa = pytest.importorskip("c2pa", reason="signing is not installed: pip install 'lantu[c2pa]'")
@@ -222,7 +223,7 @@ def test_what_does_not_fit_is_said_in_one_line_at_the_start(pair, tmp_path):
     ):
         with pytest.raises(LantuError) as told:
             provenance.Signer(*given)
-        assert told.value.mend, given
+        assert told.value.hint, given
         assert "\n" not in str(told.value)
 
 

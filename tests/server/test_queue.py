@@ -2,9 +2,9 @@
 
 import pytest
 
+from lantu.server.jobs import Ticket
 from lantu.server.pace import Pace
 from lantu.server.queue import Full, Queue
-from lantu.server.tickets import Ticket
 
 
 def tickets(client, count):

@@ -121,8 +121,8 @@ def steered(tiny_model, tmp_path_factory):
     """A server of a tiny model whose decoder follows lines."""
     import torch
 
-    from lantu.decoder.control import Control
-    from lantu.decoder.model import PixelDecoder
+    from lantu.models.lantu.decoder.control import Control
+    from lantu.models.lantu.decoder.network import PixelDecoder
 
     folder = changed(tiny_model, tmp_path_factory.mktemp("models") / "steered", [])
     with torch.random.fork_rng(devices=[]):

@@ -190,7 +190,7 @@ def test_what_a_model_has_not_learnt_is_there_with_the_reason(visit, untaught):
 
 
 def test_a_picture_is_downloaded_with_what_it_tells(visit, taught, tmp_path):
-    from lantu.metadata import read_picture
+    from lantu.images.metadata import read_picture
 
     studio = visit(taught)
     studio.draw("a cat, and 一只狗!", seed=4)
@@ -260,7 +260,7 @@ def test_an_opened_picture_is_read_into_codes_and_rendered_from_them(visit, ship
 def test_a_dropped_picture_of_ours_brings_everything_back(visit, taught, tmp_path):
     model = lantu.load(taught.model, device="cpu")
     picture = model.draw("a cat, long ago", seed=42, steps=3)
-    lantu.metadata.save_picture(picture, tmp_path / "old.png")
+    lantu.images.metadata.save_picture(picture, tmp_path / "old.png")
     studio = visit(taught)
     file = {"name": "old.png", "mimeType": "image/png", "buffer": (tmp_path / "old.png").read_bytes()}
     drop(studio, file)

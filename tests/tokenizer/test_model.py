@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from lantu.errors import ImageError, ModelError
-from lantu.tokenizer import quantizer
-from lantu.tokenizer.config import TokenizerConfig
-from lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
-from lantu.tokenizer.losses import ReconstructionLoss
-from lantu.tokenizer.model import ImageTokenizer
-from lantu.tokenizer.start import start_from_patches
+from lantu.models.lantu.tokenizer import quantizer
+from lantu.models.lantu.tokenizer.config import TokenizerConfig
+from lantu.models.lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
+from lantu.models.lantu.tokenizer.losses import ReconstructionLoss
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
+from lantu.models.lantu.tokenizer.start import start_from_patches
 
 SMALL = {"size": 32, "patch": 8, "width": 32, "encoder_layers": 1, "decoder_layers": 2, "semantic_width": 5}
 KINDS = {
@@ -219,7 +219,7 @@ def test_in_a_window_of_one_cell_a_code_depends_on_its_reach_alone():
 @pytest.mark.parametrize("window", [0, 1, 2, 3])
 @pytest.mark.parametrize("kind", ["vq", "following", "fsq"])
 def test_the_kernels_give_the_same_codes(kind, window, tmp_path):
-    from lantu.tokenizer import on_kernels
+    from lantu.models.lantu.tokenizer import native
 
     torch.manual_seed(0)
     config = KINDS[kind].model_copy(update={"encoder_window": window, "encoder_layers": 2})
@@ -228,7 +228,7 @@ def test_the_kernels_give_the_same_codes(kind, window, tmp_path):
     model.eval().save(tmp_path)
     loaded = ImageTokenizer.load(tmp_path)
     wide = torch.cat([pictures(3), pictures(6)[3:]], 3)[:, :, :24]
-    codes = on_kernels.Encoder.load(tmp_path).encode(wide.numpy())
+    codes = native.Encoder.load(tmp_path).encode(wide.numpy())
     assert codes.shape == (3, 3, 8)
     assert len(set(codes.flatten().tolist())) > 3
     assert (codes == loaded.encode(wide).numpy()).mean() > 0.98  # sums in another order may round a tie apart

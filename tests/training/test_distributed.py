@@ -7,10 +7,10 @@ import pytest
 import torch
 from toy_task import ToyTask
 
-from lantu import weights
 from lantu.training import checkpoint
 from lantu.training.config import LoopConfig, override
 from lantu.training.loop import train
+from lantu.weights import tensors
 
 SCRIPT = Path(__file__).with_name("toy_task.py")
 SETTINGS = [
@@ -38,7 +38,7 @@ def alone(folder, *settings):
 
 
 def newest(folder):
-    return weights.load(checkpoint.numbered(folder / "checkpoints")[0] / "average")
+    return tensors.load(checkpoint.numbered(folder / "checkpoints")[0] / "average")
 
 
 @pytest.mark.slow

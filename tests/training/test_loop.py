@@ -13,13 +13,13 @@ import torch
 from torch import nn
 from toy_task import ToyTask
 
-from lantu import weights
 from lantu.errors import DiskError, RecipeError
 from lantu.training import checkpoint
 from lantu.training.config import LoopConfig
 from lantu.training.logs import read_log
 from lantu.training.loop import train
 from lantu.training.measure import measure
+from lantu.weights import tensors
 
 SCRIPT = Path(__file__).with_name("toy_task.py")
 VARYING = ("samples_per_s", "gflop_per_s", "left_s")
@@ -36,7 +36,7 @@ def losses(folder):
 
 
 def final(folder):
-    return {kind: weights.load(checkpoint.numbered(folder / "checkpoints")[0] / kind) for kind in KINDS}
+    return {kind: tensors.load(checkpoint.numbered(folder / "checkpoints")[0] / kind) for kind in KINDS}
 
 
 KINDS = ("weights", "average", "optimizer")
@@ -79,7 +79,7 @@ def test_it_learns_and_leaves_everything(unbroken):
     assert (unbroken / "samples" / "30.txt").read_text() == "False"
     assert list((unbroken / "tensorboard").iterdir())
     average = final(unbroken)["average"]
-    assert torch.equal(weights.load(unbroken / "model")["norm.weight"], average["model/norm.weight"])
+    assert torch.equal(tensors.load(unbroken / "model")["norm.weight"], average["model/norm.weight"])
     assert not torch.equal(average["model/norm.weight"], final(unbroken)["weights"]["model/norm.weight"])
     assert torch.equal(final(unbroken)["weights"]["model/frozen"], torch.ones(8))
 
@@ -145,7 +145,7 @@ def test_a_signal_ends_it_with_a_checkpoint(tmp_path, unbroken):
 def test_the_time_limit_ends_it_with_a_checkpoint(tmp_path):
     summary = train(ToyTask(), settings(minutes=0), tmp_path, progress=False)
     assert (summary.reason, summary.step) == ("time", 1)
-    assert (tmp_path / "model" / weights.SINGLE).exists()
+    assert (tmp_path / "model" / tensors.SINGLE).exists()
 
 
 def test_a_longer_run_starts_before_the_decay(tmp_path):
@@ -168,7 +168,7 @@ def test_a_finished_run_is_exported_again(tmp_path, unbroken):
     shutil.rmtree(tmp_path / "run" / "model")
     summary = train(ToyTask(), settings(), tmp_path / "run", resume=True, progress=False)
     assert (summary.step, summary.last["step"]) == (30, 30)
-    assert weights.digest(tmp_path / "run" / "model") == weights.digest(unbroken / "model")
+    assert tensors.digest(tmp_path / "run" / "model") == tensors.digest(unbroken / "model")
 
 
 def test_a_run_is_not_overwritten(unbroken):
@@ -182,7 +182,7 @@ def test_other_networks_are_refused(tmp_path, unbroken):
     task.networks["model"].norm = nn.LayerNorm(4)
     with pytest.raises(RecipeError, match="does not fit"):
         train(task, settings(), tmp_path / "run", resume=True, progress=False)
-    damaged = checkpoint.numbered(tmp_path / "run" / "checkpoints")[0] / "average" / weights.SINGLE
+    damaged = checkpoint.numbered(tmp_path / "run" / "checkpoints")[0] / "average" / tensors.SINGLE
     damaged.write_bytes(b"")
     with pytest.raises(RecipeError, match="damaged"):
         train(ToyTask(), settings(), tmp_path / "run", resume=True, progress=False)
@@ -192,7 +192,7 @@ def test_averages_can_be_had_from_any_run(unbroken):
     networks = ToyTask().networks
     newest = checkpoint.numbered(unbroken / "checkpoints")[0]
     assert checkpoint.put_average(newest, networks) == 30
-    exported = weights.load(unbroken / "model")
+    exported = tensors.load(unbroken / "model")
     assert all(torch.equal(value, exported[name]) for name, value in networks["model"].state_dict().items())
     with pytest.raises(RecipeError, match="can't be used"):
         checkpoint.put_average(unbroken / "nowhere", networks)

@@ -12,19 +12,19 @@ from toy_task import ToyTask
 from lantu.training.config import LoopConfig
 from lantu.training.device import to_device
 from lantu.training.distributed import Ranks
-from lantu.training.ema import Average
+from lantu.training.ema import EMA
 from lantu.training.logs import Window
 from lantu.training.machine import SETTINGS
 from lantu.training.muon import Muon
+from lantu.training.optimized_module import clip
 from lantu.training.optimizer import make_optimizers
-from lantu.training.player import clip
 from lantu.training.progress import Bar, duration
 from lantu.training.trainer import Trainer
 
 
 def test_the_average_follows_the_textbook():
     parameter = nn.Parameter(torch.zeros(3))
-    average = Average([parameter], decay=0.9, every=1)
+    average = EMA([parameter], decay=0.9, every=1)
     expected = torch.zeros(3)
     for step in range(200):
         parameter.data += 0.1
@@ -39,7 +39,7 @@ def test_seldom_updates_average_as_much():
     lags = []
     for every in (1, 8):
         parameter = nn.Parameter(torch.zeros(()))
-        average = Average([parameter], decay=0.99, every=every)
+        average = EMA([parameter], decay=0.99, every=every)
         for step in range(4000):
             parameter.data += 1
             average.update(step)
@@ -49,7 +49,7 @@ def test_seldom_updates_average_as_much():
 
 def test_swapping_puts_the_trained_weights_back():
     parameter = nn.Parameter(torch.ones(3))
-    average = Average([parameter], decay=0.9, every=1)
+    average = EMA([parameter], decay=0.9, every=1)
     parameter.data += 1
 
     def fail():

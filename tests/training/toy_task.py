@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lantu import weights
+from lantu.weights import tensors
 
 WIDTH = 8
 
@@ -62,7 +62,7 @@ class ToyTask:
         (folder / f"{step}.txt").write_text(str(self.networks["model"].training))
 
     def export(self, folder):
-        weights.save(self.networks["model"].state_dict(), folder, dtype=None)
+        tensors.save(self.networks["model"].state_dict(), folder, dtype=None)
 
 
 def main() -> None:

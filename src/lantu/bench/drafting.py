@@ -15,9 +15,9 @@ SILENT: dict[str, Any] = {}  # loggers that C code goes on calling
 
 def lantu_kernels(task: Drafting) -> Draft:
     """What ``lantu draw`` does on a CPU."""
+    from lantu.engine.backends.native import Language
     from lantu.engine.drafting import draft
     from lantu.engine.engine import Engine
-    from lantu.engine.on_kernels import Language
 
     # Nothing is kept from one draft to the next: a prompt that comes back would cost nothing.
     engine = Engine(Language.load(task.folder), kept=0)
@@ -26,9 +26,9 @@ def lantu_kernels(task: Drafting) -> Draft:
 
 def lantu_learnt(task: Drafting) -> Draft:
     """The same with a model that has learnt guidance: one row a picture."""
+    from lantu.engine.backends.native import Language
     from lantu.engine.drafting import draft
     from lantu.engine.engine import Engine
-    from lantu.engine.on_kernels import Language
 
     engine = Engine(Language.load(task.folder), kept=0)
     return lambda pictures: draft(engine, [task.request(seed, learnt=True) for seed in range(pictures)])
@@ -38,9 +38,9 @@ def lantu_torch(task: Drafting) -> Draft:
     """What ``lantu draw --device cuda`` does, here on the CPU."""
     import torch
 
+    from lantu.engine.backends.pytorch import Language
     from lantu.engine.drafting import draft
     from lantu.engine.engine import Engine
-    from lantu.engine.on_torch import Language
 
     engine = Engine(Language.load(task.folder, torch.bfloat16), kept=0, together=64)
     return lambda pictures: draft(engine, [task.request(seed) for seed in range(pictures)])
@@ -145,7 +145,7 @@ def openvino(task: Drafting) -> Draft:
     import torch
 
     from lantu.bench.exported import Step
-    from lantu.engine.on_torch import Language
+    from lantu.engine.backends.pytorch import Language
 
     language = Language.load(task.folder)
     sizes = language.sizes
@@ -187,8 +187,8 @@ def openvino(task: Drafting) -> Draft:
 
 def vllm_learnt(task: Drafting) -> Draft:
     """vLLM on the unmodified directory, for a model that has learnt guidance: it has no pairs of rows."""
+    from lantu.engine.backends.vllm_engine import Engine
     from lantu.engine.drafting import draft
-    from lantu.engine.on_vllm import Engine
 
     engine = Engine(task.folder)
     return lambda pictures: draft(engine, [task.request(seed, learnt=True) for seed in range(pictures)])
@@ -203,7 +203,7 @@ def llama_cpp(task: Drafting) -> Draft:
     import numpy as np
     import torch
 
-    from lantu.language.gguf import export
+    from lantu.models.lantu.language.gguf import export
 
     cpp.llama_backend_init()
     cpp.llama_log_set(SILENT.setdefault("llama.cpp", cpp.llama_log_callback(lambda *_: None)), ctypes.c_void_p(0))

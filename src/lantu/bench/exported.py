@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lantu.engine.on_torch import Language
+from lantu.engine.backends.pytorch import Language
 from lantu.engine.request import Ranges
 
 

@@ -13,8 +13,8 @@ Render = Callable[[np.ndarray], Any]  # codes (B, h, w)
 
 def lantu_kernels(folder: Path) -> Render:
     """What ``lantu draw`` does on a CPU."""
-    from lantu.decoder.on_kernels import Decoder
-    from lantu.decoder.render import render
+    from lantu.diffusion.sample import render
+    from lantu.models.lantu.decoder.native import Decoder
 
     decoder = Decoder.load(folder)
     return lambda codes: render(decoder, codes, list(range(len(codes))), STEPS)
@@ -25,8 +25,8 @@ def diffusers_loop(folder: Path) -> Render:
     import torch
     from diffusers import FlowMatchEulerDiscreteScheduler
 
-    from lantu.decoder.model import PixelDecoder
-    from lantu.decoder.samplers import velocity
+    from lantu.diffusion.samplers import velocity
+    from lantu.models.lantu.decoder.network import PixelDecoder
 
     network = PixelDecoder.load(folder)
     patch = network.config.patch
@@ -53,19 +53,23 @@ def openvino(folder: Path) -> Render:
     import openvino as ov
     import torch
 
-    from lantu.decoder.model import PixelDecoder
-    from lantu.decoder.render import render
+    from lantu.diffusion.sample import render
+    from lantu.models.lantu.decoder.network import PixelDecoder
 
     network = PixelDecoder.load(folder)
     patch = network.config.patch
     compiled: dict[tuple[int, ...], Any] = {}
 
-    class Predict:
+    class Denoiser:
         def __init__(self) -> None:
             self.patch = patch
 
         def __call__(
-            self, noisy_BCHW: np.ndarray, time: float, codes_Bhw: np.ndarray, hint_2BND: np.ndarray | None = None
+            self,
+            noisy_BCHW: np.ndarray,
+            time: float,
+            codes_Bhw: np.ndarray,
+            control_residuals_2BND: np.ndarray | None = None,
         ) -> np.ndarray:
             noisy, codes = noisy_BCHW, codes_Bhw
             if codes.shape not in compiled:
@@ -76,7 +80,7 @@ def openvino(folder: Path) -> Render:
             times = np.full(len(codes), time, np.float32)
             return compiled[codes.shape].infer([noisy, times, codes], share_inputs=True)[0].copy()
 
-    return lambda codes: render(Predict(), codes, list(range(len(codes))), STEPS)
+    return lambda codes: render(Denoiser(), codes, list(range(len(codes))), STEPS)
 
 
 PEERS: dict[str, tuple[Callable[[Path], Render], Sequence[str]]] = {

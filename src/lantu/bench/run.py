@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from lantu import shelf
 from lantu.bench import drafting, machine, rendering
 from lantu.bench.rounds import Progress, Seconds, measure
 from lantu.bench.task import SIZES, WORDS, Drafting, made_up, of_model
 from lantu.errors import LantuError
+from lantu.models import hub
 
 
 def bench(
@@ -44,7 +44,7 @@ def bench(
         LantuError: an unknown size or peer.
         ModelError: there is no such model.
     """
-    shelved = shelf.find(model)
+    shelved = hub.find(model)
     folder = shelved.path
     if size not in (*SIZES, "model"):
         raise LantuError(f"no size {size!r}", f"choose one of {', '.join((*SIZES, 'model'))}")
@@ -111,8 +111,8 @@ def row(name: str, unit: str, count: int, took: Seconds, scale: float = 1) -> di
 
 def roofline(task: Drafting, pictures: Sequence[int]) -> dict[str, Any]:
     """What drafting would take if every step did nothing but read the weights and caches once, or multiply them."""
-    from lantu import arrays, manifest
-    from lantu.architecture import Sizes
+    from lantu.weights import arrays, manifest
+    from lantu.weights.architecture import Sizes
 
     sizes = Sizes.of(manifest.read("language", task.folder))
     state = arrays.read(task.folder)

@@ -57,8 +57,9 @@ def made_up(size: str) -> Iterator[Drafting]:
     import torch
 
     from lantu.files import write_text
-    from lantu.language import bpe, model
-    from lantu.vocabulary import CONTROLS, Vocabulary
+    from lantu.models.lantu.language import model
+    from lantu.tokens import bpe
+    from lantu.tokens.vocabulary import CONTROLS, Vocabulary
 
     width, layers, heads, side = SIZES[size]
     codec = bpe.train(["a cat", "一只猫"] * 2, 300)
@@ -74,9 +75,9 @@ def made_up(size: str) -> Iterator[Drafting]:
 
 def of_model(folder: Path) -> Drafting:
     """The shipped model's, or any other's, at its own size."""
-    from lantu import document
-    from lantu.language.bpe import TextCodec
-    from lantu.language.folder import read_grid, read_vocabulary
+    from lantu.tokens import document
+    from lantu.tokens.bpe import TextCodec
+    from lantu.weights.language_config import read_grid, read_vocabulary
 
     vocabulary, grid = read_vocabulary(folder / "language"), read_grid(folder / "language")
     text = TextCodec(folder / "language").encode(WORDS)

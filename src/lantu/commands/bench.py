@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lantu import terminal
+from lantu.commands import terminal
 from lantu.commands.options import Json, ModelName, check_results
 from lantu.errors import LantuError
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lantu import shelf, terminal
+from lantu.commands import terminal
 from lantu.commands.options import Json, ModelName
+from lantu.models import hub
 
 app = typer.Typer(help="Make, look at and convert training data.")
 build = typer.Typer(help="Make a data folder.")
@@ -120,9 +121,9 @@ def inspect(
 
     encode = None
     if model is not None:
-        from lantu.language.bpe import TextCodec
+        from lantu.tokens.bpe import TextCodec
 
-        encode = TextCodec(shelf.find(model).path / "language").encode
+        encode = TextCodec(hub.find(model).path / "language").encode
     with terminal.progress("counting", shown=not json) as advance:
         found = inspect(folder, encode, advance)
     if sheet:
@@ -203,13 +204,13 @@ def language_folder(language: Path | None, model: str | None) -> Path:
 
     if language and (language / "tokenizer.json").is_file():
         return language
-    return part_folder(language or shelf.find(model).path, "language")
+    return part_folder(language or hub.find(model).path, "language")
 
 
 def make_codes(folder: Path, tokenizer: Path | None, model: str | None, quiet: bool) -> str:
     """Make the codes that are missing; returns their name."""
     from lantu.recipes.codes import ensure_codes, load_tokenizer
 
-    place = tokenizer or shelf.find(model).path / "tokenizer"
+    place = tokenizer or hub.find(model).path / "tokenizer"
     with terminal.progress("tokenizing", shown=not quiet) as advance:
         return ensure_codes(folder, load_tokenizer(place), advance)

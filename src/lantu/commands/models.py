@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from lantu import shelf, terminal
+from lantu.commands import terminal
 from lantu.commands.options import Json, ModelName
 from lantu.errors import ModelError
+from lantu.models import hub
 
 exports = typer.Typer(help="Write a model in the formats of others.")
 
@@ -15,7 +16,7 @@ exports = typer.Typer(help="Write a model in the formats of others.")
 def list_models(json: Json = False) -> None:
     """List the models that can be named."""
     told = []
-    for folder in shelf.every():
+    for folder in hub.every():
         try:
             told.append(folder.describe())
         except ModelError as problem:
@@ -23,7 +24,7 @@ def list_models(json: Json = False) -> None:
     if json:
         terminal.print_json({"models": told})
     elif not told:
-        print(f"no models in {', '.join(map(str, shelf.shelves()))}")
+        print(f"no models in {', '.join(map(str, hub.shelves()))}")
     else:
         rows = [(name(one), one["pixels"], parameters(one), megabytes(one), one["folder"]) for one in told]
         terminal.print_table([("model", "pixels", "parameters", "size", "folder"), *rows])
@@ -31,7 +32,7 @@ def list_models(json: Json = False) -> None:
 
 def info(model: ModelName = None, json: Json = False) -> None:
     """Tell what a model is made of, its license and its scores."""
-    told = shelf.find(model).check().describe()
+    told = hub.find(model).check().describe()
     if json:
         terminal.print_json(told)
     else:
@@ -52,9 +53,9 @@ def export_gguf(
     json: Json = False,
 ) -> None:
     """Write the language model as one GGUF file, for llama.cpp."""
-    from lantu.language.gguf import export
+    from lantu.models.lantu.language.gguf import export
 
-    folder = shelf.find(model)
+    folder = hub.find(model)
     path = export(folder.path / "language", output or Path(f"{folder.name}.gguf"))
     size = path.stat().st_size
     if json:
@@ -65,7 +66,7 @@ def export_gguf(
 
 def name(told: dict[str, Any]) -> str:
     """With a star at the one that is taken when none is named."""
-    return told["name"] + (" *" if told["name"] == shelf.DEFAULT else "")
+    return told["name"] + (" *" if told["name"] == hub.DEFAULT else "")
 
 
 def parameters(told: dict[str, Any]) -> str:

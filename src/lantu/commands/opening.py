@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lantu import terminal
+from lantu.commands import terminal
 from lantu.errors import ImageError
 from lantu.images import open_image
 
@@ -23,7 +23,7 @@ def opened(path: Path, keep_alpha: bool = False) -> "Image":
 
 def drawable(size: tuple[int, int], patch: int) -> tuple[int, int] | None:
     """A size in pixels if a drawing can have it."""
-    from lantu.checks import grid_of
+    from lantu.tasks.validation import grid_of
 
     try:
         grid_of(size, patch)

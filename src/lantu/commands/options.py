@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import DiskError, LantuError
-from lantu.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same result.", metavar="N")]
@@ -99,7 +99,7 @@ def parse_dials(texts: list[str] | None) -> dict[str, Any]:
     Raises:
         LantuError: there is no such dial, or it can't have that value.
     """
-    known = Settings().as_dict()
+    known = SamplingParams().as_dict()
     dials = {}
     for text in texts or []:
         name, _, value = text.partition("=")
@@ -109,7 +109,7 @@ def parse_dials(texts: list[str] | None) -> dict[str, Any]:
             dials[name] = type(known[name])(value)
         except ValueError as problem:
             raise LantuError(f"{name} can't be {value!r}", "write it as key=value, e.g. guidance=4") from problem
-    Settings().change(**dials)
+    SamplingParams().change(**dials)
     return dials
 
 

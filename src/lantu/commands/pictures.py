@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lantu import terminal
+from lantu.commands import terminal
 from lantu.commands.opening import drawable, opened, say
 from lantu.commands.options import (
     Backend,
@@ -29,16 +29,16 @@ from lantu.commands.options import (
     parse_size,
     unused,
 )
+from lantu.engine.sampling_params import SamplingParams
+from lantu.engine.seeds import choose_seed, derive_seed
 from lantu.errors import DataError, ImageError, LantuError, PromptError
-from lantu.seeds import choose_seed, derive_seed
-from lantu.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
     from lantu.pipeline import Control, Example, Model
-    from lantu.preview import Step
+    from lantu.tasks.preview import Step
     from lantu.types import Picture
 
 
@@ -54,7 +54,7 @@ class Wish:
         grids: codes to render instead, (h, w) each.
         seed: None for any.
         size: width and height in pixels; None for the model's own.
-        dials: those that were given, see ``Settings``.
+        dials: those that were given, see ``SamplingParams``.
         control: a picture to follow.
         examples: captions and pictures that the model sees first.
         faithful: the size is that of an older drawing.
@@ -78,7 +78,7 @@ class Wish:
         Raises:
             ImageError: there are no words, and its codes, which are not believed, can't be read from its pixels.
         """
-        from lantu import reader
+        from lantu.tasks import reader
 
         ours = former.model == artist.digest
         claim = reader.claim(path, former.image, str(path), artist)
@@ -88,7 +88,7 @@ class Wish:
             self,
             seed=former.seed if self.seed is None else self.seed,
             size=self.size or size,
-            dials=Settings.read(former.settings).as_dict() | self.dials,
+            dials=SamplingParams.read(former.settings).as_dict() | self.dials,
             faithful=self.size is None,
         )
         given = self.prompt is not None or self.grids is not None
@@ -154,7 +154,7 @@ def draw(
     json: Json = False,
 ) -> None:
     """Draw a picture from words."""
-    from lantu import metadata
+    from lantu.images import metadata
 
     if output:
         metadata.check_output(output)
@@ -188,7 +188,7 @@ def detokenize(
     json: Json = False,
 ) -> None:
     """Turn codes into pictures."""
-    from lantu import metadata
+    from lantu.images import metadata
 
     output = output or unused(Path("tokens.png" if str(tokens) == "-" else f"{tokens.stem}.png"))
     metadata.check_output(output)
@@ -206,7 +206,7 @@ def make(
     as_json: bool,
 ) -> None:
     """Draw or render what is wished, write each picture as soon as it is there, and tell about it."""
-    from lantu import metadata
+    from lantu.images import metadata
 
     seed = choose_seed(wish.seed)
     prompt, size, count = wish.prompt or "", wish.size or artist.size, len(wish.grids) if wish.grids else count
@@ -315,7 +315,7 @@ def caption(
     json: Json = False,
 ) -> None:
     """Say what is on a picture."""
-    from lantu import reader
+    from lantu.tasks import reader
 
     viewer = load(model, device)
     shown = reader.read(image, str(image), viewer, say)
@@ -339,7 +339,7 @@ def tokenize(
     json: Json = False,
 ) -> None:
     """Turn pictures into codes: JSON on stdout, or in a file."""
-    from lantu import metadata
+    from lantu.images import metadata
 
     pictures = [opened(image) for image in images]
     reader = load(model, device)
@@ -377,7 +377,7 @@ def examples(
 
     found: list[Example] = []
     if memory:
-        from lantu.data.memory import Memory
+        from lantu.data.retrieval import Memory
         from lantu.data.shards import Shards
 
         shards = Shards(memory, "train")
@@ -402,7 +402,7 @@ def steering(path: Path, kind: str, scale: float, size: tuple[int, int] | None) 
     from PIL import Image
 
     from lantu import images
-    from lantu.decoder import controls
+    from lantu.models.lantu import controls
     from lantu.pipeline import Control
 
     picture = opened(path)
@@ -419,7 +419,7 @@ def read_grids(path: Path) -> "list[np.ndarray]":
     Raises:
         DataError: it is missing or no tokens file.
     """
-    from lantu import metadata
+    from lantu.images import metadata
 
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")

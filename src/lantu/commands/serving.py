@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lantu import terminal
+from lantu.commands import terminal
 from lantu.commands.options import Backend, Device, ModelName
 from lantu.errors import LantuError
 

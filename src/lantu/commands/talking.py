@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lantu import terminal
+from lantu.commands import terminal
 from lantu.commands.opening import opened, say
 from lantu.commands.options import (
     Backend,
@@ -25,8 +25,8 @@ from lantu.commands.options import (
     unused,
 )
 from lantu.commands.pictures import load, unknown
+from lantu.engine.seeds import choose_seed, derive_seed
 from lantu.errors import ImageError, LantuError, PromptError
-from lantu.seeds import choose_seed, derive_seed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,7 +63,7 @@ def edit(
     json: Json = False,
 ) -> None:
     """Draw a part of a picture anew, or change it as told ("replace the dog by a car", 把背景换成蓝色)."""
-    from lantu import metadata
+    from lantu.images import metadata
 
     output = output or unused(Path(f"{image.stem}-edited.png"))
     metadata.check_output(output)
@@ -101,7 +101,7 @@ def chat(
     json: Json = False,
 ) -> None:
     """Talk in words and pictures, a line at a time; @picture.png shows one, an empty line forgets what was said."""
-    from lantu import metadata
+    from lantu.images import metadata
 
     settings, first = parse_dials(dials), choose_seed(seed)
     artist = load(model, device, backend)
@@ -155,7 +155,7 @@ def whisper(plans: list[str]) -> None:
 
 
 def steps(plans: list[str]) -> list[str]:
-    from lantu.document import NEXT
+    from lantu.tokens.document import NEXT
 
     return [step.strip() for plan in plans for step in plan.split(NEXT)]
 
@@ -218,7 +218,8 @@ def known(path: Path, artist: "Model", fit: bool) -> "Picture | Image":
     Raises:
         ImageError: it can't be read, or is of another size.
     """
-    from lantu import images, reader
+    from lantu import images
+    from lantu.tasks import reader
 
     seen = reader.read(path, str(path), artist, say)
     if seen.drawing:

@@ -6,19 +6,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lantu import shelf, terminal
-from lantu.commands.options import (
-    Backend,
-    DataFolder,
-    Device,
-    Dials,
-    Json,
-    ModelName,
-    Seed,
-    check_results,
-    parse_dials,
-)
+from lantu.commands import terminal
+from lantu.commands.options import Backend, DataFolder, Device, Dials, Json, ModelName, Seed, check_results, parse_dials
 from lantu.errors import LantuError
+from lantu.models import hub
 
 Run = Annotated[Path, typer.Option(help="A run of lantu train, a model, or the part's own folder.", metavar="DIR")]
 RECIPE = "emoji"  # where none is named
@@ -70,8 +61,8 @@ def train(
         overrides.append(f"tokenizer={part_folder(tokenizer, 'tokenizer')}")
     if start:
         if part == "tokenizer" and start not in BEGINNINGS:
-            mend = f"leave out --start, or choose how it begins: {' or '.join(BEGINNINGS)}"
-            raise LantuError(f"a tokenizer goes on from no other ({start}), it begins with its data", mend)
+            hint = f"leave out --start, or choose how it begins: {' or '.join(BEGINNINGS)}"
+            raise LantuError(f"a tokenizer goes on from no other ({start}), it begins with its data", hint)
         begun = start if part == "tokenizer" else part_folder(start, "decoder" if part == "control" else part)
         overrides.append(f"start={begun}")
     folder = out or Path("runs") / f"{part}-{recipe or RECIPE}"
@@ -114,7 +105,7 @@ def assemble(
     from lantu.recipes.assemble import assemble
     from lantu.recipes.dials import USUAL, data_of
     from lantu.recipes.dials import tune as choose
-    from lantu.words import WORDS
+    from lantu.tokens.words import WORDS
 
     fixed = parse_dials(dials)
     data = data or data_of(language, tokenizer, decoder)
@@ -125,7 +116,7 @@ def assemble(
     if tune and data is not None:
         with terminal.progress("trying dials", shown=not json) as advance:
             choice = choose(folder, data, fixed, seed, advance, terminal.say)
-        folder = shelf.find(folder.path)
+        folder = hub.find(folder.path)
     if json:
         terminal.print_json({**folder.describe(), "tuned": asdict(choice) if choice and choice.dials else None})
         return

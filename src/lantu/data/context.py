@@ -16,8 +16,8 @@ from lantu.data import english
 from lantu.data.backgrounds import ALL
 from lantu.data.gallery import Concept
 from lantu.data.plans import steps
-from lantu.data.recall import stood_for, word
-from lantu.document import NEXT
+from lantu.data.pointing import stood_for, word
+from lantu.tokens.document import NEXT
 from lantu.types import CodeGrid, Document, Part, Sample, Turn
 
 Kind = Literal["style", "naming", "pairs", "retrieved", "plain"]

@@ -17,12 +17,12 @@ import numpy as np
 
 from lantu.data.codes import load_codes
 from lantu.data.shards import Shards
-from lantu.document import LANGUAGES, to_ids
 from lantu.errors import DataError
 from lantu.files import replacing
-from lantu.language.bpe import TextCodec
-from lantu.language.folder import read_vocabulary
+from lantu.tokens.bpe import TextCodec
+from lantu.tokens.document import LANGUAGES, to_ids
 from lantu.types import CodeGrid, Document, Sample
+from lantu.weights.language_config import read_vocabulary
 
 Progress = Callable[[int, int], None]
 

@@ -21,9 +21,9 @@ from lantu.data.spelling import Names, file_named
 from lantu.data.tables import SHEETS, TABLES, Row, Table
 from lantu.data.tars import ARCHIVES, in_tar
 from lantu.data.walk import files_under, format_of
-from lantu.document import LANGUAGES
 from lantu.errors import DataError
 from lantu.files import sha256
+from lantu.tokens.document import LANGUAGES
 
 BESIDE = ("captions", "metadata")  # tables of these names, and of the folder's, are read beside it too
 LONG = 1000  # characters of a caption that are too many for language training to learn them all
@@ -310,8 +310,8 @@ class Source:
         """The entries, and what is to be said of them all."""
         if not self.drafts:
             why = "; ".join(f"{one['count']:,} {one['reason']}" for one in grouped(self.notes)[:3])
-            mend = "name a folder of pictures, a CSV or parquet table, or tars"
-            raise DataError(f"no pictures in {path}" + (f" ({why})" if why else ""), mend)
+            hint = "name a folder of pictures, a CSV or parquet table, or tars"
+            raise DataError(f"no pictures in {path}" + (f" ({why})" if why else ""), hint)
         entries = [Entry(key, draft.content, merged(draft.spoken)) for key, draft in self.drafts.items()]
         if not captions:
             told = sum(len(texts) for entry in entries for texts in entry.captions.values())
@@ -321,8 +321,8 @@ class Source:
         elif self.suspects and not any(entry.captions for entry in entries):
             first, more = self.suspects[0], len(self.suspects) - 1
             rest = f" ({more:,} more such files)" if more else ""
-            mend = "call its columns file and caption, and its pictures as they are called; or leave captions aside"
-            raise DataError(f"no picture in {path} has a caption, though {first}{rest}", f"{mend} with --no-captions")
+            hint = "call its columns file and caption, and its pictures as they are called; or leave captions aside"
+            raise DataError(f"no picture in {path} has a caption, though {first}{rest}", f"{hint} with --no-captions")
         for key, times in self.unused.items():
             self.note(key, KEYS, UNUSED, times)
         self.notes += _spoken_of(entries)

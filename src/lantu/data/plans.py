@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from lantu.data.backgrounds import ALL
 from lantu.data.gallery import Concept
 from lantu.data.questions import SIDES, YES, Question, listed, sides_of
-from lantu.document import NEXT
+from lantu.tokens.document import NEXT
 from lantu.types import Placed, Sample
 
 CENTRED = 0.1  # a thing's middle is so near the picture's, of the picture's side

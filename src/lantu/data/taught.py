@@ -1,4 +1,4 @@
-"""The words that a model was taught, for its directory: see ``lantu.words``."""
+"""The words that a model was taught, for its directory: see ``lantu.tokens.words``."""
 
 import contextlib
 import re
@@ -15,7 +15,7 @@ from lantu.data.names import entries, table
 from lantu.data.shards import Shards, gallery_of, read_index
 from lantu.data.styles import STYLES
 from lantu.errors import DataError
-from lantu.words import CHINESE, ENGLISH, HAN, UNSEEN, tokens
+from lantu.tokens.words import CHINESE, ENGLISH, HAN, UNSEEN, tokens
 
 Taught = tuple[dict[str, Any], dict[str, Any]]  # what words.json and related.json hold
 # A colour that stands in the name of a thing ("red apple", 黄色爱心) was taught, if only there.

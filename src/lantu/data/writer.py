@@ -14,15 +14,7 @@ import numpy as np
 from lantu import __version__
 from lantu.data.account import LEFT_OUT, Groups, Note, grouped
 from lantu.data.pool import run_all
-from lantu.data.shards import (
-    INDEX,
-    index_shard,
-    read_index,
-    save_split,
-    shard_path,
-    write_index,
-    write_shard,
-)
+from lantu.data.shards import INDEX, index_shard, read_index, save_split, shard_path, write_index, write_shard
 from lantu.errors import DataError
 from lantu.files import HALF_WRITTEN, write_json, writing
 from lantu.types import Sample
@@ -139,7 +131,7 @@ def _check_training(counts: Mapping[str, Mapping[str, int]], left_out: Sequence[
         return
     kept = sum(split["count"] for split in counts.values())
     if left_out:
-        raise DataError("no picture for training", f"mend the first: {left_out[0]}")
+        raise DataError("no picture for training", f"look at the first: {left_out[0]}")
     if kept:
         raise DataError(f"no picture for training, all {kept:,} are of other splits", "ask for training pictures, too")
     raise DataError("no picture for training", "ask for one at least")

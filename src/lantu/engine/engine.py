@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lantu.engine.backend import Backend, Draw
+from lantu.engine.backends.protocol import Backend, Draw
 from lantu.engine.request import Request
 
 OnStep = Callable[[Sequence[int]], None]

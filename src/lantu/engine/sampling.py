@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lantu import manifest
-from lantu.engine.backend import Draw, by_ranges
+from lantu.engine.backends.protocol import Draw, by_ranges
 from lantu.engine.request import Ranges, id_at
+from lantu.weights import manifest
 
 PLAUSIBLE = math.log(0.1)  # of contrastive decoding: see ``lantu.kernels.Choice``
 Logits = Callable[[Sequence[Any], Ranges, Sequence[int]], Tensor]
@@ -37,10 +37,10 @@ def choose(logits: Logits, draws: Sequence[Draw]) -> list[int]:
             for row, draw in enumerate(chosen):
                 if draw.bias is not None:
                     logits_BV[row] += torch.from_numpy(draw.bias).to(device)
-        if any(draw.opposite is not None for draw in chosen):
-            others_BV = logits([draw.opposite or draw.row for draw in chosen], ranges, backs)
+        if any(draw.unconditional is not None for draw in chosen):
+            others_BV = logits([draw.unconditional or draw.row for draw in chosen], ranges, backs)
             guidance_B = torch.tensor([draw.guidance for draw in chosen], device=device)
-            kept = [draw.contrast if draw.opposite is not None else 0 for draw in chosen]
+            kept = [draw.contrast if draw.unconditional is not None else 0 for draw in chosen]
             logits_BV = contrast(logits_BV, others_BV, guidance_B, kept)
         columns = sample(
             logits_BV,

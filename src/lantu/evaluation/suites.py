@@ -17,7 +17,7 @@ from lantu.evaluation.metrics import frechet, mentions, psnr
 from lantu.evaluation.results import Exhibit, Suite, Verdict, averages
 from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.trial import SUITES, Trial
-from lantu.repetition import first_repeat
+from lantu.tokens.repetition import first_repeat
 from lantu.types import Generator
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lantu import weights
 from lantu.errors import DataError, ModelError
 from lantu.files import WEIGHTS, cache_dir, replacing_folder
+from lantu.weights import tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,12 +49,12 @@ def cached(
     """
     folder = cache_dir() / "features" / name
     with contextlib.suppress(ModelError):
-        state = weights.load(folder)
+        state = tensors.load(folder)
         if expected is None or kinds_of(state) == kinds_of(expected):
             return state
     state = make()
     with replacing_folder(folder, WEIGHTS) as temporary:
-        weights.save(state, temporary, dtype=None, max_shard_bytes=sys.maxsize)
+        tensors.save(state, temporary, dtype=None, max_shard_bytes=sys.maxsize)
     return state
 
 

@@ -1,7 +1,7 @@
 """Transformer blocks without torch: what drawing on a CPU is made of.
 
     shapes.py     what a stack of blocks is made of, and what it may look at
-    native.py     the same in C++ (``native/``), which the package's installation compiles
+    native.py     the same in C++ (``csrc/``), which the package's installation compiles
     plain.py      the same in NumPy, for machines where that could not be compiled; several times slower
     library.py    finds the compiled code, or says why there is none
 
@@ -9,18 +9,18 @@ One kind of block serves language model, image tokenizer and diffusion decoder: 
 and (if the weights are there) normalised queries and keys, SwiGLU. Language models look back, the others all around.
 """
 
-from lantu.kernels.library import Lane, reason, threads, use_threads
-from lantu.kernels.shapes import Cache, Choice, Layer, Linear, Shape, Span, Stack, to_float
+from lantu.kernels.library import ThreadGroup, reason, threads, use_threads
+from lantu.kernels.shapes import Cache, Choice, Layer, Linear, Segment, Shape, TransformerStack, to_float
 
 __all__ = [
     "Cache",
     "Choice",
-    "Lane",
     "Layer",
     "Linear",
+    "Segment",
     "Shape",
-    "Span",
-    "Stack",
+    "ThreadGroup",
+    "TransformerStack",
     "choose",
     "exact",
     "name",
@@ -42,14 +42,14 @@ def _home():
     return native
 
 
-def stack(shape: Shape, layers: "list[Layer]", precise: bool = False) -> Stack:
-    """Transformer blocks, see ``shapes.Stack``.
+def stack(shape: Shape, layers: "list[Layer]", precise: bool = False) -> TransformerStack:
+    """Transformer blocks, see ``shapes.TransformerStack``.
 
     Args:
         precise: compute in float32; else weights, what enters products, and caches are bfloat16, sums float32. NumPy
             always computes in float32.
     """
-    return _home().Stack(shape, layers, precise)
+    return _home().TransformerStack(shape, layers, precise)
 
 
 def linear(weight, bias=None, norm=None, eps: float = 0.0, precise: bool = False) -> Linear:

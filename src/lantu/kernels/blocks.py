@@ -1,4 +1,4 @@
-"""Lantu's own blocks (``lantu.layers.Block``) as a stack of the kernels, and the geometry that goes with them.
+"""Lantu's own blocks (``lantu.models.lantu.layers.Block``) as a stack of the kernels, and their geometry.
 
 Shapes: B batch, N tokens (= h·w), D width, K head width, C channels, H W pixels, h w grid, P patch.
 """
@@ -55,7 +55,7 @@ def shape_of(found: list[Layer], width: int, heads: int) -> Shape:
 
 @lru_cache(maxsize=8)
 def rotation(height: int, width: int, head_width: int, base: float = 100.0) -> np.ndarray:
-    """(2, h·w, K/2) float32: what ``lantu.layers.rotation`` gives."""
+    """(2, h·w, K/2) float32: what ``lantu.models.lantu.layers.rotation`` gives."""
     quarter = head_width // 4
     frequencies = np.float32(base) ** (-np.arange(quarter, dtype=np.float32) / quarter)
     rows, columns = np.mgrid[:height, :width].astype(np.float32).reshape(2, -1, 1)
@@ -71,7 +71,7 @@ def to_patches(pixels_BCHW: np.ndarray, patch: int) -> np.ndarray:
 
 
 def to_windows(pixels_BCHW: np.ndarray, patch: int, rim: int) -> np.ndarray:
-    """Cells with so many pixels around them: what ``lantu.layers.to_windows`` gives."""
+    """Cells with so many pixels around them: what ``lantu.models.lantu.layers.to_windows`` gives."""
     if not rim:
         return to_patches(pixels_BCHW, patch)
     padded = np.pad(pixels_BCHW, ((0, 0), (0, 0), (rim, rim), (rim, rim)), "edge")
@@ -82,7 +82,7 @@ def to_windows(pixels_BCHW: np.ndarray, patch: int, rim: int) -> np.ndarray:
 
 
 def window(patch: int, channels: int = 3) -> np.ndarray:
-    """(4·P·P·C) float32: by what each output of ``lantu.layers.OverlapPatches`` is weighed."""
+    """(4·P·P·C) float32: by what each output of ``lantu.models.lantu.layers.OverlapPatches`` is weighed."""
     ramp = (np.arange(patch, dtype=np.float32) + 0.5) / patch
     triangle = np.concatenate([ramp, ramp[::-1]])
     return np.repeat(triangle[:, None] * triangle, channels)

@@ -43,7 +43,7 @@ def threads() -> int:
     return 1 if isinstance(found, str) else found.lantu_threads()
 
 
-class Lane:
+class ThreadGroup:
     """Threads that compute beside the others: what is computed ``with`` a lane does not wait for other passes.
 
     Without one whatever computes takes turns, with all threads. Where NumPy computes it does nothing.

@@ -1,4 +1,4 @@
-"""The blocks in C++: ``native/lantu.h`` by way of ctypes, which lets other Python threads run meanwhile."""
+"""The blocks in C++: ``csrc/lantu.h`` by way of ctypes, which lets other Python threads run meanwhile."""
 
 import ctypes
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ import numpy as np
 from lantu.errors import LantuError
 from lantu.kernels import shapes
 from lantu.kernels.library import library
-from lantu.kernels.shapes import Cache, Choice, Layer, Shape, Span, to_float
+from lantu.kernels.shapes import Cache, Choice, Layer, Segment, Shape, to_float
 
 WIDTHS = 16  # widths of rows and heads must be multiples of it
-MEND = "compute with NumPy: LANTU_KERNELS=numpy"
+HINT = "compute with NumPy: LANTU_KERNELS=numpy"
 
 
 class _Source(Structure):
@@ -50,7 +50,7 @@ class _Sequence(Structure):
 
 class _Choice(Structure):
     _fields_ = [
-        *((name, c_int32) for name in ("row", "opposite", "top_k", "contrast")),
+        *((name, c_int32) for name in ("row", "unconditional", "top_k", "contrast")),
         *((name, c_float) for name in ("guidance", "temperature", "top_p")),
         ("uniform", c_double),
     ]
@@ -86,8 +86,8 @@ def NAME() -> str:
     return f"native ({calls().lantu_instructions().decode()})"
 
 
-class Stack:
-    """Transformer blocks: see ``shapes.Stack``.
+class TransformerStack:
+    """Transformer blocks: see ``shapes.TransformerStack``.
 
     Raises:
         LantuError: a width is no multiple of 16.
@@ -97,7 +97,7 @@ class Stack:
     def __init__(self, shape: Shape, layers: Sequence[Layer], precise: bool = False):
         if shape.width % WIDTHS or shape.head_width % WIDTHS:
             widths = f"{shape.width} and heads of {shape.head_width}"
-            raise LantuError(f"no native code for widths that are no multiples of {WIDTHS}: {widths}", MEND)
+            raise LantuError(f"no native code for widths that are no multiples of {WIDTHS}: {widths}", HINT)
         check(shape, layers)
         self.shape, self.number_bytes = shape, 4 if precise else 2
         kept: list[np.ndarray] = []
@@ -119,7 +119,7 @@ class Stack:
         return shape.layers * shape.key_value_heads * 2 * places * shape.head_width * self.number_bytes
 
     def forward(
-        self, x_TD: np.ndarray, rotation_2TK: np.ndarray, spans: list[Span], modulation_L6D: np.ndarray | None = None
+        self, x_TD: np.ndarray, rotation_2TK: np.ndarray, spans: list[Segment], modulation_L6D: np.ndarray | None = None
     ) -> np.ndarray:
         x_TD = np.array(x_TD, np.float32, order="C")
         rotation_2TK = np.ascontiguousarray(rotation_2TK, np.float32)
@@ -158,7 +158,7 @@ class Linear:
     ):
         self.rows, self.columns = weight.shape
         if self.columns % WIDTHS:
-            raise LantuError(f"no native code for rows of {self.columns} numbers, no multiple of {WIDTHS}", MEND)
+            raise LantuError(f"no native code for rows of {self.columns} numbers, no multiple of {WIDTHS}", HINT)
         agree(() if bias is None else bias.shape, () if bias is None else (self.rows,))
         agree(() if norm is None else norm.shape, () if norm is None else (self.columns,))
         self.bias = None if bias is None else to_float(bias)
@@ -185,12 +185,12 @@ def choose(logits_RV: np.ndarray, choices: Sequence[Choice]) -> list[int]:
     logits_RV = np.ascontiguousarray(logits_RV, np.float32)
     columns = np.empty(len(choices), np.int32)
     rows = len(logits_RV)
-    if not logits_RV.shape[1] or not all(0 <= c.row < rows and -1 <= c.opposite < rows for c in choices):
+    if not logits_RV.shape[1] or not all(0 <= c.row < rows and -1 <= c.unconditional < rows for c in choices):
         raise ValueError(f"choices of rows that logits of {logits_RV.shape} don't have")
     packed = (_Choice * len(choices))(
         *(
             (
-                *(c.row, c.opposite, min(c.top_k, logits_RV.shape[1]), c.contrast),
+                *(c.row, c.unconditional, min(c.top_k, logits_RV.shape[1]), c.contrast),
                 *(c.guidance, c.temperature, c.top_p, c.uniform),
             )
             for c in choices
@@ -249,7 +249,7 @@ def _layer(layer: Layer, kept: list[np.ndarray]) -> _Layer:
     return _Layer(*(_norm(weight, kept) for weight in norms), *(_source(weight, kept) for weight in matrices))
 
 
-def _sequence(span: Span) -> _Sequence:
+def _sequence(span: Segment) -> _Sequence:
     prefix = span.prefix
     before = (None, 0, 0) if prefix is None else (_at(prefix.memory), prefix.capacity, prefix.used)
     return _Sequence(
@@ -263,4 +263,4 @@ def _sequence(span: Span) -> _Sequence:
     )
 
 
-_: type[shapes.Stack] = Stack  # the type checker holds them to it
+_: type[shapes.TransformerStack] = TransformerStack  # the type checker holds them to it

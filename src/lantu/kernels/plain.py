@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lantu.kernels.shapes import Cache, Choice, Layer, Shape, Span, to_float
+from lantu.kernels.shapes import Cache, Choice, Layer, Segment, Shape, to_float
 
 QUIET = np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in what comes out
 
@@ -16,8 +16,8 @@ def NAME() -> str:
     return "NumPy"
 
 
-class Stack:
-    """Transformer blocks: see ``shapes.Stack``."""
+class TransformerStack:
+    """Transformer blocks: see ``shapes.TransformerStack``."""
 
     def __init__(self, shape: Shape, layers: Sequence[Layer], precise: bool = True):
         self.shape = shape
@@ -32,7 +32,7 @@ class Stack:
 
     @QUIET
     def forward(
-        self, x_TD: np.ndarray, rotation_2TK: np.ndarray, spans: list[Span], modulation_L6D: np.ndarray | None = None
+        self, x_TD: np.ndarray, rotation_2TK: np.ndarray, spans: list[Segment], modulation_L6D: np.ndarray | None = None
     ) -> np.ndarray:
         shape = self.shape
         x_TD = np.array(x_TD, np.float32)
@@ -88,7 +88,7 @@ def in_full(layer: Layer) -> Layer:
     return replace(layer, **weights)
 
 
-def attend(span: Span, layer: int, query_THK: np.ndarray, key_TGK: np.ndarray, value_TGK: np.ndarray) -> np.ndarray:
+def attend(span: Segment, layer: int, query_THK: np.ndarray, key_TGK: np.ndarray, value_TGK: np.ndarray) -> np.ndarray:
     """Enter the new keys and values of a span, then let its queries look: (T, H·K)."""
     start, end = span.cache.used, span.cache.used + span.tokens
     own = span.cache.memory[layer]
@@ -141,8 +141,8 @@ def choose(logits_RV: np.ndarray, choices: Sequence[Choice]) -> list[int]:
 def choose_one(logits_RV: np.ndarray, choice: Choice) -> int:
     """One column of the logits."""
     logits_V = logits_RV[choice.row].astype(np.float32)
-    if choice.opposite >= 0:
-        other_V = logits_RV[choice.opposite]
+    if choice.unconditional >= 0:
+        other_V = logits_RV[choice.unconditional]
         apart_V = np.float32(choice.guidance) * (logits_V - other_V)
         if choice.contrast:
             at = min(choice.contrast, len(logits_V))

@@ -63,7 +63,7 @@ class Cache:
 
 
 @dataclass(frozen=True)
-class Span:
+class Segment:
     """New tokens of one sequence.
 
     Attributes:
@@ -89,19 +89,19 @@ class Choice:
 
     Attributes:
         row: of the logits.
-        opposite: the row without the prompt, for guidance; -1 for none.
-        guidance: logits are ``opposite + guidance · (row - opposite)`` (arXiv:2207.12598).
+        unconditional: the row without the prompt, for guidance; -1 for none.
+        guidance: logits are ``unconditional + guidance · (row - unconditional)`` (arXiv:2207.12598).
         temperature: 0 takes the likeliest.
         top_k: ids that may be drawn, 0 for all; those equally likely at the edge all stay.
         top_p: the likeliest ids that together hold this share of probability may be drawn (arXiv:1904.09751).
         uniform: in [0, 1); decides.
-        contrast: k of contrastive decoding, with an opposite (CD-K of CM3Leon, arXiv:2309.02591, equation 3): ids that
-            the row finds less likely than a tenth of its k-th likeliest may not be drawn, and the logits of the others
-            are ``guidance · (row - opposite)``. 0 is plain guidance.
+        contrast: k of contrastive decoding, with an unconditional row (CD-K of CM3Leon, arXiv:2309.02591, equation 3):
+            ids that the row finds less likely than a tenth of its k-th likeliest may not be drawn, and the logits of
+            the others are ``guidance · (row - unconditional)``. 0 is plain guidance.
     """
 
     row: int
-    opposite: int = -1
+    unconditional: int = -1
     guidance: float = 1.0
     temperature: float = 1.0
     top_k: int = 0
@@ -110,7 +110,7 @@ class Choice:
     contrast: int = 0
 
 
-class Stack(Protocol):
+class TransformerStack(Protocol):
     """Blocks, one after another."""
 
     shape: Shape
@@ -120,7 +120,7 @@ class Stack(Protocol):
         ...
 
     def forward(
-        self, x_TD: np.ndarray, rotation_2TK: np.ndarray, spans: list[Span], modulation_L6D: np.ndarray | None = None
+        self, x_TD: np.ndarray, rotation_2TK: np.ndarray, spans: list[Segment], modulation_L6D: np.ndarray | None = None
     ) -> np.ndarray:
         """Take new tokens through all blocks, and enter them into their caches.
 

@@ -14,11 +14,20 @@ if TYPE_CHECKING:
 
 MODULES = {
     "tokenizer": ("tokenizer",),
-    "language": ("language", "guided", "mixture", "reward"),
-    "decoder": ("decoder", "consistency", "matching"),
+    "language": ("language", "guidance_distillation", "multitask", "grpo"),
+    "decoder": ("decoder", "consistency", "distribution_matching"),
     "control": ("control",),
 }
 PARTS = tuple(MODULES)
+FORMER = {  # names of lantu 0.1, which commands and runs may still use
+    "guided": "guidance_distillation",
+    "guided-debug": "guidance_distillation-debug",
+    "matching": "distribution_matching",
+    "matching-debug": "distribution_matching-debug",
+    "mixture": "multitask",
+    "mixture-debug": "multitask-debug",
+    "reward": "grpo",
+}
 
 
 def names(part: str) -> list[str]:
@@ -62,12 +71,17 @@ def train(
     from lantu.training.loop import train as run
     from lantu.training.measure import measure
 
+    if recipe in FORMER:
+        print(f"the recipe {recipe} is called {FORMER[recipe]} now", file=sys.stderr, flush=True)
+        recipe = FORMER[recipe]
     found = next((module for module in modules(part) if recipe in module.RECIPES), None)
     if not found:
         raise RecipeError(f"no {part} recipe called {recipe}", f"choose one of {', '.join(names(part))}")
     plain, changes, folder = found.RECIPES[recipe](), [f"loop.device={device}", *overrides], Path(out)
     before = (runs.read(folder) or {}).get(runs.IDENTITY, {}) if resume else {}
     named = {"part": part, "recipe": recipe}
+    if before.get("recipe") in FORMER:
+        before = {**before, "recipe": FORMER[before["recipe"]]}
     identity.compare(named, {name: before[name] for name in named if name in before}, folder)
     if not resume and not dry_run:
         runs.check_new(folder)

@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lantu import checksums
 from lantu.data.taught import taught_by
 from lantu.errors import DataError, ModelError
 from lantu.files import replacing_folder, write_json, write_text
+from lantu.models.hub import CONTROL, SORT, ModelFolder
 from lantu.recipes.budget import budget_of
 from lantu.recipes.identity import check_parts
 from lantu.recipes.pictures import origin
 from lantu.recipes.sources import part_folder
-from lantu.shelf import CONTROL, SORT, ModelFolder
-from lantu.words import RELATED, WORDS
+from lantu.tokens.words import RELATED, WORDS
+from lantu.weights import checksums
 
 PARTS = ("tokenizer", "language", "decoder")
 
@@ -42,8 +42,8 @@ def assemble(
         licence: of the weights, kept in the model's index.
         card: a Markdown file that becomes README.md; without one an older model's stays.
         data: the data folder it was trained on, whose settings are kept for evaluation, and whose captions say which
-            words the model knows (``lantu.words``).
-        draw: dials that it draws with by default, see ``lantu.settings.Settings``.
+            words the model knows (``lantu.tokens.words``).
+        draw: dials that it draws with by default, see ``lantu.engine.sampling_params.SamplingParams``.
         control: a run of ``train control``, or a control's folder.
 
     Raises:
@@ -55,15 +55,15 @@ def assemble(
         "_class_name": "lantu.Model",
         "name": name or out.name,
         "license": licence,
-        "tokenizer": ["lantu.tokenizer.model", "ImageTokenizer"],
+        "tokenizer": ["lantu.models.lantu.tokenizer.model", "ImageTokenizer"],
         "language": ["transformers", "AutoModelForCausalLM"],
-        "decoder": ["lantu.decoder.model", "PixelDecoder"],
+        "decoder": ["lantu.models.lantu.decoder.network", "PixelDecoder"],
         "draw": dict(draw or {}),
     }
     sources = dict(zip(PARTS, (tokenizer, language, decoder), strict=True))
     if control is not None:
         sources[CONTROL] = control
-        index["control"] = ["lantu.decoder.control", "Control"]
+        index["control"] = ["lantu.models.lantu.decoder.control", "Control"]
     told = {part: budget_of(Path(source), part) for part, source in sources.items()}
     if budget := {part: cost for part, cost in told.items() if cost}:
         index["budget"] = budget

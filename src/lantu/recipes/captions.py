@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lantu.document import LANGUAGES
-from lantu.language.bpe import TextCodec
+from lantu.tokens.bpe import TextCodec
+from lantu.tokens.document import LANGUAGES
 from lantu.types import Sample
 
 

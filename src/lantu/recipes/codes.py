@@ -13,8 +13,8 @@ from lantu.data.codes import are_there, load_codes, tokenize
 from lantu.data.shards import Shards
 from lantu.errors import RecipeError
 from lantu.images import scale, to_tensor
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.sources import part_folder
-from lantu.tokenizer.model import ImageTokenizer
 
 KEPT = ContextVar("kept", default=True)
 

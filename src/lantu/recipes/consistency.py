@@ -15,15 +15,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from lantu.decoder.model import PixelDecoder
 from lantu.errors import RecipeError
+from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.recipes import decoder
 from lantu.recipes.decoder import Batch, DecoderRecipe
 from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
 
 HUBER = 0.03
-Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
+Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class ConsistencyRecipe(DecoderRecipe):
@@ -83,9 +83,9 @@ class Task(decoder.Task):
 
 
 def consistency(
-    pupil: Predict,
-    slow: Predict,
-    teacher: Predict,
+    pupil: Denoiser,
+    slow: Denoiser,
+    teacher: Denoiser,
     pixels_BCHW: Tensor,
     codes_Bhw: Tensor,
     path: int,

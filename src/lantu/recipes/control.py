@@ -10,21 +10,21 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, field_validator
 from torch import Tensor, nn
 
-from lantu.decoder import controls
-from lantu.decoder.control import NOTHING, Control
-from lantu.decoder.model import partial
-from lantu.decoder.on_torch import Control as Computed
-from lantu.decoder.on_torch import Decoder
-from lantu.decoder.render import UNKNOWN, render
+from lantu.diffusion.flow import mask_tail
+from lantu.diffusion.sample import render
 from lantu.errors import RecipeError
 from lantu.images import to_array, to_bytes, to_tensor
+from lantu.models.lantu import controls
+from lantu.models.lantu.decoder.control import NOTHING, Control
+from lantu.models.lantu.decoder.pytorch import Control as Computed
+from lantu.models.lantu.decoder.pytorch import Decoder
 from lantu.recipes import decoder
 from lantu.recipes.decoder import Batch, DecoderRecipe
 from lantu.recipes.identity import weights_digest
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
-from lantu.types import Sample
+from lantu.types import MASK_CODE, Sample
 
 
 class ControlRecipe(DecoderRecipe):
@@ -143,7 +143,7 @@ class Task(decoder.Task):
         blind_B = torch.rand(B, generator=generator, device=device) < self.unseen
         # As in a draft: some rows of codes are known, and may be wrong, and all that follow are to be told.
         known_B = w * torch.randint(h, (B,), generator=generator, device=device)
-        known_Bhw = partial(self.spoil(batch.codes, self.control.config.codebook_size, generator), known_B)
+        known_Bhw = mask_tail(self.spoil(batch.codes, self.control.config.codebook_size, generator), known_B)
         open_BN = torch.arange(h * w, device=device) >= known_B[:, None]
         fits_BNK = self.control.fitting(batch.control, torch.where(blind_B, NOTHING, batch.kind), known_Bhw).float()
         fitting = F.cross_entropy(fits_BNK[open_BN], batch.codes.flatten(1)[open_BN])
@@ -178,12 +178,15 @@ class Task(decoder.Task):
         scenes = [self.shards["val"].sample(index) for index in chosen.tolist()]
         kinds, coarse = np.zeros(len(chosen), np.int64), np.ones(len(chosen))
         wanted = self.controlled(self.load("val", chosen), scenes, kinds, coarse)
-        fits = self.control.fitting(wanted.control, wanted.kind, torch.full_like(wanted.codes, UNKNOWN))
+        fits = self.control.fitting(wanted.control, wanted.kind, torch.full_like(wanted.codes, MASK_CODE))
         codes = self.guess(wanted.codes, fits, torch.Generator().manual_seed(0)).numpy()
         seeds, artist = chosen.tolist(), Decoder(self.model)
-        hint = Computed(self.control)(wanted.control.numpy(), 0, codes)
+        control_residuals = Computed(self.control)(wanted.control.numpy(), 0, codes)
         few = {"steps": 4, "sampler_name": "consistency"}
-        rows = [render(artist, codes, seeds, **few, hint_2BND=hint), render(artist, codes, seeds, **few)]
+        rows = [
+            render(artist, codes, seeds, **few, control_residuals_2BND=control_residuals),
+            render(artist, codes, seeds, **few),
+        ]
         save_sheet(folder / f"{step:06d}.png", [*map(to_array, (wanted.pixels, wanted.control)), *map(to_bytes, rows)])
 
     def export(self, folder: Path) -> None:

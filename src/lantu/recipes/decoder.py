@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 from lantu.data.order import Order
 from lantu.data.shards import Shards
-from lantu.decoder.config import DecoderConfig
-from lantu.decoder.flow import Corruption, flow_loss, replace
-from lantu.decoder.model import PixelDecoder
-from lantu.decoder.on_torch import Decoder
-from lantu.decoder.render import render
+from lantu.diffusion.flow import Corruption, flow_loss, replace
+from lantu.diffusion.sample import render
 from lantu.errors import RecipeError
 from lantu.images import scale, to_array, to_bytes, to_tensor
-from lantu.layers import in_blocks
+from lantu.models.lantu.decoder.config import DecoderConfig
+from lantu.models.lantu.decoder.network import PixelDecoder
+from lantu.models.lantu.decoder.pytorch import Decoder
+from lantu.models.lantu.layers import in_blocks
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.codes import codes_of, load_tokenizer
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
-from lantu.tokenizer.model import ImageTokenizer
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
 

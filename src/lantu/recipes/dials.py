@@ -25,11 +25,11 @@ from lantu.errors import DataError
 from lantu.evaluation.likeness import Likeness
 from lantu.evaluation.metrics import frechet
 from lantu.files import write_json
-from lantu.generator import ModelGenerator
+from lantu.models.hub import INDEX, ModelFolder
 from lantu.pipeline import Model
+from lantu.recipes.generator import ModelGenerator
 from lantu.recipes.own import stacked
 from lantu.recipes.pictures import Album, TruePicture, judge_of, known, open_eye
-from lantu.shelf import INDEX, ModelFolder
 
 USUAL = {"guidance": 1.5, "temperature": 0.3}  # what models of this kind draw well with, where nothing can be tried
 GUIDANCE = (1.0, 1.5, 2.0, 3.0)

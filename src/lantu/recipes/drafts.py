@@ -9,16 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lantu import document, images
+from lantu import images
+from lantu.engine.backends.native import Language
 from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
-from lantu.engine.on_kernels import Language
-from lantu.language.bpe import TextCodec
+from lantu.engine.sampling_params import SamplingParams
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.pipeline import TOGETHER
-from lantu.requests import drawing, reading
-from lantu.settings import Settings
-from lantu.tokenizer.model import ImageTokenizer
-from lantu.vocabulary import Vocabulary
+from lantu.tasks.requests import drawing, reading
+from lantu.tokens import document
+from lantu.tokens.bpe import TextCodec
+from lantu.tokens.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Drafts:
     vocabulary: Vocabulary
     tokenizer: ImageTokenizer
     grid: tuple[int, int]
-    settings: Settings
+    settings: SamplingParams
     strengths: tuple[float, ...] = ()
 
     def draw(self, prompts: list[str], seeds: list[int]) -> np.ndarray:

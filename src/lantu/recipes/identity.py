@@ -16,11 +16,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lantu.arrays import read_config
 from lantu.data.shards import read_index
 from lantu.errors import LantuError, ModelError, RecipeError
 from lantu.files import sha256
 from lantu.recipes.sources import BEGINNINGS, part_folder
+from lantu.weights.arrays import read_config
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,8 @@ def compare(ours: Identity, theirs: Mapping[str, str], run: Path) -> None:
         if is_ != was:
             what = "settings" if name in ("part", "recipe") else name
             short = [text if name in ("part", "recipe") else text[:12] for text in (was, is_)]
-            mend = f"give the {what} that it began with, or begin a new run in another folder"
-            raise RecipeError(f"the run in {run} has another {name}: {short[0]}, not {short[1]}", mend)
+            hint = f"give the {what} that it began with, or begin a new run in another folder"
+            raise RecipeError(f"the run in {run} has another {name}: {short[0]}, not {short[1]}", hint)
 
 
 def data_digest(folder: str | Path) -> str:
@@ -105,7 +105,7 @@ def codes_digest(folder: Path) -> str:
 
 @lru_cache(maxsize=8)
 def _codes_digest(folder: Path, content: str) -> str:
-    from lantu.tokenizer.model import ImageTokenizer
+    from lantu.models.lantu.tokenizer.model import ImageTokenizer
 
     return ImageTokenizer.load(folder).codes_digest()
 

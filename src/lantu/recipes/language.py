@@ -16,26 +16,26 @@ from lantu.data.asking import ask
 from lantu.data.order import Order
 from lantu.data.packing import PADDING, Packed, block_causal_mask, pack
 from lantu.data.shards import Shards
-from lantu.document import to_ids
-from lantu.engine.on_kernels import Language
+from lantu.engine.backends.native import Language
+from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import RecipeError
 from lantu.files import write_text
 from lantu.images import scale, to_array, to_tensor
-from lantu.language import bpe
-from lantu.language.folder import read_vocabulary, strengths_of
-from lantu.language.model import deepen, describe, export, load, make, new_places, revert, sources_of
+from lantu.models.lantu.language.model import deepen, describe, export, load, make, new_places, revert, sources_of
 from lantu.recipes.captions import learnable
 from lantu.recipes.codes import codes_of, load_tokenizer
 from lantu.recipes.drafts import Drafts
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
-from lantu.settings import Settings
+from lantu.tokens import bpe
+from lantu.tokens.document import to_ids
+from lantu.tokens.vocabulary import Vocabulary
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
 from lantu.types import CodeGrid, Document
-from lantu.vocabulary import Vocabulary
+from lantu.weights.language_config import read_vocabulary, strengths_of
 
-SAMPLING = Settings(guidance=1.5, temperature=0.3)
+SAMPLING = SamplingParams(guidance=1.5, temperature=0.3)
 AROUND = 32  # ids of a document beside its codes and its caption: marks, sides, and words that ask for a picture
 PADDED = 2  # a batch of so many times the ids of its documents is packed
 
@@ -194,7 +194,7 @@ class Task:
         """Documents of pictures from the stream's position ``first`` on: ids, positions, segments, (R, N) int64."""
         documents = [self.document(index, position) for position, index in enumerate(indices, first)]
         ids = [to_ids(document, self.vocabulary, self.encode)[0] for document in documents]
-        pad = self.vocabulary.mark("pad")
+        pad = self.vocabulary.special("pad")
         packed = pack(ids, self.recipe.row, pad) if self.recipe.row else apart(ids, pad)
         return {name: torch.from_numpy(value) for name, value in packed._asdict().items()}
 

@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from lantu.document import draw_prefix
 from lantu.errors import DataError
 from lantu.evaluation.likeness import Eye, Likeness
 from lantu.evaluation.metrics import frechet, psnr
 from lantu.evaluation.results import Exhibit, Suite, Verdict
 from lantu.evaluation.suites import summary, to_pixels
 from lantu.evaluation.trial import OWN, Trial
-from lantu.generator import ModelGenerator
 from lantu.pipeline import Model
+from lantu.recipes.generator import ModelGenerator
 from lantu.recipes.pictures import EACH, REFERENCES, Album, TruePicture, alone, judge_of, known, open_eye
+from lantu.tokens.document import draw_prefix
 
 BATCH, SHOWN = 8, 8
 SMALLEST = 64  # pixels a side that LPIPS is taken at, at least
@@ -133,13 +133,13 @@ class Exam:
         """The cross-entropy of each code in nats, and whether it is the likeliest: (B, n) each."""
         import torch
 
-        from lantu.recipes.guided import logits, side
+        from lantu.recipes.guidance_distillation import logits, side
 
         vocabulary, nats, right = self.model.parts.vocabulary, [], []
         codes = range(vocabulary.first_code, vocabulary.size)
         for first in range(0, len(ids_Bn), BATCH):
             some = slice(first, first + BATCH)
-            rows = side(prefixes[some], ids_Bn[some], vocabulary.mark("pad"))
+            rows = side(prefixes[some], ids_Bn[some], vocabulary.special("pad"))
             wanted = torch.from_numpy(ids_Bn[some] - vocabulary.first_code)
             with torch.inference_mode():
                 told_BnK = logits(self.network, rows, ids_Bn.shape[1], codes).log_softmax(-1)
@@ -150,7 +150,7 @@ class Exam:
     @cached_property
     def network(self) -> Any:
         """The language model on torch, which gives the logits of all places at once."""
-        from lantu.language.model import load
+        from lantu.models.lantu.language.model import load
 
         return load(self.model.folder.path / "language").eval()
 

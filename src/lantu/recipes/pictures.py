@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image
 
 from lantu import images
-from lantu.checks import MAX_PROMPT
 from lantu.data.shards import Shards, read_index
-from lantu.document import LANGUAGES
 from lantu.errors import DataError
 from lantu.evaluation.likeness import Eye, Known, Likeness, NetworkEye, PlainEye
 from lantu.files import cache_dir
-from lantu.shelf import ModelFolder
+from lantu.models.hub import ModelFolder
+from lantu.tasks.validation import MAX_PROMPT
+from lantu.tokens.document import LANGUAGES
 from lantu.types import Sample
 
 ORDER = ("val", "train")  # splits that are taken, the first that has a picture

@@ -89,8 +89,8 @@ def restored(recipe: BaseModel, folder: Path, overrides: Sequence[str]) -> Any:
         place, _, last = name.rpartition(".")
         if name in NAMING or (place == "loop" and last in FREE):
             continue
-        mend = f"leave out {name}, or begin a new run in another folder"
-        raise RecipeError(f"{name} is {was!r} in the run in {folder}, and can't become {is_!r}", mend)
+        hint = f"leave out {name}, or begin a new run in another folder"
+        raise RecipeError(f"{name} is {was!r} in the run in {folder}, and can't become {is_!r}", hint)
     for name, (was, is_) in changes.items():
         if name not in NAMING and name != "loop.device":
             log.warning(f"{name} was {was}, and is {is_} from now on")

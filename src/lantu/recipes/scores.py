@@ -10,7 +10,6 @@ from lantu.data.gallery import Gallery, load_gallery
 from lantu.data.scenes import Composer
 from lantu.data.shards import gallery_of, read_index
 from lantu.data.trials import trials
-from lantu.document import LANGUAGES
 from lantu.errors import DataError
 from lantu.evaluation.report import as_json, as_text, write_sheet
 from lantu.evaluation.results import Suite
@@ -21,6 +20,7 @@ from lantu.evaluation.trial import SUITES
 from lantu.files import cache_dir, write_json, write_text
 from lantu.recipes.own import evaluate_own
 from lantu.recipes.pictures import Album, is_own, own_data
+from lantu.tokens.document import LANGUAGES
 
 if TYPE_CHECKING:
     from lantu.pipeline import Model
@@ -48,7 +48,7 @@ def evaluate(
         limit: trials of each suite.
         seed: other trials, and other drawings.
         out: folder for scores.json, scores.txt and sheet.png.
-        dials: how to draw, see ``lantu.settings.Settings``.
+        dials: how to draw, see ``lantu.engine.sampling_params.SamplingParams``.
 
     Returns:
         suite → score, ceiling (of the true pictures), round_trip (of their reconstructions), n, and more. For a user's
@@ -79,8 +79,8 @@ def evaluate_scenes(
     """``evaluate`` on scenes that are composed of a gallery's drawings."""
     from lantu.features.efficientnet import load_efficientnet
     from lantu.features.lpips import load_lpips
-    from lantu.generator import ModelGenerator
     from lantu.recipes import abilities
+    from lantu.recipes.generator import ModelGenerator
 
     if suites is None:
         suites = [*SUITES, *abilities.learnt(model.folder.learnt)]

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from lantu.arrays import read_config
 from lantu.errors import ModelError
 from lantu.files import expand
-from lantu.shelf import find
+from lantu.models.hub import find
+from lantu.weights.arrays import read_config
 
 BEGINNINGS = ("patches", "noise")  # values of a tokenizer's ``start``, which name no part
 

@@ -12,14 +12,14 @@ from lantu.data.order import Order
 from lantu.data.shards import Shards
 from lantu.errors import RecipeError
 from lantu.images import scale, to_array, to_tensor
-from lantu.layers import in_blocks
+from lantu.models.lantu.layers import in_blocks
+from lantu.models.lantu.tokenizer.config import TokenizerConfig
+from lantu.models.lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
+from lantu.models.lantu.tokenizer.losses import ReconstructionLoss
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
+from lantu.models.lantu.tokenizer.start import start_from_patches
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
-from lantu.tokenizer.config import TokenizerConfig
-from lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
-from lantu.tokenizer.losses import ReconstructionLoss
-from lantu.tokenizer.model import ImageTokenizer
-from lantu.tokenizer.start import start_from_patches
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
 

@@ -13,16 +13,16 @@ from starlette.types import Receive, Scope, Send
 
 from lantu.server.errors import HungUp, as_api_error
 from lantu.server.filter import Filter
-from lantu.server.tickets import Done, Event, Failed, Ticket
+from lantu.server.jobs import Done, Event, Failed, Ticket
 from lantu.server.worker import Worker
 
-BREATH_S = 3.0  # a stream says something that often, or proxies and clients take it for dead
+KEEP_ALIVE_S = 3.0  # a stream says something that often, or proxies and clients take it for dead
 
 
 END: Any = object()
 
 
-class Errand:
+class Subscription:
     """The tickets of one request, submitted, and their events.
 
     Args:
@@ -50,7 +50,7 @@ class Errand:
                 ticket.sketched = "never"
         worker.submit(tickets)
 
-    async def follow(self, every_s: float = BREATH_S) -> AsyncIterator[tuple[int, Event | None]]:
+    async def follow(self, every_s: float = KEEP_ALIVE_S) -> AsyncIterator[tuple[int, Event | None]]:
         """Events with their ticket's place, until all tickets are done; None when nothing happens for a while.
 
         Raises:
@@ -85,13 +85,13 @@ class Errand:
         self.worker.cancel(self.tickets)
 
 
-async def finished(request: Request, errand: Errand) -> list[Done]:
-    """Wait for all of an errand, as long as the client does.
+async def finished(request: Request, subscription: Subscription) -> list[Done]:
+    """Wait for all of an subscription, as long as the client does.
 
     Raises:
         HungUp: it did not.
     """
-    gone, work = asyncio.create_task(hung_up(request)), asyncio.create_task(errand.done())
+    gone, work = asyncio.create_task(hung_up(request)), asyncio.create_task(subscription.done())
     try:
         await asyncio.wait({gone, work}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
@@ -100,7 +100,7 @@ async def finished(request: Request, errand: Errand) -> list[Done]:
     finally:
         gone.cancel()
         work.cancel()
-        errand.close()
+        subscription.close()
 
 
 async def hung_up(request: Request) -> None:
@@ -114,14 +114,16 @@ class Stream(StreamingResponse):
 
     Args:
         events: objects; None for a sign of life. What it raises is told as ``{"error": …}``.
-        errand: given up when the client goes, even before the first event.
+        subscription: given up when the client goes, even before the first event.
         count: called with the code of an error.
     """
 
-    def __init__(self, events: AsyncIterator[dict[str, Any] | None], errand: Errand, count: Callable[[str], None]):
+    def __init__(
+        self, events: AsyncIterator[dict[str, Any] | None], subscription: Subscription, count: Callable[[str], None]
+    ):
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         super().__init__(self.lines(events, count), media_type="text/event-stream", headers=headers)
-        self.errand = errand
+        self.subscription = subscription
 
     async def lines(
         self, events: AsyncIterator[dict[str, Any] | None], count: Callable[[str], None]
@@ -139,7 +141,7 @@ class Stream(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self.errand.close()
+            self.subscription.close()
 
 
 async def breathing(events: AsyncIterator[dict[str, Any] | None]) -> AsyncIterator[dict[str, Any] | None]:
@@ -147,7 +149,7 @@ async def breathing(events: AsyncIterator[dict[str, Any] | None]) -> AsyncIterat
     while True:
         following = asyncio.ensure_future(anext(events, END))
         try:
-            while not (await asyncio.wait({following}, timeout=BREATH_S))[0]:
+            while not (await asyncio.wait({following}, timeout=KEEP_ALIVE_S))[0]:
                 yield None
             event = following.result()
         finally:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from lantu import __version__
 from lantu.pipeline import Model
-from lantu.server import chat, edits, errors, generations, own, page, service
+from lantu.server import chat, edits, errors, generations, native_api, page, service
 from lantu.server.guard import Guard
 from lantu.server.metrics import Metrics
 from lantu.server.options import Options
@@ -36,7 +36,7 @@ def make(load: Callable[[], Model], options: Options | None = None) -> FastAPI:
     # The framework's own pages of documentation load scripts from elsewhere: there are none.
     app = FastAPI(title="lantu", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = serving = Service(options, metrics, worker)
-    for routes in (service, generations, edits, chat, own):
+    for routes in (service, generations, edits, chat, native_api):
         app.include_router(routes.router)
     app.include_router(page.router)
     page.mount(app)

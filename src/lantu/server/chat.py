@@ -14,20 +14,20 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from lantu import document
 from lantu.errors import PromptError
 from lantu.pipeline import Model
-from lantu.repetition import without_repeats
-from lantu.requests import language_of
 from lantu.server import files, refused, schemas, uploads, wishes
-from lantu.server.answers import Errand, Stream, finished
+from lantu.server.answers import Stream, Subscription, finished
 from lantu.server.bodies import Route
 from lantu.server.errors import ApiError, not_learnt
 from lantu.server.intake import affordable
+from lantu.server.jobs import Done, Progress, Ticket
 from lantu.server.service import ERRORS, Service, Serving, chat_told
 from lantu.server.shown import asked_size, warnings_of
 from lantu.server.shown import shown as seen
-from lantu.server.tickets import Done, Progress, Ticket
+from lantu.tasks.requests import language_of
+from lantu.tokens import document
+from lantu.tokens.repetition import without_repeats
 from lantu.types import Picture
 
 router = APIRouter(prefix="/v1/chat", tags=["openai"], responses=dict(ERRORS), route_class=Route)
@@ -48,11 +48,11 @@ async def completions(body: schemas.Chat, request: Request, service: Serving) ->
     tickets = talk(body, model, turns) if talks else plain(body, model, turns, request)
     # One that only draws reads the last message alone: a refused one before it must not end the conversation.
     said = "\n".join(part for turn in turns for part in turn if isinstance(part, str))
-    errand = await service.errand(request, tickets, said if talks else request.state.prompt)
+    subscription = await service.subscription(request, tickets, said if talks else request.state.prompt)
     reply = Reply(service, read_by(model, turns if talks else turns[-1:]), body, warnings_of(request))
     if body.stream:
-        return Stream(reply.events(errand), errand, service.count)
-    return JSONResponse(await reply.whole(await finished(request, errand), tickets))
+        return Stream(reply.events(subscription), subscription, service.count)
+    return JSONResponse(await reply.whole(await finished(request, subscription), tickets))
 
 
 async def heard(messages: Sequence[schemas.Message], request: Request, service: Service) -> list[Said]:
@@ -236,14 +236,14 @@ class Reply:
         warnings += self.model.warnings(drawn[0].prompt, draws=False) if drawn else []
         return (files.unknown(drawn[0]) if drawn else {}) | ({"warnings": warnings} if warnings else {})
 
-    async def events(self, errand: Errand) -> AsyncIterator[dict[str, Any] | None]:
+    async def events(self, subscription: Subscription) -> AsyncIterator[dict[str, Any] | None]:
         """Words as they come, pictures when they are there."""
-        sent, ends = [""] * len(errand.tickets), []
+        sent, ends = [""] * len(subscription.tickets), []
         planned: set[int] = set()
-        for place in range(len(errand.tickets)):
+        for place in range(len(subscription.tickets)):
             yield self.chunk(place, {"role": "assistant", "content": ""}) | self.warnings
-        async for place, event in errand.follow():
-            ticket = errand.tickets[place]
+        async for place, event in subscription.follow():
+            ticket = subscription.tickets[place]
             if event is None:
                 yield None
             elif isinstance(event, Progress):
@@ -271,7 +271,7 @@ class Reply:
                 "object": "chat.completion.chunk",
                 **self.head,
                 "choices": [],
-                "usage": self.usage(ends, errand.tickets),
+                "usage": self.usage(ends, subscription.tickets),
             }
 
     async def shown(self, picture: Picture) -> dict[str, Any]:
@@ -286,7 +286,7 @@ class Reply:
         if is_drawing(ticket):
             return "stop"
         vocabulary = self.model.parts.vocabulary
-        stopped = end.ids and end.ids[-1] == vocabulary.mark("eos")
+        stopped = end.ids and end.ids[-1] == vocabulary.special("eos")
         wants = document.read_reply(end.ids, vocabulary, self.model.parts.text.decode).draws
         return "stop" if stopped and (end.pictures or not wants) else "length"
 

@@ -12,17 +12,17 @@ from PIL.Image import Image
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from lantu import editing
-from lantu.checks import Size
 from lantu.errors import ImageError
 from lantu.pipeline import Model
 from lantu.server import gallery, refused, schemas, uploads, wishes
 from lantu.server.bodies import Route
 from lantu.server.errors import ApiError
 from lantu.server.intake import WrongSize, affordable, opened
+from lantu.server.jobs import Ticket
 from lantu.server.service import ERRORS, Service, Serving, images_told
 from lantu.server.shown import shown as seen
-from lantu.server.tickets import Ticket
+from lantu.tasks import masks
+from lantu.tasks.validation import Size
 from lantu.types import Picture
 
 router = APIRouter(prefix="/v1/images", tags=["openai"], responses=dict(ERRORS), route_class=Route)
@@ -95,7 +95,7 @@ def filled(body: schemas.Edit, model: Model, shown: list[Picture], mask: Image) 
     return wishes.fillings(
         model,
         picture.codes,
-        editing.cells(picture.image.size, model.patch, None, mask),
+        masks.cells(picture.image.size, model.patch, None, mask),
         body.prompt,
         body.n or 1,
         body.seed,

@@ -80,8 +80,8 @@ class HungUp(ApiError):
 
 def not_learnt(model: str, ability: str) -> ApiError:
     """The model was not taught this."""
-    mend = "ask for a drawing, or serve a model that has" if ability == "talking" else "serve a model that has"
-    return ApiError(400, f"{model} has not learnt {ability}: {mend}", "not_learnt")
+    hint = "ask for a drawing, or serve a model that has" if ability == "talking" else "serve a model that has"
+    return ApiError(400, f"{model} has not learnt {ability}: {hint}", "not_learnt")
 
 
 def as_api_error(problem: BaseException) -> ApiError:

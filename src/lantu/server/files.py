@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from lantu import metadata
+from lantu.images import metadata
 from lantu.types import Picture
 
 TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}

@@ -137,8 +137,8 @@ def read_phrases(file: Path | None) -> tuple[str, ...]:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as problem:
-        mend = "give a UTF-8 text file with one word or phrase a line"
-        raise LantuError(f"can't read the words in {file}", mend) from problem
+        hint = "give a UTF-8 text file with one word or phrase a line"
+        raise LantuError(f"can't read the words in {file}", hint) from problem
     phrases = [normalised(line) for line in lines if not line.lstrip().startswith("#")]
     if not any(phrases):
         raise LantuError(f"there are no words in {file}", "write one a line, or leave --refuse out")
@@ -165,8 +165,8 @@ def load_judge(name: str | None) -> Judge | None:
         judge = getattr(importlib.import_module(module), function)
     except Exception as problem:
         told = " ".join(f"{type(problem).__name__}: {problem}".split())
-        mend = "start the server where the module lies, or mend it"
-        raise LantuError(f"can't load the judge {name} ({told})", mend) from problem
+        hint = "start the server where the module lies, or hint it"
+        raise LantuError(f"can't load the judge {name} ({told})", hint) from problem
     if not callable(judge) or inspect.iscoroutinefunction(judge):
         raise LantuError(f"the judge {name} is no plain function", "write def judge(prompt, image): …")
     try:

@@ -10,10 +10,10 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from lantu.server import files, refused, schemas
-from lantu.server.answers import Errand, Stream, finished
+from lantu.server.answers import Stream, Subscription, finished
+from lantu.server.jobs import Done, Progress, Ticket
 from lantu.server.service import Service
 from lantu.server.shown import warn, warnings
-from lantu.server.tickets import Done, Progress, Ticket
 from lantu.types import Picture
 
 
@@ -82,10 +82,10 @@ def form_of(
 async def answer(service: Service, request: Request, tickets: Sequence[Ticket], form: Form) -> Response:
     """The pictures of some tickets."""
     request.state.prompt = form.body.prompt
-    errand = await service.errand(request, tickets)
+    subscription = await service.subscription(request, tickets)
     if form.body.stream:
-        return Stream(events(service, errand, form, warnings(request)), errand, service.count)
-    ends = await finished(request, errand)
+        return Stream(events(service, subscription, form, warnings(request)), subscription, service.count)
+    ends = await finished(request, subscription)
     data = []
     for end, ticket in zip(ends, tickets, strict=True):
         (picture,) = end.pictures
@@ -104,11 +104,11 @@ async def answer(service: Service, request: Request, tickets: Sequence[Ticket], 
 
 
 async def events(
-    service: Service, errand: Errand, form: Form, warnings: Sequence[str]
+    service: Service, subscription: Subscription, form: Form, warnings: Sequence[str]
 ) -> AsyncIterator[dict[str, Any] | None]:
     """Partial pictures as they come, and the whole ones; ``index`` tells of which picture, where there are several."""
-    partial = [0] * len(errand.tickets)
-    async for place, event in errand.follow():
+    partial = [0] * len(subscription.tickets)
+    async for place, event in subscription.follow():
         if event is None:
             yield None
         elif isinstance(event, Progress) and event.preview:
@@ -118,9 +118,9 @@ async def events(
             yield one(f"{form.event}.partial_image", file, form) | told
         elif isinstance(event, Done):
             (picture,) = event.pictures
-            file = await form.encode(service, picture, errand.tickets[place])
+            file = await form.encode(service, picture, subscription.tickets[place])
             told: dict[str, Any] = {"usage": form.usage([event]), "seed": picture.seed, "index": place}
-            told_of = [*warnings, *service.model.warnings(picture.prompt, errand.tickets[place].draws)]
+            told_of = [*warnings, *service.model.warnings(picture.prompt, subscription.tickets[place].draws)]
             told |= files.unknown(picture) | ({"warnings": told_of} if told_of else {})
             yield one(f"{form.event}.completed", file, form) | told
 

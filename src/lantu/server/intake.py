@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 
 from PIL import Image
 
-from lantu.checks import Size
 from lantu.errors import ImageError
 from lantu.pipeline import Model
 from lantu.server import uploads
 from lantu.server.service import Service
 from lantu.server.uploads import Wanted
 from lantu.server.worker import Late
-from lantu.vocabulary import MAX_SIDE
+from lantu.tasks.validation import Size
+from lantu.tokens.vocabulary import MAX_SIDE
 
 JUDGED = 1024  # pixels a side at most of what a judge sees of a client's picture
 TOGETHER = 4  # pictures of the largest size that one request may hold

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from lantu.server.tickets import Ticket
+from lantu.server.jobs import Ticket
 
 WEIGHT = 0.1  # of the newest measurement
 

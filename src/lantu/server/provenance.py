@@ -46,10 +46,10 @@ class Signer:
             self.sign(files.save(Image.new("RGB", (8, 8)), "png"), "png", "lantu", "")
         except (c2pa.C2paError, ValueError) as problem:
             told = " ".join(str(problem).split())
-            mend = "give the signing certificate's chain, its unencrypted PKCS#8 key and the key's --c2pa-alg"
+            hint = "give the signing certificate's chain, its unencrypted PKCS#8 key and the key's --c2pa-alg"
             if timestamp:
-                mend += ", and a --c2pa-timestamp that answers"
-            raise LantuError(f"can't sign with {chain} and {key} ({told})", mend) from problem
+                hint += ", and a --c2pa-timestamp that answers"
+            raise LantuError(f"can't sign with {chain} and {key} ({told})", hint) from problem
 
     def sign(self, data: bytes, form: str, model: str, digest: str, mixed: bool = False) -> bytes:
         """A picture's file with its manifest; pixels and metadata stay as they are.

@@ -3,7 +3,7 @@
 import collections
 from collections.abc import Iterator, Sequence
 
-from lantu.server.tickets import Ticket
+from lantu.server.jobs import Ticket
 
 
 class Full(Exception):

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lantu.checks import Size
 from lantu.pipeline import Model
 from lantu.server import schemas
 from lantu.server.errors import ApiError
+from lantu.tasks.validation import Size
 
 # Of OpenAI's parameters: values that change nothing. What is in neither table is kept.
 PLAIN: dict[str, Sequence[Any]] = {
@@ -39,7 +39,7 @@ HARMLESS = (
     "user",
 )
 # Of an image route: what OpenAI knows and this server can't do.
-UNKNOWN = {
+MASK_CODE = {
     "output_format": ("gif", "svg"),
     "background": ("transparent",),
 }
@@ -64,7 +64,7 @@ def check_images(body: schemas.Images) -> list[str]:
     Raises:
         ApiError: something is asked for that can't be had.
     """
-    for name, values in UNKNOWN.items():
+    for name, values in MASK_CODE.items():
         if (value := getattr(body, name)) in values:
             raise refuse(name, f"can't be {value} here: leave it out")
     for name in ("frame_count", "frame_duration_ms", "svg"):

@@ -5,7 +5,7 @@ when the process ends, which it does when it has had nothing to do for a while. 
 else with it.
 
 Each way a line of JSON, then so many bytes as it says: {"bytes", "want"} → {"pictures": [{"mode", "size"}, …]} with
-their pixels, or {"error": [message, mend]}.
+their pixels, or {"error": [message, hint]}.
 """
 
 import asyncio
@@ -64,8 +64,8 @@ class Sandbox:
             return await asyncio.wait_for(ask(self.child, data, want), LIMIT_S)
         except (TimeoutError, EOFError, ConnectionError, ValueError) as problem:
             self.close()
-            mend = "scale it down, or save it anew as PNG"
-            raise ImageError(f"can't read {want.param} as a picture: its decoder broke", mend) from problem
+            hint = "scale it down, or save it anew as PNG"
+            raise ImageError(f"can't read {want.param} as a picture: its decoder broke", hint) from problem
         except BaseException:  # half an answer is on its way
             self.close()
             raise
@@ -147,7 +147,7 @@ def main(most_pixels: int) -> None:
             pictures = uploads.reduced(data, wanted(told["want"]))
             answer = {"pictures": [{"mode": picture.mode, "size": picture.size} for picture in pictures]}
         except ImageError as problem:
-            answer = {"error": [problem.message, problem.mend]}
+            answer = {"error": [problem.message, problem.hint]}
         except MemoryError:
             answer = {"error": ["the picture takes too much memory", "scale it down"]}
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")

@@ -9,16 +9,16 @@ from fastapi.responses import Response
 
 from lantu.pipeline import Model
 from lantu.server import files
-from lantu.server.answers import Errand, finished
+from lantu.server.answers import Subscription, finished
 from lantu.server.errors import ApiError
 from lantu.server.files import Shelf
 from lantu.server.filter import Filter
+from lantu.server.jobs import Ticket
 from lantu.server.memory import Trimmer
 from lantu.server.metrics import Metrics
 from lantu.server.options import Options
 from lantu.server.sandbox import Sandbox
 from lantu.server.schemas import Error
-from lantu.server.tickets import Ticket
 from lantu.server.worker import Loading, Worker
 from lantu.types import Picture
 
@@ -54,7 +54,7 @@ class Service:
             message = f"no model called {name}: this server has {self.model.name}"
             raise ApiError(404, message, "model_not_found", "model")
 
-    async def errand(self, request: Request, tickets: Sequence[Ticket], said: str | None = None) -> Errand:
+    async def subscription(self, request: Request, tickets: Sequence[Ticket], said: str | None = None) -> Subscription:
         """Submit tickets for a client. All that is drawn, read or answered goes through here.
 
         Args:
@@ -67,7 +67,7 @@ class Service:
         for prompt in dict.fromkeys([said] if said else [ticket.prompt for ticket in tickets]):
             if prompt:
                 await self.filter.check_prompt(prompt)
-        return Errand(self.worker, tickets, request.state.client, self.options.timeout_s, self.filter)
+        return Subscription(self.worker, tickets, request.state.client, self.options.timeout_s, self.filter)
 
     async def encode(
         self, picture: Picture, form: str = "png", quality: int | None = None, mixed: bool = False
@@ -171,7 +171,7 @@ async def picture(name: str, service: Serving) -> Response:
 
 async def computed(request: Request, service: Service, work: Callable[[], Any]) -> Any:
     """The value of some work for the worker's thread."""
-    (end,) = await finished(request, await service.errand(request, [Ticket(work=work)]))
+    (end,) = await finished(request, await service.subscription(request, [Ticket(work=work)]))
     return end.value
 
 

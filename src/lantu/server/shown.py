@@ -12,13 +12,14 @@ import numpy as np
 from fastapi import Request
 from PIL.Image import Image
 
-from lantu import images, reader
-from lantu.checks import Size
+from lantu import images
 from lantu.pipeline import Model
 from lantu.server import uploads, wishes
 from lantu.server.intake import WrongSize, may_be_ours, opened
 from lantu.server.service import Service, computed
 from lantu.server.uploads import Wanted
+from lantu.tasks import reader
+from lantu.tasks.validation import Size
 from lantu.types import Picture
 
 

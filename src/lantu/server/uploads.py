@@ -9,8 +9,8 @@ from urllib.parse import unquote_to_bytes
 from PIL import Image
 
 from lantu import images
-from lantu.checks import Size
 from lantu.errors import ImageError
+from lantu.tasks.validation import Size
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 STEP = 524_288  # characters of base64 that are decoded at a time: the interpreter is free in between
@@ -52,17 +52,17 @@ def from_url(url: str, param: str) -> bytes:
     Raises:
         ImageError: it is none. A URL of the web is not fetched: a server that does so reaches what its clients can't.
     """
-    mend = "send the picture as data:image/png;base64,…"
+    hint = "send the picture as data:image/png;base64,…"
     scheme = SCHEME.match(url, 0, 40)
     if scheme and scheme[1].lower() != "data":
         raise ImageError(f"{param} is a URL, and this server fetches none", "send the picture as a data: URL")
     start = 0
     if head := URL.match(url, 0, 500):
         if "base64" not in head["options"].lower().replace(" ", "").split(";"):
-            raise ImageError(f"{param} is a data: URL without base64", mend)
+            raise ImageError(f"{param} is a data: URL without base64", hint)
         start = head.end()
     elif scheme:
-        raise ImageError(f"{param} is a data: URL without a comma", mend)
+        raise ImageError(f"{param} is a data: URL without a comma", hint)
     decoded, rest = [], b""
     try:
         for place in range(start, len(url), STEP):
@@ -79,7 +79,7 @@ def from_url(url: str, param: str) -> bytes:
             if last:
                 break
     except (binascii.Error, ValueError) as problem:
-        raise ImageError(f"{param} is not base64", mend) from problem
+        raise ImageError(f"{param} is not base64", hint) from problem
     return b"".join(decoded)
 
 
@@ -102,10 +102,10 @@ def size_of(data: bytes, want: Wanted) -> tuple[Size, int]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         pass
     except Exception as problem:  # decoders raise anything at all on a broken file
-        mend = "give a whole PNG, JPEG or WebP file"
-        raise ImageError(f"can't read {want.param} as a picture", mend) from problem
-    mend = f"scale it to {want.most_pixels // 1_000_000} megapixels or fewer"
-    raise ImageError(f"the picture {want.param} is too large", mend)
+        hint = "give a whole PNG, JPEG or WebP file"
+        raise ImageError(f"can't read {want.param} as a picture", hint) from problem
+    hint = f"scale it to {want.most_pixels // 1_000_000} megapixels or fewer"
+    raise ImageError(f"the picture {want.param} is too large", hint)
 
 
 def reduced(data: bytes, want: Wanted) -> list[Image.Image]:

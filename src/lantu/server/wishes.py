@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lantu import captioning, document, editing
-from lantu.checks import Grid, Size, check_codes, check_prompt
-from lantu.decoder import samplers
-from lantu.decoder.bias import Bias
+from lantu.diffusion import samplers
+from lantu.engine.logits_processors import ControlLogitsProcessor
 from lantu.engine.request import Request
+from lantu.engine.sampling_params import SamplingParams
+from lantu.engine.seeds import choose_seed, derive_seeds
 from lantu.errors import DataError, ImageError
 from lantu.pipeline import Control, Model
-from lantu.preview import partial_grid
-from lantu.requests import filling, reading
-from lantu.seeds import choose_seed, derive_seeds
 from lantu.server.errors import ApiError, not_learnt
-from lantu.server.tickets import Ticket
-from lantu.settings import Settings
+from lantu.server.jobs import Ticket
+from lantu.tasks import captioning, masks
+from lantu.tasks.preview import partial_grid
+from lantu.tasks.requests import filling, reading
+from lantu.tasks.validation import Grid, Size, check_codes, check_prompt
+from lantu.tokens import document
 from lantu.types import CodeGrid, Picture
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def parse_size(text: str | None, model: Model, warnings: list[str]) -> Size:
     return size
 
 
-def read_settings(model: Model, dials: dict[str, Any]) -> Settings:
+def read_settings(model: Model, dials: dict[str, Any]) -> SamplingParams:
     """The model's dials, changed.
 
     Raises:
@@ -92,7 +93,7 @@ def drawings(
     marks: Marks = evenly(0),
     sketched: Sketched = "never",
     control: Control | None = None,
-    bias: Bias | None = None,
+    bias: ControlLogitsProcessor | None = None,
 ) -> list[Ticket]:
     """Pictures of some words: what ``Model.draw_many`` gives.
 
@@ -136,7 +137,7 @@ def whole(
     requests: Sequence[Request],
     grid: Grid,
     prompt: str,
-    settings: Settings,
+    settings: SamplingParams,
     marks: Marks,
     sketched: Sketched,
     control: Control | None = None,
@@ -204,7 +205,7 @@ def fillings(
 
 def laying_in(before: "Image", holes_hw: np.ndarray) -> Callable[[Picture], Picture]:
     """Keep the old picture where nothing is drawn anew."""
-    return lambda picture: replace(picture, image=editing.lay_in(before, picture.image, holes_hw))
+    return lambda picture: replace(picture, image=masks.lay_in(before, picture.image, holes_hw))
 
 
 def talks(

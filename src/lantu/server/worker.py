@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from lantu.decoder.render import render
+from lantu.diffusion.sample import render
 from lantu.engine.request import Request
+from lantu.engine.sampling_params import SamplingParams
 from lantu.images import to_bytes
 from lantu.pipeline import Model
-from lantu.preview import STEPS
+from lantu.server.jobs import Begun, Done, Event, Failed, Progress, Ticket
 from lantu.server.metrics import Metrics
 from lantu.server.options import Options
 from lantu.server.pace import Pace
 from lantu.server.queue import Full, Queue
-from lantu.server.tickets import Begun, Done, Event, Failed, Progress, Ticket
-from lantu.settings import Settings
+from lantu.tasks.preview import STEPS
 from lantu.types import Picture
 
 log = logging.getLogger("lantu.server")
@@ -365,6 +365,6 @@ class Worker(threading.Thread):
 
 def look(ticket: Ticket, place: int, grid: np.ndarray) -> tuple[Any, ...]:
     """What pictures must share to be painted together; one that is controlled is painted alone."""
-    settings: Settings = ticket.settings
+    settings: SamplingParams = ticket.settings
     alone = id(ticket) if ticket.control else None
     return grid.shape, settings.steps, settings.render_guidance, settings.sampler, alone

@@ -17,12 +17,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lantu import files, weights
+from lantu import files
 from lantu.errors import LantuError, ModelError, RecipeError
 from lantu.training.config import LoopConfig
 from lantu.training.distributed import full, like
-from lantu.training.player import Player
+from lantu.training.optimized_module import OptimizedModule
 from lantu.training.schedule import decay_start
+from lantu.weights import tensors
 
 BEFORE_DECAY = "before-decay"
 KINDS = ("weights", "average", "optimizer")
@@ -57,7 +58,7 @@ class State:
 
 
 def save(
-    checkpoints: Path, name: str, players: Sequence[Player], state: State, first: bool = True, kept: int = 2
+    checkpoints: Path, name: str, players: Sequence[OptimizedModule], state: State, first: bool = True, kept: int = 2
 ) -> None:
     """Write one checkpoint; with several ranks all call, and the first writes.
 
@@ -83,8 +84,8 @@ def save(
         return
     with files.replacing_folder(checkpoints / name, SORT) as temporary:
         temporary.mkdir()
-        for kind, tensors in kinds.items():
-            weights.save(tensors, temporary / kind, dtype=None, max_shard_bytes=1 << 31)
+        for kind, named in kinds.items():
+            tensors.save(named, temporary / kind, dtype=None, max_shard_bytes=1 << 31)
         files.write_json(temporary / "state.json", asdict(state))
     for old in numbered(checkpoints)[kept:]:
         files.discard(old, SORT)
@@ -113,14 +114,14 @@ def choose(checkpoints: Path, config: LoopConfig) -> tuple[Path, State] | None:
     return None
 
 
-def restore(path: Path, players: Sequence[Player]) -> None:
+def restore(path: Path, players: Sequence[OptimizedModule]) -> None:
     """Put a checkpoint's tensors into the players.
 
     Raises:
         RecipeError: it is damaged, or belongs to other networks.
     """
     try:
-        stored = {kind: weights.load(path / kind) for kind in KINDS}
+        stored = {kind: tensors.load(path / kind) for kind in KINDS}
     except ModelError as problem:
         raise RecipeError(f"{path} is damaged", "remove it to go on from the one before") from problem
     try:
@@ -131,8 +132,8 @@ def restore(path: Path, players: Sequence[Player]) -> None:
                 fill(values, stored["average"] or stored["weights"], player.name)
             fill_optimizer(player, stored["optimizer"])
     except (KeyError, ValueError) as problem:
-        mend = "use the settings that the run began with, or begin a new run"
-        raise RecipeError(f"{path} does not fit these networks ({problem})", mend) from problem
+        hint = "use the settings that the run began with, or begin a new run"
+        raise RecipeError(f"{path} does not fit these networks ({problem})", hint) from problem
 
 
 def put_average(path: Path, networks: dict[str, torch.nn.Module]) -> int:
@@ -149,12 +150,12 @@ def put_average(path: Path, networks: dict[str, torch.nn.Module]) -> int:
     """
     try:
         step = json.loads((path / "state.json").read_text(encoding="utf-8"))["step"]
-        stored = weights.load(path / "weights") | weights.load(path / "average")
+        stored = tensors.load(path / "weights") | tensors.load(path / "average")
         for name, network in networks.items():
             fill(network.state_dict(), stored, name)
     except (OSError, LantuError, KeyError, ValueError) as problem:
-        mend = "name a checkpoint of a run, and the recipe that it was begun with"
-        raise RecipeError(f"{path} can't be used ({problem})", mend) from problem
+        hint = "name a checkpoint of a run, and the recipe that it was begun with"
+        raise RecipeError(f"{path} can't be used ({problem})", hint) from problem
     return step
 
 
@@ -181,12 +182,12 @@ def name_of(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def saved(player: Player) -> dict[str, Tensor]:
+def saved(player: OptimizedModule) -> dict[str, Tensor]:
     """Weights and buffers, in the memory that the network uses."""
     return player.network.state_dict()
 
 
-def optimizer_state(player: Player) -> dict[str, dict[str, Tensor]]:
+def optimizer_state(player: OptimizedModule) -> dict[str, dict[str, Tensor]]:
     """Parameter's name → slot (a moment, a count) → tensor."""
     names = {id(parameter): name for name, parameter in player.named.items()}
     return {
@@ -204,7 +205,7 @@ def fill(targets: dict[str, Tensor], stored: dict[str, Tensor], player: str) -> 
         target.copy_(like(value, target))
 
 
-def fill_optimizer(player: Player, stored: dict[str, Tensor]) -> None:
+def fill_optimizer(player: OptimizedModule, stored: dict[str, Tensor]) -> None:
     """Give each parameter its moments; those that have none yet begin at zero, as in a new run."""
     owners = {
         id(parameter): optimizer

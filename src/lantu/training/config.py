@@ -102,11 +102,11 @@ def check(name: str, key: str, tree: Any, config: Any) -> None:
     if isinstance(config, dict) or (isinstance(tree, dict) and name in tree):
         return
     if not isinstance(tree, dict):
-        mend = "it has no parts"
+        hint = "it has no parts"
     else:
         close = difflib.get_close_matches(name, tree, 1)
-        mend = f"did you mean {close[0]!r}?" if close else f"choose among {', '.join(tree)}"
-    raise RecipeError(f"there is no setting {key!r}", mend)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose among {', '.join(tree)}"
+    raise RecipeError(f"there is no setting {key!r}", hint)
 
 
 def parse(text: str) -> Any:

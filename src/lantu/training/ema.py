@@ -9,7 +9,7 @@ from torch import Tensor
 from lantu.training.distributed import local
 
 
-class Average:
+class EMA:
     """Copies of some parameters, drawn towards them now and then.
 
     Args:

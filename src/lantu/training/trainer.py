@@ -12,8 +12,8 @@ from lantu.errors import RecipeError
 from lantu.training.config import LoopConfig
 from lantu.training.device import has_bf16, to_device
 from lantu.training.distributed import Ranks, shard
+from lantu.training.optimized_module import OptimizedModule
 from lantu.training.optimizer import alike, is_hidden
-from lantu.training.player import Player
 from lantu.training.task import Metrics, Task, hook
 
 PATIENCE = 50  # updates in a row that may be lost to a gradient that is not finite
@@ -43,7 +43,7 @@ class Trainer:
             for network in task.networks.values():
                 network.compile()
         ways = getattr(task, "hidden", is_hidden), getattr(task, "rate", alike)
-        self.players = [Player(name, network, config, *ways) for name, network in task.networks.items()]
+        self.players = [OptimizedModule(name, network, config, *ways) for name, network in task.networks.items()]
         self.generator = torch.Generator(device)
 
     def update(self, step: int, batches: Sequence[Any]) -> Metrics:
@@ -76,7 +76,7 @@ class Trainer:
         hook(self.task, "after_step", step)
         return metrics
 
-    def turn(self, player: Player, index: int, step: int, batches: Sequence[Any]) -> dict[str, Any]:
+    def turn(self, player: OptimizedModule, index: int, step: int, batches: Sequence[Any]) -> dict[str, Any]:
         """Gradients over all batches, then the move. A loss without gradient passes the turn."""
         total: dict[str, Any] = {}
         passes = False

@@ -7,14 +7,14 @@ import numpy as np
 
 from lantu.data import context
 from lantu.data.edits import edit
-from lantu.document import LANGUAGES, draw_prefix
 from lantu.engine.request import Request
 from lantu.evaluation.results import Suite
 from lantu.evaluation.trial import Trial
-from lantu.grammar import codes as any_code
 from lantu.recipes.abilities.exam import NEW, Exam
 from lantu.recipes.abilities.filling import single
-from lantu.requests import musing, planning, reading, sampling
+from lantu.tasks.requests import musing, planning, reading, sampling
+from lantu.tokens.document import LANGUAGES, draw_prefix
+from lantu.tokens.grammar import codes as any_code
 from lantu.types import CodeGrid, Document, Sample
 
 SHOTS = (0, 1, 2, 4)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from lantu.data.edits import KINDS, edit
-from lantu.document import LANGUAGES, read_reply
 from lantu.evaluation.results import Suite
 from lantu.recipes.abilities.exam import NEW, Exam
+from lantu.tokens.document import LANGUAGES, read_reply
 from lantu.types import Sample
 
 
@@ -63,7 +63,7 @@ def answered(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) 
     """Whether the model, in a conversation, would by itself draw: begin a picture, or plan one."""
     told = enumerate(zip(codes, instructed(afters), strict=True))
     asked = [exam.model.asking([[text, exam.model.of_codes(grid)]], seed, exam.settings) for seed, (grid, text) in told]
-    begins = exam.vocabulary.mark("boi")
+    begins = exam.vocabulary.special("boi")
     replies = exam.draft(asked)
     said = [read_reply(ids, exam.vocabulary, exam.model.parts.text.decode) for ids in replies]
     return [float(reply.draws or begins in ids) for ids, reply in zip(replies, said, strict=True)]

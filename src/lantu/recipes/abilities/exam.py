@@ -12,7 +12,6 @@ from lantu.data.captions import say
 from lantu.data.gallery import Concept
 from lantu.data.phrases import PHRASES
 from lantu.data.scenes import Composer
-from lantu.document import codes_from, read_reply
 from lantu.engine.drafting import draft
 from lantu.engine.request import Request
 from lantu.evaluation.results import Verdict
@@ -20,6 +19,7 @@ from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.trial import Trial
 from lantu.pipeline import Model
 from lantu.recipes.sheets import save_sheet
+from lantu.tokens.document import codes_from, read_reply
 from lantu.types import Placed, Sample
 
 NEW = 900_000  # scenes of the validation split that no training or other evaluation looks at
@@ -33,7 +33,7 @@ class Exam:
 
     Attributes:
         out: folder for sheets of what was asked and what came; None for none.
-        dials: how to draw, see ``lantu.settings.Settings``.
+        dials: how to draw, see ``lantu.engine.sampling_params.SamplingParams``.
     """
 
     model: Model

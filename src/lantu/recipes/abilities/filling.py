@@ -7,11 +7,11 @@ import numpy as np
 from lantu.data.questions import listed
 from lantu.data.scenes import Composer
 from lantu.data.trials import trials
-from lantu.document import fill
-from lantu.editing import cells_of_box
 from lantu.evaluation.results import Suite
 from lantu.recipes.abilities.exam import Exam
-from lantu.requests import filling
+from lantu.tasks.masks import cells_of_box
+from lantu.tasks.requests import filling
+from lantu.tokens.document import fill
 from lantu.types import Placed, Sample
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from lantu.data.questions import KINDS, ask
-from lantu.document import LANGUAGES
 from lantu.evaluation.results import Suite
 from lantu.recipes.abilities.exam import NEW, Exam
+from lantu.tokens.document import LANGUAGES
 
 
 def suite(exam: Exam, limit: int) -> Suite:

@@ -1,0 +1,1 @@
+"""Diffusion: the flow that a decoder learns, samplers, and sampling from codes."""

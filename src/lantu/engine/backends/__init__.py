@@ -1,0 +1,1 @@
+"""Language backends of the engine: native kernels, PyTorch, transformers, vLLM."""

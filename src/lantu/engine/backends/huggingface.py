@@ -1,0 +1,91 @@
+"""Any causal language model of transformers, run by transformers' own code, behind the engine's interface.
+
+Slower than the others by far, and right for every architecture that transformers knows. Each row is read in a forward
+pass of its own, so that no row can change another.
+Shapes: n ids of a read, V ids.
+"""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lantu.engine import sampling
+from lantu.engine.backends.protocol import Draw
+from lantu.engine.request import Ranges
+
+
+class Row:
+    """A sequence, its cache a copy of its prefix's."""
+
+    __slots__ = ("cache", "length", "logits")
+
+    def __init__(self, cache: Any, length: int, logits: Any):
+        self.cache, self.length = cache, length
+        self.logits = logits  # (n, V) after the ids of its last read; None before anything was read
+
+
+class Language:
+    """A causal language model that only reads: see ``backend.Backend``."""
+
+    exact = True
+    at_once = 64
+
+    def __init__(self, model: Any):
+        self.model = model.eval()
+        self.vocabulary_size: int = model.config.get_text_config().vocab_size
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "Language":
+        """Read a transformers directory, in the precision of its file.
+
+        Raises:
+            ModelError: it can't be read, or its tensors are not those that its config asks for.
+        """
+        from lantu.weights import stock
+
+        model: Any = stock.load(folder, "auto")
+        return cls(model.to(device))
+
+    def open(self, capacity: int, prefix: Row | None = None) -> Row:
+        from transformers import DynamicCache
+
+        if prefix is None:
+            return Row(DynamicCache(config=self.model.config), 0, None)
+        return Row(copy.deepcopy(prefix.cache), prefix.length, prefix.logits[-1:])
+
+    def close(self, row: Row) -> None:
+        """Nothing to do: its memory goes with it."""
+
+    def rewind(self, row: Row, length: int) -> None:
+        row.cache.crop(length - row.length)  # so many fewer
+        row.length = length
+
+    @torch.inference_mode()
+    def read(self, rows: Sequence[Row], ids: Sequence[Sequence[int]]) -> None:
+        for row, each in zip(rows, ids, strict=True):
+            told = self.model(
+                input_ids=torch.tensor([list(each)], device=self.model.device),
+                cache=row.cache,
+                use_cache=True,
+                logits_to_keep=0 if row.length else 1,  # a prefix is asked for its end alone
+            )
+            row.logits = told.logits[0].float()
+            row.length += len(each)
+
+    def logits(self, rows: Sequence[Row], ranges: Ranges, backs: Sequence[int] = ()) -> Tensor:
+        """(rows, ids in ranges) float32.
+
+        Args:
+            backs: of each row, how many ids of its last read are not to be known yet; none if not given.
+        """
+        backs = backs or [0] * len(rows)
+        logits = torch.stack([row.logits[-1 - back] for row, back in zip(rows, backs, strict=True)])
+        return torch.cat([logits[:, allowed.start : allowed.stop] for allowed in ranges], -1)
+
+    @torch.inference_mode()
+    def choose(self, draws: Sequence[Draw]) -> list[int]:
+        return sampling.choose(self.logits, draws)

@@ -1,0 +1,243 @@
+"""A Qwen3 or Llama directory on torch: for GPUs, and to check the kernels by.
+
+It computes what transformers computes; the tests hold it to that. All rows lie in one block of memory with a slot each,
+and a step computes the slots in use at once.
+
+Shapes: S slots, N new ids, P places of a slot, D width, A heads, G heads of keys and values, K head width, V ids.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lantu.engine import sampling
+from lantu.engine.backends.protocol import Draw
+from lantu.engine.request import Ranges
+from lantu.weights import manifest, tensors
+from lantu.weights.architecture import Sizes
+
+HEADS_KEPT = 8
+
+
+class Layer(NamedTuple):
+    """The weights of one layer.
+
+    Projections that share their input are one matrix. Each is (in, out), which a CPU reads twice as fast for few rows.
+    """
+
+    attention_norm_D: Tensor
+    query_key_value: Tensor
+    query_key_norm_HK: Tensor | None
+    out: Tensor
+    feed_forward_norm_D: Tensor
+    gate_up: Tensor
+    down: Tensor
+
+
+class Row:
+    """A sequence in its slot, the prefix copied to its beginning."""
+
+    __slots__ = ("capacity", "hidden", "length", "slot")
+
+    def __init__(self, slot: int, capacity: int, length: int, hidden: Any):
+        self.slot, self.capacity, self.length = slot, capacity, length
+        self.hidden = hidden  # (n, D) after the ids of its last read; None before anything was read
+
+
+class Language:
+    """A causal language model that only reads: see ``backend.Backend``.
+
+    Args:
+        config: the directory's config.json.
+        state: its weights, by transformers' names.
+        dtype: to compute in.
+
+    Raises:
+        ModelError: the architecture is another, or the weights are not those that the config asks for.
+    """
+
+    exact = False
+    at_once = 64
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        state: Mapping[str, Tensor],
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+    ):
+        manifest.check("language", config, state)
+        self.sizes, self.dtype, self.device = Sizes.of(config), dtype, torch.device(device)
+        self.place(state)
+        self.rotation_2PK = self.rotation(1)
+        self.heads_kept: dict[Ranges, Tensor] = {}
+        self.free: list[int] = []
+        sizes = self.sizes
+        self.memory = self.zeros(sizes.layers, 2, 0, sizes.key_value_heads, 0, sizes.head_width)
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+    ) -> "Language":
+        """Read a transformers directory.
+
+        Raises:
+            ModelError: it is missing, damaged, or of another architecture.
+        """
+        return cls(manifest.read("language", folder), tensors.load(folder), dtype, device)
+
+    def zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=self.dtype, device=self.device)
+
+    def place(self, state: Mapping[str, Tensor]) -> None:
+        """Bring the weights to their device and join those that share an input."""
+        sizes = self.sizes
+
+        def take(name: str) -> Tensor:
+            return state[name].to(self.device, self.dtype)
+
+        def projection(*names: str) -> Tensor:
+            return torch.cat([take(f"{name}_proj.weight") for name in names]).t().contiguous()
+
+        def layer(prefix: str) -> Layer:
+            attention, feed_forward = f"{prefix}.self_attn", f"{prefix}.mlp"
+            norm = None
+            if sizes.normed:
+                query = take(f"{attention}.q_norm.weight").expand(sizes.heads, -1)
+                key = take(f"{attention}.k_norm.weight").expand(sizes.key_value_heads, -1)
+                norm = torch.cat([query, key])
+            return Layer(
+                take(f"{prefix}.input_layernorm.weight"),
+                projection(*(f"{attention}.{name}" for name in "qkv")),
+                norm,
+                projection(f"{attention}.o"),
+                take(f"{prefix}.post_attention_layernorm.weight"),
+                projection(f"{feed_forward}.gate", f"{feed_forward}.up"),
+                projection(f"{feed_forward}.down"),
+            )
+
+        self.embedding_VD = take("model.embed_tokens.weight")
+        self.layers = [layer(f"model.layers.{number}") for number in range(sizes.layers)]
+        self.norm_D = take("model.norm.weight")
+        self.head_VD = self.embedding_VD if sizes.tied else take("lm_head.weight")
+        self.vocabulary_size: int = len(self.embedding_VD)
+
+    def rotation(self, length: int) -> Tensor:
+        """(2, P, K): cosine and signed sine of the rotary angles of the first positions."""
+        cosine, sine = torch.from_numpy(self.sizes.rotation(length))
+        both = torch.stack([torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)])
+        return both.to(self.device, self.dtype)
+
+    def open(self, capacity: int, prefix: Row | None = None) -> Row:
+        length = prefix.length if prefix else 0
+        slots, places = self.memory.shape[2], self.memory.shape[4]
+        needed = length + capacity
+        if needed > places:  # more places in every slot
+            places = max(needed, 2 * places)
+            self.memory = F.pad(self.memory, (0, 0, 0, places - self.memory.shape[4]))
+            self.rotation_2PK = self.rotation(places)
+        if not self.free:  # more slots
+            more = max(4, slots)
+            self.memory = F.pad(self.memory, (0, 0, 0, 0, 0, 0, 0, more))
+            self.free = list(range(slots + more - 1, slots - 1, -1))
+        self.free.sort(reverse=True)  # the lowest first: a step computes all up to the highest in use
+        row = Row(self.free.pop(), needed, length, prefix.hidden[-1:] if prefix else None)
+        if prefix:
+            self.memory[:, :, row.slot, :, :length] = self.memory[:, :, prefix.slot, :, :length]
+        return row
+
+    def close(self, row: Row) -> None:
+        self.free.append(row.slot)
+
+    def rewind(self, row: Row, length: int) -> None:
+        row.length = length
+
+    @torch.inference_mode()
+    def read(self, rows: Sequence[Row], ids: Sequence[Sequence[int]]) -> None:
+        """Rows that read as many ids go together."""
+        by_count: dict[int, list[tuple[Row, Sequence[int]]]] = {}
+        for row, each in zip(rows, ids, strict=True):
+            if row.length + len(each) > row.capacity:
+                raise ValueError(f"{row.length} + {len(each)} ids in a row of {row.capacity}")
+            by_count.setdefault(len(each), []).append((row, each))
+        for count, group in by_count.items():
+            taken = [row.slot for row, _ in group]
+            # Steps of one id take all slots, always in one shape; longer reads the slots that they span.
+            first, last = 0 if count == 1 else min(taken), max(taken) + 1
+            ids_SN = torch.zeros(last - first, count, dtype=torch.long)
+            all_rows: list[Row | None] = [None] * (last - first)
+            for row, each in group:
+                ids_SN[row.slot - first], all_rows[row.slot - first] = torch.tensor(list(each)), row
+            hidden_SND = self.forward(all_rows, ids_SN.to(self.device), slice(first, last))
+            for row, each in group:
+                row.hidden = hidden_SND[row.slot - first]
+                row.length += len(each)
+
+    def forward(self, rows: Sequence[Row | None], ids_SN: Tensor, slots: slice) -> Tensor:
+        """(S, N, D): the normalised hidden states after N new ids in each slot; of no meaning without a row."""
+        sizes, device = self.sizes, self.device
+        new = ids_SN.shape[1]
+        starts = torch.tensor([row.length if row else 0 for row in rows], device=device)
+        seen = int(starts.max()) + new
+        places_SN = starts[:, None] + torch.arange(new, device=device)
+        hidden_SNP = torch.arange(seen, device=device) > places_SN[..., None]
+        mask_S1NP = torch.zeros_like(hidden_SNP, dtype=self.dtype).masked_fill_(hidden_SNP, -torch.inf)[:, None]
+        cosine_SN1K, sine_SN1K = self.rotation_2PK[:, places_SN, None]
+        which_S1 = torch.arange(len(rows), device=device)[:, None]
+        used_S = torch.tensor([row is not None for row in rows], device=device)
+        x_SND = F.embedding(ids_SN, self.embedding_VD)
+        width = x_SND.shape[-1:]
+        for layer, (keys_SGPK, values_SGPK) in zip(self.layers, self.memory[:, :, slots], strict=True):
+            inner = F.rms_norm(x_SND, width, layer.attention_norm_D, sizes.eps)
+            heads_SNHK = (inner @ layer.query_key_value).unflatten(-1, (-1, sizes.head_width))
+            turned_SNHK = heads_SNHK[:, :, : -sizes.key_value_heads]
+            if layer.query_key_norm_HK is not None:
+                turned_SNHK = F.rms_norm(turned_SNHK, (sizes.head_width,), None, sizes.eps) * layer.query_key_norm_HK
+            swapped = turned_SNHK.roll(sizes.head_width // 2, -1)
+            turned_SNHK = (turned_SNHK * cosine_SN1K).addcmul_(swapped, sine_SN1K)
+            # Slots that only stand between others keep what they have.
+            for memory, fresh_SNGK in (
+                (keys_SGPK, turned_SNHK[:, :, sizes.heads :]),
+                (values_SGPK, heads_SNHK[:, :, -sizes.key_value_heads :]),
+            ):
+                by_place = memory.transpose(1, 2)
+                by_place[which_S1[used_S], places_SN[used_S]] = fresh_SNGK[used_S]
+            seen_SANK = F.scaled_dot_product_attention(
+                turned_SNHK[:, :, : sizes.heads].transpose(1, 2),
+                keys_SGPK[:, :, :seen],
+                values_SGPK[:, :, :seen],
+                attn_mask=mask_S1NP,
+                enable_gqa=sizes.key_value_heads < sizes.heads,
+            )
+            x_SND = x_SND + seen_SANK.transpose(1, 2).flatten(2) @ layer.out
+            inner = F.rms_norm(x_SND, width, layer.feed_forward_norm_D, sizes.eps)
+            gate, up = (inner @ layer.gate_up).chunk(2, -1)
+            x_SND = x_SND + (F.silu(gate) * up) @ layer.down
+        return F.rms_norm(x_SND, width, self.norm_D, sizes.eps)
+
+    def logits(self, rows: Sequence[Row], ranges: Ranges, backs: Sequence[int] = ()) -> Tensor:
+        """(rows, ids in ranges) float32: of those ids and of no others, for the head is the widest layer.
+
+        Args:
+            backs: of each row, how many ids of its last read are not to be known yet; none if not given.
+        """
+        backs = backs or [0] * len(rows)
+        hidden = torch.stack([row.hidden[-1 - back] for row, back in zip(rows, backs, strict=True)])
+        return (hidden @ self.head(ranges)).float()
+
+    @torch.inference_mode()
+    def choose(self, draws: Sequence[Draw]) -> list[int]:
+        return sampling.choose(self.logits, draws)
+
+    def head(self, ranges: Ranges) -> Tensor:
+        """(D, ids in ranges); kept, for a draft asks for few different ones, hundreds of times."""
+        if ranges not in self.heads_kept:
+            if len(self.heads_kept) == HEADS_KEPT:
+                self.heads_kept.pop(next(iter(self.heads_kept)))
+            parts = [self.head_VD[allowed.start : allowed.stop] for allowed in ranges]
+            self.heads_kept[ranges] = torch.cat(parts).t().contiguous()
+        return self.heads_kept[ranges]

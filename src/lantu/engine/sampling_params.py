@@ -1,0 +1,76 @@
+"""The dials of a drawing, and their ranges."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from lantu.errors import LantuError
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How a picture is drawn. A model directory brings its own defaults.
+
+    Attributes:
+        guidance: of the draft: logits move from "any picture" to "this prompt" by this factor (classifier-free
+            guidance, arXiv:2207.12598); 1 is off, and twice as fast.
+        contrast: k of contrastive decoding in the place of guidance (CD-K, arXiv:2309.02591): codes much less likely
+            than the k-th likeliest are out, the others are drawn by what the prompt makes of them; 0 is off.
+        temperature: of the draft; 0 takes the likeliest code each time.
+        top_k: codes that may be drawn at each step; 0 for all.
+        top_p: share of the probability that may be drawn; 1 for all.
+        ahead: codes of the draft that are guessed beyond the next one, and checked with it in one pass: the same codes
+            in fewer passes, each of them longer.
+        least: codes that a pass takes even where its guesses were wrong: above 1 passes are bounded, and the draft is
+            no longer what the model would have drawn code by code.
+        steps: of the diffusion decoder.
+        render_guidance: of the decoder: above 1 it exaggerates what the codes say, at twice the cost.
+        sampler: of the decoder, one of ``lantu.diffusion.samplers.SAMPLERS``.
+
+    Raises:
+        LantuError: a dial is out of range.
+    """
+
+    guidance: float = 3.0
+    contrast: int = 0
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    ahead: int = 0
+    least: int = 1
+    steps: int = 8
+    render_guidance: float = 1.0
+    sampler: str = "euler"
+
+    def __post_init__(self):
+        self.check("guidance", 0, 100)
+        self.check("contrast", 0, 1_000_000)
+        self.check("temperature", 0, 100)
+        self.check("top_k", 0, 1_000_000)
+        self.check("top_p", 1e-6, 1)
+        self.check("ahead", 0, 1000)
+        self.check("least", 1, 1000)
+        self.check("steps", 1, 1000)
+        self.check("render_guidance", 0, 100)
+        if not isinstance(self.sampler, str):
+            raise LantuError(f"sampler can't be {self.sampler!r}", "choose a sampler by its name")
+
+    def check(self, name: str, least: float, most: float) -> None:
+        value = getattr(self, name)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        whole = isinstance(value, int) or not isinstance(getattr(SamplingParams, name), int)
+        if not number or not whole or not least <= value <= most:  # nor is NaN
+            raise LantuError(f"{name} can't be {value}", f"choose a value from {least:g} to {most:g}")
+
+    def change(self, **dials: Any) -> "SamplingParams":
+        """A copy with other values; None keeps the old one."""
+        return replace(self, **{name: value for name, value in dials.items() if value is not None})
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "SamplingParams":
+        """From a file's mapping, whatever else that holds."""
+        names = {field.name for field in fields(cls)}
+        return cls().change(**{name: value for name, value in values.items() if name in names})
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,151 @@
+"""What files say of drawings: the text chunk in a PNG, and files of tokens.
+
+Both hold prompt, seed, digest of the model, codes and settings, so that a drawing can be made again or edited later.
+The chunk also holds a hash of the pixels: ``lantu.tasks.reader`` believes it only of the picture it was written for.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from lantu.errors import DataError, ImageError
+from lantu.files import replacing, write_text
+from lantu.images import open_image, to_rgb
+from lantu.images.description import CHUNK, HINT, described
+from lantu.types import Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.PngImagePlugin import PngInfo
+
+FORMATS = (".png", ".jpg", ".jpeg", ".webp")  # only PNG carries the chunk
+
+
+def describe(picture: Picture) -> dict[str, Any]:
+    """Everything about a picture but its pixels, as JSON."""
+    return {
+        "prompt": picture.prompt,
+        "seed": picture.seed,
+        "model": picture.model,
+        "settings": dict(picture.settings),
+        "codes": picture.codes.tolist(),
+    }
+
+
+def check_output(path: Path) -> None:
+    """Refuse a path before the work rather than after it.
+
+    Raises:
+        ImageError: its extension names no known format, or it is a folder.
+    """
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder", "name a file in it")
+    if path.suffix.lower() not in FORMATS:
+        raise ImageError(f"can't tell the format of {path}", f"end it with one of {', '.join(FORMATS)}")
+
+
+def save_picture(picture: Picture, path: str | Path) -> None:
+    """Write a picture; as PNG it tells how it was drawn.
+
+    Raises:
+        ImageError: the extension names no known format.
+        DiskError: it can't be written.
+    """
+    path = Path(path)
+    check_output(path)
+    options: dict[str, Any] = {"quality": 95}
+    if path.suffix.lower() == ".png":
+        options = {"pnginfo": chunk(picture)}
+    with replacing(path) as temporary:
+        picture.image.save(temporary, **options)
+
+
+def chunk(picture: Picture) -> "PngInfo":
+    """What a PNG says of how it was drawn, for Pillow."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    said = describe(picture) | {"pixels": pixels_digest(picture.image)}
+    info.add_itxt(CHUNK, json.dumps(said, ensure_ascii=False, separators=(",", ":")))
+    return info
+
+
+def pixels_digest(image: "Image") -> str:
+    """SHA-256 of a picture's size and 8-bit RGB pixels, in rows from the top: "WIDTHxHEIGHT:" and the bytes."""
+    if image.mode != "RGB":
+        image = to_rgb(image)
+    return hashlib.sha256("{}x{}:".format(*image.size).encode() + image.tobytes()).hexdigest()
+
+
+def read_picture(path: str | Path) -> Picture:
+    """A PNG that says how it was drawn, by its own account; ``lantu.tasks.reader`` finds out whether that is true.
+
+    Raises:
+        ImageError: it can't be read, or says nothing of how it was drawn, or nothing that can be right.
+    """
+    image = open_image(path)
+    return read_chunk(Path(path), image, str(path))
+
+
+def read_chunk(source: "Path | BinaryIO", image: "Image", name: str) -> Picture:
+    """What a PNG says of how it was drawn, by its own account.
+
+    Args:
+        image: what it shows.
+        name: for errors.
+
+    Raises:
+        ImageError: it says nothing of it, or nothing that can be right.
+    """
+    said = described(source, name)
+    if said is None:
+        raise ImageError(f"{name} does not say how it was drawn", HINT)
+    return Picture(image, said.codes, said.prompt, said.seed, said.model, said.settings)
+
+
+def tokens_text(pictures: Iterable[dict[str, Any]]) -> str:
+    """The JSON of a tokens file: ``{"pictures": [{"codes": [[…]], …}, …]}``, one picture a line."""
+    lines = (json.dumps(picture, ensure_ascii=False, separators=(", ", ": ")) for picture in pictures)
+    return '{"pictures": [\n' + ",\n".join(lines) + "\n]}\n"
+
+
+def write_tokens(pictures: Iterable[dict[str, Any]], path: str | Path) -> None:
+    """Write a tokens file.
+
+    Args:
+        pictures: for each its "codes" as nested lists, and whatever else is known.
+
+    Raises:
+        DiskError: it can't be written.
+    """
+    write_text(path, tokens_text(pictures))
+
+
+def read_tokens(text: str, name: str) -> list[dict[str, Any]]:
+    """The pictures of a tokens file, each with "codes" (h, w) int64. A bare grid, ``[[…], …]``, is one picture.
+
+    Args:
+        text: of the file.
+        name: of the file, for errors.
+
+    Raises:
+        DataError: it is not such a file, or a grid has rows of unequal length or other things than whole numbers.
+    """
+    hint = "give a file that lantu tokenize or draw --tokens-out wrote"
+    try:
+        told = json.loads(text)
+        pictures = told["pictures"] if isinstance(told, dict) else [{"codes": told}]
+        pictures = [{**picture, "codes": np.asarray(picture["codes"])} for picture in pictures]
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise DataError(f"{name} is no tokens file", hint) from problem
+    for picture in pictures:
+        codes = picture["codes"]
+        if codes.ndim != 2 or codes.size == 0 or codes.dtype.kind != "i":
+            raise DataError(f"{name} has codes that are no grid of whole numbers", hint)
+    if not pictures:
+        raise DataError(f"{name} holds no pictures", hint)
+    return pictures

@@ -1,0 +1,149 @@
+"""A language model's directory as one GGUF file, for llama.cpp and what is built on it.
+
+All ids are there under their spellings, codes as text that llama.cpp shows (``<|code_12|>``). How text is cut into
+pieces is lantu's own affair, which llama.cpp does not know; its nearest way, GPT-2's, gives the same ids for nearly
+every caption, but ids from the directory's tokenizer.json are sure.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lantu import files
+from lantu.errors import LantuError, ModelError
+from lantu.kernels import to_float
+from lantu.weights import arrays, manifest
+from lantu.weights.architecture import Sizes
+from lantu.weights.language_config import read_vocabulary
+
+if TYPE_CHECKING:
+    from gguf import GGUFWriter
+
+# transformers' name of a layer's weight → llama.cpp's
+LAYER = {
+    "input_layernorm": "attn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+WHOLE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+NORMAL, CONTROL, USER_DEFINED = 1, 3, 4  # kinds of token
+
+
+def export(folder: str | Path, path: str | Path) -> Path:
+    """Write a language model as a GGUF file, whole or not at all.
+
+    Args:
+        folder: an unmodified transformers directory, Qwen3 or Llama.
+        path: of the file.
+
+    Raises:
+        ModelError: it can't be read, or is of another architecture.
+        LantuError: the package gguf is missing.
+        DiskError: it can't be written.
+    """
+    try:
+        from gguf import GGUFWriter
+    except ImportError as problem:
+        raise LantuError("the package gguf is not installed", "pip install gguf") from problem
+    folder, path = Path(folder), Path(path)
+    config, state = manifest.read("language", folder), arrays.read(folder)
+    sizes, kind = Sizes.of(config), config["model_type"]
+    with files.replacing(path) as temporary:
+        writer = GGUFWriter(str(temporary), kind)
+        describe(writer, config, sizes)
+        spell(writer, folder, config["vocab_size"])
+        for name, weight in state.items():
+            own = renamed(name)
+            if kind == "llama" and own.split(".")[-2] in ("attn_q", "attn_k"):
+                heads = sizes.heads if "attn_q." in own else sizes.key_value_heads
+                weight = interleaved(weight, heads)
+            place(writer, own, weight)
+        for stage in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
+            with files.writing(path):
+                stage()
+        writer.close()
+    return path
+
+
+def describe(writer: "GGUFWriter", config: dict[str, Any], sizes: Sizes) -> None:
+    """The sizes, by llama.cpp's names."""
+    writer.add_name("lantu")
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(sizes.width)
+    writer.add_block_count(sizes.layers)
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(sizes.heads)
+    writer.add_head_count_kv(sizes.key_value_heads)
+    writer.add_key_length(sizes.head_width)
+    writer.add_value_length(sizes.head_width)
+    writer.add_rope_dimension_count(sizes.head_width)
+    writer.add_rope_freq_base(sizes.rope_base)
+    writer.add_layer_norm_rms_eps(sizes.eps)
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_file_type(32)  # mostly bfloat16
+
+
+def spell(writer: "GGUFWriter", folder: Path, size: int) -> None:
+    """Every id's spelling, and the merges of the text's."""
+    vocabulary = read_vocabulary(folder)
+    told = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    spellings = {id_: text for text, id_ in told["model"]["vocab"].items()}
+    spellings |= {added["id"]: added["content"] for added in told["added_tokens"]}
+    ids = range(size)
+    kinds = [
+        NORMAL if id_ < vocabulary.text_size else CONTROL if id_ < vocabulary.first_code else USER_DEFINED
+        for id_ in ids
+    ]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([spellings.get(id_, f"<|unused_{id_}|>") for id_ in ids])
+    writer.add_token_types(kinds)
+    merges = told["model"]["merges"]
+    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
+    writer.add_bos_token_id(vocabulary.special("bos"))
+    writer.add_eos_token_id(vocabulary.special("eos"))
+    writer.add_pad_token_id(vocabulary.special("pad"))
+    writer.add_add_bos_token(True)
+
+
+def renamed(name: str) -> str:
+    """transformers' name of a weight → llama.cpp's.
+
+    Raises:
+        ModelError: there is no such weight in a Qwen3 or Llama.
+    """
+    stem = name.removesuffix(".weight")
+    if stem in WHOLE:
+        return f"{WHOLE[stem]}.weight"
+    _, _, rest = stem.partition("model.layers.")
+    number, _, part = rest.partition(".")
+    if part not in LAYER:
+        raise ModelError(f"the weight {name} has no place in a GGUF file", "give a plain Qwen3 or Llama directory")
+    return f"blk.{number}.{LAYER[part]}.weight"
+
+
+def interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
+    """A Llama's query or key projection with the halves of each head interleaved, as llama.cpp turns its pairs."""
+    width = weight.shape[0] // heads // 2
+    return np.ascontiguousarray(weight.reshape(heads, 2, width, -1).swapaxes(1, 2)).reshape(weight.shape)
+
+
+def place(writer: "GGUFWriter", name: str, weight: np.ndarray) -> None:
+    """Matrices in bfloat16 if the file has them so, vectors in float32."""
+    from gguf import GGMLQuantizationType
+
+    if weight.dtype == np.uint16 and weight.ndim > 1:
+        bytes_ = np.ascontiguousarray(weight).view(np.uint8)
+        writer.add_tensor(name, bytes_, raw_dtype=GGMLQuantizationType.BF16)
+    else:
+        writer.add_tensor(name, to_float(weight))

@@ -1,0 +1,200 @@
+"""A language model: a stock Qwen3 or Llama of transformers, made, written and read as an ordinary directory.
+
+What lantu needs beside the weights is one extra entry of config.json, which other programs ignore:
+
+    "lantu": {"text_size": 3072, "codebook_size": 4096, "grid": [12, 12]}
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lantu import files
+from lantu.errors import ModelError
+from lantu.tokens import bpe
+from lantu.tokens.vocabulary import Vocabulary
+from lantu.weights import stock, tensors
+from lantu.weights.language_config import vocabulary_of
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+ARCHITECTURES = ("qwen3", "llama")
+SORT = files.Sort("a language model of lantu's", ("config.json",), files.WEIGHTS.files, ("lantu", None))
+
+
+def make(
+    vocabulary: Vocabulary,
+    width: int = 320,
+    layers: int = 8,
+    heads: int = 5,
+    inner: int | None = None,
+    key_value_heads: int | None = None,
+    grid: tuple[int, int] = (12, 12),
+    max_length: int = 4096,
+    architecture: str = "qwen3",
+    seed: int = 0,
+) -> "PreTrainedModel":
+    """A new model with random weights, input and output embeddings tied.
+
+    Args:
+        inner: of the SwiGLU; 8/3 of the width, rounded up to a multiple of 64, unless given.
+        key_value_heads: fewer than ``heads`` make a smaller cache (arXiv:2305.13245).
+        grid: height and width in codes of the pictures that it is meant to draw.
+        max_length: ids that it says it can take.
+        architecture: "qwen3" (normalised queries and keys) or "llama".
+        seed: of the weights.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"no architecture {architecture!r}, only {' and '.join(ARCHITECTURES)}")
+    config = AutoConfig.for_model(
+        architecture,
+        vocab_size=vocabulary.size,
+        hidden_size=width,
+        intermediate_size=inner or -(-8 * width // 3 // 64) * 64,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=key_value_heads or heads,
+        head_dim=width // heads,
+        max_position_embeddings=max_length,
+        tie_word_embeddings=True,
+    )
+    describe(config, vocabulary, grid)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def deepen(model: "PreTrainedModel", added: int) -> "PreTrainedModel":
+    """A deeper model that says just what this one says: block expansion (LLaMA Pro, arXiv:2401.02415).
+
+    New layers stand evenly between the old ones. Each is a copy of the one before it, of which nothing comes out yet:
+    the last matrices of its attention and of its SwiGLU are zero.
+
+    Args:
+        added: layers.
+    """
+    import copy
+
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    sources = sources_of(model.config.num_hidden_layers, added)
+    config = copy.deepcopy(model.config)
+    config.num_hidden_layers = len(sources)
+    if getattr(config, "layer_types", None):
+        config.layer_types = [config.layer_types[source] for source in sources]
+    deep = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
+    state = {name: value for name, value in model.state_dict().items() if not name.startswith("model.layers.")}
+    for place, source in enumerate(sources):
+        is_new = place in new_places(sources)
+        for name, value in model.model.layers[source].state_dict().items():
+            silent = is_new and name in ("self_attn.o_proj.weight", "mlp.down_proj.weight")
+            state[f"model.layers.{place}.{name}"] = torch.zeros_like(value) if silent else value
+    deep.load_state_dict(state)
+    return deep
+
+
+def sources_of(old: int, added: int) -> list[int]:
+    """Which of the old layers each layer of a deeper model is a copy of: of 5 and 3, 0 0 1 2 2 3 4 4."""
+    return sorted([*range(old), *(round((number + 0.5) * old / added - 0.5) for number in range(added))])
+
+
+def new_places(sources: Sequence[int]) -> list[int]:
+    """Which layers of a deeper model are new: those that copy the same one as the layer before."""
+    return [place for place in range(1, len(sources)) if sources[place] == sources[place - 1]]
+
+
+def revert(model: "PreTrainedModel", origin: "PreTrainedModel", share: float) -> None:
+    """Move a model part of the way back to the one that it was trained from (WiSE-FT, arXiv:2109.01903).
+
+    Half-way, much of what it has lost is there again, and much of what it had learnt is soon learnt again. Layers by
+    which it was deepened since have nothing to go back to, and stay.
+
+    Args:
+        share: of the way.
+
+    Raises:
+        ModelError: they don't have the same parts.
+    """
+    import torch
+
+    count, olds = model.config.num_hidden_layers, origin.config.num_hidden_layers
+    added = model.config.lantu.get("added", []) if count != olds else []
+    places = [place for place in range(count) if place not in added]
+    hint = "name the model that it was trained from as its origin"
+    if len(places) != olds:
+        raise ModelError(f"{len(places)} layers cannot go back to the {olds} of another model", hint)
+    moved = model.state_dict()
+    for name, value in origin.state_dict().items():
+        if name.startswith("model.layers."):
+            number, _, rest = name.removeprefix("model.layers.").partition(".")
+            name = f"model.layers.{places[int(number)]}.{rest}"
+        if moved[name].shape != value.shape:
+            raise ModelError(f"{name} is of another shape in its origin", hint)
+        moved[name] = torch.lerp(moved[name], value, share)
+    model.load_state_dict(moved)
+
+
+def describe(config: Any, vocabulary: Vocabulary, grid: tuple[int, int]) -> None:
+    """Enter the vocabulary and the grid into a transformers config."""
+    config.bos_token_id = vocabulary.special("bos")
+    config.eos_token_id = vocabulary.special("eos")
+    config.pad_token_id = vocabulary.special("pad")
+    config.lantu = {
+        "text_size": vocabulary.text_size,
+        "codebook_size": vocabulary.codebook_size,
+        "grid": list(grid),
+    }
+
+
+def export(
+    model: "PreTrainedModel", folder: str | Path, codec: bpe.TextCodec, dtype: "torch.dtype | None" = None
+) -> None:
+    """Write a model directory for ``AutoModelForCausalLM`` and ``AutoTokenizer``, whole or not at all.
+
+    Args:
+        dtype: of the weights in the file; bfloat16 unless given.
+
+    Raises:
+        DiskError: it can't be written.
+    """
+    import torch
+
+    dtype = dtype or torch.bfloat16
+    vocabulary = vocabulary_of(model.config.to_dict())
+    config = json.loads(model.config.to_json_string())
+    config |= {"architectures": [type(model).__name__], "dtype": str(dtype).removeprefix("torch.")}
+    generation = {
+        "bos_token_id": vocabulary.special("bos"),
+        "eos_token_id": vocabulary.special("eos"),
+        "pad_token_id": vocabulary.special("pad"),
+        "do_sample": True,
+        "temperature": 1.0,
+        "top_k": 0,
+        "top_p": 1.0,
+    }
+    state = dict(model.state_dict())
+    if model.config.tie_word_embeddings:
+        state.pop("lm_head.weight", None)
+    with files.replacing_folder(folder, SORT) as temporary:
+        tensors.save(state, temporary, dtype)
+        files.write_json(temporary / "config.json", config)
+        files.write_json(temporary / "generation_config.json", generation)
+        bpe.save(codec, vocabulary, temporary)
+
+
+def load(folder: str | Path, dtype: "torch.dtype | None" = None) -> "PreTrainedModel":
+    """A model directory as a transformers model, to train it further; in float32 unless told otherwise.
+
+    Raises:
+        ModelError: it is not one.
+    """
+    import torch
+
+    return stock.load(folder, dtype or torch.float32)

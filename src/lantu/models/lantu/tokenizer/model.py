@@ -1,0 +1,149 @@
+"""The image tokenizer: picture → codes, and a plain decoder that trains it.
+
+Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, E code width, S semantic width.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lantu import files
+from lantu.errors import ImageError, ModelError
+from lantu.models.lantu.layers import Block, OverlapPatches, rotation, same_window, to_windows
+from lantu.models.lantu.tokenizer.config import TokenizerConfig
+from lantu.models.lantu.tokenizer.quantizer import Quantizer
+from lantu.weights import manifest, tensors
+
+
+class Encoder(nn.Module):
+    """Windows of pixels, then transformer blocks, then the narrow space where codes are looked up."""
+
+    def __init__(self, config: TokenizerConfig):
+        super().__init__()
+        self.config = config
+        self.patches = nn.Linear(3 * (config.patch + 2 * config.rim) ** 2, config.width)
+        self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.encoder_layers))
+        self.out = nn.Linear(config.width, config.code_width)
+
+    def forward(self, pixels_BCHW: Tensor) -> Tensor:
+        config = self.config
+        height, width = (side // config.patch for side in pixels_BCHW.shape[2:])
+        x_BND = self.patches(to_windows(pixels_BCHW, config.patch, config.rim))
+        B, N, D = x_BND.shape
+        if config.encoder_window == 1:  # each token by itself
+            x_BND, height, width = x_BND.reshape(B * N, 1, D), 1, 1
+        turn = rotation(height, width, config.width // config.heads).to(x_BND.device)
+        seen = same_window(height, width, config.encoder_window).to(x_BND.device) if config.encoder_window > 1 else None
+        for block in self.blocks:
+            x_BND = block(x_BND, turn, seen_NN=seen)
+        return self.out(x_BND.reshape(B, N, D))
+
+
+class PlainDecoder(nn.Module):
+    """Code vectors to pixels in one pass: the tokenizer's training partner, and the diffusion decoder's start.
+
+    From its middle layer it also predicts a vision network's features, so that codes must carry what a thing *is*
+    and not only its pixels: such codes are easier for a language model (SEED, arXiv:2310.01218).
+    """
+
+    def __init__(self, config: TokenizerConfig):
+        super().__init__()
+        self.config = config
+        self.embed = nn.Linear(config.code_width, config.width)
+        self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.decoder_layers))
+        self.out = OverlapPatches(config.width, config.patch)
+        self.semantic = nn.Linear(config.width, config.semantic_width) if config.semantic_width else None
+
+    def forward(self, vectors_BNE: Tensor, height: int, width: int) -> tuple[Tensor, Tensor | None]:
+        """Pixels (B, C, H, W) and, if trained for it, features (B, N, S)."""
+        turn = rotation(height, width, self.config.width // self.config.heads).to(vectors_BNE.device)
+        x_BND = self.embed(vectors_BNE)
+        features = None
+        for index, block in enumerate(self.blocks):
+            x_BND = block(x_BND, turn)
+            if self.semantic is not None and index == len(self.blocks) // 2 - 1:
+                features = self.semantic(x_BND)
+        return self.out(x_BND, height, width), features
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What one pass of the tokenizer gives: pixels, codes, the quantiser's loss and the predicted features."""
+
+    pixels: Tensor
+    codes: Tensor
+    quantizer_loss: Tensor
+    features: Tensor | None
+
+
+class ImageTokenizer(nn.Module):
+    """Encoder, quantiser and plain decoder."""
+
+    def __init__(self, config: TokenizerConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.quantizer = Quantizer(config)
+        self.decoder = PlainDecoder(config)
+
+    def forward(self, pixels_BCHW: Tensor) -> Reconstruction:
+        """Reconstruct pictures with values in [-1, 1]."""
+        height, width = self.grid(pixels_BCHW)
+        vectors, codes, loss = self.quantizer(self.encoder(pixels_BCHW))
+        pixels, features = self.decoder(vectors, height, width)
+        return Reconstruction(pixels, codes.view(-1, height, width), loss, features)
+
+    @torch.no_grad()
+    def encode(self, pixels_BCHW: Tensor) -> Tensor:
+        """Pictures in [-1, 1] → codes (B, h, w) int64.
+
+        Raises:
+            ImageError: a side is not a multiple of the patch.
+        """
+        height, width = self.grid(pixels_BCHW)
+        return self.quantizer(self.encoder(pixels_BCHW))[1].view(-1, height, width)
+
+    def code_embeddings(self) -> Tensor:
+        """What the plain decoder sees of each code: (K, D)."""
+        return self.decoder.embed(self.quantizer.vectors().float())
+
+    def freeze_codes(self) -> None:
+        """From now on the same picture always has the same codes: only the plain decoder goes on learning."""
+        self.encoder.requires_grad_(False)
+        self.quantizer.requires_grad_(False)
+        self.quantizer.frozen = True
+
+    def codes_digest(self) -> str:
+        """Names the mapping of pictures to codes: the same whatever becomes of the plain decoder."""
+        digest = hashlib.sha256(self.config.describe().encode())
+        tensors = {**self.encoder.state_dict(), **self.quantizer.mapping()}
+        for name, value in sorted(tensors.items()):
+            digest.update(name.encode() + value.detach().to(torch.bfloat16).view(torch.int16).numpy().tobytes())
+        return digest.hexdigest()
+
+    def grid(self, pixels_BCHW: Tensor) -> tuple[int, int]:
+        H, W = pixels_BCHW.shape[2:]
+        if H % self.config.patch or W % self.config.patch:
+            raise ImageError(f"a picture of {W}x{H} pixels", f"make each side a multiple of {self.config.patch}")
+        return H // self.config.patch, W // self.config.patch
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json and safetensors."""
+        tensors.save(self.state_dict(), Path(folder))
+        files.write_json(Path(folder) / "config.json", self.config.model_dump())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "ImageTokenizer":
+        """Read what ``save`` wrote; ready to encode.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        model = cls(TokenizerConfig(**manifest.read("tokenizer", folder)))
+        model.load_state_dict({name: value.float() for name, value in tensors.load(Path(folder)).items()})
+        if not model.quantizer.is_set:
+            raise ModelError(f"the image tokenizer in {folder} has no codebook yet", "train it first")
+        return model.eval().requires_grad_(False)

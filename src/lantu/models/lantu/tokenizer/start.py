@@ -1,0 +1,72 @@
+"""Where training starts: not from noise but from the best linear code of patches.
+
+Principal components of patches and k-means give, within seconds, what gradient descent takes many minutes to reach on a
+CPU. The transformers begin silent (their residual branches add nothing) and then only have to improve on that.
+
+Shapes: M patches, F = 3·P·P values of a patch, D width, E code width.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lantu.models.lantu.layers import silence, to_patches
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
+
+VECTORS, EACH = 30_000, 6  # from which k-means sets the codebook: at least so many, and so many for each code
+FLAT = 1e-3  # variance under which a patch counts as flat; of these only one in twenty is kept
+
+
+@torch.no_grad()
+def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
+    """Set encoder, decoder and codebook so that the model reconstructs patches as k-means on their components would.
+
+    Args:
+        pixels_BCHW: some hundred pictures in [-1, 1].
+    """
+    config = model.config
+    patches_MF = to_patches(pixels_BCHW, config.patch).flatten(0, 1)
+    mean_F = patches_MF.mean(0)
+    kept = varied(patches_MF)
+    chosen = torch.randperm(len(kept))[:20_000]
+    components_FD = torch.linalg.svd(kept[chosen] - mean_F, full_matrices=False)[2].T
+    width, codes = min(config.width, components_FD.shape[1]), config.code_width
+    scale = ((kept - mean_F) @ components_FD[:, :width]).std()
+
+    for layer in (model.encoder.patches, model.encoder.out, model.decoder.embed):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    # Of a window that reaches beyond the cell, only the cell counts at first.
+    P, rim = config.patch, config.rim
+    windows = model.encoder.patches.weight.view(-1, P + 2 * rim, P + 2 * rim, 3)
+    cell = slice(rim, rim + P)
+    windows[:width, cell, cell] = (components_FD[:, :width].T / scale).reshape(width, P, P, 3)
+    model.encoder.patches.bias[:width] = -(mean_F @ components_FD[:, :width]) / scale
+    model.encoder.out.weight[:, :codes].fill_diagonal_(1)
+    model.decoder.embed.weight[:codes].fill_diagonal_(1)
+    for block in [*model.encoder.blocks, *model.decoder.blocks]:
+        silence(block)
+
+    out = model.decoder.out
+    inside = slice(P // 2, P // 2 + P)  # the cell itself, in the middle of the larger patch it paints
+    weight, bias = torch.zeros(2 * P, 2 * P, 3, config.width), torch.zeros(2 * P, 2 * P, 3)
+    window = out.window[inside, inside]
+    weight[inside, inside, :, :width] = (
+        components_FD[:, :width].reshape(P, P, 3, width) * scale / window[..., None, None]
+    )
+    bias[inside, inside] = mean_F.view(P, P, 3) / window[..., None]
+    out.linear.weight.copy_(weight.reshape(-1, config.width))
+    out.linear.bias.copy_(bias.flatten())
+
+    if config.quantizer != "fsq":
+        chosen = kept[torch.randperm(len(kept))[: max(VECTORS, EACH * config.codebook_size)]]
+        embedded = F.linear(chosen, windows[:, cell, cell].flatten(1), model.encoder.patches.bias)
+        model.quantizer.set_codebook(model.encoder.out(embedded))
+
+
+def varied(patches_MF: Tensor) -> Tensor:
+    """Most patches are plain background: keep all others, and one in twenty of these."""
+    pixels = patches_MF.view(len(patches_MF), -1, 3)
+    flat = (pixels - pixels.mean(1, keepdim=True)).square().mean((1, 2)) < FLAT
+    kept = torch.cat([patches_MF[~flat], patches_MF[flat][::20]])
+    return kept[torch.randperm(len(kept))]

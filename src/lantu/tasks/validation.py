@@ -1,0 +1,77 @@
+"""What can't be drawn, said in a line. Shapes: h w grid."""
+
+import numpy as np
+
+from lantu.errors import DataError, ImageError, PromptError
+from lantu.tokens.vocabulary import MAX_SIDE
+
+MAX_PROMPT = 2000
+Size = tuple[int, int]  # width, height in pixels
+Grid = tuple[int, int]  # height, width in codes
+
+
+def check_prompt(prompt: str) -> str:
+    """The prompt itself, if it can be drawn.
+
+    Raises:
+        PromptError: it is empty, too long or no text.
+    """
+    if not isinstance(prompt, str):
+        raise PromptError(f"the prompt is {type(prompt).__name__}, not text", "give a string")
+    if not prompt.strip():
+        raise PromptError("the prompt is empty", 'say what to draw, e.g. "a cat"')
+    if len(prompt) > MAX_PROMPT:
+        raise PromptError(f"the prompt has {len(prompt):,} characters", f"shorten it to {MAX_PROMPT:,}")
+    return prompt
+
+
+def grid_of(size: Size, patch: int) -> Grid:
+    """Height and width in codes of a picture of ``size`` pixels, ``patch`` of them to a code.
+
+    Raises:
+        ImageError: there is no such grid.
+    """
+    longest = MAX_SIDE * patch
+    if any(side % patch or not 0 < side <= longest for side in size):
+        hint = f"make each side a multiple of {patch}, {longest} at most"
+        raise ImageError("no picture can have {}x{} pixels".format(*size), hint)
+    return size[1] // patch, size[0] // patch
+
+
+def check_size(size: Size, learnt: Size, sides: "tuple[int, int] | None" = None) -> str:
+    """What to expect of drawings of a size that the model was not taught: "" if it was.
+
+    Three prompts of the shipped model, which learnt 128x128, were drawn at 15 other sizes: things came apart at most of
+    them (256x128, 160x160, 96x96), and pages of 192x192 and more were all but empty, those of 32x32 one blot.
+
+    Args:
+        learnt: width and height of the pictures that it learnt.
+        sides: the shortest and the longest side that its makers say it draws, if they do.
+
+    Raises:
+        ImageError: nothing sensible would come.
+    """
+    if size == learnt or (sides and sides[0] <= min(size) and max(size) <= sides[1]):
+        return ""
+    known = "the model has learnt pictures of {}x{}".format(*learnt)
+    area, own = size[0] * size[1], learnt[0] * learnt[1]
+    if area > 2 * own or 4 * area < own or any(side > 2 * most for side, most in zip(size, learnt, strict=True)):
+        raise ImageError("{}; of {}x{} it draws nothing sensible".format(known, *size), "leave the size out")
+    return "{}; things come apart in those of {}x{}".format(known, *size)
+
+
+def check_codes(codes: np.ndarray, codebook_size: int) -> np.ndarray:
+    """A grid as (h, w) int64.
+
+    Raises:
+        DataError: it is none, or has codes that are not in the codebook.
+    """
+    codes = np.asarray(codes)
+    hint = "give the codes of a picture made by this model"
+    if codes.ndim != 2 or not codes.size or codes.dtype.kind not in "iu":
+        raise DataError(f"codes of shape {codes.shape} and kind {codes.dtype} are no grid", hint)
+    if max(codes.shape) > MAX_SIDE:
+        raise DataError(f"a grid of {codes.shape[1]}x{codes.shape[0]} codes", f"{MAX_SIDE} a side is the most")
+    if codes.min() < 0 or codes.max() >= codebook_size:
+        raise DataError(f"codes from {codes.min()} to {codes.max()}, the model has 0 to {codebook_size - 1}", hint)
+    return codes.astype(np.int64)

@@ -1,0 +1,273 @@
+"""Interleaved documents ↔ ids.
+
+    drawing    <bos> text <boi> height width codes… <eoi> <eos>
+    captioning <bos> <boi> height width codes… <eoi> <en|zh> text <eos>
+    filling    <bos> text <edit> <boi> height width codes and holes… <eoi> the holes' codes… <eos>
+    talking    <bos> <user> parts… <lantu> parts… <user> … <eos>
+    planning   <bos> <user> parts… <lantu> <plan> text <lantu> parts… <eos>
+    all of it, and longer: the parts in order, each text that follows a picture after the mark of its language
+
+A drawing without its text is a picture from nothing, which is what guidance is measured against. Holes are filled from
+the end (causal masking, arXiv:2201.07520), so that a model that looks back sees both sides of them.
+Shapes: N ids, h w grid.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lantu.tokens.vocabulary import Vocabulary
+from lantu.types import SPEAKERS, CodeGrid, Document, Given, Part, Patch, Turn
+
+LANGUAGES = ("en", "zh")
+NEXT = ";"  # between the steps of a plan, the last of which is what is to be drawn
+
+
+class Reply(NamedTuple):
+    """What a model says.
+
+    Attributes:
+        parts: said aloud.
+        plan: noted down before; "" if nothing was.
+        draws: the plan is all there is: a picture is to be drawn by its last step.
+    """
+
+    parts: tuple[Part, ...]
+    plan: str = ""
+    draws: bool = False
+
+
+def to_ids(
+    document: Document, vocabulary: Vocabulary, encode_text: Callable[[str], Sequence[int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Write a document down as ids.
+
+    A text of no ids leaves nothing behind, not even its language.
+
+    Args:
+        encode_text: text → ids below ``vocabulary.text_size``.
+
+    Returns:
+        (N,) int32 ids, and (N,) int32: the part that each belongs to. The end belongs to the last part; the beginning,
+        and a picture with holes, to -1, for nobody is to foretell them. Train on all ids, or on those of some parts.
+
+    Raises:
+        ValueError: two texts in a row, an unknown language, a code outside the codebook, or a side too long.
+    """
+    if document.language not in ("", *LANGUAGES):
+        raise ValueError(f"no language {document.language!r}, only {' and '.join(LANGUAGES)}")
+    ids, owners = [vocabulary.special("bos")], [-1]
+    before: Part | None = None
+    for number, part in enumerate(document.parts):
+        if isinstance(part, CodeGrid):
+            written = picture_ids(part.codes, vocabulary)
+        elif isinstance(part, Patch):
+            start = patch_start(part.codes, part.holes, vocabulary)
+            ids, owners = ids + start, owners + [-1] * len(start)
+            written = code_ids(part.codes[part.holes], vocabulary)
+        elif isinstance(part, Turn):
+            written = [vocabulary.special(part.speaker)]
+        elif text := list(encode_text(part)):
+            if isinstance(before, str) and not isinstance(before, Given) and not isinstance(part, Given):
+                raise ValueError("two texts in a row can't be told apart: join them")
+            marked = isinstance(before, CodeGrid | Patch) and document.language
+            written = [vocabulary.special(document.language), *text] if marked else text
+        else:
+            continue
+        before = part
+        ids, owners = ids + written, owners + [number] * len(written)
+    return np.array([*ids, vocabulary.special("eos")], np.int32), np.array([*owners, owners[-1]], np.int32)
+
+
+def from_ids(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[list[int]], str]) -> Document:
+    """Read a document back; the inverse of ``to_ids``, but for a language that no mark tells.
+
+    Raises:
+        ValueError: the ids are not a whole document.
+    """
+    ids = [int(id_) for id_ in ids]
+    if len(ids) < 2 or ids[0] != vocabulary.special("bos") or ids[-1] != vocabulary.special("eos"):
+        raise ValueError("a document begins with <|bos|> and ends with <|eos|>")
+    marks = {vocabulary.special(language): language for language in LANGUAGES}
+    speakers = {vocabulary.special(speaker): speaker for speaker in SPEAKERS}
+    parts: list[Part] = []
+    language, place, last = "", 1, len(ids) - 1
+    while place < last:
+        if ids[place] == vocabulary.special("boi"):
+            codes, place = read_picture(ids, place, vocabulary)
+            parts.append(CodeGrid(codes))
+            continue
+        if ids[place] == vocabulary.special("edit"):
+            patch, place = read_patch(ids, place, vocabulary)
+            parts.append(patch)
+            continue
+        if ids[place] in speakers:
+            parts.append(Turn(speakers[ids[place]]))
+            place += 1
+            continue
+        if ids[place] in marks and parts and isinstance(parts[-1], CodeGrid | Patch):
+            language, place = marks[ids[place]], place + 1
+        end = place
+        while end < last and ids[end] < vocabulary.text_size:
+            end += 1
+        if end == place:
+            raise ValueError(f"id {ids[place]} can't stand at place {place}")
+        parts.append(decode_text(ids[place:end]))
+        place = end
+    return Document(tuple(parts), language)
+
+
+def read_reply(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[list[int]], str]) -> Reply:
+    """An answer: ids up to <eos>, or cut short, in which case a picture that is not whole is left out."""
+    ids = [int(id_) for id_ in ids]
+    ended = bool(ids) and ids[-1] == vocabulary.special("eos")
+    if not ended:
+        begun = max((place for place, id_ in enumerate(ids) if id_ == vocabulary.special("boi")), default=-1)
+        if begun >= 0 and vocabulary.special("eoi") not in ids[begun:]:
+            ids = ids[:begun]
+        ids = [*ids, vocabulary.special("eos")]
+    parts = from_ids([vocabulary.special("bos"), *ids], vocabulary, decode_text).parts
+    if not parts or parts[0] != Turn("plan"):
+        return Reply(parts)
+    spoken = parts.index(Turn("lantu")) if Turn("lantu") in parts else len(parts)
+    plan = "".join(part for part in parts[1:spoken] if isinstance(part, str))
+    return Reply(parts[spoken + 1 :], plan, ended and spoken == len(parts))
+
+
+def goal_of(plan: str) -> str:
+    """The last step of a plan: what is to be drawn."""
+    return plan.rpartition(NEXT)[2].strip()
+
+
+def picture_ids(codes_hw: np.ndarray, vocabulary: Vocabulary) -> list[int]:
+    """A whole picture: <boi>, its size, its codes row by row, <eoi>.
+
+    Raises:
+        ValueError: a code outside the codebook, or a side too long.
+    """
+    height, width = codes_hw.shape
+    return [*picture_start(height, width, vocabulary), *code_ids(codes_hw, vocabulary), vocabulary.special("eoi")]
+
+
+def code_ids(codes: np.ndarray, vocabulary: Vocabulary) -> list[int]:
+    """The ids of codes, one after another.
+
+    Raises:
+        ValueError: a code outside the codebook.
+    """
+    for edge in (codes.min(), codes.max()):
+        vocabulary.code(int(edge))  # or it raises
+    return (codes.ravel().astype(np.int64) + vocabulary.first_code).tolist()
+
+
+def patch_start(codes_hw: np.ndarray, holes_hw: np.ndarray, vocabulary: Vocabulary) -> list[int]:
+    """What comes before the codes that fill a picture's holes: the picture with the holes in it.
+
+    Raises:
+        ValueError: a code outside the codebook, or a side too long.
+    """
+    picture = [vocabulary.special("edit"), *picture_ids(np.where(holes_hw, 0, codes_hw), vocabulary)]
+    for place in np.flatnonzero(holes_hw):
+        picture[4 + place] = vocabulary.special("hole")
+    return picture
+
+
+def read_patch(ids: Sequence[int], place: int, vocabulary: Vocabulary) -> tuple[Patch, int]:
+    """Read the picture with holes whose <edit> is at ``place``.
+
+    Returns:
+        it, filled, and the place after the last code that fills it.
+
+    Raises:
+        ValueError: it is not whole.
+    """
+    hole = vocabulary.special("hole")
+    picture = [vocabulary.first_code if id_ == hole else id_ for id_ in ids]
+    if place + 1 >= len(ids) or ids[place + 1] != vocabulary.special("boi"):
+        raise ValueError(f"no picture follows at place {place + 1}")
+    codes_hw, end = read_picture(picture, place + 1, vocabulary)
+    start = place + 4
+    holes = np.array([id_ == hole for id_ in ids[start : start + codes_hw.size]])
+    fill = ids[end : end + int(holes.sum())]
+    codes_hw.reshape(-1)[holes] = codes_from(fill, 1, int(holes.sum()), vocabulary)[0]
+    return Patch(codes_hw, holes.reshape(codes_hw.shape)), end + len(fill)
+
+
+def picture_start(height: int, width: int, vocabulary: Vocabulary) -> list[int]:
+    """What comes before the codes of a picture of h by w codes."""
+    return [vocabulary.special("boi"), vocabulary.side(height), vocabulary.side(width)]
+
+
+def read_picture(ids: Sequence[int], place: int, vocabulary: Vocabulary) -> tuple[np.ndarray, int]:
+    """Read the picture whose <boi> is at ``place``.
+
+    Returns:
+        (h, w) codes, and the place after its <eoi>.
+
+    Raises:
+        ValueError: the picture is not whole.
+    """
+    sides = [vocabulary.side_length(id_) for id_ in ids[place + 1 : place + 3]]
+    if len(sides) < 2 or sides[0] is None or sides[1] is None:
+        raise ValueError(f"the picture at place {place} has no size")
+    start, end = place + 3, place + 3 + sides[0] * sides[1]
+    codes = codes_from(ids[start:end], sides[0], sides[1], vocabulary)
+    if end >= len(ids) or ids[end] != vocabulary.special("eoi"):
+        raise ValueError(f"the picture at place {place} does not end where its size says")
+    return codes, end + 1
+
+
+def fill(codes_hw: np.ndarray, holes_hw: np.ndarray, ids: Sequence[int], vocabulary: Vocabulary) -> np.ndarray:
+    """Codes (h, w) with the ids of codes in their holes, in reading order; holes for which there is no id stay."""
+    filled, places = codes_hw.copy(), np.flatnonzero(holes_hw)[: len(ids)]
+    filled.reshape(-1)[places] = np.array(ids, np.int64) - vocabulary.first_code
+    return filled
+
+
+def codes_from(ids: Sequence[int], height: int, width: int, vocabulary: Vocabulary) -> np.ndarray:
+    """The h·w ids of a picture's codes → (h, w) int64 codes.
+
+    Raises:
+        ValueError: they are too few or too many, or not all codes.
+    """
+    codes = np.array(ids, np.int64) - vocabulary.first_code
+    if codes.size != height * width or codes.min() < 0 or codes.max() >= vocabulary.codebook_size:
+        raise ValueError(f"these are not the {height}·{width} codes of a picture")
+    return codes.reshape(height, width)
+
+
+def draw_prefix(
+    text_ids: Sequence[int], height: int, width: int, vocabulary: Vocabulary, strength: float | None = None
+) -> list[int]:
+    """What asks for a picture of h by w codes; its codes come next.
+
+    Args:
+        strength: of the guidance that the model itself is to apply, one of ``vocabulary.STRENGTHS``.
+    """
+    guided = [] if strength is None else [vocabulary.special(f"guidance_{strength:g}")]
+    return [vocabulary.special("bos"), *text_ids, *guided, *picture_start(height, width, vocabulary)]
+
+
+def fill_prefix(
+    text_ids: Sequence[int], codes_hw: np.ndarray, holes_hw: np.ndarray, vocabulary: Vocabulary
+) -> list[int]:
+    """What asks for the codes of a picture's holes, in reading order; they come next."""
+    return [vocabulary.special("bos"), *text_ids, *patch_start(codes_hw, holes_hw, vocabulary)]
+
+
+def unconditional_prefix(height: int, width: int, vocabulary: Vocabulary) -> list[int]:
+    """What asks for any picture of h by w codes: the other side of guidance."""
+    return draw_prefix([], height, width, vocabulary)
+
+
+def caption_prefix(codes_hw: np.ndarray, language: str, vocabulary: Vocabulary) -> list[int]:
+    """What asks for a picture's caption; its text comes next.
+
+    Args:
+        language: "en" or "zh".
+    """
+    if language not in LANGUAGES:
+        raise ValueError(f"no language {language!r}, only {' and '.join(LANGUAGES)}")
+    picture = picture_ids(np.asarray(codes_hw), vocabulary)
+    return [vocabulary.special("bos"), *picture, vocabulary.special(language)]

@@ -1,0 +1,191 @@
+"""Which ids may come next: a state machine for the documents of ``lantu.tokens.document``.
+
+    document  <bos> (text | picture | patch | <user> | <lantu> | <plan>)… <eos>, a text behind a picture also with its
+              language, <en> or <zh>
+    picture   <boi> height width, exactly height · width codes, <eoi>
+    patch     <edit> <boi> height width, codes and holes, <eoi>, exactly as many codes as there were holes
+
+States are values and nothing is remembered elsewhere, so that any state can be kept, compared and gone on from.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lantu.tokens.vocabulary import MAX_SIDE, Vocabulary
+
+Ranges = tuple[range, ...]
+Place = Literal[
+    "start", "text", "edit", "height", "width", "codes", "close", "fill", "after picture", "marked", "end"
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class State:
+    """Where in a document.
+
+    Attributes:
+        place: what was read last, or is to come.
+        height: in codes, of the picture whose width is to come.
+        left: codes to come in the picture.
+        holes: of a patch, read so far; -1 in a picture.
+    """
+
+    place: Place = "start"
+    height: int = 0
+    left: int = 0
+    holes: int = -1
+
+
+START = State()
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """The rules of one vocabulary.
+
+    Args:
+        max_side: of a picture, in codes.
+    """
+
+    vocabulary: Vocabulary
+    max_side: int = MAX_SIDE
+
+    def allowed(self, state: State) -> Ranges:
+        """The ids that may come next, in ranges of rising order; none after the end."""
+        v = self.vocabulary
+        match state.place:
+            case "start":
+                return self.specials("bos")
+            case "text":
+                return (range(v.text_size), *self.specials("eos", "boi", "user", "lantu", "plan", "edit"))
+            case "after picture":
+                return (range(v.text_size), *self.specials("eos", "boi", "en", "zh", "user", "lantu", "plan", "edit"))
+            case "marked":
+                return (range(v.text_size),)
+            case "edit":
+                return self.specials("boi")
+            case "height" | "width":
+                return (range(v.side(1), v.side(self.max_side) + 1),)
+            case "codes" if state.holes < 0:
+                return codes(v)
+            case "codes" if state.holes == 0 and state.left == 1:
+                return self.specials("hole")  # there must be one
+            case "codes":
+                return (*self.specials("hole"), *codes(v))
+            case "close":
+                return self.specials("eoi")
+            case "fill":
+                return codes(v)
+            case "end":
+                return ()
+
+    def advance(self, state: State, id_: int) -> State:
+        """The state after one more id.
+
+        Raises:
+            ValueError: the id may not come here.
+        """
+        if not any(id_ in ids for ids in self.allowed(state)):
+            raise ValueError(f"id {id_} may not come at {state.place!r}")
+        v = self.vocabulary
+        match state.place:
+            case "edit":
+                return State("height", holes=0)
+            case "height":
+                return replace(state, place="width", height=v.side_length(id_) or 0)
+            case "width":
+                return State("codes", left=state.height * (v.side_length(id_) or 0), holes=state.holes)
+            case "codes":
+                holes, left = state.holes + (id_ == v.special("hole")), state.left - 1
+                return State("codes" if left else "close", left=left, holes=holes)
+            case "close":
+                return State("fill", left=state.holes) if state.holes > 0 else State("after picture")
+            case "fill":
+                return State("fill", left=state.left - 1) if state.left > 1 else State("after picture")
+        if id_ < v.text_size:
+            return State("text")
+        after: dict[str, Place] = {
+            "bos": "text",
+            "user": "text",
+            "lantu": "text",
+            "plan": "text",
+            "eos": "end",
+            "boi": "height",
+            "edit": "edit",
+            "en": "marked",
+            "zh": "marked",
+        }
+        return State(next(place for mark, place in after.items() if id_ == v.special(mark)))
+
+    def read(self, ids: Iterable[int], state: State = START) -> State:
+        """The state after several ids.
+
+        Raises:
+            ValueError: one of them may not come where it does.
+        """
+        for id_ in ids:
+            state = self.advance(state, id_)
+        return state
+
+    def follow(self, prefix: Iterable[int]) -> Callable[[Sequence[int]], Ranges]:
+        """What may come after a prefix, as a function of the ids drawn since: the form that the engine takes.
+
+        Each id is read once: a draft asks with one id more each time, and starts again with none.
+        """
+        states = [self.read(prefix)]
+
+        def allowed(ids: Sequence[int]) -> Ranges:
+            del states[len(ids) + 1 :]
+            for id_ in ids[len(states) - 1 :]:
+                states.append(self.advance(states[-1], id_))
+            return self.allowed(states[-1])
+
+        return allowed
+
+    def reply(self, prefix: Iterable[int], plans: bool = False) -> Callable[[Sequence[int]], Ranges]:
+        """What may come in an answer: text and pictures, until it ends; nobody else speaks, and no holes are filled.
+
+        Args:
+            plans: it may begin with a plan, which is text, and ends with the answer proper, or with all.
+        """
+        others = self.specials("user", "lantu", "plan", "edit")
+        follow = self.follow(prefix)
+
+        def proper(ids: Sequence[int]) -> Ranges:
+            return tuple(ids_ for ids_ in follow(ids) if ids_ not in others)
+
+        return self.planned(proper([]), ("eos", "lantu"), proper) if plans else proper
+
+    def planned(
+        self, first: Ranges, ends: Sequence[str], after: Callable[[Sequence[int]], Ranges]
+    ) -> Callable[[Sequence[int]], Ranges]:
+        """What may come where a plan may come first: <plan>, its text, and the mark that ends it.
+
+        Args:
+            first: what may come instead.
+            ends: marks that may end it.
+            after: what may come behind a plan that ends with <lantu>, or where there is none.
+        """
+        plan, lantu = self.vocabulary.special("plan"), self.vocabulary.special("lantu")
+        begin, inside = (*first, *self.specials("plan")), (range(self.vocabulary.text_size), *self.specials(*ends))
+
+        def allowed(ids: Sequence[int]) -> Ranges:
+            if not ids:
+                return begin
+            return inside if ids[0] == plan and lantu not in ids else after(ids)
+
+        return allowed
+
+    def specials(self, *names: str) -> Ranges:
+        return tuple(range(id_, id_ + 1) for id_ in map(self.vocabulary.special, names))
+
+
+def codes(vocabulary: Vocabulary) -> Ranges:
+    """All image codes: what may come at each of the h·w steps of a picture whose size is given."""
+    return (range(vocabulary.first_code, vocabulary.size),)
+
+
+def text(vocabulary: Vocabulary) -> Ranges:
+    """All text, or <eos>: what may come at each step of a caption."""
+    return (range(vocabulary.text_size), range(vocabulary.special("eos"), vocabulary.special("eos") + 1))

@@ -1,0 +1,396 @@
+"""Which words a model was taught: what a prompt says beyond them, what it knows that is nearest, and emoji as words.
+
+A model directory may have two files, which ``lantu.data.taught`` makes:
+
+    words.json    "names" of things and other "words" that its captions use, by language; "emoji" → names
+    related.json  other words → the names nearest to them, by language; "emoji" that it was not taught → their names
+
+The second is read only when a prompt has something that the first doesn't know.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from lantu.errors import ModelError
+from lantu.files.untrusted import read_json
+from lantu.types import UnknownWord
+
+WORDS, RELATED = "words.json", "related.json"
+HINT = "copy the model's directory again, whole, or delete this file: then prompts are not checked"
+KEPT = 64  # prompts whose words need not be looked up again
+MOST = 8  # unknown words that are reported
+NEAREST = 3  # names for each
+HAN = re.compile("[\u3400-\u9fff]+")
+LETTERS = re.compile(r"[^\W\d_\u3400-\u9fff]+(?:['’][^\W\d_\u3400-\u9fff]+)*")
+UNSEEN = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")  # variants and skin tones of emoji
+CAPITALS = re.compile(r"(?<!\w)(?=[a-z]*[A-Z])[A-Za-z]+(?!\w)")
+PICTOGRAM = re.compile("[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]")
+COUNTS = {"en": ("", "", "two", "three", "four"), "zh": ("", "一", "两", "三", "四")}
+
+
+def function_words(kind: str) -> frozenset[str]:
+    """Words of ``function_words.txt``: "en", "zh", or "determiners", which stand before a noun's description."""
+    rows = (Path(__file__).parent / "function_words.txt").read_text(encoding="utf-8").splitlines()
+    cells = [row.partition("\t") for row in rows]
+    return frozenset(word for its, _, words in cells if its == kind for word in words.split())
+
+
+ENGLISH = function_words("en")
+CHINESE = function_words("zh")
+
+DETERMINERS = function_words("determiners")
+
+
+class Lexicon:
+    """The words of one model.
+
+    Args:
+        told: what ``words.json`` holds.
+        folder: where ``related.json`` may be; None for nowhere.
+
+    Raises:
+        ModelError: it is not such a file.
+    """
+
+    def __init__(self, told: Mapping[str, Any], folder: Path | None = None):
+        self.folder = folder
+        try:
+            self.names: dict[str, list[str]] = {language: texts(told["names"][language]) for language in ("en", "zh")}
+            words = {language: texts(told["words"][language]) for language in ("en", "zh")}
+            self.emoji: dict[str, list[str]] = {str(key): texts(its, 5) for key, its in told["emoji"].items()}
+        except (KeyError, TypeError, AttributeError, ValueError) as problem:
+            raise ModelError(f"{(folder or Path()) / WORDS} doesn't list words", HINT) from problem
+        self.english_names = {tokens(name): name for name in self.names["en"] if tokens(name)}
+        self.english = ENGLISH.union(word.lower() for word in words["en"])
+        self.chinese_names = set(self.names["zh"])
+        self.chinese = CHINESE.union(words["zh"])
+        self.longest = max((len(word) for word in (*self.chinese, *self.chinese_names)), default=1)
+        self.found: dict[str, tuple[UnknownWord, ...]] = {}  # of the newest prompts
+
+    @classmethod
+    def load(cls, folder: Path) -> "Lexicon | None":
+        """The words of a model directory; None where it lists none, as models of version 0.1.
+
+        Raises:
+            ModelError: the file is damaged.
+        """
+        path = folder / WORDS
+        return cls(read(path), folder) if path.exists() else None
+
+    @cached_property
+    def related(self) -> dict[str, dict[str, list[str]]]:
+        """What other words are near to: language, or "emoji" → word → names."""
+        path = (self.folder or Path()) / RELATED
+        told = read(path) if self.folder and path.exists() else {}
+        try:
+            return {
+                kind: {str(word): texts(names) for word, names in told.get(kind, {}).items()}
+                for kind in ("en", "zh", "emoji")
+            }
+        except (TypeError, AttributeError, ValueError) as problem:
+            raise ModelError(f"{path} doesn't list words", HINT) from problem
+
+    @cached_property
+    def spelling(self) -> dict[str, str]:
+        """Words of the English names in lower case → as the model was taught them: "cat", "Christmas", "TV"."""
+        return {word.lower(): word for name in self.names["en"] for word in re.findall("[A-Za-z]+", name)}
+
+    def small_letters(self, prompt: str) -> str:
+        """A prompt with capitals only where the model was taught them: "A CAT" becomes "A cat"."""
+        return CAPITALS.sub(self.small, prompt) if self.spelling else prompt
+
+    def small(self, found: re.Match[str]) -> str:
+        """A word with capitals as it was taught; unchanged where that is not known, or where a sentence may begin.
+
+        To the model "Cat" and "CAT" are other ids than "cat", and mean nothing. Plain words ("Noto") are
+        listed without their case, so only those all in capitals are changed.
+        """
+        word, lower = found[0], found[0].lower()
+        if word == "I":
+            return word
+        for form in sorted(forms(lower), key=len, reverse=True):
+            if form in self.spelling:
+                return self.spelling[form] + lower[len(form) :] if lower.startswith(form) else lower
+        if lower in ENGLISH:
+            begins = not re.search(r"[^\s.!?。！？:：;；][^.!?。！？:：;；\n]*$", found.string[: found.start()])
+            return lower.capitalize() if begins else lower
+        return lower if len(word) > 1 and word.isupper() and self.knows_english(lower) else word
+
+    def expand(self, prompt: str) -> str:
+        """A prompt with words in the place of emoji: "🐱" becomes "a cat", and "🍎🍎🍎和🐱" 三个苹果和猫."""
+        if not PICTOGRAM.search(prompt):
+            return prompt
+        plain = UNSEEN.sub("", prompt)
+        language = "zh" if HAN.search(plain) else "en"
+        parts: list[str] = []
+        for run in self.runs(plain):
+            if isinstance(run, str):
+                parts.append(run)
+                continue
+            bare = described("".join(parts))
+            named = [self.counted(key, count, language, bare and not place) for place, (key, count) in enumerate(run)]
+            if language == "zh":
+                parts.append("和".join(named))
+            else:
+                parts += [" " if parts and not parts[-1].endswith(" ") else "", " and ".join(named), " "]
+        return " ".join("".join(parts).split())
+
+    def runs(self, text: str) -> Iterator[str | list[tuple[list[str], int]]]:
+        """A text cut into what is no emoji, and runs of emoji: names of each, and how often it stands there."""
+        keys = {**self.related["emoji"], **self.emoji} if self.has_untaught_emoji(text) else self.emoji
+        longest = max(map(len, keys), default=0)
+        plain, run, place = "", [], 0
+        while place < len(text):
+            key = next((text[place : place + n] for n in range(longest, 0, -1) if text[place : place + n] in keys), "")
+            if key and len(key) <= len(text) - place:
+                if plain and (plain.strip() or not run):
+                    yield from ([run] if run else [])
+                    yield plain
+                    run = []
+                plain = ""
+                if run and run[-1][0] == keys[key]:
+                    run[-1] = (keys[key], run[-1][1] + 1)
+                else:
+                    run = [*run, (keys[key], 1)]
+                place += len(key)
+                continue
+            plain += text[place]
+            place += 1
+        if run:
+            yield run
+        if plain:
+            yield plain
+
+    def has_untaught_emoji(self, text: str) -> bool:
+        for key in sorted(self.emoji, key=len, reverse=True):
+            text = text.replace(key, "")
+        return PICTOGRAM.search(text) is not None
+
+    def counted(self, names: Sequence[str], count: int, language: str, bare: bool) -> str:
+        """An emoji's names (English, Chinese, with article, plural, measure word) in a prompt."""
+        english, chinese, *rest = names
+        one, many, measure = rest if len(rest) == 3 else (english, english, "个")
+        if language == "zh":
+            return f"{COUNTS['zh'][count]}{measure}{chinese}" if 1 < count < 5 else chinese
+        return f"{COUNTS['en'][count]} {many}" if 1 < count < 5 else english if bare else one
+
+    def unknown(self, prompt: str) -> tuple[UnknownWord, ...]:
+        """What a prompt says that the model was never taught, in order, with the nearest that it was; few at most."""
+        if prompt not in self.found:
+            if len(self.found) >= KEPT:
+                self.found.clear()
+            self.found[prompt] = self.look_for_unknown(prompt)
+        return self.found[prompt]
+
+    def look_for_unknown(self, prompt: str) -> tuple[UnknownWord, ...]:
+        """``unknown`` of a prompt that is not kept."""
+        found: dict[str, str] = {}
+        text = self.expand(prompt)
+        for place in sorted([*HAN.finditer(text), *LETTERS.finditer(text)], key=lambda found: found.start()):
+            if HAN.match(place[0]):
+                found |= dict.fromkeys(self.unknown_chinese(place[0]), "zh")
+        for word in self.unknown_english(text):
+            found.setdefault(word, "en")
+        in_order = sorted(found, key=lambda word: max(0, text.lower().find(word)))
+        return tuple(UnknownWord(word, self.nearest(word, found[word])) for word in in_order[:MOST])
+
+    def names_something(self, prompt: str) -> bool:
+        """Whether any word of a prompt means something to the model beyond asking and joining."""
+        text = self.expand(prompt)
+        if self.names["en"] or self.names["zh"]:
+            chinese = any(word in self.chinese_names for run in HAN.findall(text) for word, _ in self.cut(run))
+            return chinese or any(name for name, _ in self.spelled(tokens(text)))
+        english = any(word not in ENGLISH and self.knows_english(word) for word in tokens(text))
+        return english or any(
+            known and word not in CHINESE for run in HAN.findall(text) for word, known in self.cut(run)
+        )
+
+    def warnings(self, prompt: str, draws: bool = True) -> list[str]:
+        """What a person should know of a prompt before believing its picture, a sentence each.
+
+        Args:
+            draws: it is to name what to draw; an instruction need not.
+        """
+        told = []
+        unknown = self.unknown(prompt)
+        if draws and not self.names_something(prompt):
+            told.append("the prompt names nothing that the model knows: the picture shows something else, or nothing")
+        if (read_as := self.expand(prompt)) != prompt and PICTOGRAM.search(prompt):
+            told.append(f'emoji are read as words: "{read_as}"')
+        if (better := self.small_letters(read_as)) != read_as:
+            told.append(f'the model doesn\'t know words in these capitals: write "{better}"')
+        for word in unknown:
+            near = f"; nearest: {', '.join(word.nearest)}" if word.nearest else ""
+            told.append(f'the model doesn\'t know "{word.word}"{near}')
+        return told
+
+    # English
+
+    def unknown_english(self, text: str) -> Iterator[str]:
+        """Words with letters other than Chinese that are neither taught nor function words, in lower case."""
+        for name, word in self.spelled(tokens(text)):
+            if not name and len(word) > 1 and not self.knows_english(word):
+                yield word
+
+    def knows_english(self, word: str) -> bool:
+        """Whether a word was taught, in the singular or in the plural."""
+        return bool(forms(word) & self.english) or f"{word}s" in self.english or f"{word}es" in self.english
+
+    def spelled(self, words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        """A name of the model and "", or "" and a word; the longest name wherever several begin."""
+        place, longest = 0, max(map(len, self.english_names), default=0)
+        while place < len(words):
+            for length in range(min(longest, len(words) - place), 0, -1):
+                if name := self.name_of(words[place : place + length]):
+                    yield name, ""
+                    place += length
+                    break
+            else:
+                yield "", words[place]
+                place += 1
+
+    def name_of(self, words: tuple[str, ...]) -> str:
+        """The name that some words spell, its first or last one perhaps in the plural; "" if there is none."""
+        for last in forms(words[-1]):
+            if name := self.english_names.get((*words[:-1], last)):
+                return name
+        if len(words) > 1:
+            for first in forms(words[0]):
+                if name := self.english_names.get((first, *words[1:])):
+                    return name
+        return ""
+
+    # Chinese
+
+    def unknown_chinese(self, run: str) -> Iterator[str]:
+        """The stretches of Chinese characters that no taught word covers."""
+        pieces = list(self.cut(run))
+        if all(known for _, known in pieces):
+            return
+        others = {word for word in self.related["zh"] if len(word) > 1}
+        yield from (word for word, known in self.cut(run, others) if not known)
+
+    def cut(self, run: str, others: Iterable[str] = ()) -> Iterator[tuple[str, bool]]:
+        """Chinese characters as the longest words from the left, and whether the model knows each.
+
+        Args:
+            others: words that it doesn't know, but that are words.
+        """
+        others = set(others)
+        longest = max(self.longest, max(map(len, others), default=0))
+        place, stray = 0, ""
+        while place < len(run):
+            sizes = range(min(longest, len(run) - place), 0, -1)
+            word = next((run[place : place + n] for n in sizes if self.is_word(run[place : place + n], others)), "")
+            if not word:
+                stray += run[place]
+                place += 1
+                continue
+            if stray:
+                yield stray, False
+                stray = ""
+            yield word, word in self.chinese_names or word in self.chinese
+            place += len(word)
+        if stray:
+            yield stray, False
+
+    def is_word(self, word: str, others: set[str]) -> bool:
+        return word in self.chinese_names or word in self.chinese or word in others
+
+    # what is near
+
+    def nearest(self, word: str, language: str) -> tuple[str, ...]:
+        """Names that mean nearly the same, hold the word, or are spelled alike; the best first."""
+        related = self.related[language]
+        found: list[str] = []
+        for form in sorted(forms(word)) if language == "en" else [word]:
+            found += related.get(form, [])
+        known = self.names[language] or sorted((self.english - ENGLISH) if language == "en" else self.chinese - CHINESE)
+        if language == "en":
+            found += [name for name in known if word in tokens(name)]
+            found += alike(word, [name for name in known if abs(len(name) - len(word)) <= 2])
+        else:
+            its = characters(word)
+            sharing = [(len(characters(name) & its) / len(characters(name) | its), name) for name in known]
+            found += [name for share, name in sorted(sharing, key=lambda one: -one[0]) if share >= 1 / 3]
+        return tuple(dict.fromkeys(found))[:NEAREST]
+
+
+def described(before: str) -> bool:
+    """Whether English text ends within a noun's description, so that no article may follow: "a big red", "two"."""
+    words = re.findall(r"\w+|[^\w\s]", before.lower())
+    for place, word in enumerate(reversed(words)):
+        if word in DETERMINERS:
+            return True
+        if word in ENGLISH or not word.isalnum():
+            return False
+        if place == len(words) - 1:
+            return True
+    return False
+
+
+def characters(word: str) -> set[str]:
+    """The characters of a Chinese word; of two, without the ending: 鞋子 (shoes) and 狮子 (lion) share nothing."""
+    return set(word[:1] if len(word) == 2 and word[1] == "子" else word)
+
+
+def alike(word: str, names: Sequence[str]) -> list[str]:
+    """Names that are spelled like a word."""
+    from difflib import get_close_matches
+
+    return get_close_matches(word, names, NEAREST, 0.72)
+
+
+@lru_cache(4096)
+def forms(word: str) -> frozenset[str]:
+    """An English word, and what it may be the plural of."""
+    found = {word}
+    if word.endswith("s") and len(word) > 3:
+        found.add(word[:-1])
+    if word.endswith("es") and len(word) > 4:
+        found.add(word[:-2])
+    if word.endswith("ies"):
+        found.add(word[:-3] + "y")
+    if word.endswith("ves"):
+        found |= {word[:-3] + "f", word[:-3] + "fe"}
+    if word.endswith("men"):
+        found.add(word[:-3] + "man")
+    if word.endswith("i") and len(word) > 4:
+        found.add(word[:-1] + "us")
+    irregular = {"mice": "mouse", "geese": "goose", "teeth": "tooth", "feet": "foot", "people": "person", "dice": "die"}
+    return frozenset(found | ({irregular[word]} if word in irregular else set()))
+
+
+def tokens(text: str) -> tuple[str, ...]:
+    """The words of a text that are no Chinese, in lower case; "I'd" is two, "T-shirt" too."""
+    return tuple(part for found in LETTERS.findall(text.lower()) for part in re.split("['’]", found) if part)
+
+
+def texts(value: Any, most: int | None = None) -> list[str]:
+    """A list of texts.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if (
+        not isinstance(value, list)
+        or not all(isinstance(one, str) for one in value)
+        or (most and not 2 <= len(value) <= most)
+    ):
+        raise TypeError("not a list of texts")
+    return value
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        ModelError: it can't be read.
+    """
+    try:
+        return read_json(path)
+    except (OSError, ValueError) as problem:
+        raise ModelError(f"{path} can't be read as JSON ({problem})", HINT) from problem

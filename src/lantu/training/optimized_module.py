@@ -1,0 +1,67 @@
+"""One network with its optimizer and its average."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from lantu.training.config import LoopConfig
+from lantu.training.distributed import full
+from lantu.training.ema import EMA
+from lantu.training.optimizer import Hidden, Rate, alike, is_hidden, make_optimizers
+from lantu.training.schedule import factor
+
+
+class OptimizedModule:
+    """A network that is trained: in most runs the only one.
+
+    Attributes:
+        named: the parameters that move, by name.
+        optimizers: which together hold each of them once.
+        average: of these parameters; None when averaging is off.
+    """
+
+    def __init__(
+        self, name: str, network: nn.Module, config: LoopConfig, hidden: Hidden = is_hidden, rate: Rate = alike
+    ):
+        self.name, self.network, self.config = name, network, config
+        self.named = {key: value for key, value in network.named_parameters() if value.requires_grad}
+        self.lr = config.lr * config.lr_scale.get(name, 1.0)
+        self.optimizers = make_optimizers(network, config, self.lr, hidden, rate)
+        self.average = EMA(self.named.values(), config.ema_decay, config.ema_every) if config.ema_decay else None
+
+    def learns(self, learns: bool) -> None:
+        """Let gradients reach its parameters, or not."""
+        for parameter in self.named.values():
+            parameter.requires_grad_(learns)
+
+    def move(self, step: int) -> float | None:
+        """Clip the gradients and take one step of the optimizers, then forget the gradients.
+
+        Returns:
+            the norm of the gradients before clipping; None if it was not finite and nothing moved.
+        """
+        gradients = [value.grad for value in self.named.values() if value.grad is not None]
+        norm = clip(gradients, self.config.clip_norm)
+        finite = norm == norm and abs(norm) != float("inf")
+        if finite:
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = self.lr * group["share"] * factor(step, self.config)
+                optimizer.step()
+            if self.average:
+                self.average.update(step)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        return norm if finite else None
+
+
+def clip(gradients: Iterable[Tensor], limit: float) -> float:
+    """Scale gradients in place so that their common norm is at most ``limit`` (0: leave them); give the norm before."""
+    gradients = list(gradients)
+    if not gradients:
+        return 0.0
+    norm = float(full(torch.nn.utils.get_total_norm(gradients, foreach=True)))
+    if limit and norm > limit and norm != float("inf"):
+        torch._foreach_mul_(gradients, limit / norm)
+    return norm

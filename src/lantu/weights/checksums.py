@@ -1,0 +1,75 @@
+"""What binds the settings of a model to its weights: checksums in model_index.json.
+
+    "checksums": {"decoder/config.json": "sha256:…", "decoder/model.safetensors": "sha256-header:…", …}
+
+Many wrong numbers show in the shape of a tensor. A rotary base, an epsilon or the type of a tensor does not: a model
+with another one would draw noise without a complaint. So an assembled model records what its parts are made of.
+Of safetensors only the header counts, so that checking costs next to nothing. A directory without checksums (lantu 0.1
+wrote none) opens as ever.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from lantu.errors import ModelError
+from lantu.files.untrusted import is_plain_name, read_bytes, read_json, shown
+from lantu.weights.arrays import INDEX, header_bytes, shard_paths
+
+MODEL_INDEX = "model_index.json"
+ENTRY = "checksums"
+SETTINGS = ("config.json", "tokenizer.json", INDEX)
+HINT = f"restore it; if you changed it on purpose, remove its line from {ENTRY!r} in {MODEL_INDEX}"
+
+
+def of_parts(folder: Path, parts: Iterable[str]) -> dict[str, str]:
+    """The checksums of a model directory's parts, by file. Raises ModelError where a file can't be read."""
+    made = {}
+    for part in parts:
+        try:
+            files = [folder / part / name for name in SETTINGS if (folder / part / name).exists()]
+            files += shard_paths(folder / part)
+            made |= {f"{part}/{path.name}": checksum(path) for path in files}
+        except (OSError, ValueError) as problem:
+            raise ModelError(f"{folder / part} can't be read ({problem})", "give a complete model directory") from (
+                problem
+            )
+    return made
+
+
+def verify(part_folder: str | Path) -> None:
+    """Compare the files of a part with the checksums of the model directory that it lies in, if that has any.
+
+    Raises:
+        ModelError: a file is another than the model was assembled with.
+    """
+    part_folder = Path(os.path.abspath(part_folder))
+    index = part_folder.parent / MODEL_INDEX
+    if not index.exists():
+        return
+    try:
+        recorded = read_json(index).get(ENTRY, {})
+    except (OSError, ValueError) as problem:
+        raise ModelError(f"{index} can't be read as JSON ({problem})", "fetch or assemble the model again") from problem
+    if not isinstance(recorded, dict) or not all(isinstance(value, str) for value in recorded.values()):
+        raise ModelError(f"{ENTRY} in {index} are not texts by file", "fetch or assemble the model again")
+    for name, wanted in recorded.items():
+        part, _, file = name.partition("/")
+        if not is_plain_name(part) or not is_plain_name(file):
+            raise ModelError(f"{ENTRY} in {index} name {shown(name)}, no file of a part", "assemble the model again")
+        if part != part_folder.name:
+            continue
+        try:
+            found = checksum(part_folder / file)
+        except (OSError, ValueError) as problem:
+            raise ModelError(f"{part_folder / file} can't be read ({problem})", HINT) from problem
+        if found != wanted:
+            raise ModelError(f"{part_folder / file} is not the one that the model was assembled with", HINT)
+
+
+def checksum(path: Path) -> str:
+    """Of a file's bytes, or of its header if it is a safetensors file. Line endings don't count: Git changes them."""
+    if path.suffix == ".safetensors":
+        return "sha256-header:" + hashlib.sha256(header_bytes(path)[1]).hexdigest()
+    return "sha256:" + hashlib.sha256(read_bytes(path).replace(b"\r\n", b"\n")).hexdigest()
