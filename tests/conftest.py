@@ -78,3 +78,20 @@ def small_model(tiny_model, tmp_path_factory):
     index["checksums"] = checksums.of_parts(folder, ("language", "tokenizer", "decoder", "control"))
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+@pytest.fixture
+def lantu(tiny_model, tmp_path, monkeypatch, capsys):
+    """Call the command in an empty folder; gives exit code, stdout and stderr."""
+    from lantu import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LANTU_MODELS", str(tiny_model.parent))
+    monkeypatch.setenv("LANTU_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("lantu.models.hub.DEFAULT", "tiny")
+
+    def call(*arguments):
+        code = cli.main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return call

@@ -15,25 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lantu import cli
 from lantu.images import metadata
 from lantu.pipeline import Model
 from lantu.training.loop import Summary
-
-
-@pytest.fixture
-def lantu(tiny_model, tmp_path, monkeypatch, capsys):
-    """Call the command in an empty folder; gives exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LANTU_MODELS", str(tiny_model.parent))
-    monkeypatch.setenv("LANTU_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("lantu.models.hub.DEFAULT", "tiny")
-
-    def call(*arguments):
-        code = cli.main([str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
-
-    return call
 
 
 def pixels(path):

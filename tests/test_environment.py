@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lantu import cli
 from lantu.commands import terminal
 from lantu.commands.options import check_results
 from lantu.images import metadata
@@ -32,16 +31,12 @@ class Refusing(io.StringIO):
 
 
 @pytest.fixture
-def lantu(tiny_model, tmp_path, monkeypatch, capsys):
+def lantu(lantu):
     """Call the command in an empty folder; gives exit code and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LANTU_MODELS", str(tiny_model.parent))
-    monkeypatch.setenv("LANTU_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("lantu.models.hub.DEFAULT", "tiny")
 
     def call(*arguments):
-        code = cli.main([str(argument) for argument in arguments])
-        return code, capsys.readouterr().err
+        code, _, err = lantu(*arguments)
+        return code, err
 
     return call
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import sys
 import threading
 import time
 
@@ -12,6 +13,11 @@ from lantu.pipeline import Model
 from lantu.server import app as apps
 from lantu.server import run
 from lantu.server.options import Options
+
+
+def command_of(model, port):
+    """``lantu serve`` of a model as a command line."""
+    return [sys.executable, "-m", "lantu", "serve", "--model", str(model), "--port", str(port), "--device", "cpu"]
 
 
 class Running:

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from running import png, serving
+from running import command_of, png, serving
 
 from lantu import images
 from lantu.errors import ImageError
@@ -163,18 +163,7 @@ class Server:
     """The command, and the memory that it has."""
 
     def __init__(self, model, port):
-        command = [
-            sys.executable,
-            "-m",
-            "lantu",
-            "serve",
-            "--model",
-            str(model),
-            "--port",
-            str(port),
-            "--device",
-            "cpu",
-        ]
+        command = command_of(model, port)
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
         deadline = time.monotonic() + 120

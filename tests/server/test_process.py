@@ -11,24 +11,14 @@ import time
 
 import httpx
 import pytest
+from running import command_of
 
 
 class Command:
     """``lantu serve`` as a process."""
 
     def __init__(self, model, port=0):
-        command = [
-            sys.executable,
-            "-m",
-            "lantu",
-            "serve",
-            "--model",
-            str(model),
-            "--port",
-            str(port),
-            "--device",
-            "cpu",
-        ]
+        command = command_of(model, port)
         environment = os.environ | {"OMP_NUM_THREADS": "1", "LANTU_TRACEBACK": "1"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         self.url = ""

@@ -145,7 +145,7 @@ class Parts:
 
     @cached_property
     def control(self) -> Steer:
-        """What makes a hint for the decoder of a picture of control.
+        """What turns a picture of control into residuals for the decoder.
 
         Raises:
             LantuError: the model has none.

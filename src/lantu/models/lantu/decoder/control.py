@@ -26,11 +26,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from lantu import files
+from lantu.models.lantu import saving
 from lantu.models.lantu.controls import KINDS
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.models.lantu.layers import Block, rotation, to_patches
-from lantu.weights import manifest, tensors
 
 NOTHING = len(KINDS)  # the kind of a picture of control that is not to be looked at
 STRENGTHS = (2.0, 0.0, 2.0)  # by benchmarks/control.py, see docs/log.md
@@ -135,8 +134,7 @@ class Control(nn.Module):
 
     def save(self, folder: str | Path) -> None:
         """Write config.json and safetensors."""
-        tensors.save(self.state_dict(), Path(folder))
-        files.write_json(Path(folder) / "config.json", self.config.model_dump())
+        saving.save(self, self.config, folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Control":
@@ -145,6 +143,4 @@ class Control(nn.Module):
         Raises:
             ModelError: it is missing or damaged.
         """
-        made = cls(ControlConfig(**manifest.read("control", folder)))
-        made.load_state_dict({name: value.float() for name, value in tensors.load(Path(folder)).items()})
-        return made.eval().requires_grad_(False)
+        return saving.load(lambda config: cls(ControlConfig(**config)), "control", folder)

@@ -10,10 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lantu import files
+from lantu.models.lantu import saving
 from lantu.models.lantu.decoder.config import DecoderConfig
 from lantu.models.lantu.layers import Block, OverlapPatches, rotation, silence, to_patches
-from lantu.weights import manifest, tensors
 
 
 class PixelDecoder(nn.Module):
@@ -92,8 +91,7 @@ class PixelDecoder(nn.Module):
 
     def save(self, folder: str | Path) -> None:
         """Write config.json and safetensors."""
-        tensors.save(self.state_dict(), Path(folder))
-        files.write_json(Path(folder) / "config.json", self.config.model_dump())
+        saving.save(self, self.config, folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> "PixelDecoder":
@@ -102,9 +100,7 @@ class PixelDecoder(nn.Module):
         Raises:
             ModelError: it is missing or damaged.
         """
-        model = cls(DecoderConfig(**manifest.read("decoder", folder)))
-        model.load_state_dict({name: value.float() for name, value in tensors.load(Path(folder)).items()})
-        return model.eval().requires_grad_(False)
+        return saving.load(lambda config: cls(DecoderConfig(**config)), "decoder", folder)
 
 
 def waves(time_B: Tensor, width: int = 128) -> Tensor:

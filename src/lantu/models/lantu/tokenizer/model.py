@@ -10,12 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lantu import files
 from lantu.errors import ImageError, ModelError
+from lantu.models.lantu import saving
 from lantu.models.lantu.layers import Block, OverlapPatches, rotation, same_window, to_windows
 from lantu.models.lantu.tokenizer.config import TokenizerConfig
 from lantu.models.lantu.tokenizer.quantizer import Quantizer
-from lantu.weights import manifest, tensors
 
 
 class Encoder(nn.Module):
@@ -132,8 +131,7 @@ class ImageTokenizer(nn.Module):
 
     def save(self, folder: str | Path) -> None:
         """Write config.json and safetensors."""
-        tensors.save(self.state_dict(), Path(folder))
-        files.write_json(Path(folder) / "config.json", self.config.model_dump())
+        saving.save(self, self.config, folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> "ImageTokenizer":
@@ -142,8 +140,7 @@ class ImageTokenizer(nn.Module):
         Raises:
             ModelError: it is missing or damaged.
         """
-        model = cls(TokenizerConfig(**manifest.read("tokenizer", folder)))
-        model.load_state_dict({name: value.float() for name, value in tensors.load(Path(folder)).items()})
+        model = saving.load(lambda config: cls(TokenizerConfig(**config)), "tokenizer", folder)
         if not model.quantizer.is_set:
             raise ModelError(f"the image tokenizer in {folder} has no codebook yet", "train it first")
-        return model.eval().requires_grad_(False)
+        return model
