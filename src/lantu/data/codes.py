@@ -16,8 +16,8 @@ import numpy as np
 from lantu.data.shards import Shards, read_index
 from lantu.errors import DataError, DiskError
 from lantu.files import locked, replacing, write_json, writing
+from lantu.tokens.vocabulary import MOST_CODES
 
-MOST_CODES = 1 << 16
 COMPARED = 16  # pictures of a split whose codes are looked at
 ALIKE = 0.9  # share of their codes that must be the same
 

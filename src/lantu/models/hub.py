@@ -7,6 +7,7 @@ NAME/
   tokenizer/           config.json, safetensors
   decoder/             config.json, safetensors
   control/             config.json, safetensors; only where the decoder can be controlled
+  words.json           words that it was taught, if it lists them; related.json: what is near to them
   README.md            the card
 """
 
@@ -23,7 +24,7 @@ from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import DiskError, LantuError, ModelError
 from lantu.files import WEIGHTS, Sort, cache_dir, expand, sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
-from lantu.tokens.vocabulary import MAX_SIDE
+from lantu.tokens.vocabulary import MAX_SIDE, MOST_CODES, MOST_PATCH
 
 if TYPE_CHECKING:
     from lantu.weights.manifest import Drawing
@@ -46,7 +47,6 @@ SORT = Sort(
     ),
     ("_class_name", "lantu.Model"),
 )
-MOST_CODES, MOST_PATCH = 65536, 256
 REQUIRED = (INDEX, "language/config.json", "language/tokenizer.json", "tokenizer/config.json", "decoder/config.json")
 
 

@@ -28,6 +28,8 @@ MARKS = (
 )
 RESERVED = 64 - len(MARKS)
 MAX_SIDE = 64  # the longest side of a grid that has a size id
+MOST_CODES = 1 << 16  # of a codebook: codes beside data are kept in 16 bits
+MOST_PATCH = 256  # pixels a side of a code
 CONTROLS = 64 + MAX_SIDE
 
 

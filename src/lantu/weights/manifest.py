@@ -17,7 +17,7 @@ import numpy as np
 from lantu.errors import ModelError
 from lantu.files.untrusted import Fields, read_json, shown
 from lantu.kernels.blocks import heads_of, inner_of
-from lantu.tokens.vocabulary import MAX_SIDE, STRENGTHS, Vocabulary
+from lantu.tokens.vocabulary import MAX_SIDE, MOST_CODES, MOST_PATCH, STRENGTHS, Vocabulary
 from lantu.weights import arrays, checksums
 from lantu.weights.architecture import MOST_IDS, MOST_LAYERS, MOST_WIDTH, WHERE, Sizes, is_plain
 
@@ -32,7 +32,6 @@ HALVES = {"float16": "F16", "bfloat16": "BF16"}
 KINDS = {"uint16": "BF16", "bfloat16": "BF16", "float16": "F16", "float32": "F32", "float64": "F64", "bool": "BOOL"}
 CONTROL_KINDS = 3  # of ``lantu.models.lantu.controls``
 WAVES = 128  # of the decoder's time
-MOST_PATCH, MOST_CODES = 256, 65536
 HINT = "restore config.json, or fetch the model again"
 MISSING = "give a complete model directory"
 
