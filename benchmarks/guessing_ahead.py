@@ -25,7 +25,7 @@ from lantu.pipeline import Model
 from lantu.recipes.scores import composer_of, evaluate
 
 AHEAD = (0, 2, 4, 8, 16, 32)
-LEAST = ((8, 1), (8, 2), (8, 4), (8, 8), (16, 16))  # ahead, least
+LEAST = ((8, 1), (8, 2), (8, 4), (8, 8), (16, 16))  # num_draft_tokens, min_accepted
 SUITES = ("single", "pairs", "counts")
 ROUNDS = 3
 
@@ -130,7 +130,7 @@ def main() -> None:
     print("| guesses | passes | right of those tested | taken by chance | ms a picture | the same codes |")
     print("|---|---|---|---|---|---|")
     for ahead in AHEAD:
-        asked = [replace(request, ahead=ahead) for request in requests]
+        asked = [replace(request, num_draft_tokens=ahead) for request in requests]
         took, jobs = [], []
         for _ in range(ROUNDS):
             for request in asked:
@@ -148,7 +148,7 @@ def main() -> None:
         return
     print("\n| guesses | taken at least | passes | single | pairs | counts |\n|---|---|---|---|---|---|")
     for ahead, least in LEAST:
-        dials = {"ahead": ahead, "least": least}
+        dials = {"num_draft_tokens": ahead, "min_accepted": least}
         jobs = [run(Engine(language, kept=0), replace(request, **dials)) for request in requests]
         scores = evaluate(model, arguments.data, SUITES, arguments.limit, **dials)
         shares = " | ".join(f"{scores[suite]['score']:.1%}" for suite in SUITES)

@@ -50,7 +50,7 @@ if [[ $size == emoji ]]; then
     train control "$out/control" --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/decoder-3"
     train control "$out/control-2" --recipe further --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/decoder-3" --set "control=$out/control"
     language=$out/language-5 decoder=$out/decoder-3 control=(--control "$out/control-2")
-    settings=(--set guidance=1.5 --set temperature=0.3 --set top_k=100 --set steps=4 --set sampler=consistency --set ahead=4)
+    settings=(--set guidance=1.5 --set temperature=0.3 --set top_k=100 --set steps=4 --set sampler=consistency --set num_draft_tokens=4)
 fi
 $lantu assemble "${settings[@]}" --tokenizer "$out/tokenizer" --language "$language" --decoder "$decoder" "${control[@]}" --data "$out/data" --out "$out/model"
 $lantu draw "左边一只猫，右边一只狗" --model "$out/model" --seed 7 --output "$out/picture.png"

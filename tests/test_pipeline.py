@@ -177,12 +177,12 @@ def test_a_stream_ends_with_the_picture_and_shows_what_is_there_before(model):
     assert np.array_equal(np.asarray(other.preview), np.asarray(steps[0].preview))
 
 
-@pytest.mark.parametrize("ahead", [0, 6])
-def test_sketching_beside_the_draft_shows_the_same(model, monkeypatch, ahead):
+@pytest.mark.parametrize("num_draft_tokens", [0, 6])
+def test_sketching_beside_the_draft_shows_the_same(model, monkeypatch, num_draft_tokens):
     """On three cores a step is sketched while the next is drafted; guesses may bring several rows at once."""
     alone = list(model.stream("a cat", seed=7))
     monkeypatch.setattr("lantu.kernels.threads", lambda: 3)
-    beside = list(model.stream("a cat", seed=7, ahead=ahead))
+    beside = list(model.stream("a cat", seed=7, num_draft_tokens=num_draft_tokens))
     assert [step.fraction for step in beside] == [step.fraction for step in alone]
     for one, other in zip(alone, beside, strict=True):
         assert np.array_equal(one.codes, other.codes)

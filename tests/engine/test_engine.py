@@ -203,11 +203,11 @@ def test_nothing_asked_is_nothing_drawn():
         Request([], CODES, limit=3)
 
 
-@pytest.mark.parametrize("ahead", [1, 3, 20])
-def test_guesses_save_passes_and_change_nothing(language, ahead):
+@pytest.mark.parametrize("num_draft_tokens", [1, 3, 20])
+def test_guesses_save_passes_and_change_nothing(language, num_draft_tokens):
     """The draft of a pass an id, for every dial, alone and in company."""
     plain = [replace(request, limit=30) for request in requests()[:5]]
-    ahead_of = [replace(request, ahead=ahead) for request in plain]
+    ahead_of = [replace(request, num_draft_tokens=num_draft_tokens) for request in plain]
     expected = draft(Engine(language), plain)
     assert draft(Engine(language), ahead_of) == expected
     assert [draft(Engine(language), [request])[0] for request in ahead_of] == expected
@@ -216,7 +216,7 @@ def test_guesses_save_passes_and_change_nothing(language, ahead):
 
 def test_right_guesses_are_taken_at_once():
     backend = Counter()
-    request = Request([0], (range(61),), limit=30, temperature=0.0, ahead=7)  # all ids are 0, and so are all guesses
+    request = Request([0], (range(61),), limit=30, temperature=0.0, num_draft_tokens=7)  # all ids and guesses are 0
     job = (engine := Engine(backend)).submit(request)
     while engine.step():
         pass
@@ -227,7 +227,7 @@ def test_right_guesses_are_taken_at_once():
 
 def test_a_callback_sees_every_id_and_may_end_the_draft_amid_guesses():
     engine = Engine(Counter())
-    request = Request([0], (range(61),), limit=30, temperature=0.0, ahead=7)
+    request = Request([0], (range(61),), limit=30, temperature=0.0, num_draft_tokens=7)
     told: list[int] = []
 
     def tell(ids):
@@ -243,7 +243,7 @@ def test_a_callback_sees_every_id_and_may_end_the_draft_amid_guesses():
 
 
 def test_least_bounds_the_passes(language):
-    request = replace(requests()[0], limit=29, ahead=7, least=4)
+    request = replace(requests()[0], limit=29, num_draft_tokens=7, min_accepted=4)
     job = (engine := Engine(language)).submit(request)
     while engine.step():
         pass
@@ -253,7 +253,7 @@ def test_least_bounds_the_passes(language):
 
 
 def test_impossible_guesses_are_refused():
-    for wrong in ({"ahead": -1}, {"least": 0}, {"ahead": 1, "allowed": lambda ids: CODES}):
+    for wrong in ({"num_draft_tokens": -1}, {"min_accepted": 0}, {"num_draft_tokens": 1, "allowed": lambda ids: CODES}):
         with pytest.raises(ValueError, match="guess"):
             Request(**{"prefix": [1], "allowed": CODES, "limit": 3, **wrong})
 
@@ -264,11 +264,11 @@ def test_a_bias_of_ids_that_change_is_refused():
 
 
 def test_drafts_have_the_distribution_of_the_model(language):
-    """Guessed ahead or not: the frequencies of the third id are those that the model gives, by chi-squared."""
+    """One id a pass or several: the frequencies of the third id are those of the model, by chi-squared."""
     from itertools import product
 
     ids = range(40, 44)
-    request = Request([1, 2, 3], (ids,), limit=3, ahead=2)
+    request = Request([1, 2, 3], (ids,), limit=3, num_draft_tokens=2)
     expected = np.zeros(4)
 
     def shares(drawn):

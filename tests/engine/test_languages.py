@@ -151,7 +151,7 @@ def test_every_backend_drafts_the_same_guessing_ahead(backend):
     _, model = pair("qwen3", backend)
     for guidance in (1.0, 2.0):
         plain = Request([1, 2], (range(20, 80),), limit=12, unconditional=[3], guidance=guidance, seed=5)
-        ahead = replace(plain, ahead=4)
+        ahead = replace(plain, num_draft_tokens=4)
         assert draft(Engine(model), [plain, ahead]) == draft(Engine(model), [plain]) * 2
 
 
@@ -166,7 +166,7 @@ def test_a_bias_is_added_to_what_the_prompt_makes_of_each_place(backend, dials):
     one[range(4), [7, 0, 19, 3]] = 60
     steered = replace(request, bias=lambda ids: one[len(ids)])
     assert draft(Engine(language), [steered])[0] == [17, 10, 29, 13]
-    assert draft(Engine(language), [replace(steered, ahead=3)])[0] == [17, 10, 29, 13]
+    assert draft(Engine(language), [replace(steered, num_draft_tokens=3)])[0] == [17, 10, 29, 13]
     # As much on every id is nothing; company is not touched.
     both = [steered, replace(request, bias=lambda ids: np.full(20, 5, np.float32)), request]
     assert draft(Engine(language, together=3), both)[1:] == [free, free]
@@ -183,9 +183,9 @@ def test_a_bias_knows_the_ids_before_guesses_among_them(backend):
         return 60 * np.eye(20, dtype=np.float32)[ids[-1] - 9 if ids else 0]
 
     request = Request([1, 2, 3], (range(10, 30),), limit=6, seed=3, bias=up)
-    assert draft(Engine(language), [request, replace(request, ahead=4)]) == [[10, 11, 12, 13, 14, 15]] * 2
+    assert draft(Engine(language), [request, replace(request, num_draft_tokens=4)]) == [[10, 11, 12, 13, 14, 15]] * 2
     asked.clear()
-    assert draft(Engine(language), [replace(request, ahead=4, stride=3)]) == [[10, 11, 12, 13, 14, 15]]
+    assert draft(Engine(language), [replace(request, num_draft_tokens=4, stride=3)]) == [[10, 11, 12, 13, 14, 15]]
     # Nothing in the second half is asked for behind wrong guesses in the first.
     assert all(ids[:3] == [10, 11, 12] for ids in asked if len(ids) >= 3)
 

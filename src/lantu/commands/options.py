@@ -4,13 +4,14 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from lantu.engine.sampling_params import SamplingParams
+from lantu.engine.sampling_params import FORMER, SamplingParams
 from lantu.errors import DiskError, LantuError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
@@ -48,6 +49,17 @@ def as_text(text: str | None) -> str | None:
         return os.fsencode(text).decode()
     except UnicodeError:
         return text
+
+
+def renamed_to(now: str) -> Callable[[typer.CallbackParam, Any], Any]:
+    """A callback for an option's name of lantu 0.1: it still works, and stderr gives today's name."""
+
+    def warn(option: typer.CallbackParam, value: Any) -> Any:
+        if value is not None:
+            print(f"{option.opts[0]} is called {now} now", file=sys.stderr)
+        return value
+
+    return warn
 
 
 def as_name(text: str) -> str:
@@ -103,6 +115,9 @@ def parse_dials(texts: list[str] | None) -> dict[str, Any]:
     dials = {}
     for text in texts or []:
         name, _, value = text.partition("=")
+        if name in FORMER:
+            print(f"the dial {name} is called {FORMER[name]} now", file=sys.stderr)
+            name = FORMER[name]
         if name not in known:
             raise LantuError(f"no dial called {name}", f"choose one of {', '.join(known)}")
         try:

@@ -27,6 +27,7 @@ from lantu.commands.options import (
     as_text,
     numbered,
     parse_size,
+    renamed_to,
     unused,
 )
 from lantu.engine.sampling_params import SamplingParams
@@ -121,10 +122,15 @@ def draw(
     temperature: Annotated[float | None, typer.Option(help="0: the likeliest picture.", metavar="T")] = None,
     top_k: Annotated[int | None, typer.Option(help="Codes to choose among; 0: all.", metavar="K")] = None,
     top_p: Annotated[float | None, typer.Option(help="Share of probability to choose among.", metavar="P")] = None,
-    ahead: Annotated[int | None, typer.Option(help="Codes to guess beyond the next one.", metavar="N")] = None,
-    least: Annotated[
-        int | None, typer.Option(help="Codes to take a pass, right or wrong; above 1 is not exact.", metavar="N")
+    num_draft_tokens: Annotated[
+        int | None, typer.Option(help="Codes to guess after the next one in each pass.", metavar="N")
     ] = None,
+    min_accepted: Annotated[
+        int | None,
+        typer.Option(help="Codes that each pass accepts, right or wrong; above 1 is not exact.", metavar="N"),
+    ] = None,
+    ahead: Annotated[int | None, typer.Option(hidden=True, callback=renamed_to("--num-draft-tokens"))] = None,
+    least: Annotated[int | None, typer.Option(hidden=True, callback=renamed_to("--min-accepted"))] = None,
     sampler: Sampler = None,
     size: Annotated[str | None, typer.Option(help="In pixels, e.g. 192x192.", metavar="WxH")] = None,
     control: Annotated[
@@ -163,7 +169,9 @@ def draw(
     if prompt is None and not from_tokens and not like:
         raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')
     dials = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    dials |= {"contrast": contrast, "ahead": ahead, "least": least, "sampler": sampler}
+    dials |= {"contrast": contrast, "sampler": sampler}
+    dials |= {"num_draft_tokens": ahead if num_draft_tokens is None else num_draft_tokens}
+    dials |= {"min_accepted": least if min_accepted is None else min_accepted}
     dials = {name: value for name, value in dials.items() if value is not None}
     wish = Wish(prompt, read_grids(from_tokens) if from_tokens else None, seed, parse_size(size), dials)
     former = metadata.read_picture(like) if like else None

@@ -1,4 +1,4 @@
-"""Many drafts at once, each step of all of them one forward pass: schedule, read, draw.
+"""Many drafts at once, each step of all of them one forward pass: schedule, forward, sample.
 
 A request becomes a job. Its prefix is read once and kept, for n pictures of one prompt and for prompts that come back;
 the prefix without a prompt, with which guidance compares, is the same for all. A guided job is a pair of rows that are
@@ -21,10 +21,11 @@ OnStep = Callable[[Sequence[int]], None]
 class Job:
     """A request on its way.
 
-    With ``Request.ahead`` a pass reads guesses behind the newest id, and draws at each place as if those before it were
-    right. Each place has its own chance from the first, so what is drawn behind a right guess is what a pass of one id
-    would have drawn: the draft is the same, id by id, in fewer passes. What is drawn behind a wrong one becomes the
-    next guess (Jacobi iteration; for pictures arXiv:2410.01699, whose acceptance by chance this replaces).
+    With ``Request.num_draft_tokens`` a forward pass also reads draft tokens after the newest id, and samples at each
+    position as if the draft tokens before it were right. Every position has its own uniform number from the start, so
+    an accepted draft token is exactly what one-token decoding would have produced, in fewer passes. What is sampled
+    after a rejected draft token becomes the next draft (Jacobi iteration, for pictures arXiv:2410.01699; our acceptance
+    is exact where that paper's is stochastic).
 
     Attributes:
         ids: drawn so far.
@@ -120,12 +121,12 @@ class Engine:
 
     def step(self) -> bool:
         """Draw an id or more for every job that runs; False when there is nothing left to do."""
-        fresh = self.admit()
-        self.read(fresh)
-        self.draw()
+        fresh = self.schedule()
+        self.forward(fresh)
+        self.sample()
         return self.busy
 
-    def admit(self) -> "list[Prefix]":
+    def schedule(self) -> "list[Prefix]":
         """Let waiting jobs run while there is room, first come first served; gives the prefixes still to be read."""
         fresh: list[Prefix] = []
         while self.waiting and len(self.running) < self.together:
@@ -149,15 +150,15 @@ class Engine:
                 job.prefixes.append(key)
         return fresh
 
-    def read(self, fresh: "list[Prefix]") -> None:
+    def forward(self, fresh: "list[Prefix]") -> None:
         """One forward pass: new prefixes, and what every row has to read."""
         rows, ids = [prefix.row for prefix in fresh], [list(prefix.ids) for prefix in fresh]
         # So many ids of each row, the newest and guesses, are worth a pass.
         room = self.backend.at_once // max(1, self.rows)
         for job in self.running:
             if job.ids:
-                worth = max(room - len(job.unread), job.request.least - 1)
-                job.guess(min(job.request.ahead, worth))
+                worth = max(room - len(job.unread), job.request.min_accepted - 1)
+                job.guess(min(job.request.num_draft_tokens, worth))
                 rows += job.rows
                 ids += [[*job.unread, *job.guesses]] * len(job.rows)
         if rows:
@@ -167,7 +168,7 @@ class Engine:
                 most = job.request.limit - 1  # nothing reads the last id
                 job.rows = [self.backend.open(most, self.prefixes[key].row) for key in job.prefixes]
 
-    def draw(self) -> None:
+    def sample(self) -> None:
         """What comes next for every running job; jobs that are done leave."""
         jobs = list(self.running)
         draws = [draw for job in jobs for draw in self.places(job)]
@@ -200,7 +201,7 @@ class Engine:
         right = 0
         while right < len(job.guesses) and drawn[right] == job.guesses[right]:
             right += 1
-        taken = max(1 + right, min(job.request.least, len(drawn)))
+        taken = max(1 + right, min(job.request.min_accepted, len(drawn)))
         for row in job.rows:
             if len(job.guesses) > right:
                 self.backend.rewind(row, row.length - (len(job.guesses) - right))

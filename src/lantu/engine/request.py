@@ -21,8 +21,9 @@ class Request:
         unconditional: the prefix without the prompt, for guidance.
         guidance: 1 is off; above 1 what the prompt makes likelier becomes likelier still.
         temperature, top_k, top_p, contrast: see ``lantu.kernels.Choice``.
-        ahead: ids that are guessed beyond the next one and checked in the same forward pass, see ``engine.Job``.
-        least: ids that a pass takes even where its guesses were wrong; above 1 the draft is no longer exact.
+        num_draft_tokens: ids that are guessed after the next one and verified in the same forward pass, see
+            ``engine.Job``.
+        min_accepted: ids that each pass accepts even where its guesses were wrong; above 1 the draft is not exact.
         bias: what is added to the logits of the ids that may come next, a function of those drawn so far: what
             something beside the prompt makes of them. (ids) float32; the same ids at every place.
         stride: ids for which a bias is computed together; guesses don't reach into the next of them, whose bias would
@@ -40,17 +41,17 @@ class Request:
     top_k: int = 0
     top_p: float = 1.0
     contrast: int = 0
-    ahead: int = 0
-    least: int = 1
+    num_draft_tokens: int = 0
+    min_accepted: int = 1
     bias: Callable[[Sequence[int]], Any] | None = field(default=None, compare=False)
     stride: int = 0
 
     def __post_init__(self):
         if not self.prefix or self.limit < 0:
             raise ValueError("a request needs a prefix, and a limit that is not negative")
-        if self.ahead < 0 or self.least < 1:
+        if self.num_draft_tokens < 0 or self.min_accepted < 1:
             raise ValueError("a request can't guess less than nothing")
-        if self.ahead and callable(self.allowed):
+        if self.num_draft_tokens and callable(self.allowed):
             raise ValueError("ids that depend on one another can't be guessed ahead")
         if self.bias and callable(self.allowed):
             raise ValueError("a bias is of ids that are the same at every place")

@@ -1,10 +1,19 @@
 """The dials of a drawing, and their ranges."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from lantu.errors import LantuError
+
+FORMER = {"ahead": "num_draft_tokens", "least": "min_accepted"}  # names of lantu 0.1, still read everywhere
+
+
+def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values, those under a name of lantu 0.1 under today's; where both are given, today's name wins."""
+    old = {FORMER[name]: value for name, value in values.items() if name in FORMER}
+    return old | {name: value for name, value in values.items() if name not in FORMER}
 
 
 @dataclass(frozen=True)
@@ -19,10 +28,10 @@ class SamplingParams:
         temperature: of the draft; 0 takes the likeliest code each time.
         top_k: codes that may be drawn at each step; 0 for all.
         top_p: share of the probability that may be drawn; 1 for all.
-        ahead: codes of the draft that are guessed beyond the next one, and checked with it in one pass: the same codes
-            in fewer passes, each of them longer.
-        least: codes that a pass takes even where its guesses were wrong: above 1 passes are bounded, and the draft is
-            no longer what the model would have drawn code by code.
+        num_draft_tokens: codes that are guessed after the next one and verified with it in one forward pass: the same
+            codes in fewer, longer passes. lantu 0.1 called it ``ahead``.
+        min_accepted: codes that each pass accepts even where its guesses were wrong: above 1 the number of passes is
+            bounded, and the draft is no longer what the model would have drawn code by code. 0.1: ``least``.
         steps: of the diffusion decoder.
         render_guidance: of the decoder: above 1 it exaggerates what the codes say, at twice the cost.
         sampler: of the decoder, one of ``lantu.diffusion.samplers.SAMPLERS``.
@@ -36,8 +45,8 @@ class SamplingParams:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
-    ahead: int = 0
-    least: int = 1
+    num_draft_tokens: int = 0
+    min_accepted: int = 1
     steps: int = 8
     render_guidance: float = 1.0
     sampler: str = "euler"
@@ -48,8 +57,8 @@ class SamplingParams:
         self.check("temperature", 0, 100)
         self.check("top_k", 0, 1_000_000)
         self.check("top_p", 1e-6, 1)
-        self.check("ahead", 0, 1000)
-        self.check("least", 1, 1000)
+        self.check("num_draft_tokens", 0, 1000)
+        self.check("min_accepted", 1, 1000)
         self.check("steps", 1, 1000)
         self.check("render_guidance", 0, 100)
         if not isinstance(self.sampler, str):
@@ -64,13 +73,16 @@ class SamplingParams:
 
     def change(self, **dials: Any) -> "SamplingParams":
         """A copy with other values; None keeps the old one."""
-        return replace(self, **{name: value for name, value in dials.items() if value is not None})
+        if former := FORMER.keys() & dials.keys():
+            names = ", ".join(f"{name} is now {FORMER[name]}" for name in sorted(former))
+            warnings.warn(f"renamed sampling parameters: {names}", DeprecationWarning, stacklevel=2)
+        return replace(self, **{name: value for name, value in renamed(dials).items() if value is not None})
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "SamplingParams":
-        """From a file's mapping, whatever else that holds."""
+        """From a mapping read from a file, under today's names or those of 0.1; other keys are ignored."""
         names = {field.name for field in fields(cls)}
-        return cls().change(**{name: value for name, value in values.items() if name in names})
+        return cls().change(**{name: value for name, value in renamed(values).items() if name in names})
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lantu.engine.sampling_params import SamplingParams
+from lantu.engine.sampling_params import SamplingParams, renamed
 from lantu.errors import DiskError, LantuError, ModelError
 from lantu.files import WEIGHTS, Sort, cache_dir, expand, sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
@@ -89,7 +89,7 @@ class ModelFolder:
         if not isinstance(dials, dict):
             raise ModelError(f'"draw" in {self.path / INDEX} is no JSON object', HINT)
         known = SamplingParams().as_dict()
-        for name, value in dials.items():
+        for name, value in renamed(dials).items():
             if name not in known or value is None:
                 what = f'"draw" in {self.path / INDEX} has {shown(name)} {shown(value)}'
                 raise ModelError(what, f"give a value to one of {', '.join(known)}")

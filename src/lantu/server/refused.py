@@ -51,7 +51,7 @@ HINTS = {
     "input_fidelity": (),
 }
 # Of a caption: dials that change nothing.
-OFF = {"guidance": 1, "top_k": 0, "top_p": 1, "contrast": 0, "ahead": 0, "least": 1}
+OFF = {"guidance": 1, "top_k": 0, "top_p": 1, "contrast": 0, "num_draft_tokens": 0, "min_accepted": 1}
 
 
 def refuse(name: str, why: str = "can't be had here: leave it out") -> ApiError:

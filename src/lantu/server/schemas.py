@@ -5,7 +5,9 @@ A field that is not known is refused, for a misspelt one would silently give ano
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from lantu.engine.sampling_params import renamed
 
 LONGEST = 32_000  # characters of a text
 MOST_PICTURES = 16  # of a request
@@ -43,11 +45,17 @@ class Dials(Body):
     temperature: Annotated[float, Field(ge=0, le=10)] | None = None
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     top_p: Annotated[float, Field(ge=0.001, le=1)] | None = None
-    ahead: Annotated[int, Field(ge=0, le=16)] | None = None
-    least: Annotated[int, Field(ge=1, le=16)] | None = None
+    num_draft_tokens: Annotated[int, Field(ge=0, le=16)] | None = None
+    min_accepted: Annotated[int, Field(ge=1, le=16)] | None = None
     steps: Annotated[int, Field(ge=1, le=50)] | None = None
     render_guidance: Annotated[float, Field(ge=0, le=20)] | None = None
     sampler: Annotated[str, Field(max_length=40)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def rename(cls, values: Any) -> Any:
+        """Accept the dials' names of lantu 0.1."""
+        return renamed(values) if isinstance(values, dict) else values
 
     def dials(self) -> dict[str, Any]:
         """Those that were given."""

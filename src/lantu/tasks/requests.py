@@ -46,8 +46,8 @@ def drawing(
         guidance=1.0 if learnt else settings.guidance,
         **sampling(settings),
         contrast=settings.contrast,
-        ahead=settings.ahead,
-        least=settings.least,
+        num_draft_tokens=settings.num_draft_tokens,
+        min_accepted=settings.min_accepted,
     )
 
 
@@ -69,8 +69,8 @@ def filling(
         guidance=settings.guidance,
         **sampling(settings),
         contrast=settings.contrast,
-        ahead=settings.ahead,
-        least=settings.least,
+        num_draft_tokens=settings.num_draft_tokens,
+        min_accepted=settings.min_accepted,
     )
 
 
@@ -159,8 +159,8 @@ def changing(
         limit=grid[0] * grid[1],
         seed=seed,
         **sampling(settings),
-        ahead=settings.ahead,
-        least=settings.least,
+        num_draft_tokens=settings.num_draft_tokens,
+        min_accepted=settings.min_accepted,
     )
 
 

@@ -18,7 +18,7 @@ from lantu.engine.backends.protocol import Draw
 from lantu.engine.request import Ranges
 
 
-class Row:
+class CachedSequence:
     """A sequence, its cache a copy of its prefix's."""
 
     __slots__ = ("cache", "length", "logits")
@@ -50,22 +50,22 @@ class Language:
         model: Any = stock.load(folder, "auto")
         return cls(model.to(device))
 
-    def open(self, capacity: int, prefix: Row | None = None) -> Row:
+    def open(self, capacity: int, prefix: CachedSequence | None = None) -> CachedSequence:
         from transformers import DynamicCache
 
         if prefix is None:
-            return Row(DynamicCache(config=self.model.config), 0, None)
-        return Row(copy.deepcopy(prefix.cache), prefix.length, prefix.logits[-1:])
+            return CachedSequence(DynamicCache(config=self.model.config), 0, None)
+        return CachedSequence(copy.deepcopy(prefix.cache), prefix.length, prefix.logits[-1:])
 
-    def close(self, row: Row) -> None:
+    def close(self, row: CachedSequence) -> None:
         """Nothing to do: its memory goes with it."""
 
-    def rewind(self, row: Row, length: int) -> None:
+    def rewind(self, row: CachedSequence, length: int) -> None:
         row.cache.crop(length - row.length)  # so many fewer
         row.length = length
 
     @torch.inference_mode()
-    def read(self, rows: Sequence[Row], ids: Sequence[Sequence[int]]) -> None:
+    def read(self, rows: Sequence[CachedSequence], ids: Sequence[Sequence[int]]) -> None:
         for row, each in zip(rows, ids, strict=True):
             told = self.model(
                 input_ids=torch.tensor([list(each)], device=self.model.device),
@@ -76,7 +76,7 @@ class Language:
             row.logits = told.logits[0].float()
             row.length += len(each)
 
-    def logits(self, rows: Sequence[Row], ranges: Ranges, backs: Sequence[int] = ()) -> Tensor:
+    def logits(self, rows: Sequence[CachedSequence], ranges: Ranges, backs: Sequence[int] = ()) -> Tensor:
         """(rows, ids in ranges) float32.
 
         Args:

@@ -20,12 +20,12 @@ from lantu.weights.architecture import Sizes
 HEADS_KEPT = 8
 
 
-class Row:
+class CachedSequence:
     """A sequence: what it shares, what it has read itself, and the hidden states (n, D) after its last read's ids."""
 
     __slots__ = ("cache", "hidden", "prefix")
 
-    def __init__(self, cache: kernels.Cache, prefix: "Row | None"):
+    def __init__(self, cache: kernels.Cache, prefix: "CachedSequence | None"):
         self.cache, self.prefix = cache, prefix
         self.hidden: Any = prefix.hidden[-1:] if prefix else None  # None before anything was read
 
@@ -80,16 +80,16 @@ class Language:
         """
         return cls(*manifest.read_arrays("language", folder), precise)
 
-    def open(self, capacity: int, prefix: Row | None = None) -> Row:
-        return Row(self.stack.cache(max(1, capacity)), prefix)
+    def open(self, capacity: int, prefix: CachedSequence | None = None) -> CachedSequence:
+        return CachedSequence(self.stack.cache(max(1, capacity)), prefix)
 
-    def close(self, row: Row) -> None:
+    def close(self, row: CachedSequence) -> None:
         """Nothing to do: its memory goes with it."""
 
-    def rewind(self, row: Row, length: int) -> None:
+    def rewind(self, row: CachedSequence, length: int) -> None:
         row.cache.used = length - (row.prefix.length if row.prefix else 0)
 
-    def read(self, rows: Sequence[Row], ids: Sequence[Sequence[int]]) -> None:
+    def read(self, rows: Sequence[CachedSequence], ids: Sequence[Sequence[int]]) -> None:
         flat_T = np.fromiter((id_ for each in ids for id_ in each), np.int64)
         places_T = np.concatenate(
             [np.arange(row.length, row.length + len(each)) for row, each in zip(rows, ids, strict=True)]
@@ -106,7 +106,7 @@ class Language:
         for row, each, end in zip(rows, ids, ends, strict=True):
             row.hidden = x_TD[end - len(each) : end]
 
-    def logits(self, rows: Sequence[Row], ranges: Ranges, backs: Sequence[int] = ()) -> np.ndarray:
+    def logits(self, rows: Sequence[CachedSequence], ranges: Ranges, backs: Sequence[int] = ()) -> np.ndarray:
         """(rows, ids in ranges) float32: of those ids and of no others, for the head is the widest layer.
 
         Args:
@@ -118,7 +118,7 @@ class Language:
     def choose(self, draws: Sequence[Draw]) -> list[int]:
         ids = [0] * len(draws)
         for ranges, places in by_ranges(draws).items():
-            asked: dict[tuple[int, int], tuple[Row, int]] = {}  # by identity: each place's logits once
+            asked: dict[tuple[int, int], tuple[CachedSequence, int]] = {}  # by identity: each place's logits once
             for draw in (draws[place] for place in places):
                 for row in (draw.row, draw.unconditional):
                     if row is not None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from lantu.engine.request import Ranges
 
 
-class Row(Protocol):
+class CachedSequence(Protocol):
     """A sequence that is being read: keys and values of what it has read, and where that led."""
 
     @property

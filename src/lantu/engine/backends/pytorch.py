@@ -38,7 +38,7 @@ class Layer(NamedTuple):
     down: Tensor
 
 
-class Row:
+class CachedSequence:
     """A sequence in its slot, the prefix copied to its beginning."""
 
     __slots__ = ("capacity", "hidden", "length", "slot")
@@ -132,7 +132,7 @@ class Language:
         both = torch.stack([torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)])
         return both.to(self.device, self.dtype)
 
-    def open(self, capacity: int, prefix: Row | None = None) -> Row:
+    def open(self, capacity: int, prefix: CachedSequence | None = None) -> CachedSequence:
         length = prefix.length if prefix else 0
         slots, places = self.memory.shape[2], self.memory.shape[4]
         needed = length + capacity
@@ -145,21 +145,21 @@ class Language:
             self.memory = F.pad(self.memory, (0, 0, 0, 0, 0, 0, 0, more))
             self.free = list(range(slots + more - 1, slots - 1, -1))
         self.free.sort(reverse=True)  # the lowest first: a step computes all up to the highest in use
-        row = Row(self.free.pop(), needed, length, prefix.hidden[-1:] if prefix else None)
+        row = CachedSequence(self.free.pop(), needed, length, prefix.hidden[-1:] if prefix else None)
         if prefix:
             self.memory[:, :, row.slot, :, :length] = self.memory[:, :, prefix.slot, :, :length]
         return row
 
-    def close(self, row: Row) -> None:
+    def close(self, row: CachedSequence) -> None:
         self.free.append(row.slot)
 
-    def rewind(self, row: Row, length: int) -> None:
+    def rewind(self, row: CachedSequence, length: int) -> None:
         row.length = length
 
     @torch.inference_mode()
-    def read(self, rows: Sequence[Row], ids: Sequence[Sequence[int]]) -> None:
+    def read(self, rows: Sequence[CachedSequence], ids: Sequence[Sequence[int]]) -> None:
         """Rows that read as many ids go together."""
-        by_count: dict[int, list[tuple[Row, Sequence[int]]]] = {}
+        by_count: dict[int, list[tuple[CachedSequence, Sequence[int]]]] = {}
         for row, each in zip(rows, ids, strict=True):
             if row.length + len(each) > row.capacity:
                 raise ValueError(f"{row.length} + {len(each)} ids in a row of {row.capacity}")
@@ -169,7 +169,7 @@ class Language:
             # Steps of one id take all slots, always in one shape; longer reads the slots that they span.
             first, last = 0 if count == 1 else min(taken), max(taken) + 1
             ids_SN = torch.zeros(last - first, count, dtype=torch.long)
-            all_rows: list[Row | None] = [None] * (last - first)
+            all_rows: list[CachedSequence | None] = [None] * (last - first)
             for row, each in group:
                 ids_SN[row.slot - first], all_rows[row.slot - first] = torch.tensor(list(each)), row
             hidden_SND = self.forward(all_rows, ids_SN.to(self.device), slice(first, last))
@@ -177,7 +177,7 @@ class Language:
                 row.hidden = hidden_SND[row.slot - first]
                 row.length += len(each)
 
-    def forward(self, rows: Sequence[Row | None], ids_SN: Tensor, slots: slice) -> Tensor:
+    def forward(self, rows: Sequence[CachedSequence | None], ids_SN: Tensor, slots: slice) -> Tensor:
         """(S, N, D): the normalised hidden states after N new ids in each slot; of no meaning without a row."""
         sizes, device = self.sizes, self.device
         new = ids_SN.shape[1]
@@ -219,7 +219,7 @@ class Language:
             x_SND = x_SND + (F.silu(gate) * up) @ layer.down
         return F.rms_norm(x_SND, width, self.norm_D, sizes.eps)
 
-    def logits(self, rows: Sequence[Row], ranges: Ranges, backs: Sequence[int] = ()) -> Tensor:
+    def logits(self, rows: Sequence[CachedSequence], ranges: Ranges, backs: Sequence[int] = ()) -> Tensor:
         """(rows, ids in ranges) float32: of those ids and of no others, for the head is the widest layer.
 
         Args:
