@@ -17,8 +17,8 @@ import numpy as np
 
 from lantu.bench.rounds import measure
 from lantu.engine.drafting import draft
+from lantu.models.lantu.requests import reading
 from lantu.pipeline import Model
-from lantu.tasks.requests import reading
 
 PROMPTS = ("a cat on the left and a dog on the right", "a red apple", "three apples", "一只猫")
 
@@ -59,7 +59,7 @@ def pictures(model: Model, count: int) -> list[list[int]]:
     ]
     if model.parts.backend != "vllm":
         forget(model)
-    return draft(model.parts.company, requests)
+    return draft(model.parts.batched_drafter, requests)
 
 
 def captions(model: Model, count: int) -> tuple[int, int]:
@@ -70,7 +70,7 @@ def captions(model: Model, count: int) -> tuple[int, int]:
     if model.parts.backend != "vllm":
         forget(model)
     jobs: list[Any] = []
-    engine = model.parts.company
+    engine = model.parts.batched_drafter
     for seed in range(count):
         jobs.append(engine.submit(replace(request, seed=seed)))
         engine.step()  # they come one after another, as readers do
@@ -81,7 +81,7 @@ def captions(model: Model, count: int) -> tuple[int, int]:
 
 def forget(model: Model) -> None:
     """Let go of prefixes that are kept for later."""
-    engine: Any = model.parts.company
+    engine: Any = model.parts.batched_drafter
     engine.kept, kept = 0, engine.kept
     for key in [key for key, prefix in engine.prefixes.items() if not prefix.users]:
         engine.backend.close(engine.prefixes.pop(key).row)

@@ -12,7 +12,7 @@ from typing import Any
 from lantu.data.gallery import load_gallery
 from lantu.evaluation.metrics import interval
 from lantu.files import cache_dir
-from lantu.models.hub import ModelFolder
+from lantu.models.lantu.folder import LantuFolder
 
 TEXT = """# {name}
 
@@ -126,7 +126,7 @@ def scores(suites: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    model, suites = ModelFolder(Path(sys.argv[1])), json.loads(Path(sys.argv[2]).read_text())
+    model, suites = LantuFolder(Path(sys.argv[1])), json.loads(Path(sys.argv[2]).read_text())
     data, facts = model.index["data"], model.describe()
     taught = {"filling", "talking"} <= set(facts["learnt"])
     print(

@@ -7,12 +7,12 @@ from pathlib import Path
 from lantu.data.names import world_concepts
 from lantu.data.taught import taught_by_things
 from lantu.files import write_text
-from lantu.models.hub import ModelFolder
+from lantu.models.lantu.folder import LantuFolder
 from lantu.tokens.words import RELATED, WORDS
 
 
 def main() -> None:
-    model = ModelFolder(Path(sys.argv[1]))
+    model = LantuFolder(Path(sys.argv[1]))
     words, related = taught_by_things(world_concepts(model.index["data"]["world"]))
     for name, told in ((WORDS, words), (RELATED, related)):
         write_text(model.path / name, json.dumps(told, ensure_ascii=False, separators=(",", ":")) + "\n")

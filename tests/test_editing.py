@@ -145,11 +145,11 @@ def test_an_instruction_is_answered_with_a_picture_of_the_same_size(model, pictu
     assert changed.prompt == "replace the cat with a dog"
     # Such an answer is one that a conversation can come to by itself.
     turns = [[picture, "replace the cat with a dog"]]
-    (plan,) = draft(model.parts.engine, [model.planning(turns)])
+    (plan,) = draft(model.parts.drafter, [model.planning(turns)])
     request = model.changing(turns, 3, model.folder.settings, model.goal(plan))
     heard = model.spoken(turns, model.goal(plan))
     assert list(request.prefix[: len(heard)]) == list(heard)
-    vocabulary, (ids,) = model.parts.vocabulary, draft(model.parts.engine, [request])
+    vocabulary, (ids,) = model.parts.vocabulary, draft(model.parts.drafter, [request])
     said = [*request.prefix[len(heard) :], *ids, vocabulary.special("eoi"), vocabulary.special("eos")]
     reply = document.read_reply(said, vocabulary, model.parts.text.decode)
     assert (reply.parts[0].codes == changed.codes).all()
@@ -234,7 +234,7 @@ def test_drawings_go_by_what_the_model_notes_down_of_examples(model, picture, mo
     start = 1 + len(shown) + len(encode("a zorp"))
     assert list(request.prefix) == [*asked.prefix[:start], *plan, *asked.prefix[start:]]
     # A beginning is chosen between a plan and a picture, and a plan ends with one.
-    from lantu.tasks.requests import musing
+    from lantu.models.lantu.requests import musing
 
     boi = vocabulary.special("boi")
     begins = musing([1], vocabulary)

@@ -6,9 +6,9 @@ from PIL import Image
 import lantu
 from lantu.engine.seeds import derive_seed
 from lantu.errors import DataError, ImageError, LantuError, ModelError, PromptError
+from lantu.models.validation import MAX_PROMPT
 from lantu.pipeline import Model
 from lantu.recipes.generator import ModelGenerator
-from lantu.tasks.validation import MAX_PROMPT
 
 
 @pytest.fixture(scope="module")
@@ -188,14 +188,14 @@ def test_sketching_beside_the_draft_shows_the_same(model, monkeypatch, num_draft
         assert np.array_equal(one.codes, other.codes)
         assert np.array_equal(np.asarray(one.preview), np.asarray(other.preview))
     next(iter(model.stream("a cat", seed=7, every=1)))  # left while sketches wait
-    assert not model.parts.engine.busy
+    assert not model.parts.drafter.busy
 
 
 def test_a_stream_that_is_left_frees_its_rows(model):
     for step in model.stream("a cat", seed=7):
         assert step.fraction == 0.25
         break
-    assert not model.parts.engine.busy
+    assert not model.parts.drafter.busy
     with pytest.raises(PromptError):
         model.stream("")
     with pytest.raises(LantuError):

@@ -5,7 +5,7 @@ import pytest
 
 from lantu.errors import ModelError
 from lantu.models import hub
-from lantu.models.hub import ModelFolder
+from lantu.models.lantu.folder import LantuFolder
 
 
 @pytest.fixture
@@ -78,13 +78,13 @@ def test_damaged_weights(model):
 
 
 def test_digest_names_the_weights_and_not_the_folder(model, tmp_path):
-    digest = ModelFolder(model).digest
+    digest = LantuFolder(model).digest
     moved = shutil.copytree(model, tmp_path / "moved")
     (moved / "README.md").write_text("# another card\n")
-    assert ModelFolder(moved).digest == digest
+    assert LantuFolder(moved).digest == digest
     weights = moved / "decoder" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    assert ModelFolder(moved).digest != digest
+    assert LantuFolder(moved).digest != digest
 
 
 @pytest.mark.parametrize("size", [64, 16])

@@ -21,6 +21,18 @@ class LantuError(Exception):
         return f"{self.message}: {self.hint}" if self.hint else self.message
 
 
+class AbilityError(LantuError):
+    """The model was not taught what it is asked for.
+
+    Args:
+        ability: the one that it lacks, e.g. "talking".
+    """
+
+    def __init__(self, message: str, hint: str = "", ability: str = ""):
+        super().__init__(message, hint)
+        self.ability = ability
+
+
 class PromptError(LantuError):
     """The prompt is empty, too long or not text."""
 

@@ -14,9 +14,9 @@ from lantu.engine.engine import Engine
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import RecipeError
 from lantu.models.lantu.language.model import load
+from lantu.models.lantu.requests import drawing
 from lantu.pipeline import Model
 from lantu.recipes import guidance_distillation
-from lantu.tasks.requests import drawing
 from lantu.tokens import document
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.weights.language_config import read_strengths, read_vocabulary

@@ -10,7 +10,7 @@ from PIL import Image
 from lantu.data.build import build_folder
 from lantu.errors import DataError
 from lantu.evaluation.trial import OWN
-from lantu.models.hub import ModelFolder
+from lantu.models.lantu.folder import LantuFolder
 from lantu.pipeline import Model
 from lantu.recipes import dials, own, pictures
 from lantu.recipes.assemble import assemble
@@ -134,7 +134,7 @@ def test_a_model_that_kept_no_folder_finds_what_the_cache_has(tiny_model, folder
     model = assemble(*parts(tiny_model), tmp_path / "mine", data=data)
     del (index := model.index)["data"]["folder"]
     (model.path / "model_index.json").write_text(json.dumps(index))
-    assert pictures.own_data(ModelFolder(model.path)) == tmp_path / "data" / "pictures-32"
+    assert pictures.own_data(LantuFolder(model.path)) == tmp_path / "data" / "pictures-32"
 
 
 @pytest.mark.parametrize("told", [{}, {"world": "few"}, {"size": 32}, [1]])
@@ -177,7 +177,7 @@ def test_dials_are_chosen_and_kept_with_what_was_tried(tiny_model, data, tmp_pat
     assert set(choice.dials) == {"guidance", "temperature", "steps", "sampler"}
     assert len(index["tuned"]["drafts"]) == len(dials.GUIDANCE) * len(dials.TEMPERATURE)
     assert [one["drawn"] for one in choice.drafts].count(2) == dials.FINALISTS
-    assert ModelFolder(model.path).settings.steps == choice.dials["steps"]
+    assert LantuFolder(model.path).settings.steps == choice.dials["steps"]
     assert told[-1][0] == told[-1][1]
     assert dials.tune(model, data, seed=1) == choice
     assert "colours_and_edges" in choice.line()

@@ -68,7 +68,7 @@ def given_up(server, count):
     server.idle()
     assert time.monotonic() - started < 1
     assert server.service.metrics.cancelled._value.get() == before + count
-    assert server.worker.model.parts.engine.rows == 0
+    assert server.worker.model.parts.drafter.rows == 0
 
 
 def test_too_many_are_told_when_to_come_again(tiny_model):
@@ -128,7 +128,7 @@ def test_what_takes_too_long_is_given_up(tiny_model):
 
 def test_a_failing_step_is_our_fault_and_the_next_goes_on(tiny_model, monkeypatch):
     with serving(tiny_model) as running:
-        engine, calls = running.worker.model.parts.engine, []
+        engine, calls = running.worker.model.parts.drafter, []
 
         def broken():
             calls.append(1)

@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -136,10 +135,9 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     """
     if text is None:
         return None
-    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", text.strip())
-    if match is None:
-        raise LantuError(f"the size {text!r} can't be read", "write width x height in pixels, e.g. 192x192")
-    return int(match[1]), int(match[2])
+    from lantu.models import validation  # NumPy
+
+    return validation.parse_size(text)
 
 
 def numbered(path: Path, count: int) -> list[Path]:

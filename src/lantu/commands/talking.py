@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lantu.commands import terminal
-from lantu.commands.opening import opened, say
+from lantu.commands.drawing import unknown
+from lantu.commands.opening import load, opened, say
 from lantu.commands.options import (
     Backend,
     Device,
@@ -24,7 +25,6 @@ from lantu.commands.options import (
     parse_dials,
     unused,
 )
-from lantu.commands.pictures import load, unknown
 from lantu.engine.seeds import choose_seed, derive_seed
 from lantu.errors import ImageError, LantuError, PromptError
 
@@ -75,9 +75,9 @@ def edit(
     plans: list[str] = []
     shown = [pair(each, artist, fit) for each in example or []]
     how: dict[str, Any] = {"box": place, "mask": marked, "examples": shown, "seed": own, **settings}
-    picture = artist.edit(known(image, artist, fit), prompt, planned=plans.append, **how)
+    picture = artist.edit(known(image, artist, fit), prompt, on_plan=plans.append, **how)
     metadata.save_picture(picture, output)
-    terminal.warn(artist.warnings(prompt, draws=bool(box or mask)))
+    terminal.warn(artist.parts.layout.warnings(prompt, draws=bool(box or mask)))
     if json:
         timings = {name: round(value, 1) for name, value in picture.timings_ms.items()}
         told = {"files": [str(output)], "seed": own, "model": artist.name, "timings_ms": timings}
@@ -116,7 +116,7 @@ def chat(
             parts = read_line(line, artist)
             plans: list[str] = []
             how: dict[str, Any] = {"before": before[-TURNS:], "seed": derive_seed(first, number), **settings}
-            reply = artist.chat(parts, planned=plans.append, **how)
+            reply = artist.chat(parts, on_plan=plans.append, **how)
         except LantuError as problem:
             if json:
                 raise
@@ -125,7 +125,7 @@ def chat(
         before += [parts, reply]
         shown: list[str | dict[str, Any]] = []
         if pictures := [part for part in reply if not isinstance(part, str)]:
-            terminal.warn(artist.warnings(pictures[0].prompt, draws=False))
+            terminal.warn(artist.parts.layout.warnings(pictures[0].prompt, draws=False))
         for part in reply:
             if isinstance(part, str):
                 shown.append(part)
@@ -221,7 +221,7 @@ def known(path: Path, artist: "Model", fit: bool) -> "Picture | Image":
     from lantu import images
     from lantu.tasks import reader
 
-    seen = reader.read(path, str(path), artist, say)
+    seen = reader.read(path, str(path), artist.parts, say)
     if seen.drawing:
         return seen.drawing
     if not fit and seen.image.size != artist.size:

@@ -9,7 +9,6 @@ import typer
 from lantu.commands import terminal
 from lantu.commands.options import Backend, DataFolder, Device, Dials, Json, ModelName, Seed, check_results, parse_dials
 from lantu.errors import LantuError
-from lantu.models import hub
 
 Run = Annotated[Path, typer.Option(help="A run of lantu train, a model, or the part's own folder.", metavar="DIR")]
 RECIPE = "emoji"  # where none is named
@@ -116,7 +115,7 @@ def assemble(
     if tune and data is not None:
         with terminal.progress("trying dials", shown=not json) as advance:
             choice = choose(folder, data, fixed, seed, advance, terminal.say)
-        folder = hub.find(folder.path)
+        folder = type(folder)(folder.path)  # read anew
     if json:
         terminal.print_json({**folder.describe(), "tuned": asdict(choice) if choice and choice.dials else None})
         return

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, TypedDict
 
 from lantu.errors import LantuError
 
@@ -86,3 +86,18 @@ class SamplingParams:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+class Overrides(TypedDict, total=False):
+    """Sampling parameters as keywords of a call; None keeps the model's default. See ``SamplingParams``."""
+
+    guidance: float | None
+    contrast: int | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    num_draft_tokens: int | None
+    min_accepted: int | None
+    steps: int | None
+    render_guidance: float | None
+    sampler: str | None

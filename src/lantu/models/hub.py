@@ -1,287 +1,15 @@
-"""Where models are kept, and what a model directory must hold.
-
-NAME/
-  model_index.json     name, licence, the dials it draws with ("draw"), checksums of configs and headers, and the sides
-                       of its pictures in pixels where it draws more than one size ("sides": [shortest, longest])
-  language/            an unmodified transformers directory
-  tokenizer/           config.json, safetensors
-  decoder/             config.json, safetensors
-  control/             config.json, safetensors; only where the decoder can be controlled
-  words.json           words that it was taught, if it lists them; related.json: what is near to them
-  README.md            the card
-"""
+"""Where models are kept, and how one is found by its name or its folder."""
 
 import contextlib
-import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from lantu.engine.sampling_params import SamplingParams, renamed
-from lantu.errors import DiskError, LantuError, ModelError
-from lantu.files import WEIGHTS, Sort, cache_dir, expand, sha256
-from lantu.files.untrusted import Fields, check_regular, read_json, shown
-from lantu.tokens.vocabulary import MAX_SIDE, MOST_CODES, MOST_PATCH
-
-if TYPE_CHECKING:
-    from lantu.weights.manifest import Drawing
+from lantu.errors import DiskError, ModelError
+from lantu.files import cache_dir, expand
+from lantu.models import registry
+from lantu.models.spec import ModelFolder
 
 DEFAULT = "lantu-emoji"
-INDEX = "model_index.json"
-TOLD = ("license", "data", "scores")  # entries of the index that its makers may write
-PARTS = ("language", "tokenizer", "decoder")
-CONTROL = "control"  # a part that may be missing
-HINT = "fetch or assemble the model again"
-SORT = Sort(
-    "a model directory",
-    (INDEX,),
-    (
-        INDEX,
-        "README.md",
-        "words.json",
-        "related.json",
-        *(name for part in (*PARTS, CONTROL) for name in WEIGHTS.within(part)),
-    ),
-    ("_class_name", "lantu.Model"),
-)
-REQUIRED = (INDEX, "language/config.json", "language/tokenizer.json", "tokenizer/config.json", "decoder/config.json")
-
-
-@dataclass(frozen=True)
-class ModelFolder:
-    """A complete model directory. Nothing of it is loaded but its JSON.
-
-    Raises:
-        ModelError: files are missing.
-    """
-
-    path: Path
-
-    def __post_init__(self):
-        missing = [name for name in REQUIRED if not (self.path / name).is_file()]
-        missing += [f"{part}/*.safetensors" for part in PARTS if not any((self.path / part).glob("*.safetensors"))]
-        if missing:
-            hint = "give a whole one, or one of those that lantu models lists"
-            raise ModelError(f"{self.path} is no model directory, it lacks {', '.join(missing)}", hint)
-
-    @cached_property
-    def index(self) -> dict[str, Any]:
-        return self.read(INDEX)
-
-    @property
-    def name(self) -> str:
-        name = self.index.get("name") or self.path.resolve().name
-        if not isinstance(name, str):
-            raise ModelError(f'"name" in {self.path / INDEX} is {shown(name)}, no text', HINT)
-        return name
-
-    @property
-    def settings(self) -> SamplingParams:
-        """The dials it draws with unless told otherwise.
-
-        Raises:
-            ModelError: a dial is unknown or out of range.
-        """
-        dials = self.index.get("draw", {})
-        if not isinstance(dials, dict):
-            raise ModelError(f'"draw" in {self.path / INDEX} is no JSON object', HINT)
-        known = SamplingParams().as_dict()
-        for name, value in renamed(dials).items():
-            if name not in known or value is None:
-                what = f'"draw" in {self.path / INDEX} has {shown(name)} {shown(value)}'
-                raise ModelError(what, f"give a value to one of {', '.join(known)}")
-        try:
-            return SamplingParams.read(dials)
-        except LantuError as problem:
-            raise ModelError(f'"draw" in {self.path / INDEX}: {problem.message}', problem.hint) from problem
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Height and width in codes of the pictures that it was trained on."""
-        return self.drawing.grid
-
-    @property
-    def codebook_size(self) -> int:
-        return self.number("tokenizer/config.json", "codebook_size", 2, MOST_CODES)
-
-    @property
-    def patch(self) -> int:
-        """Pixels a side that the decoder paints for one code."""
-        return self.number("decoder/config.json", "patch", 1, MOST_PATCH)
-
-    @property
-    def sides(self) -> tuple[int, int] | None:
-        """The shortest and the longest side in pixels of pictures that it draws well; None: as it learnt them."""
-        sides = self.index.get("sides")
-        if sides is None:
-            return None
-        fits = isinstance(sides, list) and len(sides) == 2 and all(type(side) is int for side in sides)
-        if not fits or not 1 <= sides[0] <= sides[1] <= MOST_PATCH * MAX_SIDE:
-            what = f"the sides in {self.path / INDEX} are {shown(sides)}"
-            raise ModelError(what, "write [shortest, longest] in pixels")
-        return sides[0], sides[1]
-
-    @property
-    def learnt(self) -> list[str]:
-        """What its language model was taught beside drawing and captioning: "filling", "talking"."""
-        return list(self.drawing.learnt)
-
-    @property
-    def controlled(self) -> bool:
-        """Whether its decoder can be controlled by a picture."""
-        return (self.path / CONTROL / "config.json").is_file()
-
-    @cached_property
-    def digest(self) -> str:
-        """Names exactly these weights and settings, whatever the folder is called: 16 hex digits of a SHA-256."""
-        everything = (path for part in (*PARTS, CONTROL) for path in (self.path / part).rglob("*"))
-        paths = sorted(path for path in everything if path.suffix in (".json", ".safetensors"))
-        check_regular(paths)
-        return sha256(*paths)[:16]
-
-    def read(self, name: str) -> dict[str, Any]:
-        """One of its JSON files.
-
-        Raises:
-            ModelError: it can't be read.
-        """
-        try:
-            return read_json(self.path / name)
-        except (OSError, ValueError) as problem:
-            raise ModelError(f"{self.path / name} can't be read as JSON ({problem})", HINT) from problem
-
-    def entry(self, name: str, *keys: str) -> Any:
-        """One value of one of its JSON files.
-
-        Raises:
-            ModelError: it is not there.
-        """
-        value: Any = self.read(name)
-        for key in keys:
-            if not isinstance(value, dict) or key not in value:
-                raise ModelError(f"{self.path / name} says nothing of {key}", HINT)
-            value = value[key]
-        return value
-
-    def number(self, name: str, key: str, least: int, most: int) -> int:
-        """A whole number of one of its JSON files. Raises ModelError where it is not there or out of range."""
-        return Fields(self.read(name), str(self.path / name)).whole(key, least, most)
-
-    @property
-    def drawing(self) -> "Drawing":
-        """What the language model's config says of pictures."""
-        from lantu.weights.manifest import drawing
-
-        self.entry("language/config.json", "lantu")
-        return drawing(self.read("language/config.json"))
-
-    @property
-    def architecture(self) -> str:
-        """transformers' class of the language model."""
-        fields = Fields(self.read("language/config.json"), str(self.path / "language/config.json"))
-        names = fields.texts("architectures")
-        if not names:
-            fields.refuse("architectures", "a list of one name")
-        return names[0]
-
-    def check(self) -> "ModelFolder":
-        """Itself, once its parts are what their configs say, and fit one another; no weights are read.
-
-        Raises:
-            ModelError: they are not, or they don't.
-        """
-        parts = (*PARTS, CONTROL) if self.controlled else PARTS
-        _ = self.name, self.settings, self.sides
-        check_budget(self.index.get("budget", {}), self.path / INDEX)
-        sizes = {part: self.number(f"{part}/config.json", "codebook_size", 2, MOST_CODES) for part in parts[1:]}
-        sizes["language"] = self.drawing.vocabulary.codebook_size
-        if len(set(sizes.values())) > 1:
-            told = ", ".join(f"{part} {size}" for part, size in sizes.items())
-            what = f"the parts have codebooks of different sizes ({told})"
-            raise ModelError(what, "train them on the same tokenizer")
-        configs = {part: self.part(part) for part in parts}
-        if self.controlled:
-            for name in ("patch", "width"):
-                if configs[CONTROL][name] != configs["decoder"][name]:
-                    what = f"the control has {name} {configs[CONTROL][name]}, its decoder {configs['decoder'][name]}"
-                    raise ModelError(what, "train a control of this decoder: lantu train control")
-        check_grid(self.drawing.grid, configs["tokenizer"], self.path)
-        return self
-
-    def part(self, part: str) -> dict[str, Any]:
-        """The config of a part, checked against the headers of its weights."""
-        from lantu.weights import manifest
-
-        folder = self.path / part
-        return manifest.read_language(folder) if part == "language" else manifest.read(part, folder)
-
-    def describe(self) -> dict[str, Any]:
-        """What there is to know without loading it, as JSON."""
-        height, width = self.grid
-        told = {
-            "name": self.name,
-            "digest": self.digest,
-            "folder": str(self.path),
-            "pixels": f"{width * self.patch}x{height * self.patch}",
-            "grid": f"{width}x{height}",
-            "codebook": self.codebook_size,
-            "language": self.architecture,
-            "parameters": self.parameters(),
-            "bytes": self.size_bytes(),
-            "draw": self.settings.as_dict(),
-            "learnt": self.learnt,
-            "guidance_learnt": list(self.drawing.guidance),
-        }
-        return told | {key: self.index[key] for key in TOLD if key in self.index}
-
-    def size_bytes(self) -> int:
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
-
-    def parameters(self) -> dict[str, int]:
-        """How many numbers each part has, from the headers of its files."""
-        parts = (*PARTS, CONTROL) if self.controlled else PARTS
-        return {part: sum(map(count, (self.path / part).glob("*.safetensors"))) for part in parts}
-
-
-def check_budget(budget: Any, index: Path) -> None:
-    """Refuse a cost of training that is none. Raises ModelError."""
-    if not isinstance(budget, dict) or not all(isinstance(cost, dict) for cost in budget.values()):
-        raise ModelError(f'"budget" in {index} has not the cost of each part', HINT)
-    for part, cost in budget.items():
-        fields = Fields(cost, f'"budget" of {shown(part)} in {index}')
-        for name in cost:
-            fields.real(name, 0, 1e15)
-
-
-def check_grid(grid: tuple[int, int], tokenizer: Mapping[str, Any], model: Path) -> None:
-    """Refuse a grid other than that of the codes the language model learnt: the tokenizer's own.
-
-    The data's pictures may be larger or smaller, for the recipes scale them.
-
-    Args:
-        grid: height and width in codes, by the language model's config.
-        tokenizer: its config.
-
-    Raises:
-        ModelError: it is another.
-    """
-    side = tokenizer["size"] // tokenizer["patch"]
-    if grid != (side, side):
-        what = f"the language model in {model} draws {grid[1]}x{grid[0]} codes, its tokenizer makes {side}x{side}"
-        raise ModelError(what, "restore grid in language/config.json, or join parts of the same tokenizer")
-
-
-def count(path: Path) -> int:
-    """The numbers in a safetensors file; its header alone is read."""
-    from lantu.weights.arrays import read_header
-
-    try:
-        return sum(math.prod(entry.shape) for entry in read_header(path)[1].values())
-    except (OSError, ValueError) as problem:
-        raise ModelError(f"{path} is damaged ({problem})", HINT) from problem
 
 
 def shelves() -> list[Path]:
@@ -309,11 +37,11 @@ def find(model: str | Path | None = None) -> ModelFolder:
     name = str(model) if model is not None else DEFAULT
     path = expand(name)
     if model is not None and path.is_dir():
-        return ModelFolder(path)
+        return registry.open_folder(path)
     if len(path.parts) == 1:
         for shelf in shelves():
             if (shelf / name).is_dir():
-                return ModelFolder(shelf / name)
+                return registry.open_folder(shelf / name)
     there = ", ".join(folder.name for folder in every())
     raise ModelError(
         f"no model called {name}", f"choose one of {there}, or give a folder" if there else "give a folder"
@@ -324,9 +52,9 @@ def every() -> list[ModelFolder]:
     """All complete models on the shelves, each name once."""
     found: dict[str, ModelFolder] = {}
     for shelf in shelves():
-        for index in sorted(shelf.glob(f"*/{INDEX}")):
+        for path in sorted(shelf.glob("*/")):
             try:
-                found.setdefault(index.parent.name, ModelFolder(index.parent))
+                found.setdefault(path.name, registry.open_folder(path))
             except ModelError:
                 continue
     return list(found.values())

@@ -11,7 +11,7 @@ from typing import Any
 from lantu.data.taught import taught_by
 from lantu.errors import DataError, ModelError
 from lantu.files import replacing_folder, write_json, write_text
-from lantu.models.hub import CONTROL, SORT, ModelFolder
+from lantu.models.lantu.folder import CONTROL, SORT, LantuFolder
 from lantu.recipes.budget import budget_of
 from lantu.recipes.identity import check_parts
 from lantu.recipes.pictures import origin
@@ -33,7 +33,7 @@ def assemble(
     data: str | Path | None = None,
     draw: Mapping[str, Any] | None = None,
     control: str | Path | None = None,
-) -> ModelFolder:
+) -> LantuFolder:
     """Put parts together, whole or not at all; an older model in ``out`` is replaced, and nothing else is.
 
     Args:
@@ -83,11 +83,11 @@ def assemble(
             write_text(temporary / file, json.dumps(words, ensure_ascii=False, separators=(",", ":")) + "\n")
         if text := card_of(card, out):
             (temporary / "README.md").write_bytes(text)
-        ModelFolder(temporary).check()
+        LantuFolder(temporary).check()
         check_parts(folders)
         index[checksums.ENTRY] = checksums.of_parts(temporary, sources)
         write_json(temporary / "model_index.json", index)
-    return ModelFolder(out)
+    return LantuFolder(out)
 
 
 def check_apart(out: Path, folders: Mapping[str, Path]) -> None:

@@ -25,7 +25,7 @@ from lantu.errors import DataError
 from lantu.evaluation.likeness import Likeness
 from lantu.evaluation.metrics import frechet
 from lantu.files import write_json
-from lantu.models.hub import INDEX, ModelFolder
+from lantu.models.lantu.folder import INDEX, LantuFolder
 from lantu.pipeline import Model
 from lantu.recipes.generator import ModelGenerator
 from lantu.recipes.own import stacked
@@ -88,7 +88,7 @@ class Choice:
 
 
 def tune(
-    folder: ModelFolder,
+    folder: LantuFolder,
     data: str | Path,
     fixed: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -205,7 +205,8 @@ class Tuner:
         tried: list[dict[str, Any]] = []
         real = stacked(true)
         for sampler, steps in decoders:
-            generator = ModelGenerator(self.model, **{**self.fixed, "sampler": sampler, "steps": steps})
+            params: dict[str, Any] = {**self.fixed, "sampler": sampler, "steps": steps}
+            generator = ModelGenerator(self.model, **params)
             rebuilt = [generator.reconstruct(real[first : first + BATCH]) for first in self.batches(len(real))]
             distance = float(judge.distance(np.concatenate(rebuilt), real).mean())
             tried.append({"sampler": sampler, "steps": steps, "distance": distance})
@@ -224,7 +225,7 @@ class Tuner:
         """What drawings with a guidance and a temperature are worth."""
         guidance, temperature = draft
         seed = self.seed if seed is None else seed
-        told = {**self.fixed, **dials, "guidance": guidance, "temperature": temperature}
+        told: dict[str, Any] = {**self.fixed, **dials, "guidance": guidance, "temperature": temperature}
         generator = ModelGenerator(self.model, **told)
         drawn = []
         for first in self.batches(len(pictures)):

@@ -14,9 +14,9 @@ from lantu.engine.backends.native import Language
 from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
 from lantu.engine.sampling_params import SamplingParams
+from lantu.models.lantu.requests import drawing, reading
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
-from lantu.pipeline import TOGETHER
-from lantu.tasks.requests import drawing, reading
+from lantu.tasks.run import BATCH
 from lantu.tokens import document
 from lantu.tokens.bpe import TextCodec
 from lantu.tokens.vocabulary import Vocabulary
@@ -45,7 +45,7 @@ class Drafts:
             drawing(self.text.encode(prompt), self.grid, self.vocabulary, seed, self.settings, self.strengths)
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        drafts = draft(Engine(self.language, together=TOGETHER), requests)
+        drafts = draft(Engine(self.language, together=BATCH), requests)
         return self.paint(np.stack([document.codes_from(ids, *self.grid, self.vocabulary) for ids in drafts]))
 
     def reconstruct(self, images_BHWC: np.ndarray) -> np.ndarray:
@@ -56,7 +56,7 @@ class Drafts:
         """The likeliest words for each picture."""
         codes_Bhw = self.tokenizer.encode(images.to_tensor(images_BHWC)).numpy()
         requests = [reading(codes, language, self.vocabulary) for codes in codes_Bhw]
-        drafts = draft(Engine(self.language, together=TOGETHER), requests)
+        drafts = draft(Engine(self.language, together=BATCH), requests)
         return [self.text.decode(ids).strip() for ids in drafts]
 
     def paint(self, codes_Bhw: np.ndarray) -> np.ndarray:

@@ -1,18 +1,21 @@
 """A model as evaluation knows it: arrays in, arrays out."""
 
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
 from lantu import images
+from lantu.engine.sampling_params import Overrides
 from lantu.pipeline import Model
-from lantu.tasks.captioning import denoised
+from lantu.tasks import caption
+from lantu.tasks.draw import render
+from lantu.tasks.run import run
 
 
 class ModelGenerator:
     """A model as evaluation knows it (``lantu.types.Generator``): arrays in, arrays out, many at a time."""
 
-    def __init__(self, model: Model, **dials: Any):
+    def __init__(self, model: Model, **dials: Unpack[Overrides]):
         self.model, self.dials = model, dials
 
     def draw(self, prompts: list[str], seeds: list[int]) -> np.ndarray:
@@ -20,16 +23,18 @@ class ModelGenerator:
         return np.stack([np.asarray(picture.image) for picture in pictures])
 
     def caption(self, images: np.ndarray, language: str) -> list[str]:
-        return self.model.read(denoised(self.model.parts, self.sized(images)), language)
+        parts = self.model.parts
+        return list(run(parts, [caption.caption(parts, one, language) for one in self.sized(images)], batched=True))
 
     def caption_drawn(self, prompts: list[str], seeds: list[int], language: str) -> list[str]:
         pictures = self.model.draw_all(prompts, seeds, batched=True, **self.dials)
-        return self.model.read(np.stack([picture.codes for picture in pictures]), language)
+        parts = self.model.parts
+        return list(run(parts, [caption.caption_codes(parts, one.codes, language) for one in pictures], batched=True))
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         grids = list(self.encode(images))
-        settings = self.model.folder.settings.change(**self.dials)
-        pictures = self.model.paint(grids, [""] * len(grids), [0] * len(grids), settings, batched=True)
+        parts, params = self.model.parts, self.model.folder.settings.change(**self.dials)
+        pictures = run(parts, [render(parts, grid, 0, params) for grid in grids], batched=True)
         return np.stack([np.asarray(picture.image) for picture in pictures])
 
     def encode(self, pictures: np.ndarray) -> np.ndarray:

@@ -24,14 +24,14 @@ from lantu.errors import RecipeError
 from lantu.evaluation.trial import Trial
 from lantu.features.efficientnet import load_efficientnet
 from lantu.models.lantu.language.model import load
-from lantu.pipeline import TOGETHER
+from lantu.models.lantu.requests import drawing
 from lantu.recipes import language
 from lantu.recipes.drafts import paint
 from lantu.recipes.guidance_distillation import logits, side
 from lantu.recipes.language import LanguageRecipe
 from lantu.recipes.scores import composer_of, scorer_of
 from lantu.recipes.sources import part_folder
-from lantu.tasks.requests import drawing
+from lantu.tasks.run import BATCH
 from lantu.training.task import Metrics
 from lantu.weights.language_config import strengths_of
 
@@ -124,7 +124,7 @@ class Task(language.Task):
             drawing(prompt, grid, self.vocabulary, seed, self.dials, self.strengths)
             for seed, prompt in enumerate(prompts, first)
         ]
-        drafts = draft(Engine(Language(config, weights), together=TOGETHER), requests)
+        drafts = draft(Engine(Language(config, weights), together=BATCH), requests)
         return np.array(drafts) - self.vocabulary.first_code, [list(request.prefix) for request in requests]
 
     def rewarded(self, trials: list[Trial], codes_Rn: np.ndarray) -> Tensor:

@@ -17,8 +17,8 @@ from lantu.data.shards import Shards, read_index
 from lantu.errors import DataError
 from lantu.evaluation.likeness import Eye, Known, Likeness, NetworkEye, PlainEye
 from lantu.files import cache_dir
-from lantu.models.hub import ModelFolder
-from lantu.tasks.validation import MAX_PROMPT
+from lantu.models.lantu.folder import LantuFolder
+from lantu.models.validation import MAX_PROMPT
 from lantu.tokens.document import LANGUAGES
 from lantu.types import Sample
 
@@ -184,7 +184,7 @@ def origin(data: str | Path) -> dict[str, Any]:
     return {**index["settings"], "folder": str(Path(data).resolve())} if is_own(index) else index["settings"]
 
 
-def own_data(folder: ModelFolder) -> Path | None:
+def own_data(folder: LantuFolder) -> Path | None:
     """Where the pictures are that a model was trained on; None if they were composed scenes, or nothing is known.
 
     Raises:

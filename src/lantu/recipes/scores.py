@@ -18,6 +18,7 @@ from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.suites import evaluate as examine
 from lantu.evaluation.trial import SUITES
 from lantu.files import cache_dir, write_json, write_text
+from lantu.models.validation import require
 from lantu.recipes.own import evaluate_own
 from lantu.recipes.pictures import Album, is_own, own_data
 from lantu.tokens.document import LANGUAGES
@@ -83,12 +84,12 @@ def evaluate_scenes(
     from lantu.recipes.generator import ModelGenerator
 
     if suites is None:
-        suites = [*SUITES, *abilities.learnt(model.folder.learnt)]
+        suites = [*SUITES, *abilities.learnt(model.folder.abilities)]
     if unknown := sorted(set(suites) - {*SUITES, *abilities.WAYS}):
         raise DataError(f"no suite called {unknown[0]}", f"choose from {', '.join((*SUITES, *abilities.WAYS))}")
     beyond = [name for name in abilities.WAYS if name in suites]
     for name in beyond:
-        model.needs(abilities.NEEDED[name])
+        require(model.folder, abilities.NEEDED[name])
     tell = progress or (lambda done, total: None)
     composer = composer_of(model, data)
     gallery = composer.gallery

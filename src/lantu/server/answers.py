@@ -1,4 +1,4 @@
-"""From a ticket's events to a client: waiting for all of them, streaming them, and noticing that nobody listens."""
+"""From a job's events to a client: waiting for all of them, streaming them, and noticing that nobody listens."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from lantu.server.errors import HungUp, as_api_error
 from lantu.server.filter import Filter
-from lantu.server.jobs import Done, Event, Failed, Ticket
+from lantu.server.jobs import Done, Event, Failed, Job
 from lantu.server.worker import Worker
+from lantu.tasks.chat import Answer
+from lantu.tasks.edit import Changed
+from lantu.types import Picture
 
 KEEP_ALIVE_S = 3.0  # a stream says something that often, or proxies and clients take it for dead
 
@@ -23,41 +26,41 @@ END: Any = object()
 
 
 class Subscription:
-    """The tickets of one request, submitted, and their events.
+    """The jobs of one request, submitted, and their events.
 
     Args:
-        sieve: sees each finished picture before anybody is told of it. Beside a judge there are no previews.
+        sieve: sees each finished picture before the client does. With a judge there are no previews.
 
     Raises:
         Draining, Loading, Crowded: the worker takes none of them.
     """
 
-    def __init__(self, worker: Worker, tickets: Sequence[Ticket], client: str, timeout_s: float, sieve: Filter):
-        self.worker, self.tickets, self.sieve = worker, tickets, sieve
+    def __init__(self, worker: Worker, jobs: Sequence[Job], client: str, timeout_s: float, sieve: Filter):
+        self.worker, self.jobs, self.sieve = worker, jobs, sieve
         self.events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
-        def teller(place: int) -> Callable[[Event], None]:
-            def tell(event: Event) -> None:
+        def notifier(place: int) -> Callable[[Event], None]:
+            def notify(event: Event) -> None:
                 with contextlib.suppress(RuntimeError):  # the server ends, nobody listens
                     loop.call_soon_threadsafe(self.events.put_nowait, (place, event))
 
-            return tell
+            return notify
 
-        for place, ticket in enumerate(tickets):
-            ticket.client, ticket.tell, ticket.deadline = client, teller(place), time.monotonic() + timeout_s
+        for place, job in enumerate(jobs):
+            job.client, job.notify, job.deadline = client, notifier(place), time.monotonic() + timeout_s
             if sieve.judge:
-                ticket.sketched = "never"
-        worker.submit(tickets)
+                job.previews = "never"
+        worker.submit(jobs)
 
     async def follow(self, every_s: float = KEEP_ALIVE_S) -> AsyncIterator[tuple[int, Event | None]]:
-        """Events with their ticket's place, until all tickets are done; None when nothing happens for a while.
+        """Events with their job's place, until all jobs are done; None when nothing happens for a while.
 
         Raises:
-            what a ticket failed of.
+            what a job failed of.
             Refused: a picture may not be shown.
         """
-        left = len(self.tickets)
+        left = len(self.jobs)
         while left:
             try:
                 place, event = await asyncio.wait_for(self.events.get(), every_s)
@@ -68,25 +71,34 @@ class Subscription:
                 raise event.problem
             if isinstance(event, Done):
                 left -= 1
-                for picture in event.pictures:
+                for picture in pictures_in(event.result):
                     await self.sieve.check_picture(picture)
             yield place, event
 
     async def done(self) -> list[Done]:
-        """The ends of all tickets, in their order."""
+        """The ends of all jobs, in their order."""
         ends: dict[int, Done] = {}
         async for place, event in self.follow():
             if isinstance(event, Done):
                 ends[place] = event
-        return [ends[place] for place in range(len(self.tickets))]
+        return [ends[place] for place in range(len(self.jobs))]
 
     def close(self) -> None:
         """Give up what is not done."""
-        self.worker.cancel(self.tickets)
+        self.worker.cancel(self.jobs)
+
+
+def pictures_in(result: Any) -> list[Picture]:
+    """The pictures among what a task returned."""
+    if isinstance(result, Picture):
+        return [result]
+    if isinstance(result, Changed):
+        return [result.picture]
+    return [part for part in result.parts if isinstance(part, Picture)] if isinstance(result, Answer) else []
 
 
 async def finished(request: Request, subscription: Subscription) -> list[Done]:
-    """Wait for all of an subscription, as long as the client does.
+    """Wait for all jobs of a subscription, as long as the client does.
 
     Raises:
         HungUp: it did not.

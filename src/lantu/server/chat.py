@@ -1,8 +1,8 @@
 """OpenAI's conversations, with pictures in and out.
 
-A model that has learnt talking decides by itself whether it answers in words, in pictures or in both, and reads all
-that was said before. One that has not still does what it can: a message of words alone is drawn, and a message with a
-picture and few words or none is answered with the picture's caption; what was said before is not read.
+A model that has learnt talking decides by itself whether it answers in words, in pictures or in both, and reads the
+whole conversation. One that has not still does what it can: it draws a message of words alone, and answers a message
+with a picture and few words or none with the picture's caption; it doesn't read earlier messages.
 """
 
 import asyncio
@@ -14,19 +14,23 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from lantu.engine.seeds import derive_seeds
 from lantu.errors import PromptError
+from lantu.models.lantu.requests import language_of
+from lantu.models.validation import require
 from lantu.pipeline import Model
-from lantu.server import files, refused, schemas, uploads, wishes
-from lantu.server.answers import Stream, Subscription, finished
+from lantu.server import fields, files, refused, schemas, uploads
+from lantu.server.answers import Stream, Subscription, finished, pictures_in
 from lantu.server.bodies import Route
-from lantu.server.errors import ApiError, not_learnt
+from lantu.server.errors import ApiError
 from lantu.server.intake import affordable
-from lantu.server.jobs import Done, Progress, Ticket
-from lantu.server.service import ERRORS, Service, Serving, chat_told
+from lantu.server.jobs import Done, Job, Progress, each_id, never
+from lantu.server.service import ERRORS, Service, Serving, chat_schema
 from lantu.server.shown import asked_size, warnings_of
 from lantu.server.shown import shown as seen
-from lantu.tasks.requests import language_of
-from lantu.tokens import document
+from lantu.tasks import caption
+from lantu.tasks.chat import Answer, chat
+from lantu.tasks.draw import draw
 from lantu.tokens.repetition import without_repeats
 from lantu.types import Picture
 
@@ -35,7 +39,7 @@ FEW_WORDS = 40  # characters that may stand beside a picture that is to be capti
 Said = list[str | Picture]
 
 
-@router.post("/completions", response_class=Response, responses=chat_told())
+@router.post("/completions", response_class=Response, responses=chat_schema())
 async def completions(body: schemas.Chat, request: Request, service: Serving) -> Response:
     """Answer what was said and shown. Pictures are in ``message.images``, or ``delta.images`` of a stream."""
     service.check_model(body.model)
@@ -43,16 +47,16 @@ async def completions(body: schemas.Chat, request: Request, service: Serving) ->
     turns = await heard(body.messages, request, service)
     model = service.model
     request.state.prompt = " ".join(part for part in turns[-1] if isinstance(part, str))
-    talks = "talking" in model.folder.learnt
+    talks = "talking" in model.folder.abilities
     check_length(turns if talks else turns[-1:])
-    tickets = talk(body, model, turns) if talks else plain(body, model, turns, request)
+    jobs = talk(body, model, turns) if talks else plain(body, model, turns, request)
     # One that only draws reads the last message alone: a refused one before it must not end the conversation.
-    said = "\n".join(part for turn in turns for part in turn if isinstance(part, str))
-    subscription = await service.subscription(request, tickets, said if talks else request.state.prompt)
+    words = "\n".join(part for turn in turns for part in turn if isinstance(part, str))
+    subscription = await service.subscription(request, jobs, words if talks else request.state.prompt)
     reply = Reply(service, read_by(model, turns if talks else turns[-1:]), body, warnings_of(request))
     if body.stream:
         return Stream(reply.events(subscription), subscription, service.count)
-    return JSONResponse(await reply.whole(await finished(request, subscription), tickets))
+    return JSONResponse(await reply.whole(await finished(request, subscription)))
 
 
 async def heard(messages: Sequence[schemas.Message], request: Request, service: Service) -> list[Said]:
@@ -124,25 +128,20 @@ def check_length(turns: Sequence[Said]) -> None:
         raise PromptError(f"the conversation has {letters:,} characters", f"shorten it to {schemas.LONGEST:,}")
 
 
-def talk(body: schemas.Chat, model: Model, turns: list[Said]) -> list[Ticket]:
-    """Tickets for a model that talks."""
+def talk(body: schemas.Chat, model: Model, turns: list[Said]) -> list[Job]:
+    """Answers of a model that talks."""
     refused.check_answers(body, {"text", "image"})
-    if body.size not in (None, "auto") and wishes.parse_size(body.size, model, []) != model.size:
+    if body.size not in (None, "auto") and fields.read_size(body.size, model, []) != model.size:
         raise refused.refuse("size", "is what the model chooses in a conversation: leave it out")
-    return wishes.talks(
-        model,
-        turns[-1],
-        turns[:-1],
-        body.n or 1,
-        body.seed,
-        body.dials(),
-        most=most_of(body),
-        marks=None if body.stream else frozenset(),
-    )
+    params, word_marks = fields.read_params(model, body.dials()), each_id if body.stream else never
+    return [
+        Job(chat(model.parts, turns, seed, params, most_of(body)), word_marks=word_marks)
+        for seed in derive_seeds(body.seed, body.n or 1)
+    ]
 
 
-def plain(body: schemas.Chat, model: Model, turns: list[Said], request: Request) -> list[Ticket]:
-    """Tickets for a model that draws and captions only.
+def plain(body: schemas.Chat, model: Model, turns: list[Said], request: Request) -> list[Job]:
+    """Drawings or captions of a model that does nothing else.
 
     Args:
         request: whose answer says what the client should know.
@@ -156,27 +155,29 @@ def plain(body: schemas.Chat, model: Model, turns: list[Said], request: Request)
         refused.check_answers(body, {"image"})
         size = asked_size(body.size, request, model)
         refused.check_room(body, most_of(body), size, model)
-        return wishes.drawings(model, words, body.n or 1, body.seed, size, body.dials())
+        params, grid = fields.read_params(model, body.dials()), model.parts.layout.grid_of(size)
+        seeds = derive_seeds(body.seed, body.n or 1)
+        return [Job(draw(model.parts, words, seed, grid, params)) for seed in seeds]
     if len(pictures) > 1 or len(words) > FEW_WORDS:
-        raise not_learnt(model.name, "talking")
+        require(model.folder, "talking")
     refused.check_answers(body, {"text"})
     refused.check_caption(body)
-    return wishes.captions(
-        model,
-        pictures[0].codes,
-        language_of(words) or "en",
-        body.n or 1,
-        body.seed or 0,
-        body.temperature or 0.0,
-        most=most_of(body),
-        marks=None if body.stream else frozenset(),
-    )
+    # One candidate, whose words a stream can show as they come.
+    how: dict[str, Any] = {"temperature": body.temperature or 0.0, "candidates": 1, "most": most_of(body)}
+    word_marks = each_id if body.stream else never
+    return [
+        Job(
+            caption.caption_codes(model.parts, pictures[0].codes, language_of(words), seed, **how),
+            word_marks=word_marks,
+        )
+        for seed in derive_seeds(body.seed or 0, body.n or 1)
+    ]
 
 
 def read_by(model: Model, turns: list[Said]) -> tuple[int, int]:
     """Ids of words and of pictures in what was said."""
     parts = [part for turn in turns for part in turn]
-    words = sum(len(model.parts.text.encode(part)) for part in parts if isinstance(part, str))
+    words = sum(model.parts.layout.count_tokens(part) for part in parts if isinstance(part, str))
     return words, sum(part.codes.size for part in parts if isinstance(part, Picture))
 
 
@@ -193,86 +194,56 @@ class Reply:
         self.warnings = warnings
         self.head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": self.model.name}
 
-    def plan(self, ids: Sequence[int], ticket: Ticket) -> str:
-        """What was noted down before an answer: as other servers tell what a model reasons."""
-        if not ticket.noted and is_drawing(ticket):
-            return ""
-        return document.read_reply(ticket.noted or ids, self.model.parts.vocabulary, self.model.parts.text.decode).plan
-
-    def words(self, ids: Sequence[int], drawn: bool) -> str:
-        """The words among an answer's ids.
-
-        Args:
-            drawn: whether they are codes of a picture alone.
-        """
-        if drawn:
-            return ""
-        said = document.read_reply(ids, self.model.parts.vocabulary, self.model.parts.text.decode)
-        words = " ".join(part.strip() for part in said.parts if isinstance(part, str)).strip()
+    def so_far(self, ids: Sequence[int]) -> tuple[str, str]:
+        """The plan and the words among an answer's ids, which may be cut short."""
+        reply = self.model.parts.layout.read_reply(ids)
+        words = " ".join(part.strip() for part in reply.parts if isinstance(part, str)).strip()
         # A model that talks may say a thing again; a caption may not.
-        return words if "talking" in self.model.folder.learnt else without_repeats(words)
+        return reply.plan, words if "talking" in self.model.folder.abilities else without_repeats(words)
 
-    async def whole(self, ends: Sequence[Done], tickets: Sequence[Ticket]) -> dict[str, Any]:
+    async def whole(self, ends: Sequence[Done]) -> dict[str, Any]:
+        """The answer in one piece."""
         choices = []
-        for place, (end, ticket) in enumerate(zip(ends, tickets, strict=True)):
-            pictures = [await self.shown(picture) for picture in end.pictures]
-            message = {
-                "role": "assistant",
-                "content": self.words(end.ids, is_drawing(ticket)) or None,
-                "refusal": None,
-                "images": pictures,
-            }
-            if plan := self.plan(end.ids, ticket):
+        for place, end in enumerate(ends):
+            plan, words = said(end)
+            pictures = [await self.shown(picture) for picture in pictures_in(end.result)]
+            message = {"role": "assistant", "content": words or None, "refusal": None, "images": pictures}
+            if plan:
                 message["reasoning_content"] = plan
-            reason = self.reason(end, ticket)
-            choices.append({"index": place, "message": message, "finish_reason": reason, "logprobs": None})
-        told: dict[str, Any] = {"object": "chat.completion", **self.head, "choices": choices}
-        drawn = [picture for end in ends for picture in end.pictures]
-        return told | {"usage": self.usage(ends, tickets)} | self.told_of(drawn)
+            choices.append({"index": place, "message": message, "finish_reason": reason(end), "logprobs": None})
+        answer: dict[str, Any] = {"object": "chat.completion", **self.head, "choices": choices}
+        drawn = [picture for end in ends for picture in pictures_in(end.result)]
+        return answer | {"usage": self.usage(ends)} | self.notes(drawn)
 
-    def told_of(self, drawn: Sequence[Picture]) -> dict[str, Any]:
-        """What to know of an answer: words that the model was not taught, where a picture was drawn, and warnings."""
+    def notes(self, drawn: Sequence[Picture]) -> dict[str, Any]:
+        """Words that the model was not taught, where a picture was drawn, and warnings."""
         warnings: list[str] = list(self.warnings.get("warnings", []))
-        warnings += self.model.warnings(drawn[0].prompt, draws=False) if drawn else []
+        warnings += self.model.parts.layout.warnings(drawn[0].prompt, draws=False) if drawn else []
         return (files.unknown(drawn[0]) if drawn else {}) | ({"warnings": warnings} if warnings else {})
 
     async def events(self, subscription: Subscription) -> AsyncIterator[dict[str, Any] | None]:
         """Words as they come, pictures when they are there."""
-        sent, ends = [""] * len(subscription.tickets), []
-        planned: set[int] = set()
-        for place in range(len(subscription.tickets)):
+        spoken, ends = [Spoken() for _ in subscription.jobs], []
+        for place in range(len(spoken)):
             yield self.chunk(place, {"role": "assistant", "content": ""}) | self.warnings
         async for place, event in subscription.follow():
-            ticket = subscription.tickets[place]
             if event is None:
                 yield None
-            elif isinstance(event, Progress):
-                words = self.words(event.ids, is_drawing(ticket))
-                if words and place not in planned and (plan := self.plan(event.ids, ticket)):
-                    yield self.chunk(place, {"reasoning_content": plan})
-                    planned.add(place)
-                # The end of what is there may be half a character.
-                if words.startswith(sent[place]) and words != sent[place] and not words.endswith("\ufffd"):
-                    yield self.chunk(place, {"content": words[len(sent[place]) :]})
-                    sent[place] = words
+            elif isinstance(event, Progress) and event.codes is None:
+                plan, words = self.so_far(event.ids)
+                for delta in spoken[place].deltas(plan if words else "", words, whole=False):
+                    yield self.chunk(place, delta)
             elif isinstance(event, Done):
                 ends.append(event)
-                words = self.words(event.ids, is_drawing(ticket))
-                if place not in planned and (plan := self.plan(event.ids, ticket)):
-                    yield self.chunk(place, {"reasoning_content": plan})
-                if words.startswith(sent[place]) and words != sent[place]:
-                    yield self.chunk(place, {"content": words[len(sent[place]) :]})
-                for picture in event.pictures:
+                for delta in spoken[place].deltas(*said(event), whole=True):
+                    yield self.chunk(place, delta)
+                pictures = pictures_in(event.result)
+                for picture in pictures:
                     yield self.chunk(place, {"images": [await self.shown(picture)]})
-                last = self.chunk(place, {}, self.reason(event, ticket))
-                yield last | self.told_of(event.pictures) if event.pictures else last
+                last = self.chunk(place, {}, reason(event))
+                yield last | self.notes(pictures) if pictures else last
         if self.body.stream_options and self.body.stream_options.include_usage:
-            yield {
-                "object": "chat.completion.chunk",
-                **self.head,
-                "choices": [],
-                "usage": self.usage(ends, subscription.tickets),
-            }
+            yield {"object": "chat.completion.chunk", **self.head, "choices": [], "usage": self.usage(ends)}
 
     async def shown(self, picture: Picture) -> dict[str, Any]:
         return {"type": "image_url", "image_url": {"url": files.data_url(await self.service.encode(picture))}}
@@ -281,20 +252,11 @@ class Reply:
         choice = {"index": place, "delta": delta, "finish_reason": reason, "logprobs": None}
         return {"object": "chat.completion.chunk", **self.head, "choices": [choice]}
 
-    def reason(self, end: Done, ticket: Ticket) -> str:
-        """Why an answer ends; "length" also where there was no room for the picture that it wants to draw."""
-        if is_drawing(ticket):
-            return "stop"
-        vocabulary = self.model.parts.vocabulary
-        stopped = end.ids and end.ids[-1] == vocabulary.special("eos")
-        wants = document.read_reply(end.ids, vocabulary, self.model.parts.text.decode).draws
-        return "stop" if stopped and (end.pictures or not wants) else "length"
-
-    def usage(self, ends: Sequence[Done], tickets: Sequence[Ticket]) -> dict[str, Any]:
+    def usage(self, ends: Sequence[Done]) -> dict[str, Any]:
         """Ids read and drafted."""
         words, pictures = self.read
-        made = sum(len(end.ids) for end in ends) + sum(len(ticket.noted) for ticket in tickets)
-        drawn = sum(picture.codes.size for end in ends for picture in end.pictures)
+        made = sum(end.tokens for end in ends)
+        drawn = sum(picture.codes.size for end in ends for picture in pictures_in(end.result))
         return {
             "prompt_tokens": words + pictures,
             "completion_tokens": made,
@@ -304,6 +266,35 @@ class Reply:
         }
 
 
-def is_drawing(ticket: Ticket) -> bool:
-    """Whether a ticket drafts codes and nothing else."""
-    return ticket.request is not None and ticket.request.stop is None
+class Spoken:
+    """What a stream has sent of an answer's words so far."""
+
+    def __init__(self) -> None:
+        self.plan, self.words = "", ""
+
+    def deltas(self, plan: str, words: str, whole: bool) -> Iterator[dict[str, str]]:
+        """The parts of a message that are new.
+
+        Args:
+            whole: nothing will follow; else the last character may be half of one, and waits.
+        """
+        if plan and not self.plan:
+            self.plan = plan
+            yield {"reasoning_content": plan}
+        new = words.startswith(self.words) and words != self.words and (whole or not words.endswith("\ufffd"))
+        if new:
+            yield {"content": words[len(self.words) :]}
+            self.words = words
+
+
+def said(end: Done) -> tuple[str, str]:
+    """An answer's plan and its words."""
+    if isinstance(end.result, Answer):
+        return end.result.plan, " ".join(part for part in end.result.parts if isinstance(part, str))
+    return "", end.result if isinstance(end.result, str) else ""
+
+
+def reason(end: Done) -> str:
+    """Why an answer ends: "length" where it was cut off, or where the picture that it plans has no room."""
+    cut = end.result.cut if isinstance(end.result, Answer) else not getattr(end.result, "ended", True)
+    return "length" if cut else "stop"

@@ -1,4 +1,4 @@
-"""OpenAI's edits: a picture with a mask is filled, one without is changed as told."""
+"""OpenAI's edits: a picture with a mask is filled, one without is changed by an instruction."""
 
 import asyncio
 import json
@@ -12,17 +12,19 @@ from PIL.Image import Image
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
+from lantu.engine.seeds import derive_seeds
 from lantu.errors import ImageError
+from lantu.models.spec import Size
+from lantu.models.validation import require
 from lantu.pipeline import Model
-from lantu.server import gallery, refused, schemas, uploads, wishes
+from lantu.server import fields, gallery, refused, schemas, uploads
 from lantu.server.bodies import Route
 from lantu.server.errors import ApiError
 from lantu.server.intake import WrongSize, affordable, opened
-from lantu.server.jobs import Ticket
-from lantu.server.service import ERRORS, Service, Serving, images_told
+from lantu.server.service import ERRORS, Service, Serving, images_schema
 from lantu.server.shown import shown as seen
-from lantu.tasks import masks
-from lantu.tasks.validation import Size
+from lantu.tasks import edit, masks
+from lantu.tasks.effects import Task
 from lantu.types import Picture
 
 router = APIRouter(prefix="/v1/images", tags=["openai"], responses=dict(ERRORS), route_class=Route)
@@ -62,62 +64,48 @@ def body_told() -> dict[str, Any]:
 @router.post(
     "/edits",
     response_class=Response,
-    responses=images_told("image_edit"),
+    responses=images_schema("image_edit"),
     openapi_extra={"requestBody": body_told()},
 )
 async def edits(request: Request, service: Serving) -> Response:
-    """Draw a part of a picture anew (where ``mask`` is transparent), or change it as told.
+    """Draw a part of a picture anew (where ``mask`` is transparent), or change it by an instruction.
 
     A part needs a model that has learnt filling, a change one that has learnt talking.
     """
     asked = await read(request)
     body, model = asked.body, service.model
     gallery.check(body, request, service)
-    wishes.needs(model, "talking" if asked.mask is None else "filling")
+    require(model.folder, "talking" if asked.mask is None else "filling")
     await affordable([("image", file) for file in asked.pictures], service)
     shown = [await seen(file, "image", request, service, bool(body.fit)) for file in asked.pictures]
     size = shown[0].image.size
     mask = None if asked.mask is None else await mask_of(asked.mask, size, bool(body.fit), service)
-    if body.size not in (None, "auto") and wishes.parse_size(body.size, model, []) != size:
+    if body.size not in (None, "auto") and fields.read_size(body.size, model, []) != size:
         message = "an edit is as large as its picture, {}x{}: leave size out".format(*size)
         raise ApiError(400, message, "unsupported_value", "size")
-    tickets = filled(body, model, shown, mask) if mask else told(body, model, shown)
-    words, read_ids = len(model.parts.text.encode(body.prompt)), sum(picture.codes.size for picture in shown)
-    how = gallery.form_of("image_edit", body, size, words, read_ids)
-    return await gallery.answer(service, request, tickets, how)
+    tasks = fillings(body, model, shown, mask) if mask else changes(body, model, shown)
+    words, read_ids = model.parts.layout.count_tokens(body.prompt), sum(picture.codes.size for picture in shown)
+    form = gallery.form_of("image_edit", body, size, words, read_ids, draws=bool(mask), mixed=bool(mask))
+    return await gallery.answer(service, request, gallery.jobs_of(tasks, body), form)
 
 
-def filled(body: schemas.Edit, model: Model, shown: list[Picture], mask: Image) -> list[Ticket]:
-    """Tickets for a part that is drawn anew, of the first picture."""
+def fillings(body: schemas.Edit, model: Model, shown: list[Picture], mask: Image) -> list[Task[Picture]]:
+    """A part of the picture, drawn anew."""
     if len(shown) > 1:
         raise ApiError(400, "a mask is for one picture: send one", "unsupported_value", "image")
-    picture = shown[0]
-    return wishes.fillings(
-        model,
-        picture.codes,
-        masks.cells(picture.image.size, model.patch, None, mask),
-        body.prompt,
-        body.n or 1,
-        body.seed,
-        body.dials(),
-        before=picture.image,
-        marks=wishes.evenly(body.partial_images or 0 if body.stream else 0),
-        sketched="always" if body.stream else "never",
-    )
+    picture, params = shown[0], fields.read_params(model, body.dials())
+    holes = masks.cells(picture.image.size, model.folder.patch, None, mask)
+    return [
+        edit.fill(model.parts, picture.codes, holes, body.prompt, seed, params, picture.image)
+        for seed in derive_seeds(body.seed, body.n or 1)
+    ]
 
 
-def told(body: schemas.Edit, model: Model, shown: list[Picture]) -> list[Ticket]:
-    """Tickets for pictures that are changed as told."""
-    return wishes.changes(
-        model,
-        shown,
-        body.prompt,
-        body.n or 1,
-        body.seed,
-        body.dials(),
-        marks=wishes.evenly(body.partial_images or 0 if body.stream else 0),
-        sketched="always" if body.stream else "never",
-    )
+def changes(body: schemas.Edit, model: Model, shown: list[Picture]) -> list[Task[edit.Changed]]:
+    """Pictures that are changed by an instruction."""
+    params = fields.read_params(model, body.dials())
+    seeds = derive_seeds(body.seed, body.n or 1)
+    return [edit.instruct(model.parts, shown, body.prompt, seed, params) for seed in seeds]
 
 
 async def read(request: Request) -> Asked:

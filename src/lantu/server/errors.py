@@ -1,10 +1,10 @@
 """Everything that goes wrong, as ``{"error": {"message", "type", "param", "code"}}``.
 
-400  it can't be read, does not fit, can't be had    404  no such model, picture or route
-401  no valid key                                    405  the route takes another method
-403  a page of another origin, or another host       408  the body did not come
-413  the body is too large                           429  too many wait
-500  our fault                                       503  the server begins, ends, or took too long
+400  unreadable, invalid or unsupported           404  no such model, picture or route
+401  no valid API key                             405  the route takes another method
+403  a page of another origin, or another host    408  the body did not arrive in time
+413  the body is too large                        429  the queue is full
+500  internal error                               503  starting, shutting down, or too slow
 """
 
 import logging
@@ -17,9 +17,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from lantu.errors import DataError, DiskError, ImageError, LantuError, ModelError, PromptError
+from lantu.errors import AbilityError, DataError, DiskError, ImageError, LantuError, ModelError, PromptError
 from lantu.server import validation
-from lantu.server.worker import Crowded, Draining, Late, Loading
+from lantu.server.unavailable import Crowded, Draining, Late, Loading
 
 log = logging.getLogger("lantu.server")
 
@@ -78,28 +78,26 @@ class HungUp(ApiError):
         super().__init__(499, "the client hung up", "client_gone")
 
 
-def not_learnt(model: str, ability: str) -> ApiError:
-    """The model was not taught this."""
-    hint = "ask for a drawing, or serve a model that has" if ability == "talking" else "serve a model that has"
-    return ApiError(400, f"{model} has not learnt {ability}: {hint}", "not_learnt")
-
-
 def as_api_error(problem: BaseException) -> ApiError:
     """Any problem as an answer; what is our fault is logged."""
     match problem:
         case ApiError():
             return problem
         case Draining():
-            return ApiError(503, "the server is about to end: try again, or elsewhere", "draining", retry_s=5)
+            return ApiError(503, "the server is shutting down: try again, or elsewhere", "draining", retry_s=5)
         case Loading():
             return ApiError(503, "the model is being loaded: try again in a second", "loading", retry_s=1)
         case Crowded(wait_s=wait_s):
-            return ApiError(429, "too many wait already: try again later", "queue_full", retry_s=wait_s)
+            return ApiError(429, "the queue is full: try again later", "queue_full", retry_s=wait_s)
         case Late():
-            return ApiError(503, "it took longer than it may: ask for less, or try again", "timeout", retry_s=5)
+            return ApiError(503, "the request took too long: ask for less, or try again", "timeout", retry_s=5)
         case ModelError() | DiskError():
             log.error("%s", problem)
-            return ApiError(500, "the server's model or disk is broken; its log tells more", "internal_error")
+            return ApiError(500, "the server's model or disk is broken; see its log", "internal_error")
+        case AbilityError():
+            hint = "serve a model that has"
+            hint = f"ask for a drawing, or {hint}" if problem.ability == "talking" else hint
+            return ApiError(400, f"{problem.message}: {hint}", "not_learnt")
         case PromptError():
             return refusal(problem, "invalid_prompt", "prompt")
         case ImageError():
@@ -109,7 +107,7 @@ def as_api_error(problem: BaseException) -> ApiError:
         case LantuError():
             return refusal(problem, "invalid_value", None)
     log.error("our fault", exc_info=problem)
-    return ApiError(500, "our fault, sorry; the server's log tells more", "internal_error")
+    return ApiError(500, "internal error; see the server's log", "internal_error")
 
 
 def refusal(problem: LantuError, code: str, param: str | None) -> ApiError:

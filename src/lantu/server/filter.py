@@ -22,7 +22,7 @@ from PIL.Image import Image
 from lantu.errors import LantuError
 from lantu.server.errors import ApiError
 from lantu.server.metrics import Metrics
-from lantu.server.worker import Late
+from lantu.server.unavailable import Late
 from lantu.types import Picture
 
 log = logging.getLogger("lantu.server")

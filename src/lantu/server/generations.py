@@ -3,29 +3,23 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from lantu.server import gallery, schemas, wishes
+from lantu.engine.seeds import derive_seeds
+from lantu.server import fields, gallery, schemas
 from lantu.server.bodies import Route
-from lantu.server.service import ERRORS, Serving, images_told
+from lantu.server.service import ERRORS, Serving, images_schema
 from lantu.server.shown import asked_size
+from lantu.tasks.draw import draw
 
 router = APIRouter(prefix="/v1/images", tags=["openai"], responses=dict(ERRORS), route_class=Route)
 
 
-@router.post("/generations", response_class=Response, responses=images_told("image_generation"))
+@router.post("/generations", response_class=Response, responses=images_schema("image_generation"))
 async def generations(body: schemas.Generation, request: Request, service: Serving) -> Response:
     """Draw pictures. With ``stream`` partial ones come first."""
     gallery.check(body, request, service)
-    model, partial = service.model, body.partial_images or 0
-    size = asked_size(body.size, request, model)
-    tickets = wishes.drawings(
-        model,
-        body.prompt,
-        body.n or 1,
-        body.seed,
-        size,
-        body.dials(),
-        marks=wishes.evenly(partial if body.stream else 0),
-        sketched="always" if body.stream else "never",
-    )
-    form = gallery.form_of("image_generation", body, size, len(model.parts.text.encode(body.prompt)))
-    return await gallery.answer(service, request, tickets, form)
+    parts = service.model.parts
+    size, params = asked_size(body.size, request, service.model), fields.read_params(service.model, body.dials())
+    grid = parts.layout.grid_of(size)
+    tasks = [draw(parts, body.prompt, seed, grid, params) for seed in derive_seeds(body.seed, body.n or 1)]
+    form = gallery.form_of("image_generation", body, size, parts.layout.count_tokens(body.prompt))
+    return await gallery.answer(service, request, gallery.jobs_of(tasks, body), form)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from PIL import Image
 
 from lantu.errors import ImageError
+from lantu.models.validation import Size
 from lantu.pipeline import Model
 from lantu.server import uploads
 from lantu.server.service import Service
+from lantu.server.unavailable import Late
 from lantu.server.uploads import Wanted
-from lantu.server.worker import Late
-from lantu.tasks.validation import Size
 from lantu.tokens.vocabulary import MAX_SIDE
 
 JUDGED = 1024  # pixels a side at most of what a judge sees of a client's picture
@@ -69,7 +69,7 @@ class WrongSize(ImageError):
 
 def may_be_ours(size: Size, model: Model) -> bool:
     """Whether the model could draw a picture of that size."""
-    return all(side % model.patch == 0 and side <= MAX_SIDE * model.patch for side in size)
+    return all(side % model.folder.patch == 0 and side <= MAX_SIDE * model.folder.patch for side in size)
 
 
 async def affordable(files: Sequence[tuple[str, bytes]], service: Service) -> None:

@@ -2,25 +2,33 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import Response
 
+from lantu.engine.seeds import choose_seed
 from lantu.errors import ImageError
 from lantu.images import metadata
 from lantu.models.lantu.controls import KINDS
+from lantu.models.spec import Grid
+from lantu.models.validation import require
 from lantu.pipeline import Control, Model
-from lantu.server import files, schemas, uploads, wishes
-from lantu.server.answers import Stream, Subscription, finished
+from lantu.server import fields, files, jobs, schemas, uploads
+from lantu.server.answers import Stream, Subscription, finished, pictures_in
 from lantu.server.bodies import Route
 from lantu.server.errors import ApiError
 from lantu.server.intake import WrongSize, may_be_ours, opened
-from lantu.server.jobs import Begun, Done, Progress, Ticket
-from lantu.server.service import ERRORS, Service, Serving, computed
+from lantu.server.jobs import Begun, Done, Job, Progress
+from lantu.server.service import ERRORS, Service, Serving, computed, result_of
 from lantu.server.shown import asked_size, judged, recognised, warnings
-from lantu.tasks import captioning
-from lantu.types import Picture
+from lantu.tasks import caption as captions
+from lantu.tasks import draw as drawing
+from lantu.tasks import edit
+from lantu.tasks.effects import Task
+from lantu.tasks.preview import known
+from lantu.types import Caption, Picture
 
 router = APIRouter(prefix="/v1/lantu", tags=["lantu"], responses=dict(ERRORS), route_class=Route)
 EVENTS: dict[int | str, dict[str, Any]] = {
@@ -33,20 +41,20 @@ WAITING_S = 0.5  # how often a client that waits is told so
 async def info(service: Serving) -> dict[str, Any]:
     """What is served, and what can be set."""
     model = service.model
-    told, defaults = model.info(), model.folder.settings.as_dict()
+    about, defaults = model.info(), model.folder.settings.as_dict()
     return {
         "name": model.name,
         "digest": model.digest,
         "size": list(model.size),
-        "patch": model.patch,
+        "patch": model.folder.patch,
         "grid": list(model.folder.grid),
         "codebook_size": model.folder.codebook_size,
-        "parameters": told["parameters"],
+        "parameters": about["parameters"],
         "settings": defaults,
         "dials": {name: edges | {"default": defaults[name]} for name, edges in schemas.ranges().items()},
-        "learnt": model.folder.learnt,
+        "learnt": [name for name in model.folder.abilities if name not in ("drawing", "captioning")],
         "controls": list(KINDS) if model.folder.controlled else [],
-        "license": told.get("license", ""),
+        "license": about.get("license", ""),
     }
 
 
@@ -56,72 +64,47 @@ async def draw(body: schemas.Draw, request: Request, service: Serving) -> Respon
     model = service.model
     size = asked_size(body.size, request, model)
     control = await steering(body.control, size, service) if body.control else None
-    bias = None
+    grid, processor = model.parts.layout.grid_of(size), None
     if control:  # which is loaded when it is first asked for
-        bias = await computed(request, service, lambda: model.bias(control, model.grid_of(size)))
-    tickets = wishes.drawings(
-        model,
-        body.prompt,
-        1,
-        body.seed,
-        size,
-        body.dials(),
-        marks=wishes.rows(size[0] // model.patch),
-        sketched="never" if body.previews is False else "if quiet",
-        control=control,
-        bias=bias,
-    )
-    return await told(service, request, tickets)
+        processor = await computed(request, service, lambda: model.parts.control_processor(control, grid))
+    seed, params = choose_seed(body.seed), fields.read_params(model, body.dials())
+    task = drawing.draw(model.parts, body.prompt, seed, grid, params, control=control, processor=processor)
+    return await stream(service, request, task, body, grid, Answered(body.prompt))
 
 
 @router.post("/redraw", response_class=Response, responses=EVENTS)
 async def redraw(body: schemas.Redraw, request: Request, service: Serving) -> Response:
     """Draw some cells anew; all other codes stay. Needs a model that has learnt filling."""
     model = service.model
-    wishes.needs(model, "filling")
-    codes = wishes.read_codes(model, body.codes)
-    holes = wishes.read_cells(body.cells, (codes.shape[0], codes.shape[1]))
+    require(model.folder, "filling")
+    codes = fields.read_codes(model, body.codes)
+    grid = codes.shape[0], codes.shape[1]
+    holes = fields.read_cells(body.cells, grid)
     before = None
     if body.picture is not None:
         data = await asyncio.to_thread(uploads.from_url, body.picture, "picture")
-        size = model.size_of((codes.shape[0], codes.shape[1]))
+        size = model.parts.layout.size_of(grid)
         try:
             before = await opened(data, "picture", service, sizes=lambda own: own == size)
         except WrongSize as problem:
             raise ImageError("the picture is not of the size of its codes", "send both of one picture") from problem
         # What comes out has its pixels, so nothing else would show the judge these codes.
         await judged(codes, "codes", request, service)
-    tickets = wishes.fillings(
-        model,
-        codes,
-        holes,
-        body.prompt,
-        1,
-        body.seed,
-        body.dials(),
-        before=before,
-        marks=wishes.rows(codes.shape[1]),
-        sketched="never" if body.previews is False else "if quiet",
-    )
-    return await told(service, request, tickets)
+    seed, params = choose_seed(body.seed), fields.read_params(model, body.dials())
+    task = edit.fill(model.parts, codes, holes, body.prompt, seed, params, before)
+    return await stream(service, request, task, body, grid, Answered(body.prompt, mixed=before is not None))
 
 
 @router.post("/instruct", response_class=Response, responses=EVENTS)
 async def instruct(body: schemas.Instruct, request: Request, service: Serving) -> Response:
-    """Change a picture as told, in words. Needs a model that has learnt talking."""
+    """Change a picture by an instruction. Needs a model that has learnt talking."""
     model = service.model
-    shown = shown_by(model, body.codes)
-    tickets = wishes.changes(
-        model,
-        [shown],
-        body.instruction,
-        1,
-        body.seed,
-        body.dials(),
-        marks=wishes.rows(shown.codes.shape[1]),
-        sketched="never" if body.previews is False else "if quiet",
-    )
-    return await told(service, request, tickets)
+    require(model.folder, "talking")
+    picture = model.parts.layout.of_codes(fields.read_codes(model, body.codes))
+    seed, params = choose_seed(body.seed), fields.read_params(model, body.dials())
+    task = edit.instruct(model.parts, [picture], body.instruction, seed, params)
+    grid = picture.codes.shape[0], picture.codes.shape[1]
+    return await stream(service, request, task, body, grid, Answered(body.instruction, draws=False))
 
 
 @router.post("/tokenize")
@@ -135,16 +118,17 @@ async def tokenize(
     model, sized = service.model, None if not fit else service.model.size
     picture = await opened(await image.read(), "image", service, fit=sized, sizes=lambda size: may_be_ours(size, model))
     codes = await computed(request, service, lambda: model.tokenize(picture))
-    return {"codes": codes.tolist(), "size": list(model.size_of(codes.shape))}
+    return {"codes": codes.tolist(), "size": list(model.parts.layout.size_of(codes.shape))}
 
 
 @router.post("/render")
 async def render(body: schemas.Render, request: Request, service: Serving) -> dict[str, Any]:
     """The picture of a grid of codes."""
-    codes = wishes.read_codes(service.model, body.codes)
-    tickets = wishes.renderings(service.model, codes, body.seed, body.prompt or "", body.dials())
-    (end,) = await finished(request, await service.subscription(request, tickets))
-    return await as_json(end.pictures[0], tickets[0], service)
+    model = service.model
+    codes, params = fields.read_codes(model, body.codes), fields.read_params(model, body.dials())
+    job = Job(drawing.render(model.parts, codes, choose_seed(body.seed), params, body.prompt or ""))
+    (end,) = await finished(request, await service.subscription(request, [job], body.prompt or ""))
+    return await as_json(end.result, Answered(body.prompt or "", draws=False), service)
 
 
 @router.post("/read")
@@ -166,46 +150,70 @@ async def read(request: Request, service: Serving, image: Annotated[UploadFile, 
 async def caption(body: schemas.Caption, request: Request, service: Serving) -> dict[str, str]:
     """What is on a picture, in words."""
     model = service.model
-    codes = wishes.read_codes(model, body.codes)
+    codes = fields.read_codes(model, body.codes)
     await judged(codes, "codes", request, service)
 
-    def work() -> str:
-        seen = captioning.denoised_codes(model.parts, codes[None]) if body.encoded else codes[None]
-        return model.read(seen, body.language)[0]
+    def task() -> Task[Caption]:
+        seen = (yield from captions.denoise_codes(model.parts, codes)) if body.encoded else codes
+        return (yield from captions.caption_codes(model.parts, seen, body.language))
 
-    return {"caption": await computed(request, service, work)}
+    return {"caption": await result_of(request, service, Job(task()))}
 
 
-async def told(service: Service, request: Request, tickets: list[Ticket]) -> Stream:
-    """One picture's way as events."""
-    subscription = await service.subscription(request, tickets)
-    return Stream(events(subscription, service, warnings(request)), subscription, service.count)
+@dataclass(frozen=True)
+class Answered:
+    """What an answer says of its picture beside the picture.
+
+    Attributes:
+        prompt: the words that the model reads.
+        draws: they name what is to be drawn; an instruction need not.
+        mixed: a part of the client's picture stays in it.
+    """
+
+    prompt: str
+    draws: bool = True
+    mixed: bool = False
+
+
+async def stream(
+    service: Service,
+    request: Request,
+    task: Task[Any],
+    body: schemas.Draw | schemas.Redraw | schemas.Instruct,
+    grid: Grid,
+    answered: Answered,
+) -> Stream:
+    """One picture's progress as events, a row of codes at a time."""
+    previews = "never" if body.previews is False else "if quiet"
+    job = Job(task, jobs.rows(grid[1]), previews=previews)
+    subscription = await service.subscription(request, [job], answered.prompt)
+    return Stream(events(subscription, service, warnings(request), answered), subscription, service.count)
 
 
 async def events(
-    subscription: Subscription, service: Service, warnings: Sequence[str]
+    subscription: Subscription, service: Service, warnings: Sequence[str], answered: Answered
 ) -> AsyncIterator[dict[str, Any] | None]:
-    (ticket,) = subscription.tickets
+    (job,) = subscription.jobs
     waits = True
-    if place := subscription.worker.place(ticket):
+    if place := subscription.worker.place(job):
         yield queued(place)
     async for _, event in subscription.follow(WAITING_S):
         if isinstance(event, Begun):
             waits = False
         elif event is None:
-            place = subscription.worker.place(ticket) if waits else None
+            place = subscription.worker.place(job) if waits else None
             yield queued(place) if place else None
         elif isinstance(event, Progress) and event.codes is not None:
             preview = await asyncio.to_thread(files.encode_partial, event.preview) if event.preview else None
             yield {
                 "type": "codes",
                 "codes": event.codes.tolist(),
-                "done": len(event.ids),
-                "total": ticket.ids,
+                "done": known(event.ids),
+                "total": event.total,
                 "preview": files.in_base64(preview) if preview else None,
             }
         elif isinstance(event, Done):
-            picture = await as_json(event.pictures[0], ticket, service)
+            picture = await as_json(pictures_in(event.result)[0], answered, service)
             if found := [*warnings, *picture.get("warnings", [])]:
                 picture["warnings"] = found
             yield {"type": "completed", "picture": picture}
@@ -215,14 +223,15 @@ def queued(place: tuple[int, float]) -> dict[str, Any]:
     return {"type": "queued", "place": place[0], "wait_s": round(place[1], 2)}
 
 
-async def as_json(picture: Picture, ticket: Ticket, service: Service) -> dict[str, Any]:
-    file = await service.encode(picture, mixed=ticket.mixed)
-    return files.as_json(picture, file) | {"model": service.model.name} | known_of(picture, service.model, ticket)
+async def as_json(picture: Picture, answered: Answered, service: Service) -> dict[str, Any]:
+    file = await service.encode(picture, mixed=answered.mixed)
+    notes = unknown_of(picture, service.model, answered)
+    return files.as_json(picture, file) | {"model": service.model.name} | notes
 
 
-def known_of(picture: Picture, model: Model, ticket: Ticket) -> dict[str, Any]:
-    """Words of the prompt that the model was not taught, and what to know of the picture before it is believed."""
-    warnings = model.warnings(picture.prompt, ticket.draws)
+def unknown_of(picture: Picture, model: Model, answered: Answered) -> dict[str, Any]:
+    """Words of the prompt that the model was not taught, and warnings of what it draws badly."""
+    warnings = model.parts.layout.warnings(picture.prompt, answered.draws)
     return files.unknown(picture) | ({"warnings": warnings} if warnings else {})
 
 
@@ -239,8 +248,3 @@ async def steering(part: schemas.ControlPart, size: tuple[int, int], service: Se
         message = "control.picture has {}x{} pixels, the drawing {}x{}".format(*problem.size, *size)
         raise ImageError(message, "scale it to the drawing's size") from problem
     return Control(picture, part.kind, part.scale)
-
-
-def shown_by(model: Model, rows: list[list[int]]) -> Picture:
-    """A picture that is known by its codes alone."""
-    return model.of_codes(wishes.read_codes(model, rows))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from lantu.server.jobs import Ticket
+from lantu.server.jobs import Job
 
 WEIGHT = 0.1  # of the newest measurement
 
@@ -21,9 +21,9 @@ class Pace:
         if cells:
             self.cell_s = blend(self.cell_s, seconds / cells)
 
-    def seconds(self, tickets: Iterable[Ticket]) -> float:
+    def seconds(self, jobs: Iterable[Job]) -> float:
         """How long all of them take together."""
-        return sum(ticket.ids * self.id_s + max(1, ticket.cells) * self.cell_s for ticket in tickets)
+        return sum(job.ids * self.id_s + max(1, job.cells) * self.cell_s for job in jobs)
 
 
 def blend(old: float, new: float) -> float:

@@ -3,7 +3,7 @@
 import collections
 from collections.abc import Iterator, Sequence
 
-from lantu.server.jobs import Ticket
+from lantu.server.jobs import Job
 
 
 class Full(Exception):
@@ -14,18 +14,18 @@ class Queue:
     """A bounded queue that is fair between clients.
 
     Args:
-        room: tickets in all; one client may hold half of it.
+        room: jobs in all; one client may hold half of it.
     """
 
     def __init__(self, room: int):
         self.room = room
-        self.lines: collections.OrderedDict[str, collections.deque[Ticket]] = collections.OrderedDict()
+        self.lines: collections.OrderedDict[str, collections.deque[Job]] = collections.OrderedDict()
 
     def __len__(self) -> int:
         return sum(map(len, self.lines.values()))
 
     def check(self, client: str, count: int) -> None:
-        """Whether so many tickets more find room.
+        """Whether so many jobs more find room.
 
         Raises:
             Full: they don't.
@@ -34,35 +34,35 @@ class Queue:
         if len(self) + count > self.room or held + count > max(1, self.room // 2):
             raise Full
 
-    def put(self, tickets: Sequence[Ticket]) -> None:
-        """Add tickets of one client; see ``check``."""
-        for ticket in tickets:
-            self.lines.setdefault(ticket.client, collections.deque()).append(ticket)
+    def put(self, jobs: Sequence[Job]) -> None:
+        """Add jobs of one client; see ``check``."""
+        for job in jobs:
+            self.lines.setdefault(job.client, collections.deque()).append(job)
 
-    def first(self) -> Ticket | None:
+    def first(self) -> Job | None:
         """Who is next."""
         return next(iter(self.lines.values()))[0] if self.lines else None
 
-    def pop(self) -> Ticket:
+    def pop(self) -> Job:
         """Take the next one; its client goes to the end of the round."""
         client, line = next(iter(self.lines.items()))
-        ticket = line.popleft()
+        job = line.popleft()
         self.lines.move_to_end(client)
         if not line:
             del self.lines[client]
-        return ticket
+        return job
 
-    def remove(self, ticket: Ticket) -> bool:
+    def remove(self, job: Job) -> bool:
         """Take one out of its line; False when it is not there."""
-        line = self.lines.get(ticket.client)
-        if line is None or ticket not in line:
+        line = self.lines.get(job.client)
+        if line is None or job not in line:
             return False
-        line.remove(ticket)
+        line.remove(job)
         if not line:
-            del self.lines[ticket.client]
+            del self.lines[job.client]
         return True
 
-    def __iter__(self) -> Iterator[Ticket]:
+    def __iter__(self) -> Iterator[Job]:
         """All of them in the order in which they will go, if nobody else comes."""
         lines = [list(line) for line in self.lines.values()]
         for turn in range(max(map(len, lines), default=0)):

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lantu.models.validation import Size
 from lantu.pipeline import Model
 from lantu.server import schemas
 from lantu.server.errors import ApiError
-from lantu.tasks.validation import Size
 
 # Of OpenAI's parameters: values that change nothing. What is in neither table is kept.
 PLAIN: dict[str, Sequence[Any]] = {
@@ -121,7 +121,7 @@ def check_caption(body: schemas.Chat) -> None:
 
 def check_room(body: schemas.Chat, most: int | None, size: Size, model: Model) -> None:
     """Refuse a drawing for which there is no room."""
-    height, width = model.grid_of(size)
+    height, width = model.parts.layout.grid_of(size)
     if most is not None and most < height * width:
         name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
         raise refuse(name, f"must be {height * width} or more: a picture takes as many")

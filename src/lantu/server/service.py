@@ -13,13 +13,14 @@ from lantu.server.answers import Subscription, finished
 from lantu.server.errors import ApiError
 from lantu.server.files import Shelf
 from lantu.server.filter import Filter
-from lantu.server.jobs import Ticket
+from lantu.server.jobs import Job, work
 from lantu.server.memory import Trimmer
 from lantu.server.metrics import Metrics
 from lantu.server.options import Options
 from lantu.server.sandbox import Sandbox
 from lantu.server.schemas import Error
-from lantu.server.worker import Loading, Worker
+from lantu.server.unavailable import Loading
+from lantu.server.worker import Worker
 from lantu.types import Picture
 
 
@@ -54,20 +55,19 @@ class Service:
             message = f"no model called {name}: this server has {self.model.name}"
             raise ApiError(404, message, "model_not_found", "model")
 
-    async def subscription(self, request: Request, tickets: Sequence[Ticket], said: str | None = None) -> Subscription:
-        """Submit tickets for a client. All that is drawn, read or answered goes through here.
+    async def subscription(self, request: Request, jobs: Sequence[Job], words: str = "") -> Subscription:
+        """Submit jobs for a client. All that is drawn, read or answered goes through here.
 
         Args:
-            said: all words that will be read, where they are more than the tickets' prompts.
+            words: all words that the model will read.
 
         Raises:
             Refused: the words are not to be drawn.
             Draining, Loading, Crowded: the worker takes none of them.
         """
-        for prompt in dict.fromkeys([said] if said else [ticket.prompt for ticket in tickets]):
-            if prompt:
-                await self.filter.check_prompt(prompt)
-        return Subscription(self.worker, tickets, request.state.client, self.options.timeout_s, self.filter)
+        if words:
+            await self.filter.check_prompt(words)
+        return Subscription(self.worker, jobs, request.state.client, self.options.timeout_s, self.filter)
 
     async def encode(
         self, picture: Picture, form: str = "png", quality: int | None = None, mixed: bool = False
@@ -94,22 +94,22 @@ def service_of(request: Request) -> Service:
 
 
 Serving = Annotated[Service, Depends(service_of)]
-TOLD = {
-    400: "It can't be read, doesn't fit the schema, or can't be had",
+DESCRIPTIONS = {
+    400: "Unreadable, invalid or unsupported",
     401: "No valid API key",
     403: "A page of another origin, or another host name",
     404: "No such model, picture or route",
     408: "The body did not come",
     413: "The body is too large",
-    429: "Too many wait",
-    500: "Our fault",
-    503: "The server begins, ends, or took too long",
+    429: "The queue is full",
+    500: "Internal error",
+    503: "The server starts, shuts down, or took too long",
 }
 
 
 def answers(*others: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route may answer with, for the published schema."""
-    return {status: {"model": Error, "description": TOLD[status]} for status in (*TOLD, *others)}
+    return {status: {"model": Error, "description": DESCRIPTIONS[status]} for status in (*DESCRIPTIONS, *others)}
 
 
 ERRORS: Mapping[int | str, dict[str, Any]] = answers()
@@ -120,15 +120,15 @@ router = APIRouter(responses=dict(ERRORS))
 async def health(service: Serving) -> dict[str, str]:
     """The process lives."""
     if service.worker.problem:
-        raise ApiError(503, "the model can't be loaded; the server's log tells more", "broken")
+        raise ApiError(503, "the model can't be loaded; see the server's log", "broken")
     return {"status": "ok"}
 
 
 @router.get("/ready", tags=["service"])
 async def ready(service: Serving) -> dict[str, Any]:
-    """It takes requests: the model is there, and the end is not near."""
+    """It takes requests: the model is loaded, and the server is not shutting down."""
     if service.worker.draining:
-        raise ApiError(503, "the server is about to end", "draining", retry_s=5)
+        raise ApiError(503, "the server is shutting down", "draining", retry_s=5)
     return {"status": "ready", "model": service.model.name}
 
 
@@ -169,20 +169,25 @@ async def picture(name: str, service: Serving) -> Response:
     raise ApiError(404, "no such picture, or it is no longer kept", "not_found")
 
 
-async def computed(request: Request, service: Service, work: Callable[[], Any]) -> Any:
-    """The value of some work for the worker's thread."""
-    (end,) = await finished(request, await service.subscription(request, [Ticket(work=work)]))
-    return end.value
+async def computed(request: Request, service: Service, function: Callable[[], Any]) -> Any:
+    """The value of a function that is called on the worker's thread."""
+    return await result_of(request, service, work(function))
 
 
-def images_told(event: str) -> dict[int | str, dict[str, Any]]:
+async def result_of(request: Request, service: Service, job: Job) -> Any:
+    """What a task returns that reads no words of the client's."""
+    (end,) = await finished(request, await service.subscription(request, [job]))
+    return end.result
+
+
+def images_schema(event: str) -> dict[int | str, dict[str, Any]]:
     """What an image route answers, for the published schema."""
     events = {"type": "string", "description": f"{event}.partial_image, {event}.completed, [DONE]"}
     body = {"type": "object", "required": ["created", "data", "usage"]}
     return {200: {"content": {"application/json": {"schema": body}, "text/event-stream": {"schema": events}}}}
 
 
-def chat_told() -> dict[int | str, dict[str, Any]]:
+def chat_schema() -> dict[int | str, dict[str, Any]]:
     """What a conversation's route answers, for the published schema."""
     body = {"type": "object", "required": ["id", "object", "created", "model", "choices", "usage"]}
     events = {"type": "string", "description": "chat.completion.chunk objects, [DONE]"}

@@ -13,13 +13,13 @@ from fastapi import Request
 from PIL.Image import Image
 
 from lantu import images
+from lantu.models.spec import Size
 from lantu.pipeline import Model
-from lantu.server import uploads, wishes
+from lantu.server import fields, uploads
 from lantu.server.intake import WrongSize, may_be_ours, opened
 from lantu.server.service import Service, computed
 from lantu.server.uploads import Wanted
 from lantu.tasks import reader
-from lantu.tasks.validation import Size
 from lantu.types import Picture
 
 
@@ -37,7 +37,7 @@ async def shown(data: bytes, param: str, request: Request, service: Service, fit
     size, _ = await asyncio.to_thread(uploads.size_of, data, Wanted(param, service.options.max_pixels))
     if fit and not may_be_ours(size, model):  # nothing larger than the model reads is kept
         image = await opened(data, param, service, fit=model.size)
-        claim = await asyncio.to_thread(reader.claim, io.BytesIO(data), image, param, model)
+        claim = await asyncio.to_thread(reader.claim, io.BytesIO(data), image, param, model.parts)
         changed = reader.pixels_count(f"{param} was changed since it was drawn")
         drawing, note = None, changed if claim.said else claim.note
     else:
@@ -57,10 +57,10 @@ async def shown(data: bytes, param: str, request: Request, service: Service, fit
 async def recognised(data: bytes, image: Image, param: str, request: Request, service: Service) -> reader.Seen:
     """Whether this model drew a picture; what takes computing is done on the worker."""
     model, forged = service.model, service.filter.judge is not None
-    claim = await asyncio.to_thread(reader.claim, io.BytesIO(data), image, param, model)
+    claim = await asyncio.to_thread(reader.claim, io.BytesIO(data), image, param, model.parts)
     if claim.said is None or (claim.bound and not forged):
-        return reader.settle(claim, model)
-    return await computed(request, service, lambda: reader.settle(claim, model, forged))
+        return reader.settle(claim, model.parts)
+    return await computed(request, service, lambda: reader.settle(claim, model.parts, forged))
 
 
 async def judged(codes_hw: np.ndarray, param: str, request: Request, service: Service) -> None:
@@ -90,9 +90,9 @@ def warnings_of(request: Request) -> dict[str, Any]:
 
 
 def asked_size(text: str | None, request: Request, model: Model) -> Size:
-    """``wishes.parse_size``, with a warning where the model draws that size badly."""
+    """``fields.read_size``, with a warning where the model draws that size badly."""
     found: list[str] = []
-    size = wishes.parse_size(text, model, found)
+    size = fields.read_size(text, model, found)
     for line in found:
         warn(request, line)
     return size

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lantu import images
 from lantu.errors import ImageError
-from lantu.tasks.validation import Size
+from lantu.models.validation import Size
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 STEP = 524_288  # characters of base64 that are decoded at a time: the interpreter is free in between

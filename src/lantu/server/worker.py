@@ -1,7 +1,8 @@
-"""The one thread that computes: all drafts a step, then some painting, and again.
+"""The one thread that computes: all drafts a step, then some rendering, and again.
 
-A ticket comes from the queue, is drafted by the engine together with the others, and painted in a group with those that
-were drafted at the same time. Between two steps tickets whose client is gone leave, and others join.
+A job (``server.jobs``) comes from the queue. Its task's drafts go through the engine together with all others, its
+pictures are rendered in a group with those that are due at the same time. Between two steps jobs whose client is gone
+leave, and others join.
 """
 
 import logging
@@ -13,48 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from lantu.diffusion.sample import render
-from lantu.engine.request import Request
-from lantu.engine.sampling_params import SamplingParams
-from lantu.images import to_bytes
 from lantu.pipeline import Model
-from lantu.server.jobs import Begun, Done, Event, Failed, Progress, Ticket
+from lantu.server.jobs import Begun, Done, Event, Failed, Job, Progress
 from lantu.server.metrics import Metrics
 from lantu.server.options import Options
 from lantu.server.pace import Pace
 from lantu.server.queue import Full, Queue
-from lantu.tasks.preview import STEPS
-from lantu.types import Picture
+from lantu.server.unavailable import Crowded, Draining, Late, Loading
+from lantu.tasks.effects import Compute, Draft, Render
+from lantu.tasks.preview import PARAMS, known
+from lantu.tasks.run import render_group
 
 log = logging.getLogger("lantu.server")
 
 ROWS = 64  # of the engine
-PAINTED = 512  # cells that are painted at once, while drafts wait
-QUIET = 4  # drafts beside which there is time for previews that nobody counts on
-
-
-class Draining(Exception):
-    """The server is about to end."""
-
-
-class Loading(Exception):
-    """The model is not there yet."""
-
-
-class Late(Exception):
-    """It took longer than it may."""
-
-
-class Crowded(Exception):
-    """Too many wait.
-
-    Args:
-        wait_s: after which there should be room.
-    """
-
-    def __init__(self, wait_s: float):
-        super().__init__(wait_s)
-        self.wait_s = wait_s
+RENDERED = 512  # codes that are rendered at once, while drafts wait
+QUIET = 4  # jobs beside which there is time for previews that a client can do without
 
 
 class Worker(threading.Thread):
@@ -68,11 +43,8 @@ class Worker(threading.Thread):
         super().__init__(name="lantu worker", daemon=True)
         self.load, self.options, self.metrics = load, options, metrics
         self.queue, self.pace, self.news = Queue(options.waiting), Pace(), threading.Condition()
-        self.running: list[Ticket] = []  # begun, not ended; what follows are stages of these
-        self.jobs: dict[Ticket, Any] = {}
-        self.due: list[tuple[Ticket, list[int]]] = []  # progress to be told
-        self.canvases: list[tuple[Ticket, int, np.ndarray]] = []  # to be painted
-        self.painted: dict[Ticket, list[Picture | None]] = {}
+        self.running: list[Job] = []  # begun, not ended
+        self.due: list[tuple[Job, Draft, list[int]]] = []  # progress to be reported
         self.ready = threading.Event()
         self.problem: BaseException | None = None  # why there is no model
         self.draining = self.ending = False
@@ -81,8 +53,8 @@ class Worker(threading.Thread):
 
     # What other threads call.
 
-    def submit(self, tickets: Sequence[Ticket]) -> None:
-        """Queue the tickets of one request, all of them or none.
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Queue the jobs of one request, all of them or none.
 
         Raises:
             Draining, Loading, Crowded: none.
@@ -93,33 +65,33 @@ class Worker(threading.Thread):
             if not self.ready.is_set():
                 raise Loading
             try:
-                self.queue.check(tickets[0].client, len(tickets))
+                self.queue.check(jobs[0].client, len(jobs))
             except Full as problem:
                 # There is room again when the first of those that wait have begun.
-                first = list(self.queue)[: len(tickets)]
+                first = list(self.queue)[: len(jobs)]
                 raise Crowded(self.pace.seconds([*self.running, *first])) from problem
-            self.queue.put(tickets)
+            self.queue.put(jobs)
             self.metrics.queue.set(len(self.queue))
             self.news.notify()
 
-    def cancel(self, tickets: Sequence[Ticket]) -> None:
-        """Give up what nobody waits for; it leaves before the next step."""
+    def cancel(self, jobs: Sequence[Job]) -> None:
+        """Cancel jobs; those that run leave before the next step."""
         with self.news:
-            for ticket in tickets:
-                ticket.cancelled = True
-                if self.queue.remove(ticket):
+            for job in jobs:
+                job.cancelled = True
+                if self.queue.remove(job):
                     self.metrics.cancelled.inc()
             self.metrics.queue.set(len(self.queue))
             self.news.notify()
 
-    def place(self, ticket: Ticket) -> tuple[int, float] | None:
-        """How many go before a ticket, and the seconds until it begins; None when it has begun."""
+    def place(self, job: Job) -> tuple[int, float] | None:
+        """How many go before a job, and the seconds until it begins; None when it has begun."""
         with self.news:
-            ahead: list[Ticket] = []
+            earlier: list[Job] = []
             for other in self.queue:
-                if other is ticket:
-                    return len(ahead), self.pace.seconds([*self.running, *ahead])
-                ahead.append(other)
+                if other is job:
+                    return len(earlier), self.pace.seconds([*self.running, *earlier])
+                earlier.append(other)
         return None
 
     def drain(self) -> None:
@@ -155,10 +127,10 @@ class Worker(threading.Thread):
                 self.turn()
             except Exception as problem:  # our fault: those that run fail, the others go on
                 log.exception("a step failed")
-                for ticket in list(self.running):
-                    self.end(ticket, Failed(problem))
-        for ticket in [*self.queue, *self.running]:
-            self.end(ticket, Failed(Draining()))
+                for job in list(self.running):
+                    self.end(job, Failed(problem))
+        for job in [*self.queue, *self.running]:
+            self.end(job, Failed(Draining()))
 
     def warm_up(self) -> None:
         """Draw once, so that the first client finds everything loaded and the pace is known."""
@@ -180,191 +152,161 @@ class Worker(threading.Thread):
         self.sweep()
         self.admit()
         self.draft()
-        self.tell_progress()
-        self.paint()
+        self.report_progress()
+        self.render()
 
     def sweep(self) -> None:
-        """Those whose client is gone, or that are late, leave."""
+        """Jobs whose client is gone, or that are late, leave."""
         now = time.monotonic()
         with self.news:
-            waiting = [ticket for ticket in self.queue if ticket.deadline < now]
-        for ticket in [*self.running, *waiting]:
-            if ticket.cancelled or ticket.deadline < now:
+            waiting = [job for job in self.queue if job.deadline < now]
+        for job in [*self.running, *waiting]:
+            if job.cancelled or job.deadline < now:
                 self.metrics.cancelled.inc()
-                self.end(ticket, Failed(Late()))
+                self.end(job, Failed(Late()))
 
     def admit(self) -> None:
-        """Let those begin for which there is room."""
+        """Let jobs begin while there is room."""
         while True:
             with self.news:
-                ticket = self.queue.first()
-                if ticket is None or len(self.running) >= self.options.together or self.rows + ticket.rows > ROWS:
+                job = self.queue.first()
+                if job is None or len(self.running) >= self.options.together or self.rows + job.rows > ROWS:
                     break
                 self.queue.pop()
-                self.running.append(ticket)
+                self.running.append(job)
                 self.metrics.queue.set(len(self.queue))
-            ticket.begun = time.monotonic()
-            self.metrics.wait_s.observe(ticket.begun - ticket.asked)
-            ticket.tell(Begun())
-            self.begin(ticket)
+            job.begun = time.monotonic()
+            self.metrics.wait_s.observe(job.begun - job.asked)
+            job.notify(Begun())
+            self.take_up(job)
         self.metrics.running.set(len(self.running))
         self.metrics.rows.set(self.rows)
-        self.metrics.pairs.set(sum(ticket.rows == 2 for ticket in self.jobs))
+        self.metrics.pairs.set(sum(job.rows == 2 for job in self.running))
 
     @property
     def rows(self) -> int:
         """Of the engine, in use."""
-        return sum(ticket.rows for ticket in self.jobs)
+        return sum(job.rows for job in self.running)
 
-    def begin(self, ticket: Ticket) -> None:
+    def advance(self, job: Job, value: Any) -> None:
+        """Send a job's task the result of its effect, and take up the next."""
         try:
-            if ticket.work:
-                self.end(ticket, Done(value=ticket.work()))
-            elif ticket.request:
-                self.submit_draft(ticket, ticket.request)
-            else:
-                self.prepare(ticket, [])
+            job.advance(value)
         except Exception as problem:
-            self.end(ticket, Failed(problem))
+            self.end(job, Failed(problem))
+            return
+        self.take_up(job)
 
-    def submit_draft(self, ticket: Ticket, request: Request) -> None:
-        self.jobs[ticket] = self.model.parts.engine.submit(request, self.watching(ticket))
+    def take_up(self, job: Job) -> None:
+        """Compute what an effect asks for, or give it to the engine; what is to be rendered waits for its group."""
+        try:
+            while isinstance(job.effect, Compute):
+                job.advance(job.effect.work())
+            if isinstance(job.effect, Draft):
+                self.submit_draft(job, job.effect)
+        except Exception as problem:
+            self.end(job, Failed(problem))
+            return
+        if job.effect is None:
+            self.end(job, Done(job.result, job.image_tokens, job.text_tokens))
 
-    def watching(self, ticket: Ticket) -> Callable[[Sequence[int]], None]:
-        def on_step(ids: Sequence[int]) -> None:
+    def submit_draft(self, job: Job, effect: Draft) -> None:
+        parts, marks = self.model.parts, job.due
+        drafter = parts.batched_drafter if effect.batched else parts.drafter
+
+        def on_ids(ids: Sequence[int]) -> None:
             self.drawn += 1
-            # Marks are of the last draft; where each id is told, it is words, and those may be in the first.
-            if ticket.marks is None or (len(ids) in ticket.marks and not ticket.then):
-                self.due.append((ticket, list(ids)))
+            if marks and known(ids) in marks:
+                self.due.append((job, effect, list(ids)))
 
-        return on_step
+        job.drafts = [(drafter, drafter.submit(request, on_ids)) for request in effect.requests]
 
     def draft(self) -> None:
-        """One step of the engine; those that are drafted go on to be painted."""
-        if not self.jobs:
+        """One step of the engine; jobs whose drafts have ended go on."""
+        drafting = [job for job in self.running if isinstance(job.effect, Draft)]
+        if not drafting:
             return
         started, self.drawn = time.monotonic(), 0
-        self.model.parts.engine.step()
-        seconds = time.monotonic() - started
-        self.pace.drafted(self.drawn, seconds)
+        for drafter in {id(drafter): drafter for job in drafting for drafter, _ in job.drafts}.values():
+            drafter.step()
+        now = time.monotonic()
+        self.pace.drafted(self.drawn, now - started)
         self.metrics.steps.inc()
         self.metrics.codes.inc(self.drawn)
         self.metrics.rate.set(1 / self.pace.id_s if self.pace.id_s else 0)
-        for ticket, job in [(ticket, job) for ticket, job in self.jobs.items() if job.ended]:
-            del self.jobs[ticket]
-            try:
-                self.go_on(ticket, list(job.ids))
-            except Exception as problem:
-                self.end(ticket, Failed(problem))
+        for job in drafting:
+            if all(draft.ended for _, draft in job.drafts):
+                ids, job.drafts, job.drafted = [list(draft.ids) for _, draft in job.drafts], [], now
+                job.count(sum(map(len, ids)))
+                self.advance(job, ids)
 
-    def go_on(self, ticket: Ticket, ids: list[int]) -> None:
-        """What comes after a draft: another, or painting."""
-        following = ticket.then(ids) if ticket.then else None
-        ticket.then = None
-        if following is None:
-            self.prepare(ticket, ids)
-            return
-        ticket.request, ticket.noted = following, ids
-        self.submit_draft(ticket, following)
-
-    def prepare(self, ticket: Ticket, ids: list[int]) -> None:
-        """Lay out what is to be painted of a draft."""
-        ticket.drafted = time.monotonic()
-        ticket.drawn = ids
-        grids = ticket.grids(ids)
-        self.canvases += [(ticket, place, grid) for place, grid in enumerate(grids)]
-        self.painted[ticket] = [None] * len(grids)
-        if not grids:
-            self.end(ticket, Done(ids))
-
-    def tell_progress(self) -> None:
-        """What is due of it, with previews where there is time."""
+    def report_progress(self) -> None:
+        """Send the progress that is due, with previews where there is time."""
         due, self.due = self.due, []
         quiet = len(self.running) <= QUIET
-        known = [(ticket, ids, ticket.partial(ids) if ticket.partial else None) for ticket, ids in due]
-        shown = [
-            place
-            for place, (ticket, _, codes) in enumerate(known)
-            if codes is not None and (ticket.sketched == "always" or (quiet and ticket.sketched == "if quiet"))
-        ]
-        previews = self.sketch([(known[place][2], known[place][0].seed) for place in shown])
-        for place, (ticket, ids, codes) in enumerate(known):
-            ticket.tell(Progress(ids, codes, previews[shown.index(place)] if place in shown else None))
+        reports, wanted = [], []
+        for job, effect, ids in due:
+            codes = effect.partial(ids) if effect.partial else None
+            shown = job.previews == "always" or (quiet and job.previews == "if quiet")
+            if codes is not None and shown and self.model.parts.previews:
+                wanted.append((len(reports), codes, effect.requests[0].seed))
+            reports.append((job, ids, effect.requests[0].limit, codes))
+        previews = dict(zip([place for place, _, _ in wanted], self.preview(wanted), strict=True))
+        for place, (job, ids, total, codes) in enumerate(reports):
+            job.notify(Progress(ids, total, codes, previews.get(place)))
 
-    def sketch(self, wanted: Sequence[tuple[Any, int]]) -> list[Any]:
+    def preview(self, wanted: Sequence[tuple[int, np.ndarray, int]]) -> list[Any]:
         """Previews of grids with their seeds; those of one size together, where that changes nothing."""
         from PIL import Image
 
         previews: list[Any] = [None] * len(wanted)
         groups: dict[Any, list[int]] = {}
-        for place, (codes, _) in enumerate(wanted):
+        for place, (_, codes, _) in enumerate(wanted):
             groups.setdefault(codes.shape if self.model.parts.exact else place, []).append(place)
         for places in groups.values():
-            codes_Bhw = np.stack([wanted[place][0] for place in places])
-            seeds = [wanted[place][1] for place in places]
-            arrays = to_bytes(render(self.model.parts.decoder, codes_Bhw, seeds, STEPS))
+            codes_Bhw = np.stack([wanted[place][1] for place in places])
+            arrays = self.model.parts.render(codes_Bhw, [wanted[place][2] for place in places], PARAMS)
             for place, array in zip(places, arrays, strict=True):
                 previews[place] = Image.fromarray(array)
             self.metrics.previews.inc(len(places))
         return previews
 
-    def paint(self) -> None:
-        """A group of pictures that are alike, the oldest first."""
-        if not self.canvases:
+    def render(self) -> None:
+        """Render a group of pictures that are alike, the oldest first."""
+        waiting = [(job, job.effect) for job in self.running if isinstance(job.effect, Render)]
+        if not waiting:
             return
-        alike, most = look(*self.canvases[0]), max(1, PAINTED // self.canvases[0][2].size)
-        group = [canvas for canvas in self.canvases if look(*canvas) == alike][:most]
-        taken = set(map(id, group))
-        self.canvases = [canvas for canvas in self.canvases if id(canvas) not in taken]
-        first, started = group[0][0], time.monotonic()
+        first, most = waiting[0][1], max(1, RENDERED // waiting[0][1].codes.size)
+        group = [(job, effect) for job, effect in waiting if effect.group == first.group][:most]
+        if not self.model.parts.exact:
+            group = group[:1]
+        started = time.monotonic()
         try:
-            grids, tickets = [grid for _, _, grid in group], [ticket for ticket, _, _ in group]
-            seeds, prompts = [ticket.seed for ticket in tickets], [ticket.prompt for ticket in tickets]
-            pictures = self.model.paint(grids, prompts, seeds, first.settings, control=first.control)
+            pictures = render_group(self.model.parts, [effect for _, effect in group])
         except Exception as problem:
-            for ticket in {ticket: None for ticket, _, _ in group}:
-                self.end(ticket, Failed(problem))
+            for job, _ in group:
+                self.end(job, Failed(problem))
             return
-        seconds = time.monotonic() - started
-        self.pace.painted(sum(grid.size for grid in grids), seconds)
-        self.metrics.renders.inc(len(group))
-        self.metrics.render_s.observe(seconds)
-        for (ticket, place, _), picture in zip(group, pictures, strict=True):
-            self.hang(ticket, place, picture)
-
-    def hang(self, ticket: Ticket, place: int, picture: Picture) -> None:
-        """Keep a painted picture until all of its ticket are there."""
         now = time.monotonic()
-        timings = {"plan": ticket.drafted - ticket.begun, "render": now - ticket.drafted, "total": now - ticket.begun}
-        told = {name: 1000 * seconds for name, seconds in timings.items()}
-        picture = replace(picture, settings=ticket.settings.as_dict(), timings_ms=told)
-        pictures = self.painted[ticket]
-        try:
-            pictures[place] = ticket.finish(picture) if ticket.finish else picture
-        except Exception as problem:
-            self.end(ticket, Failed(problem))
-            return
-        whole = [picture for picture in pictures if picture is not None]
-        if len(whole) == len(pictures):
-            self.end(ticket, Done(ticket.drawn, whole))
+        self.pace.painted(sum(effect.codes.size for _, effect in group), now - started)
+        self.metrics.renders.inc(len(group))
+        self.metrics.render_s.observe(now - started)
+        for (job, _), picture in zip(group, pictures, strict=True):
+            drafted = job.drafted or job.begun
+            timings = {"plan": drafted - job.begun, "render": now - drafted, "total": now - job.begun}
+            timings_ms = {name: 1000 * seconds for name, seconds in timings.items()}
+            self.advance(job, replace(picture, timings_ms=timings_ms))
 
-    def end(self, ticket: Ticket, event: Event) -> None:
-        """Free all that a ticket holds, and tell its client."""
-        if job := self.jobs.pop(ticket, None):
-            self.model.parts.engine.cancel(job)
-        self.canvases = [canvas for canvas in self.canvases if canvas[0] is not ticket]
-        self.due = [due for due in self.due if due[0] is not ticket]
-        self.painted.pop(ticket, None)
+    def end(self, job: Job, event: Event) -> None:
+        """Free all that a job holds, and notify its client."""
+        for drafter, draft in job.drafts:
+            drafter.cancel(draft)
+        job.drafts, job.effect = [], None
+        job.task.close()
+        self.due = [due for due in self.due if due[0] is not job]
         with self.news:
-            self.queue.remove(ticket)
-            if ticket in self.running:
-                self.running.remove(ticket)
+            self.queue.remove(job)
+            if job in self.running:
+                self.running.remove(job)
             self.metrics.running.set(len(self.running))
-        ticket.tell(event)
-
-
-def look(ticket: Ticket, place: int, grid: np.ndarray) -> tuple[Any, ...]:
-    """What pictures must share to be painted together; one that is controlled is painted alone."""
-    settings: SamplingParams = ticket.settings
-    alone = id(ticket) if ticket.control else None
-    return grid.shape, settings.steps, settings.render_guidance, settings.sampler, alone
+        job.notify(event)

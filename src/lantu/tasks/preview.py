@@ -1,47 +1,49 @@
-"""A draft on its way: the codes that are there, and what the decoder makes of them.
+"""A drawing while it is drafted: the codes so far, and the picture that the decoder renders from them in one step.
 
-The decoder has learnt grids whose last codes are hidden, so a part of a draft is a picture too, painted in one step.
-Shapes: h w grid.
+The decoder has learnt grids whose last codes are missing, so a part of a draft is a picture too. Shapes: h w grid.
 """
 
+import collections
 import contextlib
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lantu import images, kernels
-from lantu.diffusion.sample import Denoiser, render
-from lantu.types import MASK_CODE, Picture
+from lantu import kernels
+from lantu.engine.sampling_params import SamplingParams
+from lantu.models.spec import Parts
+from lantu.tasks.effects import Draft
+from lantu.tasks.run import Running, render, submit
+from lantu.types import Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-STEPS = 1
+PARAMS = SamplingParams(steps=1)  # of a preview
 
 
 class Previewer:
-    """Sketches drafts on a core of its own, while the others draft on.
+    """Renders previews on a core of its own, while the others draft on.
 
-    With two cores in all that wins nothing (62 ms for a drawing with seven previews, 56 in turns), so that it begins
-    with three.
+    With two cores in all that wins nothing (62 ms for a drawing with seven previews, 56 in turns), so it needs three.
 
-    Use it ``with``: what is left to be sketched at the end is dropped.
+    Use it ``with``: previews that are still to be rendered at the end are dropped.
 
     Args:
-        decoder: computes on the kernels; one that does not, say on a GPU, is left to take turns.
-        beside: whether to sketch at the same time.
+        beside: whether to render at the same time; a decoder on a GPU takes turns with the draft.
     """
 
-    def __init__(self, decoder: Denoiser, beside: bool):
-        self.decoder = decoder
+    def __init__(self, parts: Parts, beside: bool):
+        self.parts = parts
         cores = kernels.threads() if beside else 1
         beside = cores > 2
         self.pool = ThreadPoolExecutor(1) if beside else None
         self.drafting = kernels.ThreadGroup(cores - 1) if beside else contextlib.nullcontext()
-        self.sketching = kernels.ThreadGroup(1) if beside else contextlib.nullcontext()
+        self.rendering = kernels.ThreadGroup(1) if beside else contextlib.nullcontext()
 
     def __enter__(self) -> "Previewer":
         return self
@@ -50,8 +52,8 @@ class Previewer:
         if self.pool:
             self.pool.shutdown(cancel_futures=True)
 
-    def sketch(self, codes_hw: np.ndarray, seed: int) -> "Future[Image]":
-        """A picture of a grid of which a part is known."""
+    def submit(self, codes_hw: np.ndarray, seed: int) -> "Future[Image]":
+        """The preview of a grid of which some codes are known."""
         if self.pool:
             return self.pool.submit(self.now, codes_hw, seed)
         done: Future[Image] = Future()
@@ -59,8 +61,8 @@ class Previewer:
         return done
 
     def now(self, codes_hw: np.ndarray, seed: int) -> "Image":
-        with self.sketching:
-            return sketch(self.decoder, codes_hw, seed)
+        with self.rendering:
+            return preview(self.parts, codes_hw, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +82,60 @@ class Step:
     picture: Picture | None = None
 
 
-def partial_grid(codes: Sequence[int], height: int, width: int) -> np.ndarray:
-    """The first codes of a grid in reading order, the others unknown: (h, w) int64."""
-    grid = np.full(height * width, MASK_CODE, np.int64)
-    grid[: len(codes)] = codes
-    return grid.reshape(height, width)
-
-
-def sketch(decoder: Denoiser, codes_hw: np.ndarray, seed: int, steps: int = STEPS) -> "Image":
-    """A picture of a grid of which a part is known."""
+def preview(parts: Parts, codes_hw: np.ndarray, seed: int) -> "Image":
+    """What a grid of which some codes are known looks like."""
     from PIL import Image
 
-    return Image.fromarray(images.to_bytes(render(decoder, codes_hw[None], [seed], steps))[0])
+    return Image.fromarray(parts.render(codes_hw[None], [seed], PARAMS)[0])
+
+
+def stream(parts: Parts, running: Running[Picture], seed: int, every: int) -> Iterator[Step]:
+    """Draw a picture, step by step.
+
+    Args:
+        running: a drawing that has been advanced to its first effect.
+        every: codes from one step to the next.
+
+    Yields:
+        ``Step``; the last has the picture. A decoder that can't render missing codes gives that one alone.
+    """
+    try:
+        while running.drafting:
+            yield from drafting(parts, running, seed, every)
+        (picture,) = render(parts, [running], batched=False)
+        yield Step(picture.image, picture.codes, 1.0, picture)
+    finally:
+        for drafter, draft in running.drafts:
+            drafter.cancel(draft)
+        running.task.close()
+
+
+def drafting(parts: Parts, running: Running[Picture], seed: int, every: int) -> Iterator[Step]:
+    """The steps of one draft; the task goes on at its end."""
+    effect = running.effect
+    assert isinstance(effect, Draft)
+    submit(parts, running, False, None)
+    ((drafter, draft),) = running.drafts
+    total, shown = effect.requests[0].limit, 0
+    watched = parts.previews and effect.partial is not None
+    waiting: collections.deque[tuple[Future[Image], np.ndarray]] = collections.deque()
+    with Previewer(parts, beside=watched and parts.exact and every < total) as previewer:
+        while not draft.ended:
+            started = time.perf_counter()
+            with previewer.drafting:
+                drafter.step()
+            running.draft_s += time.perf_counter() - started
+            while watched and effect.partial and shown + every <= known(draft.ids) and shown + every < total:
+                shown += every
+                codes = effect.partial(draft.ids if -1 in draft.ids else draft.ids[:shown])
+                waiting.append((previewer.submit(codes, seed), codes))
+            while waiting and (draft.ended or waiting[0][0].done()):
+                future, codes = waiting.popleft()
+                yield Step(future.result(), codes, float((codes >= 0).mean()))
+    running.drafts = []
+    running.advance([list(draft.ids)])
+
+
+def known(ids: Sequence[int]) -> int:
+    """How many ids are drafted; those that are still missing are negative."""
+    return sum(id_ >= 0 for id_ in ids)

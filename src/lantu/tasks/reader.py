@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from lantu import images
-from lantu.diffusion.sample import render
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import DataError, ImageError
 from lantu.images.description import Description, described
 from lantu.images.metadata import pixels_digest
-from lantu.tasks.validation import check_codes
+from lantu.models.spec import Parts
+from lantu.models.validation import check_codes
 from lantu.types import Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from lantu.tasks.prompts import PromptBuilder
 
 # How far a rendering of the codes may be from the pixels, of 255: on average, and within any one cell.
 FAR, FAR_IN_CELL = 2.0, 24.0
@@ -68,9 +67,7 @@ class Seen:
     note: str = ""
 
 
-def read(
-    source: "Path | BinaryIO", name: str, model: "PromptBuilder", note: Callable[[str], None] | None = None
-) -> Seen:
+def read(source: "Path | BinaryIO", name: str, parts: Parts, note: Callable[[str], None] | None = None) -> Seen:
     """Open a picture and find out whether this model drew it.
 
     Args:
@@ -83,10 +80,10 @@ def read(
         image = images.open_image(source, note=note)
     else:
         image = images.read_image(source, name, note=note)
-    return settle(claim(source, image, name, model), model)
+    return settle(claim(source, image, name, parts), parts)
 
 
-def claim(source: "Path | BinaryIO", image: "Image", name: str, model: "PromptBuilder") -> Claim:
+def claim(source: "Path | BinaryIO", image: "Image", name: str, parts: Parts) -> Claim:
     """What a picture says of itself, as far as that can be true without computing.
 
     Args:
@@ -99,20 +96,20 @@ def claim(source: "Path | BinaryIO", image: "Image", name: str, model: "PromptBu
         return Claim(image, name, note=pixels_count(problem.message))
     if said is None:
         return Claim(image, name)
-    if said.model != model.folder.digest:
+    if said.model != parts.folder.digest:
         return Claim(image, name, note=pixels_count(f"{name} was drawn by another model"))
     try:
-        check_codes(said.codes, model.folder.codebook_size)
+        check_codes(said.codes, parts.folder.codebook_size)
     except DataError:
         return Claim(image, name, note=pixels_count(f"what {name} says of its drawing is damaged"))
     height, width = said.codes.shape
     bound = said.pixels is not None
-    if model.size_of((height, width)) != image.size or (bound and said.pixels != pixels_digest(image)):
+    if parts.layout.size_of((height, width)) != image.size or (bound and said.pixels != pixels_digest(image)):
         return Claim(image, name, note=pixels_count(f"{name} was changed since it was drawn"))
     return Claim(image, name, said, bound)
 
 
-def settle(made: Claim, model: "PromptBuilder", forged: bool = False) -> Seen:
+def settle(made: Claim, parts: Parts, forged: bool = False) -> Seen:
     """Decide on a claim; one without a hash holds if its codes, rendered, are the picture.
 
     Args:
@@ -121,7 +118,7 @@ def settle(made: Claim, model: "PromptBuilder", forged: bool = False) -> Seen:
     said = made.said
     if said is None:
         return Seen(made.image, note=made.note)
-    if (forged or not made.bound) and not _shows(made.image, said, model):
+    if (forged or not made.bound) and not _shows(made.image, said, parts):
         return Seen(made.image, note=pixels_count(f"{made.name} doesn't show what its codes stand for"))
     drawing = Picture(made.image, said.codes, said.prompt, said.seed, said.model, said.settings)
     return Seen(made.image, drawing)
@@ -132,14 +129,13 @@ def pixels_count(why: str) -> str:
     return f"{why}: its pixels are read, not its codes"
 
 
-def _shows(image: "Image", said: Description, model: "PromptBuilder") -> bool:
+def _shows(image: "Image", said: Description, parts: Parts) -> bool:
     """Whether a picture is what its codes stand for."""
     settings = SamplingParams.read(said.settings)
     if settings.steps > MOST_STEPS or settings.sampler not in RENDERED:
         return False
-    dials = (settings.steps, settings.render_guidance, settings.sampler)
-    painted = images.to_bytes(render(model.parts.decoder, said.codes[None], [said.seed], *dials))[0]
+    painted = parts.render(said.codes[None], [said.seed], settings)[0]
     far_HW = np.abs(painted.astype(np.float32) - np.asarray(image, np.float32)).mean(2)
-    (height, width), patch = said.codes.shape, model.patch
+    (height, width), patch = said.codes.shape, parts.folder.patch
     far_hw = far_HW.reshape(height, patch, width, patch).mean((1, 3))
     return bool(far_hw.mean() <= FAR and far_hw.max() <= FAR_IN_CELL)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lantu.tokens.vocabulary import Vocabulary
-from lantu.types import SPEAKERS, CodeGrid, Document, Given, Part, Patch, Turn
+from lantu.types import MASK_CODE, SPEAKERS, CodeGrid, Document, Given, Part, Patch, Turn
 
 LANGUAGES = ("en", "zh")
 NEXT = ";"  # between the steps of a plan, the last of which is what is to be drawn
@@ -234,6 +234,24 @@ def codes_from(ids: Sequence[int], height: int, width: int, vocabulary: Vocabula
     codes = np.array(ids, np.int64) - vocabulary.first_code
     if codes.size != height * width or codes.min() < 0 or codes.max() >= vocabulary.codebook_size:
         raise ValueError(f"these are not the {height}·{width} codes of a picture")
+    return codes.reshape(height, width)
+
+
+def partial_codes(ids: Sequence[int], height: int, width: int, vocabulary: Vocabulary) -> np.ndarray:
+    """As many ids as there are of a picture's codes, in reading order → (h, w) int64 codes.
+
+    MASK_CODE stands where an id is missing, or negative (a draft that is not made in reading order).
+
+    Raises:
+        ValueError: they are too many, or not all codes.
+    """
+    codes = np.full(height * width, MASK_CODE, np.int64)
+    known = np.array(ids, np.int64)
+    if known.size > codes.size:
+        raise ValueError(f"{known.size} ids are more than the {height}·{width} codes of a picture")
+    drafted = known >= 0
+    if drafted.any():
+        codes[: known.size][drafted] = codes_from(known[drafted].tolist(), 1, int(drafted.sum()), vocabulary)[0]
     return codes.reshape(height, width)
 
 

@@ -10,9 +10,9 @@ from lantu.data.edits import edit
 from lantu.engine.request import Request
 from lantu.evaluation.results import Suite
 from lantu.evaluation.trial import Trial
+from lantu.models.lantu.requests import plan_of_examples, planning, reading, sampling
 from lantu.recipes.abilities.exam import NEW, Exam
 from lantu.recipes.abilities.filling import single
-from lantu.tasks.requests import musing, planning, reading, sampling
 from lantu.tokens.document import LANGUAGES, draw_prefix
 from lantu.tokens.grammar import codes as any_code
 from lantu.types import CodeGrid, Document, Sample
@@ -40,7 +40,7 @@ def style(exam: Exam, shots: int, limit: int) -> list[float]:
         pictures = [exam.composer.compose(sample.objects, "white") for sample in samples]
         language = LANGUAGES[number % 2]
         made = context.style_document(samples, exam.codes(pictures), exam.concepts, language)
-        requests.append(drawing(exam, exam.model.begun(Document(made.parts[:-1], language)), number))
+        requests.append(drawing(exam, exam.layout.prefix_of(Document(made.parts[:-1], language)), number))
         wanted.append(Trial("style", "", "en", samples[-1].objects, pictures[-1], "style"))
     images = exam.paint([exam.picture(ids) for ids in exam.draft(requests)])
     return [verdict["score"] for verdict in exam.scorer.judge(wanted, images)]
@@ -49,7 +49,7 @@ def style(exam: Exam, shots: int, limit: int) -> list[float]:
 def name_drawn(exam: Exam, shots: int, limit: int) -> list[float]:
     """What a made-up name stands for, drawn."""
     prefixes, scenes, _ = naming(exam, shots, limit, drawn=True)
-    plans = [musing(prefix, exam.vocabulary) for prefix in prefixes] if exam.model.plans else []
+    plans = [plan_of_examples(prefix, exam.vocabulary) for prefix in prefixes] if exam.layout.plans else []
     noted = [ids[:-1] for ids in exam.draft(plans)] or [[] for _ in prefixes]
     told = enumerate(zip(prefixes, noted, strict=True))
     requests = [drawing(exam, [*prefix, *plan], number) for number, (prefix, plan) in told]
@@ -62,10 +62,10 @@ def name_told(exam: Exam, shots: int, limit: int) -> list[float]:
     prefixes, scenes, words = naming(exam, shots, limit, drawn=False)
     codes = exam.codes([exam.composer.compose(scene.objects, "white") for scene in scenes])
     requests = [
-        reading(grid, "en", exam.vocabulary, before=prefix[1:], plans=exam.model.plans)
+        reading(grid, "en", exam.vocabulary, before=prefix[1:], plans=exam.layout.plans)
         for grid, prefix in zip(codes, prefixes, strict=True)
     ]
-    said = [exam.model.words(ids) for ids in exam.draft(requests)]
+    said = [exam.layout.words(ids) for ids in exam.draft(requests)]
     return [float(text == word) for text, word in zip(said, words, strict=True)]
 
 
@@ -82,7 +82,7 @@ def naming(exam: Exam, shots: int, limit: int, drawn: bool) -> tuple[list[list[i
         samples = [pair[at % 2] for at in range(shots)] + [query]
         grids = exam.codes([exam.composer.compose(sample.objects, "white") for sample in samples])
         parts = context.naming_document(samples, grids, exam.concepts, rng, drawn).parts
-        prefixes.append(exam.model.begun(Document(parts[: 2 * shots + drawn], "en")))
+        prefixes.append(exam.layout.prefix_of(Document(parts[: 2 * shots + drawn], "en")))
         scenes.append(query)
         words.append("" if drawn else str(parts[-1]))
     return prefixes, scenes, words
@@ -110,14 +110,14 @@ def change(exam: Exam, kind: str, shots: int, limit: int) -> list[float]:
             if after.kind == kind and alike:
                 found.append((before, after, target))
         flat = exam.codes([image for before, _, target in found for image in (before, target)])
-        prefixes.append(exam.model.begun(Document(tuple(CodeGrid(grid) for grid in flat[:-1]))))
+        prefixes.append(exam.layout.prefix_of(Document(tuple(CodeGrid(grid) for grid in flat[:-1]))))
         wholes.append(flat[-2])
         afters.append(found[-1][1])
-    if exam.model.plans:
-        goals = map(exam.model.goal, exam.draft([planning(prefix, exam.vocabulary) for prefix in prefixes]))
+    if exam.layout.plans:
+        goals = map(exam.layout.goal, exam.draft([planning(prefix, exam.vocabulary) for prefix in prefixes]))
         told = enumerate(zip(wholes, goals, strict=True))
         requests = [
-            exam.model.changing([[exam.model.of_codes(whole)]], seed, exam.settings, goal)
+            exam.layout.change([[exam.layout.of_codes(whole)]], seed, exam.settings, goal)
             for seed, (whole, goal) in told
         ]
     else:

@@ -48,21 +48,23 @@ def instructions(exam: Exam, limit: int) -> dict[str, list[tuple[np.ndarray, Sam
 
 def changed(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) -> list[np.ndarray]:
     """The codes that instructions make of pictures."""
-    model, settings = exam.model, exam.settings
-    asked = [[[text, exam.model.of_codes(grid)]] for grid, text in zip(codes, instructed(afters), strict=True)]
-    plans = [request for turns in asked if (request := model.planning(turns))]
-    goals = [model.goal(ids) for ids in exam.draft(plans)] or [""] * len(asked)
+    layout, settings = exam.layout, exam.settings
+    asked = [[[text, exam.layout.of_codes(grid)]] for grid, text in zip(codes, instructed(afters), strict=True)]
+    plans = [request for turns in asked if (request := layout.plan_change(turns))]
+    goals = [layout.goal(ids) for ids in exam.draft(plans)] or [""] * len(asked)
     told = enumerate(zip(asked, goals, strict=True))
     return [
         exam.picture(ids)
-        for ids in exam.draft([model.changing(turns, seed, settings, goal) for seed, (turns, goal) in told])
+        for ids in exam.draft([layout.change(turns, seed, settings, goal) for seed, (turns, goal) in told])
     ]
 
 
 def answered(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) -> list[float]:
     """Whether the model, in a conversation, would by itself draw: begin a picture, or plan one."""
     told = enumerate(zip(codes, instructed(afters), strict=True))
-    asked = [exam.model.asking([[text, exam.model.of_codes(grid)]], seed, exam.settings) for seed, (grid, text) in told]
+    asked = [
+        exam.layout.answer([[text, exam.layout.of_codes(grid)]], seed, exam.settings) for seed, (grid, text) in told
+    ]
     begins = exam.vocabulary.special("boi")
     replies = exam.draft(asked)
     said = [read_reply(ids, exam.vocabulary, exam.model.parts.text.decode) for ids in replies]

@@ -17,8 +17,11 @@ from lantu.engine.request import Request
 from lantu.evaluation.results import Verdict
 from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.trial import Trial
+from lantu.models.lantu.layout import LantuLayout
 from lantu.pipeline import Model
 from lantu.recipes.sheets import save_sheet
+from lantu.tasks.draw import render
+from lantu.tasks.run import run
 from lantu.tokens.document import codes_from, read_reply
 from lantu.types import Placed, Sample
 
@@ -56,6 +59,10 @@ class Exam:
         return self.model.folder.grid
 
     @property
+    def layout(self) -> LantuLayout:
+        return self.model.parts.layout
+
+    @property
     def vocabulary(self) -> Any:
         return self.model.parts.vocabulary
 
@@ -65,7 +72,7 @@ class Exam:
 
     def draft(self, requests: list[Request]) -> list[list[int]]:
         """The ids that each request is answered with."""
-        return draft(self.model.parts.company, requests)
+        return draft(self.model.parts.batched_drafter, requests)
 
     def text(self, ids: list[int]) -> str:
         return self.model.parts.text.decode(ids).strip()
@@ -81,13 +88,13 @@ class Exam:
 
     def paint(self, grids: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Pictures (H, W, 3) uint8 of codes."""
-        seeds = list(range(len(grids)))
-        drawn = self.model.paint(list(grids), [""] * len(grids), seeds, self.settings, batched=True)
+        parts, params = self.model.parts, self.settings
+        drawn = run(parts, [render(parts, grid, seed, params) for seed, grid in enumerate(grids)], batched=True)
         return [np.asarray(picture.image) for picture in drawn]
 
     def afresh(self, prompts: Sequence[str]) -> list[np.ndarray]:
         """Pictures of prompts, drawn from nothing."""
-        requests = [self.model.ask(prompt, seed, self.grid, self.settings) for seed, prompt in enumerate(prompts)]
+        requests = [self.layout.draw(prompt, self.grid, seed, self.settings) for seed, prompt in enumerate(prompts)]
         return self.paint([self.picture(ids) for ids in self.draft(requests)])
 
     def judge(self, scenes: Sequence[Sample], images: Sequence[np.ndarray]) -> list[Verdict]:

@@ -8,9 +8,9 @@ from lantu.data.questions import listed
 from lantu.data.scenes import Composer
 from lantu.data.trials import trials
 from lantu.evaluation.results import Suite
+from lantu.models.lantu.requests import filling
 from lantu.recipes.abilities.exam import Exam
 from lantu.tasks.masks import cells_of_box
-from lantu.tasks.requests import filling
 from lantu.tokens.document import fill
 from lantu.types import Placed, Sample
 
@@ -26,7 +26,7 @@ def suite(exam: Exam, limit: int) -> Suite:
         old, kept = trial.expected[gone], trial.expected[1 - gone]
         new = other(exam.composer, rng, {old.concept, kept.concept}, kept.style)
         x0, y0, x1, y1 = (edge * model.size[0] for edge in old.box)
-        holes = cells_of_box((x0, y0, x1, y1), model.size, model.patch)
+        holes = cells_of_box((x0, y0, x1, y1), model.size, model.folder.patch)
         text = model.parts.text.encode(listed([exam.concepts[new]], trial.language))
         requests.append(filling(text, whole, holes, exam.vocabulary, number, exam.settings))
         objects = [replace(old, concept=new), kept]

@@ -25,8 +25,8 @@ def suite(exam: Exam, limit: int) -> Suite:
                 asked.append((kind, language, made.answer))
                 images.append(image)
                 requests.append(made.text)
-    parts = [[text, exam.model.of_codes(codes)] for text, codes in zip(requests, exam.codes(images), strict=True)]
-    told = exam.draft([exam.model.asking([each], seed, settings) for seed, each in enumerate(parts)])
+    parts = [[text, exam.layout.of_codes(codes)] for text, codes in zip(requests, exam.codes(images), strict=True)]
+    told = exam.draft([exam.layout.answer([each], seed, settings) for seed, each in enumerate(parts)])
     right: dict[str, list[bool]] = {}
     for (kind, language, answer), ids in zip(asked, told, strict=True):
         for key in ("score", kind, language, f"{kind} {language}"):

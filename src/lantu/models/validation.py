@@ -1,13 +1,14 @@
-"""What can't be drawn, said in a line. Shapes: h w grid."""
+"""What can't be drawn is refused with one line. Shapes: h w grid."""
+
+import re
 
 import numpy as np
 
-from lantu.errors import DataError, ImageError, PromptError
+from lantu.errors import AbilityError, DataError, ImageError, LantuError, PromptError
+from lantu.models.spec import Grid, ModelFolder, Size
 from lantu.tokens.vocabulary import MAX_SIDE
 
 MAX_PROMPT = 2000
-Size = tuple[int, int]  # width, height in pixels
-Grid = tuple[int, int]  # height, width in codes
 
 
 def check_prompt(prompt: str) -> str:
@@ -23,6 +24,18 @@ def check_prompt(prompt: str) -> str:
     if len(prompt) > MAX_PROMPT:
         raise PromptError(f"the prompt has {len(prompt):,} characters", f"shorten it to {MAX_PROMPT:,}")
     return prompt
+
+
+def parse_size(text: str) -> Size:
+    """ "192x128" → (192, 128): width and height in pixels.
+
+    Raises:
+        LantuError: it is no such text.
+    """
+    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", text.strip(), re.ASCII)
+    if match is None:
+        raise LantuError(f"the size {text!r} can't be read", "write width x height in pixels, e.g. 192x192")
+    return int(match[1]), int(match[2])
 
 
 def grid_of(size: Size, patch: int) -> Grid:
@@ -75,3 +88,14 @@ def check_codes(codes: np.ndarray, codebook_size: int) -> np.ndarray:
     if codes.min() < 0 or codes.max() >= codebook_size:
         raise DataError(f"codes from {codes.min()} to {codes.max()}, the model has 0 to {codebook_size - 1}", hint)
     return codes.astype(np.int64)
+
+
+def require(folder: ModelFolder, ability: str) -> None:
+    """Refuse what a model can't do.
+
+    Raises:
+        AbilityError: it has not learnt the ability.
+    """
+    if ability not in folder.abilities:
+        hint = "teach it: lantu train language --recipe multitask --start MODEL"
+        raise AbilityError(f"{folder.name} has not learnt {ability}", hint, ability)

@@ -1,4 +1,4 @@
-"""From a picture's codes to a caption: several are drafted, and the one that explains the picture best is kept.
+"""Captions: several are drafted from a picture's codes, and the one that explains the picture best is kept.
 
 Three faults of a small model that reads are met here:
 
@@ -17,14 +17,16 @@ Shapes: B batch, h w grid, N = h·w, K codebook size, C candidates.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from lantu.engine.drafting import draft
 from lantu.engine.request import Ranges, Request, id_at
-from lantu.models.loader import Parts
-from lantu.tasks.requests import MAX_CAPTION, reading
+from lantu.errors import PromptError
+from lantu.models.lantu.parts import LantuParts
+from lantu.models.lantu.requests import MAX_CAPTION
+from lantu.models.spec import Grid, Parts
+from lantu.tasks.effects import Compute, Draft, Task
 from lantu.tokens import document, grammar
 from lantu.tokens.repetition import first_repeat, without_repeats
 from lantu.types import Caption
@@ -35,76 +37,127 @@ FREEDOM = 0.8  # temperature of all candidates but the first, which is the likel
 SURE = 1.2e-4  # variance of the likelihood of a code vector, as a share of the codebook's
 
 
-def denoised(parts: Parts, pictures: np.ndarray) -> np.ndarray:
-    """The likeliest codes of pictures (B, H, W, 3) uint8 to the eyes of the language model: (B, h, w) int64.
+def caption(
+    parts: Parts,
+    pixels_HWC: np.ndarray,
+    language: str,
+    seed: int = 0,
+    temperature: float = 0.0,
+    examples: Sequence[int] = (),
+) -> Task[Caption]:
+    """The caption of any picture, (H, W, 3) uint8, of the size that the model reads.
+
+    Raises:
+        PromptError: an unknown language.
+    """
+    check_language(language)
+    if parts.reads_pixels:
+        (text,) = yield Compute(lambda: parts.read(pixels_HWC[None], language, seed, temperature))
+        return Caption(text)
+    codes_hw = yield from denoise(parts, pixels_HWC)
+    return (yield from caption_codes(parts, codes_hw, language, seed, temperature, examples))
+
+
+def caption_codes(
+    parts: Parts,
+    codes_hw: np.ndarray,
+    language: str,
+    seed: int = 0,
+    temperature: float = 0.0,
+    examples: Sequence[int] = (),
+    *,
+    candidates: int = CANDIDATES,
+    most: int | None = None,
+) -> Task[Caption]:
+    """The caption of a picture that is given as codes.
+
+    Args:
+        temperature: 0 for the best of several; above it one is drawn as the model puts it, by the seed.
+        examples: ids of examples (``LantuLayout.example_ids``), which the caption follows.
+        candidates: captions to choose from at temperature 0.
+        most: ids of a caption.
+
+    Raises:
+        PromptError: an unknown language.
+    """
+    check_language(language)
+    parts = of_codes(parts)
+    request = parts.layout.caption(codes_hw, language, seed, temperature, examples)
+    if examples:
+        (ids,) = yield Draft((request,))
+        return Caption(without_repeats(parts.layout.words(ids)), parts.layout.is_whole(ids))
+    limit = min(most or request.limit, request.limit)
+    request = replace(request, allowed=script(parts, language), limit=limit)
+    if temperature or parts.backend == "vllm":
+        candidates = 1
+    others = [replace(request, seed=number, temperature=FREEDOM) for number in range(1, candidates)]
+    drafts = yield Draft((request, *others), batched=True)
+    return (yield from best(parts, codes_hw, language, drafts))
+
+
+def of_codes(parts: Parts) -> LantuParts:
+    """The parts of a model that reads pictures from their codes: one of lantu's own family."""
+    return cast(LantuParts, parts)
+
+
+def check_language(language: str) -> None:
+    """Raises PromptError where there are no captions in a language."""
+    if language not in document.LANGUAGES:
+        raise PromptError(f"no captions in {language}", f"choose {' or '.join(document.LANGUAGES)}")
+
+
+def denoise(parts: Parts, pixels_HWC: np.ndarray) -> Task[np.ndarray]:
+    """The likeliest codes of a picture (H, W, 3) uint8 by the language model's own expectation: (h, w) int64.
 
     The plain nearest codes where the tokenizer has no code vectors, or where the backend takes no bias (vLLM).
     """
-    distance_BNK = parts.distances(pictures) if parts.backend != "vllm" else None
-    if distance_BNK is None:
-        return parts.encode(pictures)
-    height, width = (side // parts.folder.patch for side in pictures.shape[1:3])
-    return likeliest_codes(parts, distance_BNK, (height, width))
+
+    parts = of_codes(parts)
+
+    def look() -> np.ndarray | None:
+        return parts.distances(pixels_HWC[None]) if parts.backend != "vllm" else None
+
+    distance_1NK = yield Compute(look)
+    if distance_1NK is None:
+        return (yield Compute(lambda: parts.encode(pixels_HWC[None])[0]))
+    height, width = (side // parts.folder.patch for side in pixels_HWC.shape[:2])
+    return (yield from likeliest_codes(parts, distance_1NK[0], (height, width)))
 
 
-def denoised_codes(parts: Parts, codes_Bhw: np.ndarray) -> np.ndarray:
-    """The same from codes alone, which may come from pictures that were encoded anew: (B, h, w) int64."""
-    vectors_KE = parts.encoder.vectors_KE if parts.backend != "vllm" else None
-    if vectors_KE is None:
-        return codes_Bhw
-    seen_BNE = vectors_KE[codes_Bhw.reshape(len(codes_Bhw), -1)]
-    norms_K = (vectors_KE**2).sum(1)
-    distance_BNK = (seen_BNE**2).sum(2, keepdims=True) + norms_K - 2 * seen_BNE @ vectors_KE.T
-    return likeliest_codes(parts, distance_BNK, codes_Bhw.shape[1:])
+def denoise_codes(parts: Parts, codes_hw: np.ndarray) -> Task[np.ndarray]:
+    """The same from codes alone, which may come from a picture that was encoded anew: (h, w) int64."""
+
+    parts = of_codes(parts)
+
+    def look() -> np.ndarray | None:
+        vectors_KE = parts.encoder.vectors_KE if parts.backend != "vllm" else None
+        if vectors_KE is None:
+            return None
+        seen_NE = vectors_KE[codes_hw.reshape(-1)]
+        return (seen_NE**2).sum(1, keepdims=True) + (vectors_KE**2).sum(1) - 2 * seen_NE @ vectors_KE.T
+
+    distance_NK = yield Compute(look)
+    if distance_NK is None:
+        return codes_hw
+    return (yield from likeliest_codes(parts, distance_NK, (codes_hw.shape[0], codes_hw.shape[1])))
 
 
-def likeliest_codes(parts: Parts, distance_BNK: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Codes (B, h, w) by squared distances from code vectors and the language model's own expectation."""
+def likeliest_codes(parts: LantuParts, distance_NK: np.ndarray, grid: Grid) -> Task[np.ndarray]:
+    """Codes (h, w) by squared distances from code vectors and the language model's own expectation."""
     scale = -0.5 / max(SURE * parts.encoder.variance, 1e-12)
-    biases = [(scale * (one - one.min(1, keepdims=True))).astype(np.float32) for one in distance_BNK]
-    drafts = draft(parts.company, [likeliest(bias_NK, grid, parts) for bias_NK in biases])
-    return np.stack([document.codes_from(ids, *grid, parts.vocabulary) for ids in drafts])
-
-
-def likeliest(bias_NK: np.ndarray, grid: tuple[int, int], parts: Parts) -> Request:
-    """What the engine is asked for a grid: codes by the model's own expectation and by what is seen in each cell."""
-    return Request(
+    bias_NK = (scale * (distance_NK - distance_NK.min(1, keepdims=True))).astype(np.float32)
+    request = Request(
         document.unconditional_prefix(*grid, parts.vocabulary),
         grammar.codes(parts.vocabulary),
         limit=len(bias_NK),
         temperature=0.0,
         bias=lambda ids: bias_NK[len(ids)],
     )
+    (ids,) = yield Draft((request,), batched=True)
+    return parts.layout.codes(ids, grid)
 
 
-def captions(
-    parts: Parts, codes_Bhw: Sequence[np.ndarray] | np.ndarray, language: str, seed: int = 0, temperature: float = 0.0
-) -> list[Caption]:
-    """A caption of each grid of codes in "en" or "zh".
-
-    Args:
-        temperature: 0 for the best of several; above it one is drawn as the model puts it, by the seed.
-    """
-    allowed, vocabulary = script(parts, language), parts.vocabulary
-    requests = [
-        replace(reading(codes, language, vocabulary, seed, temperature), allowed=allowed) for codes in codes_Bhw
-    ]
-    best_of_several = not temperature and parts.backend != "vllm"
-    if best_of_several:
-        requests = [
-            replace(request, seed=number, temperature=FREEDOM) if number else request
-            for request in requests
-            for number in range(CANDIDATES)
-        ]
-    drafts = draft(parts.company, requests)
-    each = len(drafts) // max(1, len(codes_Bhw))
-    return [
-        chosen(parts, codes, language, drafts[place * each : (place + 1) * each])
-        for place, codes in enumerate(codes_Bhw)
-    ]
-
-
-def chosen(parts: Parts, codes_hw: np.ndarray, language: str, drafts: Sequence[Sequence[int]]) -> Caption:
+def best(parts: LantuParts, codes_hw: np.ndarray, language: str, drafts: Sequence[Sequence[int]]) -> Task[Caption]:
     """The candidate that explains the picture best; whole ones go first, and what is repeated is cut off.
 
     The best is changed at one place at a time as long as that explains the picture better.
@@ -112,24 +165,27 @@ def chosen(parts: Parts, codes_hw: np.ndarray, language: str, drafts: Sequence[S
     candidates = whole(parts, drafts)
     if len(drafts) == 1 or not candidates:
         texts = candidates or [parts.text.decode(ids).strip() for ids in drafts]
-        scores = explained(parts, codes_hw, language, texts) if len(texts) > 1 else [0.0]
+        scores = [0.0]
+        if len(texts) > 1:
+            scores = yield Compute(lambda: score(parts, codes_hw, language, texts))
         text = texts[int(np.argmax(scores))]
         return Caption(without_repeats(text.replace("\ufffd", "")), ended=bool(candidates))
-    scores = explained(parts, codes_hw, language, candidates)
-    best, most = candidates[int(np.argmax(scores))], float(scores.max())
+    scores = yield Compute(lambda: score(parts, codes_hw, language, candidates))
+    text, most = candidates[int(np.argmax(scores))], float(scores.max())
     for _ in range(CHANGES):
-        others = [text for text in whole(parts, branches(parts, codes_hw, language, best)) if text not in candidates]
+        changed = yield from change_one_word(parts, codes_hw, language, text)
+        others = [other for other in whole(parts, changed) if other not in candidates]
         if not others:
             break
         candidates += others
-        scores = explained(parts, codes_hw, language, others)
+        scores = yield Compute(lambda others=others: score(parts, codes_hw, language, others))
         if scores.max() <= most:
             break
-        best, most = others[int(np.argmax(scores))], float(scores.max())
-    return Caption(best)
+        text, most = others[int(np.argmax(scores))], float(scores.max())
+    return Caption(text)
 
 
-def whole(parts: Parts, drafts: Sequence[Sequence[int]]) -> list[str]:
+def whole(parts: LantuParts, drafts: Sequence[Sequence[int]]) -> list[str]:
     """The captions among drafts that ended by themselves and repeat nothing, each once."""
     end = parts.vocabulary.special("eos")
     texts = [parts.text.decode(ids).strip() for ids in drafts if ids and ids[-1] == end]
@@ -141,7 +197,7 @@ def is_clean(text: str) -> bool:
     return first_repeat(text) is None and "\ufffd" not in text
 
 
-def explained(parts: Parts, codes_hw: np.ndarray, language: str, texts: Sequence[str]) -> np.ndarray:
+def score(parts: LantuParts, codes_hw: np.ndarray, language: str, texts: Sequence[str]) -> np.ndarray:
     """log p(caption | codes) + log p(codes | caption) of each candidate: (C) float64."""
     vocabulary, (height, width) = parts.vocabulary, codes_hw.shape
     written = [list(parts.text.encode(text)) for text in texts]
@@ -160,28 +216,32 @@ def explained(parts: Parts, codes_hw: np.ndarray, language: str, texts: Sequence
     return said + drawn
 
 
-def branches(parts: Parts, codes_hw: np.ndarray, language: str, text: str) -> list[list[int]]:
+def change_one_word(parts: LantuParts, codes_hw: np.ndarray, language: str, text: str) -> Task[list[list[int]]]:
     """A caption with another word at one place: at each place the second likeliest id, and the likeliest behind it.
 
     So a name that begins as another does (猫 and 猫头鹰) is tried even where the longer one is the likelier by far.
     """
     prefix, allowed = document.caption_prefix(codes_hw, language, parts.vocabulary), script(parts, language)
-    ids = [*parts.text.encode(text), parts.vocabulary.special("eos")]
-    (logits_TV,) = logits_behind(parts, [prefix], [ids], allowed)
-    logits_TV[np.arange(len(ids)), columns_of(allowed, ids)] = -np.inf
-    others = [id_at(allowed, int(column)) for column in logits_TV.argmax(1)]
     end = parts.vocabulary.special("eos")
+    ids = [*parts.text.encode(text), end]
+
+    def second_likeliest() -> list[int]:
+        (logits_TV,) = logits_behind(parts, [prefix], [ids], allowed)
+        logits_TV[np.arange(len(ids)), columns_of(allowed, ids)] = -np.inf
+        return [id_at(allowed, int(column)) for column in logits_TV.argmax(1)]
+
+    others = yield Compute(second_likeliest)
     starts = [[*ids[:place], other] for place, other in enumerate(others) if other != end]
     requests = [
         Request([*prefix, *start], allowed, limit=max(1, MAX_CAPTION - len(start)), stop=end, temperature=0.0)
         for start in starts
     ]
-    drafts = draft(parts.company, requests)
+    drafts = yield Draft(requests, batched=True)
     return [[*start, *rest] for start, rest in zip(starts, drafts, strict=True)]
 
 
 def log_probabilities(
-    parts: Parts, prefixes: Sequence[Sequence[int]], endings: Sequence[Sequence[int]], ranges: Ranges
+    parts: LantuParts, prefixes: Sequence[Sequence[int]], endings: Sequence[Sequence[int]], ranges: Ranges
 ) -> np.ndarray:
     """log p of each ending behind its prefix among the ids in ``ranges``: (C) float64."""
     sums = []
@@ -193,7 +253,7 @@ def log_probabilities(
 
 
 def logits_behind(
-    parts: Parts, prefixes: Sequence[Sequence[int]], endings: Sequence[Sequence[int]], ranges: Ranges
+    parts: LantuParts, prefixes: Sequence[Sequence[int]], endings: Sequence[Sequence[int]], ranges: Ranges
 ) -> list[np.ndarray]:
     """Of each ending, the logits of the ids in ``ranges`` where each of its ids comes: (its ids, ids in ranges)."""
     backend: Any = parts.language
@@ -229,7 +289,7 @@ def numbers(logits: Any) -> np.ndarray:
     return np.asarray(logits.cpu() if hasattr(logits, "cpu") else logits, np.float64)
 
 
-def script(parts: Parts, language: str) -> Ranges:
+def script(parts: LantuParts, language: str) -> Ranges:
     """Text ids that a caption in a language may hold, and <eos>, in ranges.
 
     English has no Chinese characters. Chinese has Latin letters in names (3D, Noto, T恤), but no English words with a

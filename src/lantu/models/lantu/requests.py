@@ -128,7 +128,7 @@ def answering(
     )
 
 
-def musing(prefix: Sequence[int], vocabulary: Vocabulary) -> Request:
+def plan_of_examples(prefix: Sequence[int], vocabulary: Vocabulary) -> Request:
     """What the engine is asked for behind examples and a prompt: a plan of what they mean, or a picture at once.
 
     Either way <boi> is the last id.

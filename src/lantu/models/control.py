@@ -1,0 +1,28 @@
+"""A picture that a drawing is to follow, as a user gives it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lantu import images
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, eq=False)
+class Control:
+    """A picture that a drawing is to follow.
+
+    Attributes:
+        picture: as large as the drawing, of any mode.
+        kind: one of ``lantu.models.lantu.controls.KINDS``: "edges" (white lines on black), "layout" (white
+            where things are to stand), "colour" (blocks of colour).
+        scale: 1 as it was learnt; 0 is no control, bit for bit.
+    """
+
+    picture: "Image"
+    kind: str = "edges"
+    scale: float = 1.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "picture", images.to_rgb(self.picture))

@@ -1,0 +1,256 @@
+"""The parts of a model of lantu's own: on the native kernels on a CPU, on torch on a GPU.
+
+The language model may also be run by transformers or by vLLM, as its directory stands.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from lantu import images, kernels
+from lantu.diffusion.sample import Denoiser, render
+from lantu.engine.drafting import Drafter
+from lantu.engine.engine import Engine
+from lantu.engine.logits_processors import ControlLogitsProcessor
+from lantu.engine.request import Request
+from lantu.engine.sampling_params import SamplingParams
+from lantu.errors import ImageError, LantuError
+from lantu.models.control import Control
+from lantu.models.lantu.controls import KINDS
+from lantu.models.lantu.folder import LantuFolder
+from lantu.models.lantu.layout import LantuLayout
+from lantu.models.spec import Grid
+from lantu.tokens import bpe
+from lantu.tokens.bpe import TextCodec
+from lantu.tokens.vocabulary import Vocabulary
+from lantu.weights import manifest
+
+BATCH = 32  # requests that the batched drafter drafts together
+
+
+class Encode(Protocol):
+    """Pictures in [-1, 1] (B, 3, H, W) float32 → codes (B, h, w) int64."""
+
+    vectors_KE: np.ndarray | None
+
+    @property
+    def variance(self) -> float: ...
+
+    def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray: ...
+
+    def distances(self, pixels_BCHW: np.ndarray) -> np.ndarray | None: ...
+
+
+class ControlNetwork(Protocol):
+    """A picture of control (B, 3, H, W) in [-1, 1], its kind, codes (B, h, w) → (2, B, N, D) for the decoder.
+
+    Attributes:
+        strengths: of the bias, for each kind; 0 for none.
+    """
+
+    strengths: tuple[float, ...]
+
+    def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray: ...
+
+    def bias(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray, row: int) -> np.ndarray:
+        """What it makes of each code of a row, behind those above, to be added to its logit: (B, w, K)."""
+        ...
+
+
+@dataclass(frozen=True)
+class LantuParts:
+    """Each part is loaded when it is first needed; see ``lantu.models.spec.Parts``.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        backend: what runs the language model, one of ``lantu.models.loader.BACKENDS``.
+    """
+
+    folder: LantuFolder
+    device: str = "cpu"
+    backend: str = "native"
+
+    previews = True  # the decoder has learnt grids of which the last codes are missing
+    reads_pixels = False
+
+    @cached_property
+    def layout(self) -> LantuLayout:
+        return LantuLayout(self)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        from lantu.weights.language_config import read_vocabulary
+
+        return read_vocabulary(self.folder.path / "language")
+
+    @cached_property
+    def strengths(self) -> tuple[float, ...]:
+        """Guidance scales that the language model has learnt to apply by itself."""
+        from lantu.weights.language_config import read_strengths
+
+        return read_strengths(self.folder.path / "language")
+
+    @cached_property
+    def text(self) -> TextCodec:
+        codec = TextCodec(self.folder.path / "language")
+        bpe.check(codec, self.vocabulary)
+        return codec
+
+    @cached_property
+    def drafter(self) -> Drafter:
+        """Drafts requests together only where that changes nothing; vLLM decides for itself."""
+        if self.backend == "vllm":
+            from lantu.engine.backends.vllm_engine import Engine as EngineOnVllm
+
+            manifest.read_language(self.folder.path / "language")
+            return EngineOnVllm(self.folder.path / "language")
+        return Engine(self.language)
+
+    def check(self, request: Request) -> None:
+        """Refuse what the backend can't draft, before the backend is loaded.
+
+        Raises:
+            LantuError: it can't draft this.
+        """
+        if self.backend == "vllm":
+            from lantu.engine.backends.vllm_engine import check
+
+            check(request)
+
+    @cached_property
+    def batched_drafter(self) -> Drafter:
+        """Drafts many requests together even where that rounds sums in another order."""
+        if self.drafter.exact or self.backend == "vllm":
+            return self.drafter
+        return Engine(self.language, together=BATCH)
+
+    @property
+    def exact(self) -> bool:
+        """Whether pictures that are rendered together are what each would be alone, bit for bit."""
+        return self.device == "cpu" and kernels.exact()
+
+    @cached_property
+    def language(self) -> Any:
+        folder = self.folder.path / "language"
+        if self.backend == "transformers":
+            from lantu.engine.backends.huggingface import Language as LanguageOnTransformers
+
+            return LanguageOnTransformers.load(folder, self.device)
+        if self.device == "cpu":
+            from lantu.engine.backends.native import Language
+
+            return Language.load(folder)
+        from lantu.engine.backends.pytorch import Language as LanguageOnTorch
+
+        return LanguageOnTorch.load(folder, device=self.device)
+
+    @cached_property
+    def decoder(self) -> Denoiser:
+        folder = self.folder.path / "decoder"
+        if self.device == "cpu":
+            from lantu.models.lantu.decoder.native import Decoder
+
+            return Decoder.load(folder)
+        from lantu.models.lantu.decoder.pytorch import Decoder as DecoderOnTorch
+
+        return DecoderOnTorch.load(folder, self.device)
+
+    @cached_property
+    def control(self) -> ControlNetwork:
+        """Turns a picture of control into residuals for the decoder.
+
+        Raises:
+            LantuError: the model has none.
+        """
+        if not self.folder.controlled:
+            raise LantuError(f"{self.folder.name} can't be controlled by a picture", "train one: lantu train control")
+        folder = self.folder.path / "control"
+        if self.device == "cpu":
+            from lantu.models.lantu.decoder.native import Control as NativeControl
+
+            return NativeControl.load(folder)
+        from lantu.models.lantu.decoder.pytorch import Control as ControlOnTorch
+
+        return ControlOnTorch.load(folder, self.device)
+
+    @cached_property
+    def encoder(self) -> Encode:
+        """On a CPU always: codes must not depend on where they are computed."""
+        from lantu.models.lantu.tokenizer.native import Encoder
+
+        return Encoder.load(self.folder.path / "tokenizer")
+
+    def encode(self, pictures: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) uint8 → codes (B, h, w) int64; H and W are multiples of the model's patch."""
+        return self.encoder.encode(self.scaled(pictures))
+
+    def distances(self, pictures: np.ndarray) -> np.ndarray | None:
+        """The same pictures → squared distances of cells to code vectors, (B, N, K); None where codes are a lattice."""
+        return self.encoder.distances(self.scaled(pictures))
+
+    def read(self, pictures: np.ndarray, language: str, seed: int, temperature: float) -> list[str]:
+        """Captions are drafted from codes: see ``lantu.tasks.caption``."""
+        raise NotImplementedError
+
+    def scaled(self, pictures: np.ndarray) -> np.ndarray:
+        """Pictures as the image tokenizer reads them, (B, 3, H, W) in [-1, 1]."""
+        patch = self.folder.entry("tokenizer/config.json", "patch")
+        height, width = (side // self.folder.patch * patch for side in pictures.shape[1:3])
+        return images.average(images.to_pixels(pictures), height, width)
+
+    def render(
+        self, codes_Bhw: np.ndarray, seeds: Sequence[int], params: SamplingParams, control: Control | None = None
+    ) -> np.ndarray:
+        """Codes → pictures (B, H, W, 3) uint8.
+
+        Args:
+            codes_Bhw: MASK_CODE where a code is not known.
+            control: a picture that all of them follow.
+        """
+        residuals = self.control_residuals(control, codes_Bhw) if control and control.scale else None
+        dials = (params.steps, params.render_guidance, params.sampler)
+        return images.to_bytes(render(self.decoder, codes_Bhw, list(seeds), *dials, control_residuals_2BND=residuals))
+
+    def control_residuals(self, control: Control, codes_Bhw: np.ndarray) -> np.ndarray:
+        """What a control adds to the decoder's tokens, (2, B, N, D)."""
+        pixels_1CHW, kind = control_pixels(control)
+        residuals_2BND = self.control(np.repeat(pixels_1CHW, len(codes_Bhw), 0), kind, codes_Bhw)
+        return np.float32(control.scale) * residuals_2BND
+
+    def control_processor(self, control: Control, grid: Grid) -> ControlLogitsProcessor | None:
+        """What adds a control's bias to the logits of each code of a draft; None where its kind has none.
+
+        Raises:
+            LantuError, ImageError: see ``check_control``.
+        """
+        self.check_control(control, grid)
+        pixels_1CHW, kind = control_pixels(control)
+        if not control.scale or not self.control.strengths[kind]:
+            return None
+
+        def bias_of_row(codes_hw: np.ndarray, row: int) -> np.ndarray:
+            return np.float32(control.scale) * self.control.bias(pixels_1CHW, kind, codes_hw[None], row)[0]
+
+        return ControlLogitsProcessor(bias_of_row, grid, self.vocabulary.first_code)
+
+    def check_control(self, control: Control, grid: Grid) -> None:
+        """Refuse a control that this model can't follow.
+
+        Raises:
+            LantuError: the model has no control, or none of this kind.
+            ImageError: the picture of control is of another size.
+        """
+        if control.kind not in KINDS:
+            raise LantuError(f"no control by {control.kind}", f"choose {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+        if control.picture.size != self.layout.size_of(grid):
+            what = "{}x{} pixels, the drawing {}x{}".format(*control.picture.size, *self.layout.size_of(grid))
+            raise ImageError(f"the control has {what}", "scale it, or have it scaled and cropped with --fit")
+        _ = self.control  # raises if the model has none
+
+
+def control_pixels(control: Control) -> tuple[np.ndarray, int]:
+    """A picture of control (1, C, H, W) in [-1, 1], and the number of its kind."""
+    return images.to_pixels(np.asarray(control.picture)[None]), KINDS.index(control.kind)

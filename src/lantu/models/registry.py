@@ -1,0 +1,127 @@
+"""The model families that lantu knows, and which of them a directory belongs to.
+
+Adding a family is a package under ``lantu.models`` and a line here. The package's ``FOLDER`` and ``PARTS`` are imported
+when a model of the family is first opened, so that a family costs nothing until it is used.
+"""
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lantu.errors import LantuError, ModelError
+from lantu.files.untrusted import read_json, shown
+from lantu.models.spec import ModelFolder, Parts
+
+HINT = "give a model directory: lantu models lists the models and the families that can be opened"
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of model that can be opened.
+
+    Attributes:
+        name: what ``lantu models`` calls it.
+        classes: ``_class_name`` in model_index.json by which its directories are recognised.
+        model_types: ``model_type`` in config.json by which its directories in the published format are recognised.
+        folder: its ``ModelFolder``, as "module:class".
+        parts: its ``Parts``, as "module:class"; called with the folder, the device and the backend.
+        tasks: what its models do.
+        licence: of the published weights.
+        tokens: codes of a picture.
+        sizes: of its pictures, in pixels.
+        needs: packages beyond those that drawing with the shipped model needs.
+    """
+
+    name: str
+    folder: str
+    parts: str
+    tasks: tuple[str, ...]
+    licence: str
+    tokens: str
+    sizes: str
+    classes: tuple[str, ...] = ()
+    model_types: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """Name, tasks, licence, tokens and sizes, as JSON."""
+        return {
+            "name": self.name,
+            "tasks": list(self.tasks),
+            "licence": self.licence,
+            "tokens": self.tokens,
+            "sizes": self.sizes,
+        }
+
+
+FAMILIES = (
+    Family(
+        name="lantu",
+        folder="lantu.models.lantu.folder:LantuFolder",
+        parts="lantu.models.lantu.parts:LantuParts",
+        tasks=("draw", "caption", "edit", "chat", "control"),
+        licence="that of each model",
+        tokens="as trained: 16 to 256",
+        sizes="as trained: 64 to 512",
+        classes=("lantu.Model",),
+    ),
+)
+
+
+def family_of(path: Path) -> Family:
+    """The family that a model directory belongs to.
+
+    A directory without model_index.json and without a known ``model_type`` counts as lantu's own, whose error then says
+    what it lacks.
+
+    Raises:
+        ModelError: it is of a family that lantu doesn't know.
+    """
+    index = read(path / "model_index.json")
+    if index is not None:
+        name = index.get("_class_name", "lantu.Model")
+        for family in FAMILIES:
+            if name in family.classes:
+                return family
+        raise ModelError(f"{path} holds a {shown(name)}, which lantu can't open", HINT)
+    kind = (read(path / "config.json") or {}).get("model_type")
+    return next((family for family in FAMILIES if kind in family.model_types), FAMILIES[0])
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None where there is no such file, or no such object in it: the family's own reader says why."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return None
+
+
+def open_folder(path: Path) -> ModelFolder:
+    """A model directory of any family; no weights are read.
+
+    Raises:
+        ModelError: it is no model directory, or not a complete one.
+    """
+    return resolve(family_of(path).folder)(path)
+
+
+def load_parts(folder: ModelFolder, device: str = "cpu", backend: str = "native") -> Parts:
+    """The parts of a model; each is loaded when it is first needed.
+
+    Raises:
+        LantuError: a package that its family needs is not installed.
+    """
+    family = family_of(folder.path)
+    missing = [name for name in family.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        what = f"models of the family {family.name} need {' and '.join(missing)}"
+        raise LantuError(what, "pip install 'lantu[train]'")
+    return resolve(family.parts)(folder, device, backend)
+
+
+def resolve(name: str) -> Any:
+    """The class behind "module:class"."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)

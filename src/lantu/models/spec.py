@@ -1,0 +1,218 @@
+"""The seams of a model: what a family implements, and all that the rest of lantu knows of one. Protocols only.
+
+    folder            what a model directory says of itself, read without loading a weight
+    layout            (prompt, size) → a request for the drafter; ids → codes
+    language backend  embeds ids, runs the transformer, owns the KV cache: ``engine.backends.protocol``
+    drafter           request → draft, step() → ids so far: ``engine.drafting``
+    decoder           codes → pixels: ``diffusion.sample`` for those that denoise
+
+A family is a package under ``lantu.models`` with a line in ``lantu.models.registry``; nothing outside that package
+knows which family a model is of. What a family can't do it doesn't have: ``ModelFolder.abilities`` names them, and the
+methods that belong to an ability are only called where it is named there.
+
+Shapes: B batch, h w grid, H W pixels.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from lantu.engine.drafting import Drafter
+from lantu.engine.request import Request
+from lantu.engine.sampling_params import SamplingParams
+from lantu.models.control import Control
+from lantu.types import UnknownWord
+
+if TYPE_CHECKING:
+    from lantu.engine.logits_processors import ControlLogitsProcessor
+
+Grid = tuple[int, int]  # height, width in codes
+Size = tuple[int, int]  # width, height in pixels
+
+
+class ModelFolder(Protocol):
+    """A model directory, of which nothing is loaded but its JSON.
+
+    Attributes:
+        path: the directory.
+    """
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def name(self) -> str:
+        """As the model calls itself."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Names exactly these weights and settings: 16 hex digits."""
+        ...
+
+    @property
+    def settings(self) -> SamplingParams:
+        """The sampling parameters that it draws with by default."""
+        ...
+
+    @property
+    def grid(self) -> Grid:
+        """Height and width in codes of the pictures that it was trained on."""
+        ...
+
+    @property
+    def patch(self) -> int:
+        """Pixels a side that the decoder paints for one code."""
+        ...
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes."""
+        ...
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """What it can do: "drawing", "captioning", "filling", "talking", "planning"."""
+        ...
+
+    @property
+    def controlled(self) -> bool:
+        """Whether a picture of control can guide its drawings."""
+        ...
+
+    def check(self) -> "ModelFolder":
+        """Itself, once its parts are what their configs say, and fit one another; no weights are read.
+
+        Raises:
+            ModelError: they are not, or they don't.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What there is to know without loading it, as JSON: name, digest, folder, pixels, parameters, bytes, …"""
+        ...
+
+
+class Layout(Protocol):
+    """How a family writes a drawing as a sequence of ids. Nothing is computed here."""
+
+    def grid_of(self, size: Size) -> Grid:
+        """Height and width in codes of a picture of ``size`` pixels. Raises ImageError where there is no such grid."""
+        ...
+
+    def size_of(self, grid: Grid) -> Size:
+        """Width and height in pixels of a picture of h by w codes."""
+        ...
+
+    def check_size(self, size: Size) -> str:
+        """A warning for a size at which drawings are poor; "" for a good one. Raises ImageError for a useless one."""
+        ...
+
+    def draw(
+        self,
+        prompt: str,
+        grid: Grid,
+        seed: int,
+        params: SamplingParams,
+        control: "ControlLogitsProcessor | None" = None,
+    ) -> Request:
+        """The request for one picture: prompts with and without the words, the ids allowed, as many as the grid takes.
+
+        Raises:
+            PromptError: the prompt is empty, too long or no text.
+            LantuError: the drafter can't do what ``params`` asks for.
+        """
+        ...
+
+    def codes(self, ids: Sequence[int], grid: Grid) -> np.ndarray:
+        """Drafted ids → codes (h, w) int64; MASK_CODE (-1) for those that are still missing or negative."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Ids that a text takes."""
+        ...
+
+    def unknown_words(self, prompt: str) -> tuple[UnknownWord, ...]:
+        """Words of a prompt that the model was never taught, where it knows which those are."""
+        ...
+
+    def warnings(self, prompt: str, draws: bool = True) -> list[str]:
+        """What to know of a prompt before its picture is believed, a sentence each.
+
+        Args:
+            draws: the prompt names what is to be drawn; an instruction need not.
+        """
+        ...
+
+
+class Parts(Protocol):
+    """The loaded parts of a model, each loaded when it is first needed."""
+
+    @property
+    def folder(self) -> Any:
+        """The family's ``ModelFolder``."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it computes: "cpu" or "cuda"."""
+        ...
+
+    @property
+    def layout(self) -> Any:
+        """The family's ``Layout``."""
+        ...
+
+    @property
+    def drafter(self) -> Drafter:
+        """Drafts requests together only where that changes nothing."""
+        ...
+
+    @property
+    def batched_drafter(self) -> Drafter:
+        """Drafts many requests together even where that rounds sums in another order."""
+        ...
+
+    @property
+    def exact(self) -> bool:
+        """Whether pictures that are rendered together are what each would be alone, bit for bit."""
+        ...
+
+    @property
+    def previews(self) -> bool:
+        """Whether the decoder renders grids of which codes are missing (MASK_CODE)."""
+        ...
+
+    def render(
+        self, codes_Bhw: np.ndarray, seeds: Sequence[int], params: SamplingParams, control: Control | None = None
+    ) -> np.ndarray:
+        """Codes → pictures (B, H, W, 3) uint8; a pure function of its arguments.
+
+        Args:
+            control: a picture that all of them follow, where ``ModelFolder.controlled``.
+        """
+        ...
+
+    def control_processor(self, control: Control, grid: Grid) -> "ControlLogitsProcessor | None":
+        """What adds a control's bias to the logits of each code; None where there is none.
+
+        Raises:
+            LantuError: the model can't follow the control.
+            ImageError: the picture of control is of another size.
+        """
+        ...
+
+    def encode(self, pictures: np.ndarray) -> np.ndarray:
+        """Pictures (B, H, W, 3) uint8 → codes (B, h, w) int64. Only where it tokenizes; raises LantuError else."""
+        ...
+
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether captions come from ``read``; else they are drafted from codes, see ``lantu.tasks.caption``."""
+        ...
+
+    def read(self, pictures: np.ndarray, language: str, seed: int, temperature: float) -> list[str]:
+        """Captions of pictures (B, H, W, 3) uint8. Only where ``reads_pixels``."""
+        ...

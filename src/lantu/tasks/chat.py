@@ -1,0 +1,62 @@
+"""An answer in words, pictures or both: the model decides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from lantu.engine.sampling_params import SamplingParams
+from lantu.models.spec import Parts
+from lantu.models.validation import require
+from lantu.tasks.edit import changed
+from lantu.tasks.effects import Task, drafted, rendered
+from lantu.types import CodeGrid, Picture
+
+if TYPE_CHECKING:
+    from lantu.models.lantu.layout import Said
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a model says.
+
+    Attributes:
+        parts: its words and pictures, in order.
+        plan: what it wrote down before; "" if nothing.
+        cut: it was cut off: it reached the limit of ids, or there was no room for the picture that it wanted to draw.
+    """
+
+    parts: tuple[str | Picture, ...]
+    plan: str = ""
+    cut: bool = False
+
+
+def chat(
+    parts: Parts, turns: "Sequence[Said]", seed: int, params: SamplingParams, most: int | None = None
+) -> Task[Answer]:
+    """Answer a conversation.
+
+    Args:
+        turns: the user's first and last.
+        most: ids of an answer; a picture for which they are too few is not drawn.
+
+    Raises:
+        LantuError: the model has not learnt it.
+    """
+    require(parts.folder, "talking")
+    layout: Any = parts.layout
+    request = layout.answer(turns, seed, params)
+    request = replace(request, limit=min(most or request.limit, request.limit))
+    height, width = parts.folder.grid
+    (ids) = yield from drafted(request, cells=height * width)
+    reply = layout.read_reply(ids)
+    prompt = " ".join(part for part in turns[-1] if isinstance(part, str))
+    if reply.draws and (most is None or len(ids) + height * width <= most):
+        picture = yield from changed(parts, turns, prompt, seed, params, layout.goal(ids))
+        return Answer((picture,), reply.plan.strip())
+    answer: list[str | Picture] = []
+    for part in reply.parts:
+        if isinstance(part, str):
+            answer += [part.strip()] if part.strip() else []
+        elif isinstance(part, CodeGrid):
+            answer.append((yield from rendered(part.codes, seed, params, prompt)))
+    return Answer(tuple(answer), reply.plan.strip(), cut=reply.draws or not layout.is_whole(ids))

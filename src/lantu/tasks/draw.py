@@ -1,0 +1,54 @@
+"""Pictures of words, and pictures of codes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lantu.engine.logits_processors import ControlLogitsProcessor
+from lantu.engine.sampling_params import SamplingParams
+from lantu.models.control import Control
+from lantu.models.spec import Grid, Parts
+from lantu.models.validation import check_codes
+from lantu.tasks.effects import Task, drafted, rendered
+from lantu.types import Picture
+
+
+def draw(
+    parts: Parts,
+    prompt: str,
+    seed: int,
+    grid: Grid,
+    params: SamplingParams,
+    *,
+    control: Control | None = None,
+    processor: ControlLogitsProcessor | None = None,
+    examples: Sequence[int] = (),
+) -> Task[Picture]:
+    """Draft a picture's codes and render them.
+
+    Args:
+        processor: what the control adds to the logits (``Parts.control_processor``); several drawings may share it.
+        examples: ids of examples (``LantuLayout.example_ids``). A model that plans first writes down what they mean.
+    """
+    layout: Any = parts.layout
+    shown: dict[str, Any] = {}
+    if examples:
+        shown = {"examples": examples}
+        if layout.plans:
+            ids = yield from drafted(layout.plan_drawing(prompt, examples), cells=grid[0] * grid[1])
+            shown["plan"] = layout.plan_ids(ids)
+    request = layout.draw(prompt, grid, seed, params, processor, **shown)
+    ids = yield from drafted(request, lambda ids: layout.codes(ids, grid), grid[0] * grid[1])
+    steered = control if control and control.scale else None
+    return (yield from rendered(layout.codes(ids, grid), seed, params, prompt, steered))
+
+
+def render(parts: Parts, codes: np.ndarray, seed: int, params: SamplingParams, prompt: str = "") -> Task[Picture]:
+    """Render the picture that a grid of codes stands for.
+
+    Raises:
+        DataError: it is no grid, or has codes that the model doesn't know.
+    """
+    codes = check_codes(codes, parts.folder.codebook_size)
+    return (yield from rendered(codes, seed, params, prompt))

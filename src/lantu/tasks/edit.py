@@ -1,0 +1,104 @@
+"""A picture of which a part is drawn anew, or which is changed by an instruction.
+
+Shapes: h w grid.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lantu.engine.sampling_params import SamplingParams
+from lantu.models.spec import Parts
+from lantu.models.validation import check_prompt, require
+from lantu.tasks import masks
+from lantu.tasks.effects import Task, drafted, rendered
+from lantu.types import Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from lantu.models.lantu.layout import Change, Said
+
+
+@dataclass(frozen=True, eq=False)
+class Changed:
+    """A picture that an instruction changed.
+
+    Attributes:
+        plan: what the model wrote down before it drew: what is there; what is to be there. "" if nothing.
+    """
+
+    picture: Picture
+    plan: str = ""
+
+
+def fill(
+    parts: Parts,
+    codes_hw: np.ndarray,
+    holes_hw: np.ndarray,
+    prompt: str,
+    seed: int,
+    params: SamplingParams,
+    before: "Image | None" = None,
+) -> Task[Picture]:
+    """Draw some cells of a picture anew; all other codes stay.
+
+    Args:
+        holes_hw: bool, the cells that are drawn anew.
+        before: the picture as it is, whose pixels stay away from those cells.
+
+    Raises:
+        LantuError: the model has not learnt it.
+    """
+    require(parts.folder, "filling")
+    layout: Any = parts.layout
+    request = layout.fill(prompt, codes_hw, holes_hw, seed, params)
+    ids = yield from drafted(request, lambda ids: layout.fill_codes(codes_hw, holes_hw, ids), codes_hw.size)
+    picture = yield from rendered(layout.fill_codes(codes_hw, holes_hw, ids), seed, params, prompt)
+    if before is None:
+        return picture
+    return replace(picture, image=masks.lay_in(before, picture.image, holes_hw))
+
+
+def instruct(
+    parts: Parts,
+    shown: "Sequence[Picture | Image]",
+    instruction: str,
+    seed: int,
+    params: SamplingParams,
+    examples: "Sequence[Change]" = (),
+) -> Task[Changed]:
+    """Change a picture by an instruction, by examples of such a change, or by both; the whole picture comes new.
+
+    Args:
+        shown: the picture, after others that the instruction may speak of.
+
+    Raises:
+        LantuError: the model has not learnt it.
+    """
+    require(parts.folder, "talking")
+    layout: Any = parts.layout
+    turns = [[*shown] if examples and not instruction else [check_prompt(instruction), *shown]]
+    goal, plan = "", ""
+    planning = layout.plan_change_by(examples, shown[-1]) if examples else layout.plan_change(turns)
+    if planning:
+        ids = yield from drafted(planning)
+        goal, plan = layout.goal(ids), layout.plan_text(ids)
+    picture = yield from changed(parts, turns, instruction, seed, params, goal)
+    return Changed(picture, plan)
+
+
+def changed(
+    parts: Parts, turns: "Sequence[Said]", prompt: str, seed: int, params: SamplingParams, goal: str = ""
+) -> Task[Picture]:
+    """The picture that answers a conversation.
+
+    Args:
+        goal: what is to be there, in words: the end of a plan.
+    """
+    layout: Any = parts.layout
+    request, grid = layout.change(turns, seed, params, goal), layout.grid_after(turns)
+    ids = yield from drafted(request, lambda ids: layout.codes(ids, grid), grid[0] * grid[1])
+    return (yield from rendered(layout.codes(ids, grid), seed, params, prompt))

@@ -1,0 +1,85 @@
+"""What a task asks of whoever runs it.
+
+Shapes: h w grid.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lantu.engine.request import Request
+from lantu.engine.sampling_params import SamplingParams
+from lantu.models.control import Control
+from lantu.types import Picture
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """Draft the ids of some requests. The task is sent them: a list of ids for each request.
+
+    Attributes:
+        partial: the ids of the one request so far → a grid (h, w) with MASK_CODE where a code is missing, for progress
+            and previews; None where ids are words.
+        cells: codes that will be rendered afterwards, for estimates of waits.
+        batched: requests may share forward passes even where that rounds sums in another order.
+    """
+
+    requests: Sequence[Request]
+    partial: Callable[[Sequence[int]], np.ndarray] | None = None
+    cells: int = 0
+    batched: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Render:
+    """Render the picture of a grid of codes. The task is sent a ``Picture``."""
+
+    codes: np.ndarray
+    seed: int
+    params: SamplingParams
+    prompt: str = ""
+    control: Control | None = None
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """What pictures must share to be rendered together."""
+        params = self.params
+        control = id(self.control) if self.control else None
+        return self.codes.shape, params.steps, params.render_guidance, params.sampler, control
+
+
+@dataclass(frozen=True, eq=False)
+class Compute:
+    """Call a function on the thread that computes. The task is sent its value."""
+
+    work: Callable[[], Any] = field()
+
+
+Effect = Draft | Render | Compute
+Task = Generator[Effect, Any, T]
+
+
+def drafted(
+    request: Request, partial: Callable[[Sequence[int]], np.ndarray] | None = None, cells: int = 0
+) -> Task[list[int]]:
+    """The ids of one request."""
+    (ids,) = yield Draft((request,), partial, cells)
+    return ids
+
+
+def rendered(
+    codes: np.ndarray, seed: int, params: SamplingParams, prompt: str = "", control: Control | None = None
+) -> Task[Picture]:
+    """The picture of a grid of codes."""
+    picture: Picture = yield Render(codes, seed, params, prompt, control)
+    return picture
+
+
+def computed(work: Callable[[], T]) -> Task[T]:
+    """A task that is one call of a function."""
+    value: T = yield Compute(work)
+    return value
