@@ -125,7 +125,8 @@ def main() -> None:
     if arguments.data:
         composer = composer_of(model, arguments.data)
         prompts = [trial.prompt for trial in trials(composer, "pairs", arguments.count, seed=3)]
-    requests = [model.ask(prompt, seed, grid, model.folder.settings) for seed, prompt in enumerate(prompts)]
+    layout, params = model.parts.layout, model.folder.settings
+    requests = [layout.draw(prompt, grid, seed, params) for seed, prompt in enumerate(prompts)]
     expected = [run(Engine(language, kept=0), request).ids for request in requests]
     print("| guesses | passes | right of those tested | taken by chance | ms a picture | the same codes |")
     print("|---|---|---|---|---|---|")

@@ -54,7 +54,7 @@ def main() -> None:
 def pictures(model: Model, count: int) -> list[list[int]]:
     """Drafts of several prompts, nothing kept from one call to the next."""
     requests = [
-        model.ask(PROMPTS[number % len(PROMPTS)], number, model.folder.grid, model.folder.settings)
+        model.parts.layout.draw(PROMPTS[number % len(PROMPTS)], model.folder.grid, number, model.folder.settings)
         for number in range(count)
     ]
     if model.parts.backend != "vllm":

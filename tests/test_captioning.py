@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import lantu
-from lantu.tasks import captioning
+from lantu.tasks import caption
+from lantu.tasks.run import run, run_one
 from lantu.tokens import document, grammar
 from lantu.tokens.repetition import first_repeat
 
@@ -24,7 +25,7 @@ def test_log_probabilities_are_those_of_a_reader_that_goes_id_by_id(model):
     prefix = document.caption_prefix(codes, "en", parts.vocabulary)
     endings = [parts.text.encode(text) for text in ("a cat", "a dog on the left", "a")]
     ranges = grammar.text(parts.vocabulary)
-    told = captioning.log_probabilities(parts, [prefix] * 3, endings, ranges)
+    told = caption.log_probabilities(parts, [prefix] * 3, endings, ranges)
     for ending, value in zip(endings, told, strict=True):
         total = 0.0
         for place, id_ in enumerate(ending):
@@ -37,7 +38,7 @@ def test_log_probabilities_are_those_of_a_reader_that_goes_id_by_id(model):
 
 def test_the_script_of_a_language(model):
     parts = model.parts
-    english, chinese = ({i for r in captioning.script(parts, which) for i in r} for which in ("en", "zh"))
+    english, chinese = ({i for r in caption.script(parts, which) for i in r} for which in ("en", "zh"))
     assert set(parts.text.encode("a cat on the left")) <= english
     assert not set(parts.text.encode("一只猫")) <= english
     assert set(parts.text.encode("一只猫，3D")) <= chinese
@@ -45,7 +46,7 @@ def test_the_script_of_a_language(model):
 
 
 def test_chinese_captions_hold_no_english_words(shipped):
-    chinese = {id_ for ids in captioning.script(shipped.parts, "zh") for id_ in ids}
+    chinese = {id_ for ids in caption.script(shipped.parts, "zh") for id_ in ids}
     assert set(shipped.parts.text.encode("一只猫，3D风格，Noto")) <= chinese
     assert not set(shipped.parts.text.encode("一只 picture of a cat")) <= chinese
 
@@ -53,8 +54,9 @@ def test_chinese_captions_hold_no_english_words(shipped):
 def test_captions_of_noise_end_and_repeat_nothing(model):
     codes = np.random.default_rng(0).integers(0, 32, (3, 4, 4))
     for language in ("en", "zh"):
-        texts = captioning.captions(model.parts, codes, language)
-        assert texts == captioning.captions(model.parts, codes, language)
+        texts = run(model.parts, [caption.caption_codes(model.parts, grid, language) for grid in codes])
+        # One by one as all together.
+        assert texts == [run_one(model.parts, caption.caption_codes(model.parts, grid, language)) for grid in codes]
         assert all(first_repeat(text) is None for text in texts)
         if language == "en":
             assert all(max(map(ord, text), default=0) < 0x3400 for text in texts)
@@ -73,7 +75,7 @@ def test_a_drawing_that_is_read_anew_has_nearly_the_codes_that_it_was_drawn_from
     picture = shipped.draw(prompt, seed=1)
     pixels = np.asarray(picture.image)
     plain = (shipped.parts.encode(pixels[None])[0] == picture.codes).mean()
-    found = (captioning.denoised(shipped.parts, pixels[None])[0] == picture.codes).mean()
+    found = (run_one(shipped.parts, caption.denoise(shipped.parts, pixels)) == picture.codes).mean()
     assert found > max(0.7, plain + 0.1)
 
 

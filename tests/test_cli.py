@@ -445,16 +445,25 @@ def test_words_that_were_never_taught_are_told(lantu, tiny_model, tmp_path, monk
 
 
 def test_an_own_drawing_is_captioned_from_its_codes(lantu, monkeypatch):
-    from lantu.pipeline import Model
+    from lantu.tasks import caption
 
     read = []
-    real = Model.read
-    monkeypatch.setattr(Model, "read", lambda self, codes, *rest: read.append(codes) or real(self, codes, *rest))
+    real = caption.caption_codes
+
+    def noted(parts, codes, *rest, **how):
+        read.append(codes)
+        return real(parts, codes, *rest, **how)
+
+    def denoised(parts, pixels):
+        return codes * 0
+        yield
+
+    monkeypatch.setattr(caption, "caption_codes", noted)
     lantu("draw", "a cat", "-o", "a.png", "--tokens-out", "a.json")
     codes = np.array(json.loads(Path("a.json").read_text())["pictures"][0]["codes"])
-    monkeypatch.setattr("lantu.tasks.captioning.denoised", lambda parts, pictures: codes[None] * 0)
+    monkeypatch.setattr(caption, "denoise", denoised)
     assert lantu("caption", "a.png")[0] == 0
-    assert np.array_equal(read[-1][0], codes)
+    assert np.array_equal(read[-1], codes)
     Image.fromarray(pixels("a.png")).save("bare.png")
     assert lantu("caption", "bare.png")[0] == 0
     assert not read[-1].any()

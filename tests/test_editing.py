@@ -8,6 +8,10 @@ import lantu
 from lantu.engine.drafting import draft
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.tasks import masks
+from lantu.tasks.chat import chat
+from lantu.tasks.draw import draw
+from lantu.tasks.edit import changed
+from lantu.tasks.run import run_one
 from lantu.tokens import document
 from lantu.types import Picture
 
@@ -145,9 +149,9 @@ def test_an_instruction_is_answered_with_a_picture_of_the_same_size(model, pictu
     assert changed.prompt == "replace the cat with a dog"
     # Such an answer is one that a conversation can come to by itself.
     turns = [[picture, "replace the cat with a dog"]]
-    (plan,) = draft(model.parts.drafter, [model.planning(turns)])
-    request = model.changing(turns, 3, model.folder.settings, model.goal(plan))
-    heard = model.spoken(turns, model.goal(plan))
+    (plan,) = draft(model.parts.drafter, [model.parts.layout.plan_change(turns)])
+    request = model.parts.layout.change(turns, 3, model.folder.settings, model.parts.layout.goal(plan))
+    heard = model.parts.layout.conversation(turns, model.parts.layout.goal(plan))
     assert list(request.prefix[: len(heard)]) == list(heard)
     vocabulary, (ids,) = model.parts.vocabulary, draft(model.parts.drafter, [request])
     said = [*request.prefix[len(heard) :], *ids, vocabulary.special("eoi"), vocabulary.special("eos")]
@@ -159,22 +163,30 @@ def test_a_talk_that_ends_in_a_plan_draws_what_it_says(model, picture, monkeypat
     vocabulary, text = model.parts.vocabulary, model.parts.text
     turns = [["replace the cat with a dog", picture]]
     thought = [vocabulary.special("plan"), *text.encode("a cat; a dog on the left"), vocabulary.special("eos")]
-    drafted = model.drafted
-    planned = [(thought, 1.0)]
-    monkeypatch.setattr(model, "drafted", lambda request: planned.pop() if planned else drafted(request))
-    (drawn,) = model.chat(turns[0], seed=3)
-    assert not planned
-    wanted, _ = model.changed(turns, 3, model.folder.settings, "a dog on the left")
-    assert (drawn.codes == wanted).all()
-    assert "a dog on the left" in text.decode(model.spoken(turns, "a dog on the left"))
+    params, layout = model.folder.settings, model.parts.layout
+    wanted = run_one(model.parts, changed(model.parts, turns, "", 3, params, "a dog on the left"))
+    task = chat(model.parts, turns, 3, params)
+    next(task)
+    drawing = task.send([thought])  # what the model answers with
+    assert drawing.requests[0] == layout.change(turns, 3, params, "a dog on the left")
+    rendering = task.send(draft(model.parts.drafter, drawing.requests))
+    assert (rendering.codes == wanted.codes).all()
+    with pytest.raises(StopIteration) as end:
+        task.send(wanted)
+    assert end.value.value.plan == "a cat; a dog on the left"
+    assert "a dog on the left" in text.decode(layout.conversation(turns, "a dog on the left"))
 
 
 def test_a_plan_is_kept_to_oneself(model, picture, monkeypatch):
     vocabulary, text = model.parts.vocabulary, model.parts.text
     marks = [vocabulary.special(name) for name in ("plan", "lantu", "eos")]
     ids = [marks[0], *text.encode("a cat on the left"), marks[1], *text.encode("a cat"), marks[2]]
-    monkeypatch.setattr(model, "drafted", lambda request: (ids, 1.0))
-    assert model.chat(["what is on the left?", picture]) == ["a cat"]
+    task = chat(model.parts, [["what is on the left?", picture]], 3, model.folder.settings)
+    next(task)
+    with pytest.raises(StopIteration) as end:
+        task.send([ids])
+    assert end.value.value.parts == ("a cat",)
+    assert not end.value.value.cut
 
 
 def test_a_model_that_has_not_learnt_to_plan_answers_at_once(tiny_model, tmp_path):
@@ -188,8 +200,8 @@ def test_a_model_that_has_not_learnt_to_plan_answers_at_once(tiny_model, tmp_pat
     path.write_text(json.dumps(config))
     hasty = lantu.load(tmp_path / "hasty", device="cpu")
     drawn = hasty.draw("a cat", seed=1)
-    assert hasty.planning([["a dog", drawn]]) is None
-    asked = hasty.asking([["a dog", drawn]], 0, hasty.folder.settings)
+    assert hasty.parts.layout.plan_change([["a dog", drawn]]) is None
+    asked = hasty.parts.layout.answer([["a dog", drawn]], 0, hasty.folder.settings)
     mark = hasty.parts.vocabulary.special("plan")
     assert not any(mark in ids for ids in asked.after([]))
     assert hasty.edit(drawn, "a dog", seed=1).image.size == drawn.image.size
@@ -198,7 +210,7 @@ def test_a_model_that_has_not_learnt_to_plan_answers_at_once(tiny_model, tmp_pat
 def test_a_change_that_examples_show_is_made_without_a_word(model, picture):
     other = model.draw("a dog", seed=8)
     plans = []
-    changed = model.edit(picture, examples=[(picture, other)], seed=3, planned=plans.append)
+    changed = model.edit(picture, examples=[(picture, other)], seed=3, on_plan=plans.append)
     assert changed.image.size == picture.image.size
     assert len(plans) == 1
     again = model.edit(picture, examples=[(picture.image, other.image)], seed=3)
@@ -217,27 +229,31 @@ def test_captions_go_by_examples(model, picture, monkeypatch):
     # What was noted down before is not said.
     plan, lantu, eos, en = map(vocabulary.special, ("plan", "lantu", "eos", "en"))
     noted = [plan, *encode("a zorp: a cat"), lantu, *encode("a zorp"), eos]
-    assert model.words(noted) == "a zorp"
-    assert model.words([en, *encode("a zorp"), eos]) == "a zorp"
-    assert model.words([*encode("a zorp"), eos]) == "a zorp"
+    assert model.parts.layout.words(noted) == "a zorp"
+    assert model.parts.layout.words([en, *encode("a zorp"), eos]) == "a zorp"
+    assert model.parts.layout.words([*encode("a zorp"), eos]) == "a zorp"
 
 
 def test_drawings_go_by_what_the_model_notes_down_of_examples(model, picture, monkeypatch):
     vocabulary, encode = model.parts.vocabulary, model.parts.text.encode
     plan = [vocabulary.special("plan"), *encode("a zorp: a cat")]
-    shown = model.shown([("a zorp", picture)])
-    (noted,) = model.mused(["a zorp"], [shown])
-    assert noted == [] or noted[0] == plan[0]
-    assert model.mused(["a cat"], [[]]) == [[]]
-    request = model.ask("a zorp", 1, model.folder.grid, model.folder.settings, shown, plan)
-    asked = model.ask("a zorp", 1, model.folder.grid, model.folder.settings, shown)
+    layout = model.parts.layout
+    shown = layout.example_ids([("a zorp", picture)])
+    task = draw(model.parts, "a zorp", 1, model.folder.grid, model.folder.settings, examples=shown)
+    assert next(task).requests[0].prefix == layout.plan_drawing("a zorp", shown).prefix
+    (request,) = task.send([[*plan, vocabulary.special("boi")]]).requests
+    assert request == layout.draw("a zorp", model.folder.grid, 1, model.folder.settings, None, shown, plan)
+    (request,) = next(draw(model.parts, "a zorp", 1, model.folder.grid, model.folder.settings)).requests
+    assert request == layout.draw("a zorp", model.folder.grid, 1, model.folder.settings)
+    request = layout.draw("a zorp", model.folder.grid, 1, model.folder.settings, None, shown, plan)
+    asked = layout.draw("a zorp", model.folder.grid, 1, model.folder.settings, None, shown)
     start = 1 + len(shown) + len(encode("a zorp"))
     assert list(request.prefix) == [*asked.prefix[:start], *plan, *asked.prefix[start:]]
     # A beginning is chosen between a plan and a picture, and a plan ends with one.
-    from lantu.models.lantu.requests import musing
+    from lantu.models.lantu.requests import plan_of_examples
 
     boi = vocabulary.special("boi")
-    begins = musing([1], vocabulary)
+    begins = plan_of_examples([1], vocabulary)
     assert {id_ for ids in begins.after([]) for id_ in ids} == {boi, plan[0]}
     assert all(any(id_ in ids for ids in begins.after(plan)) for id_ in (boi, 97))
     assert not begins.after([boi])

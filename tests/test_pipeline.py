@@ -9,6 +9,8 @@ from lantu.errors import DataError, ImageError, LantuError, ModelError, PromptEr
 from lantu.models.validation import MAX_PROMPT
 from lantu.pipeline import Model
 from lantu.recipes.generator import ModelGenerator
+from lantu.tasks.draw import render
+from lantu.tasks.run import run
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +206,8 @@ def test_a_stream_that_is_left_frees_its_rows(model):
 
 def test_grids_of_several_sizes_are_rendered_in_their_order(model):
     grids = [np.full(shape, number) for number, shape in enumerate([(4, 4), (4, 4), (2, 3), (4, 4)])]
-    together = model.render_many(grids, seed=5)
+    parts, params = model.parts, model.folder.settings
+    together = run(parts, [render(parts, grid, derive_seed(5, number), params) for number, grid in enumerate(grids)])
     assert [picture.image.size for picture in together] == [(32, 32), (32, 32), (24, 16), (32, 32)]
     for number, (grid, picture) in enumerate(zip(grids, together, strict=True)):
         assert np.array_equal(picture.codes, grid)

@@ -57,7 +57,7 @@ def lantu_in(tmp_path, tiny_model, monkeypatch, capsys):
 
 
 def read(data, model):
-    return reader.read(io.BytesIO(data), "it", model)
+    return reader.read(io.BytesIO(data), "it", model.parts)
 
 
 def old(picture):
@@ -67,7 +67,7 @@ def old(picture):
 
 def test_a_drawing_is_known_by_its_codes(model, cat, tmp_path):
     metadata.save_picture(cat, tmp_path / "a.png")
-    for seen in (reader.read(tmp_path / "a.png", "it", model), read(drawn_file(cat), model)):
+    for seen in (reader.read(tmp_path / "a.png", "it", model.parts), read(drawn_file(cat), model)):
         assert metadata.describe(seen.drawing) == metadata.describe(cat)
         assert (seen.note, seen.drawing.image.tobytes()) == ("", cat.image.tobytes())
 
@@ -121,13 +121,13 @@ def test_a_hash_counts_for_nothing_where_somebody_may_mean_harm(model, cat, appl
     smuggled = drawn_file(dataclasses.replace(cat, image=apple.image))  # a hash that is right for other codes
     for data, known in ((smuggled, False), (drawn_file(cat), True)):
         image = Image.open(io.BytesIO(data)).convert("RGB")
-        claim = reader.claim(io.BytesIO(data), image, "it", model)
+        claim = reader.claim(io.BytesIO(data), image, "it", model.parts)
         assert claim.bound
-        assert (reader.settle(claim, model, forged=True).drawing is not None) == known
+        assert (reader.settle(claim, model.parts, forged=True).drawing is not None) == known
 
 
 def test_a_check_that_would_take_long_or_another_library_is_not_made(model, cat, monkeypatch):
-    monkeypatch.setattr(reader, "render", lambda *given: pytest.fail("rendered"))
+    monkeypatch.setattr(type(model.parts), "render", lambda *given: pytest.fail("rendered"))
     for dials in ({"steps": 1000}, {"sampler": "unipc"}, {"sampler": "no such"}):
         said = old(cat) | {"settings": dict(cat.settings) | dials}
         assert OTHER in read(described_by(cat.image, said), model).note
@@ -223,7 +223,7 @@ def test_pictures_of_ours_that_were_changed_elsewhere_are_no_fault(lantu_in, mod
     for name, one in changed.items():
         for text in (old(cat), {**said, "codes": [[0] * 9] * 9}, {**said, "prompt": ""}, said):
             (tmp_path / f"{name}.png").write_bytes(described_by(one, text))
-            assert reader.read(tmp_path / f"{name}.png", "it", model).drawing is None, name
+            assert reader.read(tmp_path / f"{name}.png", "it", model.parts).drawing is None, name
         code, lines = lantu_in("edit", f"{name}.png", "a dog", "--box", "0,0,8,8")
         assert code == (0 if one.size == (32, 32) else 2), (name, lines)
         assert code == 0 or (len(lines) == 1 and "--fit" in lines[0]), (name, lines)
@@ -306,7 +306,7 @@ def check_damaged(model, picture, path, numbers):
         started = time.monotonic()
         with warnings.catch_warnings(record=True):
             try:
-                seen = reader.read(path, "it", model)
+                seen = reader.read(path, "it", model.parts)
             except LantuError:
                 continue
             finally:

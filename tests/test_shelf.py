@@ -5,7 +5,7 @@ import pytest
 
 from lantu.errors import ModelError
 from lantu.models import hub
-from lantu.models.lantu.folder import LantuFolder
+from lantu.models.lantu.folder import REQUIRED, LantuFolder
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_unknown_name(model):
         hub.find("nothing")
 
 
-@pytest.mark.parametrize("name", [*hub.REQUIRED, "decoder/model.safetensors"])
+@pytest.mark.parametrize("name", [*REQUIRED, "decoder/model.safetensors"])
 def test_an_incomplete_model_says_what_it_lacks(model, name):
     (model / name).unlink()
     with pytest.raises(ModelError) as caught:

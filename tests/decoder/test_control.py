@@ -175,10 +175,7 @@ def test_control_changes_codes_and_pixels_and_scale_zero_nothing(model):
         assert more.codes[row].tolist() == told.argmax(-1).tolist()
     # The same codes with the control_residuals and without.
     settings = model.folder.settings
-    drawn = [
-        np.asarray(model.paint([bare.codes], [""], [3], settings, control=it)[0].image)
-        for it in (None, Control(lines, "edges"))
-    ]
+    drawn = [model.parts.render(bare.codes[None], [3], settings, it)[0] for it in (None, Control(lines, "edges"))]
     assert not np.array_equal(*drawn)
     guided = model.draw("a cat", seed=3, control=Control(lines, "layout"), render_guidance=2.0)
     assert guided.image.size == (32, 32)

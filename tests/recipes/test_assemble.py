@@ -65,8 +65,8 @@ def test_a_model_lists_the_words_of_its_data(tiny_model, tmp_path):
     build_folder(tmp_path / "table.csv", data, size=32)
     made = assemble(tiny_model, tiny_model, tiny_model, tmp_path / "made", data=data)
     model = Model(made)
-    assert model.warnings("please draw two red squares") == []
-    assert [one.word for one in model.unknown_words("a red circle")] == ["circle"]
+    assert model.parts.layout.warnings("please draw two red squares") == []
+    assert [one.word for one in model.parts.layout.unknown_words("a red circle")] == ["circle"]
     for tar in data.glob("*.tar"):
         tar.unlink()
     made = assemble(tiny_model, tiny_model, tiny_model, tmp_path / "made", data=data)  # as before there were lists

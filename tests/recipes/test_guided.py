@@ -134,7 +134,7 @@ def test_a_model_directory_says_what_it_has_learnt(tiny_model, tmp_path):
     path.write_text(json.dumps(config))
     model = Model.load(tmp_path / "taught", "cpu")
     assert model.info()["guidance_learnt"] == [1.5]
-    assert not model.ask("a cat", 1, model.folder.grid, SamplingParams(guidance=1.5)).guided
+    assert not model.parts.layout.draw("a cat", model.folder.grid, 1, SamplingParams(guidance=1.5)).guided
     assert model.draw("a cat", seed=1, guidance=1.5).codes.shape == model.folder.grid
     language = Language.load(tmp_path / "taught" / "language")
     v = read_vocabulary(tmp_path / "taught" / "language")

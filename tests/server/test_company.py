@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from running import serving
 
-from lantu.server.jobs import Ticket
+from lantu.server.jobs import Job
+from lantu.tasks.effects import computed
 
 LARGE = {"prompt": "a cat", "size": "256x256"}  # 1,024 codes: a while, even of the tiny model
 MANY = LARGE | {"n": 10}
@@ -60,7 +61,7 @@ def test_who_waits_no_longer_frees_all_at_once(server):
 
 @contextlib.contextmanager
 def given_up(server, count):
-    """So many tickets must be cancelled, within the time of some steps."""
+    """So many jobs must be cancelled, within the time of some steps."""
     server.idle()
     before = server.service.metrics.cancelled._value.get()
     yield
@@ -108,7 +109,7 @@ def busy(running):
         begun.set()
         running.release.wait(20)
 
-    running.worker.submit([Ticket(client="another", work=work)])
+    running.worker.submit([Job(computed(work), client="another")])
     assert begun.wait(20)
     try:
         yield

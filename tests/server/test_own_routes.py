@@ -16,7 +16,11 @@ from lantu.models.lantu.controls import KINDS
 from lantu.models.lantu.decoder.control import Control as ControlNetwork
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.pipeline import Control, Model
-from lantu.server import wishes
+from lantu.server.jobs import Job
+from lantu.tasks.caption import caption_codes
+from lantu.tasks.chat import chat
+from lantu.tasks.edit import changed
+from lantu.tasks.run import run_one
 from lantu.types import Picture
 
 
@@ -128,32 +132,42 @@ def test_a_talk_goes_on_to_draw_what_it_planned(offline):
     drawn = offline.draw("a cat", seed=1)
     vocabulary, encode = offline.parts.vocabulary, offline.parts.text.encode
     plan, lantu, eos = map(vocabulary.special, ("plan", "lantu", "eos"))
-    (ticket,) = wishes.talks(offline, ["a dog!", drawn], (), 1, 3, {})
-    following = ticket.then([plan, *encode("a dog"), eos])
-    assert following == offline.changing([["a dog!", drawn]], 3, offline.folder.settings, "a dog")
-    codes = [vocabulary.code(n) for n in range(16)]
-    assert [grid.shape for grid in ticket.grids(codes)] == [(4, 4)]
+    turns, params = [["a dog!", drawn]], offline.folder.settings
+
+    def answered(ids, most=None):
+        job = Job(chat(offline.parts, turns, 3, params, most))
+        job.advance([ids])
+        return job
+
+    job = answered([plan, *encode("a dog"), eos])
+    assert list(job.effect.requests) == [offline.parts.layout.change(turns, 3, params, "a dog")]
+    job.advance([[vocabulary.code(n) for n in range(16)]])
+    assert job.effect.codes.shape == (4, 4)
     for said in ([*encode("a dog"), eos], [plan, *encode("a dog"), lantu, *encode("yes"), eos], [plan, *encode("a")]):
-        assert ticket.then(said) is None
-        assert ticket.grids(said) == []
+        job = answered(said)
+        assert job.effect is None
+        assert not any(isinstance(part, Picture) for part in job.result.parts)
+    job = answered([plan, *encode("a dog"), eos], most=10)  # no room for its codes
+    assert (job.effect, job.result.cut) == (None, True)
 
 
 def test_a_plan_alone_is_told_and_drawn(server, offline, red, monkeypatch):
     """The model is made to note a plan down and to say nothing."""
     vocabulary = offline.parts.vocabulary
     told = [vocabulary.special("plan"), *offline.parts.text.encode("a cat; a dog"), vocabulary.special("eos")]
-    asking = server.service.model.asking
+    layout = server.service.model.parts.layout
+    asking = layout.answer
 
     def planned(turns, seed, settings):
         return replace(asking(turns, seed, settings), allowed=lambda ids: (range(told[len(ids)], told[len(ids)] + 1),))
 
-    monkeypatch.setattr(server.service.model, "asking", planned)
+    monkeypatch.setattr(layout, "answer", planned)
     url = "data:image/png;base64," + base64.b64encode(red).decode()
     parts = [{"type": "text", "text": "a dog!"}, {"type": "image_url", "image_url": {"url": url}}]
     body = {"messages": [{"role": "user", "content": parts}], "seed": 4}
     seen = Picture(Image.open(io.BytesIO(red)), offline.tokenize(Image.open(io.BytesIO(red))))
-    codes, _ = offline.changed([["a dog!", seen]], 4, offline.folder.settings, "a dog")
-    wanted = offline.render(codes, seed=4).image.tobytes()
+    task = changed(offline.parts, [["a dog!", seen]], "a dog!", 4, offline.folder.settings, "a dog")
+    wanted = run_one(offline.parts, task).image.tobytes()
 
     answer = server.post("/v1/chat/completions", json=body).json()
     (choice,) = answer["choices"]
@@ -177,7 +191,7 @@ def test_caption(server, offline):
     codes = [[0, 1, 2, 3]] * 4
     for language in ("en", "zh"):
         told = server.post("/v1/lantu/caption", json={"codes": codes, "language": language}).json()
-        assert told == {"caption": offline.read(np.array([codes]), language)[0]}
+        assert told == {"caption": run_one(offline.parts, caption_codes(offline.parts, np.array(codes), language))}
 
 
 def test_words_that_were_never_taught_are_told(tiny_model, tmp_path):

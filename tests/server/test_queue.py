@@ -1,62 +1,70 @@
 """Who is next."""
 
+import numpy as np
 import pytest
 
-from lantu.server.jobs import Ticket
+from lantu.engine.sampling_params import SamplingParams
+from lantu.server.jobs import Job
 from lantu.server.pace import Pace
 from lantu.server.queue import Full, Queue
+from lantu.tasks.effects import computed, rendered
 
 
-def tickets(client, count):
-    return [Ticket(client=client, prompt=f"{client}{place}") for place in range(count)]
+def jobs(client, count):
+    return [Job(computed(lambda name=f"{client}{place}": name), client=client) for place in range(count)]
+
+
+def name(job):
+    return job.effect.work()
 
 
 def test_clients_take_turns_whoever_sent_how_many():
     queue = Queue(20)
-    queue.put(tickets("a", 4))
-    queue.put(tickets("b", 1))
-    queue.put(tickets("c", 2))
-    foretold = [ticket.prompt for ticket in queue]
-    assert foretold == ["a0", "b0", "c0", "a1", "c1", "a2", "a3"]
-    assert [queue.pop().prompt for _ in range(len(queue))] == foretold
+    queue.put(jobs("a", 4))
+    queue.put(jobs("b", 1))
+    queue.put(jobs("c", 2))
+    expected = [name(job) for job in queue]
+    assert expected == ["a0", "b0", "c0", "a1", "c1", "a2", "a3"]
+    assert [name(queue.pop()) for _ in range(len(queue))] == expected
     assert queue.first() is None
 
 
 def test_who_was_served_goes_to_the_end_of_the_round():
     queue = Queue(20)
-    queue.put(tickets("a", 3))
-    assert queue.pop().prompt == "a0"
-    queue.put(tickets("b", 1))
-    assert [ticket.prompt for ticket in queue] == ["a1", "b0", "a2"]
+    queue.put(jobs("a", 3))
+    assert name(queue.pop()) == "a0"
+    queue.put(jobs("b", 1))
+    assert [name(job) for job in queue] == ["a1", "b0", "a2"]
 
 
 def test_all_of_a_request_find_room_or_none():
     queue = Queue(8)
     with pytest.raises(Full):
         queue.check("a", 5)  # more than half
-    queue.put(tickets("a", 4))
+    queue.put(jobs("a", 4))
     with pytest.raises(Full):
         queue.check("a", 1)
     queue.check("b", 4)
-    queue.put(tickets("b", 4))
+    queue.put(jobs("b", 4))
     with pytest.raises(Full):
         queue.check("c", 1)
 
 
 def test_those_who_leave_make_room():
     queue = Queue(2)
-    (ticket,) = tickets("a", 1)
-    queue.put([ticket])
-    assert queue.remove(ticket)
-    assert not queue.remove(ticket)
+    (job,) = jobs("a", 1)
+    queue.put([job])
+    assert queue.remove(job)
+    assert not queue.remove(job)
     assert (len(queue), list(queue)) == (0, [])
 
 
 def test_the_pace_follows_what_is_measured():
+    picture = Job(rendered(np.zeros((2, 2), int), 0, SamplingParams()))
     pace = Pace()
     pace.drafted(10, 1.0)
     pace.painted(4, 2.0)
-    assert pace.seconds([Ticket(cells=4)]) == 2.0
+    assert pace.seconds([picture]) == 2.0
     for _ in range(100):
         pace.painted(4, 4.0)
-    assert pace.seconds([Ticket(cells=4)]) == pytest.approx(4.0, rel=0.01)
+    assert pace.seconds([picture]) == pytest.approx(4.0, rel=0.01)

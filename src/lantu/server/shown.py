@@ -70,8 +70,8 @@ async def judged(codes_hw: np.ndarray, param: str, request: Request, service: Se
         Refused: that is not to be shown.
     """
     if service.filter.judge is not None:
-        picture = await computed(request, service, lambda: service.model.render(codes_hw, seed=0))
-        await service.filter.check_upload(picture.image, param)
+        image = await computed(request, service, lambda: service.model.render(codes_hw, seed=0).image)
+        await service.filter.check_upload(image, param)
 
 
 def warn(request: Request, line: str) -> None:
