@@ -46,3 +46,25 @@ def test_imports_stay_light(statement, absent):
     code = f"import sys; {statement}; print(*({absent!r} & set(sys.modules)))"
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert printed.strip() == ""
+
+
+def test_public_members_of_a_model():
+    """What users use, and no more."""
+    members = [name for name in vars(lantu.Model) if not name.startswith("_")]
+    assert sorted(members) == [
+        "caption",
+        "chat",
+        "digest",
+        "draw",
+        "draw_all",
+        "draw_many",
+        "edit",
+        "info",
+        "load",
+        "name",
+        "open",
+        "render",
+        "size",
+        "stream",
+        "tokenize",
+    ]

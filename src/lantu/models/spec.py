@@ -17,16 +17,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
-from lantu.engine.drafting import Drafter
-from lantu.engine.request import Request
-from lantu.engine.sampling_params import SamplingParams
-from lantu.models.control import Control
-from lantu.types import UnknownWord
-
 if TYPE_CHECKING:
+    import numpy as np
+
+    from lantu.engine.drafting import Drafter
     from lantu.engine.logits_processors import ControlLogitsProcessor
+    from lantu.engine.request import Request
+    from lantu.engine.sampling_params import SamplingParams
+    from lantu.models.control import Control
+    from lantu.types import UnknownWord
 
 Grid = tuple[int, int]  # height, width in codes
 Size = tuple[int, int]  # width, height in pixels
@@ -53,7 +52,7 @@ class ModelFolder(Protocol):
         ...
 
     @property
-    def settings(self) -> SamplingParams:
+    def settings(self) -> "SamplingParams":
         """The sampling parameters that it draws with by default."""
         ...
 
@@ -115,9 +114,9 @@ class Layout(Protocol):
         prompt: str,
         grid: Grid,
         seed: int,
-        params: SamplingParams,
+        params: "SamplingParams",
         control: "ControlLogitsProcessor | None" = None,
-    ) -> Request:
+    ) -> "Request":
         """The request for one picture: prompts with and without the words, the ids allowed, as many as the grid takes.
 
         Raises:
@@ -126,7 +125,7 @@ class Layout(Protocol):
         """
         ...
 
-    def codes(self, ids: Sequence[int], grid: Grid) -> np.ndarray:
+    def codes(self, ids: Sequence[int], grid: Grid) -> "np.ndarray":
         """Drafted ids → codes (h, w) int64; MASK_CODE (-1) for those that are still missing or negative."""
         ...
 
@@ -134,7 +133,7 @@ class Layout(Protocol):
         """Ids that a text takes."""
         ...
 
-    def unknown_words(self, prompt: str) -> tuple[UnknownWord, ...]:
+    def unknown_words(self, prompt: str) -> "tuple[UnknownWord, ...]":
         """Words of a prompt that the model was never taught, where it knows which those are."""
         ...
 
@@ -166,12 +165,12 @@ class Parts(Protocol):
         ...
 
     @property
-    def drafter(self) -> Drafter:
+    def drafter(self) -> "Drafter":
         """Drafts requests together only where that changes nothing."""
         ...
 
     @property
-    def batched_drafter(self) -> Drafter:
+    def batched_drafter(self) -> "Drafter":
         """Drafts many requests together even where that rounds sums in another order."""
         ...
 
@@ -186,8 +185,8 @@ class Parts(Protocol):
         ...
 
     def render(
-        self, codes_Bhw: np.ndarray, seeds: Sequence[int], params: SamplingParams, control: Control | None = None
-    ) -> np.ndarray:
+        self, codes_Bhw: "np.ndarray", seeds: Sequence[int], params: "SamplingParams", control: "Control | None" = None
+    ) -> "np.ndarray":
         """Codes → pictures (B, H, W, 3) uint8; a pure function of its arguments.
 
         Args:
@@ -195,7 +194,7 @@ class Parts(Protocol):
         """
         ...
 
-    def control_processor(self, control: Control, grid: Grid) -> "ControlLogitsProcessor | None":
+    def control_processor(self, control: "Control", grid: Grid) -> "ControlLogitsProcessor | None":
         """What adds a control's bias to the logits of each code; None where there is none.
 
         Raises:
@@ -204,7 +203,7 @@ class Parts(Protocol):
         """
         ...
 
-    def encode(self, pictures: np.ndarray) -> np.ndarray:
+    def encode(self, pictures: "np.ndarray") -> "np.ndarray":
         """Pictures (B, H, W, 3) uint8 → codes (B, h, w) int64. Only where it tokenizes; raises LantuError else."""
         ...
 
@@ -213,6 +212,6 @@ class Parts(Protocol):
         """Whether captions come from ``read``; else they are drafted from codes, see ``lantu.tasks.caption``."""
         ...
 
-    def read(self, pictures: np.ndarray, language: str, seed: int, temperature: float) -> list[str]:
+    def read(self, pictures: "np.ndarray", language: str, seed: int, temperature: float) -> list[str]:
         """Captions of pictures (B, H, W, 3) uint8. Only where ``reads_pixels``."""
         ...
