@@ -7,7 +7,7 @@ import pytest
 
 from lantu.engine.sampling_params import SamplingParams
 from lantu.images.metadata import read_picture
-from lantu.models.hub import ModelFolder
+from lantu.models.lantu.folder import LantuFolder
 from lantu.server.schemas import Generation
 
 NOW = SamplingParams(num_draft_tokens=4, min_accepted=2)
@@ -28,7 +28,7 @@ def test_a_model_directory_of_0_1_is_opened(tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps(index | {"draw": {"ahead": 4, "least": 2}}))
-    assert ModelFolder(folder).settings == NOW
+    assert LantuFolder(folder).settings == NOW
 
 
 def test_a_body_of_0_1_is_accepted():

@@ -70,7 +70,7 @@ def test_a_model_lists_the_words_of_its_data(tiny_model, tmp_path):
     for tar in data.glob("*.tar"):
         tar.unlink()
     made = assemble(tiny_model, tiny_model, tiny_model, tmp_path / "made", data=data)  # as before there were lists
-    assert Model(made).warnings("a red circle") == []
+    assert Model(made).parts.layout.warnings("a red circle") == []
 
 
 def test_only_a_model_is_replaced_by_a_model(tiny_model, tmp_path, monkeypatch):
