@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lantu.engine.sampling import guide, sample
+from lantu.engine.backends.sampling import guide, sample
 
 PROBABILITIES = torch.tensor([0.1, 0.4, 0.05, 0.3, 0.15])
 LOGITS = PROBABILITIES.log()
@@ -75,7 +75,7 @@ def test_guidance_in_logits_is_guidance_in_log_probabilities():
 
 
 def test_contrast_is_what_the_kernels_make_of_it():
-    from lantu.engine.sampling import contrast
+    from lantu.engine.backends.sampling import contrast
     from lantu.kernels import Choice, plain
 
     rows = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 60)).astype(np.float32))

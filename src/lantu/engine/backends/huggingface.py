@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lantu.engine import sampling
+from lantu.engine.backends import sampling
 from lantu.engine.backends.protocol import Draw
 from lantu.engine.request import Ranges
 

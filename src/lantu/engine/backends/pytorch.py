@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lantu.engine import sampling
+from lantu.engine.backends import sampling
 from lantu.engine.backends.protocol import Draw
 from lantu.engine.request import Ranges
 from lantu.weights import manifest, tensors
