@@ -15,7 +15,7 @@ import torch
 from lantu import images
 from lantu.data.shards import Shards
 from lantu.diffusion.flow import replace
-from lantu.diffusion.sample import render
+from lantu.diffusion.sample import sample
 from lantu.evaluation.metrics import psnr
 from lantu.features.lpips import load_lpips
 from lantu.pipeline import Model
@@ -35,7 +35,7 @@ def main() -> None:
     for share in (0.0, 0.05, 0.1, 0.2, 0.4):
         wrong = replace(codes, share, model.folder.codebook_size, torch.Generator().manual_seed(0))
         changed = (wrong != codes).float().mean()
-        made = render(model.parts.decoder, wrong.numpy(), list(range(len(real))), arguments.steps)
+        made = sample(model.parts.decoder, wrong.numpy(), list(range(len(real))), arguments.steps)
         with torch.inference_mode():
             far = distance(torch.from_numpy(made), images.to_tensor(real)).mean()
         print(f"| {changed:.1%} | {psnr(images.to_bytes(made), real).mean():.2f} | {far:.3f} |", flush=True)

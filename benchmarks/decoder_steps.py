@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from lantu.data.trials import trials
-from lantu.diffusion.sample import render
+from lantu.diffusion.sample import sample
 from lantu.evaluation.suites import FRECHET, evaluate
 from lantu.features.efficientnet import load_efficientnet
 from lantu.features.lpips import load_lpips
-from lantu.models.lantu.decoder.native import Decoder
+from lantu.models.lantu.decoder.native import NativeDenoiser
 from lantu.pipeline import Model
 from lantu.recipes.generator import ModelGenerator
 from lantu.recipes.scores import composer_of, lexicon_of, scorer_of
@@ -45,11 +45,11 @@ def main() -> None:
     asked = trials(composer, "reconstruction", arguments.count, seed=2)
     scorer, lexicon = scorer_of(composer.gallery, network), lexicon_of(composer.gallery)
     true = np.stack([trial.image for trial in asked[:SHOWN]])
-    decoders: list[tuple[str, Decoder, str]] = [("the model's own", model.parts.decoder, "euler")]
+    decoders: list[tuple[str, NativeDenoiser, str]] = [("the model's own", model.parts.decoder, "euler")]
     for text in arguments.taught:
         name, _, rest = text.partition("=")
         run, _, sampler = rest.partition(":")
-        decoders.append((name, Decoder.load(part_folder(run, "decoder")), sampler or "euler"))
+        decoders.append((name, NativeDenoiser.load(part_folder(run, "decoder")), sampler or "euler"))
     rows = [true]
     print("| decoder | sampler | steps | recognised | PSNR, dB | LPIPS | Fréchet distance | ms a picture |")
     print("|---|---|---|---|---|---|---|---|")
@@ -71,7 +71,7 @@ def seconds(model: Model, steps: int, sampler: str, picture: np.ndarray) -> floa
     """Rendering alone."""
     codes = model.parts.encode(picture)
     started = time.perf_counter()
-    render(model.parts.decoder, codes, [0], steps, sampler_name=sampler)
+    sample(model.parts.decoder, codes, [0], steps, sampler_name=sampler)
     return time.perf_counter() - started
 
 

@@ -60,12 +60,12 @@ def small_model(tiny_model, tmp_path_factory):
 
     import torch
 
-    from lantu.models.lantu.decoder.control import Control
+    from lantu.models.lantu.decoder.control import ControlNetwork
     from lantu.models.lantu.decoder.network import PixelDecoder
     from lantu.weights import checksums, tensors
 
     folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("fuzzed") / "small")
-    control = Control.beside(PixelDecoder.load(folder / "decoder"))
+    control = ControlNetwork.beside(PixelDecoder.load(folder / "decoder"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         for parameter in control.parameters():

@@ -192,12 +192,12 @@ def test_the_shipped_model_has_its_checksums():
 @pytest.mark.parametrize("part", ["tokenizer", "decoder", "control", "language"])
 def test_torch_and_transformers_are_as_careful(bare, part):
     from lantu.engine.backends import huggingface, pytorch
-    from lantu.models.lantu.decoder.control import Control
+    from lantu.models.lantu.decoder.control import ControlNetwork
     from lantu.models.lantu.decoder.network import PixelDecoder
     from lantu.models.lantu.language import model as language
     from lantu.models.lantu.tokenizer.model import ImageTokenizer
 
-    loads = {"tokenizer": [ImageTokenizer.load], "decoder": [PixelDecoder.load], "control": [Control.load]}
+    loads = {"tokenizer": [ImageTokenizer.load], "decoder": [PixelDecoder.load], "control": [ControlNetwork.load]}
     loads["language"] = [pytorch.Language.load, huggingface.Language.load, language.load]
     key = "hidden_size" if part == "language" else "width"
     for load in loads[part]:

@@ -13,8 +13,7 @@ from lantu.errors import ImageError, LantuError
 from lantu.images import to_pixels
 from lantu.models.lantu import controls
 from lantu.models.lantu.decoder import native, pytorch
-from lantu.models.lantu.decoder.control import NOTHING
-from lantu.models.lantu.decoder.control import Control as Network
+from lantu.models.lantu.decoder.control import NOTHING, ControlNetwork
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.pipeline import Control
 from lantu.types import MASK_CODE
@@ -78,7 +77,7 @@ def test_layout_and_colour():
 @pytest.fixture(scope="module")
 def network(tiny_model):
     """A control of the tiny decoder that adds something."""
-    made = Network.beside(PixelDecoder.load(tiny_model / "decoder"), 3)
+    made = ControlNetwork.beside(PixelDecoder.load(tiny_model / "decoder"), 3)
     torch.manual_seed(0)
     torch.nn.init.normal_(made.out.weight, std=0.2)
     torch.nn.init.normal_(made.picture.weight, std=0.2)
@@ -97,7 +96,7 @@ def model(tiny_model, network, tmp_path_factory):
 
 def test_it_begins_as_a_copy_that_adds_nothing(tiny_model):
     decoder = PixelDecoder.load(tiny_model / "decoder")
-    fresh = Network.beside(decoder)
+    fresh = ControlNetwork.beside(decoder)
     assert fresh.config.layers == decoder.config.layers == 1  # no more than the decoder has
     assert torch.equal(fresh.blocks[0].attention.out.weight, decoder.blocks[0].attention.out.weight)
     control_residuals = fresh(torch.randn(2, 3, 32, 32), torch.tensor([0, 2]), torch.zeros(2, 4, 4, dtype=torch.long))
@@ -114,13 +113,13 @@ def test_on_the_kernels_it_adds_what_it_adds_on_torch(network, precise, tmp_path
     random = np.random.default_rng(0)
     picture = random.uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32)
     codes = random.integers(-1, 32, (2, 4, 4))
-    wanted = pytorch.Control.load(tmp_path)(picture, 1, codes)
-    told = native.Control.load(tmp_path, precise)(picture, 1, codes)
+    wanted = pytorch.TorchControl.load(tmp_path)(picture, 1, codes)
+    told = native.NativeControl.load(tmp_path, precise)(picture, 1, codes)
     assert wanted.std() > 0.05
     np.testing.assert_allclose(told, wanted, atol=0.02 if precise else 0.1 * float(np.abs(wanted).max()))
     codes[:, 2:] = MASK_CODE
-    wanted = pytorch.Control.load(tmp_path).bias(picture, 2, codes, 2)
-    told = native.Control.load(tmp_path, precise).bias(picture, 2, codes, 2)
+    wanted = pytorch.TorchControl.load(tmp_path).bias(picture, 2, codes, 2)
+    told = native.NativeControl.load(tmp_path, precise).bias(picture, 2, codes, 2)
     assert wanted.shape == (2, 4, 32)
     assert wanted.std() > 0.2
     np.testing.assert_allclose(told, wanted, atol=0.02 if precise else 0.1 * float(np.abs(wanted).max()))

@@ -6,7 +6,7 @@ import torch
 
 from lantu import kernels
 from lantu.diffusion.flow import Corruption, flow_loss, mask_tail, replace
-from lantu.diffusion.sample import render
+from lantu.diffusion.sample import sample
 from lantu.diffusion.samplers import SAMPLERS, sampler, velocity
 from lantu.errors import LantuError, ModelError
 from lantu.models.lantu.decoder import native, pytorch
@@ -33,7 +33,7 @@ def decoder():
 @pytest.fixture
 def artist(decoder, tmp_path):
     decoder.save(tmp_path / "artist")
-    return native.Decoder.load(tmp_path / "artist", precise=True)
+    return native.NativeDenoiser.load(tmp_path / "artist", precise=True)
 
 
 def grid(batch: int = 2, height: int = 3, width: int = 4) -> np.ndarray:
@@ -188,32 +188,32 @@ def test_more_steps_come_closer_and_heun_is_the_better():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["flow-euler", "unipc"])
 def test_schedulers_of_diffusers_agree_with_ours(artist, name):
-    mine = render(artist, grid(), [1, 2], steps=20, sampler_name="euler")
-    theirs = render(artist, grid(), [1, 2], steps=20, sampler_name=name)
+    mine = sample(artist, grid(), [1, 2], steps=20, sampler_name="euler")
+    theirs = sample(artist, grid(), [1, 2], steps=20, sampler_name=name)
     tolerance = 1e-4 if name == "flow-euler" else 0.1
     assert np.abs(mine - theirs).mean() < tolerance
 
 
 def test_a_picture_depends_on_its_seed_alone(artist):
     codes = grid(3)
-    together = render(artist, codes, [7, 8, 9], steps=3)
-    alone = render(artist, codes[1:2], [8], steps=3)
+    together = sample(artist, codes, [7, 8, 9], steps=3)
+    alone = sample(artist, codes[1:2], [8], steps=3)
     if kernels.exact():
         assert np.array_equal(together[1:2], alone)
     np.testing.assert_allclose(together[1:2], alone, atol=1e-5, rtol=1e-4)
-    assert not np.allclose(render(artist, codes[1:2], [7], steps=3), alone)
+    assert not np.allclose(sample(artist, codes[1:2], [7], steps=3), alone)
 
 
 def test_guidance_of_one_is_the_bare_decoder_and_more_moves_away(artist):
-    bare = render(artist, grid(), [1, 2], steps=2)
-    near = render(artist, grid(), [1, 2], steps=2, guidance=1.0001)
-    far = render(artist, grid(), [1, 2], steps=2, guidance=3.0)
+    bare = sample(artist, grid(), [1, 2], steps=2)
+    near = sample(artist, grid(), [1, 2], steps=2, guidance=1.0001)
+    far = sample(artist, grid(), [1, 2], steps=2, guidance=3.0)
     assert np.abs(bare - near).max() < 1e-2
     assert np.abs(bare - far).mean() > np.abs(bare - near).mean()
 
 
 def test_any_grid_can_be_rendered(artist):
-    assert render(artist, grid(1, 2, 7), [0], steps=2).shape == (1, 3, 16, 56)
+    assert sample(artist, grid(1, 2, 7), [0], steps=2).shape == (1, 3, 16, 56)
 
 
 def test_an_unknown_sampler_is_named():
@@ -230,7 +230,7 @@ def test_velocity_points_from_noise_to_picture():
 @pytest.mark.parametrize("precise", [True, False])
 def test_on_the_kernels_it_paints_what_it_paints_on_torch(decoder, precise, tmp_path):
     decoder.save(tmp_path)
-    there, here = pytorch.Decoder.load(tmp_path), native.Decoder.load(tmp_path, precise)
+    there, here = pytorch.TorchDenoiser.load(tmp_path), native.NativeDenoiser.load(tmp_path, precise)
     codes = grid(3)
     codes[1, 2] = MASK_CODE
     noisy = np.random.default_rng(0).standard_normal((3, 3, 24, 32)).astype(np.float32)
@@ -240,6 +240,6 @@ def test_on_the_kernels_it_paints_what_it_paints_on_torch(decoder, precise, tmp_
     small = here(noisy[:1, :, :8], 0.4, codes[:1, :1])  # another grid, another batch
     np.testing.assert_allclose(small, there(noisy[:1, :, :8], 0.4, codes[:1, :1]), atol=1e-5 if precise else 0.02)
     with pytest.raises(ModelError):
-        native.Decoder.load(tmp_path / "missing")
+        native.NativeDenoiser.load(tmp_path / "missing")
     with pytest.raises(ModelError, match="lacks"):
-        native.Decoder({"patch": 8, "width": 32, "layers": 2}, {})
+        native.NativeDenoiser({"patch": 8, "width": 32, "layers": 2}, {})

@@ -8,7 +8,7 @@ from test_start import settings
 
 from lantu import recipes
 from lantu.errors import RecipeError
-from lantu.models.lantu.decoder.control import NOTHING, Control
+from lantu.models.lantu.decoder.control import NOTHING, ControlNetwork
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.recipes import control
 from lantu.recipes.assemble import assemble
@@ -30,7 +30,7 @@ def test_each_picture_comes_with_what_it_is_to_follow(tiny_model, data):  # noqa
 def test_it_learns_and_the_decoder_stays(tiny_model, data, tmp_path):  # noqa: F811
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "loop.precision=fp32", "loop.steps=12"]
     recipes.train("control", "debug", data, tmp_path / "run", changes, progress=False)
-    made = Control.load(tmp_path / "run" / "model")
+    made = ControlNetwork.load(tmp_path / "run" / "model")
     assert made.out.weight.any()
     assert list((tmp_path / "run" / "samples").glob("*.png"))
     folder = assemble(tiny_model, tiny_model, tiny_model, tmp_path / "made", control=tmp_path / "run")
@@ -63,7 +63,7 @@ def test_some_codes_become_others_that_fit(tiny_model, data):  # noqa: F811
 def test_it_learns_which_codes_fit(tiny_model, data, tmp_path):  # noqa: F811
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "loop.precision=fp32"]
     recipes.train("control", "debug", data, tmp_path / "run", [*changes, "loop.steps=60"], progress=False)
-    made = Control.load(tmp_path / "run" / "model")
+    made = ControlNetwork.load(tmp_path / "run" / "model")
     task = control.Task(settings(control.debug(), *changes), data)
     batch = task.batch(3, 24)
     right = batch.codes.flatten(1)[..., None]
@@ -82,11 +82,11 @@ def test_it_goes_on_from_a_control(tiny_model, data, tmp_path):  # noqa: F811
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "loop.precision=fp32"]
     recipes.train("control", "debug", data, tmp_path / "run", [*changes, "loop.steps=4"], progress=False)
     task = control.Task(settings(control.debug(), *changes, f"control={tmp_path}/run"), data)
-    made, begun = Control.load(tmp_path / "run" / "model"), task.networks["model"]
+    made, begun = ControlNetwork.load(tmp_path / "run" / "model"), task.networks["model"]
     assert begun.training
     assert all(parameter.requires_grad for parameter in begun.parameters())
     assert all(torch.equal(value, made.state_dict()[name]) for name, value in begun.state_dict().items())
-    Control(made.config.model_copy(update={"codebook_size": 64})).save(tmp_path / "other")
+    ControlNetwork(made.config.model_copy(update={"codebook_size": 64})).save(tmp_path / "other")
     with pytest.raises(RecipeError, match="no control of this decoder"):
         control.Task(settings(control.debug(), *changes, f"control={tmp_path}/other"), data)
 

@@ -12,7 +12,7 @@ from lantu import recipes
 from lantu.cli import main
 from lantu.data.build import build_folder
 from lantu.errors import DiskError, ModelError, RecipeError
-from lantu.models.lantu.decoder.control import Control
+from lantu.models.lantu.decoder.control import ControlNetwork
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes import identity
@@ -199,7 +199,7 @@ def test_parts_that_do_not_tell_are_joined_with_a_warning(tiny_model, tmp_path, 
 def test_a_control_stays_with_its_decoder(tiny_model, data, tmp_path):  # noqa: F811
     changes = [f"tokenizer={tiny_model}", f"start={tiny_model}", *FEW]
     recipes.train("control", "debug", data, tmp_path / "control", changes, progress=False)
-    config = Control.load(tmp_path / "control" / "model").config
+    config = ControlNetwork.load(tmp_path / "control" / "model").config
     assert config.decoder == identity.weights_digest(tiny_model / "decoder")
     assert assemble(tiny_model, tiny_model, tiny_model, tmp_path / "made", control=tmp_path / "control").controlled
     other = PixelDecoder.load(tiny_model / "decoder")

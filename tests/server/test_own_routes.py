@@ -13,7 +13,7 @@ from PIL import Image
 from running import serving
 
 from lantu.models.lantu.controls import KINDS
-from lantu.models.lantu.decoder.control import Control as ControlNetwork
+from lantu.models.lantu.decoder.control import ControlNetwork
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.pipeline import Control, Model
 from lantu.server.jobs import Job

@@ -121,13 +121,13 @@ def steered(tiny_model, tmp_path_factory):
     """A server of a tiny model whose decoder follows lines."""
     import torch
 
-    from lantu.models.lantu.decoder.control import Control
+    from lantu.models.lantu.decoder.control import ControlNetwork
     from lantu.models.lantu.decoder.network import PixelDecoder
 
     folder = changed(tiny_model, tmp_path_factory.mktemp("models") / "steered", [])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = Control.beside(PixelDecoder.load(folder / "decoder"), 1)
+        network = ControlNetwork.beside(PixelDecoder.load(folder / "decoder"), 1)
         for weight in (network.out.weight, network.picture.weight):
             torch.nn.init.normal_(weight, std=0.2)
     network.save(folder / "control")

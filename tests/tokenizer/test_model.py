@@ -228,7 +228,7 @@ def test_the_kernels_give_the_same_codes(kind, window, tmp_path):
     model.eval().save(tmp_path)
     loaded = ImageTokenizer.load(tmp_path)
     wide = torch.cat([pictures(3), pictures(6)[3:]], 3)[:, :, :24]
-    codes = native.Encoder.load(tmp_path).encode(wide.numpy())
+    codes = native.NativeEncoder.load(tmp_path).encode(wide.numpy())
     assert codes.shape == (3, 3, 8)
     assert len(set(codes.flatten().tolist())) > 3
     assert (codes == loaded.encode(wide).numpy()).mean() > 0.98  # sums in another order may round a tie apart

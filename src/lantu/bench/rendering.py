@@ -13,11 +13,11 @@ Render = Callable[[np.ndarray], Any]  # codes (B, h, w)
 
 def lantu_kernels(folder: Path) -> Render:
     """What ``lantu draw`` does on a CPU."""
-    from lantu.diffusion.sample import render
-    from lantu.models.lantu.decoder.native import Decoder
+    from lantu.diffusion.sample import sample
+    from lantu.models.lantu.decoder.native import NativeDenoiser
 
-    decoder = Decoder.load(folder)
-    return lambda codes: render(decoder, codes, list(range(len(codes))), STEPS)
+    decoder = NativeDenoiser.load(folder)
+    return lambda codes: sample(decoder, codes, list(range(len(codes))), STEPS)
 
 
 def diffusers_loop(folder: Path) -> Render:
@@ -53,7 +53,7 @@ def openvino(folder: Path) -> Render:
     import openvino as ov
     import torch
 
-    from lantu.diffusion.sample import render
+    from lantu.diffusion.sample import sample
     from lantu.models.lantu.decoder.network import PixelDecoder
 
     network = PixelDecoder.load(folder)
@@ -80,7 +80,7 @@ def openvino(folder: Path) -> Render:
             times = np.full(len(codes), time, np.float32)
             return compiled[codes.shape].infer([noisy, times, codes], share_inputs=True)[0].copy()
 
-    return lambda codes: render(Denoiser(), codes, list(range(len(codes))), STEPS)
+    return lambda codes: sample(Denoiser(), codes, list(range(len(codes))), STEPS)
 
 
 PEERS: dict[str, tuple[Callable[[Path], Render], Sequence[str]]] = {

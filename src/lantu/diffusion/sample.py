@@ -38,7 +38,7 @@ class Denoiser(Protocol):
         ...
 
 
-def render(
+def sample(
     decoder: Denoiser,
     codes_Bhw: np.ndarray,
     seeds: Sequence[int],

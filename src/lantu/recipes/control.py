@@ -11,13 +11,12 @@ from pydantic import Field, NonNegativeFloat, field_validator
 from torch import Tensor, nn
 
 from lantu.diffusion.flow import mask_tail
-from lantu.diffusion.sample import render
+from lantu.diffusion.sample import sample
 from lantu.errors import RecipeError
 from lantu.images import to_array, to_bytes, to_tensor
 from lantu.models.lantu import controls
-from lantu.models.lantu.decoder.control import NOTHING, Control
-from lantu.models.lantu.decoder.pytorch import Control as Computed
-from lantu.models.lantu.decoder.pytorch import Decoder
+from lantu.models.lantu.decoder.control import NOTHING, ControlNetwork
+from lantu.models.lantu.decoder.pytorch import TorchControl, TorchDenoiser
 from lantu.recipes import decoder
 from lantu.recipes.decoder import Batch, DecoderRecipe
 from lantu.recipes.identity import weights_digest
@@ -94,7 +93,7 @@ class Task(decoder.Task):
         self.coarsest, self.shares = recipe.coarsest, np.array(recipe.shares) / sum(recipe.shares)
         self.networks: dict[str, nn.Module] = {"model": self.control}
 
-    def begun(self, recipe: ControlRecipe) -> Control:
+    def begun(self, recipe: ControlRecipe) -> ControlNetwork:
         """The control that the recipe goes on from, or a new one.
 
         Raises:
@@ -102,8 +101,8 @@ class Task(decoder.Task):
             ModelError: it can't be read.
         """
         if not recipe.control:
-            return Control.beside(self.model, recipe.depth)
-        made, own = Control.load(part_folder(recipe.control, "control")), self.model.config
+            return ControlNetwork.beside(self.model, recipe.depth)
+        made, own = ControlNetwork.load(part_folder(recipe.control, "control")), self.model.config
         if any(getattr(made.config, name) != getattr(own, name) for name in ("patch", "width", "codebook_size")):
             raise RecipeError(f"{recipe.control} is no control of this decoder", "go on from another, or from nothing")
         return made.train().requires_grad_()
@@ -180,12 +179,12 @@ class Task(decoder.Task):
         wanted = self.controlled(self.load("val", chosen), scenes, kinds, coarse)
         fits = self.control.fitting(wanted.control, wanted.kind, torch.full_like(wanted.codes, MASK_CODE))
         codes = self.guess(wanted.codes, fits, torch.Generator().manual_seed(0)).numpy()
-        seeds, artist = chosen.tolist(), Decoder(self.model)
-        control_residuals = Computed(self.control)(wanted.control.numpy(), 0, codes)
+        seeds, artist = chosen.tolist(), TorchDenoiser(self.model)
+        control_residuals = TorchControl(self.control)(wanted.control.numpy(), 0, codes)
         few = {"steps": 4, "sampler_name": "consistency"}
         rows = [
-            render(artist, codes, seeds, **few, control_residuals_2BND=control_residuals),
-            render(artist, codes, seeds, **few),
+            sample(artist, codes, seeds, **few, control_residuals_2BND=control_residuals),
+            sample(artist, codes, seeds, **few),
         ]
         save_sheet(folder / f"{step:06d}.png", [*map(to_array, (wanted.pixels, wanted.control)), *map(to_bytes, rows)])
 

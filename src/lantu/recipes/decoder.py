@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from lantu.data.order import Order
 from lantu.data.shards import Shards
 from lantu.diffusion.flow import Corruption, flow_loss, replace
-from lantu.diffusion.sample import render
+from lantu.diffusion.sample import sample
 from lantu.errors import RecipeError
 from lantu.images import scale, to_array, to_bytes, to_tensor
 from lantu.models.lantu.decoder.config import DecoderConfig
 from lantu.models.lantu.decoder.network import PixelDecoder
-from lantu.models.lantu.decoder.pytorch import Decoder
+from lantu.models.lantu.decoder.pytorch import TorchDenoiser
 from lantu.models.lantu.layers import in_blocks
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.codes import codes_of, load_tokenizer
@@ -143,9 +143,9 @@ class Task:
             return
         real, seeds = self.load("val", chosen), chosen.tolist()
         wrong = replace(real.codes, 0.1, self.model.config.codebook_size, torch.Generator().manual_seed(0))
-        decoder = Decoder(self.model)
+        decoder = TorchDenoiser(self.model)
         rows = [
-            render(decoder, codes.numpy(), seeds, steps)
+            sample(decoder, codes.numpy(), seeds, steps)
             for codes, steps in ((real.codes, 8), (real.codes, 1), (wrong, 8))
         ]
         save_sheet(folder / f"{step:06d}.png", [to_array(real.pixels), *map(to_bytes, rows)])

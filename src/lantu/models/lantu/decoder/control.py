@@ -61,7 +61,7 @@ class ControlConfig(BaseModel):
         return max(1, self.width // 64)
 
 
-class Control(nn.Module):
+class ControlNetwork(nn.Module):
     """A picture of control, its kind and the codes → what is added to the decoder's tokens."""
 
     def __init__(self, config: ControlConfig):
@@ -121,7 +121,7 @@ class Control(nn.Module):
         return x_BND
 
     @classmethod
-    def beside(cls, decoder: PixelDecoder, layers: int = 3) -> "Control":
+    def beside(cls, decoder: PixelDecoder, layers: int = 3) -> "ControlNetwork":
         """A new control of a decoder: its first blocks and its embedding of codes, copied."""
         own = decoder.config
         layers = min(layers, own.layers)
@@ -137,7 +137,7 @@ class Control(nn.Module):
         saving.save(self, self.config, folder)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Control":
+    def load(cls, folder: str | Path) -> "ControlNetwork":
         """Read what ``save`` wrote; ready to be used.
 
         Raises:

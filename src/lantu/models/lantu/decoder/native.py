@@ -16,7 +16,7 @@ from lantu.weights import manifest
 TIMES_KEPT = 256
 
 
-class Decoder:
+class NativeDenoiser:
     """Noisy pixels, a time and codes → clean pixels: see ``lantu.diffusion.sample.Denoiser``.
 
     Args:
@@ -51,7 +51,7 @@ class Decoder:
         self.caches: list[kernels.Cache] = []
 
     @classmethod
-    def load(cls, folder: str | Path, precise: bool = False) -> "Decoder":
+    def load(cls, folder: str | Path, precise: bool = False) -> "NativeDenoiser":
         """Read a decoder's folder.
 
         Raises:
@@ -100,7 +100,7 @@ class Decoder:
         return self.caches[:count]
 
 
-class Control:
+class NativeControl:
     """A picture of control, its kind and codes → what is added to the decoder's tokens: see ``decoder.control``.
 
     Args:
@@ -123,7 +123,7 @@ class Control:
         self.fit = kernels.linear(state["fit.weight"], state["fit.bias"], precise=precise)
 
     @classmethod
-    def load(cls, folder: str | Path, precise: bool = False) -> "Control":
+    def load(cls, folder: str | Path, precise: bool = False) -> "NativeControl":
         """Read a control's folder.
 
         Raises:
@@ -132,7 +132,7 @@ class Control:
         return cls(*manifest.read_arrays("control", folder), precise)
 
     def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
-        """(2, B, N, D): see ``lantu.models.lantu.decoder.control.Control.forward``."""
+        """(2, B, N, D): see ``lantu.models.lantu.decoder.control.ControlNetwork.forward``."""
         B, height, width = codes_Bhw.shape
         out_T2D = self.out(self.seen(control_BCHW, kind, codes_Bhw))
         manifest.check_finite("control", out_T2D)
@@ -140,7 +140,7 @@ class Control:
 
     @np.errstate(over="ignore", invalid="ignore")
     def bias(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray, row: int) -> np.ndarray:
-        """(B, w, K): see ``lantu.models.lantu.decoder.control.Control.bias``."""
+        """(B, w, K): see ``lantu.models.lantu.decoder.control.ControlNetwork.bias``."""
         B, _, width = codes_Bhw.shape
         nothing, there = len(self.kinds_XD) - 1, slice(row * width, (row + 1) * width)
         sights = self.seen(control_BCHW, kind, codes_Bhw), self.seen(np.zeros_like(control_BCHW), nothing, codes_Bhw)

@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lantu.models.lantu.decoder.control import Control as ControlNetwork
+from lantu.models.lantu.decoder.control import ControlNetwork
 from lantu.models.lantu.decoder.network import PixelDecoder
 
 
-class Decoder:
+class TorchDenoiser:
     """Noisy pixels, a time and codes → clean pixels: see ``lantu.diffusion.sample.Denoiser``."""
 
     def __init__(self, network: PixelDecoder):
         self.network, self.patch = network, network.config.patch
 
     @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "Decoder":
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "TorchDenoiser":
         """Read a decoder's folder.
 
         Raises:
@@ -41,7 +41,7 @@ class Decoder:
         return self.network(noisy, noisy.new_full((len(noisy),), time), codes, control_residuals).float().cpu().numpy()
 
 
-class Control:
+class TorchControl:
     """A picture of control, its kind and codes → what is added to the decoder's tokens: see ``control.Control``."""
 
     def __init__(self, network: ControlNetwork):
@@ -49,7 +49,7 @@ class Control:
         self.strengths = network.config.strengths
 
     @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "Control":
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "TorchControl":
         """Read a control's folder.
 
         Raises:

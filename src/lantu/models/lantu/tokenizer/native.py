@@ -14,7 +14,7 @@ from lantu.kernels import Segment, blocks, to_float
 from lantu.weights import manifest
 
 
-class Encoder:
+class NativeEncoder:
     """Encoder and quantiser, in float32: a rounding must not change a code.
 
     Args:
@@ -45,7 +45,7 @@ class Encoder:
         self.vectors_KE = vectors(self.kind, state)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Encoder":
+    def load(cls, folder: str | Path) -> "NativeEncoder":
         """Read a tokenizer's folder.
 
         Raises:
