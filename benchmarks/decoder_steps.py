@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from lantu.data.trials import trials
+from lantu.diffusion.decoder import DiffusionDecoder
 from lantu.diffusion.sample import sample
 from lantu.evaluation.suites import FRECHET, evaluate
 from lantu.features.efficientnet import load_efficientnet
 from lantu.features.lpips import load_lpips
-from lantu.models.lantu.decoder.native import NativeDenoiser
+from lantu.models.lantu.components import load_decoder
 from lantu.pipeline import Model
 from lantu.recipes.generator import ModelGenerator
 from lantu.recipes.scores import composer_of, lexicon_of, scorer_of
@@ -45,11 +46,11 @@ def main() -> None:
     asked = trials(composer, "reconstruction", arguments.count, seed=2)
     scorer, lexicon = scorer_of(composer.gallery, network), lexicon_of(composer.gallery)
     true = np.stack([trial.image for trial in asked[:SHOWN]])
-    decoders: list[tuple[str, NativeDenoiser, str]] = [("the model's own", model.parts.decoder, "euler")]
+    decoders: list[tuple[str, DiffusionDecoder, str]] = [("the model's own", model.parts.decoder, "euler")]
     for text in arguments.taught:
         name, _, rest = text.partition("=")
         run, _, sampler = rest.partition(":")
-        decoders.append((name, NativeDenoiser.load(part_folder(run, "decoder")), sampler or "euler"))
+        decoders.append((name, load_decoder(part_folder(run, "decoder")), sampler or "euler"))
     rows = [true]
     print("| decoder | sampler | steps | recognised | PSNR, dB | LPIPS | Fréchet distance | ms a picture |")
     print("|---|---|---|---|---|---|---|---|")

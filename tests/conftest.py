@@ -65,7 +65,7 @@ def small_model(tiny_model, tmp_path_factory):
     from lantu.weights import checksums, tensors
 
     folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("fuzzed") / "small")
-    control = ControlNetwork.beside(PixelDecoder.load(folder / "decoder"))
+    control = ControlNetwork.for_decoder(PixelDecoder.load(folder / "decoder"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         for parameter in control.parameters():

@@ -51,7 +51,7 @@ def test_weak_edges_stay_only_where_they_hang_together_with_strong_ones():
     weak[0, 0] = True
     strong = np.zeros_like(weak)
     strong[4, 1] = True
-    grown = controls.grown(strong, weak | strong)
+    grown = controls.hysteresis(strong, weak | strong)
     assert grown[4, 1:8].all()
     assert not grown[0, 0]
 
@@ -77,7 +77,7 @@ def test_layout_and_colour():
 @pytest.fixture(scope="module")
 def network(tiny_model):
     """A control of the tiny decoder that adds something."""
-    made = ControlNetwork.beside(PixelDecoder.load(tiny_model / "decoder"), 3)
+    made = ControlNetwork.for_decoder(PixelDecoder.load(tiny_model / "decoder"), 3)
     torch.manual_seed(0)
     torch.nn.init.normal_(made.out.weight, std=0.2)
     torch.nn.init.normal_(made.picture.weight, std=0.2)
@@ -96,7 +96,7 @@ def model(tiny_model, network, tmp_path_factory):
 
 def test_it_begins_as_a_copy_that_adds_nothing(tiny_model):
     decoder = PixelDecoder.load(tiny_model / "decoder")
-    fresh = ControlNetwork.beside(decoder)
+    fresh = ControlNetwork.for_decoder(decoder)
     assert fresh.config.layers == decoder.config.layers == 1  # no more than the decoder has
     assert torch.equal(fresh.blocks[0].attention.out.weight, decoder.blocks[0].attention.out.weight)
     control_residuals = fresh(torch.randn(2, 3, 32, 32), torch.tensor([0, 2]), torch.zeros(2, 4, 4, dtype=torch.long))
@@ -129,13 +129,13 @@ def test_what_fits_is_compared_with_what_fits_nothing(network):
     one, other = torch.randn(2, 1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     kind, nothing = torch.tensor([0]), torch.tensor([NOTHING])
     codes = torch.tensor([[[3, 1, 4, 1], [5, 9, 2, 6], *[[MASK_CODE] * 4] * 2]])
-    assert torch.equal(network.fitting(one, nothing, codes), network.fitting(other, nothing, codes))
-    assert not torch.equal(network.fitting(one, kind, codes), network.fitting(other, kind, codes))
+    assert torch.equal(network.code_logits(one, nothing, codes), network.code_logits(other, nothing, codes))
+    assert not torch.equal(network.code_logits(one, kind, codes), network.code_logits(other, kind, codes))
     config, row = network.config, slice(8, 12)
-    usual = network.fitting(one, nothing, codes).log_softmax(-1)[:, row]
+    usual = network.code_logits(one, nothing, codes).log_softmax(-1)[:, row]
     bias = network.bias(one, kind, codes, 2)
     shares = (bias / config.strengths[0] + config.prior * usual).exp()
-    assert torch.allclose(shares, network.fitting(one, kind, codes).softmax(-1)[:, row], atol=1e-5)
+    assert torch.allclose(shares, network.code_logits(one, kind, codes).softmax(-1)[:, row], atol=1e-5)
     codes[0, 0, 0] = 7  # what is known above makes a difference
     assert not torch.allclose(network.bias(one, kind, codes, 2), bias, atol=1e-3)
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from lantu import kernels
+from lantu.diffusion.decoder import Conditioning, DiffusionDecoder
 from lantu.diffusion.flow import Corruption, flow_loss, mask_tail, replace
 from lantu.diffusion.sample import sample
-from lantu.diffusion.samplers import SAMPLERS, sampler, velocity
+from lantu.diffusion.samplers import SAMPLERS, sampler, times, velocity
 from lantu.errors import LantuError, ModelError
 from lantu.models.lantu.decoder import native, pytorch
 from lantu.models.lantu.decoder.config import DecoderConfig
@@ -33,7 +34,7 @@ def decoder():
 @pytest.fixture
 def artist(decoder, tmp_path):
     decoder.save(tmp_path / "artist")
-    return native.NativeDenoiser.load(tmp_path / "artist", precise=True)
+    return DiffusionDecoder(native.NativeDenoiser.load(tmp_path / "artist", precise=True), CONFIG.patch)
 
 
 def grid(batch: int = 2, height: int = 3, width: int = 4) -> np.ndarray:
@@ -148,7 +149,7 @@ def test_samplers_follow_a_known_flow(name):
     """With one possible picture the flow is a straight line to it, which every sampler follows exactly."""
     target = np.full((1, 3, 4, 4), 0.3, np.float32)
     seen, noise = [], np.random.default_rng(0).standard_normal((1, 3, 4, 4), np.float32)
-    x = sampler(name)(lambda x, t: target, noise, 5, lambda step, clean: seen.append(step))
+    x = sampler(name)(lambda x, t: target, noise, times(5), lambda step, clean: seen.append(step))
     np.testing.assert_allclose(x, target, rtol=1e-5)
     assert seen == [0, 1, 2, 3, 4]
 
@@ -161,7 +162,7 @@ def test_consistency_puts_each_estimate_under_fresh_noise():
         seen.append((x, time))
         return np.full_like(x, 2)
 
-    assert (sampler("consistency")(denoise, noise, 4, None) == 2).all()
+    assert (sampler("consistency")(denoise, noise, times(4)) == 2).all()
     assert [time for _, time in seen] == [0, 0.25, 0.5, 0.75]
     used = [(x - time * 2) / (1 - time) for x, time in seen]
     np.testing.assert_array_equal(used[0], noise)
@@ -179,7 +180,7 @@ def test_more_steps_come_closer_and_heun_is_the_better():
         return x * t * s**2 / (t**2 * s**2 + (1 - t) ** 2)
 
     def error(name, steps):
-        return np.abs(sampler(name)(denoise, noise, steps, None) - s * noise).mean()
+        return np.abs(sampler(name)(denoise, noise, times(steps)) - s * noise).mean()
 
     assert error("euler", 64) < error("euler", 16) < error("euler", 4)
     assert error("heun", 32) < error("euler", 64)
@@ -235,10 +236,12 @@ def test_on_the_kernels_it_paints_what_it_paints_on_torch(decoder, precise, tmp_
     codes[1, 2] = MASK_CODE
     noisy = np.random.default_rng(0).standard_normal((3, 3, 24, 32)).astype(np.float32)
     for time in (0.0, 0.4, 0.9, 0.4):
-        wanted, got = there(noisy, time, codes), here(noisy, time, codes)
+        wanted = there(torch.from_numpy(noisy), time, Conditioning(torch.from_numpy(codes))).numpy()
+        got = here(noisy, time, Conditioning(codes))
         assert np.abs(wanted - got).max() < (1e-5 if precise else 0.02) * max(1, np.abs(wanted).max())
-    small = here(noisy[:1, :, :8], 0.4, codes[:1, :1])  # another grid, another batch
-    np.testing.assert_allclose(small, there(noisy[:1, :, :8], 0.4, codes[:1, :1]), atol=1e-5 if precise else 0.02)
+    noisy, codes = noisy[:1, :, :8], codes[:1, :1]  # another grid, another batch
+    wanted = there(torch.from_numpy(noisy), 0.4, Conditioning(torch.from_numpy(codes))).numpy()
+    np.testing.assert_allclose(here(noisy, 0.4, Conditioning(codes)), wanted, atol=1e-5 if precise else 0.02)
     with pytest.raises(ModelError):
         native.NativeDenoiser.load(tmp_path / "missing")
     with pytest.raises(ModelError, match="lacks"):

@@ -72,7 +72,7 @@ def test_it_learns_which_codes_fit(tiny_model, data, tmp_path):  # noqa: F811
     above[:, :2] = batch.codes[:, :2]
 
     def likelihood(kind, known):  # of the lower half
-        return made.fitting(batch.control, kind, known).log_softmax(-1).gather(-1, right)[:, 8:].mean()
+        return made.code_logits(batch.control, kind, known).log_softmax(-1).gather(-1, right)[:, 8:].mean()
 
     assert likelihood(batch.kind, above) > likelihood(nothing, above)
     assert likelihood(batch.kind, unknown) > likelihood(nothing, unknown) > -np.log(32)

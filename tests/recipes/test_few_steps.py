@@ -56,7 +56,7 @@ def test_the_target_is_one_step_of_the_teacher_further_on():
 
 
 def test_the_pupil_of_matching_meets_what_rendering_gives_it():
-    from lantu.diffusion.samplers import euler
+    from lantu.diffusion.samplers import euler, times
 
     def predict(noisy, time, codes):
         return 0.3 * noisy + time[:, None, None, None]
@@ -72,7 +72,7 @@ def test_the_pupil_of_matching_meets_what_rendering_gives_it():
         drawn = distribution_matching.few_steps(predict, torch.Size(SHAPE), CODES, (3,), generator(seed))
         noise = torch.randn(SHAPE, generator=generator(seed))
         steps: list[tuple[int, torch.Tensor]] = []
-        euler(denoise, noise.numpy(), 3, lambda *told, steps=steps: steps.append(told))
+        euler(denoise, noise.numpy(), times(3), lambda *told, steps=steps: steps.append(told))
         (place,) = [at for at, clean in steps if np.allclose(clean, drawn, atol=1e-5)]
         ends.add(place)
     assert ends == {0, 1, 2}

@@ -253,7 +253,7 @@ def test_bad_input_is_refused_with_a_reason(server, path, body, code):
 def test_a_controlled_drawing_is_the_one_drawn_offline(tiny_model, tmp_path, red):
     folder = tmp_path / "steered"
     shutil.copytree(tiny_model, folder)
-    made = ControlNetwork.beside(PixelDecoder.load(tiny_model / "decoder"))
+    made = ControlNetwork.for_decoder(PixelDecoder.load(tiny_model / "decoder"))
     torch.manual_seed(0)
     for layer in (made.out, made.fit, made.picture):
         torch.nn.init.normal_(layer.weight, std=0.3)

@@ -127,7 +127,7 @@ def steered(tiny_model, tmp_path_factory):
     folder = changed(tiny_model, tmp_path_factory.mktemp("models") / "steered", [])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = ControlNetwork.beside(PixelDecoder.load(folder / "decoder"), 1)
+        network = ControlNetwork.for_decoder(PixelDecoder.load(folder / "decoder"), 1)
         for weight in (network.out.weight, network.picture.weight):
             torch.nn.init.normal_(weight, std=0.2)
     network.save(folder / "control")

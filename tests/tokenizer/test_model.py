@@ -241,26 +241,26 @@ def test_k_means_settles_and_brings_back_codes_without_use():
     found = quantizer.means(vectors, 6)
     assert (torch.cdist(heaps, found).min(1).values < 1).sum() >= 4  # it may begin twice in one heap
     lost = torch.cat([heaps[:5], torch.full((1, 2), 1e3)])  # the last one is far from everything
-    assert torch.cdist(heaps[5:], quantizer.settle(vectors, lost)).min() < 0.5
+    assert torch.cdist(heaps[5:], quantizer.kmeans_step(vectors, lost)).min() < 0.5
     model = ImageTokenizer(KINDS["following"])
     model.quantizer.set_codebook(torch.randn(200, 8))
     before = model.quantizer.vectors().clone()
-    model.quantizer.refit(torch.randn(400, 8), begun=False)
+    model.quantizer.refit(torch.randn(400, 8), training=False)
     assert 0 < (model.quantizer.vectors() - before).norm(dim=1).median() < 1  # each is still what it was, roughly
 
 
 def test_codes_follow_the_vectors_that_they_serve_and_only_in_training():
     torch.manual_seed(0)
-    codes = quantizer.Followers(2, 3)
+    codes = quantizer.FollowingCodebook(2, 3)
     codes.codebook.data.copy_(torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]]))
     z = torch.tensor([[[1.0, 0.0], [1.0, 2.0], [9.0, 0.0]]], requires_grad=True)
     vectors, found, loss = codes.eval()(z)
     assert found.tolist() == [[0, 0, 1]]
     assert codes.codebook[1].tolist() == [10, 0]
     codes.train()(z)
-    far = 1 - quantizer.PULL
+    far = 1 - quantizer.RATE
     torch.testing.assert_close(codes.codebook[0], (1 - far**2) * torch.tensor([1.0, 1.0]))
-    torch.testing.assert_close(codes.codebook[1], torch.tensor([10 - quantizer.PULL, 0.0]))
+    torch.testing.assert_close(codes.codebook[1], torch.tensor([10 - quantizer.RATE, 0.0]))
     assert codes.codebook[2].tolist() == [0, 10]
     (vectors.square().sum() + loss).backward()
     assert z.grad.abs().sum() > 0

@@ -1,4 +1,4 @@
-"""Those who run the diffusion decoder, on the same weights: each takes its folder and gives a function of a batch."""
+"""What runs the diffusion decoder on the same weights: each takes its folder and returns a function of a batch."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,9 +14,9 @@ Render = Callable[[np.ndarray], Any]  # codes (B, h, w)
 def lantu_kernels(folder: Path) -> Render:
     """What ``lantu draw`` does on a CPU."""
     from lantu.diffusion.sample import sample
-    from lantu.models.lantu.decoder.native import NativeDenoiser
+    from lantu.models.lantu.components import load_decoder
 
-    decoder = NativeDenoiser.load(folder)
+    decoder = load_decoder(folder)
     return lambda codes: sample(decoder, codes, list(range(len(codes))), STEPS)
 
 
@@ -53,34 +53,29 @@ def openvino(folder: Path) -> Render:
     import openvino as ov
     import torch
 
+    from lantu.diffusion.decoder import Conditioning, DiffusionDecoder
     from lantu.diffusion.sample import sample
     from lantu.models.lantu.decoder.network import PixelDecoder
 
     network = PixelDecoder.load(folder)
-    patch = network.config.patch
     compiled: dict[tuple[int, ...], Any] = {}
 
     class Denoiser:
-        def __init__(self) -> None:
-            self.patch = patch
+        def to_device(self, array: np.ndarray) -> np.ndarray:
+            return array
 
-        def __call__(
-            self,
-            noisy_BCHW: np.ndarray,
-            time: float,
-            codes_Bhw: np.ndarray,
-            control_residuals_2BND: np.ndarray | None = None,
-        ) -> np.ndarray:
-            noisy, codes = noisy_BCHW, codes_Bhw
+        def __call__(self, x_t_BCHW: np.ndarray, timestep: float, conditioning: Conditioning) -> np.ndarray:
+            codes = conditioning.codes_Bhw
             if codes.shape not in compiled:
-                example = (torch.from_numpy(noisy), torch.zeros(len(codes)), torch.from_numpy(codes))
+                example = (torch.from_numpy(x_t_BCHW), torch.zeros(len(codes)), torch.from_numpy(codes))
                 model = ov.convert_model(network, example_input=example, input=[list(each.shape) for each in example])
                 hints = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
                 compiled[codes.shape] = ov.Core().compile_model(model, "CPU", hints).create_infer_request()
-            times = np.full(len(codes), time, np.float32)
-            return compiled[codes.shape].infer([noisy, times, codes], share_inputs=True)[0].copy()
+            times = np.full(len(codes), timestep, np.float32)
+            return compiled[codes.shape].infer([x_t_BCHW, times, codes], share_inputs=True)[0].copy()
 
-    return lambda codes: sample(Denoiser(), codes, list(range(len(codes))), STEPS)
+    decoder = DiffusionDecoder(Denoiser(), network.config.patch)
+    return lambda codes: sample(decoder, codes, list(range(len(codes))), STEPS)
 
 
 PEERS: dict[str, tuple[Callable[[Path], Render], Sequence[str]]] = {

@@ -1,1 +1,1 @@
-"""Diffusion: the flow that a decoder learns, samplers, and sampling from codes."""
+"""Diffusion: noise schedules, parameterisations, samplers, the decoder that they make up, and its training losses."""

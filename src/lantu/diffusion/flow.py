@@ -1,7 +1,8 @@
-"""Flow matching: how the decoder is trained. Shapes: B batch, C channels, H W pixels, h w grid.
+"""Flow matching, the decoder's loss, and the corruption of its codes.
 
-The path is straight, ``x_t = t · x + (1 - t) · noise`` (arXiv:2210.02747); the network predicts x, the loss is on the
-velocity ``v = (x - x_t) / (1 - t)`` (arXiv:2511.13720, where predicting x is what lets large pixel patches work).
+The path is straight, ``x_t = t · x + (1 - t) · noise`` (arXiv:2210.02747). The network predicts x, and the loss is on
+the velocity ``v = (x - x_t) / (1 - t)`` (arXiv:2511.13720: with large pixel patches, predicting x works and predicting
+v does not). Shapes: B batch, C channels, H W pixels, h w grid.
 """
 
 from collections.abc import Callable
@@ -10,18 +11,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lantu.diffusion.samplers import LAST
+from lantu.diffusion.samplers import MIN_NOISE
 from lantu.types import MASK_CODE
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """How codes are spoilt in training, so that the decoder forgives a language model's slips.
+    """Corruption of codes in training, which makes the decoder robust to the language model's errors.
 
     Attributes:
-        dropped: share of pictures that lose all codes (for guidance).
-        hidden: share of pictures that lose their last codes in reading order (for previews of partial drafts).
-        spoilt: share of pictures of which some codes are replaced by random ones.
+        dropped: share of pictures with all codes masked (for guidance).
+        hidden: share of pictures with the last codes in reading order masked (for previews of partial drafts).
+        spoilt: share of pictures in which some codes are replaced by random ones.
         most: the largest share of codes replaced in one picture.
     """
 
@@ -31,7 +32,7 @@ class Corruption:
     most: float = 0.2
 
     def __call__(self, codes_Bhw: Tensor, codebook_size: int, generator: torch.Generator) -> Tensor:
-        """Spoil a batch of codes; the random choices come from the generator alone."""
+        """Corrupt a batch of codes; all randomness comes from the generator."""
 
         def draw(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=generator, device=codes_Bhw.device)
@@ -45,7 +46,7 @@ class Corruption:
 
 
 def replace(codes_Bhw: Tensor, share: Tensor | float, codebook_size: int, generator: torch.Generator) -> Tensor:
-    """Replace a share of codes: half by any code, half by one from elsewhere in the batch, which is a likelier slip."""
+    """Replace a share of codes: half by any code, half by one of the batch, which is a likelier error."""
     device = codes_Bhw.device
     uniform = torch.randint(codebook_size, codes_Bhw.shape, generator=generator, device=device)
     shuffled = codes_Bhw.flatten()[torch.randperm(codes_Bhw.numel(), generator=generator, device=device)]
@@ -66,18 +67,18 @@ def flow_loss(
 
     Args:
         predict: (noisy, time, codes) → clean.
-        mean, spread: times are a logistic of a normal draw: more noise than picture for a negative mean.
+        mean, spread: of a normal draw whose logistic is the time; a negative mean favours noise.
     """
     device = pixels_BCHW.device
     time = torch.sigmoid(mean + spread * torch.randn(len(pixels_BCHW), generator=generator, device=device))
     noise = torch.randn(pixels_BCHW.shape, generator=generator, device=device)
     t = time[:, None, None, None]
     clean = predict(t * pixels_BCHW + (1 - t) * noise, time, codes_Bhw)
-    error = (clean.float() - pixels_BCHW) / (1 - t).clamp_min(LAST)
+    error = (clean.float() - pixels_BCHW) / (1 - t).clamp_min(MIN_NOISE)
     return error.square().mean(), clean
 
 
 def mask_tail(codes_Bhw: Tensor, known_B: Tensor) -> Tensor:
-    """Mask all but the first ``known_B`` codes of each grid, in reading order."""
+    """Mask all but the first ``known_B`` codes of each grid in reading order."""
     order = torch.arange(codes_Bhw[0].numel(), device=codes_Bhw.device).view(codes_Bhw.shape[1:])
     return torch.where(order < known_B[:, None, None], codes_Bhw, MASK_CODE)

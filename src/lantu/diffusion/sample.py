@@ -1,45 +1,21 @@
-"""Codes to pixels. Shapes: B batch, C = 3 channels, H W pixels, h w grid."""
+"""Codes to pixels: noise from the seeds, then a sampler's steps. Shapes: B batch, C channels, H W pixels, h w grid."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
+from lantu.diffusion.arrays import Array, namespace, to_numpy
+from lantu.diffusion.decoder import Conditioning, DiffusionDecoder
 from lantu.diffusion.samplers import Each, sampler
+from lantu.errors import ModelError
 from lantu.types import MASK_CODE
 from lantu.weights.manifest import check_finite
 
-
-class Denoiser(Protocol):
-    """A decoder: what a noisy picture was before the noise.
-
-    Attributes:
-        patch: P, pixels a side painted for one code.
-    """
-
-    @property
-    def patch(self) -> int: ...
-
-    def __call__(
-        self,
-        noisy_BCHW: np.ndarray,
-        time: float,
-        codes_Bhw: np.ndarray,
-        control_residuals_2BND: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """The clean pictures (B, C, H, W) float32.
-
-        Args:
-            noisy_BCHW: ``t · picture + (1 - t) · noise``, pictures in [-1, 1]; H = h·P, W = w·P.
-            time: t in [0, 1], 0 is pure noise.
-            codes_Bhw: int64; MASK_CODE where not known.
-            control_residuals_2BND: of a control, added to the tokens before and after all blocks.
-        """
-        ...
+OVERSHOOT = 1.2  # clean estimates of pixels are clipped to ± this
 
 
 def sample(
-    decoder: Denoiser,
+    decoder: DiffusionDecoder,
     codes_Bhw: np.ndarray,
     seeds: Sequence[int],
     steps: int = 8,
@@ -50,35 +26,85 @@ def sample(
 ) -> np.ndarray:
     """Draw the pictures that grids of codes stand for.
 
+    Between steps nothing leaves the denoiser's device.
+
     Args:
         codes_Bhw: int64, MASK_CODE (-1) where a code is not known.
         seeds: one a picture, for its noise.
-        steps: estimates the sampler may use (Heun uses two a step).
-        guidance: 1 follows the codes; more exaggerates them, at twice the cost.
-        each: called with each step's clean estimate.
+        steps: of the sampler, which calls the denoiser once for each (Heun twice).
+        guidance: scale of classifier-free guidance (arXiv:2207.12598); 1 is off, more exaggerates what the codes say
+            and takes twice as long.
+        each: called with each step's clean estimate, of pixels or latents, in the denoiser's arrays.
         control_residuals_2BND: what a control adds, N = h·w tokens of width D.
 
     Returns:
         (B, C, h·P, w·P) float32 in [-1, 1].
 
     Raises:
-        ModelError: the decoder computes numbers that are not finite.
+        LantuError: there is no such sampler.
+        ModelError: the decoder computes numbers that are not finite, or can't render grids with masked codes.
     """
     B, h, w = codes_Bhw.shape
-    size = (3, h * decoder.patch, w * decoder.patch)
-    noise = [np.random.default_rng((seed, 1)).standard_normal(size, np.float32) for seed in seeds]
-    pairs = np.concatenate([codes_Bhw, np.full_like(codes_Bhw, MASK_CODE)]) if guidance != 1 else codes_Bhw
+    if not decoder.partial and (guidance != 1 or (codes_Bhw == MASK_CODE).any()):
+        raise ModelError("this decoder renders whole grids alone", "give all codes, and no render guidance")
+    draw, shape = sampler(sampler_name), decoder.noise_shape(h, w)
+    noise = np.stack([np.random.default_rng((seed, 1)).standard_normal(shape, np.float32) for seed in seeds])
+    noise = decoder.denoiser.to_device(noise)
+    conditioning = conditioned(decoder, codes_Bhw, control_residuals_2BND, guidance != 1)
+    finite = Finite()
 
-    def denoise(x: np.ndarray, time: float) -> np.ndarray:
-        times = len(pairs) // B
-        control_residuals = (
-            None if control_residuals_2BND is None else np.concatenate([control_residuals_2BND] * times, 1)
-        )
-        clean = decoder(np.concatenate([x] * times), time, pairs, control_residuals)
-        check_finite("decoder", clean)
-        if guidance != 1:
-            follow, ignore = np.split(clean, 2)
-            clean = ignore + np.float32(guidance) * (follow - ignore)
-        return clean.clip(-1.2, 1.2)
+    def denoise(x: Array, t: float) -> Array:
+        if guidance == 1:
+            clean = decoder.denoise(x, t, conditioning)
+            finite.check(clean)
+        else:
+            clean = decoder.denoise(namespace(x).concatenate([x, x]), t, conditioning)
+            finite.check(clean)
+            conditional, unconditional = clean[:B], clean[B:]
+            clean = unconditional + float(guidance) * (conditional - unconditional)
+        return clean if decoder.codec else clean.clip(-OVERSHOOT, OVERSHOOT)
 
-    return sampler(sampler_name)(denoise, np.stack(noise), steps, each).clip(-1, 1)
+    x = draw(denoise, noise, decoder.times(steps), each, decoder.schedule.min_noise)
+    finite.finish()
+    pixels_BCHW = decoder.codec.decode(x) if decoder.codec else x
+    return to_numpy(pixels_BCHW.clip(-1, 1))
+
+
+def conditioned(
+    decoder: DiffusionDecoder, codes_Bhw: np.ndarray, control_residuals_2BND: np.ndarray | None, guided: bool
+) -> Conditioning:
+    """Codes and control on the denoiser's device; guided, each picture a second time with all its codes masked."""
+    if guided:
+        codes_Bhw = np.concatenate([codes_Bhw, np.full_like(codes_Bhw, MASK_CODE)])
+        if control_residuals_2BND is not None:
+            control_residuals_2BND = np.concatenate([control_residuals_2BND] * 2, 1)
+    to_device = decoder.denoiser.to_device
+    residuals = None if control_residuals_2BND is None else to_device(control_residuals_2BND)
+    return Conditioning(to_device(codes_Bhw), residuals)
+
+
+class Finite:
+    """Refuses what damaged weights compute: of NumPy arrays at once, of others at the end, without waiting for them."""
+
+    def __init__(self) -> None:
+        self.largest: list[Array] = []
+
+    def check(self, clean: Array) -> None:
+        """Check a clean estimate, or keep what tells whether it is finite.
+
+        Raises:
+            ModelError: a value is infinite or no number.
+        """
+        if isinstance(clean, np.ndarray):
+            check_finite("decoder", clean)
+        else:
+            self.largest.append(clean.abs().amax())
+
+    def finish(self) -> None:
+        """Check what was kept.
+
+        Raises:
+            ModelError: a value was infinite or no number.
+        """
+        if self.largest:
+            check_finite("decoder", to_numpy(namespace(self.largest[0]).stack(self.largest)))

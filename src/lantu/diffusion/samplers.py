@@ -1,31 +1,46 @@
-"""From noise to a picture: free functions with one signature, and diffusers' schedulers behind the same one.
+"""Samplers, from noise to a picture: free functions with one signature, and diffusers' schedulers behind the same one.
 
-    sampler(denoise, x, steps, each) -> x
+    sampler(denoise, noise, times, each, min_noise) → picture
 
-``denoise(x, t)`` gives the clean estimate of noisy x (B, C, H, W) at time t (0 is noise, 1 the picture);
-``each(step, clean)`` is called with the estimate of every step, so that previews come for free.
+``denoise(x, t)`` returns the clean estimate of ``x = t · picture + (1 - t) · noise`` (B, C, H, W). ``times`` ascend
+from near 0 (noise) to 1 (the picture). ``each(step, clean)`` is called with the estimate of every step, so that
+previews come for free. All compute on the denoiser's own arrays, NumPy or torch, and move none to another device.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from lantu.diffusion.arrays import Array, namespace
 from lantu.errors import LantuError
 
-MOVED = 7919  # places that noise is moved along a picture; a prime, so that no row meets itself
-LAST = 0.05  # 1 - t is not taken smaller than this: the velocity's weight stays below 400
+SHIFT = 7919  # places by which noise is rolled along a picture; a prime, so that no row meets itself
+MIN_NOISE = 0.05  # 1 - t is not taken smaller than this: the velocity's weight in the loss stays at most 400
 
-Denoise = Callable[[np.ndarray, float], np.ndarray]
-Each = Callable[[int, np.ndarray], None]
-Sampler = Callable[[Denoise, np.ndarray, int, Each | None], np.ndarray]
+Denoise = Callable[[Array, float], Array]
+Each = Callable[[int, Array], None]
 
 
-def velocity(clean: Any, noisy: Any, time: float) -> Any:
-    """The direction in which a noisy picture moves: (x - x_t) / (1 - t)."""
-    return (clean - noisy) / max(1 - time, LAST)
+class Sampler(Protocol):
+    """See the module."""
+
+    def __call__(
+        self,
+        denoise: Denoise,
+        noise: Array,
+        times: Sequence[float],
+        each: Each | None = None,
+        min_noise: float = MIN_NOISE,
+    ) -> Array: ...
+
+
+def velocity(clean: Array, x: Array, t: float, min_noise: float = MIN_NOISE) -> Array:
+    """dx/dt of the straight path, towards the picture: (clean - x) / (1 - t)."""
+    return (clean - x) / max(1 - t, min_noise)
 
 
 def times(steps: int) -> list[float]:
@@ -33,79 +48,93 @@ def times(steps: int) -> list[float]:
     return [index / steps for index in range(steps + 1)]
 
 
-def euler(denoise: Denoise, x: np.ndarray, steps: int, each: Each | None = None) -> np.ndarray:
-    """First order: one estimate a step. The last step lands on the clean estimate itself."""
-    grid = times(steps)
-    for step, (now, then) in enumerate(pairwise(grid)):
+def first_point(noise: Array, t: float) -> Array:
+    """Where a path starts that begins at t > 0: what is known of it is its spread, for pictures of unit variance."""
+    return math.hypot(t, 1 - t) * noise if t else noise
+
+
+def euler(
+    denoise: Denoise, noise: Array, times: Sequence[float], each: Each | None = None, min_noise: float = MIN_NOISE
+) -> Array:
+    """First order: one estimate a step. The last step lands on the clean estimate itself.
+
+    On a variance-preserving schedule this is DDIM (arXiv:2010.02502, equation 12).
+    """
+    x = first_point(noise, times[0])
+    for step, (now, then) in enumerate(pairwise(times)):
         clean = denoise(x, now)
         if each:
             each(step, clean)
-        x = clean if then == 1 else x + (then - now) * velocity(clean, x, now)
+        x = clean if then == 1 else x + (then - now) * velocity(clean, x, now, min_noise)
     return x
 
 
-def heun(denoise: Denoise, x: np.ndarray, steps: int, each: Each | None = None) -> np.ndarray:
+def heun(
+    denoise: Denoise, noise: Array, times: Sequence[float], each: Each | None = None, min_noise: float = MIN_NOISE
+) -> Array:
     """Second order (arXiv:2206.00364, algorithm 1): two estimates a step, except the last."""
-    grid = times(steps)
-    for step, (now, then) in enumerate(pairwise(grid)):
+    x = first_point(noise, times[0])
+    for step, (now, then) in enumerate(pairwise(times)):
         clean = denoise(x, now)
         if each:
             each(step, clean)
         if then == 1:
             return clean
-        slope = velocity(clean, x, now)
+        slope = velocity(clean, x, now, min_noise)
         guess = x + (then - now) * slope
-        x = x + (then - now) * (slope + velocity(denoise(guess, then), guess, then)) / 2
+        x = x + (then - now) * (slope + velocity(denoise(guess, then), guess, then, min_noise)) / 2
     return x
 
 
-def consistency(denoise: Denoise, x: np.ndarray, steps: int, each: Each | None = None) -> np.ndarray:
-    """For decoders taught by consistency (arXiv:2303.01469, algorithm 1): each estimate is put under fresh noise.
+def consistency(
+    denoise: Denoise, noise: Array, times: Sequence[float], each: Each | None = None, min_noise: float = MIN_NOISE
+) -> Array:
+    """For denoisers trained by consistency (arXiv:2303.01469, algorithm 1): each estimate is noised afresh.
 
-    The fresh noise is the first, moved along: that is as good as another where each number is drawn by itself, and the
-    seed decides it without a generator here.
+    The fresh noise is the first one, rolled along the picture. Each of its numbers was drawn independently, so it is
+    as good as another draw, and the seed decides it without a generator here.
     """
-    clean, noise = np.zeros_like(x), x.reshape(len(x), -1)
-    for step, now in enumerate(times(steps)[:-1]):
-        fresh = np.roll(noise, step * MOVED, 1).reshape(x.shape)
-        clean = denoise(np.float32(now) * clean + np.float32(1 - now) * fresh, now)
+    xp, flat = namespace(noise), noise.reshape(len(noise), -1)
+    x = clean = first_point(noise, times[0])
+    for step, now in enumerate(times[:-1]):
+        if step:
+            x = now * clean + (1 - now) * xp.roll(flat, step * SHIFT, 1).reshape(noise.shape)
+        clean = denoise(x, now)
         if each:
             each(step, clean)
     return clean
 
 
-def from_diffusers(name: str, **settings: Any) -> Sampler:
+def from_diffusers(name: str, **config: Any) -> Sampler:
     """Any flow-matching scheduler of diffusers, by class name, e.g. ``UniPCMultistepScheduler``.
 
-    Theirs measure noise by sigma = 1 - t and are given the velocity of growing noise, ``noise - picture``.
+    They measure noise by sigma = 1 - t, and expect the velocity towards noise, ``noise - picture``.
     """
     import diffusers
     import torch
 
-    def sample(denoise: Denoise, x: np.ndarray, steps: int, each: Each | None = None) -> np.ndarray:
-        scheduler = getattr(diffusers, name)(**settings)
-        sigmas = torch.linspace(1, 1 / steps, steps).numpy()
-        scheduler.set_timesteps(sigmas=sigmas) if takes_sigmas(scheduler) else scheduler.set_timesteps(steps)
+    def sample(
+        denoise: Denoise, noise: Array, times: Sequence[float], each: Each | None = None, min_noise: float = MIN_NOISE
+    ) -> Array:
+        scheduler, steps = getattr(diffusers, name)(**config), len(times) - 1
+        even = times[0] == 0 and list(times) == [index / steps for index in range(steps + 1)]
+        sigmas = torch.linspace(1, 1 / steps, steps).numpy() if even else 1 - np.array(times[:-1], np.float32)
+        scheduler.set_timesteps(sigmas=sigmas)
+        x = first_point(noise, times[0])
         for step, timestep in enumerate(scheduler.timesteps):
-            now = 1 - float(scheduler.sigmas[step])
+            now = 1 - float(scheduler.sigmas[step])  # which the scheduler keeps on the host
             clean = denoise(x, now)
             if each:
                 each(step, clean)
-            growing, noisy = torch.from_numpy(-velocity(clean, x, now)), torch.from_numpy(x)
-            x = scheduler.step(growing, timestep, noisy).prev_sample.numpy()
+            to_noise = torch.as_tensor(-velocity(clean, x, now, min_noise))
+            moved = scheduler.step(to_noise, timestep, torch.as_tensor(x)).prev_sample
+            x = moved.numpy() if isinstance(noise, np.ndarray) else moved
         return x
 
     return sample
 
 
-def takes_sigmas(scheduler: Any) -> bool:
-    """Whether the scheduler lets the caller choose the noise levels."""
-    import inspect
-
-    return "sigmas" in inspect.signature(scheduler.set_timesteps).parameters
-
-
-OWN = ("euler", "heun", "consistency")
+NATIVE = ("euler", "heun", "consistency")
 SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "euler": lambda: euler,
     "heun": lambda: heun,
@@ -118,16 +147,16 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
 
 
 def check(name: str) -> None:
-    """Whether there is such a sampler. Nothing is imported for it.
+    """Check that a sampler can be used, without importing what it needs.
 
     Raises:
         LantuError: there is none of that name, or what it needs is not installed.
     """
     if name not in SAMPLERS:
         raise LantuError(f"no sampler called {name}", f"choose one of {', '.join(SAMPLERS)}")
-    if name not in OWN and not all(map(find_spec, ("diffusers", "torch"))):
+    if name not in NATIVE and not all(map(find_spec, ("diffusers", "torch"))):
         message = f"the sampler {name} needs diffusers and torch, which are not installed"
-        raise LantuError(message, f"choose one of {', '.join(OWN)}, or pip install 'lantu[train]'")
+        raise LantuError(message, f"choose one of {', '.join(NATIVE)}, or pip install 'lantu[train]'")
 
 
 def sampler(name: str) -> Sampler:

@@ -1,7 +1,4 @@
-"""What a picture of control makes of the codes of a draft, while it is drawn.
-
-Shapes: h w grid, K codebook size.
-"""
+"""Logits processors: what else than the prompt moves the logits of a draft. Shapes: h w grid, K codebook size."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -10,29 +7,32 @@ import numpy as np
 
 from lantu.types import MASK_CODE
 
-KEPT = 64  # rows; several drafts of one control go on together, and guess
+CACHED_ROWS = 64  # several drafts under one control advance together, with draft tokens
 
 
 class ControlLogitsProcessor:
-    """What is to be added to the logits of the code that comes next, called with the ids of those before it: (K).
+    """Adds what a picture of control says of each code to the logits of the next one.
 
-    The codes of all rows above are known to it, those of its own row are not: so it is computed once a row.
+    The bias of a code depends on the codes of the rows above, not on those of its own row, so it is computed once a
+    row.
 
     Args:
-        of_row: a grid of codes, known down to a row, and that row's number → (w, K) float32.
+        row_bias: (a grid of codes that is known above a row, that row's index) → (w, K) float32.
+        grid: rows and columns of codes.
         first_code: the id of code 0.
     """
 
-    def __init__(self, of_row: Callable[[np.ndarray, int], np.ndarray], grid: tuple[int, int], first_code: int):
-        self.compute, self.grid, self.first_code = of_row, grid, first_code
-        self.row_behind = lru_cache(KEPT)(self.row_behind)
+    def __init__(self, row_bias: Callable[[np.ndarray, int], np.ndarray], grid: tuple[int, int], first_code: int):
+        self.compute, self.grid, self.first_code = row_bias, grid, first_code
+        self.after_rows = lru_cache(CACHED_ROWS)(self.after_rows)
 
     def __call__(self, ids: Sequence[int]) -> np.ndarray:
+        """The bias of the code after these ids of codes: (K)."""
         row, column = divmod(len(ids), self.grid[1])
-        return self.row_behind(tuple(ids[: row * self.grid[1]]))[column]
+        return self.after_rows(tuple(ids[: row * self.grid[1]]))[column]
 
-    def row_behind(self, ids: tuple[int, ...]) -> np.ndarray:
-        """(w, K), of the row that follows."""
+    def after_rows(self, ids: tuple[int, ...]) -> np.ndarray:
+        """The biases of the row after these whole rows: (w, K)."""
         codes_hw = np.full(self.grid, MASK_CODE)
         codes_hw.flat[: len(ids)] = np.array(ids, int) - self.first_code
         return self.compute(codes_hw, len(ids) // self.grid[1])

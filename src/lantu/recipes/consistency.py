@@ -23,7 +23,7 @@ from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
 
 HUBER = 0.03
-Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
+Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class ConsistencyRecipe(DecoderRecipe):
@@ -83,9 +83,9 @@ class Task(decoder.Task):
 
 
 def consistency(
-    pupil: Denoiser,
-    slow: Denoiser,
-    teacher: Denoiser,
+    pupil: Network,
+    slow: Network,
+    teacher: Network,
     pixels_BCHW: Tensor,
     codes_Bhw: Tensor,
     path: int,

@@ -16,7 +16,7 @@ from lantu.errors import RecipeError
 from lantu.images import to_array, to_bytes, to_tensor
 from lantu.models.lantu import controls
 from lantu.models.lantu.decoder.control import NOTHING, ControlNetwork
-from lantu.models.lantu.decoder.pytorch import TorchControl, TorchDenoiser
+from lantu.models.lantu.decoder.pytorch import TorchControl, as_decoder
 from lantu.recipes import decoder
 from lantu.recipes.decoder import Batch, DecoderRecipe
 from lantu.recipes.identity import weights_digest
@@ -101,7 +101,7 @@ class Task(decoder.Task):
             ModelError: it can't be read.
         """
         if not recipe.control:
-            return ControlNetwork.beside(self.model, recipe.depth)
+            return ControlNetwork.for_decoder(self.model, recipe.depth)
         made, own = ControlNetwork.load(part_folder(recipe.control, "control")), self.model.config
         if any(getattr(made.config, name) != getattr(own, name) for name in ("patch", "width", "codebook_size")):
             raise RecipeError(f"{recipe.control} is no control of this decoder", "go on from another, or from nothing")
@@ -144,7 +144,7 @@ class Task(decoder.Task):
         known_B = w * torch.randint(h, (B,), generator=generator, device=device)
         known_Bhw = mask_tail(self.spoil(batch.codes, self.control.config.codebook_size, generator), known_B)
         open_BN = torch.arange(h * w, device=device) >= known_B[:, None]
-        fits_BNK = self.control.fitting(batch.control, torch.where(blind_B, NOTHING, batch.kind), known_Bhw).float()
+        fits_BNK = self.control.code_logits(batch.control, torch.where(blind_B, NOTHING, batch.kind), known_Bhw).float()
         fitting = F.cross_entropy(fits_BNK[open_BN], batch.codes.flatten(1)[open_BN])
         drawn = max(1, round(self.drawn * B))
         pixels, codes, picture, kind = (part[:drawn] for part in batch)
@@ -177,14 +177,14 @@ class Task(decoder.Task):
         scenes = [self.shards["val"].sample(index) for index in chosen.tolist()]
         kinds, coarse = np.zeros(len(chosen), np.int64), np.ones(len(chosen))
         wanted = self.controlled(self.load("val", chosen), scenes, kinds, coarse)
-        fits = self.control.fitting(wanted.control, wanted.kind, torch.full_like(wanted.codes, MASK_CODE))
+        fits = self.control.code_logits(wanted.control, wanted.kind, torch.full_like(wanted.codes, MASK_CODE))
         codes = self.guess(wanted.codes, fits, torch.Generator().manual_seed(0)).numpy()
-        seeds, artist = chosen.tolist(), TorchDenoiser(self.model)
+        seeds, painter = chosen.tolist(), as_decoder(self.model)
         control_residuals = TorchControl(self.control)(wanted.control.numpy(), 0, codes)
         few = {"steps": 4, "sampler_name": "consistency"}
         rows = [
-            sample(artist, codes, seeds, **few, control_residuals_2BND=control_residuals),
-            sample(artist, codes, seeds, **few),
+            sample(painter, codes, seeds, **few, control_residuals_2BND=control_residuals),
+            sample(painter, codes, seeds, **few),
         ]
         save_sheet(folder / f"{step:06d}.png", [*map(to_array, (wanted.pixels, wanted.control)), *map(to_bytes, rows)])
 

@@ -16,7 +16,7 @@ from lantu.errors import RecipeError
 from lantu.images import scale, to_array, to_bytes, to_tensor
 from lantu.models.lantu.decoder.config import DecoderConfig
 from lantu.models.lantu.decoder.network import PixelDecoder
-from lantu.models.lantu.decoder.pytorch import TorchDenoiser
+from lantu.models.lantu.decoder.pytorch import as_decoder
 from lantu.models.lantu.layers import in_blocks
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.codes import codes_of, load_tokenizer
@@ -143,7 +143,7 @@ class Task:
             return
         real, seeds = self.load("val", chosen), chosen.tolist()
         wrong = replace(real.codes, 0.1, self.model.config.codebook_size, torch.Generator().manual_seed(0))
-        decoder = TorchDenoiser(self.model)
+        decoder = as_decoder(self.model)
         rows = [
             sample(decoder, codes.numpy(), seeds, steps)
             for codes, steps in ((real.codes, 8), (real.codes, 1), (wrong, 8))

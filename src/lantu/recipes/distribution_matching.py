@@ -27,7 +27,7 @@ from lantu.recipes.decoder import Batch, DecoderRecipe
 from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
 
-Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
+Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class MatchingRecipe(DecoderRecipe):
@@ -85,7 +85,7 @@ class Task(decoder.Task):
 
 
 def few_steps(
-    predict: Denoiser, shape: torch.Size, codes_Bhw: Tensor, choices: tuple[int, ...], generator: torch.Generator
+    predict: Network, shape: torch.Size, codes_Bhw: Tensor, choices: tuple[int, ...], generator: torch.Generator
 ) -> Tensor:
     """The clean estimate of one of an Euler path's steps, drawn by chance; those before it pass no gradient.
 
@@ -106,7 +106,7 @@ def few_steps(
 
 
 def matching_loss(
-    teacher: Denoiser, critic: Denoiser, pictures_BCHW: Tensor, codes_Bhw: Tensor, generator: torch.Generator
+    teacher: Network, critic: Network, pictures_BCHW: Tensor, codes_Bhw: Tensor, generator: torch.Generator
 ) -> Tensor:
     """A loss whose gradient is the difference of the two clean estimates (arXiv:2311.18828, eq. 7 and 8).
 

@@ -136,7 +136,7 @@ class Task:
                 # The start leaves flat patches out; all that comes up is to be served.
                 vectors = self.vectors(ELSEWHERE, SETTLING)
                 for _ in range(ROUNDS):
-                    self.model.quantizer.refit(vectors, begun=False)
+                    self.model.quantizer.refit(vectors, training=False)
         elif recipe.start != "noise":
             begun = ImageTokenizer.load(part_folder(recipe.start, "tokenizer"))
             if begun.config != recipe.model:

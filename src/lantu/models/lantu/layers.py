@@ -1,4 +1,4 @@
-"""The transformer block that tokenizer and decoder share, and the way in and out of pixels.
+"""The transformer block that image tokenizer, decoder and control share, and the layers to and from pixels.
 
 Shapes: B batch, N tokens (= h·w), D width, A heads, K head width, C channels, H W pixels, h w grid, P patch.
 """
@@ -11,10 +11,10 @@ from lantu.kernels.blocks import inner_of
 
 
 def rotation(height: int, width: int, head_width: int, base: float = 100.0) -> Tensor:
-    """Angles of a rotary embedding of two dimensions (RoFormer, arXiv:2104.09864, once per axis).
+    """A rotary position embedding in two dimensions (RoFormer, arXiv:2104.09864, once per axis).
 
-    Half of each head turns with the row, half with the column. Only differences of positions matter, so a grid
-    larger than those seen in training keeps its local geometry.
+    Half of each head encodes the row, half the column. Attention depends on differences of positions only, so a grid
+    larger than those of training keeps its local geometry.
 
     Returns:
         (2, h·w, K/2): cosine and sine.
@@ -29,14 +29,14 @@ def rotation(height: int, width: int, head_width: int, base: float = 100.0) -> T
 
 
 def rotate(x_BANK: Tensor, rotation_2NK: Tensor) -> Tensor:
-    """Turn pairs (first half, second half) of each head by the angles of its token."""
+    """Rotate the pairs (first half, second half) of each head by the angles of its token."""
     cosine, sine = rotation_2NK.to(x_BANK.dtype)
     first, second = x_BANK.chunk(2, -1)
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
 
 
 class RMSNorm(nn.RMSNorm):
-    """Root-mean-square norm (arXiv:1910.07467) in the input's own precision, as the fused kernel asks for."""
+    """Root-mean-square norm (arXiv:1910.07467) in the input's precision, which the fused kernel requires."""
 
     def __init__(self, width: int):
         super().__init__(width, eps=1e-6)
@@ -46,7 +46,7 @@ class RMSNorm(nn.RMSNorm):
 
 
 class Attention(nn.Module):
-    """Full self-attention with normalised queries and keys (arXiv:2302.05442), stable at high learning rates."""
+    """Full self-attention; normalised queries and keys (arXiv:2302.05442) keep high learning rates stable."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -56,12 +56,12 @@ class Attention(nn.Module):
         self.query_norm = RMSNorm(width // heads)
         self.key_norm = RMSNorm(width // heads)
 
-    def forward(self, x_BND: Tensor, rotation_2NK: Tensor, seen_NN: Tensor | None = None) -> Tensor:
+    def forward(self, x_BND: Tensor, rotation_2NK: Tensor, mask_NN: Tensor | None = None) -> Tensor:
         B, N, D = x_BND.shape
         q, k, v = self.query_key_value(x_BND).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
         q = rotate(self.query_norm(q), rotation_2NK).to(v.dtype)
         k = rotate(self.key_norm(k), rotation_2NK).to(v.dtype)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen_NN)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_NN)
         return self.out(mixed.transpose(1, 2).reshape(B, N, D))
 
 
@@ -82,9 +82,10 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Pre-norm attention and feed-forward.
 
-    With ``conditioned``, shift, scale and gate come from one modulation that all blocks share, plus a table of the
+    With ``conditioned``, shift, scale and gate are the sum of one modulation that all blocks share and a table of the
     block's own (adaLN-single, PixArt-α, arXiv:2310.00426): a tenth of the weights of DiT's adaLN. The table starts
-    at zero, and gates are 1 + their modulation, so that the block starts as, and can be copied from, a plain one.
+    at zero, and gates are 1 + their modulation, so that the block starts equal to a plain one and can be copied from
+    one.
     """
 
     def __init__(self, width: int, heads: int, conditioned: bool = False):
@@ -100,11 +101,11 @@ class Block(nn.Module):
         x_BND: Tensor,
         rotation_2NK: Tensor,
         modulation_B6D: Tensor | None = None,
-        seen_NN: Tensor | None = None,
+        mask_NN: Tensor | None = None,
     ) -> Tensor:
-        """The same shape. Where ``seen_NN`` is false, a token (row) does not see another (column)."""
+        """The same shape. Where ``mask_NN`` is false, a token (row) does not attend to another (column)."""
         if self.table is None or modulation_B6D is None:
-            x_BND = x_BND + self.attention(self.attention_norm(x_BND), rotation_2NK, seen_NN)
+            x_BND = x_BND + self.attention(self.attention_norm(x_BND), rotation_2NK, mask_NN)
             return x_BND + self.feed_forward(self.feed_forward_norm(x_BND))
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = (modulation_B6D + self.table)[:, :, None].unbind(1)
         inner = self.attention_norm(x_BND) * (1 + scale_a) + shift_a
@@ -113,20 +114,20 @@ class Block(nn.Module):
         return x_BND + (1 + gate_f) * self.feed_forward(inner)
 
 
-def silence(block: nn.Module) -> None:
-    """Let a block's residual branches add nothing, until training wakes them."""
+def zero_residuals(block: nn.Module) -> None:
+    """Start a block as the identity: its residual branches add zero until they are trained."""
     assert isinstance(block, Block)
     nn.init.zeros_(block.attention.out.weight)
     nn.init.zeros_(block.feed_forward.down.weight)
 
 
 def in_blocks(name: str, parameter: Tensor) -> bool:
-    """Whether a named parameter is one of the matrices of blocks, which is what Muon may take."""
+    """Whether a named parameter is a matrix of a block, which is what Muon may optimise."""
     return parameter.ndim == 2 and "blocks" in name and "table" not in name
 
 
 def to_patches(pixels_BCHW: Tensor, patch: int) -> Tensor:
-    """Cut pixels into patches that don't overlap: (B, C, H, W) → (B, N, P·P·C)."""
+    """Cut pixels into patches without overlap: (B, C, H, W) → (B, N, P·P·C)."""
     B, C, H, W = pixels_BCHW.shape
     grid = pixels_BCHW.view(B, C, H // patch, patch, W // patch, patch)
     return grid.permute(0, 2, 4, 3, 5, 1).reshape(B, (H // patch) * (W // patch), patch * patch * C)
@@ -143,17 +144,17 @@ def to_windows(pixels_BCHW: Tensor, patch: int, rim: int) -> Tensor:
 
 
 def same_window(height: int, width: int, window: int) -> Tensor:
-    """(N, N) bool: which cells of a grid are in one window of ``window`` cells a side."""
+    """(N, N) bool: which pairs of cells are in the same window of ``window`` cells a side."""
     rows, columns = (torch.arange(side) // window for side in (height, width))
     number_N = (rows[:, None] * width + columns).flatten()
     return number_N[:, None] == number_N
 
 
 class OverlapPatches(nn.Module):
-    """Tokens to pixels through patches of twice the stride, added up under a window: no seams.
+    """Tokens to pixels through patches of twice the stride, summed under a window, which leaves no seams.
 
     Each token paints a patch of 2P × 2P pixels centred on its cell. The window is a product of two triangles, so the
-    windows of the four tokens around a pixel sum to one (to less at the picture's rim, which the tokens there learn).
+    windows of the four tokens around a pixel sum to one (to less at the picture's rim, which training compensates).
     """
 
     def __init__(self, width: int, patch: int, channels: int = 3):
@@ -171,7 +172,7 @@ class OverlapPatches(nn.Module):
         return self.add_up(patches * self.window.view(2, P, 2, P, 1).to(patches.dtype)).permute(0, 3, 1, 2)
 
     def add_up(self, patches: Tensor) -> Tensor:
-        """Add half-patches onto a canvas half a patch larger on every side, then cut the rim off."""
+        """Sum half-patches on a canvas half a patch larger on every side, then crop it."""
         B, h, w, _, P, _, _, C = patches.shape
         canvas = patches.new_zeros(B, h + 1, P, w + 1, P, C)
         for row in (0, 1):

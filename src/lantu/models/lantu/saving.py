@@ -1,4 +1,4 @@
-"""A network in a folder of its own, as config.json and safetensors: image tokenizer, decoder and control alike."""
+"""Saving and loading of a network, as config.json and safetensors: image tokenizer, decoder and control alike."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ def save(network: nn.Module, config: BaseModel, folder: str | Path) -> None:
     """Write the weights, then config.json.
 
     Raises:
-        DiskError: they can't be written.
+        DiskError: a file can't be written.
     """
     tensors.save(network.state_dict(), Path(folder))
     files.write_json(Path(folder) / "config.json", config.model_dump())

@@ -1,4 +1,4 @@
-"""What a diffusion decoder is made of."""
+"""The sizes of a diffusion decoder."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -7,11 +7,11 @@ class DecoderConfig(BaseModel):
     """Sizes of a diffusion decoder.
 
     Attributes:
-        patch: pixels a side painted for one code. It may differ from the tokenizer's patch: codes taken at 128 px can
-            be rendered at 192.
+        patch: pixels a side painted for one code. It may differ from the tokenizer's: codes taken at 128 px can be
+            rendered at 192.
         width, layers: of the transformer. Heads are 64 wide (or the width, if less).
         codebook_size: of the tokenizer whose codes it renders.
-        tokenizer: that tokenizer's codes digest (``ImageTokenizer.codes_digest``); "" where it is not known.
+        tokenizer: that tokenizer's codes digest (``ImageTokenizer.codes_digest``); "" if unknown.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -24,4 +24,5 @@ class DecoderConfig(BaseModel):
 
     @property
     def heads(self) -> int:
+        """Attention heads, 64 wide or less."""
         return max(1, self.width // 64)

@@ -1,20 +1,20 @@
-"""Control by a picture: where edges are to be, where things are to stand, which colours are where.
+"""Control by a picture: edges, the places of things, or colours.
 
-Codes tell nearly all of a picture, and a decoder that is to draw something else than they say draws it badly. So a
-control speaks twice. First to the draft: which codes fit the picture of control at each place, whatever the prompt is.
-What it makes of them is added to the logits of the language model, which stays as it is, a product of experts:
+The codes determine nearly all of a picture, and a decoder that is to contradict them draws badly. So a control acts
+twice. First on the draft: it predicts which codes fit the picture of control at each place, whatever the prompt, and
+adds their log ratio to the logits of the language model, which stays as it is (a product of experts):
 
     p(code | prompt, control) ~ p(code | prompt) (p(code | control) / p(code)^b)^s
 
-each behind the codes before it; of those the control knows the rows above, so that it goes on in the colours and the
-style that were begun. b = s = 1 would be Bayes' rule, if all were known well and each place told of its own cell alone.
-But rare codes have the largest ratios, and a language model that is sure of its layout takes more than one vote to
-move. Then it speaks to the decoder, for what is finer than codes.
+Each factor is conditioned on the codes before it; the control sees those of the rows above, so that it continues their
+colours and style. b = s = 1 would be Bayes' rule if all probabilities were exact and each cell's control told of that
+cell alone. But rare codes have the largest ratios, and a language model that is sure of its layout needs a stronger
+push. Then it acts on the decoder, for what is finer than codes.
 
-Beside the decoder stands a copy of its first blocks that sees the control and the codes, and no noise; what it makes of
-them is added to the decoder's tokens (ControlNet, arXiv:2302.05543): before all blocks, where it can say what stands
-where, and after them, where it can say how a line runs within a cell. It begins at zero, so that an untrained one, and
-a scale of 0, leave the decoder as it is, bit for bit. As it sees neither noise nor time it is computed once a picture,
+The network is a copy of the decoder's first blocks that sees the control and the codes, and no noise. Its output is
+added to the decoder's tokens (ControlNet, arXiv:2302.05543): before all blocks, which moves where things stand, and
+after them, which moves lines within a cell. The output layer starts at zero, so that an untrained control, and a scale
+of 0, leave the decoder as it is, bit for bit. It depends on neither noise nor time, so it is computed once a picture,
 whatever the number of steps.
 
 Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, K codebook size, P patch.
@@ -31,18 +31,18 @@ from lantu.models.lantu.controls import KINDS
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.models.lantu.layers import Block, rotation, to_patches
 
-NOTHING = len(KINDS)  # the kind of a picture of control that is not to be looked at
-STRENGTHS = (2.0, 0.0, 2.0)  # by benchmarks/control.py, see docs/log.md
+NOTHING = len(KINDS)  # the kind that stands for no control: the picture is ignored
+STRENGTHS = (2.0, 0.0, 2.0)  # chosen by benchmarks/control.py, see docs/log.md
 
 
 class ControlConfig(BaseModel):
-    """Sizes of a control; all but ``layers`` must be those of its decoder.
+    """Sizes of a control; all but ``layers`` must equal its decoder's.
 
     Attributes:
-        strengths: of the bias, s, for each of ``KINDS``; 0 for a kind that speaks to the decoder alone.
-        prior: how much of what fits without a control is taken off, b.
-        tokenizer: the codes digest of the tokenizer whose codes it learnt; "" where it is not known.
-        decoder: the SHA-256 of the weights of the decoder that it was trained beside; "" where it is not known.
+        strengths: of the bias, s, for each of ``KINDS``; 0 for a kind that acts on the decoder alone.
+        prior: b, the exponent of the codes' probability without a control.
+        tokenizer: the codes digest of the tokenizer whose codes it was trained on; "" if unknown.
+        decoder: the SHA-256 of the weights of the decoder that it was trained for; "" if unknown.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,11 +58,12 @@ class ControlConfig(BaseModel):
 
     @property
     def heads(self) -> int:
+        """Attention heads, 64 wide or less."""
         return max(1, self.width // 64)
 
 
 class ControlNetwork(nn.Module):
-    """A picture of control, its kind and the codes → what is added to the decoder's tokens."""
+    """A picture of control, its kind and the codes → residuals for the decoder, and a bias for the draft."""
 
     def __init__(self, config: ControlConfig):
         super().__init__()
@@ -80,49 +81,50 @@ class ControlNetwork(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor) -> Tensor:
-        """(2, B, N, D).
+        """The residuals, added to the decoder's tokens before and after all blocks: (2, B, N, D).
 
         Args:
             control_BCHW: in [-1, 1]; H = h·P, W = w·P.
-            kind_B: int64, places in ``KINDS``, or NOTHING.
+            kind_B: int64, indices into ``KINDS``, or NOTHING.
             codes_Bhw: int64; MASK_CODE where not known.
         """
-        x_BND = self.seen(control_BCHW, kind_B, codes_Bhw)
+        x_BND = self.features(control_BCHW, kind_B, codes_Bhw)
         return self.out(x_BND).unflatten(-1, (2, -1)).permute(2, 0, 1, 3)
 
-    def fitting(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor) -> Tensor:
-        """Logits of the codes that fit a picture of control and those of them that are known, (B, N, K)."""
-        return self.fit(self.seen(control_BCHW, kind_B, codes_Bhw))
+    def code_logits(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor) -> Tensor:
+        """Logits of the code at each place, given the picture of control and the known codes: (B, N, K)."""
+        return self.fit(self.features(control_BCHW, kind_B, codes_Bhw))
 
     def bias(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor, row: int) -> Tensor:
-        """What a picture of control makes of each code of a row, to be added to its logit: (B, w, K).
+        """What is added to the language model's logits in one row of codes: (B, w, K).
 
         Args:
-            codes_Bhw: known above that row, MASK_CODE from there on.
+            codes_Bhw: known above that row, MASK_CODE from it on.
         """
         width, nothing_B = codes_Bhw.shape[2], torch.full_like(kind_B, NOTHING)
         there = slice(row * width, (row + 1) * width)
         strength_B11 = torch.tensor(self.config.strengths, device=kind_B.device)[kind_B][:, None, None]
         with_BwK, without_BwK = (
-            self.fit(self.seen(control_BCHW, kind, codes_Bhw)[:, there]).log_softmax(-1) for kind in (kind_B, nothing_B)
+            self.fit(self.features(control_BCHW, kind, codes_Bhw)[:, there]).log_softmax(-1)
+            for kind in (kind_B, nothing_B)
         )
         return strength_B11 * (with_BwK - self.config.prior * without_BwK)
 
-    def seen(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor) -> Tensor:
-        """Control and codes, looked at together: (B, N, D)."""
+    def features(self, control_BCHW: Tensor, kind_B: Tensor, codes_Bhw: Tensor) -> Tensor:
+        """Of control and codes together, after all blocks: (B, N, D)."""
         _, height, width = codes_Bhw.shape
         table = torch.where(codes_Bhw < 0, self.config.codebook_size, codes_Bhw).flatten(1)
         control_BCHW = control_BCHW * (kind_B != NOTHING)[:, None, None, None]
         x_BND = self.picture(to_patches(control_BCHW, self.config.patch)) + self.codes(table)
         x_BND = x_BND + self.kinds(kind_B)[:, None]
-        turn = rotation(height, width, self.config.width // self.config.heads).to(x_BND.device)
+        rotation_2NK = rotation(height, width, self.config.width // self.config.heads).to(x_BND.device)
         for block in self.blocks:
-            x_BND = block(x_BND, turn)
+            x_BND = block(x_BND, rotation_2NK)
         return x_BND
 
     @classmethod
-    def beside(cls, decoder: PixelDecoder, layers: int = 3) -> "ControlNetwork":
-        """A new control of a decoder: its first blocks and its embedding of codes, copied."""
+    def for_decoder(cls, decoder: PixelDecoder, layers: int = 3) -> "ControlNetwork":
+        """A new control, begun as a copy of the decoder's first blocks and its embedding of codes."""
         own = decoder.config
         layers = min(layers, own.layers)
         made = cls(ControlConfig(patch=own.patch, width=own.width, layers=layers, codebook_size=own.codebook_size))
@@ -138,7 +140,7 @@ class ControlNetwork(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path) -> "ControlNetwork":
-        """Read what ``save`` wrote; ready to be used.
+        """Read what ``save`` wrote, ready for inference.
 
         Raises:
             ModelError: it is missing or damaged.

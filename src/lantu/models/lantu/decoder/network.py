@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from lantu.models.lantu import saving
 from lantu.models.lantu.decoder.config import DecoderConfig
-from lantu.models.lantu.layers import Block, OverlapPatches, rotation, silence, to_patches
+from lantu.models.lantu.layers import Block, OverlapPatches, rotation, to_patches, zero_residuals
 
 
 class PixelDecoder(nn.Module):
     """A diffusion transformer over cells (DiT, arXiv:2212.09748) that predicts the clean picture (arXiv:2511.13720).
 
     Each token is a cell: the embedding of its code plus its patch of noisy pixels. The projection of the noisy pixels
-    and all modulation start at zero, so that a decoder copied from a tokenizer's plain decoder starts as good as it.
+    and all modulation start at zero, so that a decoder copied from a tokenizer's plain decoder renders as well from
+    the first step.
     """
 
     def __init__(self, config: DecoderConfig):
@@ -40,12 +41,12 @@ class PixelDecoder(nn.Module):
     def forward(
         self, noisy_BCHW: Tensor, time_B: Tensor, codes_Bhw: Tensor, control_residuals_2BND: Tensor | None = None
     ) -> Tensor:
-        """Denoiser the clean picture (B, C, H, W).
+        """The clean picture (B, C, H, W).
 
         Args:
             noisy_BCHW: ``t · picture + (1 - t) · noise``, pictures in [-1, 1]; H = h·P, W = w·P.
             time_B: t in [0, 1], 0 is pure noise.
-            codes_Bhw: int64; MASK_CODE where not known.
+            codes_Bhw: int64; MASK_CODE where a code is not known.
             control_residuals_2BND: added to the tokens before all blocks, and after them, see ``decoder.control``.
         """
         B, height, width = codes_Bhw.shape
@@ -53,40 +54,40 @@ class PixelDecoder(nn.Module):
         x_BND = self.codes(table) + self.noisy(to_patches(noisy_BCHW, self.config.patch))
         if control_residuals_2BND is not None:
             x_BND = x_BND + control_residuals_2BND[0]
-        modulation = self.time(waves(time_B)).view(B, 6, self.config.width)
-        turn = rotation(height, width, self.config.width // self.config.heads).to(x_BND.device)
+        modulation_B6D = self.time(sinusoids(time_B)).view(B, 6, self.config.width)
+        rotation_2NK = rotation(height, width, self.config.width // self.config.heads).to(x_BND.device)
         for block in self.blocks:
-            x_BND = block(x_BND, turn, modulation)
+            x_BND = block(x_BND, rotation_2NK, modulation_B6D)
         if control_residuals_2BND is not None:
             x_BND = x_BND + control_residuals_2BND[1]
         return self.out(x_BND, height, width)
 
     @torch.no_grad()
     def start_from(self, plain: dict[str, Tensor], code_embeddings_KD: Tensor) -> None:
-        """Begin as a copy of a tokenizer's plain decoder; with other patches, as one that paints the same, scaled.
+        """Copy a tokenizer's plain decoder; for patches of another size, resize its output layer.
 
         Args:
-            plain: its state dict; blocks beyond those it has keep their fresh weights, silenced.
-            code_embeddings_KD: what it sees of each code.
+            plain: its state dict. Blocks that it lacks keep their fresh weights, with residual branches of zero.
+            code_embeddings_KD: its embedding of each code.
         """
         own = self.state_dict()
         if plain["out.linear.weight"].shape[1] == self.config.width:
-            plain = plain | {name: self.scaled(plain[name]) for name in ("out.linear.weight", "out.linear.bias")}
+            plain = plain | {name: self.resized(plain[name]) for name in ("out.linear.weight", "out.linear.bias")}
         copied = {name: value for name, value in plain.items() if name in own and own[name].shape == value.shape}
         self.load_state_dict(copied, strict=False)
         self.codes.weight[:-1] = code_embeddings_KD
         self.codes.weight[-1] = code_embeddings_KD.mean(0)
         for index, block in enumerate(self.blocks):
             if f"blocks.{index}.attention.out.weight" not in copied:
-                silence(block)
+                zero_residuals(block)
 
-    def scaled(self, values: Tensor) -> Tensor:
-        """Weights (or biases) of an output layer, made for patches of this decoder's size."""
+    def resized(self, values: Tensor) -> Tensor:
+        """Weights (or biases) of an output layer, resized to this decoder's patch."""
         side, wanted = math.isqrt(len(values) // 3), 2 * self.config.patch
         if side == wanted:
             return values
-        picture_1FSS = values.view(side, side, -1).permute(2, 0, 1)[None]
-        resized = F.interpolate(picture_1FSS, size=(wanted, wanted), mode="bilinear", antialias=True)
+        image_1FSS = values.view(side, side, -1).permute(2, 0, 1)[None]
+        resized = F.interpolate(image_1FSS, size=(wanted, wanted), mode="bilinear", antialias=True)
         return resized[0].permute(1, 2, 0).reshape(-1, *values.shape[1:])
 
     def save(self, folder: str | Path) -> None:
@@ -95,7 +96,7 @@ class PixelDecoder(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path) -> "PixelDecoder":
-        """Read what ``save`` wrote; ready to render.
+        """Read what ``save`` wrote, ready for inference.
 
         Raises:
             ModelError: it is missing or damaged.
@@ -103,8 +104,8 @@ class PixelDecoder(nn.Module):
         return saving.load(lambda config: cls(DecoderConfig(**config)), "decoder", folder)
 
 
-def waves(time_B: Tensor, width: int = 128) -> Tensor:
-    """Sinusoids of time: (B, width)."""
+def sinusoids(time_B: Tensor, width: int = 128) -> Tensor:
+    """The sinusoidal embedding of times: (B, width)."""
     frequencies = torch.exp(-math.log(1000.0) * torch.arange(width // 2, device=time_B.device) / (width // 2))
     angles = 1000.0 * time_B.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], -1)

@@ -1,4 +1,7 @@
-"""The diffusion decoder on torch, behind the interface of rendering: arrays in, arrays out, wherever it computes."""
+"""The diffusion decoder and its control on torch, for GPUs and for training.
+
+Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, K codebook size.
+"""
 
 from pathlib import Path
 
@@ -6,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lantu.diffusion.arrays import to_numpy
+from lantu.diffusion.decoder import Conditioning, DiffusionDecoder
 from lantu.models.lantu.decoder.control import ControlNetwork
 from lantu.models.lantu.decoder.network import PixelDecoder
 
 
 class TorchDenoiser:
-    """Noisy pixels, a time and codes → clean pixels: see ``lantu.diffusion.sample.Denoiser``."""
+    """A ``PixelDecoder``, where it is, as a ``lantu.diffusion.decoder.Denoiser`` that predicts the clean picture."""
 
     def __init__(self, network: PixelDecoder):
         self.network, self.patch = network, network.config.patch
@@ -25,24 +30,24 @@ class TorchDenoiser:
         """
         return cls(PixelDecoder.load(folder).to(device))
 
+    def to_device(self, array: np.ndarray) -> Tensor:
+        """The array on the network's device."""
+        return torch.from_numpy(array).to(self.network.codes.weight.device)
+
     @torch.inference_mode()
-    def __call__(
-        self,
-        noisy_BCHW: np.ndarray,
-        time: float,
-        codes_Bhw: np.ndarray,
-        control_residuals_2BND: np.ndarray | None = None,
-    ) -> np.ndarray:
-        device = self.network.codes.weight.device
-        noisy, codes = torch.from_numpy(noisy_BCHW).to(device), torch.from_numpy(codes_Bhw).to(device)
-        control_residuals = (
-            None if control_residuals_2BND is None else torch.from_numpy(control_residuals_2BND).to(device)
-        )
-        return self.network(noisy, noisy.new_full((len(noisy),), time), codes, control_residuals).float().cpu().numpy()
+    def __call__(self, x_t_BCHW: Tensor, timestep: float, conditioning: Conditioning) -> Tensor:
+        """The clean pictures (B, C, H, W) float32."""
+        times_B = x_t_BCHW.new_full((len(x_t_BCHW),), timestep)
+        return self.network(x_t_BCHW, times_B, conditioning.codes_Bhw, conditioning.control_residuals_2BND).float()
+
+
+def as_decoder(network: PixelDecoder) -> DiffusionDecoder:
+    """A network in training, ready for ``lantu.diffusion.sample.sample``."""
+    return DiffusionDecoder(TorchDenoiser(network), network.config.patch)
 
 
 class TorchControl:
-    """A picture of control, its kind and codes → what is added to the decoder's tokens: see ``control.Control``."""
+    """A picture of control, its kind and the codes → what is added to the decoder's tokens: see ``control``."""
 
     def __init__(self, network: ControlNetwork):
         self.network = network
@@ -59,15 +64,16 @@ class TorchControl:
 
     @torch.inference_mode()
     def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
-        """(2, B, N, D)."""
-        return self.network(*self.given(control_BCHW, kind, codes_Bhw)).float().cpu().numpy()
+        """(2, B, N, D): see ``ControlNetwork.forward``."""
+        return to_numpy(self.network(*self.tensors(control_BCHW, kind, codes_Bhw)))
 
     @torch.inference_mode()
     def bias(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray, row: int) -> np.ndarray:
-        """(B, w, K)."""
-        return self.network.bias(*self.given(control_BCHW, kind, codes_Bhw), row).float().cpu().numpy()
+        """(B, w, K): see ``ControlNetwork.bias``."""
+        return to_numpy(self.network.bias(*self.tensors(control_BCHW, kind, codes_Bhw), row))
 
-    def given(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    def tensors(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """The arguments on the network's device, the kind once for each picture."""
         device = self.network.codes.weight.device
-        kinds = torch.full((len(codes_Bhw),), kind, device=device)
-        return torch.from_numpy(control_BCHW).to(device), kinds, torch.from_numpy(codes_Bhw).to(device)
+        kinds_B = torch.full((len(codes_Bhw),), kind, device=device)
+        return torch.from_numpy(control_BCHW).to(device), kinds_B, torch.from_numpy(codes_Bhw).to(device)

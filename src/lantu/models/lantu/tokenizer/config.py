@@ -1,4 +1,4 @@
-"""What a tokenizer is made of."""
+"""The sizes of an image tokenizer."""
 
 from typing import Literal
 
@@ -12,16 +12,16 @@ class TokenizerConfig(BaseModel):
         size: pixels a side of the pictures it was trained on; any multiple of ``patch`` works.
         patch: pixels a side of the cell that one code stands for.
         width, encoder_layers, decoder_layers: of the two transformers. Heads are 64 wide (or the width, if less).
-        quantizer: "vq" (a codebook of moving averages), "following" (one that keeps its rare codes up too), "fsq" (a
+        quantizer: "vq" (a codebook of moving averages), "following" (one that updates rare codes as well), "fsq" (a
             fixed lattice) or "simvq" (a learnt linear map of a frozen codebook).
-        codebook_size: codes; for "fsq" the product of ``levels``.
+        codebook_size: number of codes; for "fsq" the product of ``levels``.
         code_width: of the space in which codes are looked up; for "fsq" the number of levels.
         levels: of each axis of the lattice, for "fsq".
-        semantic_width: channels of the vision features that the codes must explain; 0 for none.
-        reach: pixels a side of the window, around the cell, that the encoder's first layer sees; windows overlap where
-            it is more than ``patch``, and 0 is the cell alone.
-        encoder_window: cells a side of the windows within which the encoder's tokens see one another; 0 for the whole
-            picture. With 1 a code depends on nothing but its ``reach`` of pixels, so that a thing keeps its codes
+        semantic_width: channels of the vision features that are predicted from the codes; 0 for none.
+        reach: pixels a side of the window around a cell that the encoder's first layer sees. Above ``patch`` windows
+            overlap; 0 is the cell alone.
+        encoder_window: cells a side of the windows within which the encoder's tokens attend to one another; 0 is the
+            whole picture. With 1 a code depends on its ``reach`` of pixels alone, so that a thing keeps its codes
             whatever stands beside it.
     """
 
@@ -42,6 +42,7 @@ class TokenizerConfig(BaseModel):
 
     @model_validator(mode="after")
     def fits(self):
+        """Check the sizes against one another."""
         if self.size % self.patch:
             raise ValueError(f"size {self.size} is not a multiple of patch {self.patch}")
         if self.reach and (self.reach < self.patch or (self.reach - self.patch) % 2 or self.reach % 8):
@@ -56,6 +57,7 @@ class TokenizerConfig(BaseModel):
 
     @property
     def heads(self) -> int:
+        """Attention heads, 64 wide or less."""
         return max(1, self.width // 64)
 
     @property
@@ -64,7 +66,7 @@ class TokenizerConfig(BaseModel):
         return (self.reach - self.patch) // 2 if self.reach else 0
 
     def describe(self) -> str:
-        """As JSON without settings that came later and are not used: the same for the same mapping to codes."""
+        """As JSON, without later options that are off, so that a tokenizer of an older version keeps its digest."""
         later = {"reach", "encoder_window"}
         return self.model_dump_json(exclude={name for name in later if not getattr(self, name)})
 

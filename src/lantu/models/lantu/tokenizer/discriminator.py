@@ -1,11 +1,11 @@
-"""The critic of VQ-GAN (arXiv:2012.09841): real patch, or made? Shapes: B batch, C channels, H W pixels."""
+"""The discriminator of VQ-GAN (arXiv:2012.09841). Shapes: B batch, C channels, H W pixels."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class PatchDiscriminator(nn.Module):
-    """PatchGAN (arXiv:1611.07004): a small convolutional net that judges overlapping patches, with group norm."""
+    """PatchGAN (arXiv:1611.07004), with group norm: is each of many overlapping patches real or reconstructed?"""
 
     def __init__(self, width: int = 32, layers: int = 3):
         super().__init__()
@@ -18,15 +18,15 @@ class PatchDiscriminator(nn.Module):
         self.layers = nn.Sequential(*modules)
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
-        """A map of logits: high for real."""
+        """A map of logits, high where a patch looks real."""
         return self.layers(pixels_BCHW)
 
 
 def discriminator_loss(real: Tensor, made: Tensor) -> Tensor:
-    """Hinge loss of the critic."""
+    """Hinge loss of the discriminator."""
     return (F.relu(1 - real).mean() + F.relu(1 + made).mean()) / 2
 
 
 def generator_loss(made: Tensor) -> Tensor:
-    """Hinge loss of the maker."""
+    """Hinge loss of the tokenizer, which is to be taken for real."""
     return -made.mean()

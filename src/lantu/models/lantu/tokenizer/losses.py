@@ -1,4 +1,4 @@
-"""What a reconstruction is judged by. Shapes: B batch, C channels, H W pixels, h w grid, N = h·w, S features."""
+"""The losses of a reconstruction. Shapes: B batch, C channels, H W pixels, h w grid, N = h·w, S features."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,19 +14,19 @@ class Vision(Protocol):
     """A frozen vision network."""
 
     def maps(self, pixels_BCHW: Tensor) -> Tensor:
-        """(B, C, H, W) in [-1, 1] → (B, S, h, w)."""
+        """Features (B, S, h, w) of pictures in [-1, 1]."""
         ...
 
 
 @dataclass
 class ReconstructionLoss:
-    """A weighted sum: pixels (L1 + L2), a perceptual distance, vision features, and the quantiser's own loss.
+    """A weighted sum: pixels (L1 + L2), a perceptual distance, vision features and the quantiser's loss.
 
     Args:
         perceptual: (B, C, H, W) twice → (B,) distances, e.g. LPIPS; None for none.
-        vision: a network whose ``maps``, (B, C, H, W) → (B, S, h, w), are to be explained by the codes; None for none.
-        quantizer_weight: of the quantiser's own loss.
-        share: of the batch that the two networks see. They cost more than the tokenizer itself on a CPU.
+        vision: a network whose ``maps`` are predicted from the codes; None for none.
+        quantizer_weight: of the quantiser's loss.
+        share: of the batch that the two networks see. On a CPU they cost more than the tokenizer itself.
     """
 
     perceptual: nn.Module | None = None
@@ -37,6 +37,7 @@ class ReconstructionLoss:
     quantizer_weight: float = 1.0
 
     def __call__(self, pixels_BCHW: Tensor, made: Reconstruction) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and its parts for the log."""
         error = made.pixels.float() - pixels_BCHW
         squared = error.square().mean()
         loss = error.abs().mean() + squared + self.quantizer_weight * made.quantizer_loss

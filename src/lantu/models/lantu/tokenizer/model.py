@@ -1,4 +1,4 @@
-"""The image tokenizer: picture → codes, and a plain decoder that trains it.
+"""The image tokenizer: picture → codes, and the plain decoder with which it is trained.
 
 Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, E code width, S semantic width.
 """
@@ -18,7 +18,7 @@ from lantu.models.lantu.tokenizer.quantizer import Quantizer
 
 
 class Encoder(nn.Module):
-    """Windows of pixels, then transformer blocks, then the narrow space where codes are looked up."""
+    """Windows of pixels → transformer blocks → the narrow space in which codes are looked up."""
 
     def __init__(self, config: TokenizerConfig):
         super().__init__()
@@ -34,18 +34,20 @@ class Encoder(nn.Module):
         B, N, D = x_BND.shape
         if config.encoder_window == 1:  # each token by itself
             x_BND, height, width = x_BND.reshape(B * N, 1, D), 1, 1
-        turn = rotation(height, width, config.width // config.heads).to(x_BND.device)
-        seen = same_window(height, width, config.encoder_window).to(x_BND.device) if config.encoder_window > 1 else None
+        rotation_2NK = rotation(height, width, config.width // config.heads).to(x_BND.device)
+        mask_NN = (
+            same_window(height, width, config.encoder_window).to(x_BND.device) if config.encoder_window > 1 else None
+        )
         for block in self.blocks:
-            x_BND = block(x_BND, turn, seen_NN=seen)
+            x_BND = block(x_BND, rotation_2NK, mask_NN=mask_NN)
         return self.out(x_BND.reshape(B, N, D))
 
 
 class PlainDecoder(nn.Module):
-    """Code vectors to pixels in one pass: the tokenizer's training partner, and the diffusion decoder's start.
+    """Code vectors → pixels in one pass. The encoder is trained with it, and the diffusion decoder starts from it.
 
-    From its middle layer it also predicts a vision network's features, so that codes must carry what a thing *is*
-    and not only its pixels: such codes are easier for a language model (SEED, arXiv:2310.01218).
+    Its middle layer also predicts a vision network's features, so that codes carry what a thing *is* and not only its
+    pixels: such codes are easier for a language model (SEED, arXiv:2310.01218).
     """
 
     def __init__(self, config: TokenizerConfig):
@@ -57,12 +59,12 @@ class PlainDecoder(nn.Module):
         self.semantic = nn.Linear(config.width, config.semantic_width) if config.semantic_width else None
 
     def forward(self, vectors_BNE: Tensor, height: int, width: int) -> tuple[Tensor, Tensor | None]:
-        """Pixels (B, C, H, W) and, if trained for it, features (B, N, S)."""
-        turn = rotation(height, width, self.config.width // self.config.heads).to(vectors_BNE.device)
+        """Pixels (B, C, H, W) and, if it was trained to predict them, features (B, N, S)."""
+        rotation_2NK = rotation(height, width, self.config.width // self.config.heads).to(vectors_BNE.device)
         x_BND = self.embed(vectors_BNE)
         features = None
         for index, block in enumerate(self.blocks):
-            x_BND = block(x_BND, turn)
+            x_BND = block(x_BND, rotation_2NK)
             if self.semantic is not None and index == len(self.blocks) // 2 - 1:
                 features = self.semantic(x_BND)
         return self.out(x_BND, height, width), features
@@ -70,7 +72,7 @@ class PlainDecoder(nn.Module):
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What one pass of the tokenizer gives: pixels, codes, the quantiser's loss and the predicted features."""
+    """The result of one pass: pixels, codes, the quantiser's loss and the predicted features."""
 
     pixels: Tensor
     codes: Tensor
@@ -106,17 +108,17 @@ class ImageTokenizer(nn.Module):
         return self.quantizer(self.encoder(pixels_BCHW))[1].view(-1, height, width)
 
     def code_embeddings(self) -> Tensor:
-        """What the plain decoder sees of each code: (K, D)."""
+        """The plain decoder's embedding of each code: (K, D)."""
         return self.decoder.embed(self.quantizer.vectors().float())
 
     def freeze_codes(self) -> None:
-        """From now on the same picture always has the same codes: only the plain decoder goes on learning."""
+        """Freeze the mapping of pictures to codes: from now on only the plain decoder is trained."""
         self.encoder.requires_grad_(False)
         self.quantizer.requires_grad_(False)
         self.quantizer.frozen = True
 
     def codes_digest(self) -> str:
-        """Names the mapping of pictures to codes: the same whatever becomes of the plain decoder."""
+        """The SHA-256 of all that maps pictures to codes; training the plain decoder doesn't change it."""
         digest = hashlib.sha256(self.config.describe().encode())
         tensors = {**self.encoder.state_dict(), **self.quantizer.mapping()}
         for name, value in sorted(tensors.items()):
@@ -124,6 +126,11 @@ class ImageTokenizer(nn.Module):
         return digest.hexdigest()
 
     def grid(self, pixels_BCHW: Tensor) -> tuple[int, int]:
+        """Rows and columns of codes.
+
+        Raises:
+            ImageError: a side is not a multiple of the patch.
+        """
         H, W = pixels_BCHW.shape[2:]
         if H % self.config.patch or W % self.config.patch:
             raise ImageError(f"a picture of {W}x{H} pixels", f"make each side a multiple of {self.config.patch}")
@@ -135,10 +142,10 @@ class ImageTokenizer(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path) -> "ImageTokenizer":
-        """Read what ``save`` wrote; ready to encode.
+        """Read what ``save`` wrote, ready for inference.
 
         Raises:
-            ModelError: it is missing or damaged.
+            ModelError: it is missing or damaged, or has no codebook yet.
         """
         model = saving.load(lambda config: cls(TokenizerConfig(**config)), "tokenizer", folder)
         if not model.quantizer.is_set:

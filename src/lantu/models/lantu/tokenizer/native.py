@@ -1,6 +1,6 @@
-"""Pictures to codes on the kernels, without torch: see ``lantu.models.lantu.tokenizer.model``, whose codes it gives.
+"""Pictures to codes on the native kernels, without torch: the same codes as ``lantu.models.lantu.tokenizer.model``.
 
-Shapes: B batch, H W pixels, h w grid, N = h·w, E code width, K codebook size.
+Shapes: B batch, H W pixels, h w grid, N = h·w, T = B·N, E code width, K codebook size.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from lantu.weights import manifest
 
 
 class NativeEncoder:
-    """Encoder and quantiser, in float32: a rounding must not change a code.
+    """Encoder and quantiser, all in float32, for rounding must not change a code.
 
     Args:
         config: its config.json.
@@ -28,7 +28,7 @@ class NativeEncoder:
     def __init__(self, config: dict[str, Any], state: dict[str, np.ndarray]):
         manifest.check("tokenizer", config, state)
         self.patch, self.kind, width = config["patch"], config["quantizer"], config["width"]
-        # Neither is in tokenizers of 0.1.
+        # Tokenizers of 0.1 have neither.
         self.rim = ((config.get("reach") or self.patch) - self.patch) // 2
         self.window = config.get("encoder_window") or 0
         self.levels = np.array(config["levels"] or (), np.float32)
@@ -57,13 +57,13 @@ class NativeEncoder:
     def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray:
         """Pictures in [-1, 1], sides multiples of the patch → codes (B, h, w) int64."""
         height, width = (side // self.patch for side in pixels_BCHW.shape[2:])
-        return self.codes(self.read(pixels_BCHW)).reshape(len(pixels_BCHW), height, width)
+        return self.codes(self.vectors_of(pixels_BCHW)).reshape(len(pixels_BCHW), height, width)
 
     def distances(self, pixels_BCHW: np.ndarray) -> np.ndarray | None:
         """The squared distance of each cell to each code vector, (B, N, K) float32; None for a lattice."""
         if self.vectors_KE is None:
             return None
-        z_TE = self.read(pixels_BCHW)
+        z_TE = self.vectors_of(pixels_BCHW)
         distance_TK = (z_TE**2).sum(1)[:, None] + (self.vectors_KE**2).sum(1) - 2 * z_TE @ self.vectors_KE.T
         return distance_TK.reshape(len(pixels_BCHW), -1, len(self.vectors_KE))
 
@@ -72,24 +72,24 @@ class NativeEncoder:
         """The mean squared distance of the code vectors from their mean; 0 for a lattice."""
         return 0.0 if self.vectors_KE is None else float(self.vectors_KE.var(0).sum())
 
-    def read(self, pixels_BCHW: np.ndarray) -> np.ndarray:
-        """What is quantised of each cell: (B · N, E)."""
+    def vectors_of(self, pixels_BCHW: np.ndarray) -> np.ndarray:
+        """The vector of each cell before quantisation: (T, E)."""
         B, _, H, W = pixels_BCHW.shape
         height, width = H // self.patch, W // self.patch
         N = height * width
         x_TD = self.embed(blocks.to_windows(pixels_BCHW, self.patch, self.rim).reshape(B * N, -1))
         if self.stack:
             order_N, sizes = windows(height, width, self.window)
-            turn = blocks.rotation(height, width, self.stack.shape.head_width)[:, order_N]
-            spans = [Segment(self.stack.cache(size), size, causal=False) for _ in range(B) for size in sizes]
+            rotation_2NK = blocks.rotation(height, width, self.stack.shape.head_width)[:, order_N]
+            segments = [Segment(self.stack.cache(size), size, causal=False) for _ in range(B) for size in sizes]
             order_T = (order_N + N * np.arange(B)[:, None]).flatten()
             y_TD = np.empty_like(x_TD)
-            y_TD[order_T] = self.stack.forward(x_TD[order_T], np.tile(turn, (1, B, 1)), spans)
+            y_TD[order_T] = self.stack.forward(x_TD[order_T], np.tile(rotation_2NK, (1, B, 1)), segments)
             x_TD = y_TD
         return self.out(x_TD)
 
     def codes(self, z_TE: np.ndarray) -> np.ndarray:
-        """(T) int64: the nearest code vector, or the cell of the lattice."""
+        """The nearest code vector, or point of the lattice: (T) int64."""
         manifest.check_finite("tokenizer", z_TE)
         if self.vectors_KE is None:
             return lattice(z_TE, self.levels)
@@ -98,7 +98,7 @@ class NativeEncoder:
 
 
 def windows(height: int, width: int, window: int) -> tuple[np.ndarray, list[int]]:
-    """The cells of a grid, those of each window (0: all) together, and the windows' sizes."""
+    """An order of a grid's cells that keeps each window (0: the whole grid) together, and the windows' sizes."""
     if not window:
         return np.arange(height * width), [height * width]
     number_N = (np.arange(height)[:, None] // window * width + np.arange(width) // window).flatten()
@@ -106,21 +106,24 @@ def windows(height: int, width: int, window: int) -> tuple[np.ndarray, list[int]
 
 
 def vectors(kind: str, state: dict[str, np.ndarray]) -> np.ndarray | None:
-    """The code vectors (K, E), as vector-quantize-pytorch keeps them; None for a lattice, which needs none."""
+    """The code vectors (K, E), as vector-quantize-pytorch names them; None for a lattice."""
     if kind == "vq":
         return to_float(state["quantizer.inner._codebook.embed"])[0]
     if kind == "following":
         return to_float(state["quantizer.inner.codebook"])
     if kind == "simvq":
-        frozen, turn = (
+        frozen_KE, map_EE = (
             to_float(state[f"quantizer.inner.{name}"]) for name in ("frozen_codebook", "code_transform.weight")
         )
-        return frozen @ turn.T
+        return frozen_KE @ map_EE.T
     return None
 
 
 def lattice(z_TE: np.ndarray, levels_E: np.ndarray, eps: float = 1e-3) -> np.ndarray:
-    """Finite scalar quantisation (arXiv:2309.15505): each axis bounded to its levels and rounded, the first fastest."""
+    """Finite scalar quantisation (arXiv:2309.15505): each axis is bounded to its levels and rounded; (T) int64.
+
+    The first axis is the least significant digit of the code.
+    """
     half = (levels_E - 1) * (1 + eps) / 2
     offset = np.where(levels_E % 2 == 0, np.float32(0.5), np.float32(0))
     bounded = np.tanh(z_TE + np.arctanh(offset / half)) * half - offset

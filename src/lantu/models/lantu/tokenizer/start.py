@@ -1,7 +1,7 @@
-"""Where training starts: not from noise but from the best linear code of patches.
+"""The start of training: not random weights but the best linear code of patches.
 
-Principal components of patches and k-means give, within seconds, what gradient descent takes many minutes to reach on a
-CPU. The transformers begin silent (their residual branches add nothing) and then only have to improve on that.
+Principal components of patches and k-means reach within seconds what gradient descent takes many minutes for on a CPU.
+The transformers start as the identity (their residual branches add zero) and only have to improve on that.
 
 Shapes: M patches, F = 3·P·P values of a patch, D width, E code width.
 """
@@ -10,19 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lantu.models.lantu.layers import silence, to_patches
+from lantu.models.lantu.layers import to_patches, zero_residuals
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 
-VECTORS, EACH = 30_000, 6  # from which k-means sets the codebook: at least so many, and so many for each code
-FLAT = 1e-3  # variance under which a patch counts as flat; of these only one in twenty is kept
+MIN_VECTORS, VECTORS_PER_CODE = 30_000, 6  # for k-means: the larger of the first, and the second times the codes
+FLAT = 1e-3  # variance below which a patch counts as flat
 
 
 @torch.no_grad()
 def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
-    """Set encoder, decoder and codebook so that the model reconstructs patches as k-means on their components would.
+    """Set encoder, decoder and codebook to reconstruct patches as k-means on their principal components does.
 
     Args:
-        pixels_BCHW: some hundred pictures in [-1, 1].
+        pixels_BCHW: a few hundred pictures in [-1, 1].
     """
     config = model.config
     patches_MF = to_patches(pixels_BCHW, config.patch).flatten(0, 1)
@@ -36,7 +36,7 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     for layer in (model.encoder.patches, model.encoder.out, model.decoder.embed):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
-    # Of a window that reaches beyond the cell, only the cell counts at first.
+    # Where windows reach beyond the cell, the pixels outside start with zero weight.
     P, rim = config.patch, config.rim
     windows = model.encoder.patches.weight.view(-1, P + 2 * rim, P + 2 * rim, 3)
     cell = slice(rim, rim + P)
@@ -45,10 +45,10 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     model.encoder.out.weight[:, :codes].fill_diagonal_(1)
     model.decoder.embed.weight[:codes].fill_diagonal_(1)
     for block in [*model.encoder.blocks, *model.decoder.blocks]:
-        silence(block)
+        zero_residuals(block)
 
     out = model.decoder.out
-    inside = slice(P // 2, P // 2 + P)  # the cell itself, in the middle of the larger patch it paints
+    inside = slice(P // 2, P // 2 + P)  # the cell, in the middle of the larger patch that its token paints
     weight, bias = torch.zeros(2 * P, 2 * P, 3, config.width), torch.zeros(2 * P, 2 * P, 3)
     window = out.window[inside, inside]
     weight[inside, inside, :, :width] = (
@@ -59,13 +59,13 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     out.linear.bias.copy_(bias.flatten())
 
     if config.quantizer != "fsq":
-        chosen = kept[torch.randperm(len(kept))[: max(VECTORS, EACH * config.codebook_size)]]
+        chosen = kept[torch.randperm(len(kept))[: max(MIN_VECTORS, VECTORS_PER_CODE * config.codebook_size)]]
         embedded = F.linear(chosen, windows[:, cell, cell].flatten(1), model.encoder.patches.bias)
         model.quantizer.set_codebook(model.encoder.out(embedded))
 
 
 def varied(patches_MF: Tensor) -> Tensor:
-    """Most patches are plain background: keep all others, and one in twenty of these."""
+    """Drop nineteen of twenty flat patches: most are plain background. Returns the others, shuffled."""
     pixels = patches_MF.view(len(patches_MF), -1, 3)
     flat = (pixels - pixels.mean(1, keepdim=True)).square().mean((1, 2)) < FLAT
     kept = torch.cat([patches_MF[~flat], patches_MF[flat][::20]])

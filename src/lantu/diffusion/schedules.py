@@ -1,0 +1,138 @@
+"""Noise schedules: which noisy pictures a denoiser was trained on.
+
+All have the form ``x_t = α_t · x + σ_t · ε`` with ε normal, and differ by a scale alone: divided by α_t + σ_t each is
+the straight path of flow matching,
+
+    x̄_t = t · x + (1 - t) · ε,   t = α / (α + σ)   (0 is noise, 1 the picture)
+
+so that samplers know this one path only (``lantu.diffusion.samplers``), and a schedule says by what to scale x̄_t and
+which timestep to hand to the denoiser. The signal-to-noise ratio α/σ = t / (1 - t) is the same on both sides, and with
+it the clean estimate (arXiv:2206.00364, appendix C; arXiv:2403.03206, section 2).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from lantu.diffusion.samplers import MIN_NOISE, times
+from lantu.errors import ModelError
+
+
+class NoiseSchedule(Protocol):
+    """See the module.
+
+    Attributes:
+        min_noise: 1 - t is not taken smaller than this where a velocity is divided by it.
+    """
+
+    @property
+    def min_noise(self) -> float: ...
+
+    def scale(self, t: float) -> float:
+        """α + σ at time t: by what the straight path is multiplied."""
+        ...
+
+    def timestep(self, t: float) -> float:
+        """What the denoiser is given for time t."""
+        ...
+
+    def times(self, steps: int) -> list[float]:
+        """The times of a sampler's steps, ascending: ``steps`` + 1 of them, the last one 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class FlowSchedule:
+    """The straight path itself: α = t, σ = 1 - t (arXiv:2209.03003, arXiv:2210.02747).
+
+    Attributes:
+        train_steps: 0 for denoisers that are given t; else they are given ``train_steps · (1 - t)``, as those of
+            diffusers are.
+        shift: above 1 more of the steps are spent on noise (arXiv:2403.03206, equation 23).
+        min_noise: of the loss that the denoiser was trained with (arXiv:2511.13720).
+    """
+
+    train_steps: int = 0
+    shift: float = 1.0
+    min_noise: float = MIN_NOISE
+
+    def scale(self, t: float) -> float:
+        """1."""
+        return 1.0
+
+    def timestep(self, t: float) -> float:
+        """See ``train_steps``."""
+        return self.train_steps * (1 - t) if self.train_steps else t
+
+    def times(self, steps: int) -> list[float]:
+        """Evenly spaced, then shifted towards noise."""
+        even = times(steps)
+        return even if self.shift == 1 else [t / (t + self.shift * (1 - t)) for t in even]
+
+
+@dataclass(frozen=True)
+class DDPMSchedule:
+    """Discrete steps of a variance-preserving diffusion: α² + σ² = 1 (arXiv:2006.11239).
+
+    Attributes:
+        alphas_cumprod: ᾱ = α² of each training step, descending; step 0 has the least noise.
+    """
+
+    alphas_cumprod: tuple[float, ...]
+    min_noise: float = 0.0
+
+    def __post_init__(self):
+        values = np.array(self.alphas_cumprod)
+        if values.ndim != 1 or len(values) < 2 or not ((values > 0) & (values < 1)).all():
+            raise ModelError("a noise schedule needs two values of ᾱ or more, between 0 and 1", "check its config")
+        if (np.diff(values) >= 0).any():
+            raise ModelError("ᾱ of a noise schedule doesn't fall from step to step", "check its config")
+
+    @classmethod
+    def linear(cls, steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> "DDPMSchedule":
+        """β grows linearly (arXiv:2006.11239, section 4)."""
+        return cls.from_betas(np.linspace(first, last, steps))
+
+    @classmethod
+    def scaled_linear(cls, steps: int = 1000, first: float = 0.00085, last: float = 0.012) -> "DDPMSchedule":
+        """√β grows linearly: latent diffusion and Stable Diffusion (arXiv:2112.10752)."""
+        return cls.from_betas(np.linspace(first**0.5, last**0.5, steps) ** 2)
+
+    @classmethod
+    def cosine(cls, steps: int = 1000, offset: float = 0.008, largest: float = 0.999) -> "DDPMSchedule":
+        """ᾱ falls as a squared cosine, β at most ``largest`` (arXiv:2102.09672, equation 17)."""
+        along = (np.arange(steps + 1) / steps + offset) / (1 + offset)
+        cumulative = np.cos(along * math.pi / 2) ** 2
+        return cls.from_betas(np.minimum(1 - cumulative[1:] / cumulative[:-1], largest))
+
+    @classmethod
+    def from_betas(cls, betas: "Sequence[float] | np.ndarray") -> "DDPMSchedule":
+        """ᾱ = ∏ (1 - β)."""
+        return cls(tuple(np.cumprod(1 - np.asarray(betas, np.float64)).tolist()))
+
+    @property
+    def flow_times(self) -> np.ndarray:
+        """t of each training step: α / (α + σ), descending."""
+        squares = np.array(self.alphas_cumprod)
+        return np.sqrt(squares) / (np.sqrt(squares) + np.sqrt(1 - squares))
+
+    def scale(self, t: float) -> float:
+        """1 / √(t² + (1 - t)²), which makes α² + σ² = 1."""
+        return 1 / math.hypot(t, 1 - t)
+
+    def timestep(self, t: float) -> float:
+        """The training step with this signal-to-noise ratio; between two of them log α/σ is interpolated."""
+        if t in (0, 1):
+            return 0.0 if t else len(self.alphas_cumprod) - 1.0
+        own = self.flow_times
+        ratios = np.log(own) - np.log1p(-own)
+        return float(np.interp(-math.log(t / (1 - t)), -ratios, np.arange(len(own))))
+
+    def times(self, steps: int) -> list[float]:
+        """Those of evenly spaced training steps, the noisiest first ("trailing", arXiv:2305.08891, table 2), then 1."""
+        count = len(self.alphas_cumprod)
+        chosen = np.round(np.linspace(count, 0, min(steps, count), endpoint=False)).astype(int) - 1
+        return [*self.flow_times[chosen].tolist(), 1.0]

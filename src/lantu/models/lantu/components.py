@@ -1,0 +1,103 @@
+"""Our family's image tokenizer, decoder and control, read from a model directory: native on a CPU, torch on a GPU.
+
+Shapes: B batch, H W pixels, h w grid, N = h·w, D width, E code width, K codebook size.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from lantu.diffusion.decoder import DiffusionDecoder
+
+
+class Encoder(Protocol):
+    """Pictures → codes.
+
+    Attributes:
+        vectors_KE: the code vectors, float32; None for a lattice.
+        variance: the mean squared distance of the code vectors from their mean; 0 for a lattice.
+    """
+
+    vectors_KE: np.ndarray | None
+
+    @property
+    def variance(self) -> float: ...
+
+    def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray:
+        """Pictures in [-1, 1], sides multiples of the patch → codes (B, h, w) int64."""
+        ...
+
+    def distances(self, pixels_BCHW: np.ndarray) -> np.ndarray | None:
+        """The squared distance of each cell to each code vector, (B, N, K) float32; None for a lattice."""
+        ...
+
+
+class Control(Protocol):
+    """A picture of control → residuals for the decoder, and a bias for the draft.
+
+    Attributes:
+        strengths: of the bias, for each of ``controls.KINDS``; 0 for none.
+    """
+
+    strengths: tuple[float, ...]
+
+    def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray:
+        """(2, B, N, D), added to the decoder's tokens before and after all blocks.
+
+        Args:
+            control_BCHW: in [-1, 1].
+            kind: index into ``controls.KINDS``.
+        """
+        ...
+
+    def bias(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray, row: int) -> np.ndarray:
+        """What is added to the logits of a row of codes, given those of the rows above: (B, w, K)."""
+        ...
+
+
+def load_encoder(folder: Path, device: str = "cpu") -> Encoder:
+    """Read an image tokenizer's folder.
+
+    Raises:
+        ModelError: it is missing or damaged.
+    """
+    if device == "cpu":
+        from lantu.models.lantu.tokenizer.native import NativeEncoder
+
+        return NativeEncoder.load(folder)
+    from lantu.models.lantu.tokenizer.pytorch import TorchEncoder
+
+    return TorchEncoder.load(folder, device)
+
+
+def load_decoder(folder: Path, device: str = "cpu") -> DiffusionDecoder:
+    """Read a decoder's folder.
+
+    Raises:
+        ModelError: it is missing or damaged.
+    """
+    if device == "cpu":
+        from lantu.models.lantu.decoder.native import NativeDenoiser
+
+        denoiser = NativeDenoiser.load(folder)
+    else:
+        from lantu.models.lantu.decoder.pytorch import TorchDenoiser
+
+        denoiser = TorchDenoiser.load(folder, device)
+    return DiffusionDecoder(denoiser, denoiser.patch)
+
+
+def load_control(folder: Path, device: str = "cpu") -> Control:
+    """Read a control's folder.
+
+    Raises:
+        ModelError: it is missing or damaged.
+    """
+    if device == "cpu":
+        from lantu.models.lantu.decoder.native import NativeControl
+
+        return NativeControl.load(folder)
+    from lantu.models.lantu.decoder.pytorch import TorchControl
+
+    return TorchControl.load(folder, device)
