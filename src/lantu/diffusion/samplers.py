@@ -120,6 +120,7 @@ def from_diffusers(name: str, **config: Any) -> Sampler:
         even = times[0] == 0 and list(times) == [index / steps for index in range(steps + 1)]
         sigmas = torch.linspace(1, 1 / steps, steps).numpy() if even else 1 - np.array(times[:-1], np.float32)
         scheduler.set_timesteps(sigmas=sigmas)
+        scheduler.set_begin_index(0)  # or it is looked up by the timestep, which close sigmas share
         x = first_point(noise, times[0])
         for step, timestep in enumerate(scheduler.timesteps):
             now = 1 - float(scheduler.sigmas[step])  # which the scheduler keeps on the host

@@ -1,1 +1,1 @@
-"""Parts of diffusers' models as parts of a diffusion decoder: their configs and autoencoders."""
+"""Other people's noise schedules and autoencoders, as parts of a diffusion decoder."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lantu.diffusion.arrays import Array
 from lantu.errors import ModelError
@@ -39,7 +39,7 @@ class AutoencoderCodec:
         from diffusers import AutoModel
 
         try:
-            network = AutoModel.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
+            network: Any = AutoModel.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError) as problem:
             message = f"no autoencoder can be read in {folder} ({problem})"
             raise ModelError(message, "give one of diffusers'") from problem
@@ -50,9 +50,8 @@ class AutoencoderCodec:
     @torch.inference_mode()
     def encode(self, pixels_BCHW: Array) -> Tensor:
         """Pixels in [-1, 1] → latents (B, channels, h, w)."""
-        made = self.network.encode(self.tensor(pixels_BCHW))
-        latents = made.latent_dist.mode() if hasattr(made, "latent_dist") else getattr(made, "latents", None)
-        latents = made.latent if latents is None else latents
+        latents = self.network.encode(self.tensor(pixels_BCHW))[0]
+        latents = latents if isinstance(latents, Tensor) else latents.mode()
         return (latents - self.shift) * self.scaling
 
     @torch.inference_mode()
@@ -62,6 +61,4 @@ class AutoencoderCodec:
 
     def tensor(self, array: Array) -> Tensor:
         """A NumPy array or a tensor, on the network's device and in its dtype."""
-        parameter = next(self.network.parameters())
-        assert isinstance(parameter, nn.Parameter)
-        return torch.as_tensor(array).to(parameter)
+        return torch.as_tensor(array).to(next(self.network.parameters()))
