@@ -33,7 +33,7 @@ class Encoder(Protocol):
         ...
 
 
-class Control(Protocol):
+class ControlBackend(Protocol):
     """A picture of control → residuals for the decoder, and a bias for the draft.
 
     Attributes:
@@ -88,7 +88,7 @@ def load_decoder(folder: Path, device: str = "cpu") -> DiffusionDecoder:
     return DiffusionDecoder(denoiser, denoiser.patch)
 
 
-def load_control(folder: Path, device: str = "cpu") -> Control:
+def load_control(folder: Path, device: str = "cpu") -> ControlBackend:
     """Read a control's folder.
 
     Raises:

@@ -6,12 +6,13 @@ The language model may also be run by transformers or by vLLM, as its directory 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from lantu import images, kernels
-from lantu.diffusion.sample import Denoiser, render
+from lantu.diffusion.decoder import DiffusionDecoder
+from lantu.diffusion.sample import sample
 from lantu.engine.drafting import Drafter
 from lantu.engine.engine import Engine
 from lantu.engine.logits_processors import ControlLogitsProcessor
@@ -19,6 +20,8 @@ from lantu.engine.request import Request
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ImageError, LantuError
 from lantu.models.control import Control
+from lantu.models.lantu import components
+from lantu.models.lantu.components import ControlBackend, Encoder
 from lantu.models.lantu.controls import KINDS
 from lantu.models.lantu.folder import LantuFolder
 from lantu.models.lantu.layout import LantuLayout
@@ -29,35 +32,6 @@ from lantu.tokens.vocabulary import Vocabulary
 from lantu.weights import manifest
 
 BATCH = 32  # requests that the batched drafter drafts together
-
-
-class Encode(Protocol):
-    """Pictures in [-1, 1] (B, 3, H, W) float32 → codes (B, h, w) int64."""
-
-    vectors_KE: np.ndarray | None
-
-    @property
-    def variance(self) -> float: ...
-
-    def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray: ...
-
-    def distances(self, pixels_BCHW: np.ndarray) -> np.ndarray | None: ...
-
-
-class ControlNetwork(Protocol):
-    """A picture of control (B, 3, H, W) in [-1, 1], its kind, codes (B, h, w) → (2, B, N, D) for the decoder.
-
-    Attributes:
-        strengths: of the bias, for each kind; 0 for none.
-    """
-
-    strengths: tuple[float, ...]
-
-    def __call__(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray) -> np.ndarray: ...
-
-    def bias(self, control_BCHW: np.ndarray, kind: int, codes_Bhw: np.ndarray, row: int) -> np.ndarray:
-        """What it makes of each code of a row, behind those above, to be added to its logit: (B, w, K)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -148,40 +122,23 @@ class LantuParts:
         return LanguageOnTorch.load(folder, device=self.device)
 
     @cached_property
-    def decoder(self) -> Denoiser:
-        folder = self.folder.path / "decoder"
-        if self.device == "cpu":
-            from lantu.models.lantu.decoder.native import Decoder
-
-            return Decoder.load(folder)
-        from lantu.models.lantu.decoder.pytorch import Decoder as DecoderOnTorch
-
-        return DecoderOnTorch.load(folder, self.device)
+    def decoder(self) -> DiffusionDecoder:
+        return components.load_decoder(self.folder.path / "decoder", self.device)
 
     @cached_property
-    def control(self) -> ControlNetwork:
-        """Turns a picture of control into residuals for the decoder.
+    def control(self) -> ControlBackend:
+        """Turns a picture of control into residuals for the decoder and a bias for the draft.
 
         Raises:
             LantuError: the model has none.
         """
         if not self.folder.controlled:
             raise LantuError(f"{self.folder.name} can't be controlled by a picture", "train one: lantu train control")
-        folder = self.folder.path / "control"
-        if self.device == "cpu":
-            from lantu.models.lantu.decoder.native import Control as NativeControl
-
-            return NativeControl.load(folder)
-        from lantu.models.lantu.decoder.pytorch import Control as ControlOnTorch
-
-        return ControlOnTorch.load(folder, self.device)
+        return components.load_control(self.folder.path / "control", self.device)
 
     @cached_property
-    def encoder(self) -> Encode:
-        """On a CPU always: codes must not depend on where they are computed."""
-        from lantu.models.lantu.tokenizer.native import Encoder
-
-        return Encoder.load(self.folder.path / "tokenizer")
+    def encoder(self) -> Encoder:
+        return components.load_encoder(self.folder.path / "tokenizer", self.device)
 
     def encode(self, pictures: np.ndarray) -> np.ndarray:
         """(B, H, W, 3) uint8 → codes (B, h, w) int64; H and W are multiples of the model's patch."""
@@ -212,7 +169,7 @@ class LantuParts:
         """
         residuals = self.control_residuals(control, codes_Bhw) if control and control.scale else None
         dials = (params.steps, params.render_guidance, params.sampler)
-        return images.to_bytes(render(self.decoder, codes_Bhw, list(seeds), *dials, control_residuals_2BND=residuals))
+        return images.to_bytes(sample(self.decoder, codes_Bhw, list(seeds), *dials, control_residuals_2BND=residuals))
 
     def control_residuals(self, control: Control, codes_Bhw: np.ndarray) -> np.ndarray:
         """What a control adds to the decoder's tokens, (2, B, N, D)."""
