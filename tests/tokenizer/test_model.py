@@ -1,5 +1,6 @@
 """Picture → codes → picture, for every quantiser."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -232,6 +233,34 @@ def test_the_kernels_give_the_same_codes(kind, window, tmp_path):
     assert codes.shape == (3, 3, 8)
     assert len(set(codes.flatten().tolist())) > 3
     assert (codes == loaded.encode(wide).numpy()).mean() > 0.98  # sums in another order may round a tie apart
+
+
+@pytest.mark.parametrize("kind", ["vq", "following", "simvq", "fsq"])
+def test_torch_reads_pictures_as_the_kernels_do(kind, tmp_path):
+    from lantu.models.lantu.components import load_encoder
+    from lantu.models.lantu.tokenizer.pytorch import TorchEncoder
+
+    torch.manual_seed(0)
+    model = ImageTokenizer(KINDS[kind].model_copy(update={"encoder_layers": 2}))
+    model(pictures())
+    model.eval().save(tmp_path)
+    native, there = load_encoder(tmp_path, "cpu"), TorchEncoder.load(tmp_path)
+    wide = torch.cat([pictures(3), pictures(6)[3:]], 3)[:, :, :24].numpy()
+    codes = there.encode(wide)
+    assert codes.shape == (3, 3, 8)
+    assert codes.dtype == np.int64
+    assert (codes == native.encode(wide)).mean() > 0.98
+    assert there.variance == pytest.approx(native.variance, rel=1e-4)
+    distances = there.distances(wide)
+    if kind == "fsq":
+        assert distances is native.distances(wide) is there.vectors_KE is None
+    else:
+        assert (distances.argmin(-1).reshape(codes.shape) == codes).mean() > 0.98
+        np.testing.assert_allclose(distances, native.distances(wide), atol=1e-3 * float(distances.max()))
+    with torch.no_grad():
+        there.network.encoder.out.bias[0] = torch.nan
+    with pytest.raises(ModelError, match="not finite"):
+        there.encode(wide)
 
 
 def test_k_means_settles_and_brings_back_codes_without_use():

@@ -116,7 +116,7 @@ class DiffusionDecoder:
         return [max(first, PARAMETERISATIONS[self.parameterisation].min_signal), *others]
 
     def denoise(self, x_BCHW: Array, t: float, conditioning: Conditioning) -> Array:
-        """The clean estimate of ``x = t · picture + (1 - t) · noise``, whatever path the denoiser was trained on."""
+        """The clean estimate of ``x = t · picture + (1 - t) · noise``, for denoisers of any schedule."""
         scale = self.schedule.scale(t)
         x_t_BCHW = x_BCHW if scale == 1 else scale * x_BCHW
         prediction_BCHW = self.denoiser(x_t_BCHW, self.schedule.timestep(t), conditioning)

@@ -1,21 +1,21 @@
 """Control by a picture: edges, the places of things, or colours.
 
 The codes determine nearly all of a picture, and a decoder that is to contradict them draws badly. So a control acts
-twice. First on the draft: it predicts which codes fit the picture of control at each place, whatever the prompt, and
-adds their log ratio to the logits of the language model, which stays as it is (a product of experts):
+twice. First on the draft: it predicts which codes fit the picture of control at each place, for any prompt, and adds
+their log ratio to the logits of the language model, which stays as it is (a product of experts):
 
     p(code | prompt, control) ~ p(code | prompt) (p(code | control) / p(code)^b)^s
 
 Each factor is conditioned on the codes before it; the control sees those of the rows above, so that it continues their
-colours and style. b = s = 1 would be Bayes' rule if all probabilities were exact and each cell's control told of that
-cell alone. But rare codes have the largest ratios, and a language model that is sure of its layout needs a stronger
+colours and style. b = s = 1 would be Bayes' rule if all probabilities were exact, and a cell's control depended on
+its code alone. But rare codes have the largest ratios, and a language model that is sure of its layout needs a stronger
 push. Then it acts on the decoder, for what is finer than codes.
 
 The network is a copy of the decoder's first blocks that sees the control and the codes, and no noise. Its output is
 added to the decoder's tokens (ControlNet, arXiv:2302.05543): before all blocks, which moves where things stand, and
 after them, which moves lines within a cell. The output layer starts at zero, so that an untrained control, and a scale
 of 0, leave the decoder as it is, bit for bit. It depends on neither noise nor time, so it is computed once a picture,
-whatever the number of steps.
+not once a step.
 
 Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, K codebook size, P patch.
 """
@@ -124,7 +124,7 @@ class ControlNetwork(nn.Module):
 
     @classmethod
     def for_decoder(cls, decoder: PixelDecoder, layers: int = 3) -> "ControlNetwork":
-        """A new control, begun as a copy of the decoder's first blocks and its embedding of codes."""
+        """A new control that starts as a copy of the decoder's first blocks and its embedding of codes."""
         own = decoder.config
         layers = min(layers, own.layers)
         made = cls(ControlConfig(patch=own.patch, width=own.width, layers=layers, codebook_size=own.codebook_size))

@@ -22,7 +22,7 @@ class TokenizerConfig(BaseModel):
             overlap; 0 is the cell alone.
         encoder_window: cells a side of the windows within which the encoder's tokens attend to one another; 0 is the
             whole picture. With 1 a code depends on its ``reach`` of pixels alone, so that a thing keeps its codes
-            whatever stands beside it.
+            beside any other.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
