@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from lantu.diffusion.decoder import DiffusionDecoder
+from lantu.diffusion.decoder import Conditioning, DiffusionDecoder
 from lantu.diffusion.sample import sample
-from lantu.diffusion.samplers import SAMPLERS
+from lantu.diffusion.samplers import SAMPLERS, sampler
 from lantu.errors import LantuError, ModelError
 from lantu.models.lantu.components import load_decoder
 from lantu.models.lantu.decoder.native import NativeDenoiser
@@ -39,8 +39,6 @@ def test_drawings_are_those_of_the_formulas_bit_for_bit(folder, name, guidance):
     noise = np.stack([np.random.default_rng((seed, 1)).standard_normal((3, 32, 32), np.float32) for seed in seeds])
 
     def denoise(x, t):
-        from lantu.diffusion.decoder import Conditioning
-
         if guidance == 1:
             return denoiser(x, t, Conditioning(CODES, added)).clip(-1.2, 1.2)
         pairs = Conditioning(np.concatenate([CODES, np.full_like(CODES, MASK_CODE)]), np.concatenate([added] * 2, 1))
@@ -175,3 +173,13 @@ def test_latents_are_sampled_and_decoded(name, on_torch):
 def test_a_codec_must_fit_the_patch():
     with pytest.raises(ModelError, match="6 pixels a side, a latent 4"):
         DiffusionDecoder(Knowing(Folded(), False), 6, codec=Folded())
+
+
+@pytest.mark.parametrize("name", ["euler", "heun", "consistency"])
+def test_our_network_asks_for_no_value_between_steps(folder, name):
+    """On the device "meta" there are none to ask for."""
+    decoder = as_decoder(TorchDenoiser.load(folder).network.to("meta"))
+    conditioning = Conditioning(torch.zeros(2, 4, 4, dtype=torch.long, device="meta"))
+    noise = torch.empty(2, 3, 32, 32, device="meta")
+    drawn = sampler(name)(lambda x, t: decoder.denoise(x, t, conditioning), noise, decoder.times(3))
+    assert (drawn.device.type, drawn.shape) == ("meta", noise.shape)

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from lantu.kernels.blocks import inner_of
 
 
-def rotation(height: int, width: int, head_width: int, base: float = 100.0) -> Tensor:
+def rotation(
+    height: int, width: int, head_width: int, base: float = 100.0, device: torch.device | None = None
+) -> Tensor:
     """A rotary position embedding in two dimensions (RoFormer, arXiv:2104.09864, once per axis).
 
     Half of each head encodes the row, half the column. Attention depends on differences of positions only, so a grid
@@ -20,9 +22,9 @@ def rotation(height: int, width: int, head_width: int, base: float = 100.0) -> T
         (2, h·w, K/2): cosine and sine.
     """
     quarter = head_width // 4
-    frequencies = base ** (-torch.arange(quarter, dtype=torch.float32) / quarter)
-    rows = torch.arange(height, dtype=torch.float32)[:, None, None] * frequencies
-    columns = torch.arange(width, dtype=torch.float32)[None, :, None] * frequencies
+    frequencies = base ** (-torch.arange(quarter, dtype=torch.float32, device=device) / quarter)
+    rows = torch.arange(height, dtype=torch.float32, device=device)[:, None, None] * frequencies
+    columns = torch.arange(width, dtype=torch.float32, device=device)[None, :, None] * frequencies
     angles = torch.cat([rows.expand(height, width, quarter), columns.expand(height, width, quarter)], -1)
     angles = angles.reshape(height * width, 2 * quarter)
     return torch.stack([angles.cos(), angles.sin()])

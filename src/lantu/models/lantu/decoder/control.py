@@ -117,7 +117,7 @@ class ControlNetwork(nn.Module):
         control_BCHW = control_BCHW * (kind_B != NOTHING)[:, None, None, None]
         x_BND = self.picture(to_patches(control_BCHW, self.config.patch)) + self.codes(table)
         x_BND = x_BND + self.kinds(kind_B)[:, None]
-        rotation_2NK = rotation(height, width, self.config.width // self.config.heads).to(x_BND.device)
+        rotation_2NK = rotation(height, width, self.config.width // self.config.heads, device=x_BND.device)
         for block in self.blocks:
             x_BND = block(x_BND, rotation_2NK)
         return x_BND

@@ -55,7 +55,7 @@ class PixelDecoder(nn.Module):
         if control_residuals_2BND is not None:
             x_BND = x_BND + control_residuals_2BND[0]
         modulation_B6D = self.time(sinusoids(time_B)).view(B, 6, self.config.width)
-        rotation_2NK = rotation(height, width, self.config.width // self.config.heads).to(x_BND.device)
+        rotation_2NK = rotation(height, width, self.config.width // self.config.heads, device=x_BND.device)
         for block in self.blocks:
             x_BND = block(x_BND, rotation_2NK, modulation_B6D)
         if control_residuals_2BND is not None:

@@ -34,7 +34,7 @@ class Encoder(nn.Module):
         B, N, D = x_BND.shape
         if config.encoder_window == 1:  # each token by itself
             x_BND, height, width = x_BND.reshape(B * N, 1, D), 1, 1
-        rotation_2NK = rotation(height, width, config.width // config.heads).to(x_BND.device)
+        rotation_2NK = rotation(height, width, config.width // config.heads, device=x_BND.device)
         mask_NN = (
             same_window(height, width, config.encoder_window).to(x_BND.device) if config.encoder_window > 1 else None
         )
@@ -60,7 +60,7 @@ class PlainDecoder(nn.Module):
 
     def forward(self, vectors_BNE: Tensor, height: int, width: int) -> tuple[Tensor, Tensor | None]:
         """Pixels (B, C, H, W) and, if it was trained to predict them, features (B, N, S)."""
-        rotation_2NK = rotation(height, width, self.config.width // self.config.heads).to(vectors_BNE.device)
+        rotation_2NK = rotation(height, width, self.config.width // self.config.heads, device=vectors_BNE.device)
         x_BND = self.embed(vectors_BNE)
         features = None
         for index, block in enumerate(self.blocks):
