@@ -54,17 +54,17 @@ class LatentCodec(Protocol):
     """Pixels to latents and back: the autoencoder of a latent diffusion (arXiv:2112.10752).
 
     Both directions take and give arrays of the denoiser's kind. Latents are scaled as the denoiser knows them.
-
-    Attributes:
-        channels: of a latent.
-        factor: pixels a side for one latent position.
     """
 
     @property
-    def channels(self) -> int: ...
+    def channels(self) -> int:
+        """Of a latent."""
+        ...
 
     @property
-    def factor(self) -> int: ...
+    def factor(self) -> int:
+        """Pixels a side for one latent position."""
+        ...
 
     def encode(self, pixels_BCHW: Array) -> Array:
         """Pixels in [-1, 1] → latents (B, channels, H / factor, W / factor)."""

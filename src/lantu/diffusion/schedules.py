@@ -22,14 +22,12 @@ from lantu.errors import ModelError
 
 
 class NoiseSchedule(Protocol):
-    """See the module.
-
-    Attributes:
-        min_noise: 1 - t is not taken smaller than this where a velocity is divided by it.
-    """
+    """See the module."""
 
     @property
-    def min_noise(self) -> float: ...
+    def min_noise(self) -> float:
+        """1 - t is not taken smaller than this where a velocity is divided by it."""
+        ...
 
     def scale(self, t: float) -> float:
         """α + σ at time t: by what the straight path is multiplied."""

@@ -23,6 +23,7 @@ class Clamp(nn.Module):
     """A soft bound of latents to ±3."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
         return 3 * torch.tanh(x / 3)
 
 
@@ -41,6 +42,7 @@ class Block(nn.Module):
             self.pool = nn.Sequential(into, nn.GroupNorm(4, inner), nn.ReLU(), out)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
         if self.pool is not None:
             x = x + self.pool(x)
         return F.relu(self.conv(x) + x)

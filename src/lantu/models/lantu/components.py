@@ -16,13 +16,14 @@ class Encoder(Protocol):
 
     Attributes:
         vectors_KE: the code vectors, float32; None for a lattice.
-        variance: the mean squared distance of the code vectors from their mean; 0 for a lattice.
     """
 
     vectors_KE: np.ndarray | None
 
     @property
-    def variance(self) -> float: ...
+    def variance(self) -> float:
+        """The mean squared distance of the code vectors from their mean; 0 for a lattice."""
+        ...
 
     def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray:
         """Pictures in [-1, 1], sides multiples of the patch → codes (B, h, w) int64."""

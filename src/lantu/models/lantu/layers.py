@@ -44,6 +44,7 @@ class RMSNorm(nn.RMSNorm):
         super().__init__(width, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The same shape and dtype."""
         return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
@@ -59,6 +60,7 @@ class Attention(nn.Module):
         self.key_norm = RMSNorm(width // heads)
 
     def forward(self, x_BND: Tensor, rotation_2NK: Tensor, mask_NN: Tensor | None = None) -> Tensor:
+        """The same shape. Where ``mask_NN`` is false, a token (row) does not attend to another (column)."""
         B, N, D = x_BND.shape
         q, k, v = self.query_key_value(x_BND).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
         q = rotate(self.query_norm(q), rotation_2NK).to(v.dtype)
@@ -77,6 +79,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(self.inner, width, bias=False)
 
     def forward(self, x_BND: Tensor) -> Tensor:
+        """The same shape."""
         gate, up = self.gate_up(x_BND).chunk(2, -1)
         return self.down(F.silu(gate) * up)
 

@@ -28,6 +28,7 @@ class Encoder(nn.Module):
         self.out = nn.Linear(config.width, config.code_width)
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
+        """The vector of each cell before quantisation: (B, N, E)."""
         config = self.config
         height, width = (side // config.patch for side in pixels_BCHW.shape[2:])
         x_BND = self.patches(to_windows(pixels_BCHW, config.patch, config.rim))
