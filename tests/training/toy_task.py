@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from lantu.training.task import Task
 from lantu.weights import tensors
 
 WIDTH = 8
@@ -34,7 +35,7 @@ class Net(nn.Module):
         return self.norm(x) * self.frozen
 
 
-class ToyTask:
+class ToyTask(Task):
     """Learn to roll a vector by one place.
 
     Attributes:

@@ -22,7 +22,7 @@ MOST = 10_000  # pictures that are remembered of a data folder
 WORD = re.compile(r"[a-z0-9]+|[\u2e80-\u9fff]+")
 
 
-class Memory:
+class CaptionIndex:
     """Captions of pictures, to be searched.
 
     Args:
@@ -79,7 +79,7 @@ class Memory:
         return list(found.items())[::-1]
 
     @classmethod
-    def of(cls, folder: str | Path, most: int = MOST) -> "Memory":
+    def of(cls, folder: str | Path, most: int = MOST) -> "CaptionIndex":
         """The first training pictures of a data folder, in all languages.
 
         Raises:

@@ -78,7 +78,7 @@ class Task(decoder.Task):
         clean, target = consistency(*networks, batch.pixels, codes, self.path, generator)
         distance = pseudo_huber(clean, target)
         parts: Metrics = {"path": distance.detach()}
-        judged, seen = self.judge(clean, target)
+        judged, seen = self._judge(clean, target)
         return distance + judged, parts | seen
 
 

@@ -82,7 +82,7 @@ class Task(decoder.Task):
             raise RecipeError("a control stands beside a decoder", "give it with --start MODEL")
         super().__init__(recipe, data)
         self.model.eval().requires_grad_(False)
-        self.control = self.begun(recipe)
+        self.control = self._begin_control(recipe)
         known = {
             "tokenizer": self.model.config.tokenizer,
             "decoder": weights_digest(part_folder(recipe.start, "decoder")),
@@ -94,7 +94,7 @@ class Task(decoder.Task):
         self.coarsest, self.shares = recipe.coarsest, np.array(recipe.shares) / sum(recipe.shares)
         self.networks: dict[str, nn.Module] = {"model": self.control}
 
-    def begun(self, recipe: ControlRecipe) -> Control:
+    def _begin_control(self, recipe: ControlRecipe) -> Control:
         """The control that the recipe goes on from, or a new one.
 
         Raises:
@@ -116,11 +116,11 @@ class Task(decoder.Task):
     def batch(self, step: int, size: int) -> Any:
         indices = self.order.indices(step * size, size)
         rng = np.random.default_rng((self.recipe.loop.seed, 4, step))
-        kinds, batch = rng.choice(len(controls.KINDS), size, p=self.shares), self.load("train", indices)
+        kinds, batch = rng.choice(len(controls.KINDS), size, p=self.shares), self._load("train", indices)
         scenes = [self.shards["train"].sample(index) for index in indices.tolist()]
-        return self.controlled(batch, scenes, kinds, self.coarsest ** rng.random(size))
+        return self._controlled(batch, scenes, kinds, self.coarsest ** rng.random(size))
 
-    def controlled(
+    def _controlled(
         self, batch: Batch, scenes: Sequence[Sample], kinds_B: np.ndarray, coarse_B: np.ndarray
     ) -> Controlled:
         """Pictures with what they are to be controlled by, taken from themselves."""
@@ -149,17 +149,17 @@ class Task(decoder.Task):
         fitting = F.cross_entropy(fits_BNK[open_BN], batch.codes.flatten(1)[open_BN])
         drawn = max(1, round(self.drawn * B))
         pixels, codes, picture, kind = (part[:drawn] for part in batch)
-        codes = self.guess(codes, fits_BNK[:drawn].detach(), generator)
+        codes = self._guess(codes, fits_BNK[:drawn].detach(), generator)
         time = self.times.to(device)[torch.randint(len(self.times), (len(codes),), generator=generator, device=device)]
         noise = torch.randn(pixels.shape, generator=generator, device=device)
         noisy = torch.lerp(noise, pixels, time[:, None, None, None])
         clean = self.model(noisy, time, codes, self.control(picture, kind, codes)).float()
         error = (clean - pixels).square().mean()
-        judged, parts = self.judge(clean, pixels)
+        judged, parts = self._judge(clean, pixels)
         parts = {"square": error.detach(), "fitting": fitting.detach(), **parts}
         return error + judged + self.fitting_weight * fitting, parts
 
-    def guess(self, codes_Bhw: Tensor, fits_BNK: Tensor, generator: torch.Generator) -> Tensor:
+    def _guess(self, codes_Bhw: Tensor, fits_BNK: Tensor, generator: torch.Generator) -> Tensor:
         """Codes of which a share, another in each picture, are others that fit as well."""
         device = codes_Bhw.device
         # The largest of logits and Gumbel noise is a draw from their softmax.
@@ -177,9 +177,9 @@ class Task(decoder.Task):
             return
         scenes = [self.shards["val"].sample(index) for index in chosen.tolist()]
         kinds, coarse = np.zeros(len(chosen), np.int64), np.ones(len(chosen))
-        wanted = self.controlled(self.load("val", chosen), scenes, kinds, coarse)
+        wanted = self._controlled(self._load("val", chosen), scenes, kinds, coarse)
         fits = self.control.fitting(wanted.control, wanted.kind, torch.full_like(wanted.codes, MASK_CODE))
-        codes = self.guess(wanted.codes, fits, torch.Generator().manual_seed(0)).numpy()
+        codes = self._guess(wanted.codes, fits, torch.Generator().manual_seed(0)).numpy()
         seeds, artist = chosen.tolist(), Decoder(self.model)
         control_residuals = Computed(self.control)(wanted.control.numpy(), 0, codes)
         few = {"steps": 4, "sampler_name": "consistency"}

@@ -22,6 +22,7 @@ from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.codes import codes_of, load_tokenizer
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
+from lantu.training import task as training
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
 
@@ -65,7 +66,7 @@ class Batch(NamedTuple):
     codes: Tensor
 
 
-class Task:
+class Task(training.Task):
     """Codes in, pictures out."""
 
     def __init__(self, recipe: DecoderRecipe, data: Path):
@@ -74,7 +75,7 @@ class Task:
         self.shards = {"train": Shards(data, "train"), "val": Shards(data, "val", or_empty=True)}
         self.grids = {split: codes_of(data, tokenizer, split, or_empty=split == "val") for split in self.shards}
         self.order = Order(len(self.shards["train"]), recipe.loop.seed)
-        self.model = self.begin(tokenizer)
+        self.model = self._begin(tokenizer)
         self.model.config = self.model.config.model_copy(update={"tokenizer": tokenizer.codes_digest()})
         self.networks: dict[str, nn.Module] = {"model": self.model}
         self.spoil = Corruption(recipe.dropped, recipe.hidden, recipe.spoilt, recipe.most)
@@ -84,7 +85,7 @@ class Task:
 
             self.perceptual = load_lpips("alex")
 
-    def begin(self, tokenizer: ImageTokenizer) -> PixelDecoder:
+    def _begin(self, tokenizer: ImageTokenizer) -> PixelDecoder:
         """The decoder that the recipe starts from, or a new one that paints what the plain decoder would.
 
         Raises:
@@ -107,21 +108,21 @@ class Task:
             model.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
         return model
 
-    def load(self, split: str, indices: np.ndarray) -> Batch:
+    def _load(self, split: str, indices: np.ndarray) -> Batch:
         pixels = scale(to_tensor(self.shards[split].images(indices)), self.recipe.size, self.recipe.size)
         return Batch(pixels, torch.from_numpy(self.grids[split][indices].astype(np.int64)))
 
     def batch(self, step: int, size: int) -> Any:
         """``size`` pictures and their codes: a ``Batch``."""
-        return self.load("train", self.order.indices(step * size, size))
+        return self._load("train", self.order.indices(step * size, size))
 
     def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
         loss, clean = flow_loss(self.model, batch.pixels, codes, generator, self.recipe.mean, self.recipe.spread)
-        judged, parts = self.judge(clean, batch.pixels)
+        judged, parts = self._judge(clean, batch.pixels)
         return loss + judged, {"flow": loss.detach(), **parts}
 
-    def judge(self, clean_BCHW: Tensor, wanted_BCHW: Tensor) -> tuple[Tensor | float, Metrics]:
+    def _judge(self, clean_BCHW: Tensor, wanted_BCHW: Tensor) -> tuple[Tensor | float, Metrics]:
         """The weighted perceptual distance of a share of the pictures, and what to log; nothing without a judge."""
         if self.perceptual is None:
             return 0.0, {}
@@ -134,14 +135,14 @@ class Task:
         if self.perceptual is not None:
             self.perceptual.to(device)
 
-    hidden = staticmethod(in_blocks)
+    uses_muon = staticmethod(in_blocks)
 
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
         """Real pictures; rendered from their codes in 8 steps and in 1; from codes of which a tenth is wrong."""
         if not len(chosen := shown(self.shards["val"])):
             return
-        real, seeds = self.load("val", chosen), chosen.tolist()
+        real, seeds = self._load("val", chosen), chosen.tolist()
         wrong = replace(real.codes, 0.1, self.model.config.codebook_size, torch.Generator().manual_seed(0))
         decoder = Decoder(self.model)
         rows = [

@@ -80,7 +80,7 @@ class Task(decoder.Task):
         if not moves:
             return torch.zeros(()), {}
         matched = matching_loss(self.teacher, self.critic, pictures, codes, generator)
-        judged, parts = self.judge(pictures, batch.pixels)
+        judged, parts = self._judge(pictures, batch.pixels)
         return self.weight * matched + judged, {"matching": matched.detach(), **parts}
 
 

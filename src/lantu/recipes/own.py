@@ -133,18 +133,18 @@ class Exam:
         """The cross-entropy of each code in nats, and whether it is the likeliest: (B, n) each."""
         import torch
 
-        from lantu.recipes.guidance_distillation import logits, side
+        from lantu.recipes.next_token import code_logits, prefixed_codes
 
         vocabulary, nats, right = self.model.parts.vocabulary, [], []
         codes = range(vocabulary.first_code, vocabulary.size)
         for first in range(0, len(ids_Bn), BATCH):
             some = slice(first, first + BATCH)
-            rows = side(prefixes[some], ids_Bn[some], vocabulary.special("pad"))
+            rows = prefixed_codes(prefixes[some], ids_Bn[some], vocabulary.special("pad"))
             wanted = torch.from_numpy(ids_Bn[some] - vocabulary.first_code)
             with torch.inference_mode():
-                told_BnK = logits(self.network, rows, ids_Bn.shape[1], codes).log_softmax(-1)
-            nats.append(-told_BnK.gather(-1, wanted[..., None])[..., 0].numpy())
-            right.append((told_BnK.argmax(-1) == wanted).numpy())
+                logits_BnK = code_logits(self.network, rows, ids_Bn.shape[1], codes).log_softmax(-1)
+            nats.append(-logits_BnK.gather(-1, wanted[..., None])[..., 0].numpy())
+            right.append((logits_BnK.argmax(-1) == wanted).numpy())
         return np.concatenate(nats), np.concatenate(right)
 
     @cached_property

@@ -20,6 +20,7 @@ from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.models.lantu.tokenizer.start import start_from_patches
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
+from lantu.training import task as training
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
 
@@ -85,7 +86,7 @@ class TokenizerRecipe(BaseModel):
         return self.model_copy(update={"start": "noise"})
 
 
-class Task:
+class Task(training.Task):
     """Pictures in, pictures out, through codes."""
 
     def __init__(self, recipe: TokenizerRecipe, data: Path):
@@ -101,7 +102,7 @@ class Task:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
             self.model = ImageTokenizer(recipe.model)
-            self.begin()
+            self._begin()
         if recipe.frozen:
             self.model.freeze_codes()
         self.networks: dict[str, nn.Module] = {"model": self.model}
@@ -122,7 +123,7 @@ class Task:
 
             self.judge.vision = load_efficientnet()
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         """Set the weights from which training starts.
 
         Raises:
@@ -134,7 +135,7 @@ class Task:
             start_from_patches(self.model, self.batch(0, min(STARTING, len(self.train))))
             if recipe.refit_every:
                 # The start leaves flat patches out; all that comes up is to be served.
-                vectors = self.vectors(ELSEWHERE, SETTLING)
+                vectors = self._vectors(ELSEWHERE, SETTLING)
                 for _ in range(ROUNDS):
                     self.model.quantizer.refit(vectors, begun=False)
         elif recipe.start != "noise":
@@ -161,12 +162,12 @@ class Task:
     def loss(self, player: str, batch: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         playing = bool(self.recipe.adversarial_weight) and step >= self.recipe.adversarial_from
         if player == "critic":
-            return self.critic_loss(batch, playing)
+            return self._critic_loss(batch, playing)
         quantizer = self.model.quantizer
         if step <= self.recipe.quantize_from:
             quantizer.open.fill_(step < self.recipe.quantize_from)
         if step == self.recipe.quantize_from > 0 and quantizer.kind == "vq":
-            self.start_codebook(step)
+            self._start_codebook(step)
         opened = not self.recipe.frozen and step >= self.recipe.encoder_from
         self.model.encoder.requires_grad_(opened)
         quantizer.frozen = not opened
@@ -178,7 +179,7 @@ class Task:
             parts["fooled"] = fooled.detach()
         return loss, {**parts, "perplexity": quantizer.perplexity, "used": quantizer.used}
 
-    def critic_loss(self, batch: Tensor, playing: bool) -> tuple[Tensor, Metrics]:
+    def _critic_loss(self, batch: Tensor, playing: bool) -> tuple[Tensor, Metrics]:
         critic = self.networks["critic"]
         if not playing:
             return torch.zeros(()), {}
@@ -186,18 +187,18 @@ class Task:
             made = self.model(batch).pixels
         return discriminator_loss(critic(batch), critic(made)), {}
 
-    def start_codebook(self, step: int) -> None:
+    def _start_codebook(self, step: int) -> None:
         """Set the codebook by k-means on the vectors of some batches."""
-        self.model.quantizer.set_codebook(self.vectors(step, 8 * self.recipe.loop.batch_size))
+        self.model.quantizer.set_codebook(self._vectors(step, 8 * self.recipe.loop.batch_size))
 
     def after_step(self, step: int) -> None:
         """Now and then let the codebook settle where the encoder's vectors are."""
         settles = self.recipe.refit_every and not self.recipe.frozen and step >= self.recipe.encoder_from
         if settles and (step + 1) % self.recipe.refit_every == 0:
-            self.model.quantizer.refit(self.vectors(ELSEWHERE + step, REFITTING))
+            self.model.quantizer.refit(self._vectors(ELSEWHERE + step, REFITTING))
 
     @torch.no_grad()
-    def vectors(self, step: int, count: int) -> Tensor:
+    def _vectors(self, step: int, count: int) -> Tensor:
         """(M, E): the encoder's vectors of about ``count`` pictures (or all, if fewer): the batches from a step."""
         device = next(self.model.parameters()).device
         size = self.recipe.loop.batch_size
@@ -211,9 +212,9 @@ class Task:
             if isinstance(judge, nn.Module):
                 judge.to(device)
 
-    hidden = staticmethod(in_blocks)
+    uses_muon = staticmethod(in_blocks)
 
-    def rate(self, name: str) -> float:
+    def lr_share(self, name: str) -> float:
         """A parameter's share of the learning rate.
 
         Where the encoder has a rate of its own, its first layer's falls with the number of inputs, thousands, all of

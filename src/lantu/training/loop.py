@@ -31,7 +31,7 @@ from lantu.training.logs import Log, Record, Window, read_log
 from lantu.training.progress import Progress, make_progress
 from lantu.training.schedule import decay_start, factor
 from lantu.training.stop import Stop
-from lantu.training.task import Task, hook
+from lantu.training.task import Task
 from lantu.training.trainer import Trainer
 
 
@@ -179,7 +179,7 @@ class Run:
         samples_per_s = rate * config.batch_size * config.accumulate * self.ranks.world
         record: Record = {"step": self.step, "lr": config.lr * factor(self.step - 1, config), **means}
         record |= {"skipped": self.trainer.skipped, "samples_per_s": samples_per_s}
-        if flops := getattr(self.trainer.task, "flops_per_sample", 0.0):
+        if flops := self.trainer.task.flops_per_sample:
             record["gflop_per_s"] = samples_per_s * flops / 1e9
         record["left_s"] = (config.steps - self.step) / rate
         self.last = {name: float(f"{v:.6g}") if isinstance(v, float) else v for name, v in record.items()}
@@ -200,18 +200,18 @@ class Run:
         checkpoint.save(self.checkpoints, name, self.trainer.players, state, self.ranks.first, self.config.kept)
 
     def sample(self) -> None:
-        """Let the task write something to look at; a network that is spread over ranks can't."""
-        if self.ranks.world == 1 and hasattr(self.trainer.task, "sample"):
+        """Let the task write samples; sharded networks can't."""
+        if self.ranks.world == 1:
             folder = self.folder / "samples"
             with files.writing(folder), self.trainer.averaged():
                 folder.mkdir(parents=True, exist_ok=True)
-                hook(self.trainer.task, "sample", self.step, folder)
+                self.trainer.task.sample(self.step, folder)
 
     def finish(self, reason: str) -> None:
         """Sample (unless a person waits for the end) and export what there is now."""
         if reason != "interrupted":
             self.sample()
-        if self.ranks.world == 1 and hasattr(self.trainer.task, "export"):
+        if self.ranks.world == 1:
             with self.trainer.averaged(), files.replacing_folder(self.folder / "model", files.WEIGHTS) as temporary:
                 temporary.mkdir()
-                hook(self.trainer.task, "export", temporary)
+                self.trainer.task.export(temporary)

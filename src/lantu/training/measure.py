@@ -85,7 +85,7 @@ def measure(task: Task, config: LoopConfig, updates: int = 5, warm: int = 2) -> 
             parameters={p.name: sum(value.numel() for value in p.named.values()) for p in trainer.players},
             steps=config.steps,
             samples_per_step=config.batch_size * config.accumulate * ranks.world,
-            flops_per_sample=float(getattr(task, "flops_per_sample", 0.0)),
+            flops_per_sample=task.flops_per_sample,
             step_s=step_s,
             total_s=step_s * config.steps,
         )

@@ -13,8 +13,7 @@ from lantu.training.config import LoopConfig
 from lantu.training.device import has_bf16, to_device
 from lantu.training.distributed import Ranks, shard
 from lantu.training.optimized_module import OptimizedModule
-from lantu.training.optimizer import alike, is_hidden
-from lantu.training.task import Metrics, Task, hook
+from lantu.training.task import Metrics, Task
 
 PATIENCE = 50  # updates in a row that may be lost to a gradient that is not finite
 
@@ -32,18 +31,17 @@ class Trainer:
         self.task, self.config, self.device, self.ranks = task, config, device, ranks
         self.in_bf16 = config.precision == "bf16" or (config.precision == "auto" and has_bf16(device))
         self.skipped = self.skipped_in_row = 0
-        hook(task, "to", device)
+        task.to(device)
         for network in task.networks.values():
             network.to(device).train()
             if ranks.world > 1:
                 shard(network, device)
-        if config.compile and hasattr(task, "compile"):
-            hook(task, "compile")
-        elif config.compile:
-            for network in task.networks.values():
-                network.compile()
-        ways = getattr(task, "hidden", is_hidden), getattr(task, "rate", alike)
-        self.players = [OptimizedModule(name, network, config, *ways) for name, network in task.networks.items()]
+        if config.compile:
+            task.compile()
+        self.players = [
+            OptimizedModule(name, network, config, task.uses_muon, task.lr_share)
+            for name, network in task.networks.items()
+        ]
         self.generator = torch.Generator(device)
 
     def update(self, step: int, batches: Sequence[Any]) -> Metrics:
@@ -73,7 +71,7 @@ class Trainer:
                 f"the gradient has not been finite for {PATIENCE} updates, since step {step - PATIENCE + 1}",
                 "resume from the last checkpoint with a smaller loop.lr",
             )
-        hook(self.task, "after_step", step)
+        self.task.after_step(step)
         return metrics
 
     def turn(self, player: OptimizedModule, index: int, step: int, batches: Sequence[Any]) -> dict[str, Any]:
