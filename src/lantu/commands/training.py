@@ -51,19 +51,8 @@ def train(
     terminal.show_warnings()
     from lantu import recipes
     from lantu.recipes import runs
-    from lantu.recipes.sources import BEGINNINGS, part_folder
 
-    overrides = list(setting or [])
-    if seed is not None:
-        overrides.append(f"loop.seed={seed}")
-    if tokenizer:
-        overrides.append(f"tokenizer={part_folder(tokenizer, 'tokenizer')}")
-    if start:
-        if part == "tokenizer" and start not in BEGINNINGS:
-            hint = f"leave out --start, or choose how it begins: {' or '.join(BEGINNINGS)}"
-            raise LantuError(f"a tokenizer goes on from no other ({start}), it begins with its data", hint)
-        begun = start if part == "tokenizer" else part_folder(start, "decoder" if part == "control" else part)
-        overrides.append(f"start={begun}")
+    overrides = [*(setting or []), *named_settings(part, seed, tokenizer, start)]
     folder = out or Path("runs") / f"{part}-{recipe or RECIPE}"
     if recipe is None:
         recipe = (runs.recipe_of(folder) if resume else "") or RECIPE
@@ -76,6 +65,27 @@ def train(
         print(f"{result.folder}  {result.reason} at step {result.step:,} of {result.steps:,}")
         if result.reason != "finished":
             print("go on with --resume")
+
+
+def named_settings(part: str, seed: int | None, tokenizer: Path | None, start: str | None) -> list[str]:
+    """The options that stand for settings of a recipe, as ``key=value``.
+
+    Raises:
+        LantuError: a tokenizer is to start from a trained part.
+        ModelError: a part is missing.
+    """
+    from lantu.recipes.sources import BEGINNINGS, part_folder
+
+    settings = [] if seed is None else [f"loop.seed={seed}"]
+    if tokenizer:
+        settings.append(f"tokenizer={part_folder(tokenizer, 'tokenizer')}")
+    if start and part == "tokenizer" and start not in BEGINNINGS:
+        hint = f"leave out --start, or choose how it begins: {' or '.join(BEGINNINGS)}"
+        raise LantuError(f"a tokenizer goes on from no other ({start}), it begins with its data", hint)
+    if start:
+        kind = "decoder" if part == "control" else part
+        settings.append(f"start={start if part == 'tokenizer' else part_folder(start, kind)}")
+    return settings
 
 
 def assemble(

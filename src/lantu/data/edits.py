@@ -1,4 +1,4 @@
-"""Pairs of scenes that differ by one instruction, made exactly: before, what is asked, after."""
+"""Pairs of scenes that differ by one instruction: before, the instruction, after."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ PHRASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Edit:
-    """A scene before and after, and what the phrases of its kind speak of: things a and b, and a side."""
+    """A scene before and after, and the arguments of its phrases: things a and b, and a side."""
 
     kind: str
     before: tuple[Placed, ...]
@@ -60,10 +60,10 @@ class Edit:
 
 
 def edit(composer: Composer, split: str, index: int) -> tuple[tuple[Sample, np.ndarray], tuple[Sample, np.ndarray]]:
-    """Pair ``index`` of a split: the scene before, and the one after, whose captions are the instructions.
+    """Pair ``index`` of a split: the scene before, and the scene after, whose captions are the instructions.
 
-    A pure function of the composer's seed, split and index. "edits" and "edits-val" show nothing that is held out; in
-    "edits-heldout" what comes out is: a pair of things, or a drawing, that training never shows.
+    A pure function of the composer's seed, split and index. "edits" and "edits-val" contain nothing that is held out;
+    in "edits-heldout" the result does: a pair of things, or a drawing, that is not in the training data.
 
     Raises:
         DataError: the gallery has hardly any.
@@ -94,7 +94,7 @@ def pictures(
 
 
 def instructions(made: Edit, language: str) -> tuple[str, ...]:
-    """Every way to ask for an edit in a language."""
+    """Every wording of an edit in a language."""
     words = {"A": made.a.names[language], "w": BACKGROUNDS[made.new_background].words[language][0]}
     if made.b:
         words |= {"B": made.b.names[language], "b": named(made.b, language)}
@@ -104,7 +104,7 @@ def instructions(made: Edit, language: str) -> tuple[str, ...]:
 
 
 def unseen(objects: tuple[Placed, ...]) -> bool:
-    """Whether training may not show a scene, which is all in one style."""
+    """Whether a scene, all in one style, is held out from training."""
     return held_out([placed.concept for placed in objects], objects[0].style)
 
 
@@ -129,7 +129,7 @@ def scene(concepts: list[Concept], style: str, slots: tuple[Box, ...]) -> tuple[
 
 
 def slots(rng: np.random.Generator) -> tuple[Box, Box]:
-    """Two places, beside or above one another."""
+    """Two places, side by side or one above the other."""
     return (LEFT, RIGHT) if rng.random() < 0.7 else (TOP, BOTTOM)
 
 

@@ -22,12 +22,12 @@ RawRow = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Row:
-    """What one row of a table says.
+    """The content of one row of a table.
 
     Attributes:
         number: from 1.
-        name: of the picture, as the table spells it; "" where it names none.
-        content: the picture itself, where the table holds it.
+        name: of the picture, as the table spells it; "" if it names none.
+        content: the picture itself, if the table contains it.
         captions: language and caption, in the order of the columns.
     """
 
@@ -45,7 +45,7 @@ class Table:
 
     Attributes:
         columns: all of them.
-        file: the column that names the pictures, or holds them; None if there is none.
+        file: the column that names or contains the pictures; None if there is none.
         captions: column → language of the columns that hold captions.
         notes: on rows and columns that are not used, complete once ``rows`` has ended.
 
@@ -164,7 +164,7 @@ def _json_lines(text: str) -> list[RawRow]:
 
 
 def _json_rows(value: Any) -> list[RawRow]:
-    """A list of objects; COCO's images and annotations; or kohya's pictures by name. None of them gives no rows."""
+    """A list of objects; COCO's images and annotations; or kohya's pictures by name. No rows for any other JSON."""
     if isinstance(value, list):
         return value if all(isinstance(row, dict) for row in value) else []
     if not isinstance(value, dict):

@@ -20,6 +20,12 @@ from lantu.tokens.words import RELATED, WORDS
 from lantu.weights import checksums
 
 PARTS = ("tokenizer", "language", "decoder")
+CLASSES = {  # part → module and class, as diffusers' model_index.json names them
+    "tokenizer": ["lantu.models.lantu.tokenizer.model", "ImageTokenizer"],
+    "language": ["transformers", "AutoModelForCausalLM"],
+    "decoder": ["lantu.models.lantu.decoder.network", "PixelDecoder"],
+    CONTROL: ["lantu.models.lantu.decoder.control", "Control"],
+}
 
 
 def assemble(
@@ -51,24 +57,11 @@ def assemble(
         DiskError: it can't be written, or ``out`` holds other things than a model.
     """
     out = Path(out)
-    index = {
-        "_class_name": "lantu.Model",
-        "name": name or out.name,
-        "license": licence,
-        "tokenizer": ["lantu.models.lantu.tokenizer.model", "ImageTokenizer"],
-        "language": ["transformers", "AutoModelForCausalLM"],
-        "decoder": ["lantu.models.lantu.decoder.network", "PixelDecoder"],
-        "draw": dict(draw or {}),
-    }
     sources = dict(zip(PARTS, (tokenizer, language, decoder), strict=True))
     if control is not None:
         sources[CONTROL] = control
-        index["control"] = ["lantu.models.lantu.decoder.control", "Control"]
-    told = {part: budget_of(Path(source), part) for part, source in sources.items()}
-    if budget := {part: cost for part, cost in told.items() if cost}:
-        index["budget"] = budget
-    if data is not None:
-        index["data"] = origin(data)
+    index = {"_class_name": "lantu.Model", "name": name or out.name, "license": licence}
+    index |= {part: CLASSES[part] for part in sources} | {"draw": dict(draw or {})} | background_of(sources, data)
     folders = {part: part_folder(source, part) for part, source in sources.items()}
     check_apart(out, folders)
     taught: Sequence[dict[str, Any]] = ()
@@ -88,6 +81,18 @@ def assemble(
         index[checksums.ENTRY] = checksums.of_parts(temporary, sources)
         write_json(temporary / "model_index.json", index)
     return LantuFolder(out)
+
+
+def background_of(sources: Mapping[str, str | Path], data: str | Path | None) -> dict[str, Any]:
+    """What the index says of the training: what each part cost, and on which data.
+
+    Raises:
+        DataError: there is no such data.
+    """
+    costs = {part: budget_of(Path(source), part) for part, source in sources.items()}
+    known = {part: cost for part, cost in costs.items() if cost}
+    budget = {"budget": known} if known else {}
+    return budget | ({"data": origin(data)} if data is not None else {})
 
 
 def check_apart(out: Path, folders: Mapping[str, Path]) -> None:

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from lantu.data.order import Order
@@ -23,11 +22,11 @@ from lantu.recipes.codes import codes_of, load_tokenizer
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training import task as training
-from lantu.training.config import LoopConfig
+from lantu.training.config import LoopConfig, RecipeConfig
 from lantu.training.task import Metrics
 
 
-class DecoderRecipe(BaseModel):
+class DecoderRecipe(RecipeConfig):
     """One way to train a diffusion decoder.
 
     Attributes:
@@ -40,8 +39,6 @@ class DecoderRecipe(BaseModel):
         perceptual_weight: of LPIPS between the clean estimate and the picture, beside the flow loss; 0 for none.
         judged: share of the batch that LPIPS sees.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     tokenizer: str = ""
     start: str = ""
@@ -56,7 +53,6 @@ class DecoderRecipe(BaseModel):
     spread: float = 1.0
     perceptual_weight: float = 0.0
     judged: float = 0.5
-    loop: LoopConfig = LoopConfig()
 
 
 class Batch(NamedTuple):
@@ -103,7 +99,9 @@ class Task(training.Task):
                 raise RecipeError(f"{told}, not {codebook_size:,} of {patch}", "start from another, or from nothing")
             return model
         config = DecoderConfig(patch=patch, width=recipe.width, layers=recipe.layers, codebook_size=codebook_size)
-        model = PixelDecoder(config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.loop.seed)
+            model = PixelDecoder(config)
         if tokenizer.config.width == recipe.width:
             model.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
         return model

@@ -1,11 +1,11 @@
 """Settings that all recipes of the language model share."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from lantu.training.config import LoopConfig
+from lantu.training.config import RecipeConfig
 
 
-class LanguageRecipe(BaseModel):
+class LanguageRecipe(RecipeConfig):
     """One way to train a language model that draws.
 
     Attributes:
@@ -28,8 +28,6 @@ class LanguageRecipe(BaseModel):
             equally long, but for batches that would be mostly padding: their short documents share rows.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     tokenizer: str = ""
     start: str = ""
     added: int = Field(0, ge=0)
@@ -46,4 +44,3 @@ class LanguageRecipe(BaseModel):
     asked: float = 0.35
     longest: int = Field(512, ge=1)
     row: int = 0
-    loop: LoopConfig = LoopConfig()

@@ -40,10 +40,15 @@ def read(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def recipe_of(folder: Path) -> str:
-    """The name of the recipe of the run in ``folder``; "" where nothing tells."""
+def identity_of(folder: Path) -> dict[str, str]:
+    """What the run in ``folder`` is made of, as it says itself (``identity.of``); {} if it says nothing."""
     identity = (read(folder) or {}).get(IDENTITY)
-    return str(identity.get("recipe", "")) if isinstance(identity, dict) else ""
+    return {str(name): str(value) for name, value in identity.items()} if isinstance(identity, dict) else {}
+
+
+def recipe_of(folder: Path) -> str:
+    """The name of the recipe of the run in ``folder``; "" if it says nothing."""
+    return identity_of(folder).get("recipe", "")
 
 
 def check_new(folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lantu.data.order import Order
@@ -21,7 +21,7 @@ from lantu.models.lantu.tokenizer.start import start_from_patches
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training import task as training
-from lantu.training.config import LoopConfig
+from lantu.training.config import LoopConfig, RecipeConfig
 from lantu.training.task import Metrics
 
 STARTING = 1000  # pictures from which the codebook is set
@@ -30,7 +30,7 @@ REFITTING = 400  # pictures on which it settles anew now and then
 ELSEWHERE = 1 << 24  # the step whose batches these are: not those of the steps to come, or losses would be too good
 
 
-class TokenizerRecipe(BaseModel):
+class TokenizerRecipe(RecipeConfig):
     """One way to train an image tokenizer.
 
     Attributes:
@@ -53,10 +53,7 @@ class TokenizerRecipe(BaseModel):
         refit_every: steps between settlings of a "following" codebook, which bring codes without use back; 0 for none.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     model: TokenizerConfig = TokenizerConfig()
-    loop: LoopConfig = LoopConfig()
     start: str = "patches"
     frozen: bool = True
     quantize_from: int = 0
@@ -103,11 +100,12 @@ class Task(training.Task):
             torch.manual_seed(recipe.loop.seed)
             self.model = ImageTokenizer(recipe.model)
             self._begin()
+            critic = PatchDiscriminator() if recipe.adversarial_weight else None
         if recipe.frozen:
             self.model.freeze_codes()
         self.networks: dict[str, nn.Module] = {"model": self.model}
-        if recipe.adversarial_weight:
-            self.networks["critic"] = PatchDiscriminator()
+        if critic:
+            self.networks["critic"] = critic
         self.judge = ReconstructionLoss(
             perceptual_weight=recipe.perceptual_weight,
             semantic_weight=recipe.semantic_weight,

@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,7 +13,7 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class LoopConfig(BaseModel):
-    """Settings of the training loop, the same for every task.
+    """Settings of the training loop, the same for every recipe.
 
     Attributes:
         steps: updates in all.
@@ -59,6 +59,22 @@ class LoopConfig(BaseModel):
     log_every: int = Field(20, ge=1)
     sample_every: int = Field(500, ge=0)
     device: str = "auto"
+
+
+class RecipeConfig(BaseModel):
+    """Settings of a recipe. Unknown ones are refused.
+
+    Attributes:
+        loop: of the training loop.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    loop: LoopConfig = LoopConfig()
+
+    def resumed(self) -> Self:
+        """The settings with which a run continues from a checkpoint: without the initialisation it would overwrite."""
+        return self
 
 
 def override(config: Settings, settings: Iterable[str]) -> Settings:
