@@ -1,4 +1,4 @@
-"""bench."""
+"""The command ``bench``."""
 
 import warnings
 from pathlib import Path
@@ -24,7 +24,7 @@ def bench(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Time drafting and rendering, beside others on the same weights."""
+    """Time drafting and rendering, beside other engines on the same weights."""
     from lantu.training.machine import prepare
 
     prepare()

@@ -1,4 +1,4 @@
-"""data build, inspect, tokenize, export."""
+"""The commands ``data build``, ``inspect``, ``tokenize`` and ``export``."""
 
 import sys
 from pathlib import Path
@@ -91,7 +91,7 @@ def build_folder(
 
 
 def tell(folder: Path, as_json: bool) -> None:
-    """What was built, and what was taken, changed and left out on the way."""
+    """Print what was built, and what was taken, changed and left out."""
     from lantu.data.account import NAMED, account_of, lines
     from lantu.data.shards import read_index
 
@@ -137,7 +137,7 @@ def inspect(
 
 
 def describe(found: dict[str, Any]) -> None:
-    """What ``inspect`` found, for a person."""
+    """The result of ``inspect`` for a person."""
     from lantu.data.account import lines
 
     print(f"{found['folder']}  {found['source']}, {found['size']} pixels a side")
@@ -199,7 +199,7 @@ def export(
 
 
 def language_folder(language: Path | None, model: str | None) -> Path:
-    """A language model's folder; one of its tokenizer and config alone will do."""
+    """A language model's folder, which may hold only its tokenizer and config."""
     from lantu.recipes.sources import part_folder
 
     if language and (language / "tokenizer.json").is_file():

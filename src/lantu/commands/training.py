@@ -1,4 +1,4 @@
-"""train, assemble, eval."""
+"""The commands ``train``, ``assemble`` and ``eval``."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ from lantu.commands.options import Backend, DataFolder, Device, Dials, Json, Mod
 from lantu.errors import LantuError
 
 Run = Annotated[Path, typer.Option(help="A run of lantu train, a model, or the part's own folder.", metavar="DIR")]
-RECIPE = "emoji"  # where none is named
+RECIPE = "emoji"  # the default
 
 
 def train(
@@ -109,7 +109,7 @@ def assemble(
     seed: Annotated[int, typer.Option(min=0, help="Of the choice.", metavar="N")] = 0,
     json: Json = False,
 ) -> None:
-    """Put three trained parts together as a model that draws, and choose the dials that it draws best with."""
+    """Put trained parts together as a model that draws, and choose the settings that it draws best with."""
     terminal.show_warnings()
     from lantu.recipes.assemble import assemble
     from lantu.recipes.dials import USUAL, data_of
@@ -152,7 +152,7 @@ def evaluate(
     backend: Backend = "native",
     json: Json = False,
 ) -> None:
-    """Score a model: what it draws, reads and rebuilds, beside what is possible at best."""
+    """Score a model: its drawings, captions and reconstructions, beside the best possible scores."""
     chosen = [name.strip() for name in suites.split(",")] if suites else None
     how = parse_dials(dials)
     if out:

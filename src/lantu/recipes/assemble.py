@@ -1,4 +1,4 @@
-"""Three trained parts → one model directory."""
+"""Puts trained parts together as a model directory."""
 
 import contextlib
 import json
@@ -40,20 +40,21 @@ def assemble(
     draw: Mapping[str, Any] | None = None,
     control: str | Path | None = None,
 ) -> LantuFolder:
-    """Put parts together, whole or not at all; an older model in ``out`` is replaced, and nothing else is.
+    """Put parts together, completely or not at all. An older model in ``out`` is replaced; other files are not touched.
 
     Args:
         tokenizer, language, decoder: runs that ``train`` wrote, or folders of the parts themselves.
+        out: the model directory.
         name: of the model; the folder's, if not given.
         licence: of the weights, kept in the model's index.
         card: a Markdown file that becomes README.md; without one an older model's stays.
-        data: the data folder it was trained on, whose settings are kept for evaluation, and whose captions say which
-            words the model knows (``lantu.tokens.words``).
-        draw: dials that it draws with by default, see ``lantu.engine.sampling_params.SamplingParams``.
+        data: the data folder of the training. Its settings are kept for evaluation, and its captions say which words
+            the model knows (``lantu.tokens.words``).
+        draw: settings that it draws with by default, see ``lantu.engine.sampling_params.SamplingParams``.
         control: a run of ``train control``, or a control's folder.
 
     Raises:
-        ModelError: a part is missing, the parts don't speak of the same codes, or there is no such card.
+        ModelError: a part is missing, the parts have different codes, or there is no such card.
         DiskError: it can't be written, or ``out`` holds other things than a model.
     """
     out = Path(out)
@@ -66,7 +67,7 @@ def assemble(
     check_apart(out, folders)
     taught: Sequence[dict[str, Any]] = ()
     if data is not None:
-        with contextlib.suppress(DataError):  # its index is enough to assemble a model
+        with contextlib.suppress(DataError):  # the index of the data is enough to assemble a model
             taught = taught_by(data)
     with replacing_folder(out, SORT) as temporary:
         for part, folder in folders.items():
@@ -96,7 +97,7 @@ def background_of(sources: Mapping[str, str | Path], data: str | Path | None) ->
 
 
 def check_apart(out: Path, folders: Mapping[str, Path]) -> None:
-    """Refuse to replace what the model is to be made of.
+    """Refuse to overwrite a part that the model is made of.
 
     Raises:
         ModelError: a part lies in ``out``, or ``out`` in a part.
@@ -109,7 +110,7 @@ def check_apart(out: Path, folders: Mapping[str, Path]) -> None:
 
 
 def card_of(card: str | Path | None, out: Path) -> bytes | None:
-    """The text of a model's card: of the file that is given, or of the model that is replaced.
+    """The text of a model's card: from the given file, or of the model that is replaced.
 
     Raises:
         ModelError: the file can't be read.

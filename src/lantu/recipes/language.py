@@ -42,7 +42,7 @@ def emoji() -> LanguageRecipe:
 
 
 def further() -> LanguageRecipe:
-    """Goes on from a model that is there (``--start MODEL``): the shipped one's second half.
+    """Continues from a trained model (``--start MODEL``): the shipped one's second half.
 
     On one CPU core: 28 documents/s, 100 minutes. The loss of codes should end near 0.27.
     """

@@ -6,26 +6,26 @@ from lantu.training.config import RecipeConfig
 
 
 class LanguageRecipe(RecipeConfig):
-    """One way to train a language model that draws.
+    """How a language model that draws is trained.
 
     Attributes:
         tokenizer: folder of the trained image tokenizer whose codes it learns.
-        start: a trained language model to go on from, with its own text ids and sizes: a run, a model directory, or the
-            part's own folder. "" starts from nothing.
-        added: layers that the model it starts from is deepened by; they change nothing at first (``deepen``).
-        settled: share of the learning rate at which what was there before them moves, so that it is not forgotten; also
-            in further runs from a model that was deepened.
-        origin: the model that ``start`` was once trained from; if given, it begins with going back to that by the share
-            ``reverted`` of the way (``revert``).
+        start: a trained language model to start from, with its own text tokenizer and sizes: a run, a model directory,
+            or the part's own folder. "" starts from nothing.
+        added: layers that the model in ``start`` is deepened by; at first they change nothing (``deepen``).
+        settled: share of the learning rate for the older layers, so that they do not forget; also in later runs from a
+            model that was deepened.
+        origin: the model that ``start`` was once trained from; if given, the weights are first moved back towards it,
+            by the share ``reverted`` of the way (``revert``).
         text_size: ids of the byte-level BPE, trained on this data's captions.
         width, layers, heads, inner: of the Qwen3 architecture.
-        captioning: share of documents that go from picture to caption. Their picture has no caption before it, so
-            they also teach what guidance needs: pictures without a prompt.
-        dropped: share of the others whose caption is dropped.
-        asked: share of drawing documents whose caption is put as a person would ask, see ``lantu.data.asking``.
-        longest: ids of a caption; the ends of longer ones are cut off.
-        row: tokens in a packed row; 0 gives each document a row of its own, which is faster on a CPU when all are about
-            equally long, but for batches that would be mostly padding: their short documents share rows.
+        captioning: share of documents that go from picture to caption. No caption precedes their picture, so they also
+            teach the unconditional distribution that guidance needs.
+        dropped: share of the other documents whose caption is dropped.
+        asked: share of drawing documents whose caption is worded as a request, see ``lantu.data.asking``.
+        longest: ids of a caption; longer ones are cut.
+        row: ids in a packed row. 0 gives each document a row of its own, which is faster on a CPU when all have about
+            the same length; in batches that would be mostly padding, short documents still share rows.
     """
 
     tokenizer: str = ""

@@ -1,4 +1,4 @@
-"""Runs that are there: what may begin in a folder, and with which settings a run goes on.
+"""Existing runs: whether a run may begin in a folder, and with which settings one is resumed.
 
 RUN/config.json holds the settings of the recipe and, as "identity", what the run is made of (``identity``).
 """
@@ -20,19 +20,19 @@ from lantu.training.config import override
 log = logging.getLogger(__name__)
 
 IDENTITY = "identity"
-NOTES = (IDENTITY, "data")  # entries of config.json that are no settings
-# All that a run writes.
+NOTES = (IDENTITY, "data")  # entries of config.json that are not settings
+# Everything that a run writes.
 OWN = ("config.json", "log.jsonl", "tensorboard", "samples", "checkpoints", "model")
-# Settings that may change while a run goes on: how long, how fast and how watched, not on what or of which size.
+# Settings that may change when a run is resumed: length, speed and logging, but not data or sizes.
 FREE = {
     *("steps", "minutes", "lr", "lr_scale", "decay_fraction", "clip_norm", "weight_decay", "precision", "compile"),
     *("checkpoint_every_s", "log_every", "sample_every", "kept", "device"),
 }
-NAMING = {"tokenizer", *PARTS, *DATA}  # settings whose content is compared, wherever it has been moved to
+NAMING = {"tokenizer", *PARTS, *DATA}  # settings whose content is compared, not the path
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """What a run in ``folder`` says of itself; None if there is none."""
+    """The config.json of the run in ``folder``; None if there is no run."""
     try:
         told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return told if {"steps", "batch_size"} <= told["loop"].keys() else None
@@ -57,8 +57,8 @@ def check_new(folder: Path) -> None:
     A run that was killed before its first checkpoint has nothing to lose, and begins again.
 
     Raises:
-        RecipeError: there is a run already, or other things by the names that a run writes.
-        DiskError: there is a file.
+        RecipeError: there is a run already, or other files by the names that a run writes.
+        DiskError: ``folder`` is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise DiskError(f"{folder} is a file", "name a folder for the run")
@@ -70,14 +70,14 @@ def check_new(folder: Path) -> None:
 
 
 def restored(recipe: BaseModel, folder: Path, overrides: Sequence[str]) -> Any:
-    """The settings with which the run in ``folder`` goes on: its own, but for those that may change.
+    """The settings with which the run in ``folder`` is resumed: its own, with the allowed changes.
 
     Args:
         recipe: the recipe that it is trained by.
         overrides: ``key=value`` settings to change.
 
     Raises:
-        RecipeError: there is no run, it is of another recipe, or a setting can't change any more.
+        RecipeError: there is no run, it is of another recipe, or a setting may not change any more.
     """
     told = read(folder)
     if told is None:
@@ -115,7 +115,7 @@ def differences(before: dict[str, Any], after: dict[str, Any], within: str = "")
 
 
 def located(settings: Any) -> Any:
-    """The settings with the folders that they name as absolute paths, so that a run goes on from anywhere."""
+    """The settings with absolute paths of the folders that they name, so that a run is resumed from any directory."""
     named = {name: getattr(settings, name, "") for name in NAMING}
     told = {name: value for name, value in named.items() if value and value not in BEGINNINGS and Path(value).exists()}
     return settings.model_copy(update={name: str(Path(value).absolute()) for name, value in told.items()})

@@ -1,11 +1,11 @@
-"""What a run needs to go on exactly where it was.
+"""Everything that a run needs to continue exactly where it was.
 
     RUN/checkpoints/step-00001200/      the newest ``LoopConfig.kept``
-        state.json                      steps done and what the log has gathered since its last line
+        state.json                      steps done and the values logged since the log's last line
         weights/ average/ optimizer/    safetensors, float32, "player/name"
     RUN/checkpoints/before-decay/       the end of the stable phase: a longer run starts from here
 
-A checkpoint is written beside and renamed, so it is there whole or not at all.
+A checkpoint is written under another name and then renamed, so it exists completely or not at all.
 """
 
 import json
@@ -34,14 +34,14 @@ SORT = files.Sort(
 
 @dataclass
 class State:
-    """Beside the tensors.
+    """The part of a checkpoint that is not tensors.
 
     Attributes:
         step: updates done.
         steps, stable_until: the schedule that it was trained under.
         skipped, skipped_in_row: see ``Trainer``.
-        window: values gathered since the last line of the log.
-        train_s: seconds spent, over all sessions.
+        window: values logged since the last line of the log.
+        train_s: seconds of training, over all sessions.
     """
 
     step: int
@@ -53,17 +53,17 @@ class State:
     train_s: float = 0.0
 
     def fits(self, config: LoopConfig) -> bool:
-        """Whether a run of ``config.steps`` would have come by here: always, before the rate begins to fall."""
+        """Whether a run of ``config.steps`` steps would have reached this state: always so before the rate decays."""
         return self.steps == config.steps or self.step <= min(self.stable_until, decay_start(config))
 
 
 def save(
     checkpoints: Path, name: str, players: Sequence[OptimizedModule], state: State, first: bool = True, kept: int = 2
 ) -> None:
-    """Write one checkpoint; with several ranks all call, and the first writes.
+    """Write a checkpoint; all ranks call this, and the first one writes.
 
     Raises:
-        DiskError: it can't be written; those that were there still are.
+        DiskError: it can't be written; earlier checkpoints are kept.
     """
     kinds = {
         "weights": {f"{player.name}/{key}": full(value) for player in players for key, value in saved(player).items()},
@@ -92,10 +92,10 @@ def save(
 
 
 def choose(checkpoints: Path, config: LoopConfig) -> tuple[Path, State] | None:
-    """The newest checkpoint from which a run of ``config`` can go on; None if there is none at all.
+    """The newest checkpoint from which a run of ``config`` can continue; None if there is no checkpoint.
 
     Raises:
-        RecipeError: there are some, but the rate was already falling in all of them and ``steps`` has changed.
+        RecipeError: ``steps`` has changed, and the rate was already decaying in all checkpoints.
     """
     found = []
     for path in [*numbered(checkpoints), checkpoints / BEFORE_DECAY]:
@@ -115,7 +115,7 @@ def choose(checkpoints: Path, config: LoopConfig) -> tuple[Path, State] | None:
 
 
 def restore(path: Path, players: Sequence[OptimizedModule]) -> None:
-    """Put a checkpoint's tensors into the players.
+    """Load a checkpoint's tensors into the players.
 
     Raises:
         RecipeError: it is damaged, or belongs to other networks.
@@ -137,13 +137,13 @@ def restore(path: Path, players: Sequence[OptimizedModule]) -> None:
 
 
 def put_average(path: Path, networks: dict[str, torch.nn.Module]) -> int:
-    """Load a checkpoint's averaged weights into networks, to export or score a run that has not ended.
+    """Load a checkpoint's EMA weights into networks, to export or score a run that has not ended.
 
     Args:
         path: one of ``numbered(RUN / "checkpoints")``.
 
     Returns:
-        the number of updates behind them.
+        the number of updates done.
 
     Raises:
         RecipeError: it can't be read, or belongs to other networks.
@@ -160,7 +160,7 @@ def put_average(path: Path, networks: dict[str, torch.nn.Module]) -> int:
 
 
 def clean(checkpoints: Path, after: int) -> None:
-    """Remove what a killed process left half written, and checkpoints of steps that will be done anew."""
+    """Remove what a killed process left half written, and checkpoints after step ``after``, which will come again."""
     for path in [*checkpoints.glob(".step-*"), *checkpoints.glob(f".{BEFORE_DECAY}.*")]:
         shutil.rmtree(path, ignore_errors=True)
     for path in numbered(checkpoints):
@@ -169,21 +169,23 @@ def clean(checkpoints: Path, after: int) -> None:
 
 
 def numbered(checkpoints: Path) -> list[Path]:
-    """Newest first."""
+    """The checkpoints with a step number, newest first."""
     found = [path for path in checkpoints.glob("step-*") if path.name.removeprefix("step-").isdecimal()]
     return sorted(found, key=number, reverse=True)
 
 
 def number(path: Path) -> int:
+    """The step of a checkpoint's name."""
     return int(path.name.removeprefix("step-"))
 
 
 def name_of(step: int) -> str:
+    """The name of a step's checkpoint."""
     return f"step-{step:08d}"
 
 
 def saved(player: OptimizedModule) -> dict[str, Tensor]:
-    """Weights and buffers, in the memory that the network uses."""
+    """A player's weights and buffers, sharing memory with the network."""
     return player.network.state_dict()
 
 
@@ -197,7 +199,12 @@ def optimizer_state(player: OptimizedModule) -> dict[str, dict[str, Tensor]]:
 
 @torch.no_grad()
 def fill(targets: dict[str, Tensor], stored: dict[str, Tensor], player: str) -> None:
-    """Copy stored tensors into ``targets``. Raises KeyError or ValueError when one is missing or of another shape."""
+    """Copy stored tensors into ``targets``.
+
+    Raises:
+        KeyError: one is missing.
+        ValueError: one has another shape.
+    """
     for name, target in targets.items():
         value = stored[f"{player}/{name}"]
         if value.shape != target.shape:
@@ -206,7 +213,7 @@ def fill(targets: dict[str, Tensor], stored: dict[str, Tensor], player: str) -> 
 
 
 def fill_optimizer(player: OptimizedModule, stored: dict[str, Tensor]) -> None:
-    """Give each parameter its moments; those that have none yet begin at zero, as in a new run."""
+    """Restore the moments of each parameter; those without any start at zero, as in a new run."""
     owners = {
         id(parameter): optimizer
         for optimizer in player.optimizers

@@ -15,16 +15,16 @@ from lantu.training.distributed import Ranks, shard
 from lantu.training.optimized_module import OptimizedModule
 from lantu.training.task import Metrics, Task
 
-PATIENCE = 50  # updates in a row that may be lost to a gradient that is not finite
+PATIENCE = 50  # consecutive updates without a finite gradient after which training stops
 
 
 class Trainer:
     """A task on its device, ready for updates.
 
     Attributes:
-        players: in playing order.
+        players: in the order in which they are updated.
         in_bf16: whether it multiplies in bfloat16.
-        skipped, skipped_in_row: moves not made because the gradient was not finite.
+        skipped, skipped_in_row: updates without a finite gradient, which are not made.
     """
 
     def __init__(self, task: Task, config: LoopConfig, device: torch.device, ranks: Ranks):
@@ -75,7 +75,7 @@ class Trainer:
         return metrics
 
     def turn(self, player: OptimizedModule, index: int, step: int, batches: Sequence[Any]) -> dict[str, Any]:
-        """Gradients over all batches, then the move. A loss without gradient passes the turn."""
+        """Accumulate gradients over all batches, then update the player, unless its loss has no gradient."""
         total: dict[str, Any] = {}
         passes = False
         for micro, batch in enumerate(batches):
@@ -93,18 +93,19 @@ class Trainer:
         return total
 
     def seed(self, step: int, player: int, micro: int) -> None:
-        """Make all that is random a function of the step, so that no generator's state must be saved."""
+        """Make all randomness a function of the step, so that no generator's state must be saved."""
         entropy = [self.config.seed, step, player, micro, self.ranks.rank]
         own, shared = np.random.SeedSequence(entropy).generate_state(2, np.uint64).tolist()
         self.generator.manual_seed(own)
         torch.manual_seed(shared)
 
     def autocast(self) -> torch.autocast:
+        """Autocast in the run's precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Networks in evaluation mode, with the averaged weights, without gradients, in the run's precision."""
+        """Inside, the networks are in evaluation mode, with EMA weights, without gradients, in the run's precision."""
         with contextlib.ExitStack() as stack:
             for player in self.players:
                 player.network.eval()
