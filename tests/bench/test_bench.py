@@ -80,7 +80,7 @@ def test_rounds_take_turns_and_the_first_does_not_count():
 
 
 def test_unknown_names_are_refused(tiny_model):
-    with pytest.raises(LantuError, match="no peer called magic"):
+    with pytest.raises(LantuError, match="no engine called magic"):
         bench(tiny_model, "tiny", peers=["magic"])
     with pytest.raises(LantuError, match="no size"):
         bench(tiny_model, "enormous")

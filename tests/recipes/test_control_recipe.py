@@ -47,7 +47,7 @@ def test_it_learns_and_the_decoder_stays(tiny_model, data, tmp_path):
 
 
 def test_it_needs_a_decoder(tiny_model, data):
-    with pytest.raises(RecipeError, match="stands beside a decoder"):
+    with pytest.raises(RecipeError, match="is trained for a decoder"):
         control.Task(settings(control.debug(), f"tokenizer={tiny_model}/tokenizer"), data)
 
 

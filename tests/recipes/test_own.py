@@ -121,7 +121,7 @@ def test_a_model_finds_its_own_pictures_until_they_are_moved(tiny_model, folders
     model = assemble(*parts(tiny_model), tmp_path / "mine", data=data)
     assert evaluate(Model.load(model.path), suites=["codes"])["codes"]["n"] == 1
     moved = shutil.move(data, data.with_name("moved"))
-    with pytest.raises(DataError, match=r"not in .* any more: say where they are: --data DIR"):
+    with pytest.raises(DataError, match=r"no longer in .*: give their folder: --data DIR"):
         evaluate(Model.load(model.path), suites=["codes"])
     assert evaluate(Model.load(model.path), moved, suites=["codes"])["codes"]["n"] == 1
 

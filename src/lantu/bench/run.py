@@ -107,7 +107,7 @@ def present(known: dict[str, Any], wanted: Sequence[str] | None, say: Callable[[
     """
     if wanted and (unknown := sorted(set(wanted) - {*drafting.PEERS, *rendering.PEERS})):
         raise LantuError(
-            f"no peer called {unknown[0]}", f"choose among {', '.join({**drafting.PEERS, **rendering.PEERS})}"
+            f"no engine called {unknown[0]}", f"choose among {', '.join({**drafting.PEERS, **rendering.PEERS})}"
         )
     names = []
     for name in known:

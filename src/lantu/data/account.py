@@ -72,10 +72,10 @@ def account_of(index: Mapping[str, Any], named: int | None = None) -> Groups:
 
 def lines(groups: Iterable[Mapping[str, Any]]) -> list[str]:
     """The account for a person: a line for each reason, with a few names."""
-    told = []
+    texts = []
     for group in groups:
         names = f": {', '.join(group['files'][:NAMED])}" if group["files"] else ""
         more = len(group["files"]) - NAMED
         rest = f" and {more:,} more" if more > 0 else ""
-        told.append(f"{group['kind']:8}  {group['count']:>7,}  {group['reason']}{names}{rest}")
-    return told
+        texts.append(f"{group['kind']:8}  {group['count']:>7,}  {group['reason']}{names}{rest}")
+    return texts

@@ -119,9 +119,9 @@ def build_emoji(
         DiskError: it can't be written.
     """
     if placement not in PLACEMENTS:
-        raise DataError(f"things can't be placed by {placement!r}", f"choose from {', '.join(PLACEMENTS)}")
+        raise DataError(f"no placement is called {placement!r}", f"choose from {', '.join(PLACEMENTS)}")
     if placement != "slots" and edits:
-        raise DataError("edits of scenes that stand anywhere can't be composed yet", "leave --edits out")
+        raise DataError("edits can't be composed with things anywhere yet", "leave --edits out")
     where = "" if placement == "slots" else f"-{placement}"
     folder = Path(out) if out else cache_dir() / "data" / f"emoji-{world}-{size}{where}"
     place, gallery = _gallery(world, styles, workers, progress)

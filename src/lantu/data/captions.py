@@ -47,8 +47,8 @@ def caption(content: Content, language: str, rng: np.random.Generator) -> str:
     if rng.random() < STYLED / 4 and phrase in ("{a}", "{n}") and (style := STYLES.get(content.style)):
         word = pick(style.words[language], rng)
         return pick(THING_IN_STYLE[language], rng).format(x=text, w=word, aw=f"{english.article(word)} {word}")
-    told = BACKDROPS if content.background != "white" else WHITES
-    if rng.random() < told:
+    mentioned = BACKDROPS if content.background != "white" else WHITES
+    if rng.random() < mentioned:
         template = pick(ON_BACKGROUND[language], rng)
         word = pick(ALL[content.background].words[language], rng)
         text = template.format(x=text, w=word, aw=f"{english.article(word)} {word}")

@@ -83,9 +83,9 @@ def pictures(
     things = tuple(composer.gallery.concepts[placed.concept] for placed in made.before)
     relation = "one" if len(things) == 1 else "beside" if made.before[0].box in (LEFT, RIGHT) else "above"
     content = Content(relation, things, made.before[0].style, made.background)
-    told = captions(content, rng)
+    texts = captions(content, rng)
     asked = {language: instructions(made, language) for language in PHRASES}
-    before = Sample(f"{key}-before", "before", told, made.before, made.background)
+    before = Sample(f"{key}-before", "before", texts, made.before, made.background)
     after = Sample(f"{key}-after", made.kind, asked, made.after, made.new_background)
     return (
         (before, composer.compose(made.before, made.background)),

@@ -81,7 +81,7 @@ def find_entries(path: Path, out: Path | None = None, captions: bool = True) -> 
             captions.
     """
     if not path.exists():
-        raise DataError(f"{path} isn't there", "name a folder of pictures, a table or tars")
+        raise DataError(f"there is no {path}", "name a folder of pictures, a table or tars")
     source = Source(path if path.is_dir() else path.parent)
     if path.is_dir():
         source.take_folder(out)
@@ -236,14 +236,14 @@ class Source:
             self.drafts[key].spoken += row.captions
         if not known and not alone:
             self.note(name, "tables that name none of these pictures", UNUSED)
-            self.suspects.append(f"{name} lies there, which names none of its pictures")
+            self.suspects.append(f"there is {name}, which names none of its pictures")
             return
         self.notes += [*problems, *table.notes]
         if captions:
             self.note(name, "captions from tables", TAKEN, captions)
         elif not alone and not table.holds:
-            told = f"{name} lies there (it has the columns {', '.join(table.columns)})"
-            self.suspects.append(told)
+            what = f"there is {name} (with the columns {', '.join(table.columns)})"
+            self.suspects.append(what)
             self.note(name, "tables without a column of captions", UNUSED)
         for column in table.unused:
             self.note(f"{name}: {column}", "columns of tables that are neither a picture's name nor captions", UNUSED)
@@ -252,14 +252,14 @@ class Source:
         """A table, or JSON that is none, in which no column names pictures."""
         columns = ", ".join(table.columns) or "none"
         if alone:
-            told = f"{table.path} has no column that names pictures (it has {columns})"
-            raise DataError(told, "call the column file or image, and that of captions caption")
+            what = f"{table.path} has no column that names pictures (it has {columns})"
+            raise DataError(what, "call the column file or image, and that of captions caption")
         if table.path.suffix.lower() == ".json" and not table.captions:
             self.note(name, "JSON files that describe no picture", UNUSED)
-            self.suspects.append(f"{name} lies there")
+            self.suspects.append(f"there is {name}")
             return
         self.note(name, "tables without a column that names pictures", UNUSED)
-        self.suspects.append(f"{name} lies there (it has the columns {columns})")
+        self.suspects.append(f"there is {name} (with the columns {columns})")
 
     def key_of(self, row: Row, table: Path, beside: bool) -> str | Note:
         """The picture that a row is about, or why there is none."""
@@ -294,13 +294,13 @@ class Source:
             self.note(name, "archives that are not read: unpack them, or make them .tar")
         elif suffix in SHEETS:
             self.note(name, "tables of a kind that is not read: save them as CSV", UNUSED)
-            self.suspects.append(f"{name} lies there")
+            self.suspects.append(f"there is {name}")
         elif suffix in (".txt", ".caption"):
             if PAPERS.match(file.name):
                 self.note(name, "texts that are not about one picture", UNUSED)
             else:
                 self.note(name, ORPHAN, UNUSED)
-                self.suspects.append(f"{name} lies there, and no picture of that name")
+                self.suspects.append(f"there is {name}, and no picture of that name")
         elif kind := format_of(file):
             self.note(name, f"{kind} by their content, but their names end otherwise: rename them")
         else:
@@ -314,14 +314,14 @@ class Source:
             raise DataError(f"no pictures in {path}" + (f" ({why})" if why else ""), hint)
         entries = [Entry(key, draft.content, merged(draft.spoken)) for key, draft in self.drafts.items()]
         if not captions:
-            told = sum(len(texts) for entry in entries for texts in entry.captions.values())
-            if told:
-                self.note("", "captions that --no-captions leaves aside", UNUSED, told)
+            count = sum(len(texts) for entry in entries for texts in entry.captions.values())
+            if count:
+                self.note("", "captions left out by --no-captions", UNUSED, count)
             entries = [Entry(entry.key, entry.content, {}) for entry in entries]
         elif self.suspects and not any(entry.captions for entry in entries):
             first, more = self.suspects[0], len(self.suspects) - 1
             rest = f" ({more:,} more such files)" if more else ""
-            hint = "call its columns file and caption, and its pictures as they are called; or leave captions aside"
+            hint = "call its columns file and caption, and give the pictures' names; or leave the captions out"
             raise DataError(f"no picture in {path} has a caption, though {first}{rest}", f"{hint} with --no-captions")
         for key, times in self.unused.items():
             self.note(key, KEYS, UNUSED, times)

@@ -104,7 +104,9 @@ def load_gallery(folder: str | Path) -> Gallery:
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise DataError(f"no gallery in {folder} ({problem})", "build it again") from problem
     if sprites.ndim != 4 or len(rows) != len(sprites):
-        raise DataError(f"the gallery in {folder} is torn: {len(rows)} rows, {len(sprites)} drawings", "build it again")
+        raise DataError(
+            f"the gallery in {folder} is damaged: {len(rows)} rows, {len(sprites)} drawings", "build it again"
+        )
     return Gallery(concepts, styles, rows, sprites, digest)
 
 

@@ -53,8 +53,8 @@ def inspect(
                 progress(done, total)
         found[split] = tally.report()
     kept = ("source", "size", "settings", "lantu", "gallery", "skipped")
-    told = {name: index.get(name) for name in kept}
-    return {"folder": str(folder), **told, "account": account_of(index, NAMED), "splits": found}
+    header = {name: index.get(name) for name in kept}
+    return {"folder": str(folder), **header, "account": account_of(index, NAMED), "splits": found}
 
 
 class Tally:

@@ -80,13 +80,14 @@ def _settle(formal: Words, everyday: Words) -> dict[str, tuple[str, ...]]:
     Most people call a cat's face "cat". If the whole cat is there too, it keeps the name.
     """
     taken = {words[0] for key, words in formal.items() if key not in everyday}
-    names, spoken = {}, {}
+    names, words_of = {}, {}
     for key, words in formal.items():
-        spoken[key] = everyday.get(key, words)
-        names[key] = words[0] if spoken[key][0] in taken else spoken[key][0]
-    claims = Counter(word for key in formal for word in {names[key], *spoken[key]})
+        words_of[key] = everyday.get(key, words)
+        names[key] = words[0] if words_of[key][0] in taken else words_of[key][0]
+    claims = Counter(word for key in formal for word in {names[key], *words_of[key]})
     return {
-        key: (names[key], *(word for word in spoken[key] if word != names[key] and claims[word] == 1)) for key in formal
+        key: (names[key], *(word for word in words_of[key] if word != names[key] and claims[word] == 1))
+        for key in formal
     }
 
 

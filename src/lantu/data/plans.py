@@ -91,8 +91,8 @@ def followed(before: Sample, after: Sample, concepts: Mapping[str, Concept], lan
 
     dog: car; cat left, dog right: car, white background; cat left, car right, white background
     """
-    told = restated(before, after, concepts, language)
-    return f"{told}{THEN[language]}{steps(before, after, concepts, language)}"
+    request = restated(before, after, concepts, language)
+    return f"{request}{THEN[language]}{steps(before, after, concepts, language)}"
 
 
 def steps(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:
@@ -102,8 +102,8 @@ def steps(before: Sample, after: Sample, concepts: Mapping[str, Concept], langua
     """
     there = plan(before, concepts, language).split(COMMA[language])
     changes = becoming(before, after, concepts, language)
-    noted = [piece + (f": {change}" if change else "") for piece, change in zip(there, changes, strict=True)]
-    return f"{COMMA[language].join(noted)}{THEN[language]}{plan(after, concepts, language)}"
+    marked_pieces = [piece + (f": {change}" if change else "") for piece, change in zip(there, changes, strict=True)]
+    return f"{COMMA[language].join(marked_pieces)}{THEN[language]}{plan(after, concepts, language)}"
 
 
 def restated(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:

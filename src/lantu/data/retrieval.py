@@ -38,7 +38,7 @@ class CaptionIndex:
         try:
             import faiss
         except ImportError as problem:
-            raise LantuError("pictures are found with faiss, which is missing", "pip install faiss-cpu") from problem
+            raise LantuError("retrieving pictures needs faiss", "pip install faiss-cpu") from problem
         self.texts, self.pictures = [], []
         for picture, texts in enumerate(captions):
             for text in dict.fromkeys(texts):

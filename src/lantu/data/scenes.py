@@ -48,7 +48,7 @@ class Composer:
         placement: str = "slots",
     ):
         if placement not in PLACEMENTS:
-            raise DataError(f"things can't be placed by {placement!r}", f"choose from {', '.join(PLACEMENTS)}")
+            raise DataError(f"no placement is called {placement!r}", f"choose from {', '.join(PLACEMENTS)}")
         self.gallery, self.size, self.snap, self.seed, self.placement = gallery, size, snap, seed, placement
         self.styles = tuple(styles or gallery.styles)
         self.concepts = tuple(gallery.concepts)

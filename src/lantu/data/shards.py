@@ -64,10 +64,10 @@ class Shards:
         try:
             places = np.load(self.folder / f"{self.split}.npy", mmap_mode="r")
         except (OSError, ValueError) as problem:
-            told = f"the index of {self.split} in {self.folder} can't be read ({problem})"
-            raise DataError(told, REBUILD) from problem
+            what = f"the index of {self.split} in {self.folder} can't be read ({problem})"
+            raise DataError(what, REBUILD) from problem
         if places.shape != (described["count"], 5):
-            raise DataError(f"the index of {self.split} in {self.folder} is torn", REBUILD)
+            raise DataError(f"the index of {self.split} in {self.folder} is damaged", REBUILD)
         return places
 
     def __len__(self) -> int:
@@ -165,7 +165,7 @@ def index_shard(path: Path, shard: int) -> np.ndarray:
         raise DataError(f"{path} can't be read ({problem})", "delete it and build again") from problem
     images, texts = members[0::2], members[1::2]
     if len(images) != len(texts) or any(not image.name.endswith(".png") for image in images):
-        raise DataError(f"{path} is not one of lantu's", "build into another folder")
+        raise DataError(f"{path} was not written by lantu", "build into another folder")
     places = [
         (shard, image.offset_data, image.size, text.offset_data, text.size)
         for image, text in zip(images, texts, strict=True)
@@ -240,5 +240,5 @@ def gallery_of(folder: str | Path) -> Path:
             f"the pictures in {folder} come from no gallery", "name data built with `lantu data build emoji`"
         )
     if not Path(gallery).is_dir():
-        raise DataError(f"the gallery {gallery} is gone", "build the data again: only the gallery is made anew")
+        raise DataError(f"the gallery {gallery} is missing", "build the data again: only the gallery is made anew")
     return Path(gallery)

@@ -172,8 +172,8 @@ def _json_rows(value: Any) -> list[RawRow]:
     images, annotations = value.get("images"), value.get("annotations")
     if isinstance(images, list) and isinstance(annotations, list):
         names = {one.get("id"): one.get("file_name") for one in images if isinstance(one, dict)}
-        told = [one for one in annotations if isinstance(one, dict) and "caption" in one]
-        return [{"file_name": names.get(one.get("image_id")), "caption": one["caption"]} for one in told]
+        captioned = [one for one in annotations if isinstance(one, dict) and "caption" in one]
+        return [{"file_name": names.get(one.get("image_id")), "caption": one["caption"]} for one in captioned]
     if all(isinstance(one, dict) for one in value.values()):
         return [{**one, "file": name} for name, one in value.items()]
     if all(isinstance(one, str) for one in value.values()) and any(Path(name).suffix for name in value):

@@ -173,8 +173,8 @@ def _write(job: Job) -> tuple[str, int, np.ndarray, list[Note]]:
     """Write a tar unless it exists; runs in a worker."""
     if not job.path.exists():
         write_shard(job.path, _noted(job))
-    noted = json.loads(job.notes.read_text(encoding="utf-8")) if job.notes.exists() else []
-    return job.split, job.shard, index_shard(job.path, job.shard), [Note(*one) for one in noted]
+    kept_notes = json.loads(job.notes.read_text(encoding="utf-8")) if job.notes.exists() else []
+    return job.split, job.shard, index_shard(job.path, job.shard), [Note(*one) for one in kept_notes]
 
 
 def _noted(job: Job) -> Iterator[Picture]:

@@ -137,8 +137,8 @@ class Examiner:
         texts = [""] * len(trials)
         for some in self.by_language(trials):
             prompts, seeds = [trials[i].prompt for i in some], [self.seed + i for i in some]
-            told = self.generator.caption_drawn(prompts, seeds, trials[some[0]].language)
-            for place, text in zip(some, told, strict=True):
+            read = self.generator.caption_drawn(prompts, seeds, trials[some[0]].language)
+            for place, text in zip(some, read, strict=True):
                 texts[place] = text
         judged = {
             "score": judge_captions(trials, texts, self.lexicon),
@@ -169,8 +169,8 @@ class Examiner:
         """Captions in the languages that the trials ask for."""
         captions = [""] * len(trials)
         for some in self.by_language(trials):
-            told = self.generator.caption(images[some], trials[some[0]].language)
-            for place, text in zip(some, told, strict=True):
+            read = self.generator.caption(images[some], trials[some[0]].language)
+            for place, text in zip(some, read, strict=True):
                 captions[place] = text
         return captions
 

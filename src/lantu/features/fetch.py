@@ -109,4 +109,4 @@ def read_member(archive: Path, member: str) -> bytes:
             for entry in source:
                 if entry.isfile() and entry.name.endswith(member) and (file := source.extractfile(entry)):
                     return file.read()
-    raise DataError(f"{archive.name} holds no {member}", "ask for another version of the package")
+    raise DataError(f"{archive.name} has no {member}", "ask for another version of the package")

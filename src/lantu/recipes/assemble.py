@@ -106,7 +106,7 @@ def check_apart(out: Path, folders: Mapping[str, Path]) -> None:
     for part, folder in folders.items():
         source = Path(os.path.realpath(folder))
         if place == source or place in source.parents or source in place.parents:
-            raise ModelError(f"the {part} in {folder} would be replaced by the model", "choose another folder")
+            raise ModelError(f"the model would overwrite the {part} in {folder}", "choose another folder")
 
 
 def card_of(card: str | Path | None, out: Path) -> bytes | None:

@@ -57,7 +57,9 @@ class Task(decoder.Task):
 
     def __init__(self, recipe: ConsistencyRecipe, data: Path):
         if not recipe.start:
-            raise RecipeError("few steps are taught to a decoder that renders in many", "give it with --start MODEL")
+            raise RecipeError(
+                "this recipe starts from a decoder that renders in many steps", "give it with --start MODEL"
+            )
         super().__init__(recipe, data)
         self.path, self.slow = recipe.path, recipe.slow
         self.pair = Pair(self.model)

@@ -61,7 +61,7 @@ class ControlRecipe(DecoderRecipe):
     @classmethod
     def some_kind(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
         if not sum(shares):
-            raise ValueError("one kind of control at least must have a share")
+            raise ValueError("at least one kind of control must have a share")
         return shares
 
 
@@ -79,7 +79,7 @@ class Task(decoder.Task):
 
     def __init__(self, recipe: ControlRecipe, data: Path):
         if not recipe.start:
-            raise RecipeError("a control stands beside a decoder", "give it with --start MODEL")
+            raise RecipeError("a control is trained for a decoder", "give it with --start MODEL")
         super().__init__(recipe, data)
         self.model.eval().requires_grad_(False)
         self.control = self._begin_control(recipe)
@@ -105,7 +105,9 @@ class Task(decoder.Task):
             return Control.beside(self.model, recipe.depth)
         made, own = Control.load(part_folder(recipe.control, "control")), self.model.config
         if any(getattr(made.config, name) != getattr(own, name) for name in ("patch", "width", "codebook_size")):
-            raise RecipeError(f"{recipe.control} is no control of this decoder", "go on from another, or from nothing")
+            raise RecipeError(
+                f"{recipe.control} is no control of this decoder", "start from another one, or leave control out"
+            )
         return made.train().requires_grad_()
 
     def to(self, device: torch.device) -> None:

@@ -95,8 +95,10 @@ class Task(training.Task):
         if recipe.start:
             model = PixelDecoder.load(part_folder(recipe.start, "decoder")).requires_grad_()
             if (model.config.patch, model.config.codebook_size) != (patch, codebook_size):
-                told = f"{recipe.start} renders {model.config.codebook_size:,} codes of {model.config.patch} pixels"
-                raise RecipeError(f"{told}, not {codebook_size:,} of {patch}", "start from another, or from nothing")
+                what = f"{recipe.start} renders {model.config.codebook_size:,} codes of {model.config.patch} pixels"
+                raise RecipeError(
+                    f"{what}, not {codebook_size:,} of {patch}", "start from another one, or without --start"
+                )
             return model
         config = DecoderConfig(patch=patch, width=recipe.width, layers=recipe.layers, codebook_size=codebook_size)
         with torch.random.fork_rng(devices=[]):

@@ -75,8 +75,8 @@ class Choice:
         rows: list[tuple[str, ...]] = [(*names, "")] if self.drafts else []
         for tried in self.drafts:
             chosen = all(self.dials.get(name, tried[name]) == tried[name] for name in USUAL)
-            told = [f"{tried[name]:.3f}" if name in names[2:5] else f"{tried[name]:g}" for name in names]
-            rows.append((*told, "chosen" if chosen else ""))
+            cells = [f"{tried[name]:.3f}" if name in names[2:5] else f"{tried[name]:g}" for name in names]
+            rows.append((*cells, "chosen" if chosen else ""))
         return rows
 
     def line(self) -> str:
@@ -141,8 +141,8 @@ class Tuner:
         count = self.count(rows)
         pictures = self.pictures(count, captioned=True)
         if len(pictures) < LEAST and len(drafts) > 1:
-            told = f"{len(pictures)} pictures with captions in {self.album.folder}, {LEAST} are needed"
-            self.note(f"guidance and temperature are the usual ones: {told} to choose them")
+            what = f"{len(pictures)} pictures with captions in {self.album.folder}, {LEAST} are needed"
+            self.note(f"guidance and temperature keep their defaults: {what} to choose them")
             drafts = []
         true = pictures or self.pictures(count)
         eye = open_eye(self.note)
@@ -225,8 +225,8 @@ class Tuner:
         """What drawings with a guidance and a temperature are worth."""
         guidance, temperature = draft
         seed = self.seed if seed is None else seed
-        told: dict[str, Any] = {**self.fixed, **dials, "guidance": guidance, "temperature": temperature}
-        generator = ModelGenerator(self.model, **told)
+        params: dict[str, Any] = {**self.fixed, **dials, "guidance": guidance, "temperature": temperature}
+        generator = ModelGenerator(self.model, **params)
         drawn = []
         for first in self.batches(len(pictures)):
             prompts = [one.prompt for one in pictures[first : first + BATCH]]
@@ -272,10 +272,10 @@ def data_of(*runs: str | Path) -> Path | None:
     """The data that a run of ``lantu train`` learnt from, if it is still there; of the first run that tells."""
     for run in runs:
         try:
-            told = json.loads((Path(run) / "config.json").read_text(encoding="utf-8")).get("data")
-            if isinstance(told, str):
-                read_index(told)
-                return Path(told)
+            data = json.loads((Path(run) / "config.json").read_text(encoding="utf-8")).get("data")
+            if isinstance(data, str):
+                read_index(data)
+                return Path(data)
         except (OSError, ValueError, AttributeError, DataError):
             continue
     return None

@@ -52,7 +52,9 @@ class Task(decoder.Task):
 
     def __init__(self, recipe: MatchingRecipe, data: Path):
         if not recipe.start:
-            raise RecipeError("few steps are taught to a decoder that renders in many", "give it with --start MODEL")
+            raise RecipeError(
+                "this recipe starts from a decoder that renders in many steps", "give it with --start MODEL"
+            )
         super().__init__(recipe, data)
         self.steps, self.weight = recipe.steps, recipe.matching_weight
         self.every, self.alone = recipe.every, recipe.alone

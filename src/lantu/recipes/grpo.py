@@ -158,13 +158,13 @@ class Task(LanguageTask):
 
     def __init__(self, recipe: GrpoRecipe, data: Path):
         if not recipe.start:
-            raise RecipeError("rewards teach a model that draws", "give it with --start MODEL")
+            raise RecipeError("GRPO starts from a model that draws", "give it with --start MODEL")
         setup = LanguageSetup(recipe, data)
         before: Any = load(part_folder(recipe.start, "language")).eval().requires_grad_(False)
         learnt = (1.0, *strengths_of(before.config.to_dict()))
         if recipe.guidance not in learnt:
             known = ", ".join(f"{strength:g}" for strength in learnt)
-            raise RecipeError(f"it has not learnt a guidance of {recipe.guidance:g}", f"choose among {known}")
+            raise RecipeError(f"the model has not learnt a guidance of {recipe.guidance:g}", f"choose among {known}")
         scorer = scorer_of(composer_of(None, data).gallery, load_efficientnet())
         self.policy = PolicyGradient(setup, recipe, before, scorer)
         super().__init__(setup, [(1.0, self.policy)])

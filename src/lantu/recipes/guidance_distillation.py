@@ -156,10 +156,10 @@ def check_guidance(recipe: LanguageRecipe, strengths: Sequence[float]) -> None:
         RecipeError: either is so.
     """
     if not recipe.start:
-        raise RecipeError("guidance is taught to a model that draws", "give it with --start MODEL")
+        raise RecipeError("guidance distillation starts from a model that draws", "give it with --start MODEL")
     if unknown := sorted(set(strengths) - set(STRENGTHS)):
         known = ", ".join(f"{strength:g}" for strength in STRENGTHS)
-        raise RecipeError(f"no id stands for a guidance of {unknown[0]:g}", f"choose among {known}")
+        raise RecipeError(f"no special token stands for a guidance of {unknown[0]:g}", f"choose among {known}")
 
 
 class Task(LanguageTask):

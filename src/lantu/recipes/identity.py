@@ -75,7 +75,7 @@ def compare(ours: Identity, theirs: Mapping[str, str], run: Path) -> None:
         if is_ != was:
             what = "settings" if name in ("part", "recipe") else name
             short = [text if name in ("part", "recipe") else text[:12] for text in (was, is_)]
-            hint = f"give the {what} that it began with, or begin a new run in another folder"
+            hint = f"give the {what} that it began with, or start a new run in another folder"
             raise RecipeError(f"the run in {run} has another {name}: {short[0]}, not {short[1]}", hint)
 
 
@@ -146,7 +146,7 @@ def check_codes(language: Path, name: str) -> None:
     """
     learnt = learnt_codes(language)
     if not learnt:
-        log.warning(f"the language model in {language} doesn't say whose codes it learnt: taken on trust")
+        log.warning(f"the language model in {language} doesn't record whose codes it learnt: not checked")
     elif not learnt.startswith(name):
         what = f"the language model in {language} learnt the codes of another tokenizer ({learnt[:12]}, not {name})"
         raise ModelError(what, "give the tokenizer that it was trained on")
@@ -167,7 +167,7 @@ def check_parts(folders: Mapping[str, Path]) -> None:
             continue
         learnt = learnt_codes(folder)
         if not learnt:
-            log.warning(f"the {part} in {folder} doesn't say whose codes it learnt: taken on trust")
+            log.warning(f"the {part} in {folder} doesn't record whose codes it learnt: not checked")
         elif learnt != wanted:
             what = f"the {part} in {folder} learnt the codes of another tokenizer ({learnt[:12]}, not {wanted[:12]})"
             raise ModelError(what, "join parts that were trained on the same tokenizer")

@@ -53,16 +53,16 @@ def evaluate_own(
         DataError: an unknown suite, or a named one needs captions and there are none.
     """
     if unknown := sorted(set(suites or ()) - set(OWN)):
-        raise DataError(f"no suite called {unknown[0]} for pictures of one's own", f"choose from {', '.join(OWN)}")
+        raise DataError(f"no suite for your own pictures is called {unknown[0]}", f"choose from {', '.join(OWN)}")
     exam = Exam(model, album, limit, seed, note, dials)
     chosen = [name for name in OWN if suites is None or name in suites]
     if album.split != "val":
-        note(f"no picture of {album.folder} was kept for validation: these scores are of pictures that were trained on")
+        note(f"no picture of {album.folder} was kept for validation: these scores are from training pictures")
     if not exam.captioned and {"drawing", "caption"}.intersection(chosen):
         if suites is not None:
             raise DataError(
-                f"no picture of {album.folder} that could be asked for has a caption",
-                "name the suites that need none: --suites codes,reconstruction",
+                f"no picture of {album.folder} has a caption that can be a prompt",
+                "name suites that need none: --suites codes,reconstruction",
             )
         note(f"no captions in {album.folder}: drawings and captions are not scored")
         chosen = [name for name in chosen if name not in ("drawing", "caption")]
@@ -126,8 +126,8 @@ class Exam:
         details = {"nats": float(nats.mean()), "nats_uniform": float(np.log(vocabulary.size - vocabulary.first_code))}
         if any(one.prompt for one in pictures):
             details["nats_uncaptioned"] = float(self.expected(bare, ids)[0].mean())
-        told = {"score": {"score": float(right.mean())} | details, "round_trip": {"score": 1.0}}
-        return Suite(len(pictures), told | {"ceiling": {"score": 1.0}})
+        judged = {"score": {"score": float(right.mean())} | details, "round_trip": {"score": 1.0}}
+        return Suite(len(pictures), judged | {"ceiling": {"score": 1.0}})
 
     def expected(self, prefixes: list[list[int]], ids_Bn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The cross-entropy of each code in nats, and whether it is the most likely: (B, n) each."""
@@ -233,7 +233,7 @@ class Exam:
         return {"lpips": torch.cat(values).numpy()}
 
     def add_frechet(self, suite: Suite, judge: Likeness, kinds: dict[str, np.ndarray], real: np.ndarray) -> None:
-        """Add the Fréchet distances of several kinds of pictures from the true ones; none for fewer than two pictures."""
+        """Add the Fréchet distances of some kinds of pictures from the true ones; none for fewer than two pictures."""
         if len(real) > 1:
             true = judge.pooled(real)
             for kind, images in kinds.items():
@@ -272,7 +272,7 @@ def stacked(pictures: Sequence[TruePicture]) -> np.ndarray:
 def judge_words(pictures: Sequence[TruePicture], texts: Sequence[str]) -> list[Verdict]:
     """Is each text nearer to its picture's captions than to those of any other picture?
 
-    "overlap" is its similarity to its own: the F1 of the words (in Chinese, of the characters) with the most similar
+    "overlap" is its similarity to its own: F1 of the words (Chinese: characters) with the most similar caption.
     one.
     """
     by_language = {

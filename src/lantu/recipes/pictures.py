@@ -165,7 +165,7 @@ def open_eye(note: Callable[[str], None]) -> Eye:
 
         return NetworkEye(load_efficientnet())
     except (DataError, ImportError) as problem:
-        note(f"no vision network to judge with, so colours and edges are compared: {problem}")
+        note(f"colours and edges are compared, for the vision network is missing: {problem}")
         return PlainEye()
 
 
@@ -192,13 +192,13 @@ def own_data(folder: LantuFolder) -> Path | None:
     Raises:
         DataError: the pictures are no longer there.
     """
-    told = folder.index.get("data")
-    if not isinstance(told, dict) or "world" in told or not isinstance(told.get("path"), str):
+    recorded = folder.index.get("data")
+    if not isinstance(recorded, dict) or "world" in recorded or not isinstance(recorded.get("path"), str):
         return None
-    settings = {name: value for name, value in told.items() if name != "folder"}
+    settings = {name: value for name, value in recorded.items() if name != "folder"}
     # 0.1 did not record the folder; it is usually the default of `lantu data build folder`.
-    places = [told["folder"]] if isinstance(told.get("folder"), str) else []
-    places.append(str(cache_dir() / "data" / f"{Path(told['path']).stem}-{told.get('size')}"))
+    places = [recorded["folder"]] if isinstance(recorded.get("folder"), str) else []
+    places.append(str(cache_dir() / "data" / f"{Path(recorded['path']).stem}-{recorded.get('size')}"))
     for place in places:
         try:
             there = read_index(place)["settings"]
@@ -207,6 +207,6 @@ def own_data(folder: LantuFolder) -> Path | None:
         if isinstance(there, dict) and all(there.get(name) == value for name, value in settings.items()):
             return Path(place)
     raise DataError(
-        f"the pictures that {folder.name} was trained on are not in {places[0]} any more",
-        f"say where they are: --data DIR, or build them again: lantu data build folder {told['path']}",
+        f"the pictures that {folder.name} was trained on are no longer in {places[0]}",
+        f"give their folder: --data DIR, or build them again: lantu data build folder {recorded['path']}",
     )

@@ -34,8 +34,8 @@ NAMING = {"tokenizer", *PARTS, *DATA}  # settings whose content is compared, not
 def read(folder: Path) -> dict[str, Any] | None:
     """The config.json of the run in ``folder``; None if there is no run."""
     try:
-        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return told if {"steps", "batch_size"} <= told["loop"].keys() else None
+        options = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return options if {"steps", "batch_size"} <= options["loop"].keys() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -65,7 +65,7 @@ def check_new(folder: Path) -> None:
     if numbered(folder / "checkpoints"):
         raise RecipeError(f"there is a run in {folder} already", "resume it with --resume, or choose another folder")
     if read(folder) is None and (there := [name for name in OWN if (folder / name).exists()]):
-        what = f"{folder} holds other things, which a run would overwrite ({', '.join(there)})"
+        what = f"{folder} holds other files that a run would overwrite ({', '.join(there)})"
         raise RecipeError(what, "choose another folder with --out")
 
 
@@ -79,10 +79,10 @@ def restored(recipe: BaseModel, folder: Path, overrides: Sequence[str]) -> Any:
     Raises:
         RecipeError: there is no run, it is of another recipe, or a setting may not change any more.
     """
-    told = read(folder)
-    if told is None:
-        raise RecipeError(f"there is no run in {folder} to go on with", "leave out --resume to begin one")
-    own = {name: value for name, value in told.items() if name not in NOTES}
+    options = read(folder)
+    if options is None:
+        raise RecipeError(f"there is no run in {folder} to resume", "leave out --resume to begin one")
+    own = {name: value for name, value in options.items() if name not in NOTES}
     try:
         before = recipe.__class__(**own)
     except ValidationError as problem:
@@ -95,10 +95,10 @@ def restored(recipe: BaseModel, folder: Path, overrides: Sequence[str]) -> Any:
         if name in NAMING or (place == "loop" and last in FREE):
             continue
         hint = f"leave out {name}, or begin a new run in another folder"
-        raise RecipeError(f"{name} is {was!r} in the run in {folder}, and can't become {is_!r}", hint)
+        raise RecipeError(f"{name} is {was!r} in the run in {folder}, and can't be changed to {is_!r}", hint)
     for name, (was, is_) in changes.items():
         if name not in NAMING and name != "loop.device":
-            log.warning(f"{name} was {was}, and is {is_} from now on")
+            log.warning(f"{name} is changed from {was} to {is_}")
     return after
 
 
@@ -117,5 +117,5 @@ def differences(before: dict[str, Any], after: dict[str, Any], within: str = "")
 def located(settings: Any) -> Any:
     """The settings with absolute paths of the folders that they name, so that a run is resumed from any directory."""
     named = {name: getattr(settings, name, "") for name in NAMING}
-    told = {name: value for name, value in named.items() if value and value not in BEGINNINGS and Path(value).exists()}
-    return settings.model_copy(update={name: str(Path(value).absolute()) for name, value in told.items()})
+    there = {name: value for name, value in named.items() if value and value not in BEGINNINGS and Path(value).exists()}
+    return settings.model_copy(update={name: str(Path(value).absolute()) for name, value in there.items()})

@@ -117,12 +117,12 @@ def evaluate_scenes(
 
 def report(scores: Mapping[str, Suite], out: str | Path | None, **more: Any) -> dict[str, dict[str, Any]]:
     """The scores as JSON, each with ``more``; writes scores.json, scores.txt and sheet.png to ``out``, if given."""
-    told = {name: values | more for name, values in as_json(scores).items()}
+    rows = {name: values | more for name, values in as_json(scores).items()}
     if out is not None:
-        write_json(Path(out) / "scores.json", told)
+        write_json(Path(out) / "scores.json", rows)
         write_text(Path(out) / "scores.txt", as_text(scores) + "\n")
         write_sheet(scores, Path(out) / "sheet.png")
-    return told
+    return rows
 
 
 def scorer_of(gallery: Gallery, network: Network) -> Scorer:

@@ -139,8 +139,10 @@ class Task(training.Task):
         elif recipe.start != "noise":
             begun = ImageTokenizer.load(part_folder(recipe.start, "tokenizer"))
             if begun.config != recipe.model:
-                told = ", ".join(name for name, value in begun.config if value != getattr(recipe.model, name))
-                raise RecipeError(f"the tokenizer in {recipe.start} has another {told}", "set model.* to its sizes")
+                differing = ", ".join(name for name, value in begun.config if value != getattr(recipe.model, name))
+                raise RecipeError(
+                    f"the tokenizer in {recipe.start} has another {differing}", "set model.* to its values"
+                )
             self.model.load_state_dict(begun.state_dict())
 
     def batch(self, step: int, size: int) -> Tensor:

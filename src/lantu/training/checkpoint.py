@@ -108,7 +108,7 @@ def choose(checkpoints: Path, config: LoopConfig) -> tuple[Path, State] | None:
             return path, state
     if found:
         raise RecipeError(
-            f"a run of {found[0].steps} steps can't be made one of {config.steps}: its rate had begun to fall",
+            f"a run of {found[0].steps} steps can't become one of {config.steps}: its rate had begun to fall",
             f"set loop.steps={found[0].steps}, or begin a new run",
         )
     return None
@@ -123,7 +123,7 @@ def restore(path: Path, players: Sequence[OptimizedModule]) -> None:
     try:
         stored = {kind: tensors.load(path / kind) for kind in KINDS}
     except ModelError as problem:
-        raise RecipeError(f"{path} is damaged", "remove it to go on from the one before") from problem
+        raise RecipeError(f"{path} is damaged", "remove it to resume from the one before") from problem
     try:
         for player in players:
             fill(saved(player), stored["weights"], player.name)
@@ -132,7 +132,7 @@ def restore(path: Path, players: Sequence[OptimizedModule]) -> None:
                 fill(values, stored["average"] or stored["weights"], player.name)
             fill_optimizer(player, stored["optimizer"])
     except (KeyError, ValueError) as problem:
-        hint = "use the settings that the run began with, or begin a new run"
+        hint = "use the settings that the run began with, or start a new run"
         raise RecipeError(f"{path} does not fit these networks ({problem})", hint) from problem
 
 
@@ -154,7 +154,7 @@ def put_average(path: Path, networks: dict[str, torch.nn.Module]) -> int:
         for name, network in networks.items():
             fill(network.state_dict(), stored, name)
     except (OSError, LantuError, KeyError, ValueError) as problem:
-        hint = "name a checkpoint of a run, and the recipe that it was begun with"
+        hint = "name a checkpoint of a run, and that run's recipe"
         raise RecipeError(f"{path} can't be used ({problem})", hint) from problem
     return step
 

@@ -20,7 +20,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as problem:
-        raise RecipeError(f"no device {name!r} here", "choose cpu, or leave it to auto") from problem
+        raise RecipeError(f"no device {name!r} here", "choose cpu or auto") from problem
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
     return device

@@ -161,7 +161,7 @@ class Run:
                         saved = time.monotonic()
                 if stops:
                     reason = stop.reason or "interrupted"
-                    self.shown.say(f"stopped at step {self.step} ({reason}); --resume goes on")
+                    self.shown.say(f"stopped at step {self.step} ({reason}); continue with --resume")
                     return reason
         return "finished"
 

@@ -50,9 +50,9 @@ def name_drawn(exam: Exam, shots: int, limit: int) -> list[float]:
     """What a made-up name stands for, drawn."""
     prefixes, scenes, _ = naming(exam, shots, limit, drawn=True)
     plans = [plan_of_examples(prefix, exam.vocabulary) for prefix in prefixes] if exam.layout.plans else []
-    noted = [ids[:-1] for ids in exam.draft(plans)] or [[] for _ in prefixes]
-    told = enumerate(zip(prefixes, noted, strict=True))
-    requests = [drawing(exam, [*prefix, *plan], number) for number, (prefix, plan) in told]
+    drafted_plans = [ids[:-1] for ids in exam.draft(plans)] or [[] for _ in prefixes]
+    numbered = enumerate(zip(prefixes, drafted_plans, strict=True))
+    requests = [drawing(exam, [*prefix, *plan], number) for number, (prefix, plan) in numbered]
     images = exam.paint([exam.picture(ids) for ids in exam.draft(requests)])
     return [verdict["score"] for verdict in exam.judge(scenes, images)]
 
@@ -115,10 +115,10 @@ def change(exam: Exam, kind: str, shots: int, limit: int) -> list[float]:
         afters.append(found[-1][1])
     if exam.layout.plans:
         goals = map(exam.layout.goal, exam.draft([planning(prefix, exam.vocabulary) for prefix in prefixes]))
-        told = enumerate(zip(wholes, goals, strict=True))
+        numbered = enumerate(zip(wholes, goals, strict=True))
         requests = [
             exam.layout.change([[exam.layout.of_codes(whole)]], seed, exam.settings, goal)
-            for seed, (whole, goal) in told
+            for seed, (whole, goal) in numbered
         ]
     else:
         requests = [drawing(exam, prefix, number) for number, prefix in enumerate(prefixes)]

@@ -52,18 +52,18 @@ def changed(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) -
     asked = [[[text, exam.layout.of_codes(grid)]] for grid, text in zip(codes, instructed(afters), strict=True)]
     plans = [request for turns in asked if (request := layout.plan_change(turns))]
     goals = [layout.goal(ids) for ids in exam.draft(plans)] or [""] * len(asked)
-    told = enumerate(zip(asked, goals, strict=True))
+    numbered = enumerate(zip(asked, goals, strict=True))
     return [
         exam.picture(ids)
-        for ids in exam.draft([layout.change(turns, seed, settings, goal) for seed, (turns, goal) in told])
+        for ids in exam.draft([layout.change(turns, seed, settings, goal) for seed, (turns, goal) in numbered])
     ]
 
 
 def answered(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) -> list[float]:
     """Whether the model, in a conversation, would by itself draw: begin a picture, or plan one."""
-    told = enumerate(zip(codes, instructed(afters), strict=True))
+    numbered = enumerate(zip(codes, instructed(afters), strict=True))
     asked = [
-        exam.layout.answer([[text, exam.layout.of_codes(grid)]], seed, exam.settings) for seed, (grid, text) in told
+        exam.layout.answer([[text, exam.layout.of_codes(grid)]], seed, exam.settings) for seed, (grid, text) in numbered
     ]
     begins = exam.vocabulary.special("boi")
     replies = exam.draft(asked)
