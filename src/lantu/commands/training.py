@@ -110,8 +110,8 @@ def assemble(
     """Put trained parts together as a model that draws, and choose the settings that it draws best with."""
     terminal.show_warnings()
     from lantu.recipes.assemble import assemble
-    from lantu.recipes.dials import USUAL, data_of
-    from lantu.recipes.dials import tune as choose
+    from lantu.recipes.tuning import USUAL, data_of
+    from lantu.recipes.tuning import tune as choose
     from lantu.tokens.words import WORDS
 
     fixed = parse_dials(dials)

@@ -1,4 +1,4 @@
-"""Recipes of control by a picture: language model and decoder stay as they are."""
+"""Recipes of picture control (edges, boxes, colours); language model and decoder are frozen."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,23 +28,21 @@ from lantu.types import MASK_CODE, Sample
 
 
 class ControlRecipe(DecoderRecipe):
-    """How a control of a trained decoder, which ``start`` names, is trained.
+    """How a control for a trained decoder, which ``start`` names, is trained.
 
     Attributes:
-        control: a trained control to go on from: a run, a model directory, or the part's own folder. "" begins with the
+        control: a trained control to start from: a run, a model directory, or the part's own folder. "" starts from the
             decoder's first blocks.
         depth: blocks of the control.
-        fitting_weight: of which codes fit, beside the loss of the pictures.
-        drawn: share of the pictures that are drawn, too: that takes the most time, and has less to learn.
-        unseen: share of the pictures whose codes are guessed without the picture of control, which is what the others
-            are compared with.
-        guessed: the largest share of a picture's codes that are replaced, before it is drawn, by others that would fit
-            the picture of control: as in a draft. With the right ones nothing would be left for a control to say.
-        times: at which the decoder is to render, each as often as it stands here: those of its few steps. The first
-            decides the most, for what it gets wrong the later ones see in what they are given.
-        shares: of the kinds of control. Edges have the most to tell, and boxes the least.
-        coarsest: of the edges that pictures come with, see ``controls.edges``: those of other people's programs leave
-            out more or less.
+        fitting_weight: of the loss of which codes fit, beside the loss of the pictures.
+        drawn: share of the pictures that are also rendered, which takes the most time and has less to learn.
+        unseen: share of the pictures whose codes are predicted without the control picture, for comparison.
+        guessed: the largest share of a picture's codes that are replaced, before it is rendered, by others that fit the
+            control picture, as in a draft. With the right codes the control would have nothing to add.
+        times: of the decoder's steps, each as often as it stands here. The first decides the most: later steps see its
+            mistakes in their input.
+        shares: of the kinds of control. Edges carry the most information, and boxes the least.
+        coarsest: scale of the coarsest edges, see ``controls.edges``: other programs' edges have more or less detail.
     """
 
     control: str = ""
@@ -66,7 +64,7 @@ class ControlRecipe(DecoderRecipe):
 
 
 class Controlled(NamedTuple):
-    """A batch of the decoder's with a picture of control (B, C, H, W) in [-1, 1] for each, and its kind (B)."""
+    """A decoder's batch with a control picture (B, C, H, W) in [-1, 1] for each, and its kind (B)."""
 
     pixels: Tensor
     codes: Tensor
@@ -75,7 +73,7 @@ class Controlled(NamedTuple):
 
 
 class Task(decoder.Task):
-    """Codes and a picture of control in, pictures out."""
+    """From codes and a control picture to a picture."""
 
     def __init__(self, recipe: ControlRecipe, data: Path):
         if not recipe.start:
@@ -95,10 +93,10 @@ class Task(decoder.Task):
         self.networks: dict[str, nn.Module] = {"model": self.control}
 
     def _begin_control(self, recipe: ControlRecipe) -> Control:
-        """The control that the recipe goes on from, or a new one.
+        """The control that the recipe starts from, or a new one.
 
         Raises:
-            RecipeError: the one that it goes on from stands beside another decoder.
+            RecipeError: the one that it starts from belongs to another decoder.
             ModelError: it can't be read.
         """
         if not recipe.control:
@@ -111,7 +109,7 @@ class Task(decoder.Task):
         return made.train().requires_grad_()
 
     def to(self, device: torch.device) -> None:
-        """Bring judge and decoder to where the control is."""
+        """Move the perceptual network and the decoder to the device."""
         super().to(device)
         self.model.to(device)
 
@@ -125,7 +123,7 @@ class Task(decoder.Task):
     def _controlled(
         self, batch: Batch, scenes: Sequence[Sample], kinds_B: np.ndarray, coarse_B: np.ndarray
     ) -> Controlled:
-        """Pictures with what they are to be controlled by, taken from themselves."""
+        """Pictures with control pictures that are made from them."""
         taken = []
         of_each = zip(to_array(batch.pixels), scenes, kinds_B.tolist(), coarse_B.tolist(), strict=True)
         for picture, scene, kind, coarse in of_each:
@@ -143,7 +141,7 @@ class Task(decoder.Task):
         device = batch.pixels.device
         B, h, w = batch.codes.shape
         blind_B = torch.rand(B, generator=generator, device=device) < self.unseen
-        # As in a draft: some rows of codes are known, and may be wrong, and all that follow are to be told.
+        # As in a draft: some rows of codes are known, and may be wrong, and all that follow are predicted.
         known_B = w * torch.randint(h, (B,), generator=generator, device=device)
         known_Bhw = mask_tail(self.spoil(batch.codes, self.control.config.codebook_size, generator), known_B)
         open_BN = torch.arange(h * w, device=device) >= known_B[:, None]
@@ -162,9 +160,9 @@ class Task(decoder.Task):
         return error + judged + self.fitting_weight * fitting, parts
 
     def _guess(self, codes_Bhw: Tensor, fits_BNK: Tensor, generator: torch.Generator) -> Tensor:
-        """Codes of which a share, another in each picture, are others that fit as well."""
+        """Codes of which a random share is replaced by others that fit as well."""
         device = codes_Bhw.device
-        # The largest of logits and Gumbel noise is a draw from their softmax.
+        # The argmax of logits with Gumbel noise is a sample from their softmax.
         noise_BNK = torch.rand(fits_BNK.shape, generator=generator, device=device)
         drawn_BN = (fits_BNK - (-noise_BNK.clamp(1e-9).log()).log()).argmax(-1)
         share_B11 = self.guessed * torch.rand(len(codes_Bhw), 1, 1, generator=generator, device=device)
@@ -173,7 +171,7 @@ class Task(decoder.Task):
 
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
-        """Pictures; their edges; drawn from half their codes and others that fit, with these edges, and without."""
+        """Pictures; their edges; rendered from codes half of which only fit the edges, with these edges and without."""
         chosen = shown(self.shards["val"])
         if not len(chosen):
             return
@@ -192,7 +190,7 @@ class Task(decoder.Task):
         save_sheet(folder / f"{step:06d}.png", [*map(to_array, (wanted.pixels, wanted.control)), *map(to_bytes, rows)])
 
     def export(self, folder: Path) -> None:
-        """Write the control where a model directory keeps it."""
+        """Write the control as a model directory keeps it."""
         self.control.save(folder)
 
 
@@ -207,7 +205,7 @@ def emoji() -> ControlRecipe:
 
 
 def further() -> ControlRecipe:
-    """Goes on from a control that is there (``--start MODEL --set control=MODEL``), most of all with which codes fit.
+    """Continues from a trained control (``--start MODEL --set control=MODEL``), mostly to predict which codes fit.
 
     On two CPU cores without AVX-512: 28 pictures/s, 40 minutes. The loss of which codes fit should end near 1.7.
     """

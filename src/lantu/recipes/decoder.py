@@ -27,14 +27,14 @@ from lantu.training.task import Metrics
 
 
 class DecoderRecipe(RecipeConfig):
-    """One way to train a diffusion decoder.
+    """How a diffusion decoder is trained.
 
     Attributes:
         tokenizer: folder of the trained tokenizer whose codes it renders.
-        start: a trained decoder to go on from, with its own sizes: a run, a model directory, or the part's own folder.
+        start: a trained decoder to start from, with its own sizes: a run, a model directory, or the part's own folder.
             "" starts as the tokenizer's plain decoder.
-        size: pixels a side it renders at.
-        dropped, hidden, spoilt, most: how codes are spoilt, see ``Corruption``.
+        size: pixels a side of its pictures.
+        dropped, hidden, spoilt, most: how codes are corrupted, see ``Corruption``.
         mean, spread: of the noise times, see ``flow_loss``.
         perceptual_weight: of LPIPS between the clean estimate and the picture, beside the flow loss; 0 for none.
         judged: share of the batch that LPIPS sees.
@@ -63,7 +63,7 @@ class Batch(NamedTuple):
 
 
 class Task(training.Task):
-    """Codes in, pictures out."""
+    """Flow matching of pictures, conditioned on their codes."""
 
     def __init__(self, recipe: DecoderRecipe, data: Path):
         self.recipe = recipe
@@ -82,7 +82,7 @@ class Task(training.Task):
             self.perceptual = load_lpips("alex")
 
     def _begin(self, tokenizer: ImageTokenizer) -> PixelDecoder:
-        """The decoder that the recipe starts from, or a new one that paints what the plain decoder would.
+        """The decoder that the recipe starts from, or a new one that decodes as the plain decoder does.
 
         Raises:
             RecipeError: the one that it starts from renders other codes, or another size.
@@ -109,6 +109,7 @@ class Task(training.Task):
         return model
 
     def _load(self, split: str, indices: np.ndarray) -> Batch:
+        """Pictures of a split with their codes."""
         pixels = scale(to_tensor(self.shards[split].images(indices)), self.recipe.size, self.recipe.size)
         return Batch(pixels, torch.from_numpy(self.grids[split][indices].astype(np.int64)))
 
@@ -123,7 +124,7 @@ class Task(training.Task):
         return loss + judged, {"flow": loss.detach(), **parts}
 
     def _judge(self, clean_BCHW: Tensor, wanted_BCHW: Tensor) -> tuple[Tensor | float, Metrics]:
-        """The weighted perceptual distance of a share of the pictures, and what to log; nothing without a judge."""
+        """The weighted perceptual distance of a share of the pictures, and its metric; 0 if there is no weight."""
         if self.perceptual is None:
             return 0.0, {}
         judged = max(1, round(self.recipe.judged * len(clean_BCHW)))
@@ -131,7 +132,7 @@ class Task(training.Task):
         return self.recipe.perceptual_weight * distance, {"lpips": distance.detach()}
 
     def to(self, device: torch.device) -> None:
-        """Bring the judge to where the network is."""
+        """Move the perceptual network to the device."""
         if self.perceptual is not None:
             self.perceptual.to(device)
 
@@ -152,12 +153,12 @@ class Task(training.Task):
         save_sheet(folder / f"{step:06d}.png", [to_array(real.pixels), *map(to_bytes, rows)])
 
     def export(self, folder: Path) -> None:
-        """Write the decoder where a model directory keeps it."""
+        """Write the decoder as a model directory keeps it."""
         self.model.save(folder)
 
 
 def emoji() -> DecoderRecipe:
-    """The shipped model's: 7.3M parameters, begun as the tokenizer's plain decoder.
+    """The shipped model's: 7.3M parameters, starting as the tokenizer's plain decoder.
 
     On one CPU core: 29 pictures/s, 50 minutes. The flow loss should be near 0.1 after 450 steps.
     """
@@ -171,10 +172,10 @@ def emoji() -> DecoderRecipe:
 
 
 def anywhere() -> DecoderRecipe:
-    """For the codes of the tokenizer's recipe of this name, taken at 160 px and rendered at 320.
+    """For the codes of the tokenizer's recipe of this name, which are taken at 160 px and rendered at 320.
 
-    Wants the same scenes at 320 px as data (``lantu data build emoji … --size 320``); begins as the plain decoder,
-    scaled.
+    Needs the same scenes at 320 px as data (``lantu data build emoji … --size 320``); starts as the plain decoder,
+    scaled up.
     """
     recipe = emoji()
     recipe.size = 320
@@ -182,7 +183,7 @@ def anywhere() -> DecoderRecipe:
 
 
 def further() -> DecoderRecipe:
-    """Goes on from a model that is there (``--start MODEL``): the shipped one's second half.
+    """Continues from a trained model (``--start MODEL``): the shipped one's second half.
 
     On one CPU core: 33 pictures/s, 65 minutes. LPIPS on the validation pictures should end near 0.12.
     """
