@@ -48,6 +48,7 @@ def lantu_torch(task: Drafting) -> Draft:
 
 
 def load_transformers(task: Drafting) -> Any:
+    """The task's model on transformers, in bfloat16."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging

@@ -54,4 +54,5 @@ class Step(nn.Module):
 
 
 def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """RMS norm."""
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight

@@ -37,6 +37,7 @@ def describe() -> dict[str, Any]:
 
 
 def has(package: str) -> bool:
+    """Whether a package is installed."""
     import importlib.util
 
     return importlib.util.find_spec(package) is not None
@@ -48,6 +49,7 @@ def missing(packages: Iterable[str]) -> list[str]:
 
 
 def processor() -> str:
+    """The processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -56,6 +58,7 @@ def processor() -> str:
 
 
 def memory_gb() -> float | None:
+    """Main memory in GB."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
     except (ValueError, OSError, AttributeError):

@@ -157,6 +157,7 @@ def describe(found: dict[str, Any]) -> None:
 
 
 def spread(lengths: dict[str, float]) -> str:
+    """Least, median and most, in a few characters."""
     return f"{lengths['least']} to {lengths['most']} (median {lengths['median']:g})"
 
 

@@ -44,10 +44,12 @@ def alone(rng: np.random.Generator) -> Layout:
 
 
 def big(rng: np.random.Generator) -> Layout:
+    """One thing that fills most of the picture."""
     return Layout("big", (within((0, 0, 1, 1), rng, 0.88),))
 
 
 def small(rng: np.random.Generator) -> Layout:
+    """One small thing."""
     return Layout("tiny", (within((0, 0, 1, 1), rng, LEAST, 0.36),))
 
 
@@ -78,6 +80,7 @@ def corner(rng: np.random.Generator) -> Layout:
 
 
 def quarter(column: int, row: int) -> Box:
+    """The quarter of the picture in a column and a row, each 0 or 1."""
     return column / 2, row / 2, (column + 1) / 2, (row + 1) / 2
 
 
@@ -101,33 +104,40 @@ def turned(boxes: tuple[Box, ...]) -> tuple[Box, ...]:
 
 
 def beside(rng: np.random.Generator) -> Layout:
+    """Two things side by side."""
     return Layout("beside", row(rng, 2))
 
 
 def above(rng: np.random.Generator) -> Layout:
+    """Two things, one above the other."""
     return Layout("above", turned(row(rng, 2)))
 
 
 def between(rng: np.random.Generator) -> Layout:
+    """Three things in a row."""
     return Layout("between", row(rng, 3))
 
 
 def stacked(rng: np.random.Generator) -> Layout:
+    """Three things in a column."""
     return Layout("stacked", turned(row(rng, 3)))
 
 
 def diagonal(rng: np.random.Generator) -> Layout:
+    """Two things in opposite corners."""
     names = (("diagonal", "top left", "bottom right"), ("other diagonal", "top right", "bottom left"))
     relation, first, second = names[rng.integers(2)]
     return Layout(relation, tuple(within(quarter(*CORNERS[name]), rng, 0.3) for name in (first, second)))
 
 
 def roof(rng: np.random.Generator) -> Layout:
+    """Three things, one of them above the other two."""
     top = within((0.15, 0, 0.85, 0.5), rng)
     return Layout("roof", (top, *(within(quarter(column, 1), rng) for column in (0, 1))))
 
 
 def corners(rng: np.random.Generator) -> Layout:
+    """Four things, one in each corner."""
     return Layout("corners", tuple(within(quarter(*place), rng) for place in CORNERS.values()))
 
 

@@ -29,10 +29,12 @@ class Background:
 
     @property
     def graded(self) -> bool:
+        """Whether the colour changes from top to bottom."""
         return self.top != self.bottom
 
 
 def plain(color: RGB, english: tuple[str, ...], chinese: tuple[str, ...]) -> Background:
+    """A background of one colour, with its names."""
     return Background(color, color, {"en": english, "zh": chinese})
 
 
@@ -75,14 +77,17 @@ def room(x: np.ndarray, y: np.ndarray, picture: np.ndarray) -> None:
 
 
 def stripes(x: np.ndarray, y: np.ndarray, picture: np.ndarray) -> None:
+    """Vertical stripes."""
     picture[np.floor(x * 10) % 2 == 1] = (235, 150, 150)
 
 
 def squares(x: np.ndarray, y: np.ndarray, picture: np.ndarray) -> None:
+    """A check pattern."""
     picture[(np.floor(x * 8) + np.floor(y * 8)) % 2 == 1] = (165, 200, 235)
 
 
 def dots(x: np.ndarray, y: np.ndarray, picture: np.ndarray) -> None:
+    """Dots in another colour."""
     picture[(x * 7 % 1 - 0.5) ** 2 + (y * 7 % 1 - 0.5) ** 2 < 0.05] = (255, 255, 255)
 
 

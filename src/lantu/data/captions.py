@@ -85,4 +85,5 @@ def words_for(concept: Concept, language: str) -> tuple[str, ...]:
 
 
 def pick(choices: tuple[str, ...], rng: np.random.Generator) -> str:
+    """A random phrase."""
     return choices[rng.integers(len(choices))]

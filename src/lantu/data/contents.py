@@ -50,9 +50,13 @@ class Content(Protocol):
     """Where a picture's bytes are."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """The file that holds the bytes."""
+        ...
 
-    def read(self) -> bytes: ...
+    def read(self) -> bytes:
+        """The picture's bytes."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ def things(composer: Composer, count: int, rng: np.random.Generator) -> tuple[li
 
 
 def ground(rng: np.random.Generator, not_this: str = "") -> str:
+    """A random background, other than ``not_this``."""
     names = [name for name in BACKGROUNDS if name != not_this]
     if not not_this and rng.random() < WHITE:
         return "white"
@@ -125,6 +126,7 @@ def ground(rng: np.random.Generator, not_this: str = "") -> str:
 
 
 def scene(concepts: list[Concept], style: str, slots: tuple[Box, ...]) -> tuple[Placed, ...]:
+    """Things of one style in some slots."""
     return tuple(Placed(concept.key, style, slot) for concept, slot in zip(concepts, slots, strict=True))
 
 
@@ -134,6 +136,7 @@ def slots(rng: np.random.Generator) -> tuple[Box, Box]:
 
 
 def replaced(composer: Composer, rng: np.random.Generator) -> Edit | None:
+    """A thing becomes another thing."""
     if not (found := things(composer, 3, rng)):
         return None
     (a, other, b), style = found
@@ -146,6 +149,7 @@ def replaced(composer: Composer, rng: np.random.Generator) -> Edit | None:
 
 
 def recoloured(composer: Composer, rng: np.random.Generator) -> Edit | None:
+    """The background changes."""
     if not (found := things(composer, 2, rng)):
         return None
     concepts, style = found
@@ -156,6 +160,7 @@ def recoloured(composer: Composer, rng: np.random.Generator) -> Edit | None:
 
 
 def swapped(composer: Composer, rng: np.random.Generator) -> Edit | None:
+    """Two things change places."""
     if not (found := things(composer, 2, rng)):
         return None
     (a, b), style = found
@@ -164,6 +169,7 @@ def swapped(composer: Composer, rng: np.random.Generator) -> Edit | None:
 
 
 def removed(composer: Composer, rng: np.random.Generator) -> Edit | None:
+    """One thing disappears."""
     if not (found := things(composer, 2, rng)):
         return None
     (a, b), style = found
@@ -174,6 +180,7 @@ def removed(composer: Composer, rng: np.random.Generator) -> Edit | None:
 
 
 def added(composer: Composer, rng: np.random.Generator) -> Edit | None:
+    """One thing appears."""
     if not (made := removed(composer, rng)):
         return None
     (new,) = set(made.before) - set(made.after)
@@ -191,6 +198,7 @@ def added(composer: Composer, rng: np.random.Generator) -> Edit | None:
 
 
 def moved(composer: Composer, rng: np.random.Generator) -> Edit | None:
+    """One thing moves to another place."""
     if not (found := things(composer, 1, rng)):
         return None
     (a,), style = found

@@ -133,6 +133,7 @@ def many(name: str, count: int) -> str:
 
 
 def plural(name: str) -> str:
+    """A noun's plural."""
     if name in UNCOUNTED:
         return UNCOUNTED[name]
     # "cup of tea" and "house with a garden" inflect their first part, "maple leaf" its last word.

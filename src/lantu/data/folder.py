@@ -114,12 +114,15 @@ class Source:
         self.names = Names(())
 
     def name(self, path: Path) -> str:
+        """A file's name relative to the root."""
         return printable(path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path))
 
     def note(self, file: str, reason: str, kind: str = LEFT_OUT, times: int = 1) -> None:
+        """Add a note to the account."""
         self.notes.append(Note(file, reason, kind, times))
 
     def take_folder(self, out: Path | None) -> None:
+        """Take everything in a folder."""
         files, notes = files_under(self.root, out)
         self.notes += notes
         used: set[Path] = set()
@@ -182,6 +185,7 @@ class Source:
         return beside
 
     def take_tar(self, path: Path) -> None:
+        """Take the pictures of a tar."""
         found = list(in_tar(path, self.name(path)))
         for one in found:
             if isinstance(one, Note):

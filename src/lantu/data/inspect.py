@@ -70,6 +70,7 @@ class Tally:
         self.ids: dict[str, list[int]] = {}
 
     def add(self, shards: Shards, number: int) -> None:
+        """Count a sample."""
         sample = shards.sample(number)
         self.pictures += 1
         self.counts["kinds"][sample.kind] += 1
@@ -87,6 +88,7 @@ class Tally:
                 self.ids.setdefault(language, []).extend(len(self.encode_text(text)) for text in texts)
 
     def report(self) -> dict[str, Any]:
+        """The counts as JSON."""
         captions = {}
         for language, lengths in self.characters.items():
             captions[language] = {

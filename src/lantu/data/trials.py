@@ -69,6 +69,7 @@ def trials(composer: Composer, suite: str, count: int, seed: int = 0) -> list[Tr
 
 
 def reconstruction(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
+    """Scenes to be encoded and decoded."""
     sample, image = composer.sample("val", 500_000 + index)
     if ALL[sample.background].drawn:  # in front of a scenery, the judge can't identify the things
         image = composer.compose(sample.objects, "white")
@@ -77,6 +78,7 @@ def reconstruction(composer: Composer, index: int, rng: np.random.Generator) -> 
 
 
 def single(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
+    """A single thing."""
     (concept,), style = choose(composer, 1, rng)
     language = LANGUAGES[index % 2]
     return [
@@ -85,6 +87,7 @@ def single(composer: Composer, index: int, rng: np.random.Generator) -> list[Tri
 
 
 def pairs(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
+    """Two things that are never together in the training data."""
     concepts, style = choose(composer, 2, rng, held_out=True)
     layout, language = (ABOVE if index % 8 >= 6 else BESIDE), LANGUAGES[index % 2]
     phrase = PHRASES[language][layout.relation][0]
@@ -92,6 +95,7 @@ def pairs(composer: Composer, index: int, rng: np.random.Generator) -> list[Tria
 
 
 def counts(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
+    """Several of one thing."""
     (concept,), style = choose(composer, 1, rng)
     if composer.placement == "anywhere":
         layout, language = scattered(2 + index % (MOST - 1), rng), LANGUAGES[index // (MOST - 1) % 2]
@@ -105,6 +109,7 @@ def counts(composer: Composer, index: int, rng: np.random.Generator) -> list[Tri
 
 
 def in_style(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
+    """A thing in a style."""
     (concept,), style = choose(composer, 1, rng)
     language = LANGUAGES[index % 2]
     word = STYLES[style].words[language][0]
@@ -124,6 +129,7 @@ def languages(composer: Composer, index: int, rng: np.random.Generator) -> list[
 
 
 def caption(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
+    """A pair of things to be captioned."""
     concepts, style = choose(composer, 2, rng, held_out=True)
     layout, language = (ABOVE if index % 4 == 3 else BESIDE), LANGUAGES[index % 2]
     phrase = PHRASES[language][layout.relation][0]

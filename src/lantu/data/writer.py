@@ -43,6 +43,7 @@ class Job:
 
     @property
     def path(self) -> Path:
+        """The tar's path."""
         return shard_path(self.folder, self.split, self.shard)
 
     @property

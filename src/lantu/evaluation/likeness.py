@@ -140,6 +140,7 @@ class Likeness:
         return [self.verdict(cosines_M, one) for cosines_M, one in zip(cosines_BM, known, strict=True)]
 
     def verdict(self, cosines_M: np.ndarray, asked: Known) -> Verdict:
+        """The verdict on one picture."""
         own = self.captions.get(asked.caption, [])
         own = [place for place in own if self.known[place].key != asked.key] or own
         others = [cosines_M[places].max() for caption, places in self.captions.items() if caption != asked.caption]

@@ -59,6 +59,7 @@ def cached(
 
 
 def kinds_of(state: "Mapping[str, Tensor]") -> dict[str, tuple[Any, Any]]:
+    """Name → shape and type of some tensors."""
     return {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in state.items()}
 
 

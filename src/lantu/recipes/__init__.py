@@ -2,13 +2,14 @@
 written as changes to another recipe."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from lantu.errors import RecipeError
 
 if TYPE_CHECKING:
+    from lantu.engine.sampling_params import Overrides
     from lantu.pipeline import Model
     from lantu.training.loop import Summary
     from lantu.training.measure import Measured
@@ -149,8 +150,17 @@ def modules(part: str) -> list[Any]:
     return [importlib.import_module(f"lantu.recipes.{name}") for name in MODULES[part]]
 
 
-def evaluate(model: "Model", *arguments: Any, **options: Any) -> dict[str, dict[str, Any]]:
+def evaluate(
+    model: "Model",
+    data: str | Path | None = None,
+    suites: Sequence[str] | None = None,
+    limit: int = 64,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **dials: Unpack["Overrides"],
+) -> dict[str, dict[str, Any]]:
     """Score a model on named suites: see ``lantu.recipes.scores.evaluate``."""
     from lantu.recipes.scores import evaluate as run
 
-    return run(model, *arguments, **options)
+    return run(model, data, suites, limit, seed, out, progress, **dials)

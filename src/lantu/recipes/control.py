@@ -58,6 +58,7 @@ class ControlRecipe(DecoderRecipe):
     @field_validator("shares")
     @classmethod
     def some_kind(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        """Refuse shares that are all 0."""
         if not sum(shares):
             raise ValueError("at least one kind of control must have a share")
         return shares

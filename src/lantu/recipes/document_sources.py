@@ -219,6 +219,7 @@ class Examples:
 
     @cached_property
     def pool(self) -> context.Pool:
+        """Samples that share a style or a concept."""
         return context.Pool(self.corpus.samples)
 
     @cached_property

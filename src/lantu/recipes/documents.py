@@ -34,6 +34,7 @@ class Captioned:
         self.corpus, self.captioning, self.dropped = corpus, captioning, dropped
 
     def document(self, index: int, position: int) -> Document:
+        """A caption and its picture, in the order and form that the position's randomness gives."""
         rng = np.random.default_rng((self.corpus.seed, 1, position))
         grid = CodeGrid(self.corpus.grids[index])
         caption, language = self.corpus.caption(index, rng)
@@ -64,6 +65,7 @@ class Mixture:
         self.sources, self.rest, self.seed = sources, rest, seed
 
     def document(self, index: int, position: int) -> Document:
+        """A document of a source that the position's randomness chooses."""
         rng = np.random.default_rng((self.seed, 3, position))
         chance = rng.random()
         for share, source in self.sources:

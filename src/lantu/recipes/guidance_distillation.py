@@ -78,18 +78,18 @@ class GuidanceDistillation(Objective):
     """The distribution of guided pairs, learnt in one row.
 
     Args:
+        teacher: the source of the frozen model whose guided pairs are the targets, as ``part_folder`` takes it.
+        scales: guidance scales, equally often.
         several: share of the pictures that are replaced by ones that show several of one thing, which are rare and
             drawn worst.
 
     Raises:
-        RecipeError: no model is given to start from, or no special token stands for a guidance scale.
         ModelError: the teacher can't be read.
     """
 
-    def __init__(self, model: Any, corpus: Corpus, settings: Any, several: float = 0.0):
-        self.model, self.corpus, self.several, self.scales = model, corpus, several, settings.strengths
-        folder = part_folder(settings.teacher or settings.start, "language")
-        self.teacher: Any = load(folder).eval().requires_grad_(False)
+    def __init__(self, model: Any, corpus: Corpus, teacher: str, scales: Sequence[float], several: float = 0.0):
+        self.model, self.corpus, self.scales, self.several = model, corpus, scales, several
+        self.teacher: Any = load(part_folder(teacher, "language")).eval().requires_grad_(False)
         # Once a model has learnt guidance, nothing has kept its guided pairs right: its single row is the target then.
         self.teacher_in_one_row = set(self.scales) <= set(strengths_of(self.teacher.config.to_dict()))
 
@@ -105,7 +105,7 @@ class GuidanceDistillation(Objective):
             rng = np.random.default_rng((corpus.seed, 2, position))
             caption, tongue = corpus.caption(index, rng)
             text = corpus.encode(corpus.request(caption, tongue, rng)) if caption else []
-            scales.append(self.scales[rng.integers(len(self.scales))])
+            scales.append(self.scales[int(rng.integers(len(self.scales)))])
             scaled.append(draw_prefix(text, height, width, vocabulary, scales[-1]))
             conditional.append(draw_prefix(text, height, width, vocabulary))
             unconditional.append(draw_prefix([], height, width, vocabulary))
@@ -168,7 +168,8 @@ class Task(LanguageTask):
     def __init__(self, recipe: GuidanceRecipe, data: Path):
         check_guidance(recipe, recipe.strengths)
         setup = LanguageSetup(recipe, data)
-        self.lessons = GuidanceDistillation(setup.model, setup.corpus, recipe)
+        teacher = recipe.teacher or recipe.start
+        self.lessons = GuidanceDistillation(setup.model, setup.corpus, teacher, recipe.strengths)
         setup.model.config.lantu["guidance"] = list(recipe.strengths)
         documents = Captioned(setup.corpus, recipe.captioning, recipe.dropped)
         plain = NextToken(setup.model, setup.corpus, documents, recipe.row)

@@ -66,7 +66,8 @@ class Task(LanguageTask):
     def __init__(self, recipe: MultitaskRecipe, data: Path):
         check_guidance(recipe, recipe.strengths)
         setup = LanguageSetup(recipe, data)
-        lessons = GuidanceDistillation(setup.model, setup.corpus, recipe, recipe.several)
+        teacher = recipe.teacher or recipe.start
+        lessons = GuidanceDistillation(setup.model, setup.corpus, teacher, recipe.strengths, recipe.several)
         setup.model.config.lantu |= {"guidance": list(recipe.strengths), "learnt": ["filling", "talking", "planning"]}
         self.pairs = EditPairs(recipe.edits, setup.tokenizer)
         self.documents = mixture(recipe, setup, self.pairs, data)

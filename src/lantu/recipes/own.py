@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
+from lantu.engine.sampling_params import Overrides
 from lantu.errors import DataError
 from lantu.evaluation.likeness import Eye, Likeness
 from lantu.evaluation.metrics import frechet, psnr
@@ -41,7 +42,7 @@ def evaluate_own(
     seed: int,
     note: Callable[[str], None],
     progress: Callable[[int, int], None],
-    **dials: Any,
+    **dials: Unpack[Overrides],
 ) -> dict[str, Suite]:
     """The suites of ``OWN``, in their order; those that need captions only if there are some.
 
@@ -88,10 +89,11 @@ class Exam:
     limit: int
     seed: int
     note: Callable[[str], None]
-    dials: dict[str, Any] = field(default_factory=dict)
+    dials: Overrides = field(default_factory=Overrides)
 
     @cached_property
     def generator(self) -> ModelGenerator:
+        """The model as a generator."""
         return ModelGenerator(self.model, **self.dials)
 
     @cached_property
@@ -106,6 +108,7 @@ class Exam:
 
     @cached_property
     def eye(self) -> Eye:
+        """Describes pictures for the comparisons."""
         return open_eye(self.note)
 
     def codes(self) -> Suite:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, Unpack
 
 from lantu.data.captions import words_for
 from lantu.data.emoji import build_gallery, gallery_place
@@ -10,6 +10,7 @@ from lantu.data.gallery import Gallery, load_gallery
 from lantu.data.scenes import Composer
 from lantu.data.shards import gallery_of, read_index
 from lantu.data.trials import trials
+from lantu.engine.sampling_params import Overrides
 from lantu.errors import DataError
 from lantu.evaluation.report import as_json, as_text, write_sheet
 from lantu.evaluation.results import Suite
@@ -37,7 +38,7 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
     progress: Progress | None = None,
-    **dials: Any,
+    **dials: Unpack[Overrides],
 ) -> dict[str, dict[str, Any]]:
     """Score a model on named suites.
 
@@ -76,7 +77,7 @@ def evaluate_scenes(
     seed: int,
     out: str | Path | None,
     progress: Progress | None,
-    **dials: Any,
+    **dials: Unpack[Overrides],
 ) -> dict[str, dict[str, Any]]:
     """``evaluate`` on scenes that are composed of a gallery's drawings."""
     from lantu.features.efficientnet import load_efficientnet

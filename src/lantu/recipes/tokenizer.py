@@ -75,6 +75,7 @@ class TokenizerRecipe(RecipeConfig):
 
     @model_validator(mode="after")
     def fits(self):
+        """Refuse to refit a codebook that can't be."""
         if self.refit_every and self.model.quantizer != "following":
             raise ValueError(f"a codebook of the kind {self.model.quantizer} doesn't settle: set refit_every to 0")
         return self

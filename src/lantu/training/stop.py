@@ -37,10 +37,12 @@ class Stop:
         return self
 
     def hear(self, *_: object) -> None:
+        """Record a signal; the next one has its usual effect."""
         self.signalled = True
         self.restore()
 
     def restore(self) -> None:
+        """Restore the former signal handlers."""
         for number, handler in self.former.items():
             signal.signal(number, handler)
 

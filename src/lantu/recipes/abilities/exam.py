@@ -14,6 +14,7 @@ from lantu.data.phrases import PHRASES
 from lantu.data.scenes import Composer
 from lantu.engine.drafting import draft
 from lantu.engine.request import Request
+from lantu.engine.sampling_params import Overrides
 from lantu.evaluation.results import Verdict
 from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.trial import Trial
@@ -44,26 +45,31 @@ class Exam:
     scorer: Scorer
     seed: int
     out: Path | None
-    dials: dict[str, Any]
+    dials: Overrides
 
     @property
     def concepts(self) -> Mapping[str, Concept]:
+        """The gallery's concepts by key."""
         return self.composer.gallery.concepts
 
     @property
     def settings(self) -> Any:
+        """How the model draws."""
         return self.model.folder.settings.change(**self.dials)
 
     @property
     def grid(self) -> tuple[int, int]:
+        """Height and width in codes."""
         return self.model.folder.grid
 
     @property
     def layout(self) -> LantuLayout:
+        """The model's layout of prompts."""
         return self.model.parts.layout
 
     @property
     def vocabulary(self) -> Any:
+        """The model's ids."""
         return self.model.parts.vocabulary
 
     def codes(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -75,6 +81,7 @@ class Exam:
         return draft(self.model.parts.batched_drafter, requests)
 
     def text(self, ids: list[int]) -> str:
+        """The text of some ids."""
         return self.model.parts.text.decode(ids).strip()
 
     def said(self, ids: list[int]) -> str:
@@ -106,6 +113,7 @@ class Exam:
         ]
 
     def named(self, objects: Sequence[Placed]) -> tuple[Concept, ...]:
+        """The concepts of some things."""
         return tuple(self.concepts[placed.concept] for placed in objects)
 
     def caption(self, scene: Sample) -> str:
@@ -129,6 +137,7 @@ def trial(scene: Sample, image: np.ndarray) -> Trial:
 
 
 def beside(objects: Sequence[Placed]) -> bool:
+    """Whether two things are side by side, not one above the other."""
     return abs(objects[0].box[1] - objects[-1].box[1]) < 0.1
 
 
