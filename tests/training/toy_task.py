@@ -52,7 +52,7 @@ class ToyTask(Task):
     def batch(self, step, size):
         return {"x": torch.randn(size, WIDTH, generator=torch.Generator().manual_seed(step))}
 
-    def loss(self, player, batch, step, generator):
+    def loss(self, module, batch, step, generator):
         x = batch["x"]
         noisy = x + self.noise * torch.randn(x.shape, generator=generator)
         wanted = x.roll(1, -1) + self.noise * torch.randn_like(x)

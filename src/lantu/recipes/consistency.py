@@ -76,7 +76,7 @@ class Task(decoder.Task):
         """Update the target."""
         self.pair.follow(self.slow)
 
-    def loss(self, player: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def loss(self, module: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
         networks = (self.model, self.pair.target, self.teacher)
         clean, target = consistency(*networks, batch.pixels, codes, self.path, generator)

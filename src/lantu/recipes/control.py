@@ -138,7 +138,7 @@ class Task(decoder.Task):
                 taken.append(controls.colour(picture))
         return Controlled(*batch, to_tensor(np.stack(taken)), torch.from_numpy(kinds_B))
 
-    def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         device = batch.pixels.device
         B, h, w = batch.codes.shape
         blind_B = torch.rand(B, generator=generator, device=device) < self.unseen

@@ -117,7 +117,7 @@ class Task(training.Task):
         """``size`` pictures and their codes: a ``Batch``."""
         return self._load("train", self.order.indices(step * size, size))
 
-    def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
         loss, clean = flow_loss(self.model, batch.pixels, codes, generator, self.recipe.mean, self.recipe.spread)
         judged, parts = self._judge(clean, batch.pixels)

@@ -69,8 +69,8 @@ class Task(decoder.Task):
         super().to(device)
         self.teacher.to(device)
 
-    def loss(self, player: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        if player == "critic":
+    def loss(self, module: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        if module == "critic":
             pictures, codes = self.drawn.pop(0)
             loss, _ = flow_loss(self.critic, pictures, codes, generator, self.recipe.mean, self.recipe.spread)
             return loss, {}

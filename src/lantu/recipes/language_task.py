@@ -95,7 +95,7 @@ class LanguageTask(Task):
             for objective, (start, stop) in zip(self.objectives, itertools.pairwise(edges), strict=True)
         ]
 
-    def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         loss, metrics = torch.zeros(()), {}
         # The last one first: gradients are added up in this order, and a resumed run must add them up as before.
         for objective, part in reversed(list(zip(self.objectives, batch, strict=True))):

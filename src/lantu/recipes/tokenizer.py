@@ -161,9 +161,9 @@ class Task(training.Task):
         pixels = tint(pixels, recipe.tinted, generator) if recipe.tinted else pixels
         return move(pixels, recipe.moved, generator) if recipe.moved else pixels
 
-    def loss(self, player: str, batch: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def loss(self, module: str, batch: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         playing = bool(self.recipe.adversarial_weight) and step >= self.recipe.adversarial_from
-        if player == "critic":
+        if module == "critic":
             return self._critic_loss(batch, playing)
         quantizer = self.model.quantizer
         if step <= self.recipe.quantize_from:

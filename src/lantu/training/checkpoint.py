@@ -2,7 +2,7 @@
 
     RUN/checkpoints/step-00001200/      the newest ``LoopConfig.kept``
         state.json                      steps done and the values logged since the log's last line
-        weights/ average/ optimizer/    safetensors, float32, "player/name"
+        weights/ average/ optimizer/    safetensors, float32, "module/name"
     RUN/checkpoints/before-decay/       the end of the stable phase: a longer run starts from here
 
 A checkpoint is written under another name and then renamed, so it exists completely or not at all.
@@ -58,7 +58,7 @@ class State:
 
 
 def save(
-    checkpoints: Path, name: str, players: Sequence[OptimizedModule], state: State, first: bool = True, kept: int = 2
+    checkpoints: Path, name: str, modules: Sequence[OptimizedModule], state: State, first: bool = True, kept: int = 2
 ) -> None:
     """Write a checkpoint; all ranks call this, and the first one writes.
 
@@ -66,17 +66,17 @@ def save(
         DiskError: it can't be written; earlier checkpoints are kept.
     """
     kinds = {
-        "weights": {f"{player.name}/{key}": full(value) for player in players for key, value in saved(player).items()},
+        "weights": {f"{module.name}/{key}": full(value) for module in modules for key, value in saved(module).items()},
         "average": {
-            f"{player.name}/{key}": full(value)
-            for player in players
-            if player.average
-            for key, value in zip(player.named, player.average.values, strict=True)
+            f"{module.name}/{key}": full(value)
+            for module in modules
+            if module.average
+            for key, value in zip(module.named, module.average.values, strict=True)
         },
         "optimizer": {
-            f"{player.name}/{key}/{slot}": full(value)
-            for player in players
-            for key, slots in optimizer_state(player).items()
+            f"{module.name}/{key}/{slot}": full(value)
+            for module in modules
+            for key, slots in optimizer_state(module).items()
             for slot, value in slots.items()
         },
     }
@@ -114,8 +114,8 @@ def choose(checkpoints: Path, config: LoopConfig) -> tuple[Path, State] | None:
     return None
 
 
-def restore(path: Path, players: Sequence[OptimizedModule]) -> None:
-    """Load a checkpoint's tensors into the players.
+def restore(path: Path, modules: Sequence[OptimizedModule]) -> None:
+    """Load a checkpoint's tensors into the modules.
 
     Raises:
         RecipeError: it is damaged, or belongs to other networks.
@@ -125,12 +125,12 @@ def restore(path: Path, players: Sequence[OptimizedModule]) -> None:
     except ModelError as problem:
         raise RecipeError(f"{path} is damaged", "remove it to resume from the one before") from problem
     try:
-        for player in players:
-            fill(saved(player), stored["weights"], player.name)
-            if player.average:
-                values = dict(zip(player.named, player.average.values, strict=True))
-                fill(values, stored["average"] or stored["weights"], player.name)
-            fill_optimizer(player, stored["optimizer"])
+        for module in modules:
+            fill(saved(module), stored["weights"], module.name)
+            if module.average:
+                values = dict(zip(module.named, module.average.values, strict=True))
+                fill(values, stored["average"] or stored["weights"], module.name)
+            fill_optimizer(module, stored["optimizer"])
     except (KeyError, ValueError) as problem:
         hint = "use the settings that the run began with, or start a new run"
         raise RecipeError(f"{path} does not fit these networks ({problem})", hint) from problem
@@ -184,21 +184,21 @@ def name_of(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def saved(player: OptimizedModule) -> dict[str, Tensor]:
-    """A player's weights and buffers, sharing memory with the network."""
-    return player.network.state_dict()
+def saved(module: OptimizedModule) -> dict[str, Tensor]:
+    """A module's weights and buffers, sharing memory with the network."""
+    return module.network.state_dict()
 
 
-def optimizer_state(player: OptimizedModule) -> dict[str, dict[str, Tensor]]:
+def optimizer_state(module: OptimizedModule) -> dict[str, dict[str, Tensor]]:
     """Parameter's name → slot (a moment, a count) → tensor."""
-    names = {id(parameter): name for name, parameter in player.named.items()}
+    names = {id(parameter): name for name, parameter in module.named.items()}
     return {
-        names[id(parameter)]: slots for optimizer in player.optimizers for parameter, slots in optimizer.state.items()
+        names[id(parameter)]: slots for optimizer in module.optimizers for parameter, slots in optimizer.state.items()
     }
 
 
 @torch.no_grad()
-def fill(targets: dict[str, Tensor], stored: dict[str, Tensor], player: str) -> None:
+def fill(targets: dict[str, Tensor], stored: dict[str, Tensor], module: str) -> None:
     """Copy stored tensors into ``targets``.
 
     Raises:
@@ -206,25 +206,25 @@ def fill(targets: dict[str, Tensor], stored: dict[str, Tensor], player: str) -> 
         ValueError: one has another shape.
     """
     for name, target in targets.items():
-        value = stored[f"{player}/{name}"]
+        value = stored[f"{module}/{name}"]
         if value.shape != target.shape:
             raise ValueError(f"{name} is {tuple(value.shape)}, not {tuple(target.shape)}")
         target.copy_(like(value, target))
 
 
-def fill_optimizer(player: OptimizedModule, stored: dict[str, Tensor]) -> None:
+def fill_optimizer(module: OptimizedModule, stored: dict[str, Tensor]) -> None:
     """Restore the moments of each parameter; those without any start at zero, as in a new run."""
     owners = {
         id(parameter): optimizer
-        for optimizer in player.optimizers
+        for optimizer in module.optimizers
         for group in optimizer.param_groups
         for parameter in group["params"]
     }
     for key, value in stored.items():
         owner, name, slot = key.split("/")
-        if owner != player.name:
+        if owner != module.name:
             continue
-        parameter = player.named[name]
+        parameter = module.named[name]
         # Moments are shaped and sharded as the parameter; a count is not.
         value = like(value, parameter.detach()) if value.shape == parameter.shape else value.to(parameter.device)
         owners[id(parameter)].state[parameter][slot] = value

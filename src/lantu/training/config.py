@@ -19,12 +19,12 @@ class LoopConfig(BaseModel):
         steps: updates in all.
         batch_size: samples in one batch, on one rank.
         accumulate: batches in one update.
-        lr: peak learning rate; each player's is multiplied by its entry of ``lr_scale``, if it has one.
+        lr: peak learning rate; each module's is multiplied by its entry of ``lr_scale``, if it has one.
         warmup_steps: linear, from zero.
         decay_fraction: the last part of the run, over which the rate falls linearly to zero.
         optimizer: "adamw", or "muon" for the hidden matrices and AdamW for the rest, at the same rate.
         weight_decay: decoupled; on tensors of two dimensions and more.
-        clip_norm: the largest norm of one player's gradient; 0 for no limit.
+        clip_norm: the largest norm of one module's gradient; 0 for no limit.
         ema_decay: of the EMA weights, per step (0 for none); they are updated every ``ema_every`` steps.
         precision: "bf16" (autocast; weights, moments and EMA stay float32), "fp32", or "auto": bf16 where the device
             multiplies it faster. A processor without bf16 instructions is many times slower with it.

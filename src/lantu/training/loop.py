@@ -121,7 +121,7 @@ class Run:
         found = checkpoint.choose(self.checkpoints, self.config)
         if found:
             path, state = found
-            checkpoint.restore(path, self.trainer.players)
+            checkpoint.restore(path, self.trainer.modules)
             self.step = state.step
             self.clock = Clock(self.step, state.train_s)
             self.window = Window(state.window)
@@ -201,7 +201,7 @@ class Run:
             window=self.window.read(),
             train_s=self.clock.train_s,
         )
-        checkpoint.save(self.checkpoints, name, self.trainer.players, state, self.ranks.first, self.config.kept)
+        checkpoint.save(self.checkpoints, name, self.trainer.modules, state, self.ranks.first, self.config.kept)
 
     def sample(self) -> None:
         """Let the task write samples; sharded networks can't."""

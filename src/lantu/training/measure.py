@@ -19,7 +19,7 @@ class Measured:
 
     Attributes:
         device: as chosen.
-        parameters: player → number of trained parameters.
+        parameters: module → number of trained parameters.
         steps, samples_per_step: updates in all; samples in each, over all ranks.
         flops_per_sample: forward and backward; 0 if unknown.
         step_s: median seconds of an update.
@@ -84,7 +84,7 @@ def measure(task: Task, config: LoopConfig, updates: int = 5, warm: int = 2) -> 
         step_s = sorted(times[warm:])[updates // 2]
         return Measured(
             device=str(device),
-            parameters={p.name: sum(value.numel() for value in p.named.values()) for p in trainer.players},
+            parameters={p.name: sum(value.numel() for value in p.named.values()) for p in trainer.modules},
             steps=config.steps,
             samples_per_step=config.batch_size * config.accumulate * ranks.world,
             flops_per_sample=task.flops_per_sample,

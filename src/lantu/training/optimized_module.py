@@ -16,7 +16,7 @@ class OptimizedModule:
     """A network with its optimizers and its EMA. Most runs have one; with a critic there are two.
 
     Args:
-        name: of the player.
+        name: of the module.
         uses_muon, lr_share: see ``lantu.training.task.Task``.
 
     Attributes:
@@ -32,12 +32,12 @@ class OptimizedModule:
         self.optimizers = make_optimizers(network, config, self.lr, uses_muon, lr_share)
         self.average = EMA(self.named.values(), config.ema_decay, config.ema_every) if config.ema_decay else None
 
-    def learns(self, learns: bool) -> None:
+    def requires_grad_(self, requires_grad: bool) -> None:
         """Turn gradients of its parameters on or off."""
         for parameter in self.named.values():
-            parameter.requires_grad_(learns)
+            parameter.requires_grad_(requires_grad)
 
-    def move(self, step: int) -> float | None:
+    def step(self, step: int) -> float | None:
         """Clip the gradients, update the parameters, and clear the gradients.
 
         Returns:

@@ -22,8 +22,8 @@ class Task(ABC):
     called.
 
     Attributes:
-        networks: player → network. Each player has an optimizer of its own, and they are updated in this order. Most
-            tasks have one player; a GAN has a second, its critic. Buffers are saved with the weights. Parameters that
+        networks: module → network. Each module has an optimizer of its own, and they are updated in this order. Most
+            tasks have one module; a GAN has a second, its critic. Buffers are saved with the weights. Parameters that
             don't require gradients stay as they are.
         flops_per_sample: forward and backward, for the logs; 0 if unknown.
         notes: lines about the data that the user should read before the run begins.
@@ -55,12 +55,12 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        """The scalar that ``player`` minimises, and the metrics to log.
+    def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        """The scalar that ``module`` minimises, and the metrics to log.
 
         Runs under autocast. Every random choice comes from ``generator`` (on the run's device) or from torch's global
         generator: the loop seeds both from the run's seed and the step. Metrics may stay scalar tensors, so that
-        nothing waits for them. If the loss has no gradient, the player is not updated in this step.
+        nothing waits for them. If the loss has no gradient, the module is not updated in this step.
         """
 
     @abstractmethod
