@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lantu import images
-from lantu.data.retrieval import Memory
+from lantu.data.retrieval import CaptionIndex
 from lantu.data.shards import Shards
 from lantu.data.trials import trials
 from lantu.features.efficientnet import load_efficientnet
@@ -31,7 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model, composer = Model.load(arguments.model, "cpu"), composer_of(None, arguments.data)
     scorer = scorer_of(composer.gallery, load_efficientnet())
-    memory, shards = Memory.of(arguments.data), Shards(arguments.data, "train")
+    memory, shards = CaptionIndex.of(arguments.data), Shards(arguments.data, "train")
 
     def near(prompt: str, shots: int) -> list[Example]:
         found = memory.search(prompt, shots) if shots else []

@@ -264,7 +264,7 @@ def test_train_passes_everything_on(lantu, monkeypatch, tiny_model):
     monkeypatch.setattr("lantu.recipes.train", train)
     own = ["--set", "loop.steps=10", "--set", "width=64", "--seed", 3, "--tokenizer", tiny_model / "tokenizer"]
     code, out, _ = lantu("train", "language", "--data", "d", *own, "--resume")
-    assert (code, out) == (0, "runs/language-emoji  time at step 5 of 10\ngo on with --resume\n")
+    assert (code, out) == (0, "runs/language-emoji  time at step 5 of 10\ncontinue with --resume\n")
     assert asked["overrides"] == ["loop.steps=10", "width=64", "loop.seed=3", f"tokenizer={tiny_model}/tokenizer"]
     assert (asked["part"], asked["recipe"], asked["resume"], asked["dry_run"]) == ("language", "emoji", True, False)
     told = json.loads(lantu("train", "decoder", "--data", "d", "-o", "here", "--json")[1])

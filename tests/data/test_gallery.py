@@ -53,7 +53,7 @@ def test_a_catalogue_that_fits_other_drawings_is_refused(folder):
     catalogue = json.loads((folder / "gallery.json").read_text(encoding="utf-8"))
     del catalogue["concepts"][1]
     (folder / "gallery.json").write_text(json.dumps(catalogue), encoding="utf-8")
-    with pytest.raises(DataError, match="torn"):
+    with pytest.raises(DataError, match="damaged"):
         load_gallery(folder)
 
 

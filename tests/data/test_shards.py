@@ -76,7 +76,7 @@ def test_what_is_missing_or_torn_is_named(data):
     with pytest.raises(DataError, match=r"train-00001\.tar can't be read"):
         Shards(data, "train").image(5)
     np.save(data / "val.npy", np.zeros((2, 5), np.int64))
-    with pytest.raises(DataError, match="torn"):
+    with pytest.raises(DataError, match="damaged"):
         Shards(data, "val")
     (data / "val.npy").write_bytes(b"no array")
     with pytest.raises(DataError, match="can't be read"):
@@ -111,7 +111,7 @@ def test_the_gallery_is_found(data, tmp_path):
     with pytest.raises(DataError, match="no gallery"):
         gallery_of(data)
     write_index(data, read_index(data) | {"gallery": str(tmp_path / "gallery")})
-    with pytest.raises(DataError, match="is gone"):
+    with pytest.raises(DataError, match="is missing"):
         gallery_of(data)
     (tmp_path / "gallery").mkdir()
     assert gallery_of(data) == tmp_path / "gallery"

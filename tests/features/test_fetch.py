@@ -49,7 +49,7 @@ def test_members_of_source_archives(tmp_path):
         entry.size = 4
         archive.addfile(entry, io.BytesIO(b"abcd"))
     assert read_member(path, "weights/a.ckpt") == b"abcd"
-    with pytest.raises(DataError, match=r"holds no b\.ckpt"):
+    with pytest.raises(DataError, match=r"has no b\.ckpt"):
         read_member(path, "b.ckpt")
 
 

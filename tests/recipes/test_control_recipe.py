@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_mixture import data  # noqa: F401
-from test_start import settings
+from overrides import settings
 
 from lantu import recipes
 from lantu.errors import RecipeError
@@ -15,7 +14,12 @@ from lantu.recipes.assemble import assemble
 from lantu.types import MASK_CODE
 
 
-def test_each_picture_comes_with_what_it_is_to_follow(tiny_model, data):  # noqa: F811
+@pytest.fixture(scope="module")
+def data(scene_data):
+    return scene_data
+
+
+def test_each_picture_comes_with_what_it_is_to_follow(tiny_model, data):
     recipe = settings(control.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}")
     task = control.Task(recipe, data)
     batch = task.batch(1, 36)
@@ -27,7 +31,7 @@ def test_each_picture_comes_with_what_it_is_to_follow(tiny_model, data):  # noqa
     assert torch.equal(task.batch(1, 36).control, batch.control)
 
 
-def test_it_learns_and_the_decoder_stays(tiny_model, data, tmp_path):  # noqa: F811
+def test_it_learns_and_the_decoder_stays(tiny_model, data, tmp_path):
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "loop.precision=fp32", "loop.steps=12"]
     recipes.train("control", "debug", data, tmp_path / "run", changes, progress=False)
     made = ControlNetwork.load(tmp_path / "run" / "model")
@@ -42,25 +46,25 @@ def test_it_learns_and_the_decoder_stays(tiny_model, data, tmp_path):  # noqa: F
     )
 
 
-def test_it_needs_a_decoder(tiny_model, data):  # noqa: F811
-    with pytest.raises(RecipeError, match="stands beside a decoder"):
+def test_it_needs_a_decoder(tiny_model, data):
+    with pytest.raises(RecipeError, match="is trained for a decoder"):
         control.Task(settings(control.debug(), f"tokenizer={tiny_model}/tokenizer"), data)
 
 
-def test_some_codes_become_others_that_fit(tiny_model, data):  # noqa: F811
+def test_some_codes_become_others_that_fit(tiny_model, data):
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "guessed=0.5"]
     task = control.Task(settings(control.debug(), *changes), data)
     codes, fits = torch.zeros(50, 4, 4, dtype=torch.long), torch.full((50, 16, 32), -50.0)
     fits[..., 5:7] = 0
-    guessed = task.guess(codes, fits, torch.Generator().manual_seed(0))
+    guessed = task._guess(codes, fits, torch.Generator().manual_seed(0))
     assert set(guessed.unique().tolist()) == {0, 5, 6}
     shares = (guessed > 0).float().mean((1, 2))
     assert 0.15 < shares.mean() < 0.35  # half of them, at most
     assert shares.std() > 0.1
-    assert torch.equal(guessed, task.guess(codes, fits, torch.Generator().manual_seed(0)))
+    assert torch.equal(guessed, task._guess(codes, fits, torch.Generator().manual_seed(0)))
 
 
-def test_it_learns_which_codes_fit(tiny_model, data, tmp_path):  # noqa: F811
+def test_it_learns_which_codes_fit(tiny_model, data, tmp_path):
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "loop.precision=fp32"]
     recipes.train("control", "debug", data, tmp_path / "run", [*changes, "loop.steps=60"], progress=False)
     made = ControlNetwork.load(tmp_path / "run" / "model")
@@ -78,7 +82,7 @@ def test_it_learns_which_codes_fit(tiny_model, data, tmp_path):  # noqa: F811
     assert likelihood(batch.kind, unknown) > likelihood(nothing, unknown) > -np.log(32)
 
 
-def test_it_goes_on_from_a_control(tiny_model, data, tmp_path):  # noqa: F811
+def test_it_goes_on_from_a_control(tiny_model, data, tmp_path):
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "loop.precision=fp32"]
     recipes.train("control", "debug", data, tmp_path / "run", [*changes, "loop.steps=4"], progress=False)
     task = control.Task(settings(control.debug(), *changes, f"control={tmp_path}/run"), data)
@@ -91,7 +95,7 @@ def test_it_goes_on_from_a_control(tiny_model, data, tmp_path):  # noqa: F811
         control.Task(settings(control.debug(), *changes, f"control={tmp_path}/other"), data)
 
 
-def test_edges_come_as_fine_and_coarse_as_other_programs_take_them(tiny_model, data):  # noqa: F811
+def test_edges_come_as_fine_and_coarse_as_other_programs_take_them(tiny_model, data):
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "shares=[1,0,0]"]
 
     def lines(*more):

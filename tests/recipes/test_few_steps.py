@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_start import data, settings  # noqa: F401
+from overrides import settings
 
 from lantu import recipes
 from lantu.errors import RecipeError
@@ -13,6 +13,11 @@ from lantu.training import checkpoint
 
 SHAPE = (4, 3, 8, 8)
 CODES = torch.zeros(4, 2, 2, dtype=torch.long)
+
+
+@pytest.fixture(scope="module")
+def data(captioned_data):
+    return captioned_data
 
 
 def generator(seed=0):
@@ -92,7 +97,7 @@ def test_matching_moves_pictures_towards_what_the_teacher_finds_likelier():
 
 
 @pytest.mark.parametrize("name", ["consistency-debug", "matching-debug"])
-def test_a_decoder_is_taught_and_a_killed_run_ends_the_same(tiny_model, data, tmp_path, name):  # noqa: F811
+def test_a_decoder_is_taught_and_a_killed_run_ends_the_same(tiny_model, data, tmp_path, name):
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "loop.precision=fp32", "loop.sample_every=0"]
     changes += ["loop.steps=9", "loop.log_every=3", "loop.decay_fraction=0"]
     whole = recipes.train("decoder", name, data, tmp_path / "whole", changes, progress=False)
@@ -109,7 +114,7 @@ def test_a_decoder_is_taught_and_a_killed_run_ends_the_same(tiny_model, data, tm
 
 
 @pytest.mark.parametrize("module", [consistency, distribution_matching])
-def test_they_need_a_decoder_to_learn_from(module, tiny_model, data):  # noqa: F811
+def test_they_need_a_decoder_to_learn_from(module, tiny_model, data):
     with pytest.raises(RecipeError, match="renders in many"):
         module.Task(settings(module.debug(), f"tokenizer={tiny_model}/tokenizer"), data)
 

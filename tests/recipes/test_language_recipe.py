@@ -6,13 +6,13 @@ import torch
 from PIL import Image
 
 from lantu.data.build import build_folder
-from lantu.data.packing import pack
+from lantu.data.packing import PADDED, apart, one_each, pack
 from lantu.errors import RecipeError
 from lantu.models.lantu.language.model import make
 from lantu.recipes import language as recipe
 from lantu.recipes import train
 from lantu.recipes.captions import learnable, shortened
-from lantu.recipes.language import PADDED, apart, next_token_losses, one_each
+from lantu.recipes.next_token import next_token_losses
 from lantu.tokens import bpe
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.training.config import override
@@ -130,7 +130,9 @@ def test_data_without_validation_with_long_and_foreign_captions_trains(tiny_mode
     assert "1 captions longer than 512 ids are cut" in told
     assert "2 captions in 'fr' are passed over" in told
     task = recipe.Task(override(recipe.debug(), [*changes[:1], "row=120", "longest=400"]), data)
-    assert all(len(task.encode(text)) <= 120 - 32 for text in task.texts())
-    assert task.batch(0, 4)["ids"].shape[1] == 120
+    corpus = task.setup.corpus
+    texts = [text for sample in corpus.samples for captions in sample.captions.values() for text in captions]
+    assert max(len(corpus.encode(text)) for text in texts) == 120 - 32 - 16
+    assert task.batch(0, 4)[0]["ids"].shape[1] == 120
     with pytest.raises(RecipeError, match="no room for a picture"):
         recipe.Task(override(recipe.debug(), [*changes[:1], "row=20"]), data)

@@ -12,7 +12,7 @@ from lantu.errors import DataError
 from lantu.evaluation.trial import OWN
 from lantu.models.lantu.folder import LantuFolder
 from lantu.pipeline import Model
-from lantu.recipes import dials, own, pictures
+from lantu.recipes import own, pictures, tuning
 from lantu.recipes.assemble import assemble
 from lantu.recipes.scores import composer_of, evaluate
 from lantu.tokens.document import draw_prefix
@@ -121,7 +121,7 @@ def test_a_model_finds_its_own_pictures_until_they_are_moved(tiny_model, folders
     model = assemble(*parts(tiny_model), tmp_path / "mine", data=data)
     assert evaluate(Model.load(model.path), suites=["codes"])["codes"]["n"] == 1
     moved = shutil.move(data, data.with_name("moved"))
-    with pytest.raises(DataError, match=r"not in .* any more: say where they are: --data DIR"):
+    with pytest.raises(DataError, match=r"no longer in .*: give their folder: --data DIR"):
         evaluate(Model.load(model.path), suites=["codes"])
     assert evaluate(Model.load(model.path), moved, suites=["codes"])["codes"]["n"] == 1
 
@@ -162,24 +162,24 @@ def test_captions_are_judged_by_their_words(data, tiny_model):
 @pytest.fixture
 def fewer(monkeypatch):
     """Fewer dials are tried, on fewer pictures."""
-    monkeypatch.setattr(dials, "GUIDANCE", (1.5, 1.0))
-    monkeypatch.setattr(dials, "TEMPERATURE", (0.3, 1.0))
-    monkeypatch.setattr(dials, "DECODERS", (("euler", 2), ("consistency", 1)))
-    monkeypatch.setattr(dials, "FEWEST", 4)
+    monkeypatch.setattr(tuning, "GUIDANCE", (1.5, 1.0))
+    monkeypatch.setattr(tuning, "TEMPERATURE", (0.3, 1.0))
+    monkeypatch.setattr(tuning, "DECODERS", (("euler", 2), ("consistency", 1)))
+    monkeypatch.setattr(tuning, "FEWEST", 4)
 
 
 def test_dials_are_chosen_and_kept_with_what_was_tried(tiny_model, data, tmp_path, fewer):
-    model = assemble(*parts(tiny_model), tmp_path / "mine", data=data, draw=dials.USUAL)
+    model = assemble(*parts(tiny_model), tmp_path / "mine", data=data, draw=tuning.USUAL)
     told = []
-    choice = dials.tune(model, data, seed=1, progress=lambda done, total: told.append((done, total)))
+    choice = tuning.tune(model, data, seed=1, progress=lambda done, total: told.append((done, total)))
     index = json.loads((model.path / "model_index.json").read_text())
-    assert index["draw"] == {**dials.USUAL, **choice.dials}
+    assert index["draw"] == {**tuning.USUAL, **choice.dials}
     assert set(choice.dials) == {"guidance", "temperature", "steps", "sampler"}
-    assert len(index["tuned"]["drafts"]) == len(dials.GUIDANCE) * len(dials.TEMPERATURE)
-    assert [one["drawn"] for one in choice.drafts].count(2) == dials.FINALISTS
+    assert len(index["tuned"]["drafts"]) == len(tuning.GUIDANCE) * len(tuning.TEMPERATURE)
+    assert [one["drawn"] for one in choice.drafts].count(2) == tuning.FINALISTS
     assert LantuFolder(model.path).settings.steps == choice.dials["steps"]
     assert told[-1][0] == told[-1][1]
-    assert dials.tune(model, data, seed=1) == choice
+    assert tuning.tune(model, data, seed=1) == choice
     assert "colours_and_edges" in choice.line()
     assert sum(row[-1] == "chosen" for row in choice.rows()) == 1
 
@@ -202,9 +202,9 @@ def test_dials_that_draw_the_truth_are_chosen(tiny_model, data, monkeypatch):
         def reconstruct(self, images):
             return images if self.told["sampler"] == "consistency" else 255 - images
 
-    monkeypatch.setattr(dials, "ModelGenerator", Fake)
-    monkeypatch.setattr(dials, "FEWEST", 4)
-    choice = dials.Tuner(model, album, {}, 0, lambda done, total: None, lambda note: None).choose()
+    monkeypatch.setattr(tuning, "ModelGenerator", Fake)
+    monkeypatch.setattr(tuning, "FEWEST", 4)
+    choice = tuning.Tuner(model, album, {}, 0, lambda done, total: None, lambda note: None).choose()
     assert choice.dials == {"sampler": "consistency", "steps": 2, "guidance": 2.0, "temperature": 1.0}
 
 
@@ -214,7 +214,7 @@ def test_dials_that_are_set_stay(tiny_model, data, fewer):
     notes: list[str] = []
 
     def choose(**fixed):
-        return dials.Tuner(model, album, fixed, 0, lambda done, total: None, notes.append).choose()
+        return tuning.Tuner(model, album, fixed, 0, lambda done, total: None, notes.append).choose()
 
     assert set(choose(guidance=2.5, steps=3, sampler="euler").dials) == {"temperature"}
     assert set(choose(guidance=2.5, temperature=0.5, sampler="heun").dials) == {"steps"}
@@ -224,30 +224,30 @@ def test_dials_that_are_set_stay(tiny_model, data, fewer):
 def test_too_few_captions_leave_the_usual_dials_and_say_so(tiny_model, folders):
     model, notes = Model.load(tiny_model), []
     album = pictures.Album(folders(3), model.size)
-    choice = dials.Tuner(model, album, {}, 0, lambda done, total: None, notes.append).choose()
+    choice = tuning.Tuner(model, album, {}, 0, lambda done, total: None, notes.append).choose()
     assert set(choice.dials) == {"steps", "sampler"}
     assert any("usual" in note for note in notes)
 
 
 def test_few_validation_pictures_are_joined_by_those_for_training(tiny_model, folders):
     model = Model.load(tiny_model)
-    tuner = dials.Tuner(model, pictures.Album(folders(9), model.size), {}, 0, lambda *_: None, lambda note: None)
+    tuner = tuning.Tuner(model, pictures.Album(folders(9), model.size), {}, 0, lambda *_: None, lambda note: None)
     chosen = tuner.pictures(32, captioned=True)
-    assert len(chosen) == len({one.key for one in chosen}) == dials.FEWEST
+    assert len(chosen) == len({one.key for one in chosen}) == tuning.FEWEST
 
 
 def test_spread_is_none_of_the_same_and_large_of_one_picture():
     rng = np.random.default_rng(0)
     true, other = rng.normal(size=(2, 64, 4))
-    assert dials.spread(true, true) == pytest.approx(0, abs=1e-6)
-    assert dials.spread(other, true) < 0.2 < dials.spread(np.repeat(other[:1], 64, 0), true)
+    assert tuning.spread(true, true) == pytest.approx(0, abs=1e-6)
+    assert tuning.spread(other, true) < 0.2 < tuning.spread(np.repeat(other[:1], 64, 0), true)
 
 
 def test_runs_tell_their_data(data, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"data": str(data)}))
-    assert dials.data_of(tmp_path / "nothing", tmp_path) == data
+    assert tuning.data_of(tmp_path / "nothing", tmp_path) == data
     (tmp_path / "config.json").write_text(json.dumps({"data": str(tmp_path / "gone")}))
-    assert dials.data_of(tmp_path) is None
+    assert tuning.data_of(tmp_path) is None
 
 
 def test_references_hold_what_is_asked_for_and_few_of_one_caption(data):

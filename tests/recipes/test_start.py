@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from overrides import settings
 from PIL import Image
 
 from lantu import recipes
-from lantu.data.build import build_folder
 from lantu.engine.backends.native import Language
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ModelError, RecipeError
@@ -16,24 +16,12 @@ from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes import decoder, language
 from lantu.recipes.assemble import assemble
 from lantu.recipes.drafts import Drafts
-from lantu.training.config import override
+from lantu.tokens.bpe import TextCodec
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Coloured squares of 32 pixels with captions."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for number, (name, colour) in enumerate({"cat": "red", "dog": "blue", "fox": "green"}.items()):
-        for copy in range(8):
-            Image.new("RGB", (32, 32), colour).save(folder / f"{number}-{copy}.png")
-            (folder / f"{number}-{copy}.txt").write_text(f"a {name}\n")
-    out = tmp_path_factory.mktemp("data") / "data"
-    build_folder(folder, out, size=32)
-    return out
-
-
-def settings(recipe, *changes):
-    return override(recipe, ["loop.device=cpu", "loop.precision=fp32", *changes])
+def data(captioned_data):
+    return captioned_data
 
 
 def test_a_language_model_goes_on_with_its_own_words_and_sizes(tiny_model, data, tmp_path):
@@ -43,7 +31,7 @@ def test_a_language_model_goes_on_with_its_own_words_and_sizes(tiny_model, data,
 
     begun = load(tiny_model / "language").state_dict()
     assert all(torch.equal(value, begun[name]) for name, value in task.model.state_dict().items())
-    assert task.codec.encode("a cat on the left") == language.bpe.TextCodec(tiny_model / "language").encode(
+    assert task.setup.codec.encode("a cat on the left") == TextCodec(tiny_model / "language").encode(
         "a cat on the left"
     )
     task.sample(5, tmp_path)
@@ -65,8 +53,8 @@ def test_added_layers_change_nothing_at_first_and_then_learn(tiny_model, data, t
     deep = load(tmp_path / "run" / "model")
     assert deep.config.num_hidden_layers == begun.config.num_hidden_layers + 3
     again = language.Task(settings(language.debug(), *changes[:1], f"start={tmp_path}/run", "settled=0"), data)
-    shares = [again.rate(f"model.layers.{place}.mlp.down_proj.weight") for place in range(5)]
-    assert (shares, again.rate("model.embed_tokens.weight")) == ([0, 1, 1, 0, 1], 0)
+    shares = [again.lr_share(f"model.layers.{place}.mlp.down_proj.weight") for place in range(5)]
+    assert (shares, again.lr_share("model.embed_tokens.weight")) == ([0, 1, 1, 0, 1], 0)
     # The new ones have begun to say something, and the old ones stayed what they were.
     assert all(layer.mlp.down_proj.weight.abs().max() > 0 for layer in deep.model.layers)
     for old, place in enumerate((0, 3)):  # 0 0 0 1 1
@@ -101,7 +89,7 @@ def test_drafts_draw_rebuild_and_read(tiny_model):
     from lantu.weights.language_config import read_grid, read_vocabulary
 
     folder = tiny_model / "language"
-    parts = (Language.load(folder), language.bpe.TextCodec(folder), read_vocabulary(folder))
+    parts = (Language.load(folder), TextCodec(folder), read_vocabulary(folder))
     drafts = Drafts(*parts, ImageTokenizer.load(tiny_model / "tokenizer"), read_grid(folder), SamplingParams())
     drawn = drafts.draw(["a cat", "a dog"], [1, 2])
     assert drawn.shape == drafts.reconstruct(drawn).shape == (2, 32, 32, 3)

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from overrides import settings
 from PIL import Image
-from test_start import settings
 
 from lantu import recipes
 from lantu.data.build import build_folder
@@ -159,9 +159,9 @@ def test_frozen_codes_do_not_settle(folders, tmp_path):
 
 def test_the_rate_of_the_first_layer_falls_with_its_inputs(folders):
     task = tokenizer.Task(settings(tokenizer.debug(), *learnt(folders)), folders[0])
-    assert task.rate("decoder.embed.weight") == 1
-    assert task.rate("encoder.out.weight") == 0.2
-    assert task.rate("encoder.patches.weight") == pytest.approx(0.2 * 64 / (16 * 16 * 3))
+    assert task.lr_share("decoder.embed.weight") == 1
+    assert task.lr_share("encoder.out.weight") == 0.2
+    assert task.lr_share("encoder.patches.weight") == pytest.approx(0.2 * 64 / (16 * 16 * 3))
 
 
 def test_what_does_not_fit_is_refused(folders):

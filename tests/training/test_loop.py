@@ -231,8 +231,8 @@ class Poisoned(ToyTask):
         super().__init__()
         self.steps = steps
 
-    def loss(self, player, batch, step, generator):
-        loss, metrics = super().loss(player, batch, step, generator)
+    def loss(self, module, batch, step, generator):
+        loss, metrics = super().loss(module, batch, step, generator)
         return loss * (float("nan") if step in self.steps else 1.0), metrics
 
 
@@ -250,7 +250,7 @@ def test_endless_poison_stops_it(tmp_path):
 
 
 class Duel(ToyTask):
-    """A second player that plays from step 4 on."""
+    """A second module that plays from step 4 on."""
 
     def __init__(self):
         super().__init__()
@@ -258,13 +258,13 @@ class Duel(ToyTask):
         self.began = self.networks["critic"].weight.detach().clone()
         self.unmoved = True
 
-    def loss(self, player, batch, step, generator):
+    def loss(self, module, batch, step, generator):
         critic = self.networks["critic"]
-        if player == "critic":
+        if module == "critic":
             if step < 4:
                 return torch.zeros(()), {}
             return critic(batch["x"]).mean(), {"fooled": 0.5}
-        loss, metrics = super().loss(player, batch, step, generator)
+        loss, metrics = super().loss(module, batch, step, generator)
         return loss + critic(self.networks["model"](batch["x"])).mean(), metrics
 
     def after_step(self, step):

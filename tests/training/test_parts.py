@@ -19,6 +19,7 @@ from lantu.training.muon import Muon
 from lantu.training.optimized_module import clip
 from lantu.training.optimizer import make_optimizers
 from lantu.training.progress import Bar, duration
+from lantu.training.task import Task
 from lantu.training.trainer import Trainer
 
 
@@ -192,3 +193,25 @@ def test_compiled_networks_train_alike_and_keep_their_names(tmp_path):
         assert list(task.networks["model"].state_dict()) == names
         losses.append([line["loss"] for line in read_log(tmp_path / str(compiled))])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_misspelt_hook_is_an_error():
+    with pytest.raises(TypeError, match=r"Careless.after_steps is no hook of a task \(.*after_step,"):
+
+        class Careless(ToyTask):
+            def after_steps(self, step): ...
+
+    class Careful(ToyTask):
+        def after_step(self, step): ...
+
+        def _helper(self): ...
+
+    assert Careful().lr_share("anything") == 1.0
+
+
+def test_a_task_must_have_batches_a_loss_and_an_export():
+    class Bare(Task):
+        def batch(self, step, size): ...
+
+    with pytest.raises(TypeError, match=r"abstract methods.*export.*loss"):
+        Bare()

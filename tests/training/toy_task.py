@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from lantu.training.task import Task
 from lantu.weights import tensors
 
 WIDTH = 8
@@ -34,7 +35,7 @@ class Net(nn.Module):
         return self.norm(x) * self.frozen
 
 
-class ToyTask:
+class ToyTask(Task):
     """Learn to roll a vector by one place.
 
     Attributes:
@@ -51,7 +52,7 @@ class ToyTask:
     def batch(self, step, size):
         return {"x": torch.randn(size, WIDTH, generator=torch.Generator().manual_seed(step))}
 
-    def loss(self, player, batch, step, generator):
+    def loss(self, module, batch, step, generator):
         x = batch["x"]
         noisy = x + self.noise * torch.randn(x.shape, generator=generator)
         wanted = x.roll(1, -1) + self.noise * torch.randn_like(x)

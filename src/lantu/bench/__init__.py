@@ -1,11 +1,11 @@
-"""How fast lantu drafts and renders, beside others on the same weights, in one run.
+"""How fast lantu drafts and renders, beside other engines on the same weights, in one run.
 
-machine.py    what this machine is, and what its memory and arithmetic could do at best
-task.py       what is measured: a model and a request, shipped or made up in a given size
-drafting.py   those who draft; exported.py is what OpenVINO gets
-rendering.py  those who render
-rounds.py     timing: everyone in turn, again and again
-run.py        all of it
+machine.py    this machine, and the best that its memory and arithmetic can reach
+task.py       what is measured: a model and a request, the shipped ones or random ones of a given size
+drafting.py   engines that draft; exported.py is the graph for OpenVINO
+rendering.py  engines that render
+rounds.py     timing: all in turn, again and again
+run.py        the whole measurement
 report.py     table and chart
 """
 

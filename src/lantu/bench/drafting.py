@@ -1,6 +1,6 @@
-"""Those who draft, on the same weights: each a function that takes the task and gives one that drafts n pictures.
+"""The engines whose drafting is timed, on the same weights: each function takes the task and returns a ``Draft``.
 
-All but the last two guide with two rows a picture. All draw among the ``TOP_K`` likeliest codes, in bfloat16.
+All but the last two guide with a pair of rows per picture. All sample from the ``TOP_K`` likeliest codes, in bfloat16.
 Shapes: R rows (B with the prompt, then B without), N ids, L layers, G heads of keys and values, P places, K head width.
 """
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from lantu.bench.task import GUIDANCE, TOP_K, Drafting
 
-Draft = Callable[[int], Any]  # so many pictures
-SILENT: dict[str, Any] = {}  # loggers that C code goes on calling
+# Number of pictures → the ids of their codes, (pictures, n).
+Draft = Callable[[int], Any]
+SILENT: dict[str, Any] = {}  # keeps loggers alive that C code calls
 
 
 def lantu_kernels(task: Drafting) -> Draft:
@@ -19,7 +20,7 @@ def lantu_kernels(task: Drafting) -> Draft:
     from lantu.engine.drafting import draft
     from lantu.engine.engine import Engine
 
-    # Nothing is kept from one draft to the next: a prompt that comes back would cost nothing.
+    # No prefix cache between drafts, or the same prompt would cost nothing the second time.
     engine = Engine(Language.load(task.folder), kept=0)
     return lambda pictures: draft(engine, [task.request(seed) for seed in range(pictures)])
 
@@ -47,6 +48,7 @@ def lantu_torch(task: Drafting) -> Draft:
 
 
 def load_transformers(task: Drafting) -> Any:
+    """The task's model on transformers, in bfloat16."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -56,7 +58,7 @@ def load_transformers(task: Drafting) -> Any:
 
 
 def transformers_generate(task: Drafting) -> Draft:
-    """As a user would write it: ``generate`` with its own guidance, which runs the other side as passes of its own."""
+    """As a user would write it: ``generate`` with its own guidance, whose unconditional row is a separate pass."""
     import torch
     from transformers import LogitsProcessor, LogitsProcessorList
 
@@ -80,13 +82,13 @@ def transformers_generate(task: Drafting) -> Draft:
             max_new_tokens=task.limit,
             logits_processor=LogitsProcessorList([OnlyCodes()]),
             pad_token_id=0,
-        )
+        )[:, len(task.prefix) :]
 
     return draft
 
 
 def transformers_by_hand(task: Drafting) -> Draft:
-    """Both sides as rows of one pass, and a head for the codes alone: what a careful user would write."""
+    """Both rows of the pair in one pass, and a head for the codes alone: what a careful user would write."""
     import torch
     from transformers import DynamicCache
 
@@ -95,11 +97,12 @@ def transformers_by_hand(task: Drafting) -> Draft:
 
     @torch.inference_mode()
     def draft(pictures: int) -> Any:
-        cache, ids_RN = DynamicCache(), rows(task, pictures)
+        cache, ids_RN, drafted = DynamicCache(), rows(task, pictures), []
         for _ in range(task.limit):
             hidden = model.model(input_ids=ids_RN, cache=cache, use_cache=True).last_hidden_state[:, -1]
             ids_RN = pick(hidden @ head.T, task, pictures)
-        return ids_RN
+            drafted.append(ids_RN[:pictures])
+        return torch.cat(drafted, 1)
 
     return draft
 
@@ -129,11 +132,12 @@ def transformers_compiled(task: Drafting) -> Draft:
     def draft(pictures: int) -> Any:
         start = len(task.prefix)
         cache = StaticCache(config=model.config, max_cache_len=start + task.limit)
-        ids_RN, places_N = rows(task, pictures), torch.arange(start)
+        ids_RN, places_N, drafted = rows(task, pictures), torch.arange(start), []
         for place in range(start, start + task.limit):
             ids_RN = pick(step(ids_RN, cache, places_N), task, pictures)
+            drafted.append(ids_RN[:pictures])
             places_N = torch.tensor([place])
-        return ids_RN
+        return torch.cat(drafted, 1)
 
     return draft
 
@@ -170,23 +174,24 @@ def openvino(task: Drafting) -> Draft:
 
     def draft(pictures: int) -> Any:
         infer, memory = request(2 * pictures)
-        ids_RN, used = rows(task, pictures), 0
+        ids_RN, used, drafted = rows(task, pictures), 0, []
         for _ in range(task.limit):
             new = ids_RN.shape[1]
             mask = np.full((new, places + new), -np.inf, np.float32)
             mask[:, :used] = 0
             mask[:, places:] = np.triu(mask[:, places:], 1)
-            told = infer.infer([ids_RN.numpy(), np.arange(used, used + new), memory, mask], share_inputs=True)
-            memory[:, :, :, :, used : used + new] = told[1]
+            outputs = infer.infer([ids_RN.numpy(), np.arange(used, used + new), memory, mask], share_inputs=True)
+            memory[:, :, :, :, used : used + new] = outputs[1]
             used += new
-            ids_RN = pick(torch.from_numpy(told[0]), task, pictures)
-        return ids_RN
+            ids_RN = pick(torch.from_numpy(outputs[0]), task, pictures)
+            drafted.append(ids_RN[:pictures])
+        return torch.cat(drafted, 1)
 
     return draft
 
 
 def vllm_learnt(task: Drafting) -> Draft:
-    """vLLM on the unmodified directory, for a model that has learnt guidance: it has no pairs of rows."""
+    """vLLM on the unmodified directory, for a model that has learnt guidance, as vLLM has no guided pairs."""
     from lantu.engine.backends.vllm_engine import Engine
     from lantu.engine.drafting import draft
 
@@ -195,7 +200,7 @@ def vllm_learnt(task: Drafting) -> Draft:
 
 
 def llama_cpp(task: Drafting) -> Draft:
-    """llama.cpp on the exported file, both rows of all pictures in one batch; its head always gives every id."""
+    """llama.cpp on the exported file, both rows of all pictures in one batch; its head computes logits of all ids."""
     import ctypes
     import os
 
@@ -220,7 +225,7 @@ def llama_cpp(task: Drafting) -> Draft:
         settings.n_threads = settings.n_threads_batch = threads
         context = cpp.llama_init_from_model(model, settings)
         batch = cpp.llama_batch_init(count * len(task.prefix), 0, 1)
-        ids_RN, used = rows(task, pictures), 0
+        ids_RN, used, drafted = rows(task, pictures), 0, []
         for _ in range(task.limit):
             new = ids_RN.shape[1]
             batch.n_tokens = count * new
@@ -235,15 +240,16 @@ def llama_cpp(task: Drafting) -> Draft:
             logits_RK = torch.from_numpy(logits_RV[:, task.first : task.first + task.count])
             used += new
             ids_RN = pick(logits_RK, task, pictures)
+            drafted.append(ids_RN[:pictures])
         cpp.llama_batch_free(batch)
         cpp.llama_free(context)
-        return ids_RN
+        return torch.cat(drafted, 1)
 
     return draft
 
 
 def rows(task: Drafting, pictures: int) -> Any:
-    """(R, N) int64."""
+    """The prefixes: the conditional rows of all pictures, then the unconditional ones; (R, N) int64."""
     import torch
 
     return torch.tensor([task.prefix] * pictures + [task.unconditional] * pictures)

@@ -1,4 +1,4 @@
-"""One step of a language model as a graph without state, for runtimes that take such.
+"""One step of a language model as a stateless graph, for runtimes that need one.
 
 Shapes: R rows, N new ids, L layers, G heads of keys and values, P places, K head width.
 """
@@ -12,7 +12,7 @@ from lantu.engine.request import Ranges
 
 
 class Step(nn.Module):
-    """Ids and what was read before → logits, and the keys and values to be kept."""
+    """New ids and the KV cache → logits, and the keys and values to append to the cache."""
 
     def __init__(self, language: Language, ranges: Ranges):
         super().__init__()
@@ -26,7 +26,7 @@ class Step(nn.Module):
         Args:
             places_N: positions of the new ids.
             memory: (L, 2, R, G, P, K), keys and values so far.
-            mask_NP: (N, P + N), 0 where a new id may look and -inf elsewhere; the last N are the new ids.
+            mask_NP: (N, P + N), 0 where a new id may attend and -inf elsewhere; the last N columns are the new ids.
         """
         sizes = self.language.sizes
         cosine_N1K, sine_N1K = self.rotation[0][places_N][:, None], self.rotation[1][places_N][:, None]
@@ -54,4 +54,5 @@ class Step(nn.Module):
 
 
 def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """RMS norm."""
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight

@@ -1,4 +1,4 @@
-"""What this machine is, and what its memory and arithmetic could do at best."""
+"""This machine, and the best that its memory and arithmetic can reach."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ ROUNDS = 7
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, memory, and what computes."""
+    """Processor, cores, memory, and the backend that computes."""
     from importlib import metadata
 
     from lantu import kernels
@@ -37,17 +37,19 @@ def describe() -> dict[str, Any]:
 
 
 def has(package: str) -> bool:
+    """Whether a package is installed."""
     import importlib.util
 
     return importlib.util.find_spec(package) is not None
 
 
 def missing(packages: Iterable[str]) -> list[str]:
-    """Those that are not installed."""
+    """The packages that are not installed."""
     return [package for package in packages if not has(package)]
 
 
 def processor() -> str:
+    """The processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -56,6 +58,7 @@ def processor() -> str:
 
 
 def memory_gb() -> float | None:
+    """Main memory in GB."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
     except (ValueError, OSError, AttributeError):
@@ -63,7 +66,7 @@ def memory_gb() -> float | None:
 
 
 def bandwidth_gb_s(size_bytes: int) -> float:
-    """What reading so many bytes again and again reaches, on all cores: the larger, the less of it is in a cache."""
+    """The bandwidth of reading so many bytes repeatedly, on all cores: the more bytes, the fewer come from a cache."""
     import torch
 
     numbers = torch.zeros(max(1, size_bytes // 4))
@@ -71,7 +74,7 @@ def bandwidth_gb_s(size_bytes: int) -> float:
 
 
 def matrix_gflop_s(rows: int = 1024, width: int = 1024) -> float:
-    """What bfloat16 products of large matrices reach."""
+    """The rate of bfloat16 products of large matrices."""
     import torch
 
     a, b = torch.randn(rows, width).bfloat16(), torch.randn(width, width).bfloat16()

@@ -1,4 +1,4 @@
-"""What runs the diffusion decoder on the same weights: each takes its folder and returns a function of a batch."""
+"""Engines that run the diffusion decoder on the same weights: each function takes its folder and gives a ``Render``."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -49,7 +49,7 @@ def diffusers_loop(folder: Path) -> Render:
 
 
 def openvino(folder: Path) -> Render:
-    """The network on OpenVINO's CPU runtime in bfloat16, the loop by hand."""
+    """The network on OpenVINO's CPU runtime in bfloat16, with our loop."""
     import openvino as ov
     import torch
 

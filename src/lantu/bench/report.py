@@ -8,22 +8,22 @@ from lantu.files import replacing
 Rows = list[list[str]]
 
 
-def tables(told: dict[str, Any]) -> list[tuple[str, Rows]]:
-    """Titles and rows, the first of which heads the others."""
-    floor, machine = told["roofline"], told["machine"]
-    counts = sorted({row["pictures"] for row in told["drafting"]})
+def tables(report: dict[str, Any]) -> list[tuple[str, Rows]]:
+    """Titles and rows; the first row of each is its head."""
+    floor, machine = report["roofline"], report["machine"]
+    counts = sorted({row["pictures"] for row in report["drafting"]})
     drafted: Rows = [["drafting", *(f"{count} pictures, s" if count > 1 else "1 picture, s" for count in counts)]]
-    names = list(dict.fromkeys(row["name"] for row in told["drafting"]))
+    names = list(dict.fromkeys(row["name"] for row in report["drafting"]))
     for name in names:
-        drafted.append([name, *(spread(told["drafting"], name, "pictures", count, "s") for count in counts)])
+        drafted.append([name, *(spread(report["drafting"], name, "pictures", count, "s") for count in counts)])
     drafted.append(["roofline", *(f"{floor['drafting_s'][str(count)]:.3f}" for count in counts)])
-    batches = sorted({row["batch"] for row in told["decoder"]})
+    batches = sorted({row["batch"] for row in report["decoder"]})
     rendered: Rows = [["decoder, 4 steps", *(f"batch {batch}, ms" for batch in batches)]]
-    for name in dict.fromkeys(row["name"] for row in told["decoder"]):
-        rendered.append([name, *(spread(told["decoder"], name, "batch", batch, "ms") for batch in batches)])
+    for name in dict.fromkeys(row["name"] for row in report["decoder"]):
+        rendered.append([name, *(spread(report["decoder"], name, "batch", batch, "ms") for batch in batches)])
     whole: Rows = [
         ["a drawing of the model", "ms"],
-        *([key.removesuffix("_ms"), f"{value:.0f}"] for key, value in told["end_to_end"].items()),
+        *([key.removesuffix("_ms"), f"{value:.0f}"] for key, value in report["end_to_end"].items()),
     ]
     what = f"{floor['codes']} codes, {floor['weights_mb']} MB of weights a step, {floor['bandwidth_gb_s']} GB/s, "
     what += f"{floor['matrix_gflop_s']} GFLOP/s; {machine['processor']}, {machine['cores']} cores, {machine['kernels']}"
@@ -38,10 +38,10 @@ def spread(rows: list[dict[str, Any]], name: str, unit: str, count: int, suffix:
     return f"{median} ({least} to {most})"
 
 
-def markdown(told: dict[str, Any]) -> str:
-    """For a document."""
+def markdown(report: dict[str, Any]) -> str:
+    """The tables in Markdown."""
     lines: list[str] = []
-    for title, rows in tables(told):
+    for title, rows in tables(report):
         lines += [title, ""] if title else []
         lines += [f"| {' | '.join(rows[0])} |", "|" + "---|" * len(rows[0])]
         lines += [f"| {' | '.join(row)} |" for row in rows[1:]]
@@ -49,24 +49,24 @@ def markdown(told: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def chart(told: dict[str, Any], path: Path) -> None:
-    """Bars of the medians, the roofline dashed."""
+def chart(report: dict[str, Any], path: Path) -> None:
+    """A bar chart of the medians, with the roofline as a dashed line."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    counts = sorted({row["pictures"] for row in told["drafting"]})
+    counts = sorted({row["pictures"] for row in report["drafting"]})
     figure, places = pyplot.subplots(1, len(counts), figsize=(5.2 * len(counts), 3.2), squeeze=False)
     for place, count in zip(places[0], counts, strict=True):
-        rows = [row for row in told["drafting"] if row["pictures"] == count]
+        rows = [row for row in report["drafting"] if row["pictures"] == count]
         rows.sort(key=lambda row: -row["median_s"])
         bars = place.barh([row["name"] for row in rows], [row["median_s"] for row in rows], color="#9db4d0")
         for bar, row in zip(bars, rows, strict=True):
             if row["name"] == "lantu":
                 bar.set_color("#2f6fb5")
         place.bar_label(bars, fmt="%.2f", padding=3)
-        place.axvline(told["roofline"]["drafting_s"][str(count)], color="#b5442f", linestyle="--", label="roofline")
+        place.axvline(report["roofline"]["drafting_s"][str(count)], color="#b5442f", linestyle="--", label="roofline")
         place.set(title=f"drafting {count} picture{'s' if count > 1 else ''}, s", xticks=[])
         place.margins(x=0.15)
         place.spines[["top", "right", "bottom"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""Timing: everyone in turn, again and again, so that a machine that slows down slows all alike."""
+"""Timing: all in turn, again and again, so that a machine that slows down slows all equally."""
 
 import statistics
 import time
@@ -12,7 +12,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Seconds:
-    """Of some rounds."""
+    """The times of some rounds."""
 
     median: float
     least: float

@@ -1,10 +1,10 @@
-"""All measurements, in one run."""
+"""The whole measurement."""
 
 import contextlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from lantu.bench.rounds import Progress, Seconds, measure
 from lantu.bench.task import SIZES, WORDS, Drafting, made_up, of_model
 from lantu.errors import LantuError
 from lantu.models import hub
+
+# Part of the report, name, and number of pictures → work to be timed.
+Work = dict[tuple[str, str, int], Callable[[], object]]
 
 
 def bench(
@@ -30,67 +33,81 @@ def bench(
 
     Args:
         model: whose decoder and whole drawings are timed; the shipped one if not given.
-        size: of the made-up language model that everyone drafts with, a key of ``task.SIZES``, or "model" for the
+        size: of the random language model that all peers draft with, a key of ``task.SIZES``, or "model" for the
             model's own.
-        pictures: how many at a time.
+        pictures: batch sizes.
         rounds: that count; one more comes first.
-        peers: names of those to be timed; all that are installed if not given.
-        say: told who can't be timed, and why.
+        peers: names of the engines to time; all that are installed if not given.
+        say: called with a line for each engine that can't be timed.
 
     Returns:
-        machine, roofline, drafting, decoder, end_to_end: see the design of ``lantu bench --json``.
+        machine, roofline, drafting, decoder, end_to_end: as ``lantu bench --json`` prints them.
 
     Raises:
         LantuError: an unknown size or peer.
         ModelError: there is no such model.
     """
-    shelved = hub.find(model)
-    folder = shelved.path
+    folder = hub.find(model)
     if size not in (*SIZES, "model"):
         raise LantuError(f"no size {size!r}", f"choose one of {', '.join((*SIZES, 'model'))}")
     drafters = present(drafting.PEERS, peers, say)
     renderers = present(rendering.PEERS, peers, say)
     if not drafters and not renderers:
-        raise LantuError("nobody to be timed", f"choose among {', '.join(drafting.PEERS)}")
+        raise LantuError("there is no engine to time", f"choose among {', '.join(drafting.PEERS)}")
     with contextlib.ExitStack() as stack:
-        task = of_model(folder) if size == "model" else stack.enter_context(made_up(size))
+        task = of_model(folder.path) if size == "model" else stack.enter_context(made_up(size))
         floor = roofline(task, pictures)
-        work: dict[tuple[str, str, int], Callable[[], object]] = {}
-        for name in drafters:
-            draft = drafting.PEERS[name][0](task)
-            for count in pictures:
-                work["drafting", name, count] = lambda draft=draft, count=count: draft(count)
-        random = np.random.default_rng(0)
-        for name in renderers:
-            render = rendering.PEERS[name][0](folder / "decoder")
-            for count in pictures:
-                codes = random.integers(0, shelved.codebook_size, (count, *shelved.grid))
-                work["decoder", name, count] = lambda render=render, codes=codes: render(codes)
-        for kind, whole in end_to_end(str(folder), stack).items():
+        work = drafting_work(drafters, task, pictures) | rendering_work(renderers, folder, pictures)
+        for kind, whole in end_to_end(str(folder.path), stack).items():
             work["end_to_end", kind, 1] = whole
         measured = measure(work, rounds, progress)
-    told: dict[str, Any] = {
-        "machine": machine.describe() | {"rounds": rounds, "size": size},
-        "roofline": floor,
-        "drafting": [],
-        "decoder": [],
-        "end_to_end": {},
-    }
+    return {"machine": machine.describe() | {"rounds": rounds, "size": size}, "roofline": floor, **tables(measured)}
+
+
+def drafting_work(names: Sequence[str], task: Drafting, pictures: Sequence[int]) -> Work:
+    """Drafts of each engine, in each batch size."""
+    work: Work = {}
+    for name in names:
+        draft = drafting.PEERS[name][0](task)
+        for count in pictures:
+            work["drafting", name, count] = lambda draft=draft, count=count: draft(count)
+    return work
+
+
+def rendering_work(names: Sequence[str], folder: hub.ModelFolder, pictures: Sequence[int]) -> Work:
+    """Renderings of random codes by each engine, in each batch size."""
+    work: Work = {}
+    random = np.random.default_rng(0)
+    for name in names:
+        render = rendering.PEERS[name][0](folder.path / "decoder")
+        for count in pictures:
+            codes = random.integers(0, folder.codebook_size, (count, *folder.grid))
+            work["decoder", name, count] = lambda render=render, codes=codes: render(codes)
+    return work
+
+
+def tables(measured: Mapping[tuple[str, str, int], Seconds]) -> dict[str, Any]:
+    """The measured times as the report has them."""
+    report: dict[str, Any] = {"drafting": [], "decoder": [], "end_to_end": {}}
     for (part, name, count), took in measured.items():
         if part == "end_to_end":
-            told[part][f"{name}_ms"] = round(1000 * took.median, 1)
+            report[part][f"{name}_ms"] = round(1000 * took.median, 1)
         elif part == "decoder":
-            told[part].append(row(name, "batch", count, took, 1000))
+            report[part].append(row(name, "batch", count, took, 1000))
         else:
-            told[part].append(row(name, "pictures", count, took))
-    return told
+            report[part].append(row(name, "pictures", count, took))
+    return report
 
 
 def present(known: dict[str, Any], wanted: Sequence[str] | None, say: Callable[[str], None]) -> list[str]:
-    """The names that are wanted and can be timed here."""
+    """The names that are wanted and installed.
+
+    Raises:
+        LantuError: an unknown name.
+    """
     if wanted and (unknown := sorted(set(wanted) - {*drafting.PEERS, *rendering.PEERS})):
         raise LantuError(
-            f"no peer called {unknown[0]}", f"choose among {', '.join({**drafting.PEERS, **rendering.PEERS})}"
+            f"no engine called {unknown[0]}", f"choose among {', '.join({**drafting.PEERS, **rendering.PEERS})}"
         )
     names = []
     for name in known:
@@ -104,13 +121,14 @@ def present(known: dict[str, Any], wanted: Sequence[str] | None, say: Callable[[
 
 
 def row(name: str, unit: str, count: int, took: Seconds, scale: float = 1) -> dict[str, Any]:
+    """A row of a table: the median, least and most of some times."""
     suffix = "s" if scale == 1 else "ms"
     values = {"median": took.median, "min": took.least, "max": took.most}
     return {"name": name, unit: count} | {f"{key}_{suffix}": round(scale * value, 4) for key, value in values.items()}
 
 
 def roofline(task: Drafting, pictures: Sequence[int]) -> dict[str, Any]:
-    """What drafting would take if every step did nothing but read the weights and caches once, or multiply them."""
+    """How long drafting would take if every step only read the weights and caches once, or only did the arithmetic."""
     from lantu.weights import arrays, manifest
     from lantu.weights.architecture import Sizes
 
@@ -136,7 +154,7 @@ def roofline(task: Drafting, pictures: Sequence[int]) -> dict[str, Any]:
 
 
 def end_to_end(model: str, stack: contextlib.ExitStack) -> dict[str, Callable[[], object]]:
-    """A drawing in this process, and one from the shell to the PNG."""
+    """A drawing in this process, and a drawing from the shell to the PNG."""
     from lantu.pipeline import Model
 
     artist = Model.load(model, "cpu")

@@ -1,6 +1,6 @@
-"""What is measured: a language model on disk and what it is asked for, a decoder and its codes.
+"""What is measured: a language model on disk and a request to it, a decoder and its codes.
 
-Speed does not depend on what the weights say, so that a model of any size can be made up.
+Speed does not depend on the values of the weights, so a model of any size can be random.
 """
 
 import tempfile
@@ -26,8 +26,8 @@ class Drafting:
 
     Attributes:
         folder: an unmodified transformers directory.
-        prefix, unconditional: equally long, so that nobody has to pad.
-        first, count: of the codes' ids; all of them may be drawn, and no others.
+        prefix, unconditional: of equal length, so that no engine has to pad.
+        first, count: of the codes' ids, all of which are allowed, and no others.
         limit: codes of a picture.
     """
 
@@ -39,7 +39,7 @@ class Drafting:
     limit: int
 
     def request(self, seed: int, learnt: bool = False) -> Request:
-        """One picture, guided by a second row, or by what the model has learnt."""
+        """One picture, guided by a second row, or in one row by a model that has learnt guidance."""
         return Request(
             self.prefix,
             (range(self.first, self.first + self.count),),
@@ -53,7 +53,7 @@ class Drafting:
 
 @contextmanager
 def made_up(size: str) -> Iterator[Drafting]:
-    """A Qwen3 of random weights, in a folder that goes afterwards."""
+    """A Qwen3 with random weights, in a folder that is removed afterwards."""
     import torch
 
     from lantu.files import write_text
@@ -74,7 +74,7 @@ def made_up(size: str) -> Iterator[Drafting]:
 
 
 def of_model(folder: Path) -> Drafting:
-    """The shipped model's, or any other's, at its own size."""
+    """A model's own language model, at its own size."""
     from lantu.tokens import document
     from lantu.tokens.bpe import TextCodec
     from lantu.weights.language_config import read_grid, read_vocabulary

@@ -1,4 +1,4 @@
-"""bench."""
+"""The command ``bench``."""
 
 import warnings
 from pathlib import Path
@@ -14,9 +14,9 @@ from lantu.errors import LantuError
 def bench(
     model: ModelName = None,
     size: Annotated[
-        str, typer.Option(help="Of the language model that all draft with: tiny, small, medium, or model (its own).")
+        str, typer.Option(help="Size of the language model: tiny, small, medium, or model (the model's own).")
     ] = "small",
-    pictures: Annotated[str, typer.Option(help="How many at a time, with commas.", metavar="N,N")] = "1,8",
+    pictures: Annotated[str, typer.Option(help="Batch sizes, with commas.", metavar="N,N")] = "1,8",
     rounds: Annotated[int, typer.Option(min=1, help="That count; one more comes first.", metavar="N")] = 5,
     peers: Annotated[str | None, typer.Option(help="Names, with commas (default: all that are installed).")] = None,
     out: Annotated[
@@ -24,7 +24,7 @@ def bench(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Time drafting and rendering, beside others on the same weights."""
+    """Time drafting and rendering, beside other engines on the same weights."""
     from lantu.training.machine import prepare
 
     prepare()
@@ -33,7 +33,7 @@ def bench(
     except ValueError:
         counts = []
     if not counts or counts[0] < 1:
-        raise LantuError(f"--pictures {pictures!r} are no numbers", "write e.g. --pictures 1,8")
+        raise LantuError(f"--pictures {pictures!r} are not numbers", "write e.g. --pictures 1,8")
     if out:
         check_results(out, ("bench.json", "bench.md", "bench.png"), {"machine", "drafting"})
     from lantu import bench as measurements
@@ -43,15 +43,15 @@ def bench(
     names = [name.strip() for name in peers.split(",")] if peers else None
     with terminal.progress("timing", shown=not json) as advance, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of libraries that are being traced or exported
-        told = measurements.bench(model, size, counts, rounds, names, advance, terminal.say)
+        figures = measurements.bench(model, size, counts, rounds, names, advance, terminal.say)
     if out:
-        write_json(out / "bench.json", told)
-        write_text(out / "bench.md", report.markdown(told))
-        report.chart(told, out / "bench.png")
+        write_json(out / "bench.json", figures)
+        write_text(out / "bench.md", report.markdown(figures))
+        report.chart(figures, out / "bench.png")
     if json:
-        terminal.print_json(told)
+        terminal.print_json(figures)
         return
-    for title, rows in report.tables(told):
+    for title, rows in report.tables(figures):
         if title:
             print(title)
         print()

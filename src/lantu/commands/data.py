@@ -1,4 +1,4 @@
-"""data build, inspect, tokenize, export."""
+"""The commands ``data build``, ``inspect``, ``tokenize`` and ``export``."""
 
 import sys
 from pathlib import Path
@@ -10,8 +10,8 @@ from lantu.commands import terminal
 from lantu.commands.options import Json, ModelName
 from lantu.models import hub
 
-app = typer.Typer(help="Make, look at and convert training data.")
-build = typer.Typer(help="Make a data folder.")
+app = typer.Typer(help="Build, inspect and convert training data.")
+build = typer.Typer(help="Build a data folder.")
 app.add_typer(build, name="build")
 
 Folder = Annotated[
@@ -41,9 +41,9 @@ def build_emoji(
         int, typer.Option(min=0, help="Pairs of scenes, before and after an instruction.", metavar="N")
     ] = 0,
     size: Pixels = 128,
-    snap: Annotated[int, typer.Option(min=0, help="0 moves objects off their slots by chance.", metavar="N")] = 8,
+    snap: Annotated[int, typer.Option(min=0, help="0 moves objects randomly off their slots.", metavar="N")] = 8,
     placement: Annotated[
-        Literal["slots", "anywhere"], typer.Option(help="Where things stand: in few slots, or anywhere in any size.")
+        Literal["slots", "anywhere"], typer.Option(help="Where things stand: in a few slots, or anywhere in any size.")
     ] = "slots",
     seed: Seed = 0,
     workers: Workers = None,
@@ -70,7 +70,8 @@ def build_folder(
     out: Out = None,
     size: Pixels = 128,
     aspect: Annotated[
-        Literal["crop", "pad"], typer.Option(help="Pictures that aren't square: their middle, or all of it on white.")
+        Literal["crop", "pad"],
+        typer.Option(help="For pictures that aren't square: the centre, or everything on white."),
     ] = "crop",
     captions: Annotated[
         bool, typer.Option("--captions/--no-captions", help="Take captions from tables and files beside pictures.")
@@ -91,7 +92,7 @@ def build_folder(
 
 
 def tell(folder: Path, as_json: bool) -> None:
-    """What was built, and what was taken, changed and left out on the way."""
+    """Print what was built, and what was taken, changed and left out."""
     from lantu.data.account import NAMED, account_of, lines
     from lantu.data.shards import read_index
 
@@ -99,8 +100,8 @@ def tell(folder: Path, as_json: bool) -> None:
     counts = {split: entry["count"] for split, entry in index["splits"].items()}
     account = account_of(index, None if not as_json else NAMED)
     if as_json:
-        told = {"folder": str(folder), "pictures": counts, "skipped": index["skipped"], "account": account}
-        terminal.print_json(told)
+        summary = {"folder": str(folder), "pictures": counts, "skipped": index["skipped"], "account": account}
+        terminal.print_json(summary)
         return
     for line in lines(account):
         print(line, file=sys.stderr, flush=True)
@@ -137,7 +138,7 @@ def inspect(
 
 
 def describe(found: dict[str, Any]) -> None:
-    """What ``inspect`` found, for a person."""
+    """The result of ``inspect`` for a person."""
     from lantu.data.account import lines
 
     print(f"{found['folder']}  {found['source']}, {found['size']} pixels a side")
@@ -156,6 +157,7 @@ def describe(found: dict[str, Any]) -> None:
 
 
 def spread(lengths: dict[str, float]) -> str:
+    """Least, median and most, in a few characters."""
     return f"{lengths['least']} to {lengths['most']} (median {lengths['median']:g})"
 
 
@@ -199,7 +201,7 @@ def export(
 
 
 def language_folder(language: Path | None, model: str | None) -> Path:
-    """A language model's folder; one of its tokenizer and config alone will do."""
+    """A language model's folder, which may hold only its tokenizer and config."""
     from lantu.recipes.sources import part_folder
 
     if language and (language / "tokenizer.json").is_file():

@@ -59,11 +59,11 @@ def examples(
 
     found: list[Example] = []
     if memory:
-        from lantu.data.retrieval import Memory
+        from lantu.data.retrieval import CaptionIndex
         from lantu.data.shards import Shards
 
         shards = Shards(memory, "train")
-        near = Memory.of(memory).search(prompt, shots)
+        near = CaptionIndex.of(memory).search(prompt, shots)
         found += [(text, images.fit(Image.fromarray(shards.image(at)), *model.size)) for at, text in near]
     for each in named:
         path, _, caption = each.partition("=")

@@ -1,4 +1,4 @@
-"""train, assemble, eval."""
+"""The commands ``train``, ``assemble`` and ``eval``."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ from lantu.commands.options import Backend, DataFolder, Device, Dials, Json, Mod
 from lantu.errors import LantuError
 
 Run = Annotated[Path, typer.Option(help="A run of lantu train, a model, or the part's own folder.", metavar="DIR")]
-RECIPE = "emoji"  # where none is named
+RECIPE = "emoji"  # the default
 
 
 def train(
@@ -32,14 +32,12 @@ def train(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(
-            help="A run or a model to go on from, in place of nothing; not of a tokenizer.", metavar="DIR|MODEL"
-        ),
+        typer.Option(help="A run or a model to start from; not for tokenizers.", metavar="DIR|MODEL"),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint, with the settings of the run.")
+        bool, typer.Option("--resume", help="Continue from the last checkpoint, with the run's settings.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what a run would cost; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate the cost of a run; write nothing.")] = False,
     seed: Seed = None,
     device: Device = "auto",
     json: Json = False,
@@ -51,19 +49,8 @@ def train(
     terminal.show_warnings()
     from lantu import recipes
     from lantu.recipes import runs
-    from lantu.recipes.sources import BEGINNINGS, part_folder
 
-    overrides = list(setting or [])
-    if seed is not None:
-        overrides.append(f"loop.seed={seed}")
-    if tokenizer:
-        overrides.append(f"tokenizer={part_folder(tokenizer, 'tokenizer')}")
-    if start:
-        if part == "tokenizer" and start not in BEGINNINGS:
-            hint = f"leave out --start, or choose how it begins: {' or '.join(BEGINNINGS)}"
-            raise LantuError(f"a tokenizer goes on from no other ({start}), it begins with its data", hint)
-        begun = start if part == "tokenizer" else part_folder(start, "decoder" if part == "control" else part)
-        overrides.append(f"start={begun}")
+    overrides = [*(setting or []), *named_settings(part, seed, tokenizer, start)]
     folder = out or Path("runs") / f"{part}-{recipe or RECIPE}"
     if recipe is None:
         recipe = (runs.recipe_of(folder) if resume else "") or RECIPE
@@ -75,7 +62,28 @@ def train(
     else:
         print(f"{result.folder}  {result.reason} at step {result.step:,} of {result.steps:,}")
         if result.reason != "finished":
-            print("go on with --resume")
+            print("continue with --resume")
+
+
+def named_settings(part: str, seed: int | None, tokenizer: Path | None, start: str | None) -> list[str]:
+    """The options that stand for settings of a recipe, as ``key=value``.
+
+    Raises:
+        LantuError: a tokenizer is to start from a trained part.
+        ModelError: a part is missing.
+    """
+    from lantu.recipes.sources import BEGINNINGS, part_folder
+
+    settings = [] if seed is None else [f"loop.seed={seed}"]
+    if tokenizer:
+        settings.append(f"tokenizer={part_folder(tokenizer, 'tokenizer')}")
+    if start and part == "tokenizer" and start not in BEGINNINGS:
+        hint = f"leave out --start, or give: {' or '.join(BEGINNINGS)}"
+        raise LantuError(f"a tokenizer starts from its data, not from another one ({start})", hint)
+    if start:
+        kind = "decoder" if part == "control" else part
+        settings.append(f"start={start if part == 'tokenizer' else part_folder(start, kind)}")
+    return settings
 
 
 def assemble(
@@ -87,30 +95,30 @@ def assemble(
     licence: Annotated[str, typer.Option("--license", help="Of the weights.", show_default=False)] = "",
     card: Annotated[Path | None, typer.Option(help="Markdown, for README.md.", metavar="FILE")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="What it was trained on (default: as its runs tell).", metavar="DIR")
+        Path | None, typer.Option(help="The training data (default: that of its runs).", metavar="DIR")
     ] = None,
     control: Annotated[
         Path | None, typer.Option(help="A run of lantu train control.", metavar="DIR", show_default=False)
     ] = None,
     dials: Dials = None,
     tune: Annotated[
-        bool, typer.Option(help="Choose the dials that are not set, by drawing what the data asks.")
+        bool, typer.Option(help="Choose the settings that are not given, by drawing prompts of the data.")
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice.", metavar="N")] = 0,
     json: Json = False,
 ) -> None:
-    """Put three trained parts together as a model that draws, and choose the dials that it draws best with."""
+    """Put trained parts together as a model that draws, and choose the settings that it draws best with."""
     terminal.show_warnings()
     from lantu.recipes.assemble import assemble
-    from lantu.recipes.dials import USUAL, data_of
-    from lantu.recipes.dials import tune as choose
+    from lantu.recipes.tuning import USUAL, data_of
+    from lantu.recipes.tuning import tune as choose
     from lantu.tokens.words import WORDS
 
     fixed = parse_dials(dials)
     data = data or data_of(language, tokenizer, decoder)
     folder = assemble(tokenizer, language, decoder, out, name, licence, card, data, {**USUAL, **fixed}, control)
     if data is not None and not (folder.path / WORDS).is_file():
-        terminal.say(f"lantu: the captions in {data} can't be read: unknown words of prompts won't be told")
+        terminal.say(f"lantu: the captions in {data} can't be read: the model won't point out unknown words of prompts")
     choice = None
     if tune and data is not None:
         with terminal.progress("trying dials", shown=not json) as advance:
@@ -124,8 +132,8 @@ def assemble(
         print(choice.line())
         terminal.print_table(choice.rows())
     elif tune and data is None:
-        told = ", ".join(f"{name} {value}" for name, value in folder.index["draw"].items())
-        terminal.say(f"it draws with {told}: have dials chosen with --data DIR, or set them, e.g. --set guidance=2")
+        defaults = ", ".join(f"{name} {value}" for name, value in folder.index["draw"].items())
+        terminal.say(f"it draws with {defaults}: tune this with --data DIR, or set it, e.g. --set guidance=2")
 
 
 def evaluate(
@@ -142,7 +150,7 @@ def evaluate(
     backend: Backend = "native",
     json: Json = False,
 ) -> None:
-    """Score a model: what it draws, reads and rebuilds, beside what is possible at best."""
+    """Score a model: its drawings, captions and reconstructions, beside the best possible scores."""
     chosen = [name.strip() for name in suites.split(",")] if suites else None
     how = parse_dials(dials)
     if out:

@@ -1,7 +1,7 @@
-"""What became of everything that a build found: counted by reason, with the names of the files.
+"""The account of a build: what became of every file and picture, counted by reason, with the names of the files.
 
-``index.json`` keeps it under "account": "source", what was found on disk, and "pictures", what became of each picture
-when it was read; both are lists of {"kind", "reason", "count", "files"}.
+``index.json`` keeps it under "account": "source" covers what was found on disk, and "pictures" what became of each
+picture when it was read. Both are lists of {"kind", "reason", "count", "files"}.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ Groups = list[dict[str, Any]]
 
 
 def printable(text: str) -> str:
-    """A text that can be written as UTF-8: names of files, and JSON, may hold what is no character."""
+    """A text that can be written as UTF-8: names of files, and JSON, may contain surrogates."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -25,9 +25,9 @@ class Note:
     """What happened to a file, a row of a table or a column, and why.
 
     Attributes:
-        file: its name within the source; "" where there is no name to give.
-        reason: the same words for all files of one kind, so that they can be counted.
-        kind: "taken", "changed" (taken, but not as it was), "not used" (something beside pictures) or "left out".
+        file: its name within the source; "" if it has none.
+        reason: the same words for all files of a kind, so that they can be counted.
+        kind: "taken", "changed" (taken with changes), "not used" (something beside pictures) or "left out".
         times: how many it stands for.
     """
 
@@ -56,10 +56,10 @@ def grouped(notes: Iterable[Note]) -> Groups:
 
 
 def account_of(index: Mapping[str, Any], named: int | None = None) -> Groups:
-    """The account that an ``index.json`` keeps; of data that lantu 0.1 built, what it skipped.
+    """The account in an ``index.json``; for data that lantu 0.1 built, what it skipped.
 
     Args:
-        named: keep so many names of each group; all if not given.
+        named: names kept of each group; all if not given.
     """
     kept = index.get("account")
     if kept is None:
@@ -71,11 +71,11 @@ def account_of(index: Mapping[str, Any], named: int | None = None) -> Groups:
 
 
 def lines(groups: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The account for a person, one line for each reason, with a few names."""
-    told = []
+    """The account for a person: a line for each reason, with a few names."""
+    texts = []
     for group in groups:
         names = f": {', '.join(group['files'][:NAMED])}" if group["files"] else ""
         more = len(group["files"]) - NAMED
         rest = f" and {more:,} more" if more > 0 else ""
-        told.append(f"{group['kind']:8}  {group['count']:>7,}  {group['reason']}{names}{rest}")
-    return told
+        texts.append(f"{group['kind']:8}  {group['count']:>7,}  {group['reason']}{names}{rest}")
+    return texts

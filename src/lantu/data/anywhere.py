@@ -1,7 +1,7 @@
-"""Layouts drawn anew for each scene: things anywhere, from a quarter of the picture's side to the whole of it.
+"""Random layouts: things anywhere, from a quarter of the picture's side to the whole of it.
 
-Each layout is drawn so that every phrase of its relation is true: "left" lies in the left half, "above" is higher, and
-boxes never overlap. Boxes are fractions of the picture.
+Every phrase of a layout's relation is true of it: "left" is within the left half, "above" is higher, and boxes never
+overlap. Boxes are fractions of the picture.
 """
 
 import itertools
@@ -20,17 +20,17 @@ CORNERS = {
     "bottom right": (1, 1),
 }
 SIDES = {"left": (0, None), "right": (1, None), "top": (None, 0), "bottom": (None, 1)}
-CLEAR = 0.12  # how far from the middle of its side a thing at a side may stand
+CLEAR = 0.12  # the largest distance of a thing at a side from the middle of that side
 TRIES = 300
 
 
 def anywhere(rng: np.random.Generator) -> Layout:
-    """A layout by the shares of ``SHARES``."""
+    """A random layout, of a kind chosen by ``SHARES``."""
     return SHARES[int(np.searchsorted(CUMULATED, rng.random() * CUMULATED[-1]))][1](rng)
 
 
 def within(area: Box, rng: np.random.Generator, least: float = LEAST, most: float = 1.0) -> Box:
-    """A square somewhere in an area, its side drawn evenly from ``least`` to the area's shorter side."""
+    """A random square within an area, its side uniform from ``least`` to the area's shorter side."""
     x0, y0, x1, y1 = area
     side = rng.uniform(min(least, x1 - x0, y1 - y0), min(most, x1 - x0, y1 - y0))
     x, y = x0 + rng.random() * (x1 - x0 - side), y0 + rng.random() * (y1 - y0 - side)
@@ -44,10 +44,12 @@ def alone(rng: np.random.Generator) -> Layout:
 
 
 def big(rng: np.random.Generator) -> Layout:
+    """One thing that fills most of the picture."""
     return Layout("big", (within((0, 0, 1, 1), rng, 0.88),))
 
 
 def small(rng: np.random.Generator) -> Layout:
+    """One small thing."""
     return Layout("tiny", (within((0, 0, 1, 1), rng, LEAST, 0.36),))
 
 
@@ -60,7 +62,7 @@ def middle(rng: np.random.Generator) -> Layout:
 
 
 def side(rng: np.random.Generator) -> Layout:
-    """One thing at a side: its box ends before the picture's middle, and its centre is near the middle of that side."""
+    """One thing at a side: its box ends before the picture's middle, and it is centred near the middle of that side."""
     name = list(SIDES)[rng.integers(len(SIDES))]
     across, down = SIDES[name]
     width = rng.uniform(LEAST, 0.5)
@@ -78,6 +80,7 @@ def corner(rng: np.random.Generator) -> Layout:
 
 
 def quarter(column: int, row: int) -> Box:
+    """The quarter of the picture in a column and a row, each 0 or 1."""
     return column / 2, row / 2, (column + 1) / 2, (row + 1) / 2
 
 
@@ -96,38 +99,45 @@ def row(rng: np.random.Generator, count: int) -> tuple[Box, ...]:
 
 
 def turned(boxes: tuple[Box, ...]) -> tuple[Box, ...]:
-    """From left to right becomes from top to bottom."""
+    """The layout with left to right turned into top to bottom."""
     return tuple((y0, x0, y1, x1) for x0, y0, x1, y1 in boxes)
 
 
 def beside(rng: np.random.Generator) -> Layout:
+    """Two things side by side."""
     return Layout("beside", row(rng, 2))
 
 
 def above(rng: np.random.Generator) -> Layout:
+    """Two things, one above the other."""
     return Layout("above", turned(row(rng, 2)))
 
 
 def between(rng: np.random.Generator) -> Layout:
+    """Three things in a row."""
     return Layout("between", row(rng, 3))
 
 
 def stacked(rng: np.random.Generator) -> Layout:
+    """Three things in a column."""
     return Layout("stacked", turned(row(rng, 3)))
 
 
 def diagonal(rng: np.random.Generator) -> Layout:
+    """Two things in opposite corners."""
     names = (("diagonal", "top left", "bottom right"), ("other diagonal", "top right", "bottom left"))
     relation, first, second = names[rng.integers(2)]
     return Layout(relation, tuple(within(quarter(*CORNERS[name]), rng, 0.3) for name in (first, second)))
 
 
 def roof(rng: np.random.Generator) -> Layout:
+    """Three things, one of them above the other two."""
     top = within((0.15, 0, 0.85, 0.5), rng)
     return Layout("roof", (top, *(within(quarter(column, 1), rng) for column in (0, 1))))
 
 
 def corners(rng: np.random.Generator) -> Layout:
+    """Four things, one in each corner."""
     return Layout("corners", tuple(within(quarter(*place), rng) for place in CORNERS.values()))
 
 
@@ -137,7 +147,7 @@ def count(rng: np.random.Generator) -> Layout:
 
 
 def scattered(number: int, rng: np.random.Generator) -> Layout:
-    """So many of the same thing, all of one size, anywhere apart from one another."""
+    """Several of the same thing, of one size, apart from one another."""
     most = {2: 0.5, 3: 0.45, 4: 0.42, 5: 0.34, 6: 0.32}[number]
     side = rng.uniform(LEAST, most)
     while True:

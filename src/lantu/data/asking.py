@@ -1,11 +1,14 @@
-"""Captions as people ask for them. A caption tells what is there; a person writes "please draw …", or 画…, without a
-capital letter or with one, with a comma of the other alphabet, with a full stop or without."""
+"""Captions worded as requests.
+
+A caption describes a picture; a person writes "please draw …", or 画…, with or without a capital letter, a full
+stop, or the comma of the other writing system.
+"""
 
 import numpy as np
 
 from lantu.data.captions import pick
 
-# Half of what is asked for gets a phrase around it, and half only the small changes below.
+# Share of requests with a phrase around the caption; the others get only the small changes below.
 WRAPPED = 0.5
 PHRASES = {
     "en": (
@@ -39,7 +42,7 @@ PHRASES = {
 
 
 def ask(caption: str, language: str, rng: np.random.Generator) -> str:
-    """Put a caption in "en" or "zh" as a request; the same words about the picture stay."""
+    """Word a caption in "en" or "zh" as a request; its words about the picture stay."""
     if rng.random() < WRAPPED:
         caption = pick(PHRASES[language], rng).format(x=caption)
     chance = rng.random()
@@ -72,7 +75,7 @@ def _chinese(text: str, chance: float) -> str:
 
 
 def typed(question: str, rng: np.random.Generator) -> str:
-    """A question as people type it: now and then with a capital letter, or without its mark."""
+    """A question as people type it: sometimes with a capital letter, sometimes without its question mark."""
     if rng.random() < 0.25:
         question = _capital(question)
     return question.rstrip("?？") if rng.random() < 0.2 else question

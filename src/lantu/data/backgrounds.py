@@ -1,6 +1,6 @@
-"""What stands behind the objects of a scene: plain and graded colours and simple sceneries, with names.
+"""Backgrounds of scenes: plain and graded colours and simple sceneries, with names.
 
-``BACKGROUNDS`` are those of scenes in slots; ``FURTHER`` come up too where things stand anywhere. Shapes: H W pixels.
+``BACKGROUNDS`` are for scenes in slots; ``FURTHER`` are added where things stand anywhere. Shapes: H W pixels.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,15 +11,15 @@ import numpy as np
 
 RGB = tuple[int, int, int]
 Draw = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
-FINER = 3  # times as fine a grid is drawn on, so that edges are smooth
+FINER = 3  # supersampling, for smooth edges
 
 
 @dataclass(frozen=True)
 class Background:
-    """A colour at the top, one at the bottom, and what captions call it; ``words`` stand before "background" / 背景.
+    """A colour at the top, one at the bottom, and its names; ``words`` stand before "background" / 背景.
 
     Attributes:
-        drawn: what is laid over the two colours: (x, y) in [0, 1], (H, W) each, and the picture that it changes.
+        drawn: drawn over the two colours: takes (x, y) in [0, 1], (H, W) each, and the picture that it changes.
     """
 
     top: RGB
@@ -29,10 +29,12 @@ class Background:
 
     @property
     def graded(self) -> bool:
+        """Whether the colour changes from top to bottom."""
         return self.top != self.bottom
 
 
 def plain(color: RGB, english: tuple[str, ...], chinese: tuple[str, ...]) -> Background:
+    """A background of one colour, with its names."""
     return Background(color, color, {"en": english, "zh": chinese})
 
 
@@ -63,7 +65,7 @@ def beach(x: np.ndarray, y: np.ndarray, picture: np.ndarray) -> None:
 
 
 def stars(x: np.ndarray, y: np.ndarray, picture: np.ndarray) -> None:
-    """Stars, the same ones at every size."""
+    """Stars, the same at every size."""
     for sx, sy, reach in np.random.default_rng(7).random((40, 3)):
         picture[(x - sx) ** 2 + (y - sy) ** 2 < (0.004 + 0.008 * reach) ** 2] = (250, 245, 210)
 
@@ -75,14 +77,17 @@ def room(x: np.ndarray, y: np.ndarray, picture: np.ndarray) -> None:
 
 
 def stripes(x: np.ndarray, y: np.ndarray, picture: np.ndarray) -> None:
+    """Vertical stripes."""
     picture[np.floor(x * 10) % 2 == 1] = (235, 150, 150)
 
 
 def squares(x: np.ndarray, y: np.ndarray, picture: np.ndarray) -> None:
+    """A check pattern."""
     picture[(np.floor(x * 8) + np.floor(y * 8)) % 2 == 1] = (165, 200, 235)
 
 
 def dots(x: np.ndarray, y: np.ndarray, picture: np.ndarray) -> None:
+    """Dots in another colour."""
     picture[(x * 7 % 1 - 0.5) ** 2 + (y * 7 % 1 - 0.5) ** 2 < 0.05] = (255, 255, 255)
 
 

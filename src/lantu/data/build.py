@@ -1,4 +1,4 @@
-"""Data folders from their sources: emoji scenes, and a user's own pictures."""
+"""Builds data folders from emoji scenes and from a user's own pictures."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from lantu.data.edits import SPLITS as EDITS
 from lantu.data.edits import edit
 from lantu.data.emoji import build_gallery, gallery_place
 from lantu.data.folder import find_entries
-from lantu.data.gallery import CATALOGUE, load_gallery
+from lantu.data.gallery import CATALOGUE, Gallery, load_gallery
 from lantu.data.scenes import PLACEMENTS, Composer
 from lantu.data.shards import SHARD
 from lantu.data.writer import Job, Picture, Progress, write_data
@@ -22,7 +22,7 @@ from lantu.errors import DataError
 from lantu.files import cache_dir, expand, sha256
 from lantu.types import Sample
 
-EDITS_KEPT = 500  # pairs that validation and held-out edits have at most
+EDITS_KEPT = 500  # the most pairs of validation and held-out edits
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Scenes:
 
 @dataclass(frozen=True)
 class Pairs(Scenes):
-    """Pairs of scenes before and after an instruction: pictures ``start`` to ``stop`` of a split, two a pair."""
+    """Pairs of scenes before and after an instruction: pictures ``start`` to ``stop`` of a split, two per pair."""
 
     def pictures(self, notes: list[Note]) -> Iterator[Picture]:
         composer = _composer(self.gallery, self.size, self.snap, self.seed, self.styles)
@@ -119,33 +119,16 @@ def build_emoji(
         DiskError: it can't be written.
     """
     if placement not in PLACEMENTS:
-        raise DataError(f"things can't be placed by {placement!r}", f"choose from {', '.join(PLACEMENTS)}")
+        raise DataError(f"no placement is called {placement!r}", f"choose from {', '.join(PLACEMENTS)}")
     if placement != "slots" and edits:
-        raise DataError("edits of scenes that stand anywhere can't be composed yet", "leave --edits out")
+        raise DataError("edits can't be composed with things anywhere yet", "leave --edits out")
     where = "" if placement == "slots" else f"-{placement}"
     folder = Path(out) if out else cache_dir() / "data" / f"emoji-{world}-{size}{where}"
-    place, held = gallery_place(world, styles)
-    try:
-        gallery = load_gallery(place)
-    except DataError:
-        gallery = build_gallery(place, world, held, workers, progress)
-    if unknown := sorted(set(styles or ()) - set(gallery.styles)):
-        raise DataError(f"no style is called {unknown[0]!r}", f"choose from {', '.join(gallery.styles)}")
+    place, gallery = _gallery(world, styles, workers, progress)
     drawn = tuple(style for style in gallery.styles if not styles or style in styles)
-    counts = {split: count for split, count in (("train", train), ("val", val), ("heldout", heldout)) if count > 0}
-    if edits > 0:
-        some = max(1, min(EDITS_KEPT, edits // 10))
-        counts |= {split: 2 * count for split, count in zip(EDITS, (edits, some, some), strict=True)}
-    settings: dict[str, Any] = {
-        "world": world,
-        "styles": drawn,
-        "size": size,
-        "snap": snap,
-        "seed": seed,
-        "counts": counts,
-    }
-    if placement != "slots":
-        settings["placement"] = placement
+    counts = _counts(train, val, heldout, edits)
+    settings: dict[str, Any] = {"world": world, "styles": drawn, "size": size, "snap": snap, "seed": seed}
+    settings |= {"counts": counts} | ({"placement": placement} if placement != "slots" else {})
     digest = _digest(settings, sha256(place / CATALOGUE))
     header = {"source": "emoji", "size": size, "settings": settings, "digest": digest, "gallery": str(place.resolve())}
     common = (place, size, snap, seed, drawn)
@@ -156,6 +139,33 @@ def build_emoji(
         for shard, start in enumerate(range(0, count, SHARD))
     ]
     return write_data(folder, header, jobs, sum(counts.values()), workers, progress)
+
+
+def _gallery(
+    world: str, styles: Sequence[str] | None, workers: int | None, progress: Progress | None
+) -> tuple[Path, Gallery]:
+    """The gallery of a world and its folder; made if it isn't there.
+
+    Raises:
+        DataError: an unknown world or style, or a package that can't be had.
+    """
+    place, held = gallery_place(world, styles)
+    try:
+        gallery = load_gallery(place)
+    except DataError:
+        gallery = build_gallery(place, world, held, workers, progress)
+    if unknown := sorted(set(styles or ()) - set(gallery.styles)):
+        raise DataError(f"no style is called {unknown[0]!r}", f"choose from {', '.join(gallery.styles)}")
+    return place, gallery
+
+
+def _counts(train: int, val: int, heldout: int, edits: int) -> dict[str, int]:
+    """Pictures of each split; two for each pair of ``edits``."""
+    counts = {split: count for split, count in (("train", train), ("val", val), ("heldout", heldout)) if count > 0}
+    if edits > 0:
+        some = max(1, min(EDITS_KEPT, edits // 10))
+        counts |= {split: 2 * count for split, count in zip(EDITS, (edits, some, some), strict=True)}
+    return counts
 
 
 def build_folder(
@@ -169,15 +179,15 @@ def build_folder(
     aspect: Aspect = "crop",
     captions: bool = True,
 ) -> Path:
-    """Take in a user's own pictures: see ``lantu.data.folder`` for what ``path`` may be.
+    """Build data from a user's own pictures: see ``lantu.data.folder`` for what ``path`` may be.
 
-    What is taken, changed and left out is counted by reason in ``index.json``, see ``lantu.data.account``.
+    ``index.json`` counts by reason what was taken, changed and left out, see ``lantu.data.account``.
 
     Args:
         path: a folder of pictures or tars, or a table.
         out: where the data goes; a folder of the user's cache when None.
         size: pixels a side.
-        val: share of the pictures that is kept for validation, chosen by a hash of their names: one at least, and none
+        val: share of the pictures that is kept for validation, chosen by a hash of their names: at least one, and none
             if it is 0.
         seed: another seed, another choice.
         workers: processes; one for each core when None.
@@ -189,8 +199,8 @@ def build_folder(
         the data folder.
 
     Raises:
-        DataError: nothing to take in, a table that can't be read, no captions though there seem to be some, or other
-            data in ``out``.
+        DataError: there is nothing to take, a table can't be read, there are no captions though some files look like
+            captions, or ``out`` holds other data.
         DiskError: it can't be written.
     """
     path = expand(path).resolve()
@@ -206,7 +216,7 @@ def build_folder(
         "captions": captions,
     }
     known = [(entry.key, entry.captions) for entry in found.entries]
-    # Of the bytes themselves: a changed file may be as long as before, and as old.
+    # Of the bytes: a changed file may have the same length and time as before.
     header = {"source": "folder", "size": size, "settings": settings, "digest": _digest(settings, known, contents)}
     jobs = [
         Job(folder, split, shard, Files(chosen[start : start + SHARD], size, start, aspect))
@@ -218,7 +228,7 @@ def build_folder(
 
 
 def _repeated(entries: Sequence[Entry], contents: Mapping[str, str]) -> Iterator[Note]:
-    """Files that are the same picture as another one."""
+    """Files with the same content as an earlier one."""
     seen = set()
     for entry in entries:
         if isinstance(entry.content, InFile) and entry.content.length < 0:
@@ -229,7 +239,7 @@ def _repeated(entries: Sequence[Entry], contents: Mapping[str, str]) -> Iterator
 
 
 def _split(entries: Sequence[Entry], val: float, seed: int) -> dict[str, list[Entry]]:
-    """Pictures for training and for validation, each in the order of the source; a single one is for training."""
+    """Pictures for training and for validation, each in the order of the source; a single picture is for training."""
 
     def rank(entry: Entry) -> str:
         return hashlib.sha256(f"{seed}:{entry.key}".encode()).hexdigest()

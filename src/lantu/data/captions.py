@@ -1,4 +1,4 @@
-"""Many free captions for content that is known exactly, in English and Chinese."""
+"""Free captions for exactly known content, in English and Chinese."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,15 @@ from lantu.data.styles import STYLES
 
 EACH = 4  # captions in each language
 PLAINEST = 0.45  # share of captions that use the first phrase
-KEYWORDS = 0.15  # share of things that go by another name of theirs
-BACKDROPS = 0.75  # share of captions that tell a background that is not white
-WHITES = 0.1  # share of captions that tell a white one
-STYLED = 0.6  # share of captions that tell the style
+KEYWORDS = 0.15  # share of things that are called by another of their names
+BACKDROPS = 0.75  # share of captions that mention a background that is not white
+WHITES = 0.1  # share of captions that mention a white one
+STYLED = 0.6  # share of captions that mention the style
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a scene shows.
+    """The content of a scene.
 
     Attributes:
         relation: one of the keys of ``PHRASES``.
@@ -35,7 +35,7 @@ class Content:
 
 
 def captions(content: Content, rng: np.random.Generator) -> dict[str, tuple[str, ...]]:
-    """Language → captions; all true of the content, none like another if it can be helped."""
+    """Language → captions, all true of the content; they differ from one another where possible."""
     return {language: tuple(caption(content, language, rng) for _ in range(EACH)) for language in PHRASES}
 
 
@@ -47,8 +47,8 @@ def caption(content: Content, language: str, rng: np.random.Generator) -> str:
     if rng.random() < STYLED / 4 and phrase in ("{a}", "{n}") and (style := STYLES.get(content.style)):
         word = pick(style.words[language], rng)
         return pick(THING_IN_STYLE[language], rng).format(x=text, w=word, aw=f"{english.article(word)} {word}")
-    told = BACKDROPS if content.background != "white" else WHITES
-    if rng.random() < told:
+    mentioned = BACKDROPS if content.background != "white" else WHITES
+    if rng.random() < mentioned:
         template = pick(ON_BACKGROUND[language], rng)
         word = pick(ALL[content.background].words[language], rng)
         text = template.format(x=text, w=word, aw=f"{english.article(word)} {word}")
@@ -58,7 +58,7 @@ def caption(content: Content, language: str, rng: np.random.Generator) -> str:
 
 
 def say(phrase: str, concepts: tuple[Concept, ...], language: str, rng: np.random.Generator | None = None) -> str:
-    """Fill a phrase with names; with ``rng``, now and then with other names of the same things."""
+    """Fill a phrase with names; with ``rng``, sometimes with other names of the same things."""
     places: dict[str, str] = {}
     for letter, concept in zip("abcd", concepts, strict=False):
         name = concept.names[language]
@@ -85,4 +85,5 @@ def words_for(concept: Concept, language: str) -> tuple[str, ...]:
 
 
 def pick(choices: tuple[str, ...], rng: np.random.Generator) -> str:
+    """A random phrase."""
     return choices[rng.integers(len(choices))]

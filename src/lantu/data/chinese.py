@@ -1,4 +1,4 @@
-"""Enough Chinese grammar to name things: numbers and measure words."""
+"""The Chinese grammar that names of things need: numbers and measure words."""
 
 from lantu.data.gallery import Concept
 
@@ -86,7 +86,7 @@ MEASURE = {name: measure for measure, names in BY_NAME.items() for name in names
 
 
 def measure(name: str, concept: Concept) -> str:
-    """The measure word of a noun; 个 fits where no other is known."""
+    """The measure word of a noun; 个 if no other is known."""
     return MEASURE.get(name) or MEASURE.get(concept.names["zh"]) or BY_SUBGROUP.get(concept.subgroup, "个")
 
 

@@ -1,8 +1,9 @@
-"""A data set's codes under one tokenizer, kept beside the data.
+"""The codes of a data set under one tokenizer, kept beside the data.
 
-``codes-<name>-<split>.npy`` holds (N, h, w) uint16, in the order of the split; ``codes-<name>.json`` the digest of the
-data that they are of. While it is made, batches are
-appended to ``codes-<name>-<split>.part`` (bare numbers), so a run that was killed goes on after the last whole grid.
+``codes-<name>-<split>.npy`` holds (N, h, w) uint16, in the order of the split, and ``codes-<name>.json`` the digest of
+the data. While codes are made, batches are appended to ``codes-<name>-<split>.part`` (bare numbers), so that a killed
+run continues after the last whole grid.
+
 Shapes: B batch, N pictures, H W pixels, h w grid.
 """
 
@@ -31,7 +32,7 @@ def tokenize(folder: str | Path, encode: Encode, name: str, batch: int = 64, pro
     Args:
         folder: of the data.
         encode: (B, H, W, 3) uint8 → (B, h, w) codes.
-        name: of the tokenizer; another name keeps other codes.
+        name: of the tokenizer; each name has codes of its own.
         batch: pictures at a time.
         progress: called with (pictures done, pictures in all).
 
@@ -64,7 +65,7 @@ def load_codes(folder: str | Path, name: str, split: str, or_empty: bool = False
     """(N, h, w) uint16, a memory map.
 
     Args:
-        or_empty: of a split that the data was built without, no codes.
+        or_empty: return no codes for a split that the data doesn't have.
 
     Raises:
         DataError: they have not been made, or belong to other data.
@@ -87,12 +88,12 @@ def load_codes(folder: str | Path, name: str, split: str, or_empty: bool = False
 
 
 def codes_path(folder: str | Path, name: str, split: str) -> Path:
-    """Where the codes of a split lie."""
+    """The file of a split's codes."""
     return Path(folder) / f"codes-{name}-{split}.npy"
 
 
 def are_there(folder: str | Path, name: str, split: str) -> bool:
-    """Whether the codes of a split have been made, for the data that is there.
+    """Whether the codes of a split have been made for this data.
 
     Raises:
         DataError: no data, or they belong to other data.
@@ -102,15 +103,15 @@ def are_there(folder: str | Path, name: str, split: str) -> bool:
 
 
 def _owner_path(folder: Path, name: str) -> Path:
-    """Where it is noted whose codes these are."""
+    """The file that records the data of these codes."""
     return folder / f"codes-{name}.json"
 
 
 def _check_owner(folder: Path, name: str) -> bool:
-    """Whether it is noted that the codes are of this data.
+    """Whether the codes are recorded as those of this data.
 
     Raises:
-        DataError: it is noted that they are of other data.
+        DataError: they are recorded as those of other data.
     """
     path = _owner_path(folder, name)
     try:
@@ -125,7 +126,7 @@ def _check_owner(folder: Path, name: str) -> bool:
 
 
 def _claim(folder: Path, splits: Mapping[str, Shards], encode: Encode, name: str) -> None:
-    """Note whose codes these are; those that lantu 0.1 made, without a note, are compared with some pictures first.
+    """Record the data of these codes; codes of lantu 0.1, which have no record, are first compared with some pictures.
 
     Raises:
         DataError: they are of other data.
@@ -136,13 +137,13 @@ def _claim(folder: Path, splits: Mapping[str, Shards], encode: Encode, name: str
         if not _fit(codes_path(folder, name, split), shards, encode):
             raise DataError(f"the codes {name} of {split} in {folder} are not those of its pictures", _away(name))
     whole = all(codes_path(folder, name, split).exists() for split in splits)
-    # Data that may only be read is no obstacle where nothing is missing.
+    # Read-only data is fine where nothing is missing.
     with contextlib.suppress(DiskError) if whole else contextlib.nullcontext():
         write_json(_owner_path(folder, name), {"data": read_index(folder)["digest"]})
 
 
 def _fit(path: Path, shards: Shards, encode: Encode) -> bool:
-    """Whether codes that are there, whole or in part, are those of their pictures, as far as some of them tell."""
+    """Whether the codes that are there, all or some, are those of their pictures; some of them are checked."""
     part = path.with_suffix(".part")
     there = path if path.exists() else part
     if not there.exists() or not len(shards):
@@ -170,7 +171,7 @@ def _away(name: str) -> str:
 
 
 def _encode_split(shards: Shards, encode: Encode, path: Path, batch: int, report: Callable[[int], None]) -> None:
-    """Encode what the part file lacks, then turn it into the finished one."""
+    """Encode what the part file lacks, then rename it to the finished file."""
     part = path.with_suffix(".part")
     if not len(shards):
         with replacing(path) as temporary:

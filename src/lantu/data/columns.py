@@ -1,8 +1,8 @@
-"""Which columns of a table, or keys of a JSON object, name a picture and which hold its captions.
+"""Finds the columns of a table, or keys of a JSON object, that name a picture or hold its captions.
 
 The names are those that WebDataset, Hugging Face's ImageFolder, kohya's scripts, COCO and Flickr use, in any
-capitalisation, with languages before or behind: ``caption``, ``text_en``, ``Caption 1``, ``description-zh``.
-A caption of no stated language is Chinese if it has a Chinese character.
+capitalisation, with a language before or after: ``caption``, ``text_en``, ``Caption 1``, ``description-zh``. A caption
+without a stated language is Chinese if it has a Chinese character.
 """
 
 import json
@@ -25,7 +25,7 @@ CAPTIONS = {
     *("sentences", "image_caption", "image_description", "caption_text", "long_caption", "short_caption"),
     *("generated_caption", "detailed_caption", "说明", "描述", "文字", "提示词"),
 }
-# They are captions only where there is nothing better.
+# Captions only if the table has no better column.
 TITLES = {"title", "titles", "alt", "alt_text", "comment", "comments", "tags", "tag_string", "keywords", "标题", "标签"}
 # ISO 639-1, without those that are English words or usual names of columns: id, no, is, am, as, or, to …
 CODES = "ar bn cs da de el en es fa fi fr he hi hu it ja ko ms nl pl pt ro ru sv sw ta th tr uk ur vi zh"
@@ -33,7 +33,7 @@ SPOKEN = {code: code for code in CODES.split()} | {
     **dict.fromkeys(("cn", "chinese", "cmn", "zho", "zh_cn", "zh_tw", "zh_hans", "zh_hant", "中文"), "zh"),
     **dict.fromkeys(("eng", "english", "en_us", "en_gb", "英文"), "en"),
 }
-ALONE = ("en", "zh", "cn", "english", "chinese", "中文", "英文")  # columns of captions that are called by a language
+ALONE = ("en", "zh", "cn", "english", "chinese", "中文", "英文")  # caption columns that are named after a language
 
 Captions = Mapping[str, tuple[str, ...]]
 Spoken = tuple[str, str]  # language, caption
@@ -45,22 +45,22 @@ def language_of(text: str) -> str:
 
 
 def plain(name: str) -> str:
-    """A column's name in small letters, with _ between the words."""
+    """A column's name in lower case, with _ between the words."""
     return re.sub(r"\W+", "_", str(name).strip().lower()).strip("_")
 
 
 def file_column(names: Iterable[str], contents: bool = False) -> str | None:
-    """The column that names pictures, or holds them; None if there is none.
+    """The column that names or holds the pictures; None if there is none.
 
     Args:
-        contents: columns of a picture's bytes will do.
+        contents: columns of a picture's bytes count, too.
     """
     known = {plain(name): name for name in reversed(list(names))}
     return next((known[name] for name in (*FILES, *(CONTENTS if contents else ())) if name in known), None)
 
 
 def caption_columns(names: Iterable[str]) -> dict[str, str]:
-    """Column → language, "" where its name says none, of the columns that hold captions."""
+    """Column → language of the columns that hold captions; "" if the name states no language."""
     names = [str(name) for name in names if name]
     found = {name: spoken for name in names if (spoken := _spoken(name, CAPTIONS)) is not None}
     if not found:
@@ -69,7 +69,7 @@ def caption_columns(names: Iterable[str]) -> dict[str, str]:
 
 
 def _spoken(name: str, words: set[str]) -> str | None:
-    """The language of a column that one of these words names, "" if it says none; None if it is another column."""
+    """The language in a column's name if one of these words names it; "" if it states none, None for other columns."""
     known = re.sub(r"_?\d+$", "", plain(name))
     if known in words:
         return ""
@@ -87,7 +87,7 @@ def captions_in(row: Mapping[str, Any], columns: Mapping[str, str] | None = None
     """The captions of a row, or of a JSON object.
 
     Args:
-        columns: what ``caption_columns`` says of the table; of the row's own names if not given.
+        columns: the result of ``caption_columns`` for the table; computed from the row's own names if not given.
 
     Raises:
         ValueError: a caption isn't text.
@@ -100,7 +100,7 @@ def captions_in(row: Mapping[str, Any], columns: Mapping[str, str] | None = None
 
 def _texts(language: str, value: Any) -> Iterator[Spoken]:
     """A caption; a list of them; or captions by language."""
-    if value is None or value != value:  # pandas writes NaN where there is nothing
+    if value is None or value != value:  # pandas writes NaN for an empty cell
         return
     if isinstance(value, str):
         if text := " ".join(printable(value).split()):
@@ -126,10 +126,10 @@ def merged(spoken: Iterable[Spoken]) -> Captions:
 
 
 def decoded(content: bytes, errors: str = "strict") -> str:
-    """Text in UTF-8, or in what a byte order mark says.
+    """Text in UTF-8, or in the encoding that a byte order mark states.
 
     Args:
-        errors: "ignore" leaves out what is in another encoding.
+        errors: "ignore" leaves out bytes in another encoding.
 
     Raises:
         ValueError: it is in another encoding.
@@ -143,10 +143,10 @@ def decoded(content: bytes, errors: str = "strict") -> str:
 
 
 def parsed(content: bytes | str) -> Any:
-    """JSON.
+    """The value of a JSON text.
 
     Raises:
-        ValueError: it is none, or too deep.
+        ValueError: it is not JSON, or nested too deeply.
     """
     try:
         return json.loads(decoded(content) if isinstance(content, bytes) else content)

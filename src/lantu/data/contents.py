@@ -14,7 +14,7 @@ from lantu.data.account import CHANGED, Note
 from lantu.data.columns import Captions
 from lantu.images import to_rgb
 
-# What the decoders here read. Formats that would start another program (EPS) are not among them.
+# Formats that the decoders here read, without those that would start another program (EPS).
 FORMATS = {
     **dict.fromkeys((".png", ".apng"), "PNG"),
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "JPEG"),
@@ -26,7 +26,7 @@ FORMATS = {
     **{".webp": "WEBP", ".gif": "GIF", ".tga": "TGA", ".qoi": "QOI", ".ico": "ICO", ".psd": "PSD"},
 }
 PICTURES = {*FORMATS, ".svg"}
-# Pictures and films too, but no decoder is at hand.
+# Pictures and films for which there is no decoder here.
 OTHERS = {
     *(".heic", ".heif", ".jxl", ".svgz", ".eps", ".ai", ".pdf", ".xcf", ".exr", ".hdr", ".dng", ".raw", ".cr2", ".cr3"),
     *(".nef", ".arw", ".orf", ".rw2", ".raf", ".jxr", ".wdp", ".dds", ".emf", ".wmf", ".mp4", ".mov", ".avi", ".webm"),
@@ -50,14 +50,18 @@ class Content(Protocol):
     """Where a picture's bytes are."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """The file that holds the bytes."""
+        ...
 
-    def read(self) -> bytes: ...
+    def read(self) -> bytes:
+        """The picture's bytes."""
+        ...
 
 
 @dataclass(frozen=True)
 class InFile:
-    """A file of its own, or a stretch of one."""
+    """A whole file, or a range of its bytes."""
 
     path: Path
     offset: int = 0
@@ -110,14 +114,14 @@ class Entry:
 
 
 def load_picture(entry: Entry, size: int, aspect: Aspect = "crop") -> tuple[np.ndarray | None, list[Note]]:
-    """A picture as a square of 8-bit RGB, upright, over white where it is transparent.
+    """A picture as a square of 8-bit RGB, upright, on white where it is transparent.
 
     Args:
         size: pixels a side.
-        aspect: "crop" keeps the central square, "pad" keeps all of it, with white beside.
+        aspect: "crop" keeps the central square, "pad" keeps everything and adds white.
 
     Returns:
-        (size, size, 3) uint8, None if that is impossible; and what was changed, or why it is impossible.
+        (size, size, 3) uint8, or None if that is impossible; and what was changed, or why it is impossible.
     """
     try:
         with warnings.catch_warnings():
@@ -135,7 +139,7 @@ def load_picture(entry: Entry, size: int, aspect: Aspect = "crop") -> tuple[np.n
         return np.asarray(square), [Note(entry.key, change, CHANGED) for change in changes]
     except UnidentifiedImageError:
         return None, [Note(entry.key, "it is not a picture")]
-    except Exception as problem:  # decoders raise anything at all on a broken file
+    except Exception as problem:  # decoders raise all kinds of errors on a broken file
         return None, [Note(entry.key, " ".join(str(problem).split()) or type(problem).__name__)]
 
 
@@ -170,7 +174,7 @@ def _rendered(content: bytes, size: int) -> Image.Image:
 
 
 def _changes(picture: Image.Image, size: int, aspect: Aspect) -> list[str]:
-    """What becomes of a picture's shape, frames and kind of pixels."""
+    """What changes in a picture's shape, frames and pixel format."""
     short, long = sorted(picture.size)
     changes = []
     if short != long:
@@ -189,7 +193,7 @@ def _changes(picture: Image.Image, size: int, aspect: Aspect) -> list[str]:
 
 
 def _is_transparent(picture: Image.Image) -> bool:
-    """Whether any of it is; a channel of alpha alone may be all opaque."""
+    """Whether any pixel is transparent; an alpha channel alone may be opaque throughout."""
     if not picture.has_transparency_data:
         return False
     return picture.mode.startswith(DEEP) or min(picture.convert("RGBA").getchannel("A").tobytes()) < 255

@@ -1,10 +1,10 @@
-"""Documents of several pictures, whose earlier ones say what the last is to be like.
+"""Documents of several pictures: the earlier ones define what the last is to be like.
 
-style     captions that don't tell the style, pictures that share one
-naming    made-up words for things: "a zorp" is a cat, here; the last is noted down before it is drawn or told
-pairs     before and after the same kind of change, again and again, without a word; of the last what it is to become
+style     captions that don't mention the style, pictures that share one
+naming    made-up words for things: "a zorp" is a cat, here; a plan before the last one says what it stands for
+pairs     before and after the same kind of change, several times, without words; then the plan of the last picture
 retrieved captions like the last one, and their pictures (retrieval, arXiv:2309.02591)
-plain     captions and pictures of no common thread
+plain     captions and pictures without a common theme
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,14 +44,14 @@ def naming_document(
     rng: np.random.Generator,
     drawn: bool,
 ) -> Document:
-    """Single things under made-up words, the same thing under the same one.
+    """Single things under made-up words, each thing always under the same word.
 
-    Before the last of them, which was there before, a plan goes through the words up to then, and says behind this one
-    what it stands for, and the name of that again ("blick, zorp cat; cat"); or tells what the picture shows, goes
-    through the things, and says behind this one its word ("cat; dog, cat zorp").
+    The last thing occurred before. A plan precedes it. Before a picture it lists the words so far, with the thing
+    behind the requested word, and then that thing ("blick, zorp cat; cat"). Before a word it names the thing in the
+    picture, then lists the things, with the word behind the requested one ("cat; dog, cat zorp").
 
     Args:
-        drawn: the word comes before its picture, else behind it.
+        drawn: the word comes before its picture, else after it.
     """
     words: dict[str, str] = {}
     parts: list[Part] = []
@@ -69,10 +69,10 @@ def naming_document(
 def pairs_document(
     pairs: Sequence[tuple[np.ndarray, np.ndarray]], scenes: tuple[Sample, Sample], concepts: Mapping[str, Concept]
 ) -> Document:
-    """Grids before and after, and again; of the last only that before, and a plan of what it is to become.
+    """Grids before and after an edit, several times; of the last pair the grid before, and the plan of the grid after.
 
     Args:
-        scenes: the last pair's.
+        scenes: of the last pair.
     """
     grids = [CodeGrid(grid) for pair in pairs for grid in pair]
     after = scenes[1]
@@ -81,7 +81,7 @@ def pairs_document(
 
 
 def plain_document(captions: Sequence[str], grids: Sequence[np.ndarray], language: str, drawn: bool) -> Document:
-    """Captions and pictures by turns."""
+    """Captions and pictures in alternation."""
     parts: list[Part] = []
     for caption, grid in zip(captions, grids, strict=True):
         parts += [caption, CodeGrid(grid)] if drawn else [CodeGrid(grid), caption]
@@ -89,11 +89,12 @@ def plain_document(captions: Sequence[str], grids: Sequence[np.ndarray], languag
 
 
 def plain_name(concept: Concept, language: str) -> str:
+    """A thing's name, in English with an article."""
     return english.one(concept.names["en"]) if language == "en" else concept.names["zh"]
 
 
 class Pool:
-    """Which samples share something: indices of single things by style and by concept, of pairs by kind of change."""
+    """Samples that share something: indices of single things by style and by concept."""
 
     def __init__(self, samples: Sequence[Sample]):
         self.by_style: dict[str, list[int]] = {}
@@ -104,14 +105,14 @@ class Pool:
                 self.by_concept.setdefault(sample.objects[0].concept, []).append(index)
 
     def of_style(self, count: int, rng: np.random.Generator) -> list[int]:
-        """Indices of so many different things in one style."""
+        """Indices of different things in one style."""
         return some(self.by_style[str(rng.choice(sorted(self.by_style)))], count, rng)
 
     def of_names(self, count: int, rng: np.random.Generator) -> list[int]:
-        """Indices of so many pictures of fewer things: the last is of a thing that was there before.
+        """Indices of pictures of fewer things; the last shows a thing that occurred before.
 
-        Every second time it is the very picture that was there, which is the easier half of the lesson: to copy what
-        stood behind a word when the word comes back (induction, arXiv:2209.11895).
+        Half of the time it is the same picture again, the easier half of the exercise: copy what followed a word when
+        the word comes back (induction, arXiv:2209.11895).
         """
         known = sorted(self.by_concept)
         keys = [known[number] for number in rng.choice(len(known), min(2, count - 1), replace=False)]
@@ -123,5 +124,5 @@ class Pool:
 
 
 def some(choices: Sequence[int], count: int, rng: np.random.Generator) -> list[int]:
-    """So many of them, by chance."""
+    """A random selection, without repetition where there are enough."""
     return [int(choices[number]) for number in rng.choice(len(choices), count, replace=len(choices) < count)]

@@ -1,7 +1,7 @@
-"""Which drawing belongs to which emoji, in each style: Iconify sets and folders of files read alike.
+"""Maps emoji to their drawings in each style, from Iconify sets and folders of files alike.
 
-Some icon sets name their drawings by words alone. Those are matched against, in this order: the emoji's present name,
-the names that other sets give it, its Unicode character name, its chat shortcodes. ``<style>.txt`` settles the rest.
+Some icon sets name their drawings by words alone. These are matched, in this order, with the emoji's present name, the
+names that other sets give it, its Unicode character name, and its chat shortcodes. ``<style>.txt`` settles the rest.
 """
 
 import json
@@ -45,12 +45,12 @@ def drawings(style: str, labels: Mapping[str, str], cache: Path | None = None) -
 
 
 def plain(hexcode: str) -> str:
-    """A hexcode in capitals and without variation selectors, which sets write or leave out as they like."""
+    """A hexcode in capitals and without variation selectors, which some sets write and others leave out."""
     return "-".join(point for point in hexcode.upper().split("-") if point != "FE0F")
 
 
 def squash(name: str) -> str:
-    """A name's letters and digits only, so that "Père Noël", "pere-noel" and "perenoel" are the same."""
+    """A name's letters and digits, so that "Père Noël", "pere-noel" and "perenoel" are the same."""
     return re.sub("[^a-z0-9]", "", unicodedata.normalize("NFKD", name).lower())
 
 
@@ -65,12 +65,12 @@ def _match(icons: Mapping, style: str, labels: Mapping[str, str], cache: Path | 
             codes = owners.get(squash(icon), set())
             if icon not in code_of and len(codes) == 1:
                 (code_of[icon],) = codes
-    # Where several icons claim an emoji, the surest kind of name, which comes first, has the last word.
+    # Where several icons match an emoji, the most reliable kind of name, which comes first, wins.
     return {code: icon for icon, code in reversed(code_of.items())}
 
 
 def _kinds_of_names(labels: Mapping[str, str], cache: Path | None) -> Iterator[list[tuple[str, str]]]:
-    """(hexcode, name) pairs of one kind after another, the surest kind first."""
+    """(hexcode, name) pairs of one kind after another, the most reliable kind first."""
     codes = {plain(hexcode) for hexcode in labels}
     yield list(labels.items())
     sets = [_read(fetch(package, cache) / "chars.json") for package in NAMED_SETS]
@@ -91,7 +91,7 @@ def _exceptions(style: str) -> dict[str, str]:
 
 
 def _svg(icons: Mapping, name: str) -> str:
-    """The icon as a whole SVG file; empty when it is an alias that turns or mirrors another."""
+    """The icon as a whole SVG file; empty for an alias that rotates or mirrors another icon."""
     alias = icons.get("aliases", {}).get(name)
     if alias and set(alias) != {"parent"}:
         return ""

@@ -1,4 +1,4 @@
-"""Pairs of scenes that differ by one instruction, made exactly: before, what is asked, after."""
+"""Pairs of scenes that differ by one instruction: before, the instruction, after."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ PHRASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Edit:
-    """A scene before and after, and what the phrases of its kind speak of: things a and b, and a side."""
+    """A scene before and after, and the arguments of its phrases: things a and b, and a side."""
 
     kind: str
     before: tuple[Placed, ...]
@@ -60,10 +60,10 @@ class Edit:
 
 
 def edit(composer: Composer, split: str, index: int) -> tuple[tuple[Sample, np.ndarray], tuple[Sample, np.ndarray]]:
-    """Pair ``index`` of a split: the scene before, and the one after, whose captions are the instructions.
+    """Pair ``index`` of a split: the scene before, and the scene after, whose captions are the instructions.
 
-    A pure function of the composer's seed, split and index. "edits" and "edits-val" show nothing that is held out; in
-    "edits-heldout" what comes out is: a pair of things, or a drawing, that training never shows.
+    A pure function of the composer's seed, split and index. "edits" and "edits-val" contain nothing that is held out;
+    in "edits-heldout" the result does: a pair of things, or a drawing, that is not in the training data.
 
     Raises:
         DataError: the gallery has hardly any.
@@ -83,9 +83,9 @@ def pictures(
     things = tuple(composer.gallery.concepts[placed.concept] for placed in made.before)
     relation = "one" if len(things) == 1 else "beside" if made.before[0].box in (LEFT, RIGHT) else "above"
     content = Content(relation, things, made.before[0].style, made.background)
-    told = captions(content, rng)
+    texts = captions(content, rng)
     asked = {language: instructions(made, language) for language in PHRASES}
-    before = Sample(f"{key}-before", "before", told, made.before, made.background)
+    before = Sample(f"{key}-before", "before", texts, made.before, made.background)
     after = Sample(f"{key}-after", made.kind, asked, made.after, made.new_background)
     return (
         (before, composer.compose(made.before, made.background)),
@@ -94,7 +94,7 @@ def pictures(
 
 
 def instructions(made: Edit, language: str) -> tuple[str, ...]:
-    """Every way to ask for an edit in a language."""
+    """Every wording of an edit in a language."""
     words = {"A": made.a.names[language], "w": BACKGROUNDS[made.new_background].words[language][0]}
     if made.b:
         words |= {"B": made.b.names[language], "b": named(made.b, language)}
@@ -104,7 +104,7 @@ def instructions(made: Edit, language: str) -> tuple[str, ...]:
 
 
 def unseen(objects: tuple[Placed, ...]) -> bool:
-    """Whether training may not show a scene, which is all in one style."""
+    """Whether a scene, all in one style, is held out from training."""
     return held_out([placed.concept for placed in objects], objects[0].style)
 
 
@@ -118,6 +118,7 @@ def things(composer: Composer, count: int, rng: np.random.Generator) -> tuple[li
 
 
 def ground(rng: np.random.Generator, not_this: str = "") -> str:
+    """A random background, other than ``not_this``."""
     names = [name for name in BACKGROUNDS if name != not_this]
     if not not_this and rng.random() < WHITE:
         return "white"
@@ -125,15 +126,17 @@ def ground(rng: np.random.Generator, not_this: str = "") -> str:
 
 
 def scene(concepts: list[Concept], style: str, slots: tuple[Box, ...]) -> tuple[Placed, ...]:
+    """Things of one style in some slots."""
     return tuple(Placed(concept.key, style, slot) for concept, slot in zip(concepts, slots, strict=True))
 
 
 def slots(rng: np.random.Generator) -> tuple[Box, Box]:
-    """Two places, beside or above one another."""
+    """Two places, side by side or one above the other."""
     return (LEFT, RIGHT) if rng.random() < 0.7 else (TOP, BOTTOM)
 
 
 def replaced(composer: Composer, rng: np.random.Generator) -> Edit | None:
+    """A thing becomes another thing."""
     if not (found := things(composer, 3, rng)):
         return None
     (a, other, b), style = found
@@ -146,6 +149,7 @@ def replaced(composer: Composer, rng: np.random.Generator) -> Edit | None:
 
 
 def recoloured(composer: Composer, rng: np.random.Generator) -> Edit | None:
+    """The background changes."""
     if not (found := things(composer, 2, rng)):
         return None
     concepts, style = found
@@ -156,6 +160,7 @@ def recoloured(composer: Composer, rng: np.random.Generator) -> Edit | None:
 
 
 def swapped(composer: Composer, rng: np.random.Generator) -> Edit | None:
+    """Two things change places."""
     if not (found := things(composer, 2, rng)):
         return None
     (a, b), style = found
@@ -164,6 +169,7 @@ def swapped(composer: Composer, rng: np.random.Generator) -> Edit | None:
 
 
 def removed(composer: Composer, rng: np.random.Generator) -> Edit | None:
+    """One thing disappears."""
     if not (found := things(composer, 2, rng)):
         return None
     (a, b), style = found
@@ -174,6 +180,7 @@ def removed(composer: Composer, rng: np.random.Generator) -> Edit | None:
 
 
 def added(composer: Composer, rng: np.random.Generator) -> Edit | None:
+    """One thing appears."""
     if not (made := removed(composer, rng)):
         return None
     (new,) = set(made.before) - set(made.after)
@@ -191,6 +198,7 @@ def added(composer: Composer, rng: np.random.Generator) -> Edit | None:
 
 
 def moved(composer: Composer, rng: np.random.Generator) -> Edit | None:
+    """One thing moves to another place."""
     if not (found := things(composer, 1, rng)):
         return None
     (a,), style = found

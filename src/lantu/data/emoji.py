@@ -25,9 +25,9 @@ Progress = Callable[[int, int], None]
 
 
 def gallery_place(world: str, styles: Sequence[str] | None = None) -> tuple[Path, tuple[str, ...]]:
-    """Where the cache keeps a world's gallery, and its styles: the first seven, or all where another is asked for.
+    """The folder of a world's gallery in the cache, and its styles: the first seven, or all if others are asked for.
 
-    Galleries of the first seven stay what they were, so that scores given by them do too.
+    The galleries of the first seven styles never change, so that scores from them stay comparable.
     """
     beyond = any(style in STYLES and style not in FIRST for style in styles or ())
     name, held = (f"{world}-{len(STYLES)}", tuple(STYLES)) if beyond else (world, FIRST)
@@ -44,8 +44,8 @@ def build_gallery(
 ) -> Gallery:
     """Rasterise every drawing of a world's concepts and store them as a gallery.
 
-    Finished parts are kept until the end, so a build that was killed goes on where it stopped; a gallery that is there
-    and up to date is opened as it is.
+    Finished parts are kept until the end, so a killed build continues where it stopped; a gallery that is up to date is
+    opened as it is.
 
     Args:
         folder: where the gallery goes.
@@ -94,7 +94,7 @@ def _rasterise_parts(work: Sequence[bytes], parts: Path, workers: int | None, pr
     missing = [start for start in starts if not _part(parts, start).exists()]
     jobs = ((_part(parts, start), work[start : start + PART]) for start in missing)
     there = len(starts) - len(missing)
-    # A forked child would inherit the locks of whatever threads its parent runs, and Ctrl-C is the parent's to answer.
+    # A forked child would inherit the locks of its parent's threads; and the parent handles Ctrl-C.
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
     )

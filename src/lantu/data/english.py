@@ -1,10 +1,13 @@
-"""Enough English grammar to name things: articles, plurals, and nouns that can't be counted."""
+"""The English grammar that names of things need: articles, plurals, and nouns that can't be counted.
+
+Not inflect, the usual library, whose plural of milk is "milks" and of cherries "cherry".
+"""
 
 import re
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 
-# nouns without an article, and what is counted instead
+# nouns without an article, and the phrase that is counted instead
 UNCOUNTED = {
     "bread": "loaves of bread",
     "cheese": "pieces of cheese",
@@ -104,7 +107,7 @@ VOWEL_SOUND = ("hour", "honest")
 
 
 def unique(name: str) -> bool:
-    """Whether there is only one of it, so that it goes by its name or with "the"."""
+    """Whether there is only one of it, so that it takes no article or "the"."""
     return name in ("Santa Claus", "Santa", "earth")
 
 
@@ -117,7 +120,7 @@ def one(name: str, adjective: str = "") -> str:
 
 
 def article(name: str) -> str:
-    """ "a" or "an" before a word."""
+    """ "a" or "an", as the word needs."""
     sound = name.lower()
     if sound.startswith(VOWEL_SOUND):
         return "an"
@@ -130,9 +133,10 @@ def many(name: str, count: int) -> str:
 
 
 def plural(name: str) -> str:
+    """A noun's plural."""
     if name in UNCOUNTED:
         return UNCOUNTED[name]
-    # "cup of tea" and "house with a garden" are counted by their first part, "maple leaf" by its last word.
+    # "cup of tea" and "house with a garden" inflect their first part, "maple leaf" its last word.
     if found := LINK.search(name):
         return plural(name[: found.start()]) + name[found.start() :]
     *before, last = name.split(" ")

@@ -1,10 +1,10 @@
-"""Documents as ids, in the formats that other trainers read.
+"""Documents as ids, in formats that other trainers read.
 
     jsonl      a line {"key", "ids", "answer"} for each document
     parquet    the same as columns
-    megatron   Megatron's indexed dataset: OUT.bin, the ids of all documents one after another, and OUT.idx
+    megatron   Megatron's indexed dataset: OUT.bin, the ids of all documents in sequence, and OUT.idx
 
-``answer`` is where the document's last part begins: train on all ids, or from there on.
+``answer`` is the index at which the document's last part begins: train on all ids, or from there on.
 """
 
 import json
@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 
 class Record(NamedTuple):
-    """One document: its picture's key, (N,) int32 ids, and the place at which the answer begins."""
+    """A document: its picture's key, (N,) int32 ids, and the index at which the answer begins."""
 
     key: str
     ids: np.ndarray
@@ -86,7 +86,7 @@ def export(
 
 
 def documents(sample: Sample, codes_hw: np.ndarray) -> Iterator[Document]:
-    """A drawing of every caption, and one captioning in each language; of a picture without any, the picture alone."""
+    """A drawing document for every caption, one captioning document per language; a picture without captions alone."""
     grid = CodeGrid(codes_hw)
     if not any(sample.captions.values()):
         yield Document((grid,))

@@ -1,9 +1,9 @@
-"""A user's own pictures and captions: what there is to take in, and what of it is not taken.
+"""A user's own pictures and captions: what there is to take, and what of it is not taken.
 
-A folder of pictures, with captions in files beside them (``lantu.data.sidecars``) or in tables in the folder, or beside
-it when they are called captions, metadata or like the folder (``lantu.data.tables``); WebDataset tars
-(``lantu.data.tars``); parquet tables that hold pictures; or any mixture of them. All captions of a picture are taken,
-each once. Every file of the folder ends as a picture, as captions, or in the account (``lantu.data.account``).
+A source is a folder of pictures with captions in files beside them (``lantu.data.sidecars``) or in tables
+(``lantu.data.tables``) in the folder, or beside it if they are named captions, metadata or like the folder; WebDataset
+tars (``lantu.data.tars``); parquet tables that contain pictures; or any mixture of these. All captions of a picture are
+taken, each once. Every file of the folder ends as a picture, as captions, or in the account (``lantu.data.account``).
 """
 
 import re
@@ -25,10 +25,10 @@ from lantu.errors import DataError
 from lantu.files import sha256
 from lantu.tokens.document import LANGUAGES
 
-BESIDE = ("captions", "metadata")  # tables of these names, and of the folder's, are read beside it too
-LONG = 1000  # characters of a caption that are too many for language training to learn them all
-BOXES = re.compile(r"\d+( -?[\d.]+){4,}")  # a line of YOLO's
-# Texts that lie in many folders and are captions in none.
+BESIDE = ("captions", "metadata")  # tables of these names, or of the folder's name, are also read beside it
+LONG = 1000  # length in characters from which language training cuts captions
+BOXES = re.compile(r"\d+( -?[\d.]+){4,}")  # a line of YOLO annotations
+# Text files that are common in folders and never captions.
 PAPERS = re.compile(r"(readme|licen[cs]e|notice|changelog|credits|classes|labels|requirements|attribution)", re.I)
 
 NO_ROW = "rows whose picture isn't there"
@@ -39,10 +39,10 @@ ORPHAN = "captions without a picture"
 
 @dataclass
 class Found:
-    """What a source holds.
+    """The content of a source.
 
     Attributes:
-        entries: pictures, in a fixed order, each of a key of its own.
+        entries: pictures, in a fixed order, each with a unique key.
         notes: the account of everything else.
     """
 
@@ -51,7 +51,7 @@ class Found:
 
     @property
     def left_out(self) -> list[Note]:
-        """Pictures, and rows that name some, that can't be taken."""
+        """The number of pictures, and of rows that name some, that can't be taken."""
         return [note for note in self.notes if note.kind == LEFT_OUT]
 
     def contents(self) -> dict[str, str]:
@@ -73,15 +73,15 @@ def find_entries(path: Path, out: Path | None = None, captions: bool = True) -> 
 
     Args:
         path: a folder, a table, a tar or a picture.
-        out: the data folder that is being built, which is no source.
+        out: the data folder that is being built, which is not part of the source.
         captions: take them; False takes the pictures alone.
 
     Raises:
-        DataError: there is nothing to take in, a table can't be read, or no picture has a caption though files look
-            like captions.
+        DataError: there is nothing to take, a table can't be read, or no picture has a caption though files look like
+            captions.
     """
     if not path.exists():
-        raise DataError(f"{path} isn't there", "name a folder of pictures, a table or tars")
+        raise DataError(f"there is no {path}", "name a folder of pictures, a table or tars")
     source = Source(path if path.is_dir() else path.parent)
     if path.is_dir():
         source.take_folder(out)
@@ -92,7 +92,7 @@ def find_entries(path: Path, out: Path | None = None, captions: bool = True) -> 
 
 @dataclass
 class Draft:
-    """A picture whose captions are still being gathered."""
+    """A picture whose captions are still being collected."""
 
     content: Content
     spoken: list[Spoken] = field(default_factory=list)
@@ -114,12 +114,15 @@ class Source:
         self.names = Names(())
 
     def name(self, path: Path) -> str:
+        """A file's name relative to the root."""
         return printable(path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path))
 
     def note(self, file: str, reason: str, kind: str = LEFT_OUT, times: int = 1) -> None:
+        """Add a note to the account."""
         self.notes.append(Note(file, reason, kind, times))
 
     def take_folder(self, out: Path | None) -> None:
+        """Take everything in a folder."""
         files, notes = files_under(self.root, out)
         self.notes += notes
         used: set[Path] = set()
@@ -156,7 +159,7 @@ class Source:
             self.explain(path)
 
     def take_picture(self, file: Path, sidecars: Sidecars) -> list[Path]:
-        """Take a picture in; returns the files of its captions."""
+        """Take a picture; returns the files of its captions."""
         beside, name = sidecars.beside(file), self.name(file)
         spoken: list[Spoken] = []
         for sidecar in beside:
@@ -182,6 +185,7 @@ class Source:
         return beside
 
     def take_tar(self, path: Path) -> None:
+        """Take the pictures of a tar."""
         found = list(in_tar(path, self.name(path)))
         for one in found:
             if isinstance(one, Note):
@@ -193,7 +197,7 @@ class Source:
             self.note(self.name(path), "tars without a picture")
 
     def is_table(self, file: Path) -> bool:
-        """Whether a file that belongs to no picture is a table; JSON and text may be."""
+        """Whether a file that belongs to no picture is a table; JSON and text files may be."""
         suffix = file.suffix.lower()
         if suffix == ".txt":
             try:
@@ -206,10 +210,10 @@ class Source:
         return suffix in TABLES or suffix == ".json"
 
     def take_table(self, path: Path, beside: bool = False, alone: bool = False) -> None:
-        """Take in what a table says of pictures, and the pictures that it holds.
+        """Take the captions of a table, and the pictures that it contains.
 
         Args:
-            beside: it lies beside the folder, not in it: it may be about other pictures too.
+            beside: it lies beside the folder, not in it, and may be about other pictures.
             alone: it is the whole source.
         """
         name = self.name(path)
@@ -236,14 +240,14 @@ class Source:
             self.drafts[key].spoken += row.captions
         if not known and not alone:
             self.note(name, "tables that name none of these pictures", UNUSED)
-            self.suspects.append(f"{name} lies there, which names none of its pictures")
+            self.suspects.append(f"there is {name}, which names none of its pictures")
             return
         self.notes += [*problems, *table.notes]
         if captions:
             self.note(name, "captions from tables", TAKEN, captions)
         elif not alone and not table.holds:
-            told = f"{name} lies there (it has the columns {', '.join(table.columns)})"
-            self.suspects.append(told)
+            what = f"there is {name} (with the columns {', '.join(table.columns)})"
+            self.suspects.append(what)
             self.note(name, "tables without a column of captions", UNUSED)
         for column in table.unused:
             self.note(f"{name}: {column}", "columns of tables that are neither a picture's name nor captions", UNUSED)
@@ -252,14 +256,14 @@ class Source:
         """A table, or JSON that is none, in which no column names pictures."""
         columns = ", ".join(table.columns) or "none"
         if alone:
-            told = f"{table.path} has no column that names pictures (it has {columns})"
-            raise DataError(told, "call the column file or image, and that of captions caption")
+            what = f"{table.path} has no column that names pictures (it has {columns})"
+            raise DataError(what, "call the column file or image, and that of captions caption")
         if table.path.suffix.lower() == ".json" and not table.captions:
             self.note(name, "JSON files that describe no picture", UNUSED)
-            self.suspects.append(f"{name} lies there")
+            self.suspects.append(f"there is {name}")
             return
         self.note(name, "tables without a column that names pictures", UNUSED)
-        self.suspects.append(f"{name} lies there (it has the columns {columns})")
+        self.suspects.append(f"there is {name} (with the columns {columns})")
 
     def key_of(self, row: Row, table: Path, beside: bool) -> str | Note:
         """The picture that a row is about, or why there is none."""
@@ -286,7 +290,7 @@ class Source:
         return Note(row.name, "rows that may mean several pictures" if several else NO_ROW)
 
     def explain(self, file: Path) -> None:
-        """Note why a file is neither a picture nor captions."""
+        """Record why a file is neither a picture nor captions."""
         name, suffix = self.name(file), file.suffix.lower()
         if suffix in OTHERS:
             self.note(name, f"no decoder for {suffix} here: convert it to PNG, JPEG or WebP")
@@ -294,34 +298,34 @@ class Source:
             self.note(name, "archives that are not read: unpack them, or make them .tar")
         elif suffix in SHEETS:
             self.note(name, "tables of a kind that is not read: save them as CSV", UNUSED)
-            self.suspects.append(f"{name} lies there")
+            self.suspects.append(f"there is {name}")
         elif suffix in (".txt", ".caption"):
             if PAPERS.match(file.name):
                 self.note(name, "texts that are not about one picture", UNUSED)
             else:
                 self.note(name, ORPHAN, UNUSED)
-                self.suspects.append(f"{name} lies there, and no picture of that name")
+                self.suspects.append(f"there is {name}, and no picture of that name")
         elif kind := format_of(file):
             self.note(name, f"{kind} by their content, but their names end otherwise: rename them")
         else:
             self.note(name, f"neither pictures nor captions ({suffix or 'no ending'})", UNUSED)
 
     def finished(self, path: Path, captions: bool) -> Found:
-        """The entries, and what is to be said of them all."""
+        """The entries, and the notes that concern all of them."""
         if not self.drafts:
             why = "; ".join(f"{one['count']:,} {one['reason']}" for one in grouped(self.notes)[:3])
             hint = "name a folder of pictures, a CSV or parquet table, or tars"
             raise DataError(f"no pictures in {path}" + (f" ({why})" if why else ""), hint)
         entries = [Entry(key, draft.content, merged(draft.spoken)) for key, draft in self.drafts.items()]
         if not captions:
-            told = sum(len(texts) for entry in entries for texts in entry.captions.values())
-            if told:
-                self.note("", "captions that --no-captions leaves aside", UNUSED, told)
+            count = sum(len(texts) for entry in entries for texts in entry.captions.values())
+            if count:
+                self.note("", "captions left out by --no-captions", UNUSED, count)
             entries = [Entry(entry.key, entry.content, {}) for entry in entries]
         elif self.suspects and not any(entry.captions for entry in entries):
             first, more = self.suspects[0], len(self.suspects) - 1
             rest = f" ({more:,} more such files)" if more else ""
-            hint = "call its columns file and caption, and its pictures as they are called; or leave captions aside"
+            hint = "call its columns file and caption, and give the pictures' names; or leave the captions out"
             raise DataError(f"no picture in {path} has a caption, though {first}{rest}", f"{hint} with --no-captions")
         for key, times in self.unused.items():
             self.note(key, KEYS, UNUSED, times)

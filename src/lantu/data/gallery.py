@@ -1,7 +1,7 @@
-"""Pictures cut out with alpha, each of a known concept in a known style: what scenes are composed from.
+"""Drawings cut out with alpha, each of a known concept in a known style: the material of scenes.
 
-A gallery on disk is a folder with ``gallery.json`` (the concepts, and which row holds which drawing) and
-``sprites.npy`` (N, S, S, 4) uint8, straight (not premultiplied) RGBA, read as a memory map.
+A gallery on disk is a folder with ``gallery.json`` (the concepts, and the row of each drawing) and ``sprites.npy`` (N,
+S, S, 4) uint8, straight (not premultiplied) RGBA, read as a memory map.
 """
 
 import json
@@ -46,7 +46,7 @@ class Gallery:
         styles: names of the drawing styles.
         rows: (concept key, style) → row of ``sprites``.
         sprites: (N, S, S, 4) uint8 RGBA.
-        digest: of all that it was built from; "" when unknown.
+        digest: of everything that it was built from; "" when unknown.
     """
 
     def __init__(
@@ -85,10 +85,10 @@ class Gallery:
 
 
 def load_gallery(folder: str | Path) -> Gallery:
-    """Open a gallery; the drawings stay on disk until they are asked for.
+    """Open a gallery; drawings are read from disk when they are needed.
 
     Raises:
-        DataError: there is no whole gallery in ``folder``.
+        DataError: there is no complete gallery in ``folder``.
     """
     folder = Path(folder)
     try:
@@ -104,7 +104,9 @@ def load_gallery(folder: str | Path) -> Gallery:
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise DataError(f"no gallery in {folder} ({problem})", "build it again") from problem
     if sprites.ndim != 4 or len(rows) != len(sprites):
-        raise DataError(f"the gallery in {folder} is torn: {len(rows)} rows, {len(sprites)} drawings", "build it again")
+        raise DataError(
+            f"the gallery in {folder} is damaged: {len(rows)} rows, {len(sprites)} drawings", "build it again"
+        )
     return Gallery(concepts, styles, rows, sprites, digest)
 
 
@@ -116,19 +118,19 @@ def save_gallery(
     sprites: Iterable[np.ndarray],
     digest: str = "",
 ) -> None:
-    """Write a gallery; ``gallery.json`` comes last, so a folder that has it is whole.
+    """Write a gallery; ``gallery.json`` comes last, so a folder that has it is complete.
 
     Args:
         cells: (concept key, style) of each drawing.
         sprites: the drawings in the same order, each (S, S, 4) uint8 with S = ``SPRITE_SIZE``.
-        digest: of all that the gallery is built from.
+        digest: of everything that the gallery is built from.
 
     Raises:
         DiskError: it can't be written.
     """
     folder = Path(folder)
     shape = (len(cells), SPRITE_SIZE, SPRITE_SIZE, 4)
-    # An old catalogue beside new drawings would pass for whole.
+    # An old catalogue beside new drawings would look complete.
     with writing(folder):
         (folder / CATALOGUE).unlink(missing_ok=True)
     with replacing(folder / SPRITES) as temporary:

@@ -1,9 +1,9 @@
-"""What training never shows, by list: the same lists on every machine, since they depend on the keys alone."""
+"""What is held out from training: the same on every machine, since it depends on the keys alone."""
 
 import hashlib
 from collections.abc import Sequence
 
-PAIRS = 10  # one pair of concepts in ten never shares a training scene
+PAIRS = 10  # one pair of concepts in ten is never together in a training scene
 STYLES = 16  # one drawing (concept in a style) in sixteen is never in training
 
 
@@ -18,11 +18,11 @@ def held_out_style(concept: str, style: str) -> bool:
 
 
 def held_out(concepts: Sequence[str], style: str) -> bool:
-    """Whether training may not show a scene of these things in a style."""
+    """Whether a scene of these things in a style is held out from training."""
     drawings = any(held_out_style(concept, style) for concept in concepts)
     return drawings or any(held_out_pair(one, other) for one in concepts for other in concepts)
 
 
 def draw(*words: str) -> int:
-    """A number that is fixed for good by some words."""
+    """A number that depends on some words alone."""
     return int.from_bytes(hashlib.sha256("|".join(words).encode()).digest()[:8], "big")

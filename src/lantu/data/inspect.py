@@ -1,4 +1,4 @@
-"""What is in a data folder: counts, lengths, and a sheet of pictures to look at."""
+"""The contents of a data folder: counts, lengths, and a sheet of pictures."""
 
 import textwrap
 from collections import Counter
@@ -28,14 +28,14 @@ def inspect(
 
     Args:
         folder: of the data.
-        encode_text: text → ids; lengths in ids are told when it is given.
+        encode_text: text → ids; if given, lengths in ids are counted, too.
         progress: called with (descriptions read, in all).
 
     Returns:
-        what ``index.json`` says, the account of what was taken, changed and left out, and for each split: "pictures",
-        "kinds", "objects" (how many have so many), "styles", "backgrounds", "concepts" (how many different ones),
-        "uncaptioned", and for each language "captions" with "pictures", "captions", "characters" and "ids", the last
-        two as "least", "median", "most".
+        the entries of ``index.json``, the account of what was taken, changed and left out, and for each split:
+        "pictures", "kinds", "objects" (how many pictures have so many), "styles", "backgrounds", "concepts" (the
+        number of different ones), "uncaptioned", and for each language "captions" with "pictures", "captions",
+        "characters" and "ids", the last two as "least", "median", "most".
 
     Raises:
         DataError: no data, or a description can't be read.
@@ -53,8 +53,8 @@ def inspect(
                 progress(done, total)
         found[split] = tally.report()
     kept = ("source", "size", "settings", "lantu", "gallery", "skipped")
-    told = {name: index.get(name) for name in kept}
-    return {"folder": str(folder), **told, "account": account_of(index, NAMED), "splits": found}
+    header = {name: index.get(name) for name in kept}
+    return {"folder": str(folder), **header, "account": account_of(index, NAMED), "splits": found}
 
 
 class Tally:
@@ -70,6 +70,7 @@ class Tally:
         self.ids: dict[str, list[int]] = {}
 
     def add(self, shards: Shards, number: int) -> None:
+        """Count a sample."""
         sample = shards.sample(number)
         self.pictures += 1
         self.counts["kinds"][sample.kind] += 1
@@ -87,6 +88,7 @@ class Tally:
                 self.ids.setdefault(language, []).extend(len(self.encode_text(text)) for text in texts)
 
     def report(self) -> dict[str, Any]:
+        """The counts as JSON."""
         captions = {}
         for language, lengths in self.characters.items():
             captions[language] = {
@@ -107,7 +109,7 @@ class Tally:
 
 
 def contact_sheet(folder: str | Path, out: str | Path, split: str = "train", rows: int = 6, columns: int = 8) -> None:
-    """Write a PNG of pictures taken evenly from a split, each over its first English caption.
+    """Write a PNG of pictures at equal distances in a split, each above its first English caption.
 
     Pillow's own font has no Chinese, so other captions are left out.
 

@@ -1,7 +1,7 @@
-"""Where objects stand. A layout is a few slots and the relation that captions may speak of.
+"""Fixed layouts: a layout is a few slots for objects, and the relation that captions may mention.
 
-Slots are fractions of the picture. They are few, and their edges lie on eighths wherever the objects are large, so that
-the same drawing falls on the same cells again and again: that is what makes its codes learnable from few pictures.
+Slots are fractions of the picture. They are few, and the edges of large ones are multiples of an eighth, so that the
+same drawing covers the same cells again and again: so its codes can be learnt from few pictures.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,12 @@ def square(x: float, y: float, side: float) -> Box:
 
 @dataclass(frozen=True)
 class Layout:
-    """Attributes:
-    relation: names the phrases that fit it.
-    slots: one a drawing, in the order of the phrases' places.
-    same: whether all slots show one and the same concept ("three apples").
+    """Slots, and the relation of what stands in them.
+
+    Attributes:
+        relation: names the phrases that fit it.
+        slots: one per drawing, in the order of the phrases' places.
+        same: all slots show the same concept ("three apples").
     """
 
     relation: str

@@ -1,7 +1,7 @@
-"""What emoji are called in English and Chinese: a short everyday name, and other words that name the same thing.
+"""Names of emoji in English and Chinese: a short everyday name, and other words for the same thing.
 
-Keywords of emoji are mostly associations ("pet", "sweet", "rain"); the words here were chosen from them by hand:
-``worlds/everyday.txt`` and ``names.txt`` hold them, and emojibase's label serves the rest.
+Keywords of emoji are mostly associations ("pet", "sweet", "rain"). The words here were selected from them by hand into
+``worlds/everyday.txt`` and ``names.txt``; emojibase's label is used for the rest.
 """
 
 import json
@@ -31,7 +31,7 @@ def all_labels(cache: Path | None = None) -> dict[str, str]:
 
 
 def table(file: str) -> dict[str, Words]:
-    """Hexcode → language → words, the name first, from a table of names that ships with lantu."""
+    """Hexcode → language → words, the name first, from a table of names in the package."""
     lines = resources.files("lantu.data").joinpath(file).read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if not line.startswith("#")]
     return {hexcode: {"en": en.split(" / "), "zh": zh.split(" / ")} for hexcode, en, zh in rows}
@@ -41,7 +41,8 @@ def world_concepts(world: str, cache: Path | None = None) -> dict[str, Concept]:
     """The concepts of a world, by hexcode.
 
     "everyday" is the list in ``worlds/everyday.txt``, in its order, and "few" every fourth of it; "composable" adds the
-    other animals, plants, foods, vehicles, places and objects; "all" is every emoji but skin tones and flags' letters.
+    other animals, plants, foods, vehicles, places and objects; "all" is every emoji but skin tones and the letters of
+    flags.
 
     Raises:
         DataError: an unknown world, or a package can't be had.
@@ -74,18 +75,19 @@ def world_concepts(world: str, cache: Path | None = None) -> dict[str, Concept]:
 
 
 def _settle(formal: Words, everyday: Words) -> dict[str, tuple[str, ...]]:
-    """Key → name and keywords, with no keyword that could mean another concept.
+    """Key → name and keywords, without keywords that could mean another concept.
 
-    Most people call a cat's face "cat". Where the whole cat is there too, the name is left to that one.
+    Most people call a cat's face "cat". If the whole cat is there too, it keeps the name.
     """
     taken = {words[0] for key, words in formal.items() if key not in everyday}
-    names, spoken = {}, {}
+    names, words_of = {}, {}
     for key, words in formal.items():
-        spoken[key] = everyday.get(key, words)
-        names[key] = words[0] if spoken[key][0] in taken else spoken[key][0]
-    claims = Counter(word for key in formal for word in {names[key], *spoken[key]})
+        words_of[key] = everyday.get(key, words)
+        names[key] = words[0] if words_of[key][0] in taken else words_of[key][0]
+    claims = Counter(word for key in formal for word in {names[key], *words_of[key]})
     return {
-        key: (names[key], *(word for word in spoken[key] if word != names[key] and claims[word] == 1)) for key in formal
+        key: (names[key], *(word for word in words_of[key] if word != names[key] and claims[word] == 1))
+        for key in formal
     }
 
 
@@ -100,7 +102,7 @@ def _groups(cache: Path | None) -> dict[str, tuple[str, str]]:
 
 
 def entries(language: str, cache: Path | None = None) -> list[dict]:
-    """What emojibase says of every emoji in a language.
+    """emojibase's entries for all emoji in a language.
 
     Raises:
         DataError: the package can't be had.

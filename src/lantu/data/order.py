@@ -1,4 +1,4 @@
-"""In which order pictures are trained on: a pure function of the position, so a run resumes exactly."""
+"""The order in which pictures are trained on: a pure function of the position, so a run resumes exactly."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,10 +8,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Order:
-    """An endless stream of epochs, each a permutation of its own.
+    """An endless stream of epochs, each in a different random order.
 
     Args:
-        length: how many pictures there are.
+        length: number of pictures.
         seed: another seed, another order.
     """
 

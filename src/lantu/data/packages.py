@@ -1,4 +1,4 @@
-"""npm packages as data sources: versions pinned, contents verified, kept in the user's cache."""
+"""npm packages as data sources: pinned versions, verified contents, kept in the user's cache."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from lantu.errors import DataError
 from lantu.files import Sort, cache_dir, locked, replacing_folder, writing
 
 TIMEOUT_S = 600
-PACKAGE = Sort("a package", ("package/package.json",), ())  # one that is there is never replaced
+PACKAGE = Sort("a package", ("package/package.json",), ())  # an existing one is never replaced
 
 
 @cache

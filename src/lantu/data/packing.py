@@ -1,4 +1,4 @@
-"""Many documents in one row of fixed length, none of which sees another.
+"""Documents in rows of ids: one each, or several in a row, none of which attends to another.
 
 Shapes: R rows, N ids a row, B batch.
 """
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from lantu.errors import DataError
 
-PADDING = -1
+PADDING = -1  # segment of padding
+PADDED = 2  # a batch of more than so many times the ids of its documents is packed
 
 
 class Packed(NamedTuple):
@@ -62,6 +63,46 @@ def pack(documents: Sequence[np.ndarray | Sequence[int]], length: int, pad: int 
             packed.segments[row, start:stop] = number
             start = stop
     return packed
+
+
+def one_each(documents: Sequence[np.ndarray], pad: int) -> Packed:
+    """Rows of one document each, as long as the longest."""
+    length = max(map(len, documents))
+    rows = Packed(*(np.full((len(documents), length), value, np.int64) for value in (pad, 0, PADDING)))
+    rows.positions[:] = np.arange(length)
+    for row, document in enumerate(documents):
+        rows.ids[row, : len(document)] = document
+        rows.segments[row, : len(document)] = row
+    return rows
+
+
+def apart(documents: Sequence[np.ndarray], pad: int) -> Packed:
+    """Rows of one document each, unless they would be mostly padding; then short documents share rows."""
+    longest = max(map(len, documents))
+    mostly_padding = PADDED * sum(map(len, documents)) < longest * len(documents)
+    return pack(documents, longest, pad) if mostly_padding else one_each(documents, pad)
+
+
+def cuts(lengths: Sequence[int], groups: int) -> list[int]:
+    """Where to divide ascending lengths into groups, each padded to its longest, for the least padding.
+
+    Returns:
+        the edges: from 0 to the number of lengths.
+    """
+    count = len(lengths)
+    # (groups, lengths) → the least padded total of the first so many lengths, and where their last group begins.
+    best = {(0, 0): (0, 0)}
+    for group in range(1, min(groups, count) + 1):
+        for stop in range(group, count + 1):
+            best[group, stop] = min(
+                (best[group - 1, start][0] + (stop - start) * lengths[stop - 1], start)
+                for start in range(group - 1, stop)
+                if (group - 1, start) in best
+            )
+    edges = [count]
+    for group in range(min(groups, count), 0, -1):
+        edges.append(best[group, edges[-1]][1])
+    return edges[::-1]
 
 
 def block_causal_mask(segments_BN: Tensor) -> Tensor:

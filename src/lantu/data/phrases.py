@@ -1,8 +1,9 @@
-"""How captions put things. The first phrase of each list is the plainest and the most frequent.
+"""The phrases of captions. The first of each list is the plainest and the most frequent.
 
-{a} {b} {c} {d} are the objects in the order of the layout's slots, with article or measure word (a cat, 一只猫);
-{A} {B} {C} {D} the bare names (cat, 猫); {n} the objects of a "count", with their number (three cats, 三只猫);
-{big a} the first object with an adjective (a big cat, 一只很大的猫): one of ``ADJECTIVES``.
+{a} {b} {c} {d}   the objects in the order of the layout's slots, with article or measure word (a cat, 一只猫)
+{A} {B} {C} {D}   their bare names (cat, 猫)
+{n}               the objects of a "count", with their number (three cats, 三只猫)
+{big a}           the first object with one of ``ADJECTIVES`` (a big cat, 一只很大的猫)
 """
 
 from collections.abc import Mapping
@@ -273,5 +274,5 @@ IN_STYLE: Phrases = {
     "en": ("{x} in {w} style", "{x}, {w} style", "{w} style: {x}", "{x}, drawn in the {w} style"),
     "zh": ("{x}，{w}风格", "{w}风格：{x}", "{w}风格，{x}"),
 }
-# fits a thing by itself only
+# only for a thing that stands alone
 THING_IN_STYLE: Phrases = {"en": ("{x} in {w} style", "{aw} style picture of {x}"), "zh": ("{w}风格的{x}",)}

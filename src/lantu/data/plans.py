@@ -1,14 +1,13 @@
-"""What a model notes down before it answers or draws: what stands where, in few words.
+"""Plans: a line in which a model says what is where, before it answers or draws (chain of thought, arXiv:2201.11903).
 
     cat left, dog right          猫左边，狗右边
 
-A question is answered, and an instruction followed, by way of such a line. To see what is there, to think, and to speak
-are then three things that are each learnt apart; to find a named thing among pictures' codes in one go was not learnt
-at all (chain of thought, arXiv:2201.11903). Two rules make a line easy to write. It begins with what is asked for, so
-that this is near, whatever stands between. And then it goes through the things once, in their order, and says what was
-asked for right behind the thing that it is about, and behind no other. All that is to be found is then whether the word
-just written was said before, which one head can see; to look something up later in a line that is already written takes
-two, one after the other (induction, arXiv:2209.11895), and was hardly learnt.
+To see, to reason and to speak are then learnt separately; a model could not learn to find a named thing among a
+picture's codes in one step. Two rules make a plan easy to write. It begins with what is asked for, so that this is
+near. Then it lists the things once, in their order, with the requested fact directly behind the thing that it is about,
+and behind no other. So all that the model has to find is whether the word that it has just written occurred before,
+which takes one attention head. Looking something up later in a finished line takes two heads in sequence (induction,
+arXiv:2209.11895), and was hardly learnt.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,8 +18,8 @@ from lantu.data.questions import SIDES, YES, Question, listed, sides_of
 from lantu.tokens.document import NEXT
 from lantu.types import Placed, Sample
 
-CENTRED = 0.1  # a thing's middle is so near the picture's, of the picture's side
-MOST = 2  # things whose places are told
+CENTRED = 0.1  # largest distance of a thing in the middle from the picture's centre, as a share of its side
+MOST = 2  # the most things whose places a plan gives
 NOTHING = {"en": "nothing", "zh": "没有"}
 COMMA, SPACE = {"en": ", ", "zh": "，"}, {"en": " ", "zh": ""}
 THEN = {"en": f"{NEXT} ", "zh": NEXT}
@@ -29,7 +28,7 @@ PLACES = {"en": {place: place for place in SIDES["en"]}, "zh": SIDES["zh"]}
 
 
 def plan(sample: Sample, concepts: Mapping[str, Concept], language: str) -> str:
-    """One line for a scene: cat left, dog right, white background."""
+    """A scene in one line: cat left, dog right, white background."""
     things = [concepts[placed.concept] for placed in sample.objects]
     if len(things) > MOST or len({thing.key for thing in things}) < len(things):
         pieces = [listed(things, language)]
@@ -40,7 +39,7 @@ def plan(sample: Sample, concepts: Mapping[str, Concept], language: str) -> str:
 
 
 def thought(asked: Question, sample: Sample, concepts: Mapping[str, Concept], language: str) -> str:
-    """What is noted down before a question of one of the kinds ``FOUND`` is answered.
+    """The plan before the answer to a question of one of the kinds ``FOUND``.
 
     where is the dog?        dog; cat, dog right
     is there a dog?          dog; cat, dog yes
@@ -58,7 +57,7 @@ def thought(asked: Question, sample: Sample, concepts: Mapping[str, Concept], la
 def findings(
     kind: str, sample: Sample, concepts: Mapping[str, Concept], language: str
 ) -> Mapping[str, tuple[str, str]]:
-    """By the key of each thing that is there: its name, and what "where" or "there" would say behind it."""
+    """Key of each thing in the scene → its name, and what a plan for "where" or "there" writes behind it."""
     places = sides_of(sample) if kind == "where" else None
     keys = dict.fromkeys(placed.concept for placed in sample.objects)
     marks = [PLACES[language][place] for place in places] if places else [YES[language][True]] * len(keys)
@@ -71,44 +70,44 @@ def found(name: str, pairs: Sequence[tuple[str, str]], at: Collection[int], lang
 
 
 def marked(pairs: Sequence[tuple[str, str]], at: Collection[int], language: str) -> str:
-    """All that pairs begin with, and what stands behind those that were asked for: cat, dog right."""
+    """The first of each pair, with the second behind those that are asked for: cat, dog right."""
     pieces = (one + (SPACE[language] + behind if number in at else "") for number, (one, behind) in enumerate(pairs))
     return COMMA[language].join(pieces)
 
 
 def by_thing(thing: Concept, place: str, language: str) -> str:
-    """Dog right, 狗右边."""
+    """A thing and its place: dog right, 狗右边."""
     name = thing.names[language]
     return f"{name}{SPACE[language]}{PLACES[language][place]}" if place else name
 
 
 def by_place(thing: Concept, place: str, language: str) -> str:
-    """Right dog, 右边狗."""
+    """A place and the thing there: right dog, 右边狗."""
     return f"{PLACES[language][place]}{SPACE[language]}{thing.names[language]}"
 
 
 def followed(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:
-    """How an instruction is followed: what it tells, and the steps of the change.
+    """The plan for an instruction: the instruction restated, and the steps of the change.
 
     dog: car; cat left, dog right: car, white background; cat left, car right, white background
     """
-    told = restated(before, after, concepts, language)
-    return f"{told}{THEN[language]}{steps(before, after, concepts, language)}"
+    request = restated(before, after, concepts, language)
+    return f"{request}{THEN[language]}{steps(before, after, concepts, language)}"
 
 
 def steps(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:
-    """Steps of a change: what is there, with what becomes of it, and what is to be there.
+    """The steps of a change: the scene with what becomes of each thing, and the scene afterwards.
 
     cat left, dog right: car, white background; cat left, car right, white background
     """
     there = plan(before, concepts, language).split(COMMA[language])
     changes = becoming(before, after, concepts, language)
-    noted = [piece + (f": {change}" if change else "") for piece, change in zip(there, changes, strict=True)]
-    return f"{COMMA[language].join(noted)}{THEN[language]}{plan(after, concepts, language)}"
+    marked_pieces = [piece + (f": {change}" if change else "") for piece, change in zip(there, changes, strict=True)]
+    return f"{COMMA[language].join(marked_pieces)}{THEN[language]}{plan(after, concepts, language)}"
 
 
 def restated(before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str) -> str:
-    """What an instruction tells of a change, which comes before its steps.
+    """The change that an instruction asks for, which comes before its steps.
 
     dog: car        cat: right        cat, dog        dog: nothing        owl left        background: pink
     """
@@ -145,7 +144,7 @@ def becoming(before: Sample, after: Sample, concepts: Mapping[str, Concept], lan
 
 
 def side(placed: Placed) -> str:
-    """On which side a thing stands: "left", "right", "top", "bottom"; "" in the middle."""
+    """The side on which a thing stands: "left", "right", "top", "bottom"; "" in the middle."""
     x0, y0, x1, y1 = placed.box
     x, y = (x0 + x1) / 2 - 0.5, (y0 + y1) / 2 - 0.5
     if max(abs(x), abs(y)) < CENTRED:

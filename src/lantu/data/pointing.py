@@ -1,12 +1,12 @@
-"""Exercises in finding a thing by its name: questions about scenes that are told in words (recall, arXiv:2312.04927).
+"""Exercises in recall: questions about scenes that are given in words (arXiv:2312.04927).
 
     where is the dog? cat left, owl top, dog right     →     dog; cat, owl, dog right: on the right
     is there a fish? cat, owl                          →     fish; cat, owl: no
 
-Plans are written in this way (``lantu.data.plans``), and to find a name again must be learnt before they can be right.
-A document with a picture holds one step of it, and is long; these are short and hold little else. Often the scene is
-not told before, but given piece by piece in the plan, as a picture would: what is learnt is what stands behind each.
-Of those that is the most: some ten thousand of them, with little else beside, make the head that finds a name.
+Plans (``lantu.data.plans``) are written like this, and the model must first learn to find a name again. A document with
+a picture is long and contains one such step; these documents are short and contain little else. Often the scene is not
+given before the question, but piece by piece in the plan, as a picture would give it: then only what stands behind each
+piece is learnt. Some ten thousand exercises, with little else beside, form the attention head that finds a name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,31 +30,34 @@ ENDS = ("b", "ck", "ft", "g", "lm", "nk", "p", "rp", "sh", "x", "zz")
 
 
 class Exercise(NamedTuple):
-    """Attributes:
-    asked: a question, or an instruction.
-    told: the scene in words.
-    noted: the plan.
-    answer: "" where the plan is all.
-    pieces: of the plan that only the scene tells, in their order; none where more in it does not follow from the rest.
+    """A question or an instruction about a scene in words.
+
+    Attributes:
+        asked: the question, or the instruction.
+        scene: in words.
+        plan: what is written before the answer.
+        answer: "" if there is only a plan.
+        pieces: of the plan that only the scene can tell, in their order; none if other parts of the plan can't be
+            derived from the rest either.
     """
 
     asked: str
-    told: str
-    noted: str
+    scene: str
+    plan: str
     answer: str = ""
     pieces: Sequence[str] = ()
 
 
 def word(rng: np.random.Generator) -> str:
-    """A word that means nothing: zorp, blick."""
+    """A made-up word: zorp, blick."""
     return "".join(str(rng.choice(part)) for part in (SYLLABLES, VOWELS, ENDS))
 
 
 def exercise(concepts: Mapping[str, Concept], language: str, rng: np.random.Generator) -> Exercise:
-    """One by chance.
+    """A random question about a random scene.
 
     Args:
-        concepts: by key, those of the gallery; two at least.
+        concepts: those of the gallery by key; at least two.
     """
     known = list(concepts.values())
     *things, absent = (known[number] for number in rng.permutation(len(known))[: 1 + int(rng.integers(1, MOST + 1))])
@@ -67,28 +70,28 @@ def exercise(concepts: Mapping[str, Concept], language: str, rng: np.random.Gene
         thing = things[at] if there else absent
         asked = spelled(ASKED[language]["there"], thing, language, rng)
         shown = [(name, YES[language][True]) for name in names]
-        noted = found(thing.names[language], shown, {at} if there else (), language)
-        return Exercise(asked, COMMA[language].join(names), noted, YES[language][there], names)
+        line = found(thing.names[language], shown, {at} if there else (), language)
+        return Exercise(asked, COMMA[language].join(names), line, YES[language][there], names)
     if chance < THERE + WHERE:
         asked = spelled(ASKED[language]["where"], things[at], language, rng)
-        noted = found(names[at], pairs, {at}, language)
-        return Exercise(asked, written(pairs, language), noted, SIDES[language][places[at]])
+        line = found(names[at], pairs, {at}, language)
+        return Exercise(asked, written(pairs, language), line, SIDES[language][places[at]])
     asked = str(rng.choice(ASKED[language][places[at]]))
-    noted = by_place(things[at], places[at], language)
-    return Exercise(asked, written(pairs, language), noted, named(things[at], language))
+    line = by_place(things[at], places[at], language)
+    return Exercise(asked, written(pairs, language), line, named(things[at], language))
 
 
 def change(
     before: Sample, after: Sample, concepts: Mapping[str, Concept], language: str, rng: np.random.Generator
 ) -> Exercise:
-    """One about an instruction, from the scenes before and after it."""
-    seen = plan(before, concepts, language)
-    noted = followed(before, after, concepts, language)
-    return Exercise(pick(after.captions[language], rng), seen, noted, pieces=seen.split(COMMA[language]))
+    """An instruction, from the scenes before and after it."""
+    scene = plan(before, concepts, language)
+    steps = followed(before, after, concepts, language)
+    return Exercise(pick(after.captions[language], rng), scene, steps, pieces=scene.split(COMMA[language]))
 
 
 def naming(concepts: Mapping[str, Concept], rng: np.random.Generator) -> Exercise:
-    """One about made-up words for things, as ``lantu.data.context`` asks of pictures: a zorp cat a blick owl a zorp."""
+    """Made-up words for things, as in ``lantu.data.context`` but without pictures: a zorp cat a blick owl a zorp."""
     known = list(concepts.values())
     order = rng.permutation(len(known))[: int(rng.integers(1, 4))]
     pairs = {int(at): (known[at].names["en"], word(rng)) for at in order}
@@ -97,12 +100,12 @@ def naming(concepts: Mapping[str, Concept], rng: np.random.Generator) -> Exercis
     thing, made = pairs[asked]
     lines = [(english.one(name), it) if drawn else (it, english.one(name)) for it, name in (pairs[at] for at in shown)]
     line = " ".join(f"{one} {other}" for one, other in lines)
-    noted = stood_for(list(pairs.values()), list(pairs).index(asked), drawn)
-    return Exercise(f"{line} {english.one(made) if drawn else thing}", "", noted, "" if drawn else english.one(made))
+    steps = stood_for(list(pairs.values()), list(pairs).index(asked), drawn)
+    return Exercise(f"{line} {english.one(made) if drawn else thing}", "", steps, "" if drawn else english.one(made))
 
 
 def stood_for(pairs: Sequence[tuple[str, str]], at: int, drawn: bool) -> str:
-    """The plan that goes by made-up words: "blick, zorp cat; cat" before a cat is drawn, "cat; dog, cat zorp" else.
+    """The plan for made-up words: "blick, zorp cat; cat" before a cat is drawn, otherwise "cat; dog, cat zorp".
 
     Args:
         pairs: each thing's name, and the word for it.
@@ -114,16 +117,16 @@ def stood_for(pairs: Sequence[tuple[str, str]], at: int, drawn: bool) -> str:
     return found(thing, pairs, {at}, "en")
 
 
-def unfold(noted: str, pieces: Sequence[str]) -> list[str]:
-    """A plan, whose pieces from its second step on become what is given: parts of a document."""
-    rest = noted.partition(NEXT)[2].lstrip()
-    parts, noted = [noted.removesuffix(rest)], rest
+def unfold(plan: str, pieces: Sequence[str]) -> list[str]:
+    """A plan as parts of a document, in which the pieces from its second step on are ``Given``."""
+    rest = plan.partition(NEXT)[2].lstrip()
+    parts = [plan.removesuffix(rest)]
     for piece in pieces:
-        learnt, _, noted = noted.partition(piece)
+        learnt, _, rest = rest.partition(piece)
         parts += [learnt, Given(piece)] if learnt else [Given(piece)]
-    return [*parts, noted] if noted else parts
+    return [*parts, rest] if rest else parts
 
 
 def written(pairs: Sequence[tuple[str, str]], language: str) -> str:
-    """Pairs as pieces of a plan."""
+    """Pairs of a name and a place, as pieces of a plan."""
     return marked(pairs, range(len(pairs)), language)

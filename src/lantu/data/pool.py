@@ -1,4 +1,4 @@
-"""Work on all cores, that ends when its parent does."""
+"""Work on all cores that ends when the parent process does."""
 
 import multiprocessing
 import os
@@ -14,21 +14,21 @@ Result = TypeVar("Result")
 
 
 def run_all(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None = None) -> Iterator[Result]:
-    """Yield ``function(job)`` of every job, as they are ready.
+    """Yield ``function(job)`` of every job, as results arrive.
 
-    An error, Ctrl-C or the end of this process, however sudden, ends the others at once: jobs must write through
-    ``lantu.files.replacing``, so that nothing is left half done.
+    An error, Ctrl-C or the end of this process, however sudden, ends the workers at once: jobs must write through
+    ``lantu.files.replacing``, so that no file is left half written.
 
     Args:
         function: importable by name, like the jobs' types.
-        jobs: what to do.
-        workers: processes; one for each core when None. A single one is this process itself.
+        jobs: arguments, one per call.
+        workers: processes; one for each core when None. With 1 the jobs run in this process.
     """
     workers = min(workers or os.cpu_count() or 1, len(jobs))
     if workers <= 1:
         yield from map(function, jobs)
         return
-    # A forked child would inherit the locks that other threads, torch's for one, hold at that moment.
+    # A forked child would inherit the locks that other threads, such as torch's, hold at that moment.
     context = multiprocessing.get_context("spawn")
     listening, speaking = context.Pipe(duplex=False)
     with listening, speaking, ProcessPoolExecutor(workers, context, _follow, (listening,)) as pool:
@@ -41,7 +41,7 @@ def run_all(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
 
 
 def _follow(parent: Connection) -> None:
-    """Leave Ctrl-C to the parent, and end when it closes its side of the pipe or is gone."""
+    """Leave Ctrl-C to the parent, and exit when the parent closes its end of the pipe or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def wait() -> None:

@@ -15,13 +15,13 @@ from lantu.data.gallery import Concept
 from lantu.data.styles import STYLES
 from lantu.types import Sample
 
-# How often each kind is asked where any may be. Numbers and colours are learnt soonest, to find a named thing late, and
-# which codes are of which style, one by one, latest: a linear map of them is right on 78 % after 3,000 scenes, on 92 %
+# Relative frequency of each kind. Numbers and colours are learnt first, finding a named thing late, and
+# which codes belong to which style last: a linear map of codes is right on 78 % after 3,000 scenes, on 92 %
 # after 20,000.
 OFTEN = {"where": 4, "what": 2, "count": 1, "style": 8, "background": 1, "there": 4, "all": 2}
 KINDS = tuple(OFTEN)
-CLEARLY = 2.0  # times as far apart one way as the other are things beside, or above, one another
-FOUND = ("where", "what", "there")  # what is noted down before it is answered
+CLEARLY = 2.0  # ratio of the two distances from which two things are side by side, or one above the other
+FOUND = ("where", "what", "there")  # kinds that are answered after a plan
 QUICK = tuple(kind for kind in KINDS if kind not in FOUND)
 
 # {A} a thing's bare name, {a} with article or measure word, {As} its plural, {m} its measure word
@@ -90,10 +90,12 @@ YES: Mapping[str, Mapping[bool, str]] = {"en": {True: "yes", False: "no"}, "zh":
 
 @dataclass(frozen=True)
 class Question:
-    """Attributes:
-    kind: one of ``KINDS``.
-    thing: key of the concept that "where" and "there" ask about.
-    side: that "what" asks about, one of ``SIDES``.
+    """A question and its answer.
+
+    Attributes:
+        kind: one of ``KINDS``.
+        thing: key of the concept that "where" and "there" ask about.
+        side: that "what" asks about, one of ``SIDES``.
     """
 
     kind: str
@@ -110,11 +112,11 @@ def question(
     rng: np.random.Generator,
     kinds: Sequence[str] = KINDS,
 ) -> Question | None:
-    """A question about a scene, of any kind that fits, as often as ``OFTEN`` says; None if none does.
+    """A random question about a scene, of the kinds that fit by their ``OFTEN``; None if none fits.
 
     Args:
-        concepts: by key, those of the gallery.
-        kinds: those that may be asked.
+        concepts: those of the gallery by key.
+        kinds: the allowed ones.
     """
     shares = np.array([OFTEN[kind] for kind in kinds]) / sum(OFTEN[kind] for kind in kinds)
     order = [kinds[number] for number in rng.choice(len(kinds), len(kinds), replace=False, p=shares)]
@@ -165,7 +167,7 @@ def ask(
 
 
 def sides_of(sample: Sample) -> tuple[str, str] | None:
-    """On which sides the two things of a scene are; None if it has not two, or they stand otherwise."""
+    """The sides on which the two things of a scene are; None if there are not two, or they stand diagonally."""
     if len(sample.objects) != 2 or sample.objects[0].concept == sample.objects[1].concept:
         return None
     (x, y), (other_x, other_y) = (((box[0] + box[2]) / 2, (box[1] + box[3]) / 2) for box in boxes(sample))
@@ -178,11 +180,12 @@ def sides_of(sample: Sample) -> tuple[str, str] | None:
 
 
 def boxes(sample: Sample) -> list[tuple[float, float, float, float]]:
+    """The boxes of a scene's things."""
     return [placed.box for placed in sample.objects]
 
 
 def spelled(phrases: tuple[str, ...], thing: Concept, language: str, rng: np.random.Generator) -> str:
-    """A phrase about one thing."""
+    """A random phrase with a thing filled in."""
     name = thing.names[language]
     if language == "en":
         return pick(phrases, rng).format(A=name, a=english.one(name), As=english.plural(name))
@@ -190,6 +193,7 @@ def spelled(phrases: tuple[str, ...], thing: Concept, language: str, rng: np.ran
 
 
 def measure(thing: Concept) -> str:
+    """A thing's Chinese measure word."""
     return chinese.measure(thing.names["zh"], thing)
 
 
@@ -200,7 +204,7 @@ def named(thing: Concept, language: str) -> str:
 
 
 def listed(things: list[Concept], language: str) -> str:
-    """All things as an answer: three cats; a cat and a dog; 一只猫和一只狗."""
+    """Things as an answer: three cats; a cat and a dog; 一只猫和一只狗."""
     if len(things) > 1 and len({thing.key for thing in things}) == 1:
         name, count = things[0].names[language], len(things)
         return english.many(name, count) if language == "en" else chinese.counted(name, things[0], count)

@@ -1,4 +1,4 @@
-"""Drawings as pixels: SVG or a bitmap file in, a sprite that fills its square out."""
+"""Drawings as pixels: from an SVG or a bitmap file to a sprite that fills its square."""
 
 import io
 
@@ -10,7 +10,7 @@ MARGIN = 0.01
 
 
 def rasterise(drawing: bytes, size: int) -> np.ndarray:
-    """Render a drawing, cut away its empty border, and centre it so that the longer side fills the square.
+    """Render a drawing, trim its empty border, and centre it so that the longer side fills the square.
 
     Args:
         drawing: the bytes of an SVG, WebP or PNG file.

@@ -1,8 +1,9 @@
-"""Pictures found by the words of their captions: what is put before a prompt (as CM3Leon does, arXiv:2309.02591).
+"""Retrieval of pictures by the words of their captions, to be put before a prompt (as CM3Leon does, arXiv:2309.02591).
 
 Captions are compared as weighted bags of words: each English word, each Chinese character and pair of characters is
-hashed to a place of a vector, rarer ones weigh more (TF-IDF), and faiss finds the largest cosines. That knows no
-synonyms; it needs no network, no file beside the data, and two seconds for ten thousand pictures.
+hashed to an entry of a vector, rarer ones weigh more (TF-IDF), and faiss finds the largest cosines. This knows no
+synonyms, but needs no network and no file beside the data, and takes two seconds for ten thousand pictures.
+scikit-learn's vectorizers don't split Chinese, and would be a large dependency for twenty lines.
 """
 
 import itertools
@@ -17,16 +18,16 @@ import numpy as np
 
 from lantu.errors import DataError, LantuError
 
-WIDTH = 512  # of a vector
-MOST = 10_000  # pictures that are remembered of a data folder
+WIDTH = 512  # entries of a vector
+MOST = 10_000  # the most pictures of a data folder that are indexed
 WORD = re.compile(r"[a-z0-9]+|[\u2e80-\u9fff]+")
 
 
-class Memory:
+class CaptionIndex:
     """Captions of pictures, to be searched.
 
     Args:
-        captions: those of each picture.
+        captions: of each picture.
 
     Raises:
         LantuError: faiss is not installed.
@@ -37,7 +38,7 @@ class Memory:
         try:
             import faiss
         except ImportError as problem:
-            raise LantuError("pictures are found with faiss, which is missing", "pip install faiss-cpu") from problem
+            raise LantuError("retrieving pictures needs faiss", "pip install faiss-cpu") from problem
         self.texts, self.pictures = [], []
         for picture, texts in enumerate(captions):
             for text in dict.fromkeys(texts):
@@ -52,7 +53,7 @@ class Memory:
         self.index.add(np.stack([self.vector(bag) for bag in bags]))
 
     def vector(self, bag: Counter[str]) -> np.ndarray:
-        """(WIDTH) float32 of length 1, or all 0 for words that were never seen."""
+        """(WIDTH) float32 of length 1, or all 0 for unknown words."""
         made = np.zeros(WIDTH, np.float32)
         for word, count in bag.items():
             code = zlib.crc32(word.encode())
@@ -65,7 +66,7 @@ class Memory:
         """The nearest pictures, the nearest one last, each with the caption by which it was found.
 
         Args:
-            count: as many at most; never two with the same caption.
+            count: the most pictures; no two have the same caption.
             fits: says of a picture whether it may be among them.
         """
         _, rows = self.index.search(self.vector(Counter(words(text)))[None], min(32 * count, len(self.texts)))
@@ -79,7 +80,7 @@ class Memory:
         return list(found.items())[::-1]
 
     @classmethod
-    def of(cls, folder: str | Path, most: int = MOST) -> "Memory":
+    def of(cls, folder: str | Path, most: int = MOST) -> "CaptionIndex":
         """The first training pictures of a data folder, in all languages.
 
         Raises:
@@ -93,7 +94,7 @@ class Memory:
 
 
 def words(text: str) -> list[str]:
-    """What is compared: English words without their plural s, Chinese characters and neighbours."""
+    """The words that are compared: English words without the plural s, Chinese characters and pairs of neighbours."""
     found = []
     for run in WORD.findall(text.lower()):
         if run[0].isascii():

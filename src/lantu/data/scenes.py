@@ -17,8 +17,8 @@ from lantu.types import Placed, Sample
 SPLITS = ("train", "val", "heldout")
 PLACEMENTS = ("slots", "anywhere")
 WHITE, WHITE_ANYWHERE = 0.55, 0.4  # share of scenes on white
-TRIES = 100  # at a layout, and at another one
-RIM = 0.04  # of a slot's side, left free on each side
+TRIES = 100  # attempts at a layout, and at other layouts
+RIM = 0.04  # margin on each side, as a share of the slot's side
 
 
 class Composer:
@@ -27,12 +27,12 @@ class Composer:
     Args:
         gallery: the drawings.
         size: pixels a side.
-        snap: drawings start and end on multiples of 1/snap of the picture, with slots that don't fall on them kept as
-            they are; 0 moves each drawing by a few random pixels instead.
+        snap: drawings start and end on multiples of 1/snap of the picture; slots off these multiples stay as they are.
+            0 moves each drawing by a few random pixels instead.
         seed: another seed, other scenes.
         styles: of the gallery's, those to use; all when None.
-        placement: "slots" of ``layouts``, or "anywhere", with layouts drawn anew for each scene and more backgrounds;
-            ``snap`` says nothing then.
+        placement: "slots" of ``layouts``, or "anywhere", with a random layout for each scene and more backgrounds;
+            ``snap`` has no effect then.
 
     Raises:
         DataError: there is no such placement.
@@ -48,19 +48,19 @@ class Composer:
         placement: str = "slots",
     ):
         if placement not in PLACEMENTS:
-            raise DataError(f"things can't be placed by {placement!r}", f"choose from {', '.join(PLACEMENTS)}")
+            raise DataError(f"no placement is called {placement!r}", f"choose from {', '.join(PLACEMENTS)}")
         self.gallery, self.size, self.snap, self.seed, self.placement = gallery, size, snap, seed, placement
         self.styles = tuple(styles or gallery.styles)
         self.concepts = tuple(gallery.concepts)
         self.shares = np.cumsum([share for share, _ in LAYOUTS])
-        # In slots the same few sides come back; anywhere, hardly one does.
+        # In slots the same few sizes recur; anywhere, hardly one does.
         self._drawing = lru_cache(maxsize=8192 if placement == "slots" else 64)(self._resized)
 
     def sample(self, split: str, index: int) -> tuple[Sample, np.ndarray]:
-        """Scene ``index`` of a split: what is known of it, and the picture (H, W, 3) uint8.
+        """Scene ``index`` of a split: its description, and the picture (H, W, 3) uint8.
 
-        A pure function of seed, split and index. "train" and "val" show nothing that is held out, "heldout" only scenes
-        with something that is.
+        A pure function of seed, split and index. "train" and "val" contain nothing that is held out; every scene of
+        "heldout" does.
         """
         rng = np.random.default_rng((self.seed, SPLITS.index(split), index))
         layout, concepts, style = self.plan(split, rng)
@@ -76,7 +76,7 @@ class Composer:
         return sample, self.compose(objects, background)
 
     def plan(self, split: str, rng: np.random.Generator) -> tuple[Layout, list[str], str]:
-        """A layout, concepts for its slots and a style, such as belong to the split.
+        """A layout, concepts for its slots and a style that belong to the split.
 
         Raises:
             DataError: the gallery has hardly any.
@@ -89,7 +89,7 @@ class Composer:
         raise DataError(f"no scene for the split {split!r}", "use more concepts or styles")
 
     def layout(self, rng: np.random.Generator) -> Layout:
-        """Where things stand, and what is said of it."""
+        """A random layout."""
         if self.placement == "anywhere":
             return anywhere(rng)
         return LAYOUTS[int(np.searchsorted(self.shares, rng.random() * self.shares[-1]))][1]

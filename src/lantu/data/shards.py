@@ -1,11 +1,12 @@
-"""Pictures and what is known of them, on disk: WebDataset tars, read at random through an index.
+"""Pictures and their descriptions on disk: WebDataset tars with an index for random access.
 
     index.json        what the data is, how it was made, how many pictures each split has
     train-00000.tar   0000000.png + 0000000.json, 0000001.png + …: ``SHARD`` pictures a tar
     train.npy         (N, 5) int64: tar, picture's offset and size, description's offset and size, in bytes
 
 PNG at its fastest: a composed scene of 128 pixels takes 8 KiB, 1.5 ms to write and 0.6 ms to read. Lossless WebP is as
-large when written as fast, a quarter smaller at three times the time, and reads no faster.
+large at that speed, a quarter smaller at three times the time, and no faster to read.
+
 Shapes: B batch, H W pixels.
 """
 
@@ -38,10 +39,10 @@ class Shards:
     Args:
         folder: where the data was built.
         split: "train", "val" or "heldout" for composed data; "train" or "val" for a user's own.
-        or_empty: a split that the data was built without has no pictures.
+        or_empty: a split that the data doesn't have is empty.
 
     Raises:
-        DataError: there is no data, the build has not ended, or the split is unknown or torn.
+        DataError: there is no data, the build has not ended, or the split is unknown or damaged.
     """
 
     def __init__(self, folder: str | Path, split: str, or_empty: bool = False):
@@ -52,31 +53,31 @@ class Shards:
             known = ", ".join(index["splits"]) or "none: the build has not ended"
             raise DataError(f"no split {split!r} in {folder} (it has {known})", "build the data, or name another split")
         self._places = self._load(index["splits"].get(split))
-        # Dropping an old map never hurts a thread that still reads from it, and keeps open files few.
+        # Dropping an old map doesn't affect a thread that still reads from it, and limits the number of open files.
         self._tar = lru_cache(maxsize=128)(self._map)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix=f"{split}-reader")
 
     def _load(self, described: Mapping[str, Any] | None) -> np.ndarray:
-        """(N, 5) int64: where everything lies."""
+        """(N, 5) int64: where each picture is."""
         if described is None:
             return np.empty((0, 5), np.int64)
         try:
             places = np.load(self.folder / f"{self.split}.npy", mmap_mode="r")
         except (OSError, ValueError) as problem:
-            told = f"the index of {self.split} in {self.folder} can't be read ({problem})"
-            raise DataError(told, REBUILD) from problem
+            what = f"the index of {self.split} in {self.folder} can't be read ({problem})"
+            raise DataError(what, REBUILD) from problem
         if places.shape != (described["count"], 5):
-            raise DataError(f"the index of {self.split} in {self.folder} is torn", REBUILD)
+            raise DataError(f"the index of {self.split} in {self.folder} is damaged", REBUILD)
         return places
 
     def __len__(self) -> int:
         return len(self._places)
 
     def sample(self, index: int) -> Sample:
-        """What is known of a picture.
+        """The description of a picture.
 
         Raises:
-            DataError: its description can't be read.
+            DataError: it can't be read.
         """
         shard, _, _, offset, size = self._places[index].tolist()
         try:
@@ -123,16 +124,16 @@ class Shards:
 
 
 def shard_path(folder: Path, split: str, shard: int) -> Path:
-    """Where a tar lies."""
+    """The path of a tar."""
     return folder / f"{split}-{shard:05d}.tar"
 
 
 def write_shard(path: Path, pictures: Iterable[tuple[int, Sample, np.ndarray]]) -> None:
-    """Write a tar whole or not at all. The same pictures give the same bytes.
+    """Write a tar, completely or not at all. The same pictures give the same bytes.
 
     Args:
         path: of the tar.
-        pictures: number within the split, what is known, (H, W, 3) uint8.
+        pictures: number within the split, description, (H, W, 3) uint8.
 
     Raises:
         DiskError: it can't be written.
@@ -164,7 +165,7 @@ def index_shard(path: Path, shard: int) -> np.ndarray:
         raise DataError(f"{path} can't be read ({problem})", "delete it and build again") from problem
     images, texts = members[0::2], members[1::2]
     if len(images) != len(texts) or any(not image.name.endswith(".png") for image in images):
-        raise DataError(f"{path} is not one of lantu's", "build into another folder")
+        raise DataError(f"{path} was not written by lantu", "build into another folder")
     places = [
         (shard, image.offset_data, image.size, text.offset_data, text.size)
         for image, text in zip(images, texts, strict=True)
@@ -184,7 +185,7 @@ def from_description(description: Mapping[str, Any]) -> Sample:
     """The sample that a ``.json`` of a tar describes.
 
     Raises:
-        KeyError, TypeError: it describes none.
+        KeyError, TypeError: it is not a description.
     """
     return Sample(
         key=description["key"],
@@ -198,8 +199,10 @@ def from_description(description: Mapping[str, Any]) -> Sample:
 
 
 def read_index(folder: str | Path) -> dict[str, Any]:
-    """What ``index.json`` says: format, version, source, size, settings, digest, gallery, splits, skipped,
-    account (see ``lantu.data.account``).
+    """The content of a data folder's ``index.json``.
+
+    Returns:
+        format, version, source, size, settings, digest, gallery, splits, skipped, account (see ``lantu.data.account``).
 
     Raises:
         DataError: there is none, or it can't be read.
@@ -217,7 +220,7 @@ def read_index(folder: str | Path) -> dict[str, Any]:
 
 
 def write_index(folder: Path, index: Mapping[str, Any]) -> None:
-    """Write ``index.json``; the last thing that a build does.
+    """Write ``index.json``, the last step of a build.
 
     Raises:
         DiskError: it can't be written.
@@ -237,5 +240,5 @@ def gallery_of(folder: str | Path) -> Path:
             f"the pictures in {folder} come from no gallery", "name data built with `lantu data build emoji`"
         )
     if not Path(gallery).is_dir():
-        raise DataError(f"the gallery {gallery} is gone", "build the data again: only the gallery is made anew")
+        raise DataError(f"the gallery {gallery} is missing", "build the data again: only the gallery is made anew")
     return Path(gallery)

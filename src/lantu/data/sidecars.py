@@ -34,7 +34,7 @@ def unused_keys(content: bytes) -> list[str]:
 
 
 class Sidecars:
-    """The caption files of a folder, found by the picture that they lie beside; endings in capitals too.
+    """The caption files of a folder, found by the picture that they belong to; case of endings is ignored.
 
     Args:
         files: all of the folder.

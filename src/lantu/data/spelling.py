@@ -1,4 +1,4 @@
-"""How tables spell the names of pictures, and which pictures they mean."""
+"""Matches the names of pictures as tables spell them with the pictures."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class Names:
-    """Finds pictures as tables spell them: with other capitals, slashes or folders before, or without an ending.
+    """Finds pictures by names with other case, slashes or leading folders, or without an ending.
 
     Args:
         keys: names of pictures within the source.
@@ -23,12 +23,12 @@ class Names:
                 self.ends.setdefault(end, []).append(key)
 
     def find(self, name: str) -> str:
-        """The one picture that is meant; "" if there is none, or several may be."""
+        """The picture that is meant; "" if there is none, or several match."""
         found = self._all(name)
         return found[0] if len(found) == 1 else ""
 
     def several(self, name: str) -> bool:
-        """Whether more pictures than one may be meant."""
+        """Whether several pictures match."""
         return len(self._all(name)) > 1
 
     def _all(self, name: str) -> list[str]:
@@ -45,7 +45,7 @@ class Names:
 
 
 def _spelt(name: str) -> str:
-    """A name in one spelling of those that systems give to the same file."""
+    """A name in one of the spellings that systems give to the same file."""
     return unicodedata.normalize("NFC", name).casefold().replace("\\", "/").removeprefix("./").strip("/")
 
 

@@ -1,7 +1,7 @@
-"""The drawing styles: where each comes from, under which licence, and what captions call it.
+"""The drawing styles: their source, licence, and names in captions.
 
-``FIRST`` are the seven of 0.1, which data and galleries hold unless others are named, so that what was built and scored
-with them stays what it was.
+``FIRST`` are the seven of 0.1: data and galleries contain these unless others are named, so that what was built and
+scored with them stays the same.
 """
 
 from collections.abc import Mapping

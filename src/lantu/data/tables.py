@@ -22,12 +22,12 @@ RawRow = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Row:
-    """What one row of a table says.
+    """The content of one row of a table.
 
     Attributes:
         number: from 1.
-        name: of the picture, as the table spells it; "" where it names none.
-        content: the picture itself, where the table holds it.
+        name: of the picture, as the table spells it; "" if it names none.
+        content: the picture itself, if the table contains it.
         captions: language and caption, in the order of the columns.
     """
 
@@ -45,7 +45,7 @@ class Table:
 
     Attributes:
         columns: all of them.
-        file: the column that names the pictures, or holds them; None if there is none.
+        file: the column that names or contains the pictures; None if there is none.
         captions: column → language of the columns that hold captions.
         notes: on rows and columns that are not used, complete once ``rows`` has ended.
 
@@ -164,7 +164,7 @@ def _json_lines(text: str) -> list[RawRow]:
 
 
 def _json_rows(value: Any) -> list[RawRow]:
-    """A list of objects; COCO's images and annotations; or kohya's pictures by name. None of them gives no rows."""
+    """A list of objects; COCO's images and annotations; or kohya's pictures by name. No rows for any other JSON."""
     if isinstance(value, list):
         return value if all(isinstance(row, dict) for row in value) else []
     if not isinstance(value, dict):
@@ -172,8 +172,8 @@ def _json_rows(value: Any) -> list[RawRow]:
     images, annotations = value.get("images"), value.get("annotations")
     if isinstance(images, list) and isinstance(annotations, list):
         names = {one.get("id"): one.get("file_name") for one in images if isinstance(one, dict)}
-        told = [one for one in annotations if isinstance(one, dict) and "caption" in one]
-        return [{"file_name": names.get(one.get("image_id")), "caption": one["caption"]} for one in told]
+        captioned = [one for one in annotations if isinstance(one, dict) and "caption" in one]
+        return [{"file_name": names.get(one.get("image_id")), "caption": one["caption"]} for one in captioned]
     if all(isinstance(one, dict) for one in value.values()):
         return [{**one, "file": name} for name, one in value.items()]
     if all(isinstance(one, str) for one in value.values()) and any(Path(name).suffix for name in value):

@@ -1,4 +1,4 @@
-"""WebDataset tars: files of one stem are one sample."""
+"""WebDataset tars: files with the same stem form one sample."""
 
 import tarfile
 from collections import Counter
@@ -15,7 +15,7 @@ TWICE = "another picture of the same sample (WebDataset: files of one stem, up t
 
 
 def in_tar(path: Path, name: str) -> Iterator[Entry | Note]:
-    """The pictures of a tar with their captions, and what else is in it.
+    """The pictures of a tar with their captions, and notes on its other files.
 
     Args:
         name: of the tar within the source.

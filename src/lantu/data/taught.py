@@ -1,4 +1,4 @@
-"""The words that a model was taught, for its directory: see ``lantu.tokens.words``."""
+"""The words that a model was trained on, for its directory: see ``lantu.tokens.words``."""
 
 import contextlib
 import re
@@ -17,8 +17,8 @@ from lantu.data.styles import STYLES
 from lantu.errors import DataError
 from lantu.tokens.words import CHINESE, ENGLISH, HAN, UNSEEN, tokens
 
-Taught = tuple[dict[str, Any], dict[str, Any]]  # what words.json and related.json hold
-# A colour that stands in the name of a thing ("red apple", 黄色爱心) was taught, if only there.
+Taught = tuple[dict[str, Any], dict[str, Any]]  # the contents of words.json and related.json
+# A colour in the name of a thing ("red apple", 黄色爱心) counts as known.
 COLOURS = {
     "red": ("红", "红色"),
     "orange": ("橙", "橙色"),
@@ -32,8 +32,8 @@ COLOURS = {
 }
 PLACES = re.compile(r"\{[^}]*\}")
 LONGEST = 4  # characters of a Chinese word that is found by its repetition
-SEEN_ONCE = 1000  # captions, up to which a word that was seen once counts
-MOST = 50_000  # words and captions that are looked at
+SEEN_ONCE = 1000  # number of captions up to which a single use of a word counts
+MOST = 50_000  # the most words and captions that are looked at
 NEAR = 3
 
 
@@ -54,10 +54,10 @@ def taught_by(data: str | Path) -> Taught:
 
 
 def taught_by_captions(captions: Iterable[str]) -> dict[str, Any]:
-    """Words that free captions use: once where there are few captions, else twice or more.
+    """Words of free captions that occur at least once where there are few captions, otherwise at least twice.
 
-    English words as they stand, in lower case. Chinese words are stretches of two to four characters that come up so
-    often, known names of things, and single characters that stand alone between function words.
+    English words as they stand, in lower case. Chinese words are sequences of two to four characters that are frequent,
+    known names of things, and single characters between function words.
     """
     english_words: Counter[str] = Counter()
     chinese_words: Counter[str] = Counter()
@@ -86,7 +86,7 @@ def taught_by_captions(captions: Iterable[str]) -> dict[str, Any]:
 
 
 def stretches(run: str) -> set[str]:
-    """All stretches of two to four characters."""
+    """All sequences of two to four characters."""
     return {run[at : at + size] for size in range(2, LONGEST + 1) for at in range(len(run) - size + 1)}
 
 
@@ -119,7 +119,7 @@ def taught_by_things(concepts: Mapping[str, Concept]) -> Taught:
 
 
 def templates() -> Iterable[str]:
-    """All phrases that captions, wishes, questions and instructions are made of, without their things."""
+    """All phrases of captions, requests, questions and instructions, without their things."""
     found: list[str] = []
 
     def collect(value: Any) -> None:
@@ -139,9 +139,9 @@ def templates() -> Iterable[str]:
 
 
 def related(concepts: Mapping[str, Concept]) -> dict[str, Any]:
-    """Words that name none of the things, and the names nearest to them: from the keywords and kinds of all emoji.
+    """Words that name none of the things, and the names nearest to them, from the keywords and kinds of all emoji.
 
-    Empty where emojibase can't be had.
+    Empty if emojibase can't be had.
     """
     found: dict[str, dict[str, list[str]]] = {"en": {}, "zh": {}, "emoji": {}}
     try:
@@ -157,7 +157,7 @@ def related(concepts: Mapping[str, Concept]) -> dict[str, Any]:
         for key, concept in concepts.items():
             for tag in tags.get(key, ()):
                 keyword.setdefault(tag, []).append(concept.names[language])
-        # A keyword of many things says little about any.
+        # A keyword that many things share says little about any of them.
         found[language] = {tag: names[:NEAR] for tag, names in keyword.items() if len(names) <= 4 and tag not in known}
         for key, entry in its.items():
             if key in concepts or "group" not in entry:
@@ -181,10 +181,10 @@ def related(concepts: Mapping[str, Concept]) -> dict[str, Any]:
 
 
 def likeness(entry: Mapping[str, Any], other: Mapping[str, Any], tags: set[str], its: set[str]) -> float:
-    """How near two emoji are: a kind that they share counts as a keyword."""
+    """How near two emoji are: a shared kind counts as a keyword."""
     return len(tags & its) + (entry.get("subgroup") is not None and entry.get("subgroup") == other.get("subgroup"))
 
 
 def spelled(hexcode: str) -> str:
-    """The emoji of a hexcode, without what only says how it looks."""
+    """The emoji of a hexcode, without variation selectors."""
     return UNSEEN.sub("", "".join(chr(int(part, 16)) for part in hexcode.split("-")))

@@ -1,6 +1,6 @@
-"""Questions whose right answer is known: prompts and true pictures for evaluation.
+"""Prompts with exactly known right answers, and true pictures, for evaluation.
 
-What is asked in "pairs" and "caption" shows pairs of concepts that training never showed together.
+Prompts of "pairs" and "caption" show pairs of concepts that are never together in the training data.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from lantu.errors import DataError
 from lantu.evaluation.trial import Trial
 from lantu.types import Placed
 
-# Phrasings that no caption is made with: only evaluation uses them.
+# Phrasings that captions never use; only evaluation does.
 FREE = {
     "en": (
         "there's {a} to my left and {b} over on the right side",
@@ -69,14 +69,16 @@ def trials(composer: Composer, suite: str, count: int, seed: int = 0) -> list[Tr
 
 
 def reconstruction(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
+    """Scenes to be encoded and decoded."""
     sample, image = composer.sample("val", 500_000 + index)
-    if ALL[sample.background].drawn:  # before a scenery, the judge can't tell what the things are
+    if ALL[sample.background].drawn:  # in front of a scenery, the judge can't identify the things
         image = composer.compose(sample.objects, "white")
     prompt = sample.captions["en"][0]
     return [Trial("reconstruction", prompt, "en", sample.objects, image, sample.key)]
 
 
 def single(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
+    """A single thing."""
     (concept,), style = choose(composer, 1, rng)
     language = LANGUAGES[index % 2]
     return [
@@ -85,6 +87,7 @@ def single(composer: Composer, index: int, rng: np.random.Generator) -> list[Tri
 
 
 def pairs(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
+    """Two things that are never together in the training data."""
     concepts, style = choose(composer, 2, rng, held_out=True)
     layout, language = (ABOVE if index % 8 >= 6 else BESIDE), LANGUAGES[index % 2]
     phrase = PHRASES[language][layout.relation][0]
@@ -92,6 +95,7 @@ def pairs(composer: Composer, index: int, rng: np.random.Generator) -> list[Tria
 
 
 def counts(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
+    """Several of one thing."""
     (concept,), style = choose(composer, 1, rng)
     if composer.placement == "anywhere":
         layout, language = scattered(2 + index % (MOST - 1), rng), LANGUAGES[index // (MOST - 1) % 2]
@@ -105,6 +109,7 @@ def counts(composer: Composer, index: int, rng: np.random.Generator) -> list[Tri
 
 
 def in_style(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
+    """A thing in a style."""
     (concept,), style = choose(composer, 1, rng)
     language = LANGUAGES[index % 2]
     word = STYLES[style].words[language][0]
@@ -113,7 +118,7 @@ def in_style(composer: Composer, index: int, rng: np.random.Generator) -> list[T
 
 
 def languages(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
-    """The same scene asked for in both languages, plainly and in free words."""
+    """The same scene requested in both languages, plainly and in free words."""
     concepts, style = choose(composer, 2, rng, held_out=True)
     asked = []
     for language in LANGUAGES:
@@ -124,6 +129,7 @@ def languages(composer: Composer, index: int, rng: np.random.Generator) -> list[
 
 
 def caption(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
+    """A pair of things to be captioned."""
     concepts, style = choose(composer, 2, rng, held_out=True)
     layout, language = (ABOVE if index % 4 == 3 else BESIDE), LANGUAGES[index % 2]
     phrase = PHRASES[language][layout.relation][0]
@@ -131,7 +137,7 @@ def caption(composer: Composer, index: int, rng: np.random.Generator) -> list[Tr
 
 
 def own_caption(composer: Composer, index: int, rng: np.random.Generator) -> list[Trial]:
-    """A thing alone and a pair by turns, to be drawn and then captioned in the language of the prompt."""
+    """A single thing and a pair in alternation, to be drawn and then captioned in the language of the prompt."""
     language, alone = LANGUAGES[index % 2], index % 4 < 2
     concepts, style = choose(composer, 1 if alone else 2, rng, held_out=not alone)
     layout = WHOLE if alone else BESIDE
@@ -154,7 +160,7 @@ MAKERS: dict[str, Callable[[Composer, int, np.random.Generator], list[Trial]]] =
 def choose(
     composer: Composer, count: int, rng: np.random.Generator, held_out: bool = False
 ) -> tuple[list[Concept], str]:
-    """Concepts, and a style in which training may have shown each of them; with ``held_out`` a pair it never did."""
+    """Concepts, and a style that training may show each in; with ``held_out`` a pair that it never shows together."""
     for _ in range(TRIES):
         style = composer.styles[rng.integers(len(composer.styles))]
         keys = [composer.concepts[number] for number in rng.choice(len(composer.concepts), count, replace=False)]
@@ -175,7 +181,7 @@ def trial(
     phrase: str,
     phrasing: str = "template",
 ) -> Trial:
-    """The prompt that a phrase makes, with a true picture on white."""
+    """The prompt of a phrase, with a true picture on white."""
     objects = tuple(Placed(one.key, style, slot) for one, slot in zip(concepts, layout.slots, strict=True))
     prompt = say(phrase, tuple(concepts), language)
     words = tuple(words_for(concept, language) for concept in concepts)

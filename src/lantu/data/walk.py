@@ -1,4 +1,4 @@
-"""Every file under a folder, through links too, and what can't be reached."""
+"""Every file under a folder, also through links, and notes on what can't be reached."""
 
 import os
 from pathlib import Path
@@ -9,10 +9,10 @@ from lantu.errors import DataError
 
 
 def files_under(root: Path, out: Path | None = None) -> tuple[list[Path], list[Note]]:
-    """Files in the order of their names, and notes on whatever else lies there.
+    """Files in the order of their names, and notes on everything else.
 
-    Links to folders are followed, each real folder once and under its own name where it has one here, so that loops
-    end. Hidden folders, and data that lantu has built, are not entered.
+    Links to folders are followed, each real folder once and under its own name if it has one here, so that loops end.
+    Hidden folders, and data folders of lantu, are not entered.
 
     Args:
         root: a folder.
@@ -24,7 +24,7 @@ def files_under(root: Path, out: Path | None = None) -> tuple[list[Path], list[N
     links: list[Path] = []
     waiting = [root]
     while waiting or links:
-        # Links last: a folder that is here itself is taken under its own name.
+        # Links last: a folder that is itself here is entered under its own name.
         linked = not waiting
         folder = links.pop(0) if linked else waiting.pop()
         name = _name(folder, root)
@@ -75,7 +75,7 @@ def _barred(folder: Path, out: Path | None) -> str:
 
 
 def _kind(one: "os.DirEntry[str]") -> str:
-    """What something is, or what the link leads to; "" if it is neither a file nor a folder."""
+    """The kind of an entry, or of a link's target; "" for anything but a file or a folder."""
     try:
         return "folder" if one.is_dir() else "file" if one.is_file() else ""
     except OSError:  # a link to itself
@@ -87,7 +87,7 @@ def _name(path: Path, root: Path) -> str:
 
 
 def format_of(path: Path) -> str:
-    """The picture format that a file's first bytes tell, whatever its name says; "" if they tell none."""
+    """The picture format by a file's first bytes, regardless of its name; "" if unknown."""
     try:
         with path.open("rb") as file:
             head = file.read(16)

@@ -1,6 +1,6 @@
-"""A data folder, written tar by tar on all cores; a build that was killed goes on where it stopped.
+"""Writes a data folder tar by tar on all cores; a killed build continues where it stopped.
 
-``index.json`` is written twice: first without splits, to say which settings the tars belong to, and at the very end.
+``index.json`` is written twice: first without splits, to record the settings of the tars, and at the very end.
 """
 
 import json
@@ -28,7 +28,7 @@ class Source(Protocol):
     """The pictures of one tar."""
 
     def pictures(self, notes: list[Note]) -> Iterator[Picture]:
-        """Number within the split, what is known, (H, W, 3) uint8; ``notes`` get what is changed or can't be read."""
+        """Number within the split, description, (H, W, 3) uint8; adds to ``notes`` what is changed or can't be read."""
         ...
 
 
@@ -43,11 +43,12 @@ class Job:
 
     @property
     def path(self) -> Path:
+        """The tar's path."""
         return shard_path(self.folder, self.split, self.shard)
 
     @property
     def notes(self) -> Path:
-        """What became of its pictures: kept beside the tar until the whole build ends."""
+        """What became of its pictures: kept beside the tar until the build ends."""
         return self.path.with_suffix(".notes")
 
 
@@ -64,7 +65,7 @@ def write_data(
 
     Args:
         folder: of the data.
-        header: the index but for splits and the account; its ``digest`` tells whether what is there can stay.
+        header: the index without splits and account; its ``digest`` decides whether existing tars can stay.
         jobs: every tar, in order.
         total: pictures in all.
         workers: processes; one for each core when None.
@@ -75,7 +76,7 @@ def write_data(
         ``folder``.
 
     Raises:
-        DataError: the folder has other things in it, or no picture for training could be read.
+        DataError: the folder contains other files, or no picture for training could be read.
         DiskError: it can't be written.
     """
     index = _begin(folder, header)
@@ -102,7 +103,7 @@ def write_data(
         splits[split].append(places[split, shard])
     counts = {split: {"count": save_split(folder, split, rows), "shards": len(rows)} for split, rows in splits.items()}
     _check_training(counts, [note for note in [*unread, *notes] if note.kind == LEFT_OUT])
-    # Of tars that were there, the finished index has the notes.
+    # The notes of existing tars are in the finished index.
     _end(folder, index | {"splits": counts}, source, account["pictures"] if finished else grouped(unread))
     for job in jobs:
         job.notes.unlink(missing_ok=True)
@@ -122,10 +123,10 @@ def _end(folder: Path, index: Mapping[str, Any], source: Groups, pictures: Group
 
 
 def _check_training(counts: Mapping[str, Mapping[str, int]], left_out: Sequence[Note]) -> None:
-    """Make sure that there is something to train on.
+    """Make sure that there are pictures to train on.
 
     Raises:
-        DataError: there is nothing.
+        DataError: there are none.
     """
     if counts.get("train", {}).get("count"):
         return
@@ -138,10 +139,10 @@ def _check_training(counts: Mapping[str, Mapping[str, int]], left_out: Sequence[
 
 
 def _begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
-    """The index of what is in the folder already, or else a new one without splits.
+    """The index of what is in the folder already, otherwise a new one without splits.
 
     Raises:
-        DataError: the folder has other things in it.
+        DataError: the folder contains other files.
     """
     if (folder / INDEX).exists():
         index = read_index(folder)
@@ -170,11 +171,11 @@ def _sweep(folder: Path) -> None:
 
 
 def _write(job: Job) -> tuple[str, int, np.ndarray, list[Note]]:
-    """Write a tar unless it is there; in a worker."""
+    """Write a tar unless it exists; runs in a worker."""
     if not job.path.exists():
         write_shard(job.path, _noted(job))
-    noted = json.loads(job.notes.read_text(encoding="utf-8")) if job.notes.exists() else []
-    return job.split, job.shard, index_shard(job.path, job.shard), [Note(*one) for one in noted]
+    kept_notes = json.loads(job.notes.read_text(encoding="utf-8")) if job.notes.exists() else []
+    return job.split, job.shard, index_shard(job.path, job.shard), [Note(*one) for one in kept_notes]
 
 
 def _noted(job: Job) -> Iterator[Picture]:

@@ -1,6 +1,6 @@
-"""Where the things are on a picture with a plain or graded background, without knowing what they are.
+"""Finds the things on a picture with a plain or graded background, without knowing what they are.
 
-Shapes: H W pixels, R pixels of the rim. Boxes are x0, y0, x1, y1 in pixels, the ends excluded.
+Shapes: H W pixels, R pixels of the rim. Boxes are x0, y0, x1, y1 in pixels, ends excluded.
 """
 
 import numpy as np
@@ -14,9 +14,9 @@ ROUNDS = 5
 
 
 def background(image: np.ndarray) -> np.ndarray:
-    """The plain or evenly graded colour behind the things: a plane for each channel, fitted to the rim.
+    """The plain or evenly graded colour behind the things: a plane per channel, fitted to the rim.
 
-    Things that reach the rim are outvoted: each round weighs a pixel down by its distance from the last fit.
+    Things that touch the rim are outvoted: each round weighs a pixel down by its distance from the last fit.
 
     Args:
         image: (H, W, 3) uint8.
@@ -71,12 +71,12 @@ def patches(mask: np.ndarray, least: float = SPECK) -> list[Box]:
 
 
 def box_of(mask: np.ndarray) -> Box:
-    """The smallest box around what is set; at least one pixel must be."""
+    """The smallest box around the set pixels, of which there is at least one."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def around(boxes: list[Box]) -> Box:
-    """The smallest box around all of them."""
+    """The smallest box around several boxes."""
     x0, y0, x1, y1 = zip(*boxes, strict=True)
     return min(x0), min(y0), max(x1), max(y1)

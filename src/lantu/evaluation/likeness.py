@@ -1,7 +1,7 @@
-"""How like the true picture of its caption is a drawing? A judge for pictures of any kind, which needs no gallery.
+"""How like the true picture of its caption is a drawing? A judge for pictures of any kind that needs no gallery.
 
-A picture is described by features and compared with reference pictures whose captions are known. It agrees with its
-caption if the nearest reference has that caption. Where no vision network can be had, colours and edges stand in.
+A picture is described by features and compared with reference pictures of known captions. It agrees with its caption if
+the nearest reference has that caption. Colours and edges are compared where no vision network is available.
 
 Shapes: B pictures, M references, S features, H W pixels, R side that pictures are described at.
 """
@@ -20,7 +20,7 @@ COLOURS = 8  # cells a side of the colours
 
 
 class Eye(Protocol):
-    """What describes pictures.
+    """Describes pictures by features.
 
     Attributes:
         name: as reports call it.
@@ -35,7 +35,7 @@ class Eye(Protocol):
         ...
 
     def pooled(self, parts: Parts) -> np.ndarray:
-        """The features whose Fréchet distance is taken, (B, S)."""
+        """The features of the Fréchet distance, (B, S)."""
         ...
 
 
@@ -82,11 +82,11 @@ class PlainEye:
 
 @dataclass(frozen=True)
 class Known:
-    """Which picture it is, and which caption it has.
+    """The identity and the caption of a picture.
 
     Attributes:
         key: of the picture.
-        caption: whatever stands for its caption: two pictures of the same caption are alike in this.
+        caption: any value that stands for its caption; equal values mean the same caption.
     """
 
     key: str
@@ -97,7 +97,7 @@ class Likeness:
     """Compares pictures with references.
 
     Args:
-        eye: describes them all.
+        eye: describes the pictures and the references.
         pictures: the M references, (M, H, W, 3) uint8.
         known: of each reference.
     """
@@ -121,7 +121,7 @@ class Likeness:
         return {name: np.concatenate([batch[name] for batch in batches]) for name in self.eye.weights}
 
     def join(self, parts: Parts) -> np.ndarray:
-        """Centre each part on the references' mean, give it its weight, put them together at length one: (B, S)."""
+        """Centre each part on the references' mean, weigh it, and concatenate to vectors of length 1: (B, S)."""
         joined, total = [], sum(self.eye.weights.values())
         for name, weight in self.eye.weights.items():
             part = parts[name] - self.means[name]
@@ -130,16 +130,17 @@ class Likeness:
         return np.concatenate(joined, 1)
 
     def judge(self, pictures: np.ndarray, known: Sequence[Known]) -> list[Verdict]:
-        """Does each picture agree with the caption that it was drawn by?
+        """Whether each picture agrees with the caption that it was drawn by.
 
-        "score": the nearest reference has its caption. "nearer": to how many of the other captions' references it is
-        less near than to its own, as a share; 0.5 is chance. A picture's own true one is no reference where there is
-        another of the same caption: a true picture would find itself.
+        "score": the nearest reference has its caption. "nearer": the share of references of other captions that it is
+        less near to than to its own; 0.5 is chance. A picture's own original is no reference if another picture has the
+        same caption: an original would find itself.
         """
         cosines_BM = self.join(self.parts(pictures)) @ self.vectors_MS.T
         return [self.verdict(cosines_M, one) for cosines_M, one in zip(cosines_BM, known, strict=True)]
 
     def verdict(self, cosines_M: np.ndarray, asked: Known) -> Verdict:
+        """The verdict on one picture."""
         own = self.captions.get(asked.caption, [])
         own = [place for place in own if self.known[place].key != asked.key] or own
         others = [cosines_M[places].max() for caption, places in self.captions.items() if caption != asked.caption]
@@ -150,9 +151,9 @@ class Likeness:
         return {"score": float(nearest > theirs.max()), "nearer": float(nearer)}
 
     def distance(self, pictures: np.ndarray, true: np.ndarray) -> np.ndarray:
-        """How far each picture is from the true one that it stands for: one minus the cosine, (B,)."""
+        """The distance of each picture from its original: one minus the cosine, (B,)."""
         return 1 - (self.join(self.parts(pictures)) * self.join(self.parts(true))).sum(1)
 
     def pooled(self, pictures: np.ndarray) -> np.ndarray:
-        """The features whose Fréchet distance is taken, (B, S)."""
+        """The features of the Fréchet distance, (B, S)."""
         return self.eye.pooled(self.parts(pictures))

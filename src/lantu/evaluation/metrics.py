@@ -1,4 +1,4 @@
-"""Numbers that compare pictures, captions and shares. No network of its own: features arrive as arrays.
+"""Numbers that compare pictures, captions and shares. Features come as arrays, so no network is needed here.
 
 Shapes: N samples, S features, H W pixels.
 """
@@ -11,15 +11,15 @@ import numpy as np
 
 
 def psnr(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Peak signal-to-noise ratio in dB: (N, H, W, 3) uint8 twice → (N,); 100 where they are equal."""
+    """Peak signal-to-noise ratio in dB: (N, H, W, 3) uint8 twice → (N,); 100 for equal pictures."""
     error = np.square(first.astype(np.float32) - second.astype(np.float32)).mean((1, 2, 3))
     return 10 * np.log10(255**2 / np.maximum(error, 255**2 * 1e-10))
 
 
 def frechet(first: np.ndarray, second: np.ndarray) -> float:
-    """Fréchet distance of two sets of features taken as normal distributions: Heusel et al., arXiv:1706.08500, eq. 6.
+    """Fréchet distance of two sets of features, as normal distributions: Heusel et al., arXiv:1706.08500, eq. 6.
 
-    Falls with the number of samples, so only distances of equally many samples compare.
+    It falls with the number of samples: compare distances of equally many samples only.
 
     Args:
         first, second: (N, S), at least two samples each.
@@ -49,9 +49,9 @@ def words_in(caption: str, lexicon: Collection[str]) -> set[str]:
 
 
 def mentions(caption: str, lexicon: Collection[str]) -> list[str]:
-    """Every use of a word or phrase of the lexicon in a caption, in order; the longest wherever several begin.
+    """Every use of a word or phrase of the lexicon in a caption, in order; the longest where several begin.
 
-    So "hot dog" does not name a dog, nor 猫头鹰 a cat. English plurals count as their singular; case does not matter.
+    So "hot dog" does not name a dog, nor 猫头鹰 a cat. English plurals count as singulars; case is ignored.
     """
     spellings = {spelling: word for word in lexicon for spelling in plurals(word.lower())}
     longest_first = sorted(spellings, key=len, reverse=True)
@@ -62,7 +62,7 @@ def mentions(caption: str, lexicon: Collection[str]) -> list[str]:
 
 
 def plurals(word: str) -> list[str]:
-    """An English word and the ways its plural may be spelled, right or wrong; other words alone."""
+    """An English word and possible spellings of its plural, right or wrong; other words alone."""
     if not word.isascii():
         return [word]
     forms = [word, word + "s", word + "es"]

@@ -1,4 +1,4 @@
-"""A report to read and to look at: a table, JSON, and a sheet of pictures."""
+"""Evaluation reports: a table, JSON, and a sheet of pictures."""
 
 import textwrap
 from collections.abc import Mapping
@@ -32,12 +32,12 @@ FONTS = (
 
 
 def as_json(suites: Mapping[str, Suite]) -> dict[str, dict[str, Any]]:
-    """What ``lantu eval --json`` prints."""
+    """The object that ``lantu eval --json`` prints."""
     return {name: suite.as_json() for name, suite in suites.items()}
 
 
 def as_text(suites: Mapping[str, Suite]) -> str:
-    """A table with a line for each suite, and the details of the scores below it."""
+    """A table with a line per suite, and the details of the scores below it."""
     lines = [f"{'suite':16}{'score':>8}{'round trip':>12}{'ceiling':>9}{'of r. t.':>10}{'n':>6}   95 % interval"]
     for name, suite in suites.items():
         low, high = suite.interval
@@ -91,7 +91,7 @@ def place(
 
 
 def find_font() -> "FreeTypeFont | ImageFont":
-    """A font of the system that has Chinese; else Pillow's own, which has not."""
+    """A system font with Chinese; Pillow's own, which has none, if there is none."""
     from PIL import ImageFont
 
     for name in FONTS:

@@ -1,4 +1,4 @@
-"""What came of a suite: its numbers, and some trials to look at."""
+"""The results of a suite: its numbers, and some trials to look at."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from lantu.evaluation.trial import Trial
 
 KINDS = ("score", "round_trip", "ceiling")
 
-Verdict = dict[str, float]  # "score", and whatever explains it
+Verdict = dict[str, float]  # "score", and values that explain it
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +20,8 @@ class Exhibit:
 
     Attributes:
         round_trip: the true picture after picture → codes → picture, (H, W, 3) uint8.
-        drawn: what the generator made of the prompt, (H, W, 3) uint8; None where nothing was drawn.
-        caption: what the generator read in the true picture; "" where it was not asked.
+        drawn: the generator's picture for the prompt, (H, W, 3) uint8; None where nothing was drawn.
+        caption: the generator's caption of the true picture; "" where none was asked for.
         score: of this trial.
     """
 
@@ -53,17 +53,17 @@ class Suite:
 
     @property
     def round_trip(self) -> float:
-        """The same, had it drawn the round trip of the true picture: as much as its codes and decoder allow."""
+        """The share if it had drawn the round trip of the true picture: the limit that its codes and decoder set."""
         return self.details["round_trip"]["score"]
 
     @property
     def ceiling(self) -> float:
-        """The same, had it drawn the true picture: as much as the judge allows."""
+        """The share if it had drawn the true picture: the limit that the judge sets."""
         return self.details["ceiling"]["score"]
 
     @property
     def of_round_trip(self) -> float:
-        """The score as a share of what the round trip keeps."""
+        """The score as a share of the round trip's."""
         return self.score / self.round_trip if self.round_trip else 0.0
 
     @property
@@ -72,13 +72,13 @@ class Suite:
         return interval(self.score, self.n)
 
     def as_json(self) -> dict[str, Any]:
-        """All but the pictures."""
+        """Everything but the pictures."""
         numbers = {"score": self.score, "ceiling": self.ceiling, "round_trip": self.round_trip, "n": self.n}
         return numbers | {"of_round_trip": self.of_round_trip, "interval": self.interval, "details": self.details}
 
 
 def averages(trials: Sequence[Trial], verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """The mean of each detail; of the score also by language, by phrasing and by both, where there are several."""
+    """The mean of each detail; the score's also by language, by phrasing and by both, where there are several."""
     means = {name: float(np.mean([verdict[name] for verdict in verdicts])) for name in verdicts[0]}
     splits = [[trial.language for trial in trials], [trial.phrasing for trial in trials]]
     if all(len(set(kinds)) > 1 for kinds in splits):

@@ -1,7 +1,7 @@
 """What is drawn here? The nearest drawing of a gallery, by the features of a vision network.
 
-A crop is described in three parts: the network's map at a 16th of the side, pooled to 3 × 3, its last map pooled to
-2 × 2, and the crop's own colours at 8 × 8. Coarse maps, not one average, since most drawings keep their pose.
+A crop is described in three parts: the network's map at a 16th of the side, pooled to 3 × 3, its last map pooled to 2 ×
+2, and the crop's own colours at 8 × 8. Coarse maps rather than one average, since most drawings keep their pose.
 
 Shapes: B crops, M drawings of the gallery, S features, H W pixels, R side of a crop.
 """
@@ -32,7 +32,7 @@ Parts = dict[str, np.ndarray]  # (B, S) float32 each, S of its own
 
 
 class Network(Protocol):
-    """What is used of a vision network; ``features.efficientnet`` has it."""
+    """The parts of a vision network that are used; ``features.efficientnet`` has them."""
 
     def maps(self, pixels_BCHW: "Tensor") -> "Tensor":
         """Pixels in [-1, 1] → a map at a 16th of the side."""
@@ -45,7 +45,7 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Guess:
-    """What a crop is taken for: the nearest drawing, and the cosine of the two."""
+    """The nearest drawing to a crop, and the cosine of the two."""
 
     concept: str
     style: str
@@ -53,11 +53,11 @@ class Guess:
 
 
 class Retrieval:
-    """A gallery laid out for look-ups.
+    """A gallery that can be searched.
 
     Args:
-        network: sees the crops; the same that made ``parts``.
-        parts: what ``describe`` made of each of the M drawings.
+        network: describes the crops; the same that made ``parts``.
+        parts: descriptions of the M drawings.
         labels: (concept, style) of each drawing.
         weights: of each part.
     """
@@ -83,13 +83,13 @@ class Retrieval:
         cache: Path | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> "Retrieval":
-        """Describe each drawing of a gallery, or read what an earlier call left in ``cache``.
+        """Describe each drawing of a gallery, or read the descriptions that an earlier call left in ``cache``.
 
         Args:
             labels: (concept, style) of each drawing.
             sprite: (concept, style) → (H, W, 4) uint8 RGBA.
             cache: a folder; None to keep nothing.
-            progress: told how many drawings of how many are done.
+            progress: called with the number of drawings that are done, and of all.
 
         Raises:
             DataError: there are no drawings.
@@ -119,14 +119,14 @@ class Retrieval:
         return np.concatenate([self.join(describe(self.network, batch)) @ self.vectors_MS.T for batch in batches])
 
     def nearest(self, cosines_M: np.ndarray, concept: str | None = None) -> Guess:
-        """The nearest drawing of all, or the nearest of one concept."""
+        """The nearest of all drawings, or the nearest of one concept."""
         if concept is not None:
             cosines_M = np.where(self.concepts == concept, cosines_M, -np.inf)
         best = int(cosines_M.argmax())
         return Guess(*self.labels[best], float(cosines_M[best]))
 
     def join(self, parts: Parts) -> np.ndarray:
-        """Centre each part on the gallery's mean, give it its weight, and put them together at length one: (B, S)."""
+        """Centre each part on the gallery's mean, weigh it, and concatenate to vectors of length 1: (B, S)."""
         joined = []
         for name, weight in self.weights.items():
             part = parts[name] - self.means[name]
@@ -148,10 +148,10 @@ def describe(network: Network, crops: np.ndarray) -> Parts:
 
 
 def crop(image: np.ndarray, mask: np.ndarray, box: Box) -> np.ndarray:
-    """Cut a thing out, put it on white, in the middle of a square with a margin: (H, W, 3) uint8 → (R, R, 3) uint8.
+    """Cut a thing out and centre it on a white square with a margin: (H, W, 3) uint8 → (R, R, 3) uint8.
 
     Args:
-        mask: (H, W) bool: what belongs to a thing; the rest becomes white.
+        mask: (H, W) bool: the pixels of the thing; the others become white.
     """
     x0, y0, x1, y1 = box
     side = round(max(x1 - x0, y1 - y0) * (1 + MARGIN))
@@ -179,7 +179,7 @@ def scale(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def fingerprint(labels: Sequence[tuple[str, str]], sprite: Callable[[str, str], np.ndarray]) -> str:
-    """A name for this gallery as it is described here: it changes with any label, and nearly any drawing."""
+    """A name for this gallery under this description: any label changes it, and nearly any drawing."""
     digest = hashlib.sha256(repr((SIDE, SEEN_AT, MARGIN, sorted(WEIGHTS))).encode())
     for label in labels:
         digest.update(repr(label).encode() + sprite(*label)[8::16, 8::16].tobytes())

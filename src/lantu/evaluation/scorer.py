@@ -1,8 +1,7 @@
-"""Does a picture show what was asked for? One verdict for each trial, by looking at the picture only.
+"""Does a picture show what the prompt asks for? One verdict per trial, from the picture alone.
 
-Things are found as what differs from the background, each is taken for the nearest drawing of the gallery, and the
-answer is right when that is a drawing of the concept asked for, in any style. What this gets wrong, with numbers:
-docs/evaluation.md.
+Things are what differs from the background. Each is identified as the nearest drawing of the gallery, and the answer is
+right if that is a drawing of the requested concept, in any style. docs/evaluation.md measures what this gets wrong.
 """
 
 from collections import Counter
@@ -22,10 +21,10 @@ LARGEST = 6  # so many things at most are looked at in a count
 
 
 class Scorer:
-    """Judges pictures by a gallery.
+    """Judges pictures with a gallery.
 
     Args:
-        retrieval: the gallery laid out for look-ups.
+        retrieval: the gallery.
     """
 
     def __init__(self, retrieval: Retrieval):
@@ -37,9 +36,9 @@ class Scorer:
         return [ways.get(trial.suite, self.content)(trial, image) for trial, image in zip(trials, images, strict=True)]
 
     def content(self, trial: Trial, image: np.ndarray) -> Verdict:
-        """Is each thing that was asked for in its place?
+        """Is each requested thing in its place?
 
-        "score" asks for all, "there" for all but in any place, "some" is the share that is in place.
+        "score" asks for all of them, "there" for all in any place, "some" is the share in place.
         """
         found = [self.name(cosines) for cosines in self.look(image, regions(trial, image))]
         wanted = [placed.concept for placed in trial.expected]
@@ -48,7 +47,7 @@ class Scorer:
         return {"score": float(all(right)), "there": float(there), "some": float(np.mean(right))}
 
     def count(self, trial: Trial, image: np.ndarray) -> Verdict:
-        """As many things as asked for, most of them of the concept; "number" and "concept" judge each alone."""
+        """As many things as requested, most of them of the concept; "number" and "concept" judge one condition each."""
         mask = foreground(image)
         boxes = patches(mask, PART) if mask.mean() > EMPTY else []
         number = len(boxes) == len(trial.expected)
@@ -57,9 +56,9 @@ class Scorer:
         return {"score": float(number and concept), "number": float(number), "concept": float(concept)}
 
     def style(self, trial: Trial, image: np.ndarray) -> Verdict:
-        """Is the nearest drawing of the concept asked for one of the style asked for?
+        """Is the nearest drawing of the requested concept one of the requested style?
 
-        "concept" judges what is shown, as ``content`` does; the style of something else is a guess among them all.
+        "concept" judges the content, as ``content`` does; the style of another thing is a guess among all styles.
         """
         style, concept = [], []
         for cosines, placed in zip(self.look(image, regions(trial, image)), trial.expected, strict=True):
@@ -68,7 +67,7 @@ class Scorer:
         return {"score": float(all(style)), "concept": float(all(concept))}
 
     def look(self, image: np.ndarray, areas: Sequence[Box]) -> list[np.ndarray | None]:
-        """How near what is drawn in each area is to each drawing of the gallery; None where there is nothing."""
+        """How near the content of each area is to each drawing of the gallery; None for an empty area."""
         mask = foreground(image)
         crops, places = [], []
         for place, (x0, y0, x1, y1) in enumerate(areas):
@@ -91,8 +90,8 @@ class Scorer:
 def regions(trial: Trial, image: np.ndarray) -> list[Box]:
     """Where each expected thing is looked for, in pixels.
 
-    One thing may be anywhere and two are each in a half of their own, since a prompt says no more than that. In a
-    reconstruction, and among more things, each must be where it was.
+    One thing may be anywhere, and each of two in its half, since a prompt says no more than that. In a reconstruction,
+    and among more things, each must be where it was.
     """
     height, width = image.shape[:2]
     expected = trial.expected
@@ -105,7 +104,7 @@ def regions(trial: Trial, image: np.ndarray) -> list[Box]:
 
 
 def halves(first: Placed, second: Placed, height: int, width: int) -> list[Box]:
-    """The half of the picture that belongs to each of two things, cut across the way that parts them further."""
+    """The half of the picture for each of two things, cut across the direction in which they are further apart."""
     (ax, ay), (bx, by) = (((p.box[0] + p.box[2]) / 2, (p.box[1] + p.box[3]) / 2) for p in (first, second))
     if abs(ax - bx) >= abs(ay - by):
         pair: list[Box] = [(0, 0, width // 2, height), (width // 2, 0, width, height)]

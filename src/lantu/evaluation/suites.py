@@ -1,8 +1,7 @@
-"""Put a generator through trials: what it draws, reads and rebuilds, beside what the true pictures would score.
+"""Runs a generator through trials: what it draws, captions and reconstructs, beside the scores of the true pictures.
 
-Every suite has three numbers: "score" of the generator, "ceiling" of the true pictures under the same judge, and
-"round_trip" of the true pictures after picture → codes → picture, which no drawing of the generator can be hoped to
-beat.
+Every suite has three numbers: "score" of the generator; "ceiling" of the true pictures under the same judge; and
+"round_trip" of the true pictures after picture → codes → picture, which the generator can hardly exceed.
 """
 
 import re
@@ -45,12 +44,12 @@ def evaluate(
     Args:
         perceptual: pixels in [-1, 1], (B, 3, H, W) twice → (B,) distances, for "lpips" of the reconstructions.
         describe: pixels in [-1, 1], (B, 3, H, W) → (B, S) features, for their Fréchet distance.
-        lexicon: language → all words that name some thing, so that "hot dog" does not pass for a dog; when None, those
+        lexicon: language → all words that name a thing, so that "hot dog" does not count as a dog; when None, the words
             of the trials.
         seed: trial i of a suite is drawn from the seed ``seed + i``.
-        batch: pictures asked of the generator at once.
+        batch: pictures that the generator is asked for at once.
         shown: exhibits kept of each suite.
-        progress: told how many trials of how many are done.
+        progress: called with the number of trials that are done, and of all.
     """
     examiner = Examiner(generator, scorer, perceptual, describe, lexicon or {}, seed, batch)
     ways = {
@@ -82,7 +81,7 @@ class Examiner:
     batch: int
 
     def drawing(self, trials: list[Trial]) -> Suite:
-        """A picture for each prompt, judged by what it shows."""
+        """A picture for each prompt, judged by its content."""
         real, rebuilt = self.pictures(trials)
         drawn = self.drawn(trials)
         answers = {"score": drawn, "round_trip": rebuilt, "ceiling": real}
@@ -113,7 +112,7 @@ class Examiner:
         return suite
 
     def captioning(self, trials: list[Trial]) -> Suite:
-        """A caption for each picture, and for its round trip; the ceiling are the true captions."""
+        """A caption for each picture and for its round trip; the ceiling is that of the true captions."""
         real, rebuilt = self.pictures(trials)
         captions = {
             "score": self.captions(trials, real),
@@ -130,15 +129,16 @@ class Examiner:
     def own_captioning(self, trials: list[Trial]) -> Suite:
         """The generator's own drawings, captioned.
 
-        "score": of captions by all that it knows of its drawings (a PNG has their codes); "round_trip": of captions of
-        their pixels alone; "ceiling": the share of drawings that show what was asked for, under the judge of pictures.
+        "score": captions from everything that it knows of its drawings (a PNG has their codes); "round_trip": captions
+        from their pixels alone; "ceiling": the share of drawings that show what was asked for, under the judge of
+        pictures.
         """
         drawn = self.drawn(trials)
         texts = [""] * len(trials)
         for some in self.by_language(trials):
             prompts, seeds = [trials[i].prompt for i in some], [self.seed + i for i in some]
-            told = self.generator.caption_drawn(prompts, seeds, trials[some[0]].language)
-            for place, text in zip(some, told, strict=True):
+            read = self.generator.caption_drawn(prompts, seeds, trials[some[0]].language)
+            for place, text in zip(some, read, strict=True):
                 texts[place] = text
         judged = {
             "score": judge_captions(trials, texts, self.lexicon),
@@ -169,8 +169,8 @@ class Examiner:
         """Captions in the languages that the trials ask for."""
         captions = [""] * len(trials)
         for some in self.by_language(trials):
-            told = self.generator.caption(images[some], trials[some[0]].language)
-            for place, text in zip(some, told, strict=True):
+            read = self.generator.caption(images[some], trials[some[0]].language)
+            for place, text in zip(some, read, strict=True):
                 captions[place] = text
         return captions
 
@@ -203,10 +203,10 @@ def summary(trials: list[Trial], judged: dict[str, list[Verdict]], exhibits: lis
 def judge_captions(trials: list[Trial], captions: list[str], lexicon: Mapping[str, Collection[str]]) -> list[Verdict]:
     """Is each caption what a person would call right ("score")?
 
-    That is: it names all that is there ("all") and nothing else of the lexicon ("nothing_else"), says nothing twice
-    ("once"), in the language that was asked for and no other ("in_language"), and ended by itself ("ended"). "named" is
-    whether it names anything that is there, "some" which share. "shuffled" asks "named" of the next picture's things:
-    what naming common things at random is worth.
+    That is: it names everything that is there ("all") and no other word of the lexicon ("nothing_else"), says nothing
+    twice ("once"), is in the requested language and no other ("in_language"), and ended by itself ("ended"). "named":
+    it names anything that is there; "some": the share that it names. "shuffled" applies "named" to the next picture's
+    things: the score of naming common things at random.
     """
     known: dict[str, set[str]] = defaultdict(set, {language: set(words) for language, words in lexicon.items()})
     for trial in trials:
@@ -231,7 +231,7 @@ def judge_captions(trials: list[Trial], captions: list[str], lexicon: Mapping[st
 
 
 def said_once(used: Sequence[str], expected: Sequence[Sequence[str]]) -> bool:
-    """Whether nothing that is there is named more often than it is there."""
+    """Whether no thing is named more often than it occurs."""
     there = Counter(tuple(words) for words in expected)
     return all(sum(word in words for word in used) <= count for words, count in there.items())
 

@@ -1,4 +1,4 @@
-"""One thing asked of a generator, and the true picture that answers it."""
+"""A question to a generator, and the true picture that answers it."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ class Trial:
     """A prompt whose right answer is known exactly.
 
     Attributes:
-        suite: one of ``SUITES`` or ``OWN``; what is asked, and so how the answer is judged.
-        prompt: what the generator is told; for "caption" and "reconstruction" only a description.
-        language: of the prompt, or of the caption that is wanted: "en" or "zh".
-        expected: what the picture must show. In "pairs" their boxes say which half belongs to which.
-        image: (H, W, 3) uint8, a true picture of just that: the ceiling, and what is captioned or rebuilt.
-        key: unique within its suite; trials that ask the same in other words share what comes before the first ":".
+        suite: one of ``SUITES`` or ``OWN``: what is asked, and so how the answer is judged.
+        prompt: for the generator; in "caption" and "reconstruction" only a description.
+        language: of the prompt, or of the requested caption: "en" or "zh".
+        expected: what the picture must show. In "pairs" the boxes say which half belongs to which thing.
+        image: (H, W, 3) uint8, a true picture of just that: the ceiling, and what is captioned or reconstructed.
+        key: unique within its suite; trials that ask the same in other words share the part before the first ":".
         words: for each of ``expected``, the words (in ``language``) by which a caption may name it.
-        phrasing: how the prompt came about, e.g. "template" or "free": scores are also given for each of them.
+        phrasing: how the prompt was made, e.g. "template" or "free": scores are also given for each of them.
     """
 
     suite: str

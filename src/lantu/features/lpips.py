@@ -2,6 +2,7 @@
 
 The distance of two pictures' features, normalised at each place, weighted by channel and averaged over the picture,
 summed over five layers of a frozen classifier: eq. 1 of the paper, with its published weights ("lin", version 0.1).
+Written here because the libraries that have it (lpips, torchmetrics, piq) need torchvision for the classifier.
 
 Shapes: B batch, C channels, H W pixels.
 """
@@ -91,13 +92,13 @@ class LPIPS(nn.Module):
 
 
 def unit(x: Tensor) -> Tensor:
-    """Each place's vector of channels at length one, in float32; where all are zero they stay so, with no gradient."""
+    """Each place's vector at length 1, in float32; a vector of zeros stays zero, with no gradient."""
     x = x.float()
     return x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + EPS)
 
 
 def load_lpips(net: str = "alex") -> LPIPS:
-    """The published network, frozen; the first call of each net fetches it into the cache (64 MB, and keeps its part).
+    """The published network, frozen; the first call fetches it into the cache (64 MB, of which a part is kept).
 
     Raises:
         RecipeError: no such net.
@@ -131,7 +132,7 @@ ADMITTED = {
 
 
 class NumpyUnpickler(pickle.Unpickler):
-    """Reads nested dictionaries of NumPy arrays, and refuses whatever else a pickle may ask for."""
+    """Reads nested dictionaries of NumPy arrays, and refuses everything else that a pickle may ask for."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:

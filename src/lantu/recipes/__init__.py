@@ -1,16 +1,19 @@
-"""The only place that joins data, model and loop. A recipe is a typed function; its variants are differences."""
+"""Recipes: where data, model and training loop meet. A recipe is a function that returns typed settings; variants are
+written as changes to another recipe."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from lantu.errors import RecipeError
 
 if TYPE_CHECKING:
+    from lantu.engine.sampling_params import Overrides
     from lantu.pipeline import Model
     from lantu.training.loop import Summary
     from lantu.training.measure import Measured
+    from lantu.training.task import Task
 
 MODULES = {
     "tokenizer": ("tokenizer",),
@@ -19,7 +22,7 @@ MODULES = {
     "control": ("control",),
 }
 PARTS = tuple(MODULES)
-FORMER = {  # names of lantu 0.1, which commands and runs may still use
+FORMER = {  # name in lantu 0.1, still accepted → name of today
     "guided": "guidance_distillation",
     "guided-debug": "guidance_distillation-debug",
     "matching": "distribution_matching",
@@ -50,69 +53,92 @@ def train(
     device: str = "auto",
     progress: bool = True,
 ) -> "Summary | Measured":
-    """Train one part by a recipe.
+    """Train one part of a model.
 
     Args:
-        part: "tokenizer", "language" or "decoder".
-        data: folder that `lantu data build` wrote.
+        part: "tokenizer", "language", "decoder" or "control".
+        recipe: one of ``names(part)``.
+        data: folder that ``lantu data build`` wrote.
         out: folder of the run.
         overrides: ``key=value`` settings of the recipe, e.g. ``loop.steps=1000``.
-        resume: go on with the run in ``out``, with its own settings but for those of ``overrides`` that may change.
-        dry_run: measure a few steps, write nothing, and tell what a run would cost.
+        resume: continue the run in ``out`` with its own settings; ``overrides`` may change some of them.
+        dry_run: measure a few updates and estimate what a run would cost; nothing is written.
 
     Raises:
-        RecipeError: an unknown part, recipe or setting; there is a run in ``out`` already, or other things; there is
-            none to resume, or it was given other data or another tokenizer.
+        RecipeError: an unknown part, recipe or setting; ``out`` already holds a run or other files; there is no run to
+            resume, or it was trained on other data or with another tokenizer.
         DataError: the data is missing or of another kind.
     """
     from lantu.recipes import identity, runs
-    from lantu.recipes.codes import unkept
     from lantu.training.config import override
     from lantu.training.loop import train as run
-    from lantu.training.measure import measure
 
-    if recipe in FORMER:
-        print(f"the recipe {recipe} is called {FORMER[recipe]} now", file=sys.stderr, flush=True)
-        recipe = FORMER[recipe]
-    found = next((module for module in modules(part) if recipe in module.RECIPES), None)
-    if not found:
-        raise RecipeError(f"no {part} recipe called {recipe}", f"choose one of {', '.join(names(part))}")
-    plain, changes, folder = found.RECIPES[recipe](), [f"loop.device={device}", *overrides], Path(out)
-    before = (runs.read(folder) or {}).get(runs.IDENTITY, {}) if resume else {}
+    recipe = current_name(recipe)
+    module = module_of(part, recipe)
+    plain, changes, folder = module.RECIPES[recipe](), [f"loop.device={device}", *overrides], Path(out)
+    before = runs.identity_of(folder) if resume else {}
+    if "recipe" in before:
+        before["recipe"] = FORMER.get(before["recipe"], before["recipe"])
     named = {"part": part, "recipe": recipe}
-    if before.get("recipe") in FORMER:
-        before = {**before, "recipe": FORMER[before["recipe"]]}
-    identity.compare(named, {name: before[name] for name in named if name in before}, folder)
+    identity.compare(named, {name: value for name, value in before.items() if name in named}, folder)
     if not resume and not dry_run:
         runs.check_new(folder)
     settings = runs.located(runs.restored(plain, folder, changes) if resume else override(plain, changes))
     made_of = identity.of(part, recipe, settings, data)
     if resume and not before:
-        runs.log.warning(f"the run in {folder} doesn't say what it was made of: data and parts are taken on trust")
+        runs.log.warning(f"the run in {folder} doesn't record its data and parts: they are not checked")
     identity.compare(made_of, before, folder)
     if dry_run:
-        with unkept():
-            task = found.Task(settings, Path(data))
-        for step in range(7 * settings.loop.accumulate):  # so that codes that are made on the way are not measured
-            task.batch(step, settings.loop.batch_size)
-        tell(task)
-        return measure(task, settings.loop)
+        return estimate(module, settings, Path(data))
     options = {**settings.model_dump(), "data": str(Path(data).resolve()), runs.IDENTITY: made_of}
-    if resume and hasattr(settings, "resumed") and any(folder.glob("checkpoints/step-*")):
+    if resume and any(folder.glob("checkpoints/step-*")):
         settings = settings.resumed()
-    task = found.Task(settings, Path(data))
-    tell(task)
+    task = module.Task(settings, Path(data))
+    show_notes(task)
     return run(task, settings.loop, out, resume=resume, progress=progress, options=options)
 
 
-def tell(task: Any) -> None:
-    """Say what a task has to say of its data."""
-    for note in getattr(task, "notes", ()):
+def estimate(module: Any, settings: Any, data: Path) -> "Measured":
+    """What a run would cost, from a few updates; nothing is written."""
+    from lantu.recipes.codes import unkept
+    from lantu.training.measure import measure
+
+    with unkept():
+        task = module.Task(settings, data)
+    for step in range(7 * settings.loop.accumulate):  # so that making missing codes is not measured
+        task.batch(step, settings.loop.batch_size)
+    show_notes(task)
+    return measure(task, settings.loop)
+
+
+def current_name(recipe: str) -> str:
+    """A recipe's name of today; says so on stderr if ``recipe`` is a former one."""
+    if recipe not in FORMER:
+        return recipe
+    print(f"the recipe {recipe} is called {FORMER[recipe]} now", file=sys.stderr, flush=True)
+    return FORMER[recipe]
+
+
+def show_notes(task: "Task") -> None:
+    """Print what a task says about its data to stderr."""
+    for note in task.notes:
         print(note, file=sys.stderr, flush=True)
 
 
+def module_of(part: str, recipe: str) -> Any:
+    """The module of a part's recipe.
+
+    Raises:
+        RecipeError: there is no such part or recipe.
+    """
+    for module in modules(part):
+        if recipe in module.RECIPES:
+            return module
+    raise RecipeError(f"no {part} recipe called {recipe}", f"choose one of {', '.join(names(part))}")
+
+
 def modules(part: str) -> list[Any]:
-    """The modules of a part's recipes: each has its RECIPES, and the Task that they set up.
+    """The modules of a part's recipes. Each has RECIPES, name → function that returns settings, and their Task.
 
     Raises:
         RecipeError: there is no such part.
@@ -124,8 +150,17 @@ def modules(part: str) -> list[Any]:
     return [importlib.import_module(f"lantu.recipes.{name}") for name in MODULES[part]]
 
 
-def evaluate(model: "Model", *arguments: Any, **settings: Any) -> dict[str, dict[str, Any]]:
-    """Score a model on named suites: see ``lantu.recipes.scores``."""
+def evaluate(
+    model: "Model",
+    data: str | Path | None = None,
+    suites: Sequence[str] | None = None,
+    limit: int = 64,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **dials: Unpack["Overrides"],
+) -> dict[str, dict[str, Any]]:
+    """Score a model on named suites: see ``lantu.recipes.scores.evaluate``."""
     from lantu.recipes.scores import evaluate as run
 
-    return run(model, *arguments, **settings)
+    return run(model, data, suites, limit, seed, out, progress, **dials)

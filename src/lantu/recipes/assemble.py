@@ -1,4 +1,4 @@
-"""Three trained parts → one model directory."""
+"""Puts trained parts together as a model directory."""
 
 import contextlib
 import json
@@ -20,6 +20,12 @@ from lantu.tokens.words import RELATED, WORDS
 from lantu.weights import checksums
 
 PARTS = ("tokenizer", "language", "decoder")
+CLASSES = {  # part → module and class, as diffusers' model_index.json names them
+    "tokenizer": ["lantu.models.lantu.tokenizer.model", "ImageTokenizer"],
+    "language": ["transformers", "AutoModelForCausalLM"],
+    "decoder": ["lantu.models.lantu.decoder.network", "PixelDecoder"],
+    CONTROL: ["lantu.models.lantu.decoder.control", "Control"],
+}
 
 
 def assemble(
@@ -34,46 +40,34 @@ def assemble(
     draw: Mapping[str, Any] | None = None,
     control: str | Path | None = None,
 ) -> LantuFolder:
-    """Put parts together, whole or not at all; an older model in ``out`` is replaced, and nothing else is.
+    """Put parts together, completely or not at all. An older model in ``out`` is replaced; other files are not touched.
 
     Args:
         tokenizer, language, decoder: runs that ``train`` wrote, or folders of the parts themselves.
+        out: the model directory.
         name: of the model; the folder's, if not given.
         licence: of the weights, kept in the model's index.
         card: a Markdown file that becomes README.md; without one an older model's stays.
-        data: the data folder it was trained on, whose settings are kept for evaluation, and whose captions say which
-            words the model knows (``lantu.tokens.words``).
-        draw: dials that it draws with by default, see ``lantu.engine.sampling_params.SamplingParams``.
+        data: the data folder of the training. Its settings are kept for evaluation, and its captions say which words
+            the model knows (``lantu.tokens.words``).
+        draw: settings that it draws with by default, see ``lantu.engine.sampling_params.SamplingParams``.
         control: a run of ``train control``, or a control's folder.
 
     Raises:
-        ModelError: a part is missing, the parts don't speak of the same codes, or there is no such card.
+        ModelError: a part is missing, the parts have different codes, or there is no such card.
         DiskError: it can't be written, or ``out`` holds other things than a model.
     """
     out = Path(out)
-    index = {
-        "_class_name": "lantu.Model",
-        "name": name or out.name,
-        "license": licence,
-        "tokenizer": ["lantu.models.lantu.tokenizer.model", "ImageTokenizer"],
-        "language": ["transformers", "AutoModelForCausalLM"],
-        "decoder": ["lantu.models.lantu.decoder.network", "PixelDecoder"],
-        "draw": dict(draw or {}),
-    }
     sources = dict(zip(PARTS, (tokenizer, language, decoder), strict=True))
     if control is not None:
         sources[CONTROL] = control
-        index["control"] = ["lantu.models.lantu.decoder.control", "Control"]
-    told = {part: budget_of(Path(source), part) for part, source in sources.items()}
-    if budget := {part: cost for part, cost in told.items() if cost}:
-        index["budget"] = budget
-    if data is not None:
-        index["data"] = origin(data)
+    index = {"_class_name": "lantu.Model", "name": name or out.name, "license": licence}
+    index |= {part: CLASSES[part] for part in sources} | {"draw": dict(draw or {})} | background_of(sources, data)
     folders = {part: part_folder(source, part) for part, source in sources.items()}
     check_apart(out, folders)
     taught: Sequence[dict[str, Any]] = ()
     if data is not None:
-        with contextlib.suppress(DataError):  # its index is enough to assemble a model
+        with contextlib.suppress(DataError):  # the index of the data is enough to assemble a model
             taught = taught_by(data)
     with replacing_folder(out, SORT) as temporary:
         for part, folder in folders.items():
@@ -90,8 +84,20 @@ def assemble(
     return LantuFolder(out)
 
 
+def background_of(sources: Mapping[str, str | Path], data: str | Path | None) -> dict[str, Any]:
+    """What the index says of the training: what each part cost, and on which data.
+
+    Raises:
+        DataError: there is no such data.
+    """
+    costs = {part: budget_of(Path(source), part) for part, source in sources.items()}
+    known = {part: cost for part, cost in costs.items() if cost}
+    budget = {"budget": known} if known else {}
+    return budget | ({"data": origin(data)} if data is not None else {})
+
+
 def check_apart(out: Path, folders: Mapping[str, Path]) -> None:
-    """Refuse to replace what the model is to be made of.
+    """Refuse to overwrite a part that the model is made of.
 
     Raises:
         ModelError: a part lies in ``out``, or ``out`` in a part.
@@ -100,11 +106,11 @@ def check_apart(out: Path, folders: Mapping[str, Path]) -> None:
     for part, folder in folders.items():
         source = Path(os.path.realpath(folder))
         if place == source or place in source.parents or source in place.parents:
-            raise ModelError(f"the {part} in {folder} would be replaced by the model", "choose another folder")
+            raise ModelError(f"the model would overwrite the {part} in {folder}", "choose another folder")
 
 
 def card_of(card: str | Path | None, out: Path) -> bytes | None:
-    """The text of a model's card: of the file that is given, or of the model that is replaced.
+    """The text of a model's card: from the given file, or of the model that is replaced.
 
     Raises:
         ModelError: the file can't be read.

@@ -1,4 +1,4 @@
-"""What a part cost to train, over all the runs that led to it."""
+"""The training cost of a part, over all the runs that led to it."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,10 @@ Budget = dict[str, float]  # steps, samples, hours
 
 
 def budget_of(source: Path, part: str) -> Budget | None:
-    """Of a run, or of a part of a model directory; None where nothing tells.
+    """The cost of a run, or of a part of a model directory; None if it is unknown.
 
     Args:
-        source: what ``assemble.part_folder`` was given.
+        source: a source as ``part_folder`` takes it.
     """
     if not (source / "checkpoints").is_dir():
         return kept(source, part)
@@ -33,7 +33,7 @@ def budget_of(source: Path, part: str) -> Budget | None:
 
 
 def kept(folder: Path, part: str) -> Budget | None:
-    """What the index of a model directory says of a part; ``folder`` is the directory, or the part's folder in it."""
+    """The cost of a part in the index of a model directory; ``folder`` is the directory, or the part's folder in it."""
     for place in (folder, folder.parent):
         try:
             index: dict[str, Any] = json.loads((place / "model_index.json").read_text(encoding="utf-8"))
@@ -45,5 +45,5 @@ def kept(folder: Path, part: str) -> Budget | None:
 
 
 def run_of(folder: Path) -> Path:
-    """The run that a part's folder was exported by; the folder itself when it stands alone."""
+    """The run that exported a part's folder; the folder itself if there is none."""
     return folder.parent if (folder.parent / "checkpoints").is_dir() else folder

@@ -1,4 +1,4 @@
-"""Captions as language training takes them: in languages that documents know, and none so long that it pads a batch."""
+"""Captions for language training: in known languages, and none so long that it pads a batch."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from lantu.types import Sample
 
 
 def learnable(samples: Sequence[Sample], codec: TextCodec, longest: int) -> tuple[list[Sample], list[str]]:
-    """Samples with the captions that can be learnt, the ends of long ones cut off.
+    """Samples with only the captions that can be learnt, and long ones cut.
 
     Args:
         longest: ids of a caption at most.
 
     Returns:
-        the samples, and lines that say how many captions were cut or passed over.
+        the samples, and lines that say how many captions were cut or left out.
     """
     passed: Counter[str] = Counter()
     cut = 0
@@ -41,8 +41,8 @@ def learnable(samples: Sequence[Sample], codec: TextCodec, longest: int) -> tupl
 
 
 def shortened(text: str, codec: TextCodec, longest: int) -> str:
-    """The beginning of a text, of so many ids at most; the text itself if it has no more."""
-    if len(text.encode("utf-8", "replace")) <= longest:  # an id is a byte at least
+    """The beginning of a text, of at most ``longest`` ids; the text itself if it has no more."""
+    if len(text.encode("utf-8", "replace")) <= longest:  # an id is at least a byte
         return text
     ids = codec.encode(text)
     if len(ids) <= longest:

@@ -53,7 +53,7 @@ def ensure_codes(
 
 @contextlib.contextmanager
 def unkept() -> Iterator[None]:
-    """In here ``codes_of`` writes nothing."""
+    """Inside, ``codes_of`` writes nothing."""
     token = KEPT.set(False)
     try:
         yield
@@ -62,12 +62,12 @@ def unkept() -> Iterator[None]:
 
 
 def codes_of(data: str | Path, tokenizer: ImageTokenizer, split: str, or_empty: bool = False) -> Any:
-    """The codes of a split, (N, h, w): as an array, made and kept beside the data if they are missing.
+    """The codes of a split, (N, h, w): an array; missing ones are made and kept beside the data.
+
+    Inside ``unkept``, missing codes are made on demand and not kept.
 
     Args:
-        or_empty: a split that the data lacks is an empty one.
-
-    Within ``unkept`` those that are missing are made whenever they are asked for, and not kept.
+        or_empty: return no codes for a split that the data doesn't have.
 
     Raises:
         DataError: there is no data, or its codes belong to other data.
@@ -82,7 +82,7 @@ def codes_of(data: str | Path, tokenizer: ImageTokenizer, split: str, or_empty: 
 
 
 class Passing:
-    """Codes that are made when they are asked for, and remembered as long as this is. Shapes: N pictures, h w grid."""
+    """Codes that are made on demand and cached in memory. Shapes: N pictures, h w grid."""
 
     def __init__(self, shards: Shards, encode: Callable[[np.ndarray], np.ndarray]):
         self.shards, self.encode = shards, encode

@@ -1,8 +1,8 @@
-"""Consistency distillation of a decoder (arXiv:2303.01469): each point of the teacher's path leads to its end at once.
+"""Consistency distillation of a decoder (arXiv:2303.01469): from each point of the teacher's path, one step to its end.
 
-A step of the teacher goes from noise time t to t' = t + 1/n. The pupil's clean estimate at t is taught to be its own at
-t', and at the last step the teacher's. As the network predicts the clean picture, it is the consistency function itself
-and needs no other parametrisation. What it is taught at t' is the estimate of a slow average of itself.
+A step of the teacher goes from noise time t to t' = t + 1/n. The target of the student's clean estimate at t is its own
+estimate at t', and at the last step the teacher's. As the network predicts the clean picture, it is the consistency
+function itself and needs no other parameterisation. The estimate at t' is taken from a slow average of the student.
 
 Shapes: B batch, C channels, H W pixels, h w grid.
 """
@@ -27,11 +27,11 @@ Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class ConsistencyRecipe(DecoderRecipe):
-    """How a trained decoder, which ``start`` names, is taught to render in few steps.
+    """How a trained decoder, which ``start`` names, learns to render in few steps.
 
     Attributes:
         path: n, steps of the teacher from noise to picture.
-        slow: decay of the average that sets the target, per step.
+        slow: decay per step of the average that gives the target.
     """
 
     path: int = Field(16, ge=2)
@@ -39,25 +39,28 @@ class ConsistencyRecipe(DecoderRecipe):
 
 
 class Pair(nn.Module):
-    """The pupil, and the slow average of it that is its target: one network, so that a checkpoint has both."""
+    """The student, and its slow average that gives the target: one network, so that a checkpoint has both."""
 
-    def __init__(self, pupil: PixelDecoder):
+    def __init__(self, student: PixelDecoder):
         super().__init__()
-        self.pupil, self.target = pupil, copy.deepcopy(pupil).eval().requires_grad_(False)
+        # Checkpoints hold the student under this name.
+        self.pupil, self.target = student, copy.deepcopy(student).eval().requires_grad_(False)
 
     @torch.no_grad()
     def follow(self, slow: float) -> None:
-        """Draw the target towards the pupil."""
-        for target, pupil in zip(self.target.parameters(), self.pupil.parameters(), strict=True):
-            target.lerp_(pupil, 1 - slow)
+        """Move the target towards the student."""
+        for target, student in zip(self.target.parameters(), self.pupil.parameters(), strict=True):
+            target.lerp_(student, 1 - slow)
 
 
 class Task(decoder.Task):
-    """Codes in, pictures out, from any point of the path at once."""
+    """From noisy pictures and codes to the end of the path, in one step."""
 
     def __init__(self, recipe: ConsistencyRecipe, data: Path):
         if not recipe.start:
-            raise RecipeError("few steps are taught to a decoder that renders in many", "give it with --start MODEL")
+            raise RecipeError(
+                "this recipe starts from a decoder that renders in many steps", "give it with --start MODEL"
+            )
         super().__init__(recipe, data)
         self.path, self.slow = recipe.path, recipe.slow
         self.pair = Pair(self.model)
@@ -65,25 +68,26 @@ class Task(decoder.Task):
         self.teacher = PixelDecoder.load(part_folder(recipe.start, "decoder"))
 
     def to(self, device: torch.device) -> None:
-        """Bring judge and teacher to where the pupil is."""
+        """Move the perceptual network and the teacher to the device."""
         super().to(device)
         self.teacher.to(device)
 
     def after_step(self, step: int) -> None:
+        """Update the target."""
         self.pair.follow(self.slow)
 
-    def loss(self, player: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def loss(self, module: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
         networks = (self.model, self.pair.target, self.teacher)
         clean, target = consistency(*networks, batch.pixels, codes, self.path, generator)
         distance = pseudo_huber(clean, target)
         parts: Metrics = {"path": distance.detach()}
-        judged, seen = self.judge(clean, target)
+        judged, seen = self._judge(clean, target)
         return distance + judged, parts | seen
 
 
 def consistency(
-    pupil: Network,
+    student: Network,
     slow: Network,
     teacher: Network,
     pixels_BCHW: Tensor,
@@ -91,10 +95,10 @@ def consistency(
     path: int,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """The pupil's estimate at a point of each picture's path, and what it should be; both (B, C, H, W).
+    """The student's estimate at a point of each picture's path, and its target; both (B, C, H, W).
 
     Args:
-        slow: an average of the pupil.
+        slow: an average of the student.
         path: steps of the teacher.
     """
     device = pixels_BCHW.device
@@ -108,13 +112,13 @@ def consistency(
         further = noisy + (end - noisy) / (path - place)[:, None, None, None]
         ahead = slow(further, then, codes_Bhw).float()
         target = torch.where((place == path - 1)[:, None, None, None], end, ahead)
-    return pupil(noisy, now, codes_Bhw).float(), target
+    return student(noisy, now, codes_Bhw).float(), target
 
 
 def pseudo_huber(clean_BCHW: Tensor, target_BCHW: Tensor) -> Tensor:
-    """Between an absolute and a squared error: sqrt(d² + c²) - c for each picture (arXiv:2310.14189, section 3.4).
+    """Between an absolute and a squared error: sqrt(d² + c²) - c per picture (arXiv:2310.14189, section 3.4).
 
-    Of a root mean square where the paper has a norm, so that it weighs the same at every size.
+    d is a root mean square here and a norm in the paper, so that the loss does not depend on the picture's size.
     """
     square_B = (clean_BCHW - target_BCHW).square().flatten(1).mean(1)
     return ((square_B + HUBER**2).sqrt() - HUBER).mean()

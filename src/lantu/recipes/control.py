@@ -1,4 +1,4 @@
-"""Recipes of control by a picture: language model and decoder stay as they are."""
+"""Recipes of picture control (edges, boxes, colours); language model and decoder are frozen."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,23 +27,21 @@ from lantu.types import MASK_CODE, Sample
 
 
 class ControlRecipe(DecoderRecipe):
-    """How a control of a trained decoder, which ``start`` names, is trained.
+    """How a control for a trained decoder, which ``start`` names, is trained.
 
     Attributes:
-        control: a trained control to go on from: a run, a model directory, or the part's own folder. "" begins with the
+        control: a trained control to start from: a run, a model directory, or the part's own folder. "" starts from the
             decoder's first blocks.
         depth: blocks of the control.
-        fitting_weight: of which codes fit, beside the loss of the pictures.
-        drawn: share of the pictures that are drawn, too: that takes the most time, and has less to learn.
-        unseen: share of the pictures whose codes are guessed without the picture of control, which is what the others
-            are compared with.
-        guessed: the largest share of a picture's codes that are replaced, before it is drawn, by others that would fit
-            the picture of control: as in a draft. With the right ones nothing would be left for a control to say.
-        times: at which the decoder is to render, each as often as it stands here: those of its few steps. The first
-            decides the most, for what it gets wrong the later ones see in what they are given.
-        shares: of the kinds of control. Edges have the most to tell, and boxes the least.
-        coarsest: of the edges that pictures come with, see ``controls.edges``: those of other people's programs leave
-            out more or less.
+        fitting_weight: of the loss of which codes fit, beside the loss of the pictures.
+        drawn: share of the pictures that are also rendered, which takes the most time and has less to learn.
+        unseen: share of the pictures whose codes are predicted without the control picture, for comparison.
+        guessed: the largest share of a picture's codes that are replaced, before it is rendered, by others that fit the
+            control picture, as in a draft. With the right codes the control would have nothing to add.
+        times: of the decoder's steps, each as often as it stands here. The first decides the most: later steps see its
+            mistakes in their input.
+        shares: of the kinds of control. Edges carry the most information, and boxes the least.
+        coarsest: scale of the coarsest edges, see ``controls.edges``: other programs' edges have more or less detail.
     """
 
     control: str = ""
@@ -59,13 +57,14 @@ class ControlRecipe(DecoderRecipe):
     @field_validator("shares")
     @classmethod
     def some_kind(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        """Refuse shares that are all 0."""
         if not sum(shares):
-            raise ValueError("one kind of control at least must have a share")
+            raise ValueError("at least one kind of control must have a share")
         return shares
 
 
 class Controlled(NamedTuple):
-    """A batch of the decoder's with a picture of control (B, C, H, W) in [-1, 1] for each, and its kind (B)."""
+    """A decoder's batch with a control picture (B, C, H, W) in [-1, 1] for each, and its kind (B)."""
 
     pixels: Tensor
     codes: Tensor
@@ -74,14 +73,14 @@ class Controlled(NamedTuple):
 
 
 class Task(decoder.Task):
-    """Codes and a picture of control in, pictures out."""
+    """From codes and a control picture to a picture."""
 
     def __init__(self, recipe: ControlRecipe, data: Path):
         if not recipe.start:
-            raise RecipeError("a control stands beside a decoder", "give it with --start MODEL")
+            raise RecipeError("a control is trained for a decoder", "give it with --start MODEL")
         super().__init__(recipe, data)
         self.model.eval().requires_grad_(False)
-        self.control = self.begun(recipe)
+        self.control = self._begin_control(recipe)
         known = {
             "tokenizer": self.model.config.tokenizer,
             "decoder": weights_digest(part_folder(recipe.start, "decoder")),
@@ -93,36 +92,38 @@ class Task(decoder.Task):
         self.coarsest, self.shares = recipe.coarsest, np.array(recipe.shares) / sum(recipe.shares)
         self.networks: dict[str, nn.Module] = {"model": self.control}
 
-    def begun(self, recipe: ControlRecipe) -> ControlNetwork:
-        """The control that the recipe goes on from, or a new one.
+    def _begin_control(self, recipe: ControlRecipe) -> ControlNetwork:
+        """The control that the recipe starts from, or a new one.
 
         Raises:
-            RecipeError: the one that it goes on from stands beside another decoder.
+            RecipeError: the one that it starts from belongs to another decoder.
             ModelError: it can't be read.
         """
         if not recipe.control:
             return ControlNetwork.for_decoder(self.model, recipe.depth)
         made, own = ControlNetwork.load(part_folder(recipe.control, "control")), self.model.config
         if any(getattr(made.config, name) != getattr(own, name) for name in ("patch", "width", "codebook_size")):
-            raise RecipeError(f"{recipe.control} is no control of this decoder", "go on from another, or from nothing")
+            raise RecipeError(
+                f"{recipe.control} is no control of this decoder", "start from another one, or leave control out"
+            )
         return made.train().requires_grad_()
 
     def to(self, device: torch.device) -> None:
-        """Bring judge and decoder to where the control is."""
+        """Move the perceptual network and the decoder to the device."""
         super().to(device)
         self.model.to(device)
 
     def batch(self, step: int, size: int) -> Any:
         indices = self.order.indices(step * size, size)
         rng = np.random.default_rng((self.recipe.loop.seed, 4, step))
-        kinds, batch = rng.choice(len(controls.KINDS), size, p=self.shares), self.load("train", indices)
+        kinds, batch = rng.choice(len(controls.KINDS), size, p=self.shares), self._load("train", indices)
         scenes = [self.shards["train"].sample(index) for index in indices.tolist()]
-        return self.controlled(batch, scenes, kinds, self.coarsest ** rng.random(size))
+        return self._controlled(batch, scenes, kinds, self.coarsest ** rng.random(size))
 
-    def controlled(
+    def _controlled(
         self, batch: Batch, scenes: Sequence[Sample], kinds_B: np.ndarray, coarse_B: np.ndarray
     ) -> Controlled:
-        """Pictures with what they are to be controlled by, taken from themselves."""
+        """Pictures with control pictures that are made from them."""
         taken = []
         of_each = zip(to_array(batch.pixels), scenes, kinds_B.tolist(), coarse_B.tolist(), strict=True)
         for picture, scene, kind, coarse in of_each:
@@ -136,11 +137,11 @@ class Task(decoder.Task):
                 taken.append(controls.colour(picture))
         return Controlled(*batch, to_tensor(np.stack(taken)), torch.from_numpy(kinds_B))
 
-    def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         device = batch.pixels.device
         B, h, w = batch.codes.shape
         blind_B = torch.rand(B, generator=generator, device=device) < self.unseen
-        # As in a draft: some rows of codes are known, and may be wrong, and all that follow are to be told.
+        # As in a draft: some rows of codes are known, and may be wrong, and all that follow are predicted.
         known_B = w * torch.randint(h, (B,), generator=generator, device=device)
         known_Bhw = mask_tail(self.spoil(batch.codes, self.control.config.codebook_size, generator), known_B)
         open_BN = torch.arange(h * w, device=device) >= known_B[:, None]
@@ -148,20 +149,20 @@ class Task(decoder.Task):
         fitting = F.cross_entropy(fits_BNK[open_BN], batch.codes.flatten(1)[open_BN])
         drawn = max(1, round(self.drawn * B))
         pixels, codes, picture, kind = (part[:drawn] for part in batch)
-        codes = self.guess(codes, fits_BNK[:drawn].detach(), generator)
+        codes = self._guess(codes, fits_BNK[:drawn].detach(), generator)
         time = self.times.to(device)[torch.randint(len(self.times), (len(codes),), generator=generator, device=device)]
         noise = torch.randn(pixels.shape, generator=generator, device=device)
         noisy = torch.lerp(noise, pixels, time[:, None, None, None])
         clean = self.model(noisy, time, codes, self.control(picture, kind, codes)).float()
         error = (clean - pixels).square().mean()
-        judged, parts = self.judge(clean, pixels)
+        judged, parts = self._judge(clean, pixels)
         parts = {"square": error.detach(), "fitting": fitting.detach(), **parts}
         return error + judged + self.fitting_weight * fitting, parts
 
-    def guess(self, codes_Bhw: Tensor, fits_BNK: Tensor, generator: torch.Generator) -> Tensor:
-        """Codes of which a share, another in each picture, are others that fit as well."""
+    def _guess(self, codes_Bhw: Tensor, fits_BNK: Tensor, generator: torch.Generator) -> Tensor:
+        """Codes of which a random share is replaced by others that fit as well."""
         device = codes_Bhw.device
-        # The largest of logits and Gumbel noise is a draw from their softmax.
+        # The argmax of logits with Gumbel noise is a sample from their softmax.
         noise_BNK = torch.rand(fits_BNK.shape, generator=generator, device=device)
         drawn_BN = (fits_BNK - (-noise_BNK.clamp(1e-9).log()).log()).argmax(-1)
         share_B11 = self.guessed * torch.rand(len(codes_Bhw), 1, 1, generator=generator, device=device)
@@ -170,15 +171,15 @@ class Task(decoder.Task):
 
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
-        """Pictures; their edges; drawn from half their codes and others that fit, with these edges, and without."""
+        """Pictures; their edges; rendered from codes half of which only fit the edges, with these edges and without."""
         chosen = shown(self.shards["val"])
         if not len(chosen):
             return
         scenes = [self.shards["val"].sample(index) for index in chosen.tolist()]
         kinds, coarse = np.zeros(len(chosen), np.int64), np.ones(len(chosen))
-        wanted = self.controlled(self.load("val", chosen), scenes, kinds, coarse)
+        wanted = self._controlled(self._load("val", chosen), scenes, kinds, coarse)
         fits = self.control.code_logits(wanted.control, wanted.kind, torch.full_like(wanted.codes, MASK_CODE))
-        codes = self.guess(wanted.codes, fits, torch.Generator().manual_seed(0)).numpy()
+        codes = self._guess(wanted.codes, fits, torch.Generator().manual_seed(0)).numpy()
         seeds, painter = chosen.tolist(), as_decoder(self.model)
         control_residuals = TorchControl(self.control)(wanted.control.numpy(), 0, codes)
         few = {"steps": 4, "sampler_name": "consistency"}
@@ -189,7 +190,7 @@ class Task(decoder.Task):
         save_sheet(folder / f"{step:06d}.png", [*map(to_array, (wanted.pixels, wanted.control)), *map(to_bytes, rows)])
 
     def export(self, folder: Path) -> None:
-        """Write the control where a model directory keeps it."""
+        """Write the control as a model directory keeps it."""
         self.control.save(folder)
 
 
@@ -204,7 +205,7 @@ def emoji() -> ControlRecipe:
 
 
 def further() -> ControlRecipe:
-    """Goes on from a control that is there (``--start MODEL --set control=MODEL``), most of all with which codes fit.
+    """Continues from a trained control (``--start MODEL --set control=MODEL``), mostly to predict which codes fit.
 
     On two CPU cores without AVX-512: 28 pictures/s, 40 minutes. The loss of which codes fit should end near 1.7.
     """

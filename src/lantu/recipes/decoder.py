@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from lantu.data.order import Order
@@ -22,25 +21,24 @@ from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.codes import codes_of, load_tokenizer
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
-from lantu.training.config import LoopConfig
+from lantu.training import task as training
+from lantu.training.config import LoopConfig, RecipeConfig
 from lantu.training.task import Metrics
 
 
-class DecoderRecipe(BaseModel):
-    """One way to train a diffusion decoder.
+class DecoderRecipe(RecipeConfig):
+    """How a diffusion decoder is trained.
 
     Attributes:
         tokenizer: folder of the trained tokenizer whose codes it renders.
-        start: a trained decoder to go on from, with its own sizes: a run, a model directory, or the part's own folder.
+        start: a trained decoder to start from, with its own sizes: a run, a model directory, or the part's own folder.
             "" starts as the tokenizer's plain decoder.
-        size: pixels a side it renders at.
-        dropped, hidden, spoilt, most: how codes are spoilt, see ``Corruption``.
+        size: pixels a side of its pictures.
+        dropped, hidden, spoilt, most: how codes are corrupted, see ``Corruption``.
         mean, spread: of the noise times, see ``flow_loss``.
         perceptual_weight: of LPIPS between the clean estimate and the picture, beside the flow loss; 0 for none.
         judged: share of the batch that LPIPS sees.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     tokenizer: str = ""
     start: str = ""
@@ -55,7 +53,6 @@ class DecoderRecipe(BaseModel):
     spread: float = 1.0
     perceptual_weight: float = 0.0
     judged: float = 0.5
-    loop: LoopConfig = LoopConfig()
 
 
 class Batch(NamedTuple):
@@ -65,8 +62,8 @@ class Batch(NamedTuple):
     codes: Tensor
 
 
-class Task:
-    """Codes in, pictures out."""
+class Task(training.Task):
+    """Flow matching of pictures, conditioned on their codes."""
 
     def __init__(self, recipe: DecoderRecipe, data: Path):
         self.recipe = recipe
@@ -74,7 +71,7 @@ class Task:
         self.shards = {"train": Shards(data, "train"), "val": Shards(data, "val", or_empty=True)}
         self.grids = {split: codes_of(data, tokenizer, split, or_empty=split == "val") for split in self.shards}
         self.order = Order(len(self.shards["train"]), recipe.loop.seed)
-        self.model = self.begin(tokenizer)
+        self.model = self._begin(tokenizer)
         self.model.config = self.model.config.model_copy(update={"tokenizer": tokenizer.codes_digest()})
         self.networks: dict[str, nn.Module] = {"model": self.model}
         self.spoil = Corruption(recipe.dropped, recipe.hidden, recipe.spoilt, recipe.most)
@@ -84,8 +81,8 @@ class Task:
 
             self.perceptual = load_lpips("alex")
 
-    def begin(self, tokenizer: ImageTokenizer) -> PixelDecoder:
-        """The decoder that the recipe starts from, or a new one that paints what the plain decoder would.
+    def _begin(self, tokenizer: ImageTokenizer) -> PixelDecoder:
+        """The decoder that the recipe starts from, or a new one that decodes as the plain decoder does.
 
         Raises:
             RecipeError: the one that it starts from renders other codes, or another size.
@@ -98,31 +95,36 @@ class Task:
         if recipe.start:
             model = PixelDecoder.load(part_folder(recipe.start, "decoder")).requires_grad_()
             if (model.config.patch, model.config.codebook_size) != (patch, codebook_size):
-                told = f"{recipe.start} renders {model.config.codebook_size:,} codes of {model.config.patch} pixels"
-                raise RecipeError(f"{told}, not {codebook_size:,} of {patch}", "start from another, or from nothing")
+                what = f"{recipe.start} renders {model.config.codebook_size:,} codes of {model.config.patch} pixels"
+                raise RecipeError(
+                    f"{what}, not {codebook_size:,} of {patch}", "start from another one, or without --start"
+                )
             return model
         config = DecoderConfig(patch=patch, width=recipe.width, layers=recipe.layers, codebook_size=codebook_size)
-        model = PixelDecoder(config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.loop.seed)
+            model = PixelDecoder(config)
         if tokenizer.config.width == recipe.width:
             model.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
         return model
 
-    def load(self, split: str, indices: np.ndarray) -> Batch:
+    def _load(self, split: str, indices: np.ndarray) -> Batch:
+        """Pictures of a split with their codes."""
         pixels = scale(to_tensor(self.shards[split].images(indices)), self.recipe.size, self.recipe.size)
         return Batch(pixels, torch.from_numpy(self.grids[split][indices].astype(np.int64)))
 
     def batch(self, step: int, size: int) -> Any:
         """``size`` pictures and their codes: a ``Batch``."""
-        return self.load("train", self.order.indices(step * size, size))
+        return self._load("train", self.order.indices(step * size, size))
 
-    def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
         loss, clean = flow_loss(self.model, batch.pixels, codes, generator, self.recipe.mean, self.recipe.spread)
-        judged, parts = self.judge(clean, batch.pixels)
+        judged, parts = self._judge(clean, batch.pixels)
         return loss + judged, {"flow": loss.detach(), **parts}
 
-    def judge(self, clean_BCHW: Tensor, wanted_BCHW: Tensor) -> tuple[Tensor | float, Metrics]:
-        """The weighted perceptual distance of a share of the pictures, and what to log; nothing without a judge."""
+    def _judge(self, clean_BCHW: Tensor, wanted_BCHW: Tensor) -> tuple[Tensor | float, Metrics]:
+        """The weighted perceptual distance of a share of the pictures, and its metric; 0 if there is no weight."""
         if self.perceptual is None:
             return 0.0, {}
         judged = max(1, round(self.recipe.judged * len(clean_BCHW)))
@@ -130,18 +132,18 @@ class Task:
         return self.recipe.perceptual_weight * distance, {"lpips": distance.detach()}
 
     def to(self, device: torch.device) -> None:
-        """Bring the judge to where the network is."""
+        """Move the perceptual network to the device."""
         if self.perceptual is not None:
             self.perceptual.to(device)
 
-    hidden = staticmethod(in_blocks)
+    uses_muon = staticmethod(in_blocks)
 
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
         """Real pictures; rendered from their codes in 8 steps and in 1; from codes of which a tenth is wrong."""
         if not len(chosen := shown(self.shards["val"])):
             return
-        real, seeds = self.load("val", chosen), chosen.tolist()
+        real, seeds = self._load("val", chosen), chosen.tolist()
         wrong = replace(real.codes, 0.1, self.model.config.codebook_size, torch.Generator().manual_seed(0))
         decoder = as_decoder(self.model)
         rows = [
@@ -151,12 +153,12 @@ class Task:
         save_sheet(folder / f"{step:06d}.png", [to_array(real.pixels), *map(to_bytes, rows)])
 
     def export(self, folder: Path) -> None:
-        """Write the decoder where a model directory keeps it."""
+        """Write the decoder as a model directory keeps it."""
         self.model.save(folder)
 
 
 def emoji() -> DecoderRecipe:
-    """The shipped model's: 7.3M parameters, begun as the tokenizer's plain decoder.
+    """The shipped model's: 7.3M parameters, starting as the tokenizer's plain decoder.
 
     On one CPU core: 29 pictures/s, 50 minutes. The flow loss should be near 0.1 after 450 steps.
     """
@@ -170,10 +172,10 @@ def emoji() -> DecoderRecipe:
 
 
 def anywhere() -> DecoderRecipe:
-    """For the codes of the tokenizer's recipe of this name, taken at 160 px and rendered at 320.
+    """For the codes of the tokenizer's recipe of this name, which are taken at 160 px and rendered at 320.
 
-    Wants the same scenes at 320 px as data (``lantu data build emoji … --size 320``); begins as the plain decoder,
-    scaled.
+    Needs the same scenes at 320 px as data (``lantu data build emoji … --size 320``); starts as the plain decoder,
+    scaled up.
     """
     recipe = emoji()
     recipe.size = 320
@@ -181,7 +183,7 @@ def anywhere() -> DecoderRecipe:
 
 
 def further() -> DecoderRecipe:
-    """Goes on from a model that is there (``--start MODEL``): the shipped one's second half.
+    """Continues from a trained model (``--start MODEL``): the shipped one's second half.
 
     On one CPU core: 33 pictures/s, 65 minutes. LPIPS on the validation pictures should end near 0.12.
     """

@@ -1,12 +1,12 @@
 """Distribution matching distillation of a decoder (arXiv:2311.18828, arXiv:2405.14867).
 
-The pupil renders in very few steps; a critic learns, by plain flow matching, what the pupil's pictures are like under
-noise, and the teacher knows what true pictures are like. Where the two disagree, the difference of their clean
-estimates says how the pupil's picture should move. An average of all pictures that fit the codes, which is what one
-step of an ordinary decoder gives, is unlike any picture: this is what sharpens it.
+The student renders in very few steps. A critic learns the distribution of the student's pictures by flow matching; the
+teacher knows that of true pictures. Where the two disagree, the difference of their clean estimates is the direction in
+which the student's picture should change. One step of an ordinary decoder gives the average of all pictures that fit
+the codes, which is unlike any picture: distribution matching sharpens it.
 
-The pupil is trained at the very inputs that it meets when it renders: the first steps of its own Euler path, from
-noise, in one of ``steps`` steps.
+The student is trained on the inputs that it meets when it renders: the points of its own Euler path from noise, in one
+of ``steps`` steps.
 
 Shapes: B batch, C channels, H W pixels, h w grid.
 """
@@ -30,15 +30,15 @@ from lantu.training.task import Metrics
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-class MatchingRecipe(DecoderRecipe):
-    """How a trained decoder, which ``start`` names, is taught to render in few steps.
+class DistributionMatchingRecipe(DecoderRecipe):
+    """How a trained decoder, which ``start`` names, learns to render in few steps.
 
     Attributes:
-        steps: numbers of steps that it is to render in, each as often as the others.
-        every: updates of the critic for one of the pupil (the two time scales of arXiv:2405.14867, section 4.2).
-        alone: updates of the critic before the pupil's first, for it begins as the teacher and must first get to know
-            what the pupil renders.
-        matching_weight: of the difference of the distributions, beside the perceptual distance to the true picture.
+        steps: numbers of steps that it learns to render in, equally often.
+        every: updates of the critic per update of the student (the two time scales of arXiv:2405.14867, section 4.2).
+        alone: updates of the critic before the student's first: the student begins as the teacher, and the critic must
+            first learn the distribution of its few-step pictures.
+        matching_weight: of the distribution matching loss, beside the perceptual distance to the true picture.
     """
 
     steps: tuple[int, ...] = (1, 2, 4)
@@ -48,11 +48,13 @@ class MatchingRecipe(DecoderRecipe):
 
 
 class Task(decoder.Task):
-    """Codes in, pictures out, in few steps; and a critic of these pictures."""
+    """A student that renders in few steps, and a critic of its pictures."""
 
-    def __init__(self, recipe: MatchingRecipe, data: Path):
+    def __init__(self, recipe: DistributionMatchingRecipe, data: Path):
         if not recipe.start:
-            raise RecipeError("few steps are taught to a decoder that renders in many", "give it with --start MODEL")
+            raise RecipeError(
+                "this recipe starts from a decoder that renders in many steps", "give it with --start MODEL"
+            )
         super().__init__(recipe, data)
         self.steps, self.weight = recipe.steps, recipe.matching_weight
         self.every, self.alone = recipe.every, recipe.alone
@@ -60,15 +62,15 @@ class Task(decoder.Task):
         self.teacher = PixelDecoder.load(folder)
         self.critic = PixelDecoder.load(folder).requires_grad_()
         self.networks: dict[str, nn.Module] = {"model": self.model, "critic": self.critic}
-        self.drawn: list[tuple[Tensor, Tensor]] = []  # pictures and codes, by the pupil's turn for the critic's
+        self.drawn: list[tuple[Tensor, Tensor]] = []  # pictures and codes of the student's update, for the critic's
 
     def to(self, device: torch.device) -> None:
-        """Bring judge and teacher to where the pupil is."""
+        """Move the perceptual network and the teacher to the device."""
         super().to(device)
         self.teacher.to(device)
 
-    def loss(self, player: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        if player == "critic":
+    def loss(self, module: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        if module == "critic":
             pictures, codes = self.drawn.pop(0)
             loss, _ = flow_loss(self.critic, pictures, codes, generator, self.recipe.mean, self.recipe.spread)
             return loss, {}
@@ -80,14 +82,14 @@ class Task(decoder.Task):
         if not moves:
             return torch.zeros(()), {}
         matched = matching_loss(self.teacher, self.critic, pictures, codes, generator)
-        judged, parts = self.judge(pictures, batch.pixels)
+        judged, parts = self._judge(pictures, batch.pixels)
         return self.weight * matched + judged, {"matching": matched.detach(), **parts}
 
 
 def few_steps(
     predict: Network, shape: torch.Size, codes_Bhw: Tensor, choices: tuple[int, ...], generator: torch.Generator
 ) -> Tensor:
-    """The clean estimate of one of an Euler path's steps, drawn by chance; those before it pass no gradient.
+    """The clean estimate of a random step of an Euler path; the steps before it pass no gradient.
 
     Args:
         choices: numbers of steps that a path may have; one path for all pictures.
@@ -110,7 +112,7 @@ def matching_loss(
 ) -> Tensor:
     """A loss whose gradient is the difference of the two clean estimates (arXiv:2311.18828, eq. 7 and 8).
 
-    Scaled, as there, by how far the teacher is from each picture, so that all noise times weigh alike.
+    As there, it is divided by the teacher's distance from each picture, so that all noise times weigh the same.
     """
     device = pictures_BCHW.device
     with torch.no_grad():
@@ -124,26 +126,26 @@ def matching_loss(
     return 0.5 * (pictures_BCHW - target).square().mean()
 
 
-def emoji() -> MatchingRecipe:
+def emoji() -> DistributionMatchingRecipe:
     """The shipped decoder's, from the one that renders in many steps (``--start MODEL``).
 
     On one CPU core: 15 pictures/s, 50 minutes.
     """
-    # A pupil that moves faster than its critic learns runs away: with Muon at three times this rate, within 300 steps.
+    # A student that changes faster than its critic learns diverges: with Muon at three times the rate, in 300 steps.
     changes = {"steps": 1200, "lr": 1e-4, "lr_scale": {"critic": 2.0}, "optimizer": "adamw", "weight_decay": 0.0}
     changes |= {"warmup_steps": 50, "decay_fraction": 0.3, "ema_decay": 0.99}
     return few(decoder.further(), changes)
 
 
-def debug() -> MatchingRecipe:
+def debug() -> DistributionMatchingRecipe:
     """In seconds, from the decoder of the recipe of that name."""
     return few(decoder.debug(), {}, alone=2)
 
 
-def few(recipe: DecoderRecipe, changes: dict[str, Any], **own: Any) -> MatchingRecipe:
-    """A decoder's recipe as one of few steps. The pupil's average follows each of its moves, not each step."""
+def few(recipe: DecoderRecipe, changes: dict[str, Any], **own: Any) -> DistributionMatchingRecipe:
+    """A decoder's recipe as one of few steps. The student's EMA is updated at each of its updates, not at each step."""
     loop = recipe.loop.model_copy(update={**changes, "ema_every": 1})
-    return MatchingRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop, **own)
+    return DistributionMatchingRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop, **own)
 
 
 RECIPES = {"distribution_matching": emoji, "distribution_matching-debug": debug}

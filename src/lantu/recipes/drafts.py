@@ -1,7 +1,9 @@
-"""What a language model alone can show: its drafts, painted by its tokenizer's plain decoder.
+"""A language model as a generator of pictures: its drafts, decoded by its tokenizer's plain decoder.
 
-No diffusion decoder has to be trained for it, so this is how a language model is looked at while it learns, and how
-tokenizers are compared. Shapes: B pictures, H W pixels, h w grid.
+This needs no diffusion decoder, so language models are looked at in this way while they learn, and tokenizers are
+compared.
+
+Shapes: B pictures, H W pixels, h w grid.
 """
 
 from dataclasses import dataclass
@@ -24,11 +26,11 @@ from lantu.tokens.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Drafts:
-    """A generator of pictures, as evaluation knows it (``lantu.types.Generator``).
+    """A generator of pictures for evaluation (``lantu.types.Generator``).
 
     Attributes:
-        grid: height and width in codes of what it draws.
-        strengths: of guidance that the model has learnt to apply by itself.
+        grid: height and width of its pictures, in codes.
+        strengths: guidance scales that the model has learnt to apply in one row.
     """
 
     language: Language
@@ -49,11 +51,11 @@ class Drafts:
         return self.paint(np.stack([document.codes_from(ids, *self.grid, self.vocabulary) for ids in drafts]))
 
     def reconstruct(self, images_BHWC: np.ndarray) -> np.ndarray:
-        """(B, H, W, 3) uint8 → the same, through codes."""
+        """(B, H, W, 3) uint8 → the same pictures through codes."""
         return self.paint(self.tokenizer.encode(images.to_tensor(images_BHWC)).numpy())
 
     def caption(self, images_BHWC: np.ndarray, language: str) -> list[str]:
-        """The likeliest words for each picture."""
+        """The most likely caption of each picture."""
         codes_Bhw = self.tokenizer.encode(images.to_tensor(images_BHWC)).numpy()
         requests = [reading(codes, language, self.vocabulary) for codes in codes_Bhw]
         drafts = draft(Engine(self.language, together=BATCH), requests)

@@ -1,4 +1,4 @@
-"""A model as evaluation knows it: arrays in, arrays out."""
+"""A model as a generator for evaluation: arrays in, arrays out."""
 
 from typing import Unpack
 
@@ -13,36 +13,40 @@ from lantu.tasks.run import run
 
 
 class ModelGenerator:
-    """A model as evaluation knows it (``lantu.types.Generator``): arrays in, arrays out, many at a time."""
+    """A model as a generator (``lantu.types.Generator``): arrays in, arrays out, many at a time."""
 
     def __init__(self, model: Model, **dials: Unpack[Overrides]):
         self.model, self.dials = model, dials
 
     def draw(self, prompts: list[str], seeds: list[int]) -> np.ndarray:
+        """A picture for each prompt, (B, H, W, 3) uint8."""
         pictures = self.model.draw_all(prompts, seeds, batched=True, **self.dials)
         return np.stack([np.asarray(picture.image) for picture in pictures])
 
     def caption(self, images: np.ndarray, language: str) -> list[str]:
+        """A caption of each picture, (B, H, W, 3) uint8."""
         parts = self.model.parts
         return list(run(parts, [caption.caption(parts, one, language) for one in self.sized(images)], batched=True))
 
     def caption_drawn(self, prompts: list[str], seeds: list[int], language: str) -> list[str]:
+        """Captions of the model's own drawings of some prompts, from their codes."""
         pictures = self.model.draw_all(prompts, seeds, batched=True, **self.dials)
         parts = self.model.parts
         return list(run(parts, [caption.caption_codes(parts, one.codes, language) for one in pictures], batched=True))
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Pictures through codes: (B, H, W, 3) uint8 twice."""
         grids = list(self.encode(images))
         parts, params = self.model.parts, self.model.folder.settings.change(**self.dials)
         pictures = run(parts, [render(parts, grid, 0, params) for grid in grids], batched=True)
         return np.stack([np.asarray(picture.image) for picture in pictures])
 
     def encode(self, pictures: np.ndarray) -> np.ndarray:
-        """Codes at the model's own size, whatever size the pictures have."""
+        """Codes at the model's own size; pictures of other sizes are fitted."""
         return self.model.parts.encode(self.sized(pictures))
 
     def sized(self, pictures: np.ndarray) -> np.ndarray:
-        """Pictures at the model's own size."""
+        """The pictures fitted to the model's own size."""
         from PIL import Image
 
         if pictures.shape[1:3] == self.model.size[::-1]:

@@ -1,15 +1,15 @@
-"""Guidance learnt: recipes that teach a language model to draw in one row as it did in two.
+"""Guidance distillation: a language model learns to draw from one row of logits as it drew from a guided pair.
 
-Classifier-free guidance reads every picture twice, with its prompt and without, and general engines serve no such
-pairs. Here the model that is guided teaches itself (arXiv:2210.03142): after the id of a strength g its one row gives
+Classifier-free guidance runs every picture twice, with its prompt and without, and general engines serve no such pairs.
+Here the guided model teaches itself (arXiv:2210.03142): after the special token of a guidance scale g its single row
+learns the distribution over codes
 
-    softmax(u + g (c - u)),    c and u: its own logits with the prompt and without
+    softmax(u + g (c - u)),    c and u: its own logits with the prompt and without.
 
-over the codes, by cross-entropy to that distribution. Plain documents go on in the same batches, so that what the
-model could before, guidance in two rows included, is kept.
+Plain documents stay in the same batches, so that the model keeps its other abilities, guided pairs among them.
 
-A teacher that has learnt guidance already is followed in its own one row instead, so that a model that goes on to learn
-other things draws what it drew (learning without forgetting, arXiv:1606.09282).
+If the teacher has learnt guidance already, its single row is followed instead, so that a model that learns other tasks
+goes on drawing what it drew (learning without forgetting, arXiv:1606.09282).
 
 Shapes: R rows, N ids a row, V ids, K codes of the codebook, n = h·w codes of a picture.
 """
@@ -20,13 +20,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from pydantic import BaseModel, Field
+from torch import Tensor
 
+from lantu.data.context import some
 from lantu.errors import RecipeError
 from lantu.models.lantu.language.model import load
 from lantu.recipes import language
-from lantu.recipes.language import LanguageRecipe, further, one_each
+from lantu.recipes.corpus import Corpus
+from lantu.recipes.documents import Captioned
+from lantu.recipes.language_settings import LanguageRecipe
+from lantu.recipes.language_task import LanguageSetup, LanguageTask, Objective
+from lantu.recipes.next_token import NextToken, PrefixedCodes, code_logits, prefixed_codes
 from lantu.recipes.sources import part_folder
 from lantu.tokens.document import draw_prefix
 from lantu.tokens.vocabulary import STRENGTHS
@@ -34,15 +39,15 @@ from lantu.training.task import Metrics
 from lantu.weights.language_config import strengths_of
 
 
-class GuidedRecipe(LanguageRecipe):
-    """How guidance is taught to a trained language model, which ``start`` names.
+class GuidanceSettings(BaseModel):
+    """How guidance is distilled into a trained language model, which ``start`` names.
 
     Attributes:
         taught: share of documents that teach guidance; the others are those of the language recipe.
-        strengths: of guidance, each as often as the others. Far above these the guided distribution is mostly the noise
-            of the difference (at 5 it is 1.3 nats from the prompt's own, at 2 only 0.07), and teaches nothing.
-        teacher: the model whose guided pairs are the lessons, as ``start``; "" takes ``start`` itself. Another one
-            brings back to drawing what other lessons took from it.
+        strengths: guidance scales, equally often. Far above these the guided distribution is mostly the noise of the
+            difference (at 5 it is 1.3 nats from the conditional distribution, at 2 only 0.07), and teaches nothing.
+        teacher: the model whose guided pairs are the targets, given as ``start`` is; "" takes ``start`` itself.
+            Another model restores the drawing that later training has damaged.
     """
 
     taught: float = Field(0.5, ge=0, le=1)
@@ -50,132 +55,141 @@ class GuidedRecipe(LanguageRecipe):
     teacher: str = ""
 
 
-class Side(NamedTuple):
-    """Pictures after one kind of prefix: ids (R, N) int64, and the place in each row where its codes start (R)."""
-
-    ids: Tensor
-    starts: Tensor
+class GuidanceRecipe(LanguageRecipe, GuidanceSettings):
+    """A language recipe with guidance distillation."""
 
 
 class Lessons(NamedTuple):
-    """The same pictures after their prompt and a strength's id, after their prompt, and after none; strengths (R)."""
+    """The same pictures after three prefixes, and (R) the guidance scales.
 
-    asked: Side
-    prompted: Side
-    bare: Side
-    strengths: Tensor
+    Attributes:
+        scaled: after the prompt and the special token of a guidance scale.
+        conditional: after the prompt.
+        unconditional: after no prompt.
+    """
+
+    scaled: PrefixedCodes
+    conditional: PrefixedCodes
+    unconditional: PrefixedCodes
+    scales: Tensor
 
 
-class Task(language.Task):
-    """Documents in, next ids out; guided ones after a strength."""
+class GuidanceDistillation(Objective):
+    """The distribution of guided pairs, learnt in one row.
 
-    def __init__(self, recipe: GuidedRecipe, data: Path):
-        if not recipe.start:
-            raise RecipeError("guidance is taught to a model that draws", "give it with --start MODEL")
-        if unknown := sorted(set(recipe.strengths) - set(STRENGTHS)):
-            known = ", ".join(f"{strength:g}" for strength in STRENGTHS)
-            raise RecipeError(f"no id stands for a guidance of {unknown[0]:g}", f"choose among {known}")
-        super().__init__(recipe, data)
-        self.taught, self.strengths = recipe.taught, recipe.strengths
-        self.teacher: Any = load(part_folder(recipe.teacher or recipe.start, "language")).eval().requires_grad_(False)
-        # What its own pair would say since is no lesson: nothing has kept that pair in place.
-        self.known = set(recipe.strengths) <= set(strengths_of(self.teacher.config.to_dict()))
-        self.model.config.lantu["guidance"] = list(recipe.strengths)
+    Args:
+        teacher: the source of the frozen model whose guided pairs are the targets, as ``part_folder`` takes it.
+        scales: guidance scales, equally often.
+        several: share of the pictures that are replaced by ones that show several of one thing, which are rare and
+            drawn worst.
+
+    Raises:
+        ModelError: the teacher can't be read.
+    """
+
+    def __init__(self, model: Any, corpus: Corpus, teacher: str, scales: Sequence[float], several: float = 0.0):
+        self.model, self.corpus, self.scales, self.several = model, corpus, scales, several
+        self.teacher: Any = load(part_folder(teacher, "language")).eval().requires_grad_(False)
+        # Once a model has learnt guidance, nothing has kept its guided pairs right: its single row is the target then.
+        self.teacher_in_one_row = set(self.scales) <= set(strengths_of(self.teacher.config.to_dict()))
 
     def to(self, device: torch.device) -> None:
-        """Bring the teacher to where the pupil is."""
         self.teacher.to(device)
 
-    def batch(self, step: int, size: int) -> Any:
-        """``size`` documents: first the lessons, then plain ones."""
-        indices, first = self.order.indices(step * size, size).tolist(), step * size
-        taught = round(self.taught * size)
-        return {
-            "lessons": self.lessons(indices[:taught], first) if taught else None,
-            "plain": self.rows(indices[taught:], first + taught) if taught < size else None,
-        }
-
-    def lessons(self, indices: Sequence[int], first: int) -> Lessons:
-        """What teaches guidance on these pictures, from the stream's position ``first`` on."""
-        vocabulary, (height, width) = self.vocabulary, self.grids.shape[1:]
-        asked, prompted, bare, strengths = [], [], [], []
+    def batch(self, indices: Sequence[int], first: int) -> Lessons:
+        """The pictures after each of the three prefixes."""
+        corpus, vocabulary, (height, width) = self.corpus, self.corpus.vocabulary, self.corpus.grid
+        indices = self.chosen(indices, first) if self.several else indices
+        scaled, conditional, unconditional, scales = [], [], [], []
         for position, index in enumerate(indices, first):
-            rng = np.random.default_rng((self.recipe.loop.seed, 2, position))
-            caption, tongue = self.caption(index, rng)
-            text = self.encode(self.request(caption, tongue, rng)) if caption else []
-            strengths.append(self.strengths[rng.integers(len(self.strengths))])
-            asked.append(draw_prefix(text, height, width, vocabulary, strengths[-1]))
-            prompted.append(draw_prefix(text, height, width, vocabulary))
-            bare.append(draw_prefix([], height, width, vocabulary))
-        codes_Rn = self.grids[list(indices)].reshape(len(indices), -1).astype(np.int64) + vocabulary.first_code
+            rng = np.random.default_rng((corpus.seed, 2, position))
+            caption, tongue = corpus.caption(index, rng)
+            text = corpus.encode(corpus.request(caption, tongue, rng)) if caption else []
+            scales.append(self.scales[int(rng.integers(len(self.scales)))])
+            scaled.append(draw_prefix(text, height, width, vocabulary, scales[-1]))
+            conditional.append(draw_prefix(text, height, width, vocabulary))
+            unconditional.append(draw_prefix([], height, width, vocabulary))
+        codes_Rn = corpus.grids[list(indices)].reshape(len(indices), -1).astype(np.int64) + vocabulary.first_code
         pad = vocabulary.special("pad")
-        sides = (side(asked, codes_Rn, pad), side(prompted, codes_Rn, pad), side(bare, codes_Rn, pad))
-        return Lessons(*sides, torch.tensor(strengths))
+        return Lessons(
+            prefixed_codes(scaled, codes_Rn, pad),
+            prefixed_codes(conditional, codes_Rn, pad),
+            prefixed_codes(unconditional, codes_Rn, pad),
+            torch.tensor(scales),
+        )
 
-    def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        loss, parts = torch.zeros(()), {}
-        if batch["plain"]:
-            loss, parts = self.plain(batch["plain"])
-        if batch["lessons"]:
-            distance = self.distance(batch["lessons"])
-            loss, parts["guided"] = loss + distance, distance.detach()
-        return loss, parts
+    def chosen(self, indices: Sequence[int], first: int) -> list[int]:
+        """The indices, of which the share ``several`` is replaced by pictures of several of one thing."""
+        rng = np.random.default_rng((self.corpus.seed, 4, first))
+        counted = some(self.corpus.counted, len(indices), rng) if self.corpus.counted else indices
+        return np.where(rng.random(len(indices)) < self.several, counted, indices).tolist()
+
+    def loss(self, batch: Lessons, step: int) -> tuple[Tensor, Metrics]:
+        distance = self.distance(batch)
+        return distance, {"guided": distance.detach()}
 
     def distance(self, lessons: Lessons) -> Tensor:
-        """Mean KL divergence of a code, from the guided pair, or from the teacher's one row, to the one row."""
-        codes = range(self.vocabulary.first_code, self.vocabulary.size)
-        count = self.grids.shape[1] * self.grids.shape[2]
+        """Mean KL divergence of a code from the target, the guided pair or the teacher's single row, to the model's."""
+        vocabulary, (height, width) = self.corpus.vocabulary, self.corpus.grid
+        count, codes = height * width, range(vocabulary.first_code, vocabulary.size)
         with torch.no_grad():
-            if self.known:
-                target_RnK = logits(self.teacher, lessons.asked, count, codes).log_softmax(-1)
+            if self.teacher_in_one_row:
+                target_RnK = code_logits(self.teacher, lessons.scaled, count, codes).log_softmax(-1)
             else:
-                prompted, bare = (logits(self.teacher, each, count, codes) for each in (lessons.prompted, lessons.bare))
-                target_RnK = guided(prompted, bare, lessons.strengths)
-        # Of all ids, though the target is of codes: so that an engine that allows every id draws, too.
-        log_RnK = logits(self.model, lessons.asked, count, codes, normalised=True)
+                pair = (lessons.conditional, lessons.unconditional)
+                conditional_RnK, unconditional_RnK = (code_logits(self.teacher, rows, count, codes) for rows in pair)
+                target_RnK = guided(conditional_RnK, unconditional_RnK, lessons.scales)
+        # Normalised among all ids, though the target covers codes only: so an engine that allows every id draws, too.
+        log_RnK = code_logits(self.model, lessons.scaled, count, codes, normalised=True)
         return (target_RnK.exp() * (target_RnK - log_RnK)).sum(-1).mean()
 
 
-def side(prefixes: Sequence[Sequence[int]], codes_Rn: np.ndarray, pad: int) -> Side:
-    """Rows of a prefix and a picture's codes; the last code is left out, for nothing follows it."""
-    rows = [np.concatenate([prefix, codes[:-1]]) for prefix, codes in zip(prefixes, codes_Rn, strict=True)]
-    return Side(torch.from_numpy(one_each(rows, pad).ids), torch.tensor([len(prefix) for prefix in prefixes]))
-
-
-def logits(model: nn.Module, rows: Side, count: int, ids: range, normalised: bool = False) -> Tensor:
-    """What a model expects at each code of each row: (R, n, ids) float32, of these ids alone.
-
-    Args:
-        normalised: as log-probabilities among all ids.
-    """
-    first = int(rows.starts.min()) - 1
-    kept = torch.arange(first, rows.ids.shape[1], device=rows.ids.device)
-    logits_RNV = model(input_ids=rows.ids, use_cache=False, logits_to_keep=kept).logits
-    places_Rn = rows.starts[:, None] - 1 - first + torch.arange(count, device=rows.ids.device)
-    logits_RnV = logits_RNV[torch.arange(len(places_Rn))[:, None], places_Rn].float()
-    chosen = logits_RnV[..., ids.start : ids.stop]
-    return chosen - logits_RnV.logsumexp(-1, keepdim=True) if normalised else chosen
-
-
-def guided(prompted_RnK: Tensor, bare_RnK: Tensor, strengths_R: Tensor) -> Tensor:
+def guided(conditional_RnK: Tensor, unconditional_RnK: Tensor, scales_R: Tensor) -> Tensor:
     """Log-probabilities of classifier-free guidance (arXiv:2207.12598)."""
-    return torch.lerp(bare_RnK, prompted_RnK, strengths_R[:, None, None]).log_softmax(-1)
+    return torch.lerp(unconditional_RnK, conditional_RnK, scales_R[:, None, None]).log_softmax(-1)
 
 
-def emoji() -> GuidedRecipe:
-    """The shipped model's last lesson, from the model that it was (``--start MODEL``).
+def check_guidance(recipe: LanguageRecipe, strengths: Sequence[float]) -> None:
+    """Refuse to distil guidance without a model to start from, or at a scale that has no special token.
+
+    Raises:
+        RecipeError: either is so.
+    """
+    if not recipe.start:
+        raise RecipeError("guidance distillation starts from a model that draws", "give it with --start MODEL")
+    if unknown := sorted(set(strengths) - set(STRENGTHS)):
+        known = ", ".join(f"{strength:g}" for strength in STRENGTHS)
+        raise RecipeError(f"no special token stands for a guidance of {unknown[0]:g}", f"choose among {known}")
+
+
+class Task(LanguageTask):
+    """Guidance distillation beside next-token prediction."""
+
+    def __init__(self, recipe: GuidanceRecipe, data: Path):
+        check_guidance(recipe, recipe.strengths)
+        setup = LanguageSetup(recipe, data)
+        teacher = recipe.teacher or recipe.start
+        self.lessons = GuidanceDistillation(setup.model, setup.corpus, teacher, recipe.strengths)
+        setup.model.config.lantu["guidance"] = list(recipe.strengths)
+        documents = Captioned(setup.corpus, recipe.captioning, recipe.dropped)
+        plain = NextToken(setup.model, setup.corpus, documents, recipe.row)
+        super().__init__(setup, [(recipe.taught, self.lessons), (1 - recipe.taught, plain)])
+
+
+def emoji() -> GuidanceRecipe:
+    """The shipped model's last lesson, from the model before it (``--start MODEL``).
 
     On one CPU core: 19 documents/s, 60 minutes. The distance should end near 0.02.
     """
-    recipe = further()
+    recipe = language.further()
     loop = recipe.loop.model_copy(update={"steps": 1500, "lr": 5e-4, "decay_fraction": 0.7})
-    return GuidedRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop)
+    return GuidanceRecipe(**recipe.model_dump(exclude={"loop"}), loop=loop)
 
 
-def debug() -> GuidedRecipe:
+def debug() -> GuidanceRecipe:
     """In seconds, from the model of the language recipe of that name."""
     recipe = language.debug()
-    return GuidedRecipe(**recipe.model_dump())
+    return GuidanceRecipe(**recipe.model_dump())
 
 
 RECIPES = {"guidance_distillation": emoji, "guidance_distillation-debug": debug}

@@ -1,12 +1,12 @@
-"""What runs and parts were made of, as digests, and the refusal to join what does not belong together.
+"""Digests of what runs and parts were made of, and checks that only matching parts are joined.
 
-    codes digest     of an image tokenizer: which code a picture gets, whatever its plain decoder has learnt since
+    codes digest     of an image tokenizer: the mapping from pictures to codes, without its plain decoder
     weights digest   of any other part: its safetensors
-    data digest      of a data folder: as its index.json says
+    data digest      of a data folder: in its index.json
 
-A language model and a decoder keep the codes digest of the tokenizer whose codes they learnt in their config.json, a
-control the weights digest of its decoder too. Parts that lantu 0.1 wrote have neither: then the tokenizer that lies
-beside a part in its model directory, or that the part's run names, stands for it.
+A language model and a decoder keep the codes digest of their tokenizer in their config.json, and a control the weights
+digest of its decoder too. Parts that lantu 0.1 wrote have neither: then the tokenizer beside a part in its model
+directory, or the one that the part's run names, is used.
 """
 
 import json
@@ -25,18 +25,18 @@ from lantu.weights.arrays import read_config
 log = logging.getLogger(__name__)
 
 Identity = dict[str, str]
-# Settings of recipes that name a trained part → which part; None for the part that is trained.
+# Settings that name a trained part → which part; None for the part that is being trained.
 PARTS = {"start": None, "origin": "language", "teacher": "language", "control": "control"}
 DATA = ("edits", "beside")  # settings that name a data folder
 
 
 def of(part: str, recipe: str, settings: Any, data: str | Path) -> Identity:
-    """What a run is made of: its part, its recipe, and a digest of all that it is given.
+    """What a run is made of: its part, its recipe, and a digest of everything that it is given.
 
     Raises:
-        RecipeError: a part that it goes on from has learnt the codes of another tokenizer.
+        RecipeError: a part that it starts from has learnt the codes of another tokenizer.
         ModelError: a part is missing.
-        DataError: the data is.
+        DataError: the data is missing.
     """
     identity = {"part": part, "recipe": recipe, "data": data_digest(data)}
     if tokenizer := getattr(settings, "tokenizer", ""):
@@ -61,11 +61,11 @@ def of(part: str, recipe: str, settings: Any, data: str | Path) -> Identity:
 
 
 def compare(ours: Identity, theirs: Mapping[str, str], run: Path) -> None:
-    """Refuse to go on with a run on other things than it began with.
+    """Refuse to resume a run with other parts or data than it began with.
 
     Args:
-        ours: what it is to go on with.
-        theirs: what it has been made of until now.
+        ours: what it would continue with.
+        theirs: what it has been made of so far.
 
     Raises:
         RecipeError: something differs.
@@ -75,12 +75,12 @@ def compare(ours: Identity, theirs: Mapping[str, str], run: Path) -> None:
         if is_ != was:
             what = "settings" if name in ("part", "recipe") else name
             short = [text if name in ("part", "recipe") else text[:12] for text in (was, is_)]
-            hint = f"give the {what} that it began with, or begin a new run in another folder"
+            hint = f"give the {what} that it began with, or start a new run in another folder"
             raise RecipeError(f"the run in {run} has another {name}: {short[0]}, not {short[1]}", hint)
 
 
 def data_digest(folder: str | Path) -> str:
-    """Of a data folder.
+    """The digest of a data folder.
 
     Raises:
         DataError: there is no data.
@@ -94,7 +94,7 @@ def weights_digest(folder: Path) -> str:
 
 
 def codes_digest(folder: Path) -> str:
-    """Of the mapping from pictures to codes of the image tokenizer in ``folder``.
+    """The digest of the mapping from pictures to codes of the image tokenizer in ``folder``.
 
     Raises:
         ModelError: there is none.
@@ -111,14 +111,14 @@ def _codes_digest(folder: Path, content: str) -> str:
 
 
 def noted_codes(config: Mapping[str, Any]) -> str:
-    """The codes digest that a part's config.json notes; "" where there is none."""
+    """The codes digest in a part's config.json; "" if there is none."""
     own = config.get("lantu")
     noted = own.get("tokenizer", "") if isinstance(own, dict) else config.get("tokenizer", "")
     return noted if isinstance(noted, str) else ""
 
 
 def learnt_codes(folder: Path) -> str:
-    """The codes digest of the tokenizer whose codes a part has learnt; "" where nothing tells.
+    """The codes digest of the tokenizer whose codes a part has learnt; "" if it is unknown.
 
     Args:
         folder: of the part.
@@ -139,21 +139,21 @@ def check_codes(language: Path, name: str) -> None:
 
     Args:
         language: its folder.
-        name: of the codes: what a codes digest begins with.
+        name: of the codes: the beginning of a codes digest.
 
     Raises:
         ModelError: it has learnt others.
     """
     learnt = learnt_codes(language)
     if not learnt:
-        log.warning(f"the language model in {language} doesn't say whose codes it learnt: taken on trust")
+        log.warning(f"the language model in {language} doesn't record whose codes it learnt: not checked")
     elif not learnt.startswith(name):
         what = f"the language model in {language} learnt the codes of another tokenizer ({learnt[:12]}, not {name})"
         raise ModelError(what, "give the tokenizer that it was trained on")
 
 
 def check_parts(folders: Mapping[str, Path]) -> None:
-    """Refuse parts that were not made for one another; say which can't be checked.
+    """Refuse parts that were not made for one another; warn about those that can't be checked.
 
     Args:
         folders: of a tokenizer, and of the language, decoder and control to be joined with it.
@@ -167,7 +167,7 @@ def check_parts(folders: Mapping[str, Path]) -> None:
             continue
         learnt = learnt_codes(folder)
         if not learnt:
-            log.warning(f"the {part} in {folder} doesn't say whose codes it learnt: taken on trust")
+            log.warning(f"the {part} in {folder} doesn't record whose codes it learnt: not checked")
         elif learnt != wanted:
             what = f"the {part} in {folder} learnt the codes of another tokenizer ({learnt[:12]}, not {wanted[:12]})"
             raise ModelError(what, "join parts that were trained on the same tokenizer")

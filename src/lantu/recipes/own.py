@@ -1,9 +1,9 @@
-"""Scores of a model on a user's own pictures, whose content nobody has described but in their captions.
+"""Scores of a model on a user's own pictures, whose content is known from their captions only.
 
-codes            how well the language model expects the codes of true pictures
+codes            how well the language model predicts the codes of true pictures
 reconstruction   picture → codes → picture
-drawing          pictures drawn by the captions of others that it did not see, against the true ones, by features
-caption          what it reads in true pictures, against their captions
+drawing          pictures drawn by captions of pictures that it did not see, compared with those by features
+caption          its captions of true pictures, compared with their own
 
 Shapes: B pictures, H W pixels, h w grid, n = h·w codes of a picture.
 """
@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
+from lantu.engine.sampling_params import Overrides
 from lantu.errors import DataError
 from lantu.evaluation.likeness import Eye, Likeness
 from lantu.evaluation.metrics import frechet, psnr
@@ -29,7 +30,7 @@ from lantu.recipes.pictures import EACH, REFERENCES, Album, TruePicture, alone, 
 from lantu.tokens.document import draw_prefix
 
 BATCH, SHOWN = 8, 8
-SMALLEST = 64  # pixels a side that LPIPS is taken at, at least
+SMALLEST = 64  # LPIPS needs at least so many pixels a side
 WORDS = re.compile("[\u3400-\u9fff]|[^\\W_\u3400-\u9fff]+")
 
 
@@ -41,28 +42,28 @@ def evaluate_own(
     seed: int,
     note: Callable[[str], None],
     progress: Callable[[int, int], None],
-    **dials: Any,
+    **dials: Unpack[Overrides],
 ) -> dict[str, Suite]:
-    """The suites of ``OWN``, in their order; those that need captions only where there are some.
+    """The suites of ``OWN``, in their order; those that need captions only if there are some.
 
     Args:
         album: of the pictures.
-        note: told in a line what had to be left out, or differs.
+        note: called with a line for everything that is left out, or differs.
 
     Raises:
-        DataError: an unknown suite, or one that needs captions is named and there are none.
+        DataError: an unknown suite, or a named one needs captions and there are none.
     """
     if unknown := sorted(set(suites or ()) - set(OWN)):
-        raise DataError(f"no suite called {unknown[0]} for pictures of one's own", f"choose from {', '.join(OWN)}")
+        raise DataError(f"no suite for your own pictures is called {unknown[0]}", f"choose from {', '.join(OWN)}")
     exam = Exam(model, album, limit, seed, note, dials)
     chosen = [name for name in OWN if suites is None or name in suites]
     if album.split != "val":
-        note(f"no picture of {album.folder} was kept for validation: these scores are of pictures that were trained on")
+        note(f"no picture of {album.folder} was kept for validation: these scores are from training pictures")
     if not exam.captioned and {"drawing", "caption"}.intersection(chosen):
         if suites is not None:
             raise DataError(
-                f"no picture of {album.folder} that could be asked for has a caption",
-                "name the suites that need none: --suites codes,reconstruction",
+                f"no picture of {album.folder} has a caption that can be a prompt",
+                "name suites that need none: --suites codes,reconstruction",
             )
         note(f"no captions in {album.folder}: drawings and captions are not scored")
         chosen = [name for name in chosen if name not in ("drawing", "caption")]
@@ -81,39 +82,41 @@ def evaluate_own(
 
 @dataclass(frozen=True)
 class Exam:
-    """One model before one album; the arguments are those of ``evaluate_own``."""
+    """One model and one album; the arguments are those of ``evaluate_own``."""
 
     model: Model
     album: Album
     limit: int
     seed: int
     note: Callable[[str], None]
-    dials: dict[str, Any] = field(default_factory=dict)
+    dials: Overrides = field(default_factory=Overrides)
 
     @cached_property
     def generator(self) -> ModelGenerator:
+        """The model as a generator."""
         return ModelGenerator(self.model, **self.dials)
 
     @cached_property
     def pictures(self) -> list[TruePicture]:
-        """Those of reconstruction and codes."""
+        """The pictures of "reconstruction" and "codes"."""
         return self.album.some(self.limit, self.seed)
 
     @cached_property
     def captioned(self) -> list[TruePicture]:
-        """Those of drawing and caption."""
+        """The pictures of "drawing" and "caption"."""
         return self.album.some(self.limit, self.seed, captioned=True)
 
     @cached_property
     def eye(self) -> Eye:
+        """Describes pictures for the comparisons."""
         return open_eye(self.note)
 
     def codes(self) -> Suite:
-        """How well the codes of true pictures are expected behind their captions.
+        """How well the codes of true pictures are predicted after their captions.
 
-        "score" is the share of codes that are the likeliest of all; a model that knew the picture would reach 100 %.
-        Details of the score: "nats", the mean cross-entropy of a code among all codes; "nats_uncaptioned", without the
-        caption; "nats_uniform", were all codes equally likely.
+        "score" is the share of codes that are the most likely of all. Details of the score: "nats", the mean
+        cross-entropy of a code among all codes; "nats_uncaptioned", without the caption; "nats_uniform", of a uniform
+        distribution.
         """
         pictures = self.pictures
         encode, vocabulary = self.model.parts.text.encode, self.model.parts.vocabulary
@@ -126,30 +129,30 @@ class Exam:
         details = {"nats": float(nats.mean()), "nats_uniform": float(np.log(vocabulary.size - vocabulary.first_code))}
         if any(one.prompt for one in pictures):
             details["nats_uncaptioned"] = float(self.expected(bare, ids)[0].mean())
-        told = {"score": {"score": float(right.mean())} | details, "round_trip": {"score": 1.0}}
-        return Suite(len(pictures), told | {"ceiling": {"score": 1.0}})
+        judged = {"score": {"score": float(right.mean())} | details, "round_trip": {"score": 1.0}}
+        return Suite(len(pictures), judged | {"ceiling": {"score": 1.0}})
 
     def expected(self, prefixes: list[list[int]], ids_Bn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The cross-entropy of each code in nats, and whether it is the likeliest: (B, n) each."""
+        """The cross-entropy of each code in nats, and whether it is the most likely: (B, n) each."""
         import torch
 
-        from lantu.recipes.guidance_distillation import logits, side
+        from lantu.recipes.next_token import code_logits, prefixed_codes
 
         vocabulary, nats, right = self.model.parts.vocabulary, [], []
         codes = range(vocabulary.first_code, vocabulary.size)
         for first in range(0, len(ids_Bn), BATCH):
             some = slice(first, first + BATCH)
-            rows = side(prefixes[some], ids_Bn[some], vocabulary.special("pad"))
+            rows = prefixed_codes(prefixes[some], ids_Bn[some], vocabulary.special("pad"))
             wanted = torch.from_numpy(ids_Bn[some] - vocabulary.first_code)
             with torch.inference_mode():
-                told_BnK = logits(self.network, rows, ids_Bn.shape[1], codes).log_softmax(-1)
-            nats.append(-told_BnK.gather(-1, wanted[..., None])[..., 0].numpy())
-            right.append((told_BnK.argmax(-1) == wanted).numpy())
+                logits_BnK = code_logits(self.network, rows, ids_Bn.shape[1], codes).log_softmax(-1)
+            nats.append(-logits_BnK.gather(-1, wanted[..., None])[..., 0].numpy())
+            right.append((logits_BnK.argmax(-1) == wanted).numpy())
         return np.concatenate(nats), np.concatenate(right)
 
     @cached_property
     def network(self) -> Any:
-        """The language model on torch, which gives the logits of all places at once."""
+        """The language model on torch, which computes the logits of all positions at once."""
         from lantu.models.lantu.language.model import load
 
         return load(self.model.folder.path / "language").eval()
@@ -171,7 +174,7 @@ class Exam:
         return suite
 
     def drawing(self) -> Suite:
-        """Does what is drawn by a caption lie nearest, by features, to true pictures of that caption?"""
+        """Is each drawing nearest, by features, to true pictures of its caption?"""
         pictures = self.captioned
         real, rebuilt = stacked(pictures), self.rebuilt(pictures)
         drawn = []
@@ -187,7 +190,7 @@ class Exam:
         return suite
 
     def captioning(self) -> Suite:
-        """Is what is read in a picture nearer to its caption, by words, than to any other?"""
+        """Is each caption nearer, by words, to its picture's caption than to any other?"""
         pictures = self.captioned
         answers = {
             "score": self.read(pictures, stacked(pictures)),
@@ -198,7 +201,7 @@ class Exam:
         return self.summary("caption", pictures, judged, self.rebuilt(pictures), texts=answers["score"])
 
     def read(self, pictures: list[TruePicture], images: np.ndarray) -> list[str]:
-        """What the model reads in each, in the language of its prompt."""
+        """The model's caption of each picture, in the language of its prompt."""
         texts = [""] * len(pictures)
         for language in sorted({one.language for one in pictures}):
             places = [place for place, one in enumerate(pictures) if one.language == language]
@@ -213,7 +216,7 @@ class Exam:
         return np.concatenate(parts)
 
     def perceptual(self, rebuilt: np.ndarray, real: np.ndarray) -> dict[str, np.ndarray]:
-        """LPIPS, where its network can be had."""
+        """LPIPS, if its network can be had."""
         import torch
         from torch.nn.functional import interpolate
 
@@ -233,7 +236,7 @@ class Exam:
         return {"lpips": torch.cat(values).numpy()}
 
     def add_frechet(self, suite: Suite, judge: Likeness, kinds: dict[str, np.ndarray], real: np.ndarray) -> None:
-        """Fréchet distances of pictures of some kinds from the true ones; none of fewer than two pictures."""
+        """Add the Fréchet distances of some kinds of pictures from the true ones; none for fewer than two pictures."""
         if len(real) > 1:
             true = judge.pooled(real)
             for kind, images in kinds.items():
@@ -248,8 +251,8 @@ class Exam:
         drawn: np.ndarray | None = None,
         texts: Sequence[str] | None = None,
     ) -> Suite:
-        """The averages of a suite, and the first of its trials to look at."""
-        read = name != "reconstruction"  # whose averages are not told apart by the language of captions
+        """The averages of a suite, and its first trials to look at."""
+        read = name != "reconstruction"  # whose averages are not divided by the language of captions
         trials = [Trial(name, one.prompt, one.language if read else "en", (), one.image, one.key) for one in pictures]
         exhibits = [
             Exhibit(
@@ -272,7 +275,8 @@ def stacked(pictures: Sequence[TruePicture]) -> np.ndarray:
 def judge_words(pictures: Sequence[TruePicture], texts: Sequence[str]) -> list[Verdict]:
     """Is each text nearer to its picture's captions than to those of any other picture?
 
-    "overlap" is how near it is to its own: F1 of the words (in Chinese, of the characters) of the likest caption.
+    "overlap" is its similarity to its own: F1 of the words (Chinese: characters) with the most similar caption.
+    one.
     """
     by_language = {
         language: {captions for one in pictures if (captions := dict(one.captions).get(language))}
@@ -288,12 +292,12 @@ def judge_words(pictures: Sequence[TruePicture], texts: Sequence[str]) -> list[V
 
 
 def likest(text: str, captions: Sequence[str]) -> float:
-    """The F1 of the words of a text and of the caption that is most like it."""
+    """The F1 of the words of a text with the most similar caption."""
     return max(overlap(words(text), words(caption)) for caption in captions)
 
 
 def words(text: str) -> Counter[str]:
-    """Words, and Chinese characters each alone."""
+    """Words, and each Chinese character alone."""
     return Counter(WORDS.findall(text.lower()))
 
 

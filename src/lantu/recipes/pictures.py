@@ -1,5 +1,6 @@
-"""True pictures of a data folder with their captions, and a judge that knows them: by these a model of any data is
-scored, and its dials are chosen.
+"""True pictures of a data folder with their captions, and a judge that knows them.
+
+A model of any data is scored with them, and the settings that it draws best with are chosen.
 
 Shapes: H W pixels.
 """
@@ -22,11 +23,11 @@ from lantu.models.validation import MAX_PROMPT
 from lantu.tokens.document import LANGUAGES
 from lantu.types import Sample
 
-ORDER = ("val", "train")  # splits that are taken, the first that has a picture
-LOOKED_AT = 4000  # descriptions that are read at most in search of references
-REFERENCES, EACH = 128, 4  # pictures that a drawing is compared with, in all and of one caption
+ORDER = ("val", "train")  # the first of these splits that has a picture is used
+LOOKED_AT = 4000  # the most descriptions that are read in search of references
+REFERENCES, EACH = 128, 4  # the most pictures that a drawing is compared with, in all and of one caption
 
-Captions = tuple[tuple[str, tuple[str, ...]], ...]  # of each language, in their order
+Captions = tuple[tuple[str, tuple[str, ...]], ...]  # language and captions, in a fixed order
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +35,11 @@ class TruePicture:
     """A picture of the data.
 
     Attributes:
-        key: names it among all pictures of the data.
+        key: unique among all pictures of the data.
         image: (H, W, 3) uint8.
-        captions: all that it has, of those that can be prompts.
-        prompt: one of them; "" if it has none.
-        language: of the prompt; "en" if it has none.
+        captions: those that can be prompts.
+        prompt: one of them; "" if there is none.
+        language: of the prompt; "en" if there is none.
     """
 
     key: str
@@ -49,7 +50,7 @@ class TruePicture:
 
 
 class Album:
-    """The pictures of a data folder that are kept for validation; those for training where none are.
+    """The pictures of a data folder that are kept for validation; the training pictures if there are none.
 
     Args:
         folder: that ``lantu data build`` wrote.
@@ -75,12 +76,12 @@ class Album:
     def some(
         self, count: int, seed: int, captioned: bool = False, distinct: bool = False, training: bool = False
     ) -> list[TruePicture]:
-        """``count`` pictures or as many as there are, chosen by the seed.
+        """``count`` pictures, or all if there are fewer, chosen by the seed.
 
         Args:
-            captioned: only such as have a caption.
-            distinct: those whose captions differ come first.
-            training: of the pictures for training.
+            captioned: only pictures with a caption.
+            distinct: pictures with different captions come first.
+            training: training pictures.
         """
         shards = self.training if training else self.shards
         chosen: list[TruePicture] = []
@@ -102,7 +103,7 @@ class Album:
         return chosen + [self.picture(shards, index, usable(shards.sample(index)), seed) for index in more]
 
     def references(self, asked: Sequence[TruePicture], count: int, each: int, seed: int) -> list[TruePicture]:
-        """Pictures to compare with: those that are asked for, then training pictures, at most ``each`` a caption."""
+        """Pictures to compare with: the requested ones, then training pictures, at most ``each`` per caption."""
         chosen, met = list(asked), {one.key for one in asked}
         having: dict[Captions, int] = {}
         for key, captions, index in self.candidates(seed):
@@ -114,12 +115,13 @@ class Album:
         return chosen
 
     def candidates(self, seed: int) -> Iterator[tuple[str, Captions, int]]:
+        """Key, captions and index of training pictures, in random order."""
         order = np.random.default_rng((seed, 2)).permutation(len(self.training))
         for index in order[:LOOKED_AT].tolist():
             yield f"{self.training.split}/{index}", usable(self.training.sample(index)), index
 
     def picture(self, shards: Shards, index: int, captions: Captions, seed: int) -> TruePicture:
-        """One of a split; which of its captions is its prompt depends on the seed and its place alone."""
+        """A picture of a split; its prompt depends only on the seed and its index."""
         prompt, language = "", "en"
         if captions:
             rng = np.random.default_rng((seed, 3, index))
@@ -146,36 +148,36 @@ def known(picture: TruePicture) -> Known:
 
 
 def alone(picture: TruePicture) -> Known:
-    """A picture that nothing but itself is like: for round trips."""
+    """A picture that is like nothing but itself: for round trips."""
     return Known(picture.key, picture.key)
 
 
 def judge_of(album: Album, asked: Sequence[TruePicture], eye: Eye, seed: int) -> Likeness:
-    """A judge that knows the pictures that are asked for, and others of the training data to tell them from."""
+    """A judge that knows the requested pictures, and other training pictures to tell them from."""
     references = album.references(asked, max(REFERENCES, len(asked)), EACH, seed)
     return Likeness(eye, np.stack([one.image for one in references]), [known(one) for one in references])
 
 
 def open_eye(note: Callable[[str], None]) -> Eye:
-    """The vision network; colours and edges where it can't be had, which ``note`` is told."""
+    """The vision network, or, if it can't be had, colours and edges, which ``note`` is called about."""
     try:
         from lantu.features.efficientnet import load_efficientnet
 
         return NetworkEye(load_efficientnet())
     except (DataError, ImportError) as problem:
-        note(f"no vision network to judge with, so colours and edges are compared: {problem}")
+        note(f"colours and edges are compared, for the vision network is missing: {problem}")
         return PlainEye()
 
 
 def is_own(index: dict[str, Any]) -> bool:
-    """Whether data is a user's own pictures, by its index: scenes are composed from a gallery."""
+    """Whether data is a user's own pictures: only scenes are composed from a gallery."""
     return not index.get("gallery")
 
 
 def origin(data: str | Path) -> dict[str, Any]:
-    """What a model's index keeps of the data that it was trained on.
+    """The entry of a model's index about its training data.
 
-    Scenes are composed anew from their settings; a user's own pictures have to be found again.
+    Scenes can be composed anew from their settings; a user's own pictures have to be found again.
 
     Raises:
         DataError: there is no data.
@@ -185,18 +187,18 @@ def origin(data: str | Path) -> dict[str, Any]:
 
 
 def own_data(folder: LantuFolder) -> Path | None:
-    """Where the pictures are that a model was trained on; None if they were composed scenes, or nothing is known.
+    """The folder of the pictures that a model was trained on; None if they were composed scenes, or are unknown.
 
     Raises:
-        DataError: they are not where they were.
+        DataError: the pictures are no longer there.
     """
-    told = folder.index.get("data")
-    if not isinstance(told, dict) or "world" in told or not isinstance(told.get("path"), str):
+    recorded = folder.index.get("data")
+    if not isinstance(recorded, dict) or "world" in recorded or not isinstance(recorded.get("path"), str):
         return None
-    settings = {name: value for name, value in told.items() if name != "folder"}
-    # 0.1 did not keep the folder; most often it is the one that `lantu data build folder` makes by itself.
-    places = [told["folder"]] if isinstance(told.get("folder"), str) else []
-    places.append(str(cache_dir() / "data" / f"{Path(told['path']).stem}-{told.get('size')}"))
+    settings = {name: value for name, value in recorded.items() if name != "folder"}
+    # 0.1 did not record the folder; it is usually the default of `lantu data build folder`.
+    places = [recorded["folder"]] if isinstance(recorded.get("folder"), str) else []
+    places.append(str(cache_dir() / "data" / f"{Path(recorded['path']).stem}-{recorded.get('size')}"))
     for place in places:
         try:
             there = read_index(place)["settings"]
@@ -205,6 +207,6 @@ def own_data(folder: LantuFolder) -> Path | None:
         if isinstance(there, dict) and all(there.get(name) == value for name, value in settings.items()):
             return Path(place)
     raise DataError(
-        f"the pictures that {folder.name} was trained on are not in {places[0]} any more",
-        f"say where they are: --data DIR, or build them again: lantu data build folder {told['path']}",
+        f"the pictures that {folder.name} was trained on are no longer in {places[0]}",
+        f"give their folder: --data DIR, or build them again: lantu data build folder {recorded['path']}",
     )

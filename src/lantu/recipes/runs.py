@@ -1,4 +1,4 @@
-"""Runs that are there: what may begin in a folder, and with which settings a run goes on.
+"""Existing runs: whether a run may begin in a folder, and with which settings one is resumed.
 
 RUN/config.json holds the settings of the recipe and, as "identity", what the run is made of (``identity``).
 """
@@ -20,30 +20,35 @@ from lantu.training.config import override
 log = logging.getLogger(__name__)
 
 IDENTITY = "identity"
-NOTES = (IDENTITY, "data")  # entries of config.json that are no settings
-# All that a run writes.
+NOTES = (IDENTITY, "data")  # entries of config.json that are not settings
+# Everything that a run writes.
 OWN = ("config.json", "log.jsonl", "tensorboard", "samples", "checkpoints", "model")
-# Settings that may change while a run goes on: how long, how fast and how watched, not on what or of which size.
+# Settings that may change when a run is resumed: length, speed and logging, but not data or sizes.
 FREE = {
     *("steps", "minutes", "lr", "lr_scale", "decay_fraction", "clip_norm", "weight_decay", "precision", "compile"),
     *("checkpoint_every_s", "log_every", "sample_every", "kept", "device"),
 }
-NAMING = {"tokenizer", *PARTS, *DATA}  # settings whose content is compared, wherever it has been moved to
+NAMING = {"tokenizer", *PARTS, *DATA}  # settings whose content is compared, not the path
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """What a run in ``folder`` says of itself; None if there is none."""
+    """The config.json of the run in ``folder``; None if there is no run."""
     try:
-        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return told if {"steps", "batch_size"} <= told["loop"].keys() else None
+        options = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return options if {"steps", "batch_size"} <= options["loop"].keys() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def recipe_of(folder: Path) -> str:
-    """The name of the recipe of the run in ``folder``; "" where nothing tells."""
+def identity_of(folder: Path) -> dict[str, str]:
+    """What the run in ``folder`` is made of, as it says itself (``identity.of``); {} if it says nothing."""
     identity = (read(folder) or {}).get(IDENTITY)
-    return str(identity.get("recipe", "")) if isinstance(identity, dict) else ""
+    return {str(name): str(value) for name, value in identity.items()} if isinstance(identity, dict) else {}
+
+
+def recipe_of(folder: Path) -> str:
+    """The name of the recipe of the run in ``folder``; "" if it says nothing."""
+    return identity_of(folder).get("recipe", "")
 
 
 def check_new(folder: Path) -> None:
@@ -52,32 +57,32 @@ def check_new(folder: Path) -> None:
     A run that was killed before its first checkpoint has nothing to lose, and begins again.
 
     Raises:
-        RecipeError: there is a run already, or other things by the names that a run writes.
-        DiskError: there is a file.
+        RecipeError: there is a run already, or other files by the names that a run writes.
+        DiskError: ``folder`` is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise DiskError(f"{folder} is a file", "name a folder for the run")
     if numbered(folder / "checkpoints"):
         raise RecipeError(f"there is a run in {folder} already", "resume it with --resume, or choose another folder")
     if read(folder) is None and (there := [name for name in OWN if (folder / name).exists()]):
-        what = f"{folder} holds other things, which a run would overwrite ({', '.join(there)})"
+        what = f"{folder} holds other files that a run would overwrite ({', '.join(there)})"
         raise RecipeError(what, "choose another folder with --out")
 
 
 def restored(recipe: BaseModel, folder: Path, overrides: Sequence[str]) -> Any:
-    """The settings with which the run in ``folder`` goes on: its own, but for those that may change.
+    """The settings with which the run in ``folder`` is resumed: its own, with the allowed changes.
 
     Args:
         recipe: the recipe that it is trained by.
         overrides: ``key=value`` settings to change.
 
     Raises:
-        RecipeError: there is no run, it is of another recipe, or a setting can't change any more.
+        RecipeError: there is no run, it is of another recipe, or a setting may not change any more.
     """
-    told = read(folder)
-    if told is None:
-        raise RecipeError(f"there is no run in {folder} to go on with", "leave out --resume to begin one")
-    own = {name: value for name, value in told.items() if name not in NOTES}
+    options = read(folder)
+    if options is None:
+        raise RecipeError(f"there is no run in {folder} to resume", "leave out --resume to begin one")
+    own = {name: value for name, value in options.items() if name not in NOTES}
     try:
         before = recipe.__class__(**own)
     except ValidationError as problem:
@@ -90,10 +95,10 @@ def restored(recipe: BaseModel, folder: Path, overrides: Sequence[str]) -> Any:
         if name in NAMING or (place == "loop" and last in FREE):
             continue
         hint = f"leave out {name}, or begin a new run in another folder"
-        raise RecipeError(f"{name} is {was!r} in the run in {folder}, and can't become {is_!r}", hint)
+        raise RecipeError(f"{name} is {was!r} in the run in {folder}, and can't be changed to {is_!r}", hint)
     for name, (was, is_) in changes.items():
         if name not in NAMING and name != "loop.device":
-            log.warning(f"{name} was {was}, and is {is_} from now on")
+            log.warning(f"{name} is changed from {was} to {is_}")
     return after
 
 
@@ -110,7 +115,7 @@ def differences(before: dict[str, Any], after: dict[str, Any], within: str = "")
 
 
 def located(settings: Any) -> Any:
-    """The settings with the folders that they name as absolute paths, so that a run goes on from anywhere."""
+    """The settings with absolute paths of the folders that they name, so that a run is resumed from any directory."""
     named = {name: getattr(settings, name, "") for name in NAMING}
-    told = {name: value for name, value in named.items() if value and value not in BEGINNINGS and Path(value).exists()}
-    return settings.model_copy(update={name: str(Path(value).absolute()) for name, value in told.items()})
+    there = {name: value for name, value in named.items() if value and value not in BEGINNINGS and Path(value).exists()}
+    return settings.model_copy(update={name: str(Path(value).absolute()) for name, value in there.items()})

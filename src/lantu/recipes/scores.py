@@ -1,8 +1,8 @@
-"""Put a model through the suites: the only place that joins model, data and judge."""
+"""Runs a model through the suites of evaluation: joins model, data and judge."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, Unpack
 
 from lantu.data.captions import words_for
 from lantu.data.emoji import build_gallery, gallery_place
@@ -10,6 +10,7 @@ from lantu.data.gallery import Gallery, load_gallery
 from lantu.data.scenes import Composer
 from lantu.data.shards import gallery_of, read_index
 from lantu.data.trials import trials
+from lantu.engine.sampling_params import Overrides
 from lantu.errors import DataError
 from lantu.evaluation.report import as_json, as_text, write_sheet
 from lantu.evaluation.results import Suite
@@ -37,26 +38,27 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
     progress: Progress | None = None,
-    **dials: Any,
+    **dials: Unpack[Overrides],
 ) -> dict[str, dict[str, Any]]:
     """Score a model on named suites.
 
     Args:
-        data: a data folder: composed scenes, for their gallery, or a user's own pictures. When None that which the
+        data: a data folder: composed scenes, for their gallery, or a user's own pictures. When None the data that the
             model's index names; a gallery is made in the cache.
         suites: names of ``SUITES`` or of ``lantu.recipes.abilities.WAYS``; when None all of the first, and those of the
-            second whose ability the model has learnt. For a user's own pictures of ``OWN``, all when None.
+            second whose ability the model has. For a user's own pictures of ``OWN``, all when None.
         limit: trials of each suite.
-        seed: other trials, and other drawings.
+        seed: another seed, other trials and other drawings.
         out: folder for scores.json, scores.txt and sheet.png.
+        progress: called with (trials done, in all).
         dials: how to draw, see ``lantu.engine.sampling_params.SamplingParams``.
 
     Returns:
-        suite → score, ceiling (of the true pictures), round_trip (of their reconstructions), n, and more. For a user's
-        own pictures also "split", which they are from, and "notes", what had to be left out.
+        per suite: score, ceiling (of the true pictures), round_trip (of their reconstructions), n, and more. For a
+            user's own pictures also "split", the split that they are from, and "notes", what had to be left out.
 
     Raises:
-        DataError: an unknown suite, no gallery, or data that is gone.
+        DataError: an unknown suite, no gallery, or missing data.
     """
     own = own_data(model.folder) if data is None else Path(data) if is_own(read_index(data)) else None
     if own is not None:
@@ -75,7 +77,7 @@ def evaluate_scenes(
     seed: int,
     out: str | Path | None,
     progress: Progress | None,
-    **dials: Any,
+    **dials: Unpack[Overrides],
 ) -> dict[str, dict[str, Any]]:
     """``evaluate`` on scenes that are composed of a gallery's drawings."""
     from lantu.features.efficientnet import load_efficientnet
@@ -115,23 +117,23 @@ def evaluate_scenes(
 
 
 def report(scores: Mapping[str, Suite], out: str | Path | None, **more: Any) -> dict[str, dict[str, Any]]:
-    """The scores as JSON, each with ``more``; scores.json, scores.txt and sheet.png in ``out``, if it is given."""
-    told = {name: values | more for name, values in as_json(scores).items()}
+    """The scores as JSON, each with ``more``; writes scores.json, scores.txt and sheet.png to ``out``, if given."""
+    rows = {name: values | more for name, values in as_json(scores).items()}
     if out is not None:
-        write_json(Path(out) / "scores.json", told)
+        write_json(Path(out) / "scores.json", rows)
         write_text(Path(out) / "scores.txt", as_text(scores) + "\n")
         write_sheet(scores, Path(out) / "sheet.png")
-    return told
+    return rows
 
 
 def scorer_of(gallery: Gallery, network: Network) -> Scorer:
-    """A judge that knows every drawing of a gallery; what it learns of them is kept in the cache."""
+    """A judge that knows every drawing of a gallery; its features are kept in the cache."""
     labels = [(concept, style) for concept in gallery.concepts for style in gallery.styles_of(concept)]
     return Scorer(Retrieval.from_sprites(network, labels, gallery.sprite, cache_dir() / "features"))
 
 
 def lexicon_of(gallery: Gallery) -> dict[str, set[str]]:
-    """Language → all words that name something of a gallery."""
+    """Language → all words that name something in a gallery."""
     return {
         language: {word for concept in gallery.concepts.values() for word in words_for(concept, language)}
         for language in LANGUAGES
@@ -139,10 +141,10 @@ def lexicon_of(gallery: Gallery) -> dict[str, set[str]]:
 
 
 def composer_of(model: "Model | None", data: str | Path | None) -> Composer:
-    """A composer of the scenes of some data, or else of such as the model was trained on.
+    """A composer of scenes like those of some data, or else like those that the model was trained on.
 
     Raises:
-        DataError: the data has no gallery, or the model's index doesn't say what it was trained on.
+        DataError: the data has no gallery, or the model's index doesn't name its training data.
     """
     if data is not None:
         settings, gallery = read_index(data)["settings"], load_gallery(gallery_of(data))

@@ -1,4 +1,4 @@
-"""Sheets of sample pictures: what a person looks at to see whether a run goes well."""
+"""Sheets of sample pictures, for a person who watches a run."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ SHOWN = 8
 
 
 def shown(shards: Shards) -> np.ndarray:
-    """Which pictures of a split are on its sheets: the first ones; none when it is empty."""
+    """Indices of the pictures of a split that are on its sheets: the first ones."""
     return np.arange(min(SHOWN, len(shards)))
 
 
 def save_sheet(path: Path, rows: list[np.ndarray], gap: int = 4) -> None:
-    """Write rows of equally many pictures, each (B, H, W, 3) uint8, one below the other; rows may differ in size."""
+    """Write rows of pictures, each (B, H, W, 3) uint8 with the same B, one below the other; rows may differ in size."""
     from PIL import Image
 
     height = max(row.shape[1] for row in rows)

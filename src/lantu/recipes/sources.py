@@ -1,4 +1,4 @@
-"""Where a trained part is: one answer for every option and setting that names one."""
+"""Finds the folder of a trained part, for every option and setting that names one."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from lantu.files import expand
 from lantu.models.hub import find
 from lantu.weights.arrays import read_config
 
-BEGINNINGS = ("patches", "noise")  # values of a tokenizer's ``start``, which name no part
+BEGINNINGS = ("patches", "noise")  # values of a tokenizer's ``start`` that name no part
 
 
 def part_folder(source: str | Path, part: str) -> Path:
@@ -35,7 +35,7 @@ def part_folder(source: str | Path, part: str) -> Path:
 
 
 def kind_of(config: dict[str, Any]) -> str:
-    """Which part a config.json belongs to; "" where it doesn't tell."""
+    """The part that a config.json belongs to; "" if unknown."""
     if "quantizer" in config:
         return "tokenizer"
     if "strengths" in config:

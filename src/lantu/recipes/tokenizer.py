@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lantu.data.order import Order
@@ -20,42 +20,41 @@ from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.models.lantu.tokenizer.start import start_from_patches
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
-from lantu.training.config import LoopConfig
+from lantu.training import task as training
+from lantu.training.config import LoopConfig, RecipeConfig
 from lantu.training.task import Metrics
 
 STARTING = 1000  # pictures from which the codebook is set
-SETTLING, ROUNDS = 3000, 4  # pictures on which it then settles, and how often; few pictures would be learnt by heart
-REFITTING = 400  # pictures on which it settles anew now and then
-ELSEWHERE = 1 << 24  # the step whose batches these are: not those of the steps to come, or losses would be too good
+SETTLING, ROUNDS = 3000, 4  # pictures to which it is then fitted, and how often; it would overfit to few pictures
+REFITTING = 400  # pictures to which it is fitted again during training
+ELSEWHERE = 1 << 24  # the step of these batches: with batches of coming steps, losses would look too good
 
 
-class TokenizerRecipe(BaseModel):
-    """One way to train an image tokenizer.
+class TokenizerRecipe(RecipeConfig):
+    """How an image tokenizer is trained.
 
     Attributes:
-        start: "patches" begins with principal components and k-means (see ``start_from_patches``), "noise" at random;
-            a folder (of a run, a model, or the part itself) goes on from the tokenizer in it, e.g. with a critic.
-        frozen: keep the codes of the start, and train the plain decoder alone. Codes of patches taken one by one are
-            the same for the same drawing wherever it stands, and the language model can be trained at once.
-        quantize_from: the first step that rounds to codes; before it the autoencoder is continuous.
+        start: "patches" starts from principal components and k-means (see ``start_from_patches``), "noise" from random
+            weights; a folder (of a run, a model, or the part itself) continues with the tokenizer in it, e.g. with a
+            critic.
+        frozen: keep the codes of the start, and train the plain decoder alone. Codes of single patches are the same for
+            the same drawing at any place, and the language model can be trained at once.
+        quantize_from: the first step that quantises; before it the autoencoder is continuous.
         perceptual: LPIPS network, "alex" or "vgg"; "" for none.
         judged: share of the batch that LPIPS and the vision network see.
-        adversarial_weight, adversarial_from: of PatchGAN, and the step at which it starts; 0 weight for none.
-        beside, beside_share: another data folder, e.g. of photographs, and the share of each batch that it gives.
-        moved: pixels by which each picture is moved at most, up, down and sideways, its edge repeated; half of them
-            are mirrored too. 0 leaves all as they are.
-        tinted: share of the pictures that are mixed with a random colour, so that codes know all colours.
-        encoder_rate: the share of the learning rate at which the encoder moves.
-        encoder_from: the step from which encoder and codebook move; before it the decoder learns to read the codes of
-            the start.
+        adversarial_weight, adversarial_from: weight of PatchGAN, 0 for none, and the step at which it starts.
+        beside, beside_share: another data folder, e.g. of photographs, and its share of each batch.
+        moved: the most pixels by which pictures are shifted in each direction, with repeated edges; half of them are
+            also mirrored. 0 leaves all as they are.
+        tinted: share of the pictures that are mixed with a random colour, so that codes cover all colours.
+        encoder_rate: the encoder's share of the learning rate.
+        encoder_from: the step from which encoder and codebook are trained; before it the decoder learns to read the
+            codes of the start.
         quantizer_weight: of the loss that ties vectors to codes.
-        refit_every: steps between settlings of a "following" codebook, which bring codes without use back; 0 for none.
+        refit_every: steps between refits of a "following" codebook, which bring unused codes back; 0 for none.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     model: TokenizerConfig = TokenizerConfig()
-    loop: LoopConfig = LoopConfig()
     start: str = "patches"
     frozen: bool = True
     quantize_from: int = 0
@@ -76,17 +75,18 @@ class TokenizerRecipe(BaseModel):
 
     @model_validator(mode="after")
     def fits(self):
+        """Refuse to refit a codebook that can't be."""
         if self.refit_every and self.model.quantizer != "following":
             raise ValueError(f"a codebook of the kind {self.model.quantizer} doesn't settle: set refit_every to 0")
         return self
 
     def resumed(self) -> "TokenizerRecipe":
-        """For going on from a checkpoint: without the start, which takes a minute and would be overwritten."""
+        """Without the start, which takes a minute and would be overwritten."""
         return self.model_copy(update={"start": "noise"})
 
 
-class Task:
-    """Pictures in, pictures out, through codes."""
+class Task(training.Task):
+    """From pictures to codes and back."""
 
     def __init__(self, recipe: TokenizerRecipe, data: Path):
         self.recipe = recipe
@@ -101,12 +101,13 @@ class Task:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
             self.model = ImageTokenizer(recipe.model)
-            self.begin()
+            self._begin()
+            critic = PatchDiscriminator() if recipe.adversarial_weight else None
         if recipe.frozen:
             self.model.freeze_codes()
         self.networks: dict[str, nn.Module] = {"model": self.model}
-        if recipe.adversarial_weight:
-            self.networks["critic"] = PatchDiscriminator()
+        if critic:
+            self.networks["critic"] = critic
         self.judge = ReconstructionLoss(
             perceptual_weight=recipe.perceptual_weight,
             semantic_weight=recipe.semantic_weight,
@@ -122,7 +123,7 @@ class Task:
 
             self.judge.vision = load_efficientnet()
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         """Set the weights from which training starts.
 
         Raises:
@@ -133,19 +134,21 @@ class Task:
         if recipe.start == "patches":
             start_from_patches(self.model, self.batch(0, min(STARTING, len(self.train))))
             if recipe.refit_every:
-                # The start leaves flat patches out; all that comes up is to be served.
-                vectors = self.vectors(ELSEWHERE, SETTLING)
+                # The start leaves flat patches out; the codebook must cover them, too.
+                vectors = self._vectors(ELSEWHERE, SETTLING)
                 for _ in range(ROUNDS):
                     self.model.quantizer.refit(vectors, training=False)
         elif recipe.start != "noise":
             begun = ImageTokenizer.load(part_folder(recipe.start, "tokenizer"))
             if begun.config != recipe.model:
-                told = ", ".join(name for name, value in begun.config if value != getattr(recipe.model, name))
-                raise RecipeError(f"the tokenizer in {recipe.start} has another {told}", "set model.* to its sizes")
+                differing = ", ".join(name for name, value in begun.config if value != getattr(recipe.model, name))
+                raise RecipeError(
+                    f"the tokenizer in {recipe.start} has another {differing}", "set model.* to its values"
+                )
             self.model.load_state_dict(begun.state_dict())
 
     def batch(self, step: int, size: int) -> Tensor:
-        """(B, C, H, W) in [-1, 1], at the recipe's size; what is mixed in stands anywhere among the rest."""
+        """(B, C, H, W) in [-1, 1], at the recipe's size; pictures of ``beside`` are mixed in at random places."""
         recipe, side = self.recipe, self.recipe.model.size
         generator = torch.Generator().manual_seed(hash_of(recipe.loop.seed, step, size))
         count = round(size * recipe.beside_share) if self.beside else 0
@@ -158,15 +161,15 @@ class Task:
         pixels = tint(pixels, recipe.tinted, generator) if recipe.tinted else pixels
         return move(pixels, recipe.moved, generator) if recipe.moved else pixels
 
-    def loss(self, player: str, batch: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def loss(self, module: str, batch: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         playing = bool(self.recipe.adversarial_weight) and step >= self.recipe.adversarial_from
-        if player == "critic":
-            return self.critic_loss(batch, playing)
+        if module == "critic":
+            return self._critic_loss(batch, playing)
         quantizer = self.model.quantizer
         if step <= self.recipe.quantize_from:
             quantizer.open.fill_(step < self.recipe.quantize_from)
         if step == self.recipe.quantize_from > 0 and quantizer.kind == "vq":
-            self.start_codebook(step)
+            self._start_codebook(step)
         opened = not self.recipe.frozen and step >= self.recipe.encoder_from
         self.model.encoder.requires_grad_(opened)
         quantizer.frozen = not opened
@@ -178,7 +181,7 @@ class Task:
             parts["fooled"] = fooled.detach()
         return loss, {**parts, "perplexity": quantizer.perplexity, "used": quantizer.used}
 
-    def critic_loss(self, batch: Tensor, playing: bool) -> tuple[Tensor, Metrics]:
+    def _critic_loss(self, batch: Tensor, playing: bool) -> tuple[Tensor, Metrics]:
         critic = self.networks["critic"]
         if not playing:
             return torch.zeros(()), {}
@@ -186,18 +189,18 @@ class Task:
             made = self.model(batch).pixels
         return discriminator_loss(critic(batch), critic(made)), {}
 
-    def start_codebook(self, step: int) -> None:
+    def _start_codebook(self, step: int) -> None:
         """Set the codebook by k-means on the vectors of some batches."""
-        self.model.quantizer.set_codebook(self.vectors(step, 8 * self.recipe.loop.batch_size))
+        self.model.quantizer.set_codebook(self._vectors(step, 8 * self.recipe.loop.batch_size))
 
     def after_step(self, step: int) -> None:
-        """Now and then let the codebook settle where the encoder's vectors are."""
+        """Refit the codebook to the encoder's vectors where that is due."""
         settles = self.recipe.refit_every and not self.recipe.frozen and step >= self.recipe.encoder_from
         if settles and (step + 1) % self.recipe.refit_every == 0:
-            self.model.quantizer.refit(self.vectors(ELSEWHERE + step, REFITTING))
+            self.model.quantizer.refit(self._vectors(ELSEWHERE + step, REFITTING))
 
     @torch.no_grad()
-    def vectors(self, step: int, count: int) -> Tensor:
+    def _vectors(self, step: int, count: int) -> Tensor:
         """(M, E): the encoder's vectors of about ``count`` pictures (or all, if fewer): the batches from a step."""
         device = next(self.model.parameters()).device
         size = self.recipe.loop.batch_size
@@ -206,14 +209,14 @@ class Task:
         return torch.cat([self.model.encoder(one).float().flatten(0, 1) for one in pictures])
 
     def to(self, device: torch.device) -> None:
-        """Bring the judges to where the networks are."""
+        """Move the perceptual and vision networks to the device."""
         for judge in (self.judge.perceptual, self.judge.vision):
             if isinstance(judge, nn.Module):
                 judge.to(device)
 
-    hidden = staticmethod(in_blocks)
+    uses_muon = staticmethod(in_blocks)
 
-    def rate(self, name: str) -> float:
+    def lr_share(self, name: str) -> float:
         """A parameter's share of the learning rate.
 
         Where the encoder has a rate of its own, its first layer's falls with the number of inputs, thousands, all of
@@ -237,17 +240,17 @@ class Task:
             save_sheet(folder / f"{step:06d}.png", rows)
 
     def export(self, folder: Path) -> None:
-        """Write the tokenizer where a model directory keeps it."""
+        """Write the tokenizer as a model directory keeps it."""
         self.model.save(folder)
 
 
 def hash_of(*numbers: int) -> int:
-    """A seed from some numbers."""
+    """A seed from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def tint(pixels_BCHW: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Mix a share of the pictures with a random colour each, from none of it to three quarters."""
+    """Mix a share of the pictures with a random colour each, from none to three quarters of it."""
     B = len(pixels_BCHW)
     strength_B = (torch.rand(B, generator=generator) < share) * torch.rand(B, generator=generator) * 0.75
     color_BC = 2 * torch.rand(B, 3, generator=generator) - 1
@@ -255,7 +258,7 @@ def tint(pixels_BCHW: Tensor, share: float, generator: torch.Generator) -> Tenso
 
 
 def move(pixels_BCHW: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Move each picture by up to ``most`` pixels either way, edges repeated, and mirror half of them sideways."""
+    """Shift each picture by up to ``most`` pixels in each direction, edges repeated, and mirror half of them."""
     B, _, H, W = pixels_BCHW.shape
     padded = functional.pad(pixels_BCHW, (most, most, most, most), mode="replicate")
     corners_B2 = torch.randint(2 * most + 1, (B, 2), generator=generator).tolist()
@@ -285,7 +288,7 @@ def vqvae() -> TokenizerRecipe:
 
 
 def vqgan() -> TokenizerRecipe:
-    """The same with PatchGAN's critic from the second third on."""
+    """The same, with PatchGAN's critic from the second third on."""
     recipe = vqvae()
     recipe.adversarial_weight, recipe.adversarial_from = 0.1, recipe.loop.steps // 3
     return recipe
@@ -302,12 +305,12 @@ def fsq() -> TokenizerRecipe:
 
 
 def anywhere() -> TokenizerRecipe:
-    """For things anywhere: 100 codes of 8,192 for 160 px, each of a window of pixels alone, all of it trained.
+    """For things anywhere: 100 codes of 8,192 for 160 px, each from a window of pixels alone, everything trained.
 
-    Begins as k-means of cells; then encoder, codebook and plain decoder learn together from pictures that are moved at
-    random. Codes without use begin anew every so often. Mix photographs in with ``--set beside=DIR --set
-    beside_share=0.2``. The rate stays as it is until the last fifth: stop it whenever you like, and end it with
-    ``--resume --set loop.steps=N``, N a quarter more than were done.
+    Starts as k-means of cells; then encoder, codebook and plain decoder learn together from randomly shifted pictures,
+    and unused codes start anew every so often. Mix photographs in with ``--set beside=DIR --set beside_share=0.2``. The
+    rate is constant until the last fifth: stop it at any time, and end it with ``--resume --set loop.steps=N``, N a
+    quarter more than the steps done.
 
     On one CPU core: 28 pictures/s, and 22 once the encoder learns. LPIPS of validation scenes should be 0.19 after 500
     steps, 0.178 after 1,500 and 0.162 after 3,000, of photographs 0.372 and 0.339 (``benchmarks/moved.py``).

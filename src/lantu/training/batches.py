@@ -1,4 +1,4 @@
-"""Batches made ahead of time, in one background thread."""
+"""Batches that are prepared ahead of time in one background thread."""
 
 import collections
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,24 +8,24 @@ import torch
 
 from lantu.training.task import Task
 
-AHEAD = 2  # updates' worth of batches that wait
+AHEAD = 2  # updates whose batches are prepared ahead
 
 
 class Batches:
-    """The batches of one update after another.
+    """The batches of consecutive updates.
 
     Args:
         start: the first update.
         stop: the update before which it ends.
-        rank, world: of several processes each takes its own batches.
+        rank, world: each of several processes takes batches of its own.
     """
 
     def __init__(self, task: Task, size: int, accumulate: int, start: int, stop: int, rank: int = 0, world: int = 1):
         self.task, self.size, self.accumulate, self.stop = task, size, accumulate, stop
         self.rank, self.world = rank, world
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        # One thread's worth of torch in the background; the setting is the thread's own, but torch also
-        # remembers it for threads to come, so it is set back.
+        # torch uses one thread in the background. The setting belongs to a thread, but torch also applies it
+        # to threads that start later, so it is reset.
         threads = torch.get_num_threads()
         self.pool.submit(torch.set_num_threads, 1).result()
         torch.set_num_threads(threads)
@@ -35,11 +35,13 @@ class Batches:
             self.order()
 
     def order(self) -> None:
+        """Start preparing the next update's batches."""
         if self.next < self.stop:
             self.waiting.append(self.pool.submit(self.make, self.next))
             self.next += 1
 
     def make(self, update: int) -> list[Any]:
+        """Make an update's batches; runs in the background thread."""
         first = update * self.accumulate
         return [
             self.task.batch((first + micro) * self.world + self.rank, self.size) for micro in range(self.accumulate)

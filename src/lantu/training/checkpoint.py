@@ -1,11 +1,11 @@
-"""What a run needs to go on exactly where it was.
+"""Everything that a run needs to continue exactly where it was.
 
     RUN/checkpoints/step-00001200/      the newest ``LoopConfig.kept``
-        state.json                      steps done and what the log has gathered since its last line
-        weights/ average/ optimizer/    safetensors, float32, "player/name"
+        state.json                      steps done and the values logged since the log's last line
+        weights/ average/ optimizer/    safetensors, float32, "module/name"
     RUN/checkpoints/before-decay/       the end of the stable phase: a longer run starts from here
 
-A checkpoint is written beside and renamed, so it is there whole or not at all.
+A checkpoint is written under another name and then renamed, so it exists completely or not at all.
 """
 
 import json
@@ -34,14 +34,14 @@ SORT = files.Sort(
 
 @dataclass
 class State:
-    """Beside the tensors.
+    """The part of a checkpoint that is not tensors.
 
     Attributes:
         step: updates done.
         steps, stable_until: the schedule that it was trained under.
         skipped, skipped_in_row: see ``Trainer``.
-        window: values gathered since the last line of the log.
-        train_s: seconds spent, over all sessions.
+        window: values logged since the last line of the log.
+        train_s: seconds of training, over all sessions.
     """
 
     step: int
@@ -53,30 +53,30 @@ class State:
     train_s: float = 0.0
 
     def fits(self, config: LoopConfig) -> bool:
-        """Whether a run of ``config.steps`` would have come by here: always, before the rate begins to fall."""
+        """Whether a run of ``config.steps`` steps would have reached this state: always so before the rate decays."""
         return self.steps == config.steps or self.step <= min(self.stable_until, decay_start(config))
 
 
 def save(
-    checkpoints: Path, name: str, players: Sequence[OptimizedModule], state: State, first: bool = True, kept: int = 2
+    checkpoints: Path, name: str, modules: Sequence[OptimizedModule], state: State, first: bool = True, kept: int = 2
 ) -> None:
-    """Write one checkpoint; with several ranks all call, and the first writes.
+    """Write a checkpoint; all ranks call this, and the first one writes.
 
     Raises:
-        DiskError: it can't be written; those that were there still are.
+        DiskError: it can't be written; earlier checkpoints are kept.
     """
     kinds = {
-        "weights": {f"{player.name}/{key}": full(value) for player in players for key, value in saved(player).items()},
+        "weights": {f"{module.name}/{key}": full(value) for module in modules for key, value in saved(module).items()},
         "average": {
-            f"{player.name}/{key}": full(value)
-            for player in players
-            if player.average
-            for key, value in zip(player.named, player.average.values, strict=True)
+            f"{module.name}/{key}": full(value)
+            for module in modules
+            if module.average
+            for key, value in zip(module.named, module.average.values, strict=True)
         },
         "optimizer": {
-            f"{player.name}/{key}/{slot}": full(value)
-            for player in players
-            for key, slots in optimizer_state(player).items()
+            f"{module.name}/{key}/{slot}": full(value)
+            for module in modules
+            for key, slots in optimizer_state(module).items()
             for slot, value in slots.items()
         },
     }
@@ -92,10 +92,10 @@ def save(
 
 
 def choose(checkpoints: Path, config: LoopConfig) -> tuple[Path, State] | None:
-    """The newest checkpoint from which a run of ``config`` can go on; None if there is none at all.
+    """The newest checkpoint from which a run of ``config`` can continue; None if there is no checkpoint.
 
     Raises:
-        RecipeError: there are some, but the rate was already falling in all of them and ``steps`` has changed.
+        RecipeError: ``steps`` has changed, and the rate was already decaying in all checkpoints.
     """
     found = []
     for path in [*numbered(checkpoints), checkpoints / BEFORE_DECAY]:
@@ -108,14 +108,14 @@ def choose(checkpoints: Path, config: LoopConfig) -> tuple[Path, State] | None:
             return path, state
     if found:
         raise RecipeError(
-            f"a run of {found[0].steps} steps can't be made one of {config.steps}: its rate had begun to fall",
+            f"a run of {found[0].steps} steps can't become one of {config.steps}: its rate had begun to fall",
             f"set loop.steps={found[0].steps}, or begin a new run",
         )
     return None
 
 
-def restore(path: Path, players: Sequence[OptimizedModule]) -> None:
-    """Put a checkpoint's tensors into the players.
+def restore(path: Path, modules: Sequence[OptimizedModule]) -> None:
+    """Load a checkpoint's tensors into the modules.
 
     Raises:
         RecipeError: it is damaged, or belongs to other networks.
@@ -123,27 +123,27 @@ def restore(path: Path, players: Sequence[OptimizedModule]) -> None:
     try:
         stored = {kind: tensors.load(path / kind) for kind in KINDS}
     except ModelError as problem:
-        raise RecipeError(f"{path} is damaged", "remove it to go on from the one before") from problem
+        raise RecipeError(f"{path} is damaged", "remove it to resume from the one before") from problem
     try:
-        for player in players:
-            fill(saved(player), stored["weights"], player.name)
-            if player.average:
-                values = dict(zip(player.named, player.average.values, strict=True))
-                fill(values, stored["average"] or stored["weights"], player.name)
-            fill_optimizer(player, stored["optimizer"])
+        for module in modules:
+            fill(saved(module), stored["weights"], module.name)
+            if module.average:
+                values = dict(zip(module.named, module.average.values, strict=True))
+                fill(values, stored["average"] or stored["weights"], module.name)
+            fill_optimizer(module, stored["optimizer"])
     except (KeyError, ValueError) as problem:
-        hint = "use the settings that the run began with, or begin a new run"
+        hint = "use the settings that the run began with, or start a new run"
         raise RecipeError(f"{path} does not fit these networks ({problem})", hint) from problem
 
 
 def put_average(path: Path, networks: dict[str, torch.nn.Module]) -> int:
-    """Load a checkpoint's averaged weights into networks, to export or score a run that has not ended.
+    """Load a checkpoint's EMA weights into networks, to export or score a run that has not ended.
 
     Args:
         path: one of ``numbered(RUN / "checkpoints")``.
 
     Returns:
-        the number of updates behind them.
+        the number of updates done.
 
     Raises:
         RecipeError: it can't be read, or belongs to other networks.
@@ -154,13 +154,13 @@ def put_average(path: Path, networks: dict[str, torch.nn.Module]) -> int:
         for name, network in networks.items():
             fill(network.state_dict(), stored, name)
     except (OSError, LantuError, KeyError, ValueError) as problem:
-        hint = "name a checkpoint of a run, and the recipe that it was begun with"
+        hint = "name a checkpoint of a run, and that run's recipe"
         raise RecipeError(f"{path} can't be used ({problem})", hint) from problem
     return step
 
 
 def clean(checkpoints: Path, after: int) -> None:
-    """Remove what a killed process left half written, and checkpoints of steps that will be done anew."""
+    """Remove what a killed process left half written, and checkpoints after step ``after``, which will come again."""
     for path in [*checkpoints.glob(".step-*"), *checkpoints.glob(f".{BEFORE_DECAY}.*")]:
         shutil.rmtree(path, ignore_errors=True)
     for path in numbered(checkpoints):
@@ -169,55 +169,62 @@ def clean(checkpoints: Path, after: int) -> None:
 
 
 def numbered(checkpoints: Path) -> list[Path]:
-    """Newest first."""
+    """The checkpoints with a step number, newest first."""
     found = [path for path in checkpoints.glob("step-*") if path.name.removeprefix("step-").isdecimal()]
     return sorted(found, key=number, reverse=True)
 
 
 def number(path: Path) -> int:
+    """The step of a checkpoint's name."""
     return int(path.name.removeprefix("step-"))
 
 
 def name_of(step: int) -> str:
+    """The name of a step's checkpoint."""
     return f"step-{step:08d}"
 
 
-def saved(player: OptimizedModule) -> dict[str, Tensor]:
-    """Weights and buffers, in the memory that the network uses."""
-    return player.network.state_dict()
+def saved(module: OptimizedModule) -> dict[str, Tensor]:
+    """A module's weights and buffers, sharing memory with the network."""
+    return module.network.state_dict()
 
 
-def optimizer_state(player: OptimizedModule) -> dict[str, dict[str, Tensor]]:
+def optimizer_state(module: OptimizedModule) -> dict[str, dict[str, Tensor]]:
     """Parameter's name → slot (a moment, a count) → tensor."""
-    names = {id(parameter): name for name, parameter in player.named.items()}
+    names = {id(parameter): name for name, parameter in module.named.items()}
     return {
-        names[id(parameter)]: slots for optimizer in player.optimizers for parameter, slots in optimizer.state.items()
+        names[id(parameter)]: slots for optimizer in module.optimizers for parameter, slots in optimizer.state.items()
     }
 
 
 @torch.no_grad()
-def fill(targets: dict[str, Tensor], stored: dict[str, Tensor], player: str) -> None:
-    """Copy stored tensors into ``targets``. Raises KeyError or ValueError when one is missing or of another shape."""
+def fill(targets: dict[str, Tensor], stored: dict[str, Tensor], module: str) -> None:
+    """Copy stored tensors into ``targets``.
+
+    Raises:
+        KeyError: one is missing.
+        ValueError: one has another shape.
+    """
     for name, target in targets.items():
-        value = stored[f"{player}/{name}"]
+        value = stored[f"{module}/{name}"]
         if value.shape != target.shape:
             raise ValueError(f"{name} is {tuple(value.shape)}, not {tuple(target.shape)}")
         target.copy_(like(value, target))
 
 
-def fill_optimizer(player: OptimizedModule, stored: dict[str, Tensor]) -> None:
-    """Give each parameter its moments; those that have none yet begin at zero, as in a new run."""
+def fill_optimizer(module: OptimizedModule, stored: dict[str, Tensor]) -> None:
+    """Restore the moments of each parameter; those without any start at zero, as in a new run."""
     owners = {
         id(parameter): optimizer
-        for optimizer in player.optimizers
+        for optimizer in module.optimizers
         for group in optimizer.param_groups
         for parameter in group["params"]
     }
     for key, value in stored.items():
         owner, name, slot = key.split("/")
-        if owner != player.name:
+        if owner != module.name:
             continue
-        parameter = player.named[name]
+        parameter = module.named[name]
         # Moments are shaped and sharded as the parameter; a count is not.
         value = like(value, parameter.detach()) if value.shape == parameter.shape else value.to(parameter.device)
         owners[id(parameter)].state[parameter][slot] = value

@@ -1,4 +1,4 @@
-"""How fast a run goes, saving and sampling apart."""
+"""The speed of a run, without the time that saving and sampling take."""
 
 import contextlib
 import time
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 
 class Clock:
-    """Measures updates a second between two readings.
+    """Measures updates per second between two readings.
 
     Attributes:
-        train_s: seconds of training so far, pauses apart.
+        train_s: seconds of training so far, without pauses.
     """
 
     def __init__(self, step: int, train_s: float = 0.0):
@@ -18,7 +18,7 @@ class Clock:
         self.mark = time.monotonic()
 
     def start(self) -> None:
-        """Count from now on."""
+        """Start counting now."""
         self.mark = time.monotonic()
 
     def tick(self) -> None:
@@ -30,7 +30,7 @@ class Clock:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Don't count what happens inside."""
+        """Don't count the time inside."""
         self.tick()
         try:
             yield
@@ -38,7 +38,7 @@ class Clock:
             self.mark = time.monotonic()
 
     def read(self, step: int) -> float:
-        """Updates a second since the last reading."""
+        """Updates per second since the last reading."""
         self.tick()
         rate = (step - self.step) / max(self.spent_s, 1e-9)
         self.step, self.spent_s = step, 0.0

@@ -1,9 +1,9 @@
-"""How a network is trained, and the command line's way to change any setting of a recipe."""
+"""Settings of a training run, and how the command line overrides them."""
 
 import difflib
 import json
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,25 +13,25 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class LoopConfig(BaseModel):
-    """Settings of the training loop, the same for every task.
+    """Settings of the training loop, the same for every recipe.
 
     Attributes:
         steps: updates in all.
         batch_size: samples in one batch, on one rank.
         accumulate: batches in one update.
-        lr: peak learning rate; each player's is multiplied by its entry of ``lr_scale``, if it has one.
+        lr: peak learning rate; each module's is multiplied by its entry of ``lr_scale``, if it has one.
         warmup_steps: linear, from zero.
         decay_fraction: the last part of the run, over which the rate falls linearly to zero.
         optimizer: "adamw", or "muon" for the hidden matrices and AdamW for the rest, at the same rate.
         weight_decay: decoupled; on tensors of two dimensions and more.
-        clip_norm: of the gradient of one player; 0 for none.
-        ema_decay: of the averaged weights, per step (0 for none); they are brought up to date every ``ema_every``.
-        precision: "bf16" (autocast; weights, moments and averages stay float32), "fp32", or "auto": bf16 where the
-            device multiplies it faster, which a processor without instructions for it does many times slower.
+        clip_norm: the largest norm of one module's gradient; 0 for no limit.
+        ema_decay: of the EMA weights, per step (0 for none); they are updated every ``ema_every`` steps.
+        precision: "bf16" (autocast; weights, moments and EMA stay float32), "fp32", or "auto": bf16 where the device
+            multiplies it faster. A processor without bf16 instructions is many times slower with it.
         compile: with torch.compile: the first step takes a minute, later ones less.
         minutes: stop after so many, with a checkpoint; resume to go on.
         checkpoint_every_s, log_every, sample_every: seconds, steps and steps; 0 samples only at the end.
-        kept: of its checkpoints, the newest so many; all of them make a learning curve.
+        kept: the number of newest checkpoints that are kept; all of them make a learning curve.
         device: "auto", "cpu", "cuda" or "cuda:N".
     """
 
@@ -61,6 +61,22 @@ class LoopConfig(BaseModel):
     device: str = "auto"
 
 
+class RecipeConfig(BaseModel):
+    """Settings of a recipe. Unknown ones are refused.
+
+    Attributes:
+        loop: of the training loop.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    loop: LoopConfig = LoopConfig()
+
+    def resumed(self) -> Self:
+        """The settings with which a run continues from a checkpoint: without the initialisation it would overwrite."""
+        return self
+
+
 def override(config: Settings, settings: Iterable[str]) -> Settings:
     """A copy of ``config`` with some settings changed, checked again as a whole.
 
@@ -87,7 +103,7 @@ def override(config: Settings, settings: Iterable[str]) -> Settings:
 
 
 def place(tree: dict[str, Any], key: str, value: Any, config: Any) -> None:
-    """Set a value of a settings' tree by its dotted name; only in tables, such as lr_scale, may it be a new one."""
+    """Set a value in a tree of settings by its dotted name; only tables, such as lr_scale, accept new names."""
     *path, last = key.split(".")
     for part in path:
         check(part, key, tree, config)
@@ -98,7 +114,11 @@ def place(tree: dict[str, Any], key: str, value: Any, config: Any) -> None:
 
 
 def check(name: str, key: str, tree: Any, config: Any) -> None:
-    """Raise RecipeError if there is no such setting here."""
+    """Refuse a setting that doesn't exist.
+
+    Raises:
+        RecipeError: it doesn't exist.
+    """
     if isinstance(config, dict) or (isinstance(tree, dict) and name in tree):
         return
     if not isinstance(tree, dict):
@@ -110,6 +130,7 @@ def check(name: str, key: str, tree: Any, config: Any) -> None:
 
 
 def parse(text: str) -> Any:
+    """A value: JSON, Python's True, False or None, or plain text."""
     try:
         return json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which device a training runs on, what it is good at, and how a batch gets there."""
+"""The device of a training run, whether it computes in bf16, and how batches get there."""
 
 from typing import Any
 
@@ -9,14 +9,18 @@ from lantu.errors import RecipeError
 
 
 def choose_device(name: str) -> torch.device:
-    """Raises RecipeError when there is no such device here."""
+    """The device of a name; "auto" is CUDA where there is one.
+
+    Raises:
+        RecipeError: there is no such device.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as problem:
-        raise RecipeError(f"no device {name!r} here", "choose cpu, or leave it to auto") from problem
+        raise RecipeError(f"no device {name!r} here", "choose cpu or auto") from problem
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
     return device
@@ -33,7 +37,7 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """Bring tensors, bare or in tuples, lists and dicts, to the device."""
+    """Move tensors, bare or in tuples, lists and dicts, to the device."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):

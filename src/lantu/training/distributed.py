@@ -1,9 +1,9 @@
-"""Several processes, each with a part of every weight (FSDP2): applied from outside, networks know nothing of it.
+"""Several processes, each with a part of every weight (FSDP2), applied from outside the networks.
 
     torchrun --nproc-per-node 8 -m lantu train language …
 
-A network must be entered through its ``forward`` in ``loss``. Samples and exports are made by one process alone:
-resume the finished run without torchrun.
+``loss`` must enter a network through its ``forward``. Samples and exports need a single process: resume the finished
+run without torchrun.
 """
 
 import contextlib
@@ -17,17 +17,18 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among its fellows."""
+    """This process and the number of processes."""
 
     rank: int = 0
     world: int = 1
 
     @property
     def first(self) -> bool:
+        """Whether this is the process that writes files."""
         return self.rank == 0
 
     def any(self, mine: bool) -> bool:
-        """Whether it is so for any rank, so that all decide alike."""
+        """Whether ``mine`` is true on any rank, so that all ranks decide alike."""
         if self.world == 1:
             return mine
         shared = torch.tensor(float(mine), device=communication_device())
@@ -44,18 +45,19 @@ class Ranks:
         return [None if value != value else value for value in (shared / self.world).tolist()]
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait for all ranks."""
         if self.world > 1:
             torch.distributed.barrier()
 
 
 def communication_device() -> str:
+    """The device of tensors that ranks exchange."""
     return "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
 
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """Meet the other ranks if torchrun started us; alone otherwise."""
+    """Join the other ranks if torchrun started this process; otherwise run alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
@@ -72,7 +74,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
 
 
 def shard(network: nn.Module, device: torch.device) -> None:
-    """Give each rank its part of every weight; blocks (what a ``ModuleList`` holds) are gathered one at a time."""
+    """Give each rank its part of every weight; blocks (the items of a ``ModuleList``) are gathered one at a time."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -90,12 +92,12 @@ def full(tensor: Tensor) -> Tensor:
 
 
 def local(tensor: Tensor) -> Tensor:
-    """This rank's part, sharing memory with the sharded tensor; any other tensor as it is."""
+    """This rank's part, in the same memory as the sharded tensor; any other tensor as it is."""
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor  # type: ignore[operator]
 
 
 def like(whole: Tensor, pattern: Tensor) -> Tensor:
-    """Bring a whole tensor to the device, dtype and sharding of ``pattern``."""
+    """Convert a whole tensor to the device, dtype and sharding of ``pattern``."""
     whole = whole.to(pattern.device, pattern.dtype)
     if not hasattr(pattern, "device_mesh"):
         return whole

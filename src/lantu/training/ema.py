@@ -1,4 +1,4 @@
-"""An exponential moving average of weights, which draws and evaluates better than the weights themselves."""
+"""An exponential moving average of weights, which draws and scores better than the weights themselves."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -10,10 +10,10 @@ from lantu.training.distributed import local
 
 
 class EMA:
-    """Copies of some parameters, drawn towards them now and then.
+    """Moving averages of some parameters.
 
     Args:
-        parameters: what is averaged, and goes on being trained.
+        parameters: the trained parameters.
         decay: per step.
         every: steps between updates; one update then decays as much as so many steps would.
     """
@@ -25,7 +25,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """After the update of ``step`` (from 0). Early on the decay is weaker, so the start is soon forgotten."""
+        """Update the averages after the update of ``step`` (from 0). The decay is weaker early on."""
         if (step + 1) % self.every:
             return
         decay = min(self.decay, (1 + step) / (10 + step)) ** self.every
@@ -33,7 +33,7 @@ class EMA:
 
     @contextlib.contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """Run with the averaged weights in the network, then put the trained ones back."""
+        """Put the averages into the network inside, and the trained weights back afterwards."""
         with torch.no_grad():
             trained = [parameter.clone() for parameter in self.trained()]
             torch._foreach_copy_(self.trained(), [local(value) for value in self.values])
@@ -44,4 +44,5 @@ class EMA:
                 torch._foreach_copy_(self.trained(), trained)
 
     def trained(self) -> list[Tensor]:
+        """This rank's part of the trained parameters."""
         return [local(parameter.detach()) for parameter in self.parameters]

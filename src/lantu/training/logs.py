@@ -1,4 +1,4 @@
-"""A run's log: one JSON object a line, and the same for TensorBoard."""
+"""A run's log: one JSON object per line, and the same values for TensorBoard."""
 
 import contextlib
 import json
@@ -14,12 +14,13 @@ Record = dict[str, Any]
 
 
 class Window:
-    """Metrics since the last line of the log. Tensors are kept as they are: reading one would wait for the device."""
+    """Metrics since the last line of the log. Tensors stay tensors: reading one would wait for the device."""
 
     def __init__(self, values: dict[str, list[float]] | None = None):
         self.values: dict[str, list[float | Tensor]] = {name: list(kept) for name, kept in (values or {}).items()}
 
     def add(self, metrics: dict[str, float | Tensor]) -> None:
+        """Add the metrics of an update."""
         for name, value in metrics.items():
             self.values.setdefault(name, []).append(value)
 
@@ -30,17 +31,17 @@ class Window:
         return self.values  # type: ignore[return-value]
 
     def means(self) -> dict[str, float | None]:
-        """Each metric's mean over its finite values, and forget them; None where no value was finite."""
+        """Each metric's mean over its finite values, None where there are none; clears the window."""
         finite = {name: [value for value in values if math.isfinite(value)] for name, values in self.read().items()}
         self.values = {}
         return {name: math.fsum(values) / len(values) if values else None for name, values in finite.items()}
 
 
 class Log:
-    """Writes ``log.jsonl`` and TensorBoard's event files in ``folder``.
+    """Writes ``log.jsonl`` and TensorBoard's event files to ``folder``.
 
     Args:
-        step: updates done; lines of later ones, and a line that a kill cut short, are removed.
+        step: updates done; lines of later updates, and a line that a kill truncated, are removed.
 
     Raises:
         DiskError: it can't be written.
@@ -58,6 +59,7 @@ class Log:
                 self.board = SummaryWriter(folder / "tensorboard", purge_step=step + 1)
 
     def write(self, record: Record) -> None:
+        """Append a record."""
         with files.writing(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         if self.board:

@@ -1,14 +1,15 @@
-"""One loop trains them all.
+"""The training loop of every recipe.
 
-    RUN/config.json     the options
-    RUN/log.jsonl       one line every ``log_every`` steps; RUN/tensorboard the same
-    RUN/samples/        what the task writes to be looked at
+    RUN/config.json     the settings
+    RUN/log.jsonl       one line every ``log_every`` steps; RUN/tensorboard has the same values
+    RUN/samples/        samples of the task
     RUN/checkpoints/    see ``checkpoint``
-    RUN/model/          what the task exports, under the averaged weights
+    RUN/model/          the task's export, with the EMA weights
 
-A run that is resumed after a kill at any moment goes on with exactly the losses that it would have had: batches and
-all randomness are pure functions of the step, and so is the learning rate. With a larger ``steps`` a resumed run is
-lengthened: it goes on from the end of the stable phase, since a network whose rate has fallen learns badly from there.
+A run that is resumed after a kill at any moment continues with exactly the losses of an unbroken run: batches, all
+randomness and the learning rate are pure functions of the step. A run that is resumed with a larger ``steps`` is
+lengthened: it continues from the end of the stable phase, since a network whose rate has decayed learns badly from
+there.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ from lantu.training.logs import Log, Record, Window, read_log
 from lantu.training.progress import Progress, make_progress
 from lantu.training.schedule import decay_start, factor
 from lantu.training.stop import Stop
-from lantu.training.task import Task, hook
+from lantu.training.task import Task
 from lantu.training.trainer import Trainer
 
 
@@ -42,7 +43,7 @@ class Summary:
     Attributes:
         folder: of the run.
         reason: "finished", "interrupted" (Ctrl-C, SIGTERM) or "time" (``minutes``); the latter two can be resumed.
-        step, steps: updates done, of how many.
+        step, steps: updates done, and in all.
         skipped: updates lost to a gradient that was not finite.
         train_s: seconds of training, over all sessions.
         last: the last line of the log, if one was written.
@@ -66,18 +67,18 @@ def train(
     progress: bool = True,
     options: Mapping[str, Any] | None = None,
 ) -> Summary:
-    """Train ``task`` until its last step, a signal or the end of its time, leaving a checkpoint.
+    """Train ``task`` until its last step, a signal or the end of its time, and write a checkpoint.
 
     Args:
-        folder: of the run; made if it does not exist.
-        resume: go on from its newest checkpoint, or begin if there is none.
+        folder: of the run; created if it does not exist.
+        resume: continue from its newest checkpoint, or begin if there is none.
         progress: show it on stderr.
-        options: what to keep in config.json; ``config`` alone if not given.
+        options: the content of config.json; ``config`` alone if not given.
 
     Raises:
         RecipeError: there is a run in ``folder`` already and ``resume`` is off; the checkpoint does not fit; there is
-            no such device; gradients stopped being finite.
-        DiskError: something can't be written.
+            no such device; gradients have not been finite for many updates.
+        DiskError: a file can't be written.
     """
     folder = Path(folder)
     device = choose_device(config.device)
@@ -94,7 +95,7 @@ def train(
 
 
 class Run:
-    """The files, the clock and the person around a trainer."""
+    """The files, the clock and the display of a run."""
 
     def __init__(self, trainer: Trainer, folder: Path, shown: Progress, options: Mapping[str, Any]):
         self.trainer, self.folder, self.shown, self.options = trainer, folder, shown, options
@@ -106,6 +107,7 @@ class Run:
         self.last: Record = {}
 
     def run(self) -> Summary:
+        """Train to the end and export."""
         self.begin()
         with Stop(self.config.minutes) as stop, self.open_log() as log:
             reason = self.updates(stop, log)
@@ -114,12 +116,12 @@ class Run:
         return Summary(self.folder, reason, self.step, self.config.steps, skipped, train_s, self.last)
 
     def begin(self) -> None:
-        """Go on from a checkpoint, if there is one."""
+        """Continue from a checkpoint, if there is one."""
         files.check_folder(self.folder / "model", files.WEIGHTS)  # before the hours of training, not after them
         found = checkpoint.choose(self.checkpoints, self.config)
         if found:
             path, state = found
-            checkpoint.restore(path, self.trainer.players)
+            checkpoint.restore(path, self.trainer.modules)
             self.step = state.step
             self.clock = Clock(self.step, state.train_s)
             self.window = Window(state.window)
@@ -132,10 +134,11 @@ class Run:
             files.write_json(self.folder / "config.json", self.options)
 
     def open_log(self) -> contextlib.AbstractContextManager[Log | None]:
+        """The log, on the rank that writes it."""
         return Log(self.folder, self.step) if self.ranks.first else contextlib.nullcontext()
 
     def updates(self, stop: Stop, log: Log | None) -> str:
-        """Make all updates that are left; say why they ended."""
+        """Make the remaining updates; returns why they ended."""
         config, ranks = self.config, self.ranks
         saved = time.monotonic()
         self.clock.start()
@@ -158,12 +161,12 @@ class Run:
                         saved = time.monotonic()
                 if stops:
                     reason = stop.reason or "interrupted"
-                    self.shown.say(f"stopped at step {self.step} ({reason}); --resume goes on")
+                    self.shown.say(f"stopped at step {self.step} ({reason}); continue with --resume")
                     return reason
         return "finished"
 
     def at_milestones(self) -> None:
-        """What is due at certain steps."""
+        """Samples and checkpoints that are due at certain steps."""
         config = self.config
         if config.sample_every and self.step % config.sample_every == 0 and self.step < config.steps:
             self.sample()
@@ -171,7 +174,7 @@ class Run:
             self.save(checkpoint.BEFORE_DECAY)
 
     def write(self, log: Log | None) -> None:
-        """A line of the log, over the window that ends here."""
+        """Write a line of the log, over the window that ends here."""
         config = self.config
         means = self.window.means()
         means = dict(zip(means, self.ranks.mean(list(means.values())), strict=True))
@@ -179,7 +182,7 @@ class Run:
         samples_per_s = rate * config.batch_size * config.accumulate * self.ranks.world
         record: Record = {"step": self.step, "lr": config.lr * factor(self.step - 1, config), **means}
         record |= {"skipped": self.trainer.skipped, "samples_per_s": samples_per_s}
-        if flops := getattr(self.trainer.task, "flops_per_sample", 0.0):
+        if flops := self.trainer.task.flops_per_sample:
             record["gflop_per_s"] = samples_per_s * flops / 1e9
         record["left_s"] = (config.steps - self.step) / rate
         self.last = {name: float(f"{v:.6g}") if isinstance(v, float) else v for name, v in record.items()}
@@ -188,6 +191,7 @@ class Run:
         self.shown.record(self.last)
 
     def save(self, name: str) -> None:
+        """Write a checkpoint."""
         state = State(
             step=self.step,
             steps=self.config.steps,
@@ -197,21 +201,21 @@ class Run:
             window=self.window.read(),
             train_s=self.clock.train_s,
         )
-        checkpoint.save(self.checkpoints, name, self.trainer.players, state, self.ranks.first, self.config.kept)
+        checkpoint.save(self.checkpoints, name, self.trainer.modules, state, self.ranks.first, self.config.kept)
 
     def sample(self) -> None:
-        """Let the task write something to look at; a network that is spread over ranks can't."""
-        if self.ranks.world == 1 and hasattr(self.trainer.task, "sample"):
+        """Let the task write samples; sharded networks can't."""
+        if self.ranks.world == 1:
             folder = self.folder / "samples"
             with files.writing(folder), self.trainer.averaged():
                 folder.mkdir(parents=True, exist_ok=True)
-                hook(self.trainer.task, "sample", self.step, folder)
+                self.trainer.task.sample(self.step, folder)
 
     def finish(self, reason: str) -> None:
-        """Sample (unless a person waits for the end) and export what there is now."""
+        """Sample (unless a person waits for the end) and export the current state."""
         if reason != "interrupted":
             self.sample()
-        if self.ranks.world == 1 and hasattr(self.trainer.task, "export"):
+        if self.ranks.world == 1:
             with self.trainer.averaged(), files.replacing_folder(self.folder / "model", files.WEIGHTS) as temporary:
                 temporary.mkdir()
-                hook(self.trainer.task, "export", temporary)
+                self.trainer.task.export(temporary)

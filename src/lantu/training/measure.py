@@ -1,4 +1,4 @@
-"""``--dry-run``: what a run would cost, from a few real updates. Writes nothing."""
+"""``--dry-run``: the cost of a run, estimated from a few real updates. Writes nothing."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -15,15 +15,15 @@ from lantu.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run would be.
+    """The cost of a run.
 
     Attributes:
         device: as chosen.
-        parameters: player → number of those that are trained.
+        parameters: module → number of trained parameters.
         steps, samples_per_step: updates in all; samples in each, over all ranks.
-        flops_per_sample: forward and backward; 0 if the task doesn't know.
+        flops_per_sample: forward and backward; 0 if unknown.
         step_s: median seconds of an update.
-        total_s: of the whole run, samples and checkpoints apart.
+        total_s: of the whole run, without samples and checkpoints.
     """
 
     device: str
@@ -36,13 +36,15 @@ class Measured:
 
     @property
     def samples_per_s(self) -> float:
+        """Samples per second."""
         return self.samples_per_step / self.step_s
 
     def as_dict(self) -> dict[str, Any]:
+        """The object that ``lantu train --dry-run --json`` prints."""
         return {**asdict(self), "samples_per_s": self.samples_per_s}
 
     def text(self) -> str:
-        """Some lines for a person."""
+        """A few lines for a person."""
         counts = ", ".join(f"{name} {count / 1e6:.2f}M" for name, count in self.parameters.items())
         lines = [
             f"parameters   {counts}",
@@ -61,9 +63,9 @@ class Measured:
 
 
 def measure(task: Task, config: LoopConfig, updates: int = 5, warm: int = 2) -> Measured:
-    """Make some updates, the first ``warm`` of them unmeasured, and reckon.
+    """Make some updates, the first ``warm`` of them unmeasured, and extrapolate.
 
-    The task's networks are changed by it; nothing is written.
+    This changes the task's networks; nothing is written.
 
     Raises:
         RecipeError: there is no such device.
@@ -82,10 +84,10 @@ def measure(task: Task, config: LoopConfig, updates: int = 5, warm: int = 2) -> 
         step_s = sorted(times[warm:])[updates // 2]
         return Measured(
             device=str(device),
-            parameters={p.name: sum(value.numel() for value in p.named.values()) for p in trainer.players},
+            parameters={p.name: sum(value.numel() for value in p.named.values()) for p in trainer.modules},
             steps=config.steps,
             samples_per_step=config.batch_size * config.accumulate * ranks.world,
-            flops_per_sample=float(getattr(task, "flops_per_sample", 0.0)),
+            flops_per_sample=task.flops_per_sample,
             step_s=step_s,
             total_s=step_s * config.steps,
         )

@@ -1,5 +1,8 @@
-"""Muon in float32. torch's own makes its updates orthogonal in bfloat16, whatever it is given: on a processor without
-instructions for it that took 95 % of a training's time."""
+"""Muon in float32.
+
+torch's own orthogonalises its updates in bfloat16: on a processor without bf16 instructions that took 95 % of the
+training time.
+"""
 
 import math
 from collections.abc import Callable
@@ -25,6 +28,7 @@ class Muon(torch.optim.Muon):
         return loss
 
     def move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        """Update one parameter."""
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(gradient)
@@ -36,7 +40,7 @@ class Muon(torch.optim.Muon):
 
 
 def orthogonal(x: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """About the nearest matrix whose singular values are 1: Newton and Schulz's iteration of fifth order."""
+    """The nearest semi-orthogonal matrix, approximately, by a Newton-Schulz iteration of fifth order."""
     a, b, c = coefficients
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x

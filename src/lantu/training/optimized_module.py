@@ -1,4 +1,4 @@
-"""One network with its optimizer and its average."""
+"""A network with its optimizers and its EMA."""
 
 from collections.abc import Iterable
 
@@ -8,38 +8,40 @@ from torch import Tensor, nn
 from lantu.training.config import LoopConfig
 from lantu.training.distributed import full
 from lantu.training.ema import EMA
-from lantu.training.optimizer import Hidden, Rate, alike, is_hidden, make_optimizers
+from lantu.training.optimizer import LrShare, UsesMuon, make_optimizers
 from lantu.training.schedule import factor
 
 
 class OptimizedModule:
-    """A network that is trained: in most runs the only one.
+    """A network with its optimizers and its EMA. Most runs have one; with a critic there are two.
+
+    Args:
+        name: of the module.
+        uses_muon, lr_share: see ``lantu.training.task.Task``.
 
     Attributes:
-        named: the parameters that move, by name.
+        named: the parameters that are trained, by name.
         optimizers: which together hold each of them once.
-        average: of these parameters; None when averaging is off.
+        average: the EMA of these parameters; None if ``ema_decay`` is 0.
     """
 
-    def __init__(
-        self, name: str, network: nn.Module, config: LoopConfig, hidden: Hidden = is_hidden, rate: Rate = alike
-    ):
+    def __init__(self, name: str, network: nn.Module, config: LoopConfig, uses_muon: UsesMuon, lr_share: LrShare):
         self.name, self.network, self.config = name, network, config
         self.named = {key: value for key, value in network.named_parameters() if value.requires_grad}
         self.lr = config.lr * config.lr_scale.get(name, 1.0)
-        self.optimizers = make_optimizers(network, config, self.lr, hidden, rate)
+        self.optimizers = make_optimizers(network, config, self.lr, uses_muon, lr_share)
         self.average = EMA(self.named.values(), config.ema_decay, config.ema_every) if config.ema_decay else None
 
-    def learns(self, learns: bool) -> None:
-        """Let gradients reach its parameters, or not."""
+    def requires_grad_(self, requires_grad: bool) -> None:
+        """Turn gradients of its parameters on or off."""
         for parameter in self.named.values():
-            parameter.requires_grad_(learns)
+            parameter.requires_grad_(requires_grad)
 
-    def move(self, step: int) -> float | None:
-        """Clip the gradients and take one step of the optimizers, then forget the gradients.
+    def step(self, step: int) -> float | None:
+        """Clip the gradients, update the parameters, and clear the gradients.
 
         Returns:
-            the norm of the gradients before clipping; None if it was not finite and nothing moved.
+            the gradients' norm before clipping; None if it was not finite, in which case nothing is updated.
         """
         gradients = [value.grad for value in self.named.values() if value.grad is not None]
         norm = clip(gradients, self.config.clip_norm)
@@ -57,7 +59,7 @@ class OptimizedModule:
 
 
 def clip(gradients: Iterable[Tensor], limit: float) -> float:
-    """Scale gradients in place so that their common norm is at most ``limit`` (0: leave them); give the norm before."""
+    """Scale gradients in place so that their common norm is at most ``limit`` (0: no limit); return the norm before."""
     gradients = list(gradients)
     if not gradients:
         return 0.0

@@ -10,37 +10,37 @@ from lantu.training.config import LoopConfig
 from lantu.training.device import has_bf16
 from lantu.training.muon import Muon
 
-Hidden = Callable[[str, Tensor], bool]
-Rate = Callable[[str], float]
+UsesMuon = Callable[[str, Tensor], bool]
+LrShare = Callable[[str], float]
 NOT_HIDDEN = ("embed", "head", "norm", "table", "codebook", "position")
 
 
 def is_hidden(name: str, parameter: Tensor) -> bool:
-    """Whether Muon may take it: a matrix between hidden layers, by the names that such things usually have."""
+    """Whether it is a matrix between hidden layers, which Muon may update; judged by the usual names of the others."""
     return parameter.ndim == 2 and not any(word in name.lower() for word in NOT_HIDDEN)
 
 
-def alike(name: str) -> float:
-    """Every parameter moves at the run's rate."""
-    return 1.0
-
-
 def make_optimizers(
-    network: nn.Module, config: LoopConfig, lr: float, hidden: Hidden = is_hidden, rate: Rate = alike
+    network: nn.Module,
+    config: LoopConfig,
+    lr: float,
+    uses_muon: UsesMuon = is_hidden,
+    lr_share: LrShare = lambda name: 1.0,
 ) -> list[torch.optim.Optimizer]:
     """AdamW, fused; with ``optimizer="muon"`` also Muon (arXiv:2502.16982) for the hidden matrices.
 
-    Muon's updates are scaled to AdamW's size, so that both take the same rate and weight decay.
+    Muon's updates are scaled to the size of AdamW's, so that both use the same learning rate and weight decay.
 
     Args:
-        rate: by a parameter's name its own share of the rate, which its group keeps as "share".
+        uses_muon: says of a name and its parameter whether Muon updates it.
+        lr_share: says of a name the share of the learning rate, which the parameter's group keeps as "share".
     """
     named = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
-    shares = sorted({rate(name) for name, _ in named}, reverse=True)
+    shares = sorted({lr_share(name) for name, _ in named}, reverse=True)
 
     def groups(wanted: Callable[[str, Tensor], bool], weight_decay: float) -> list[dict[str, Any]]:
         """Parameters of one kind, those of each share of the rate together."""
-        found = [[p for name, p in named if rate(name) == share and wanted(name, p)] for share in shares]
+        found = [[p for name, p in named if lr_share(name) == share and wanted(name, p)] for share in shares]
         pairs = zip(shares, found, strict=True)
         return [
             {"params": some, "weight_decay": weight_decay, "lr": lr * share, "share": share}
@@ -49,7 +49,7 @@ def make_optimizers(
         ]
 
     def by_muon(name: str, parameter: Tensor) -> bool:
-        return config.optimizer == "muon" and hidden(name, parameter)
+        return config.optimizer == "muon" and uses_muon(name, parameter)
 
     rest = [
         *groups(lambda name, p: not by_muon(name, p) and p.ndim >= 2, config.weight_decay),

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar on a terminal, plain lines elsewhere."""
+"""The display of a run: a progress bar on a terminal, plain lines elsewhere."""
 
 import sys
 from typing import Any, Protocol, TextIO
@@ -7,15 +7,23 @@ SHOWN = ("loss", "lr", "samples_per_s", "gflop_per_s", "left_s")
 
 
 class Progress(Protocol):
-    """Told of every update and every line of the log."""
+    """Is called at every update and every line of the log."""
 
-    def step(self, done: int) -> None: ...
+    def step(self, done: int) -> None:
+        """So many updates are done."""
+        ...
 
-    def record(self, record: dict[str, Any]) -> None: ...
+    def record(self, record: dict[str, Any]) -> None:
+        """A line of the log was written."""
+        ...
 
-    def say(self, message: str) -> None: ...
+    def say(self, message: str) -> None:
+        """Show a message."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """The run has ended."""
+        ...
 
 
 class Silent:
@@ -35,7 +43,7 @@ class Silent:
 
 
 class Plain(Silent):
-    """One line for each line of the log."""
+    """One line per line of the log."""
 
     def __init__(self, steps: int, stream: TextIO):
         self.steps, self.stream = steps, stream
@@ -56,7 +64,7 @@ class Bar(Silent):
         from rich.progress import Progress as RichProgress
 
         columns = (BarColumn(None), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
-        # Drawn seldom: the cores are busy.
+        # A low refresh rate, for the cores are busy.
         self.bar = RichProgress(*columns, console=Console(stderr=True), refresh_per_second=2)
         self.row = self.bar.add_task("", total=steps, text="")
         self.bar.start()
@@ -75,7 +83,7 @@ class Bar(Silent):
 
 
 def make_progress(steps: int, shown: bool) -> Progress:
-    """What fits the place where stderr goes."""
+    """The display for stderr: silent, a bar, or plain lines."""
     if not shown:
         return Silent()
     return Bar(steps) if sys.stderr.isatty() else Plain(steps, sys.stderr)

@@ -4,7 +4,7 @@ from lantu.training.config import LoopConfig
 
 
 def factor(step: int, config: LoopConfig) -> float:
-    """Share of the peak rate at ``step`` (from 0): a pure function, so a run can be resumed and lengthened."""
+    """The rate at ``step`` (from 0) as a share of the peak: a pure function, so a run can be resumed and lengthened."""
     warm = min(1.0, (step + 1) / (config.warmup_steps + 1))
     left = config.steps - step
     decay_steps = config.steps - decay_start(config)
@@ -12,5 +12,5 @@ def factor(step: int, config: LoopConfig) -> float:
 
 
 def decay_start(config: LoopConfig) -> int:
-    """The first step below the stable rate; ``config.steps`` if there is no decay."""
+    """The first step of the decay; ``config.steps`` if there is none."""
     return config.steps - round(config.steps * config.decay_fraction)

@@ -1,4 +1,4 @@
-"""Reasons to stop before the end, noticed between two updates."""
+"""Reasons to stop early, checked between two updates."""
 
 import signal
 import threading
@@ -9,13 +9,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Listens for Ctrl-C and SIGTERM, and looks at the clock. A second signal stops at once, as ever.
+    """Listens for Ctrl-C and SIGTERM, and watches the time. A second signal stops at once, as usual.
 
     Args:
         minutes: from entering on; None for no limit.
 
     Attributes:
-        reason: "" to go on, "interrupted" or "time".
+        reason: "" to continue, "interrupted" or "time".
     """
 
     def __init__(self, minutes: float | None):
@@ -31,16 +31,18 @@ class Stop:
         return "time" if late else ""
 
     def __enter__(self) -> "Stop":
-        # Python hears signals in the main thread only.
+        # Only the main thread can handle signals.
         if threading.current_thread() is threading.main_thread():
             self.former = {number: signal.signal(number, self.hear) for number in SIGNALS}
         return self
 
     def hear(self, *_: object) -> None:
+        """Record a signal; the next one has its usual effect."""
         self.signalled = True
         self.restore()
 
     def restore(self) -> None:
+        """Restore the former signal handlers."""
         for number, handler in self.former.items():
             signal.signal(number, handler)
 

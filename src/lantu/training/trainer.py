@@ -1,4 +1,4 @@
-"""One update of every player: forward, backward, step. Knows nothing of files, clocks or terminals."""
+"""One update of every module: forward, backward, step. Knows nothing of files, clocks or terminals."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -13,44 +13,42 @@ from lantu.training.config import LoopConfig
 from lantu.training.device import has_bf16, to_device
 from lantu.training.distributed import Ranks, shard
 from lantu.training.optimized_module import OptimizedModule
-from lantu.training.optimizer import alike, is_hidden
-from lantu.training.task import Metrics, Task, hook
+from lantu.training.task import Metrics, Task
 
-PATIENCE = 50  # updates in a row that may be lost to a gradient that is not finite
+PATIENCE = 50  # consecutive updates without a finite gradient after which training stops
 
 
 class Trainer:
     """A task on its device, ready for updates.
 
     Attributes:
-        players: in playing order.
+        modules: in the order in which they are updated.
         in_bf16: whether it multiplies in bfloat16.
-        skipped, skipped_in_row: moves not made because the gradient was not finite.
+        skipped, skipped_in_row: updates without a finite gradient, which are not made.
     """
 
     def __init__(self, task: Task, config: LoopConfig, device: torch.device, ranks: Ranks):
         self.task, self.config, self.device, self.ranks = task, config, device, ranks
         self.in_bf16 = config.precision == "bf16" or (config.precision == "auto" and has_bf16(device))
         self.skipped = self.skipped_in_row = 0
-        hook(task, "to", device)
+        task.to(device)
         for network in task.networks.values():
             network.to(device).train()
             if ranks.world > 1:
                 shard(network, device)
-        if config.compile and hasattr(task, "compile"):
-            hook(task, "compile")
-        elif config.compile:
-            for network in task.networks.values():
-                network.compile()
-        ways = getattr(task, "hidden", is_hidden), getattr(task, "rate", alike)
-        self.players = [OptimizedModule(name, network, config, *ways) for name, network in task.networks.items()]
+        if config.compile:
+            task.compile()
+        self.modules = [
+            OptimizedModule(name, network, config, task.uses_muon, task.lr_share)
+            for name, network in task.networks.items()
+        ]
         self.generator = torch.Generator(device)
 
     def update(self, step: int, batches: Sequence[Any]) -> Metrics:
-        """One step of every player, on the sum of ``batches``.
+        """One step of every module, on the sum of ``batches``.
 
         Returns:
-            "loss", "grad_norm" and the task's own metrics; of players after the first as "player/loss" and so on.
+            "loss", "grad_norm" and the task's own metrics; of modules after the first as "module/loss" and so on.
 
         Raises:
             RecipeError: gradients have not been finite for many updates.
@@ -58,14 +56,14 @@ class Trainer:
         batches = [to_device(batch, self.device) for batch in batches]
         metrics: Metrics = {}
         lost = False
-        for index, player in enumerate(self.players):
-            if len(self.players) > 1:
-                for other in self.players:
-                    other.learns(other is player)
-            played = self.turn(player, index, step, batches)
-            lost |= played.get("grad_norm", 0.0) is None
-            prefix = f"{player.name}/" if index else ""
-            metrics |= {prefix + name: value for name, value in played.items() if value is not None}
+        for index, module in enumerate(self.modules):
+            if len(self.modules) > 1:
+                for other in self.modules:
+                    other.requires_grad_(other is module)
+            result = self._update_module(module, index, step, batches)
+            lost |= result.get("grad_norm", 0.0) is None
+            prefix = f"{module.name}/" if index else ""
+            metrics |= {prefix + name: value for name, value in result.items() if value is not None}
         self.skipped += lost
         self.skipped_in_row = self.skipped_in_row + 1 if lost else 0
         if self.skipped_in_row >= PATIENCE:
@@ -73,17 +71,17 @@ class Trainer:
                 f"the gradient has not been finite for {PATIENCE} updates, since step {step - PATIENCE + 1}",
                 "resume from the last checkpoint with a smaller loop.lr",
             )
-        hook(self.task, "after_step", step)
+        self.task.after_step(step)
         return metrics
 
-    def turn(self, player: OptimizedModule, index: int, step: int, batches: Sequence[Any]) -> dict[str, Any]:
-        """Gradients over all batches, then the move. A loss without gradient passes the turn."""
+    def _update_module(self, module: OptimizedModule, index: int, step: int, batches: Sequence[Any]) -> dict[str, Any]:
+        """Accumulate gradients over all batches, then update the module, unless its loss has no gradient."""
         total: dict[str, Any] = {}
         passes = False
         for micro, batch in enumerate(batches):
             self.seed(step, index, micro)
             with self.autocast():
-                loss, metrics = self.task.loss(player.name, batch, step, self.generator)
+                loss, metrics = self.task.loss(module.name, batch, step, self.generator)
             passes = not loss.requires_grad
             if not passes:
                 (loss / len(batches)).backward()
@@ -91,31 +89,32 @@ class Trainer:
                 value = value.detach() if isinstance(value, Tensor) else value
                 total[name] = total.get(name, 0.0) + value / len(batches)
         if not passes:
-            total["grad_norm"] = player.move(step)
+            total["grad_norm"] = module.step(step)
         return total
 
-    def seed(self, step: int, player: int, micro: int) -> None:
-        """Make all that is random a function of the step, so that no generator's state must be saved."""
-        entropy = [self.config.seed, step, player, micro, self.ranks.rank]
+    def seed(self, step: int, module: int, micro: int) -> None:
+        """Make all randomness a function of the step, so that no generator's state must be saved."""
+        entropy = [self.config.seed, step, module, micro, self.ranks.rank]
         own, shared = np.random.SeedSequence(entropy).generate_state(2, np.uint64).tolist()
         self.generator.manual_seed(own)
         torch.manual_seed(shared)
 
     def autocast(self) -> torch.autocast:
+        """Autocast in the run's precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Networks in evaluation mode, with the averaged weights, without gradients, in the run's precision."""
+        """Inside, the networks are in evaluation mode, with EMA weights, without gradients, in the run's precision."""
         with contextlib.ExitStack() as stack:
-            for player in self.players:
-                player.network.eval()
-                if player.average:
-                    stack.enter_context(player.average.swapped_in())
+            for module in self.modules:
+                module.network.eval()
+                if module.average:
+                    stack.enter_context(module.average.swapped_in())
             stack.enter_context(torch.no_grad())
             stack.enter_context(self.autocast())
             try:
                 yield
             finally:
-                for player in self.players:
-                    player.network.train()
+                for module in self.modules:
+                    module.network.train()

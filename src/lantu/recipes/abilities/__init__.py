@@ -1,8 +1,7 @@
-"""Suites of what a model can do beside drawing and captioning: ``lantu eval --suites questions,filling,…``.
+"""Suites of abilities beside drawing and captioning: ``lantu eval --suites questions,filling,…``.
 
-Scenes are new ones: of the validation splits' kind, or (filling, half of the instructions) with a pair of things or a
-drawing that training never showed. Pictures are judged as all others are; a changed background by the colours of the
-rim.
+Scenes are new: like those of the validation splits, or (filling, half of the instructions) with a held-out pair of
+things or drawing. Pictures are judged as everywhere, a changed background by the colours of the rim.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,5 +20,5 @@ NEEDED = {"questions": "talking", "filling": "filling", "editing": "talking", "c
 
 
 def learnt(learnt: Sequence[str]) -> list[str]:
-    """The suites that a model that has learnt this can take."""
+    """The suites that need one of these abilities."""
     return [name for name, ability in NEEDED.items() if ability in learnt]

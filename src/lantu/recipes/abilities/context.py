@@ -1,4 +1,4 @@
-"""Learning from examples: tasks that only the examples before them define, with more and more of them."""
+"""Learning from examples: tasks that only the examples in the prompt define, with an increasing number of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ SHOTS = (0, 1, 2, 4)
 
 
 def suite(exam: Exam, limit: int) -> Suite:
-    """Right answers after the most examples; details by task and number of them."""
+    """Right answers after the most examples; details by task and number of examples."""
     details = {
         f"{name}, {shots} shots": float(np.mean(way(exam, shots, limit)))
         for name, way in TASKS.items()
@@ -33,7 +33,7 @@ def suite(exam: Exam, limit: int) -> Suite:
 
 
 def style(exam: Exam, shots: int, limit: int) -> list[float]:
-    """The last thing in the style of those before it, which no word tells."""
+    """The last thing in the style of the examples, which no word mentions."""
     rng, requests, wanted = np.random.default_rng((exam.seed, 2)), [], []
     for number in range(limit):
         samples = singles(exam, shots + 1, rng, exam.composer.styles[number % len(exam.composer.styles)])
@@ -47,18 +47,18 @@ def style(exam: Exam, shots: int, limit: int) -> list[float]:
 
 
 def name_drawn(exam: Exam, shots: int, limit: int) -> list[float]:
-    """What a made-up name stands for, drawn."""
+    """The thing that a made-up name stands for, drawn."""
     prefixes, scenes, _ = naming(exam, shots, limit, drawn=True)
     plans = [plan_of_examples(prefix, exam.vocabulary) for prefix in prefixes] if exam.layout.plans else []
-    noted = [ids[:-1] for ids in exam.draft(plans)] or [[] for _ in prefixes]
-    told = enumerate(zip(prefixes, noted, strict=True))
-    requests = [drawing(exam, [*prefix, *plan], number) for number, (prefix, plan) in told]
+    drafted_plans = [ids[:-1] for ids in exam.draft(plans)] or [[] for _ in prefixes]
+    numbered = enumerate(zip(prefixes, drafted_plans, strict=True))
+    requests = [drawing(exam, [*prefix, *plan], number) for number, (prefix, plan) in numbered]
     images = exam.paint([exam.picture(ids) for ids in exam.draft(requests)])
     return [verdict["score"] for verdict in exam.judge(scenes, images)]
 
 
 def name_told(exam: Exam, shots: int, limit: int) -> list[float]:
-    """What a thing is called, by made-up names."""
+    """The made-up name of a thing."""
     prefixes, scenes, words = naming(exam, shots, limit, drawn=False)
     codes = exam.codes([exam.composer.compose(scene.objects, "white") for scene in scenes])
     requests = [
@@ -70,10 +70,10 @@ def name_told(exam: Exam, shots: int, limit: int) -> list[float]:
 
 
 def naming(exam: Exam, shots: int, limit: int, drawn: bool) -> tuple[list[list[int]], list[Sample], list[str]]:
-    """Two things under made-up names, told by turns; then one of them in another style, and its name.
+    """Two things under made-up names in alternation; then one of them in another style, and its name.
 
     Returns:
-        ids of the examples, and of the name where it is to be drawn; what it stands for; the name.
+        ids of the examples, and of the name where it is to be drawn; the thing that it stands for; the name.
     """
     rng, prefixes, scenes, words = np.random.default_rng((exam.seed, 3)), [], [], []
     for _ in range(limit):
@@ -99,7 +99,7 @@ def recolour(exam: Exam, shots: int, limit: int) -> list[float]:
 
 
 def change(exam: Exam, kind: str, shots: int, limit: int) -> list[float]:
-    """A change shown by examples without a word, the last one to be made."""
+    """A change that examples show without words, to be applied to the last picture."""
     prefixes, wholes, afters, index = [], [], [], 0
     while len(prefixes) < limit:
         found: list[tuple[np.ndarray, Sample, np.ndarray]] = []
@@ -115,10 +115,10 @@ def change(exam: Exam, kind: str, shots: int, limit: int) -> list[float]:
         afters.append(found[-1][1])
     if exam.layout.plans:
         goals = map(exam.layout.goal, exam.draft([planning(prefix, exam.vocabulary) for prefix in prefixes]))
-        told = enumerate(zip(wholes, goals, strict=True))
+        numbered = enumerate(zip(wholes, goals, strict=True))
         requests = [
             exam.layout.change([[exam.layout.of_codes(whole)]], seed, exam.settings, goal)
-            for seed, (whole, goal) in told
+            for seed, (whole, goal) in numbered
         ]
     else:
         requests = [drawing(exam, prefix, number) for number, prefix in enumerate(prefixes)]
@@ -127,7 +127,7 @@ def change(exam: Exam, kind: str, shots: int, limit: int) -> list[float]:
 
 
 def singles(exam: Exam, count: int, rng: np.random.Generator, style: str = "") -> list[Sample]:
-    """Single things, large, each another."""
+    """Single things, large, all different."""
     found: dict[str, Sample] = {}
     while len(found) < count:
         placed = single(exam.composer, rng, style)
@@ -144,7 +144,7 @@ def elsewhere(exam: Exam, sample: Sample, rng: np.random.Generator) -> Sample:
 
 
 def drawing(exam: Exam, prefix: Sequence[int], seed: int) -> Request:
-    """A picture, unguided, behind a prefix."""
+    """A request for a picture after a prefix, without guidance."""
     start, dials = draw_prefix([], *exam.grid, exam.vocabulary)[1:], sampling(exam.settings)
     return Request([*prefix, *start], any_code(exam.vocabulary), limit=exam.grid[0] * exam.grid[1], seed=seed, **dials)
 

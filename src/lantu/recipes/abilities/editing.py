@@ -1,4 +1,4 @@
-"""Instructions: is what was asked for there, and the rest kept?"""
+"""Instructions: is the requested change there, and the rest unchanged?"""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from lantu.types import Sample
 
 
 def suite(exam: Exam, limit: int) -> Suite:
-    """Right pictures; details by kind, ``limit`` of each, beside the target drawn afresh from a caption."""
+    """Right pictures; details by kind, ``limit`` of each, beside the target drawn from its caption."""
     right: dict[str, list[float]] = {"score": [], "answered": [], "afresh": []}
     ideal: dict[str, list[float]] = {"round_trip": [], "ceiling": []}
     for kind, some in instructions(exam, limit).items():
@@ -34,7 +34,7 @@ def suite(exam: Exam, limit: int) -> Suite:
 
 
 def instructions(exam: Exam, limit: int) -> dict[str, list[tuple[np.ndarray, Sample, np.ndarray]]]:
-    """Picture before, sample and picture after, of each kind: by turns of a seen kind and of an unseen one."""
+    """Picture before, sample and picture after, of each kind, from the validation and the held-out split by turns."""
     made: dict[str, list[tuple[np.ndarray, Sample, np.ndarray]]] = {kind: [] for kind in KINDS}
     index = 0
     while any(len(some) < limit for some in made.values()):
@@ -47,23 +47,23 @@ def instructions(exam: Exam, limit: int) -> dict[str, list[tuple[np.ndarray, Sam
 
 
 def changed(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) -> list[np.ndarray]:
-    """The codes that instructions make of pictures."""
+    """The codes of pictures after an instruction."""
     layout, settings = exam.layout, exam.settings
     asked = [[[text, exam.layout.of_codes(grid)]] for grid, text in zip(codes, instructed(afters), strict=True)]
     plans = [request for turns in asked if (request := layout.plan_change(turns))]
     goals = [layout.goal(ids) for ids in exam.draft(plans)] or [""] * len(asked)
-    told = enumerate(zip(asked, goals, strict=True))
+    numbered = enumerate(zip(asked, goals, strict=True))
     return [
         exam.picture(ids)
-        for ids in exam.draft([layout.change(turns, seed, settings, goal) for seed, (turns, goal) in told])
+        for ids in exam.draft([layout.change(turns, seed, settings, goal) for seed, (turns, goal) in numbered])
     ]
 
 
 def answered(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) -> list[float]:
-    """Whether the model, in a conversation, would by itself draw: begin a picture, or plan one."""
-    told = enumerate(zip(codes, instructed(afters), strict=True))
+    """Whether the model, in a conversation, would draw of its own accord: start a picture, or plan one."""
+    numbered = enumerate(zip(codes, instructed(afters), strict=True))
     asked = [
-        exam.layout.answer([[text, exam.layout.of_codes(grid)]], seed, exam.settings) for seed, (grid, text) in told
+        exam.layout.answer([[text, exam.layout.of_codes(grid)]], seed, exam.settings) for seed, (grid, text) in numbered
     ]
     begins = exam.vocabulary.special("boi")
     replies = exam.draft(asked)
@@ -72,6 +72,6 @@ def answered(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) 
 
 
 def instructed(afters: Sequence[Sample]) -> list[str]:
-    """An instruction each, in either language by turns."""
+    """One instruction for each, in alternating languages."""
     texts = [after.captions[LANGUAGES[number % 2]] for number, after in enumerate(afters)]
     return [some[number % len(some)] for number, some in enumerate(texts)]

@@ -1,4 +1,4 @@
-"""What all suites of abilities share: a model, the world of its scenes, its judge. Shapes: H W pixels, h w grid."""
+"""The parts that all suites of abilities share: a model, its scenes, its judge. Shapes: H W pixels, h w grid."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from lantu.data.phrases import PHRASES
 from lantu.data.scenes import Composer
 from lantu.engine.drafting import draft
 from lantu.engine.request import Request
+from lantu.engine.sampling_params import Overrides
 from lantu.evaluation.results import Verdict
 from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.trial import Trial
@@ -25,8 +26,8 @@ from lantu.tasks.run import run
 from lantu.tokens.document import codes_from, read_reply
 from lantu.types import Placed, Sample
 
-NEW = 900_000  # scenes of the validation split that no training or other evaluation looks at
-RIM_RIGHT = 32  # a rim's colour may be so far from the background's, of 255
+NEW = 900_000  # scenes of the validation split from this number on are used nowhere else
+RIM_RIGHT = 32  # the largest distance of the rim's colour from the background's, of 255
 ON_SHEET = 10
 
 
@@ -35,7 +36,7 @@ class Exam:
     """A model under examination.
 
     Attributes:
-        out: folder for sheets of what was asked and what came; None for none.
+        out: folder for sheets of prompts and answers; None for none.
         dials: how to draw, see ``lantu.engine.sampling_params.SamplingParams``.
     """
 
@@ -44,26 +45,31 @@ class Exam:
     scorer: Scorer
     seed: int
     out: Path | None
-    dials: dict[str, Any]
+    dials: Overrides
 
     @property
     def concepts(self) -> Mapping[str, Concept]:
+        """The gallery's concepts by key."""
         return self.composer.gallery.concepts
 
     @property
     def settings(self) -> Any:
+        """How the model draws."""
         return self.model.folder.settings.change(**self.dials)
 
     @property
     def grid(self) -> tuple[int, int]:
+        """Height and width in codes."""
         return self.model.folder.grid
 
     @property
     def layout(self) -> LantuLayout:
+        """The model's layout of prompts."""
         return self.model.parts.layout
 
     @property
     def vocabulary(self) -> Any:
+        """The model's ids."""
         return self.model.parts.vocabulary
 
     def codes(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -71,10 +77,11 @@ class Exam:
         return list(self.model.parts.encode(np.stack(images)))
 
     def draft(self, requests: list[Request]) -> list[list[int]]:
-        """The ids that each request is answered with."""
+        """The ids that answer each request."""
         return draft(self.model.parts.batched_drafter, requests)
 
     def text(self, ids: list[int]) -> str:
+        """The text of some ids."""
         return self.model.parts.text.decode(ids).strip()
 
     def said(self, ids: list[int]) -> str:
@@ -83,22 +90,22 @@ class Exam:
         return " ".join(part.strip() for part in reply.parts if isinstance(part, str))
 
     def picture(self, ids: list[int]) -> np.ndarray:
-        """Ids that are a picture's, as codes (h, w)."""
+        """The codes (h, w) of a picture's ids."""
         return codes_from(ids, *self.grid, self.vocabulary)
 
     def paint(self, grids: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Pictures (H, W, 3) uint8 of codes."""
+        """Pictures (H, W, 3) uint8 from codes."""
         parts, params = self.model.parts, self.settings
         drawn = run(parts, [render(parts, grid, seed, params) for seed, grid in enumerate(grids)], batched=True)
         return [np.asarray(picture.image) for picture in drawn]
 
     def afresh(self, prompts: Sequence[str]) -> list[np.ndarray]:
-        """Pictures of prompts, drawn from nothing."""
+        """Pictures of prompts."""
         requests = [self.layout.draw(prompt, self.grid, seed, self.settings) for seed, prompt in enumerate(prompts)]
         return self.paint([self.picture(ids) for ids in self.draft(requests)])
 
     def judge(self, scenes: Sequence[Sample], images: Sequence[np.ndarray]) -> list[Verdict]:
-        """Are a scene's things in their halves ("some": which share), and on its background?"""
+        """Are a scene's things in their halves ("some": the share), and on its background?"""
         asked = [trial(scene, image) for scene, image in zip(scenes, images, strict=True)]
         return [
             verdict | {"score": float(verdict["score"] > 0 and on_background(scene.background, image))}
@@ -106,6 +113,7 @@ class Exam:
         ]
 
     def named(self, objects: Sequence[Placed]) -> tuple[Concept, ...]:
+        """The concepts of some things."""
         return tuple(self.concepts[placed.concept] for placed in objects)
 
     def caption(self, scene: Sample) -> str:
@@ -118,7 +126,7 @@ class Exam:
         return f"{text} on a {ALL[scene.background].words['en'][0]} background"
 
     def sheet(self, name: str, *rows: Sequence[np.ndarray]) -> None:
-        """Rows of the first pictures of each, one below the other."""
+        """Write rows of the first pictures of each, one below the other."""
         if self.out:
             save_sheet(self.out / f"{name}.png", [np.stack(row[:ON_SHEET]) for row in rows])
 
@@ -129,6 +137,7 @@ def trial(scene: Sample, image: np.ndarray) -> Trial:
 
 
 def beside(objects: Sequence[Placed]) -> bool:
+    """Whether two things are side by side, not one above the other."""
     return abs(objects[0].box[1] - objects[-1].box[1]) < 0.1
 
 

@@ -1,4 +1,4 @@
-"""A thing of a pair replaced by another in its cells: is the new one there, and the old one still?"""
+"""A thing of a pair is replaced in its cells by another: is the new one there, and the other one still?"""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from lantu.types import Placed, Sample
 
 
 def suite(exam: Exam, limit: int) -> Suite:
-    """Both things right; details: their share, other cells unchanged, and the same pair drawn afresh."""
+    """Both things right; details: their share, unchanged cells elsewhere, and the same pair drawn from its caption."""
     rng, model = np.random.default_rng((exam.seed, 1)), exam.model
     asked = trials(exam.composer, "pairs", limit, seed=exam.seed + 5)
     wholes = exam.codes([trial.image for trial in asked])
@@ -63,6 +63,6 @@ def other(composer: Composer, rng: np.random.Generator, shown: set[str], style: 
 
 
 def single(composer: Composer, rng: np.random.Generator, style: str = "") -> Placed:
-    """A thing alone, large, in a style by chance if none is named."""
+    """A single thing, large, in a random style if none is named."""
     own = style or composer.styles[rng.integers(len(composer.styles))]
     return Placed(other(composer, rng, set(), own), own, (1 / 8, 1 / 8, 7 / 8, 7 / 8))

@@ -26,9 +26,9 @@ def suite(exam: Exam, limit: int) -> Suite:
                 images.append(image)
                 requests.append(made.text)
     parts = [[text, exam.layout.of_codes(codes)] for text, codes in zip(requests, exam.codes(images), strict=True)]
-    told = exam.draft([exam.layout.answer([each], seed, settings) for seed, each in enumerate(parts)])
+    replies = exam.draft([exam.layout.answer([each], seed, settings) for seed, each in enumerate(parts)])
     right: dict[str, list[bool]] = {}
-    for (kind, language, answer), ids in zip(asked, told, strict=True):
+    for (kind, language, answer), ids in zip(asked, replies, strict=True):
         for key in ("score", kind, language, f"{kind} {language}"):
             right.setdefault(key, []).append(exam.said(ids) == answer)
     means = {key: float(np.mean(values)) for key, values in right.items()}

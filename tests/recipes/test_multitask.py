@@ -5,44 +5,22 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from test_start import settings
+from overrides import settings
 
 from lantu import recipes
 from lantu.data.backgrounds import BACKGROUNDS
+from lantu.data.packing import cuts
 from lantu.errors import RecipeError
 from lantu.recipes import multitask
+from lantu.recipes.document_sources import hole
+from lantu.recipes.trained_parts import trained_parts
 from lantu.tokens.document import from_ids, to_ids
 from lantu.types import CodeGrid, Document, Given, Patch, Turn
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Scenes and edits of a gallery of coloured squares, 32 pixels, as ``build_emoji`` lays them down."""
-    import sys
-    from pathlib import Path
-
-    sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-    from fake_gallery import STYLES, THINGS, color, make_gallery
-
-    from lantu.data.build import Pairs, Scenes
-    from lantu.data.gallery import SPRITE_SIZE, save_gallery
-    from lantu.data.writer import Job, write_data
-
-    place = tmp_path_factory.mktemp("gallery")
-    cells = [(key, style) for key in THINGS for style in STYLES]
-    sprites = (np.full((SPRITE_SIZE, SPRITE_SIZE, 4), (*color(*cell), 255), np.uint8) for cell in cells)
-    save_gallery(place, make_gallery().concepts, STYLES, cells, sprites)
-    folder = tmp_path_factory.mktemp("data") / "data"
-    counts = {"train": 60, "val": 4, "edits": 60}
-    kinds = {"edits": Pairs}
-    jobs = [
-        Job(folder, split, 0, kinds.get(split, Scenes)(place, 32, 8, 0, STYLES, split, 0, count))
-        for split, count in counts.items()
-    ]
-    told = {"size": 32, "snap": 8, "styles": STYLES}
-    header = {"source": "emoji", "size": 32, "settings": told, "digest": "", "gallery": str(place)}
-    write_data(folder, header, jobs, sum(counts.values()), 1)
-    return folder
+def data(scene_data):
+    return scene_data
 
 
 SHORT = {str: "T", Given: "t", CodeGrid: "G", Patch: "P", Turn: "."}
@@ -59,23 +37,23 @@ def task(tiny_model, data):
 def test_all_kinds_come_up_and_can_be_read_back(task):
     seen = set()
     for position in range(400):
-        made = task.document(position % 60, position)
+        made = task.documents.document(position % 60, position)
         seen.add("".join(SHORT[type(part)] for part in made.parts))
-        ids = to_ids(made, task.vocabulary, task.encode)[0].tolist()
-        assert len(from_ids(ids, task.vocabulary, task.codec.decode).parts) <= len(made.parts)
+        ids = to_ids(made, task.setup.vocabulary, task.setup.corpus.encode)[0].tolist()
+        assert len(from_ids(ids, task.setup.vocabulary, task.setup.codec.decode).parts) <= len(made.parts)
     plain = {"TG", "GT", "TP"}
     talk = {".T..T", ".TG.T", ".TG..T.T", ".TG.T.T..T.T", ".TG..T", ".T.TG.G", "..TG.G", ".T.G", ".T.GT"}
     exercises = {".T..T.T", ".T..TtT.T", ".T..TtTtT", "T.T", "T.T.T"}
     examples = {"GGG.T", "TGT.TG", "GTG.T.T"}
     assert plain | talk | exercises | examples <= seen
-    assert task.document(3, 77).parts == task.document(3, 77).parts
+    assert task.documents.document(3, 77).parts == task.documents.document(3, 77).parts
 
 
 def test_changes_that_examples_can_tell_are_kept_apart(task):
-    assert set(task.changes) <= {"swap", *BACKGROUNDS}
-    for change, pairs in task.changes.items():
+    assert set(task.pairs.changes) <= {"swap", *BACKGROUNDS}
+    for change, pairs in task.pairs.changes.items():
         for pair in pairs:
-            after = task.pairs[2 * pair + 1]
+            after = task.pairs.scenes(pair)[1]
             assert change == (after.kind if after.kind == "swap" else after.background)
 
 
@@ -96,23 +74,24 @@ def test_only_what_the_model_is_to_say_is_learnt():
         (("a zorp", grid, "a zorp", plan, "zorp cat; cat", grid), [3, 4, 5]),
         ((grid, "a zorp", grid, plan, "cat; cat zorp", lantu, "a zorp"), [3, 4, 5, 6]),
     ]:
-        assert multitask.said(Document(parts)) == wanted
+        assert trained_parts(Document(parts)) == wanted
 
 
 def test_exercises_are_all_that_is_not_drawing(tiny_model, data):
     recipe = multitask.exercises()
-    assert multitask.MixtureRecipe(**recipe.model_dump()) == recipe
+    assert multitask.MultitaskRecipe(**recipe.model_dump()) == recipe
     task = multitask.Task(
         settings(recipe, f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", f"edits={data}"), data
     )
     for position in range(60):
-        assert not any(isinstance(part, CodeGrid | Patch) for part in task.document(position, position).parts)
+        assert not any(isinstance(part, CodeGrid | Patch) for part in task.documents.document(position, position).parts)
 
 
 def test_rows_are_of_about_one_length_and_the_loss_is_that_of_all(task):
     batch = task.batch(0, 16)
-    assert batch["lessons"] is not None
-    lengths = [rows["ids"].shape[1] for rows in batch["plain"]]
+    lessons, replies = batch
+    assert lessons is not None
+    lengths = [rows["ids"].shape[1] for rows in replies]
     assert lengths == sorted(lengths)
     loss, parts = task.loss("model", batch, 0, torch.Generator())
     assert torch.isfinite(loss)
@@ -120,15 +99,15 @@ def test_rows_are_of_about_one_length_and_the_loss_is_that_of_all(task):
 
 
 def test_groups_are_padded_as_little_as_can_be():
-    assert multitask.cuts([5, 5, 5, 9], 2) == [0, 3, 4]
-    assert multitask.cuts([5, 9], 4) == [0, 1, 2]
+    assert cuts([5, 5, 5, 9], 2) == [0, 3, 4]
+    assert cuts([5, 9], 4) == [0, 1, 2]
     lengths = sorted(np.random.default_rng(0).integers(60, 700, 12).tolist())
 
     def padded(edges):
         return sum((stop - start) * lengths[stop - 1] for start, stop in itertools.pairwise(edges))
 
     every = [[0, *inner, 12] for inner in itertools.combinations(range(1, 12), 3)]
-    assert padded(multitask.cuts(lengths, 4)) == min(map(padded, every))
+    assert padded(cuts(lengths, 4)) == min(map(padded, every))
 
 
 @pytest.mark.parametrize(
@@ -136,14 +115,14 @@ def test_groups_are_padded_as_little_as_can_be():
     [((0, 0.25, 0.5, 0.75), (4, 4)), ((1 / 3, 1 / 3, 2 / 3, 2 / 3), (4, 4)), ((0, 0, 1, 1), (8, 8))],
 )
 def test_holes_are_the_cells_that_a_box_touches(box, wanted):
-    holes = multitask.hole(box, (8, 8), np.random.default_rng(0))
+    holes = hole(box, (8, 8), np.random.default_rng(0))
     assert (holes.any(1).sum(), holes.any(0).sum()) == wanted
-    assert multitask.hole(None, (8, 8), np.random.default_rng(0)).any()
+    assert hole(None, (8, 8), np.random.default_rng(0)).any()
 
 
 def test_shares_beyond_all_and_pictures_of_unknown_content_are_refused(tiny_model, data):
     base = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}"]
-    with pytest.raises(RecipeError, match="more than all"):
+    with pytest.raises(RecipeError, match="more than 1"):
         multitask.Task(settings(multitask.debug(), *base, "questions=0.9", "filling=0.9"), data)
 
 

@@ -21,8 +21,8 @@ def test_what_was_asked_for_is_said_behind_its_name_and_behind_no_other(language
     seen = set()
     for seed in range(120):
         made = exercise(CONCEPTS, language, np.random.default_rng(seed))
-        first, _, line = made.noted.rpartition(";")
-        noted, told = line.strip().split(comma), made.told.split(comma)
+        first, _, line = made.plan.rpartition(";")
+        noted, told = line.strip().split(comma), made.scene.split(comma)
         if made.answer in sides:  # where
             assert not made.pieces
             (at,) = [place for place, piece in enumerate(told) if piece == noted[place]]
@@ -37,8 +37,8 @@ def test_what_was_asked_for_is_said_behind_its_name_and_behind_no_other(language
             assert (first in made.pieces) == (made.answer == YES[language][True])
         else:  # what
             assert not made.pieces
-            (at,) = [place for place, piece in enumerate(told) if sorted(piece) == sorted(made.noted)]
-            assert made.noted in (f"{place}{space}{told[at].removesuffix(space + place)}" for place in sides.values())
+            (at,) = [place for place, piece in enumerate(told) if sorted(piece) == sorted(made.plan)]
+            assert made.plan in (f"{place}{space}{told[at].removesuffix(space + place)}" for place in sides.values())
         seen.add((made.answer, len(told)))
     assert len(seen) > 12
 
@@ -52,9 +52,9 @@ def test_a_change_is_asked_for_of_a_scene_in_words():
     after = Sample("b", "replace", {"en": ("replace the dog with an owl",)}, (cat, owl), "white")
     made = change(before, after, CONCEPTS, "en", np.random.default_rng(0))
     assert made.asked == "replace the dog with an owl"
-    assert made.told == "cat left, dog right, white background"
-    assert made.noted == ("dog: owl; cat left, dog right: owl, white background; cat left, owl right, white background")
-    assert unfold(made.noted, made.pieces) == [
+    assert made.scene == "cat left, dog right, white background"
+    assert made.plan == ("dog: owl; cat left, dog right: owl, white background; cat left, owl right, white background")
+    assert unfold(made.plan, made.pieces) == [
         *("dog: owl; ", "cat left", ", ", "dog right", ": owl, ", "white background"),
         "; cat left, owl right, white background",
     ]
@@ -65,13 +65,13 @@ def test_made_up_words_stand_for_what_they_stood_for_before():
     for seed in range(60):
         made = naming(CONCEPTS, np.random.default_rng(seed))
         if made.answer:  # told
-            thing, noted = made.noted.split("; ")
+            thing, noted = made.plan.split("; ")
             word = made.answer.split(" ", 1)[1]
             assert made.asked.endswith(f" {thing}")
             assert f"{thing} {made.answer}" in made.asked
             assert f"{thing} {word}" in noted.split(", ")
         else:  # drawn
-            noted, thing = made.noted.split("; ")
+            noted, thing = made.plan.split("; ")
             word = made.asked.rsplit(" ", 1)[1]
             assert f"{word} {thing}" in made.asked
             assert f"{word} {thing}" in noted.split(", ")

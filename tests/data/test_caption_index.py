@@ -2,7 +2,7 @@
 
 import pytest
 
-from lantu.data.retrieval import Memory, words
+from lantu.data.retrieval import CaptionIndex, words
 from lantu.errors import DataError
 
 pytest.importorskip("faiss")
@@ -17,7 +17,7 @@ CAPTIONS = [
 
 @pytest.fixture(scope="module")
 def memory():
-    return Memory(CAPTIONS)
+    return CaptionIndex(CAPTIONS)
 
 
 def test_the_nearest_comes_last_and_no_caption_twice(memory):
@@ -45,11 +45,11 @@ def test_unknown_words_find_something_or_nothing_but_never_fail(memory):
 
 def test_without_captions_there_is_nothing_to_search():
     with pytest.raises(DataError, match="no captions"):
-        Memory([[], []])
+        CaptionIndex([[], []])
 
 
 def test_of_a_data_folder(data):
-    memory = Memory.of(data, 5)
+    memory = CaptionIndex.of(data, 5)
     assert max(memory.pictures) < 5
 
 

@@ -1,14 +1,14 @@
-"""Which dials does a new model draw best with? Tried on validation data, chosen, and kept in the model's index.
+"""Finds the settings that a new model draws best with, on validation data, and keeps them in the model's index.
 
-First the decoder's: sampler and steps, by how near round trips come to the true pictures. Then the draft's: guidance
-and temperature, by pictures that are drawn by captions. A choice is worth
+First the decoder's, sampler and steps, by the distance of round trips from the true pictures. Then the draft's,
+guidance and temperature, by drawings of captions. The value of a choice is
 
     agreement - spread / 2
 
 where agreement is the share of other captions' pictures that a drawing is less near to than to those of its own caption
-(0.5 is chance), and spread is the Fréchet distance of drawings from true pictures over the sum of both variances of the
-features (0 where they are alike): so that dials that draw one picture for all captions, or noise, lose. Every choice
-draws the same captions from the same seeds, so the same call chooses the same dials.
+(0.5 is chance), and spread is the Fréchet distance of drawings from true pictures, divided by the sum of both variances
+of the features (0 where they are alike). So settings that draw one picture for all captions, or noise, lose. Every
+choice draws the same captions from the same seeds, so the same call chooses the same settings.
 """
 
 import itertools
@@ -31,16 +31,16 @@ from lantu.recipes.generator import ModelGenerator
 from lantu.recipes.own import stacked
 from lantu.recipes.pictures import Album, TruePicture, judge_of, known, open_eye
 
-USUAL = {"guidance": 1.5, "temperature": 0.3}  # what models of this kind draw well with, where nothing can be tried
+USUAL = {"guidance": 1.5, "temperature": 0.3}  # defaults that models of this kind draw well with
 GUIDANCE = (1.0, 1.5, 2.0, 3.0)
 TEMPERATURE = (0.3, 0.6, 1.0)
 DECODERS = (("euler", 8), ("euler", 4), ("euler", 2), ("consistency", 4), ("consistency", 2))
-TOLERANCE = 0.02  # of the best distance: a decoder with fewer steps that comes so near is preferred
-MOST, FEWEST = 48, 8  # captions that are drawn with each choice
+TOLERANCE = 0.02  # a decoder with fewer steps wins if its distance is within this share of the best
+MOST, FEWEST = 48, 8  # the most and the fewest captions that are drawn with each choice
 LEAST = 4  # captions without which drafts can't be compared
-WORK = 4e11  # codes times parameters that drafts may take in all: about a minute on one core
+WORK = 4e11  # codes times parameters of all drafts together: about a minute on one core
 FINALISTS = 3  # drafts that are drawn twice
-OTHER = 1_000_003  # how far the seeds of the second time are from those of the first
+OTHER = 1_000_003  # offset of the seeds of the second time
 BATCH = 8
 
 Progress = Callable[[int, int], None]
@@ -49,15 +49,15 @@ Draft = tuple[float, float]  # guidance, temperature
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen, and what it was chosen from.
+    """The chosen settings, and what was tried.
 
     Attributes:
-        dials: that were chosen; none where there was nothing to choose by.
+        dials: the chosen settings; none if there was nothing to choose by.
         captions: drawn with each draft.
         judge: the features that pictures were compared by.
-        split: of the data that the pictures came from, "val and train" where the first had too few.
+        split: of the data that the pictures came from, "val and train" if the first had too few.
         drafts: for each guidance and temperature "agreement", "spread" and "value", and how often it was "drawn"; the
-            chosen has the largest value of those drawn twice.
+            chosen one has the largest value of those drawn twice.
         decoders: for each sampler and number of steps "distance" of round trips from true pictures.
     """
 
@@ -70,17 +70,17 @@ class Choice:
     decoders: list[dict[str, Any]] = field(default_factory=list)
 
     def rows(self) -> list[tuple[str, ...]]:
-        """What was tried, as a table with the chosen marked."""
+        """What was tried, as a table with the chosen row marked."""
         names = ("guidance", "temperature", "agreement", "spread", "value", "drawn")
         rows: list[tuple[str, ...]] = [(*names, "")] if self.drafts else []
         for tried in self.drafts:
             chosen = all(self.dials.get(name, tried[name]) == tried[name] for name in USUAL)
-            told = [f"{tried[name]:.3f}" if name in names[2:5] else f"{tried[name]:g}" for name in names]
-            rows.append((*told, "chosen" if chosen else ""))
+            cells = [f"{tried[name]:.3f}" if name in names[2:5] else f"{tried[name]:g}" for name in names]
+            rows.append((*cells, "chosen" if chosen else ""))
         return rows
 
     def line(self) -> str:
-        """What was chosen, in a line."""
+        """The choice in one line."""
         dials = ", ".join(f"{name} {value}" for name, value in self.dials.items())
         tried = [f"{len(self.drafts)} drafts of {self.captions} captions"] if self.drafts else []
         tried += [f"{len(self.decoders)} decoders"] if self.decoders else []
@@ -95,13 +95,13 @@ def tune(
     progress: Progress = lambda done, total: None,
     note: Callable[[str], None] = lambda message: None,
 ) -> Choice:
-    """Choose the dials of a model that was just assembled, and write them into its index with what was tried.
+    """Choose the settings of a newly assembled model, and write them into its index with what was tried.
 
     Args:
-        data: a data folder, of any kind; its validation pictures are used, and others where they are too few.
-        fixed: dials that are not to be chosen, by name.
+        data: a data folder of any kind; its validation pictures are used, and training pictures if they are too few.
+        fixed: settings that are given, by name.
         progress: called with (pictures done, in all).
-        note: told in a line what could not be done.
+        note: called with a line for everything that could not be done.
 
     Raises:
         DataError: there is no data, or it can't be read.
@@ -121,7 +121,7 @@ def tune(
 
 @dataclass
 class Tuner:
-    """One model before one album; the arguments are those of ``tune``."""
+    """One model and one album; the arguments are those of ``tune``."""
 
     model: Model
     album: Album
@@ -133,7 +133,7 @@ class Tuner:
     total: int = 0
 
     def choose(self) -> Choice:
-        """Try them all; a choice without dials where nothing is left to choose."""
+        """Try everything; a choice without settings if there is nothing to choose."""
         drafts, decoders = self.drafts(), self.decoders()
         if len(drafts) < 2 and len(decoders) < 2:
             return Choice({})
@@ -141,8 +141,8 @@ class Tuner:
         count = self.count(rows)
         pictures = self.pictures(count, captioned=True)
         if len(pictures) < LEAST and len(drafts) > 1:
-            told = f"{len(pictures)} pictures with captions in {self.album.folder}, {LEAST} are needed"
-            self.note(f"guidance and temperature are the usual ones: {told} to choose them")
+            what = f"{len(pictures)} pictures with captions in {self.album.folder}, {LEAST} are needed"
+            self.note(f"guidance and temperature keep their defaults: {what} to choose them")
             drafts = []
         true = pictures or self.pictures(count)
         eye = open_eye(self.note)
@@ -159,7 +159,7 @@ class Tuner:
         return Choice(dials, len(pictures), eye.name, splits, self.seed, tried, tried_decoders)
 
     def pictures(self, count: int, captioned: bool = False) -> list[TruePicture]:
-        """Validation pictures of different captions; with too few of them training pictures, too."""
+        """Validation pictures of different captions, and training pictures if there are too few."""
         chosen = self.album.some(count, self.seed, captioned, distinct=True)
         if len(chosen) < FEWEST and self.album.split == "val":
             more = FEWEST - len(chosen)
@@ -167,9 +167,9 @@ class Tuner:
         return chosen
 
     def drafts(self) -> list[Draft]:
-        """Guidance and temperature of each draft that is tried; the usual one first, which wins where all are alike.
+        """Guidance and temperature of each draft that is tried; the default comes first, so it wins if all are equal.
 
-        A model that has learnt guidance draws in one row only at the strengths that it has learnt: no others are tried.
+        A model that has learnt guidance draws in one row at the scales that it has learnt: only these are tried.
         """
         learnt = self.model.parts.strengths
         guidance = (1.0, *sorted(set(learnt) - {1.0})) if learnt else GUIDANCE
@@ -179,7 +179,7 @@ class Tuner:
         return sorted(pairs, key=lambda pair: pair != (USUAL["guidance"], USUAL["temperature"]))
 
     def decoders(self) -> list[tuple[str, int]]:
-        """Sampler and steps of each decoder that is tried; none where the steps are set."""
+        """Sampler and steps of each decoder that is tried; none if the steps are given."""
         if "steps" in self.fixed:
             return []
         if "sampler" in self.fixed:
@@ -187,11 +187,11 @@ class Tuner:
         return list(DECODERS)
 
     def one_row(self, guidance: float) -> bool:
-        """Whether a guidance is drawn in one pass of the language model, not two."""
+        """Whether drafting with a guidance takes one row of the language model, not two."""
         return guidance == 1.0 or guidance in self.model.parts.strengths
 
     def count(self, rows: int) -> int:
-        """Captions for each draft: as many as the work allows that a machine of any speed is given."""
+        """Captions for each draft: as many as ``WORK`` allows, which is the same on all machines."""
         height, width = self.model.folder.grid
         work = rows * height * width * self.model.folder.parameters()["language"]
         return int(np.clip(WORK / max(work, 1), FEWEST, MOST))
@@ -199,7 +199,7 @@ class Tuner:
     def try_decoders(
         self, decoders: Sequence[tuple[str, int]], true: Sequence[TruePicture], judge: Likeness
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """The sampler and steps that are chosen, and what was tried."""
+        """The chosen sampler and steps, and what was tried."""
         if len(decoders) < 2:
             return {}, []
         tried: list[dict[str, Any]] = []
@@ -222,11 +222,11 @@ class Tuner:
         judge: Likeness,
         seed: int | None = None,
     ) -> dict[str, float]:
-        """What drawings with a guidance and a temperature are worth."""
+        """The value of drawings with a guidance and a temperature."""
         guidance, temperature = draft
         seed = self.seed if seed is None else seed
-        told: dict[str, Any] = {**self.fixed, **dials, "guidance": guidance, "temperature": temperature}
-        generator = ModelGenerator(self.model, **told)
+        params: dict[str, Any] = {**self.fixed, **dials, "guidance": guidance, "temperature": temperature}
+        generator = ModelGenerator(self.model, **params)
         drawn = []
         for first in self.batches(len(pictures)):
             prompts = [one.prompt for one in pictures[first : first + BATCH]]
@@ -252,7 +252,7 @@ class Tuner:
         pictures: Sequence[TruePicture],
         judge: Likeness,
     ) -> dict[str, float]:
-        """The best of the drafts. The few that seem best are drawn again from other seeds: chance made some seem so."""
+        """The best draft. The few best are drawn again from other seeds, for some of them were only lucky."""
         finalists = sorted(tried, key=lambda one: -one["value"])[:FINALISTS]
         for one in finalists:
             again = self.try_draft((one["guidance"], one["temperature"]), dials, pictures, judge, self.seed + OTHER)
@@ -261,7 +261,7 @@ class Tuner:
         return max(finalists, key=lambda one: one["value"])
 
     def batches(self, count: int) -> Iterator[int]:
-        """Where each batch begins; that it is done is told when the next is asked for."""
+        """The start of each batch; reports progress when the next is requested."""
         for first in range(0, count, BATCH):
             yield first
             self.done += min(BATCH, count - first)
@@ -269,13 +269,13 @@ class Tuner:
 
 
 def data_of(*runs: str | Path) -> Path | None:
-    """The data that a run of ``lantu train`` learnt from, if it is still there; of the first run that tells."""
+    """The training data of the first of some runs that records it, if it is still there."""
     for run in runs:
         try:
-            told = json.loads((Path(run) / "config.json").read_text(encoding="utf-8")).get("data")
-            if isinstance(told, str):
-                read_index(told)
-                return Path(told)
+            data = json.loads((Path(run) / "config.json").read_text(encoding="utf-8")).get("data")
+            if isinstance(data, str):
+                read_index(data)
+                return Path(data)
         except (OSError, ValueError, AttributeError, DataError):
             continue
     return None

@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from test_mixture import data  # noqa: F401
-from test_start import settings
+from overrides import settings
 
 from lantu.errors import RecipeError
 from lantu.recipes import grpo
+
+
+@pytest.fixture(scope="module")
+def data(scene_data):
+    return scene_data
 
 
 class Bright:
@@ -19,7 +23,7 @@ class Bright:
 
 
 @pytest.fixture
-def task(tiny_model, data, monkeypatch):  # noqa: F811
+def task(tiny_model, data, monkeypatch):
     monkeypatch.setattr(grpo, "scorer_of", lambda gallery, network: Bright())
     monkeypatch.setattr(grpo, "load_efficientnet", lambda: None)
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "group=6", "temperature=1.0", "guidance=1"]
@@ -33,21 +37,21 @@ def test_advantages_compare_within_a_group():
     assert not told[1].any()
 
 
-def test_nearness_is_zero_only_where_nothing_changed():
+def test_the_kl_divergence_is_zero_only_where_nothing_changed():
     chances = torch.randn(3, 4)
-    assert grpo.nearness(chances, chances) == 0
-    assert grpo.nearness(chances, chances + torch.randn(3, 4)) > 0
+    assert grpo.kl_divergence(chances, chances) == 0
+    assert grpo.kl_divergence(chances, chances + torch.randn(3, 4)) > 0
 
 
 def test_drafts_are_judged_in_groups_and_come_again(task):
-    trials = [task.trial(position) for position in (0, 1)]
+    trials = [task.policy.prompts.trial(position) for position in (0, 1)]
     assert trials[0].prompt != trials[1].prompt
-    codes, prefixes = task.drafted(trials, 3)
+    codes, prefixes = task.policy.draft(trials, 3)
     assert codes.shape == (12, 16)
     assert [prefixes[0]] * 6 + [prefixes[6]] * 6 == prefixes
-    assert np.array_equal(codes, task.drafted(trials, 3)[0])
-    assert not np.array_equal(codes, task.drafted(trials, 4)[0])
-    rewards = task.rewarded(trials, codes)
+    assert np.array_equal(codes, task.policy.draft(trials, 3)[0])
+    assert not np.array_equal(codes, task.policy.draft(trials, 4)[0])
+    rewards = task.policy.reward(trials, codes)
     assert rewards.shape == (2, 6)
     assert ((rewards >= 0) & (rewards <= 1)).all()
 
@@ -65,21 +69,22 @@ def test_steps_raise_the_reward(task):
     assert parts["distance"] > 0
 
 
-def test_it_needs_a_model_that_draws(tiny_model, data):  # noqa: F811
+def test_it_needs_a_model_that_draws(tiny_model, data):
     with pytest.raises(RecipeError, match="a model that draws"):
         grpo.Task(settings(grpo.emoji(), f"tokenizer={tiny_model}/tokenizer"), data)
 
 
-def test_drafts_are_guided_only_as_the_model_has_learnt(tiny_model, data):  # noqa: F811
+def test_drafts_are_guided_only_as_the_model_has_learnt(tiny_model, data):
     with pytest.raises(RecipeError, match=r"has not learnt a guidance of 1\.5: choose among 1"):
         grpo.Task(settings(grpo.emoji(), f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}"), data)
 
 
 def test_prompts_ask_for_several_of_one_thing_as_often_as_told(task):
-    task.counting = 1.0
-    assert task.counted
-    assert {task.trial(position).suite for position in range(6)} == {"counts"}
-    task.counting = 0.0
-    assert [task.trial(position).key for position in range(6)] == [
-        task.shards.sample(int(task.order.indices(position, 1)[0])).key for position in range(6)
+    task.policy.prompts.counting = 1.0
+    assert task.setup.corpus.counted
+    assert {task.policy.prompts.trial(position).suite for position in range(6)} == {"counts"}
+    task.policy.prompts.counting = 0.0
+    assert [task.policy.prompts.trial(position).key for position in range(6)] == [
+        task.setup.pictures.shards.sample(int(task.setup.corpus.order.indices(position, 1)[0])).key
+        for position in range(6)
     ]

@@ -1,0 +1,86 @@
+"""What a language model is trained on: the pictures of a data folder as codes, and their captions.
+
+Shapes: M pictures, h w grid.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from lantu.data.asking import ask
+from lantu.data.order import Order
+from lantu.data.shards import Shards
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
+from lantu.recipes.captions import learnable
+from lantu.recipes.codes import codes_of
+from lantu.tokens.bpe import TextCodec
+from lantu.tokens.document import to_ids
+from lantu.tokens.vocabulary import Vocabulary
+from lantu.types import Document
+
+
+class Pictures:
+    """The training and validation pictures of a data folder, and the codes of the former.
+
+    Attributes:
+        shards, val: the pictures of the two splits; the second may be empty.
+        grids: (M, h, w) codes of the training pictures.
+        grid: height and width in codes.
+        samples: descriptions of the training pictures.
+        order: in which they are trained on.
+    """
+
+    def __init__(self, data: Path, tokenizer: ImageTokenizer, seed: int):
+        self.shards, self.val = Shards(data, "train"), Shards(data, "val", or_empty=True)
+        self.grids = codes_of(data, tokenizer, "train")
+        self.grid: tuple[int, int] = (int(self.grids.shape[1]), int(self.grids.shape[2]))
+        self.order = Order(len(self.shards), seed)
+        self.samples = [self.shards.sample(index) for index in range(len(self.shards))]
+
+    def texts(self) -> Iterator[str]:
+        """Every caption, once."""
+        yield from sorted({text for sample in self.samples for texts in sample.captions.values() for text in texts})
+
+
+class Corpus:
+    """Pictures with captions that a model's text tokenizer has encoded.
+
+    Args:
+        longest: ids of a caption at most; longer ones are cut.
+        asked: share of captions that are worded as requests.
+
+    Attributes:
+        samples: of the training pictures, with the captions that can be learnt.
+        notes: lines that say which captions were cut or left out.
+    """
+
+    def __init__(
+        self, pictures: Pictures, codec: TextCodec, vocabulary: Vocabulary, longest: int, asked: float, seed: int
+    ):
+        self.pictures, self.codec, self.vocabulary, self.asked, self.seed = pictures, codec, vocabulary, asked, seed
+        self.grids, self.grid, self.order = pictures.grids, pictures.grid, pictures.order
+        self.samples, self.notes = learnable(pictures.samples, codec, longest)
+        self.encode = lru_cache(maxsize=1 << 19)(codec.encode)
+
+    @cached_property
+    def counted(self) -> list[int]:
+        """Indices of the pictures that show several of one thing."""
+        return [index for index, sample in enumerate(self.samples) if sample.kind == "count"]
+
+    def caption(self, index: int, rng: np.random.Generator) -> tuple[str, str]:
+        """A random caption of a picture, and its language; "" if it has none."""
+        captions = {language: texts for language, texts in self.samples[index].captions.items() if texts}
+        if not captions:
+            return "", ""
+        language = sorted(captions)[rng.integers(len(captions))]
+        return captions[language][rng.integers(len(captions[language]))], language
+
+    def request(self, caption: str, language: str, rng: np.random.Generator) -> str:
+        """A caption, or (by the share ``asked``) a request for its picture."""
+        return ask(caption, language, rng) if rng.random() < self.asked else caption
+
+    def ids(self, document: Document) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) ids of a document, and (N,) the index of the part that each belongs to."""
+        return to_ids(document, self.vocabulary, self.encode)

@@ -1,0 +1,46 @@
+"""Settings that all recipes of the language model share."""
+
+from pydantic import Field
+
+from lantu.training.config import RecipeConfig
+
+
+class LanguageRecipe(RecipeConfig):
+    """How a language model that draws is trained.
+
+    Attributes:
+        tokenizer: folder of the trained image tokenizer whose codes it learns.
+        start: a trained language model to start from, with its own text tokenizer and sizes: a run, a model directory,
+            or the part's own folder. "" starts from nothing.
+        added: layers that the model in ``start`` is deepened by; at first they change nothing (``deepen``).
+        settled: share of the learning rate for the older layers, so that they do not forget; also in later runs from a
+            model that was deepened.
+        origin: the model that ``start`` was once trained from; if given, the weights are first moved back towards it,
+            by the share ``reverted`` of the way (``revert``).
+        text_size: ids of the byte-level BPE, trained on this data's captions.
+        width, layers, heads, inner: of the Qwen3 architecture.
+        captioning: share of documents that go from picture to caption. No caption precedes their picture, so they also
+            teach the unconditional distribution that guidance needs.
+        dropped: share of the other documents whose caption is dropped.
+        asked: share of drawing documents whose caption is worded as a request, see ``lantu.data.asking``.
+        longest: ids of a caption; longer ones are cut.
+        row: ids in a packed row. 0 gives each document a row of its own, which is faster on a CPU when all have about
+            the same length; in batches that would be mostly padding, short documents still share rows.
+    """
+
+    tokenizer: str = ""
+    start: str = ""
+    added: int = Field(0, ge=0)
+    settled: float = Field(1.0, ge=0, le=1)
+    origin: str = ""
+    reverted: float = Field(0.5, ge=0, le=1)
+    text_size: int = 3072
+    width: int = 320
+    layers: int = 8
+    heads: int = 5
+    inner: int = 896
+    captioning: float = 0.3
+    dropped: float = 0.05
+    asked: float = 0.35
+    longest: int = Field(512, ge=1)
+    row: int = 0

@@ -1,0 +1,66 @@
+"""The language model that training begins with: a new one, or one that goes on learning."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from lantu.errors import RecipeError
+from lantu.models.lantu.language.model import deepen, describe, load, make, new_places, revert, sources_of
+from lantu.recipes.language_settings import LanguageRecipe
+from lantu.recipes.sources import part_folder
+from lantu.tokens import bpe
+from lantu.tokens.vocabulary import Vocabulary
+from lantu.weights.language_config import read_vocabulary
+
+
+@dataclass(frozen=True)
+class LanguageStart:
+    """A language model before its training.
+
+    Attributes:
+        codec: its text tokenizer.
+        model: a transformers causal language model.
+        added: prefixes of the names of parameters in layers that were added to the model.
+    """
+
+    codec: bpe.TextCodec
+    model: Any
+    added: tuple[str, ...] = ()
+
+    def lr_share(self, name: str, settled: float) -> float:
+        """A parameter's share of the learning rate: ``settled`` for those that were there before the added layers."""
+        return 1.0 if not self.added or name.startswith(self.added) else settled
+
+
+def start_language(
+    recipe: LanguageRecipe, texts: Iterable[str], grid: tuple[int, int], codebook_size: int
+) -> LanguageStart:
+    """The model that the recipe starts from, or a new one whose text tokenizer is trained on ``texts``.
+
+    Args:
+        grid: height and width in codes of the pictures that it will draw.
+
+    Raises:
+        RecipeError: the model that it starts from draws other codes.
+        ModelError: that model can't be read.
+    """
+    if not recipe.start:
+        codec = bpe.train(texts, recipe.text_size)
+        sizes = (recipe.width, recipe.layers, recipe.heads, recipe.inner)
+        vocabulary = Vocabulary(codec.size, codebook_size)
+        return LanguageStart(codec, make(vocabulary, *sizes, grid=grid, seed=recipe.loop.seed))
+    folder = part_folder(recipe.start, "language")
+    if (known := read_vocabulary(folder).codebook_size) != codebook_size:
+        what = f"{folder} has {known:,} codes, the image tokenizer {codebook_size:,}"
+        raise RecipeError(what, "start from a model of the same tokenizer, or from nothing")
+    model = load(folder)
+    if recipe.origin:
+        revert(model, load(part_folder(recipe.origin, "language")), recipe.reverted)
+    new = model.config.lantu.get("added", [])
+    if recipe.added:
+        new = new_places(sources_of(model.config.num_hidden_layers, recipe.added))
+        model = deepen(model, recipe.added)
+    describe(model.config, read_vocabulary(folder), grid)
+    if new:
+        model.config.lantu["added"] = new  # so that a later run can tell them from the others
+    return LanguageStart(bpe.TextCodec(folder), model, tuple(f"model.layers.{place}." for place in new))

@@ -1,0 +1,157 @@
+"""Training of a language model as the loop sees it: a model, a corpus, and a list of objectives.
+
+A language recipe sets up ``LanguageSetup``, and gives ``LanguageTask`` what the model is to learn from it: one or more
+objectives, each with a share of every batch.
+"""
+
+import itertools
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lantu.engine.backends.native import Language
+from lantu.engine.sampling_params import SamplingParams
+from lantu.errors import RecipeError
+from lantu.files import write_text
+from lantu.images import scale, to_array, to_tensor
+from lantu.models.lantu.language.model import export
+from lantu.recipes.codes import load_tokenizer
+from lantu.recipes.corpus import Corpus, Pictures
+from lantu.recipes.drafts import Drafts
+from lantu.recipes.language_settings import LanguageRecipe
+from lantu.recipes.language_start import start_language
+from lantu.recipes.sheets import save_sheet, shown
+from lantu.tokens.vocabulary import Vocabulary
+from lantu.training.task import Metrics, Task
+from lantu.weights.language_config import strengths_of
+
+SAMPLING = SamplingParams(guidance=1.5, temperature=0.3)
+AROUND = 32  # ids of a document beside its codes and its caption: special tokens, sides, and the words of a request
+
+
+class LanguageSetup:
+    """A language model, ready to be trained, and the corpus that it learns from."""
+
+    def __init__(self, recipe: LanguageRecipe, data: Path):
+        self.recipe = recipe
+        self.tokenizer = load_tokenizer(recipe.tokenizer)
+        self.pictures = Pictures(data, self.tokenizer, recipe.loop.seed)
+        codebook_size = self.tokenizer.config.codebook_size
+        self.start = start_language(recipe, self.pictures.texts(), self.pictures.grid, codebook_size)
+        self.codec, self.model = self.start.codec, self.start.model
+        self.model.config.lantu["tokenizer"] = self.tokenizer.codes_digest()
+        self.vocabulary = Vocabulary(self.codec.size, codebook_size)
+        longest = longest_caption(recipe, self.pictures.grid)
+        self.corpus = Corpus(self.pictures, self.codec, self.vocabulary, longest, recipe.asked, recipe.loop.seed)
+
+
+class Objective(ABC):
+    """One thing that a language model learns, from its share of each batch."""
+
+    @abstractmethod
+    def batch(self, indices: Sequence[int], first: int) -> Any:
+        """What the loss takes: made of the pictures of these indices, which begin at the stream's position ``first``.
+
+        A pure function of its arguments (see ``Task.batch``).
+        """
+
+    @abstractmethod
+    def loss(self, batch: Any, step: int) -> tuple[Tensor, Metrics]:
+        """A scalar to minimise, and the metrics to log."""
+
+    def to(self, device: torch.device) -> None:  # noqa: B027
+        """Move frozen helpers, such as a teacher, to the device."""
+
+
+class LanguageTask(Task):
+    """A language model that learns some objectives at once.
+
+    Args:
+        objectives: share of the batch and objective; the shares add up to 1.
+    """
+
+    def __init__(self, setup: LanguageSetup, objectives: Sequence[tuple[float, Objective]]):
+        self.setup, self.recipe, self.model = setup, setup.recipe, setup.model
+        self.shares = [share for share, _ in objectives]
+        self.objectives = [objective for _, objective in objectives]
+        self.networks = {"model": self.model}
+        self.notes = setup.corpus.notes
+        tokens = setup.pictures.grid[0] * setup.pictures.grid[1] + 20
+        self.flops_per_sample = 6.0 * tokens * sum(parameter.numel() for parameter in self.model.parameters())
+
+    def batch(self, step: int, size: int) -> list[Any]:
+        """The part of each objective; None where its share of ``size`` is less than half a sample."""
+        first = step * size
+        indices = self.setup.corpus.order.indices(first, size).tolist()
+        edges = [round(size * share) for share in itertools.accumulate(self.shares, initial=0.0)]
+        return [
+            objective.batch(indices[start:stop], first + start) if stop > start else None
+            for objective, (start, stop) in zip(self.objectives, itertools.pairwise(edges), strict=True)
+        ]
+
+    def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        loss, metrics = torch.zeros(()), {}
+        # The last one first: gradients are added up in this order, and a resumed run must add them up as before.
+        for objective, part in reversed(list(zip(self.objectives, batch, strict=True))):
+            if part is not None:
+                value, more = objective.loss(part, step)
+                loss, metrics = loss + value, metrics | more
+        return loss, metrics
+
+    def to(self, device: torch.device) -> None:
+        for objective in self.objectives:
+            objective.to(device)
+
+    def lr_share(self, name: str) -> float:
+        return self.setup.start.lr_share(name, self.recipe.settled)
+
+    @torch.no_grad()
+    def sample(self, step: int, folder: Path) -> None:
+        """Validation pictures above what the model drafts for one caption of each, in alternating languages."""
+        val = self.setup.pictures.val
+        captions = {index: caption_of(val.sample(index).captions, index) for index in shown(val).tolist()}
+        captions = {index: caption for index, caption in captions.items() if caption}
+        if not captions:
+            return
+        drawn = self._drafts().draw(list(captions.values()), list(captions))
+        real = scale(to_tensor(val.images(np.array(list(captions)))), *drawn.shape[1:3])
+        save_sheet(folder / f"{step:06d}.png", [to_array(real), drawn])
+        write_text(folder / f"{step:06d}.txt", "\n".join(captions.values()) + "\n")
+
+    def _drafts(self) -> Drafts:
+        """The model as it is now, as a generator of pictures."""
+        setup, config = self.setup, json.loads(self.model.config.to_json_string())
+        weights = {name: value.float().cpu().numpy() for name, value in self.model.state_dict().items()}
+        language = Language(config, weights)
+        grid, strengths = setup.pictures.grid, strengths_of(config)
+        return Drafts(language, setup.codec, setup.vocabulary, setup.tokenizer, grid, SAMPLING, strengths)
+
+    def export(self, folder: Path) -> None:
+        """Write the language model as a model directory keeps it."""
+        export(self.model, folder, self.setup.codec)
+
+
+def longest_caption(recipe: LanguageRecipe, grid: tuple[int, int]) -> int:
+    """Ids of the longest caption that a document has room for.
+
+    Raises:
+        RecipeError: a row has no room for a picture.
+    """
+    if not recipe.row:
+        return recipe.longest
+    room = recipe.row - grid[0] * grid[1] - AROUND
+    if room < 1:
+        raise RecipeError(f"rows of {recipe.row} ids have no room for a picture", "make rows longer: row")
+    return min(recipe.longest, room)
+
+
+def caption_of(captions: Mapping[str, Sequence[str]], turn: int) -> str:
+    """The first caption in one of the languages, which ``turn`` chooses; "" if there is none."""
+    firsts = [texts[0] for _, texts in sorted(captions.items()) if texts]
+    return firsts[turn % len(firsts)] if firsts else ""
