@@ -56,9 +56,15 @@ def shape_of(found: list[Layer], width: int, heads: int) -> Shape:
 @lru_cache(maxsize=8)
 def rotation(height: int, width: int, head_width: int, base: float = 100.0) -> np.ndarray:
     """(2, h·w, K/2) float32: what ``lantu.models.lantu.layers.rotation`` gives."""
+    rows, columns = np.mgrid[:height, :width].reshape(2, -1)
+    return rotation_at(rows, columns, head_width, base)
+
+
+def rotation_at(rows: np.ndarray, columns: np.ndarray, head_width: int, base: float = 100.0) -> np.ndarray:
+    """(2, N, K/2) float32: ``rotation`` for N tokens at any rows and columns."""
     quarter = head_width // 4
     frequencies = np.float32(base) ** (-np.arange(quarter, dtype=np.float32) / quarter)
-    rows, columns = np.mgrid[:height, :width].astype(np.float32).reshape(2, -1, 1)
+    rows, columns = (places.astype(np.float32)[:, None] for places in (rows, columns))
     angles = np.concatenate([rows * frequencies, columns * frequencies], -1)
     return np.stack([np.cos(angles), np.sin(angles)])
 

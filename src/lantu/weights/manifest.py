@@ -23,6 +23,7 @@ from lantu.weights.architecture import MOST_IDS, MOST_LAYERS, MOST_WIDTH, WHERE,
 
 NAMES = {
     "language": "language model",
+    "masked": "masked language model",
     "tokenizer": "image tokenizer",
     "decoder": "diffusion decoder",
     "control": "control",
@@ -30,7 +31,9 @@ NAMES = {
 FLOATS, OWN_FLOATS, TRUTH = ("BF16", "F32", "F16", "F64"), ("BF16", "F32"), ("BOOL",)
 HALVES = {"float16": "F16", "bfloat16": "BF16"}
 KINDS = {"uint16": "BF16", "bfloat16": "BF16", "float16": "F16", "float32": "F32", "float64": "F64", "bool": "BOOL"}
+MASKED = "lantu-masked"  # model_type of a language model that drafts by masked diffusion
 CONTROL_KINDS = 3  # of ``lantu.models.lantu.controls``
+MOST_PASSES = 10_000  # of masked diffusion
 WAVES = 128  # of the decoder's time
 HINT = "restore config.json, or fetch the model again"
 MISSING = "give a complete model directory"
@@ -104,7 +107,10 @@ def verify(part: str, folder: Path, config: Mapping[str, Any]) -> None:
 
 def read_language(folder: str | Path) -> dict[str, Any]:
     """The config of a language model of any architecture: ``read``, or what can be checked without knowing it."""
-    return read("language", folder) if is_plain(arrays.read_config(folder)) else read_foreign(folder)
+    config = arrays.read_config(folder)
+    if config.get("model_type") == MASKED:
+        return read("masked", folder)
+    return read("language", folder) if is_plain(config) else read_foreign(folder)
 
 
 def read_foreign(folder: str | Path) -> dict[str, Any]:
@@ -243,6 +249,16 @@ def check_language(config: Mapping[str, Any], sizes: Sizes) -> None:
     texts_in(added, "tokenizer")
     if added.given("added"):
         added.wholes("added", 0, sizes.layers - 1)
+
+
+def masked(config: Mapping[str, Any]) -> Wanted:
+    fields = Fields(config, WHERE)
+    D, layers = width_of(fields), fields.whole("layers", 1, MOST_LAYERS)
+    fields.whole("passes", 1, MOST_PASSES)
+    fields.real("choice_temperature", 0, 1000)
+    fields.whole("max_position_embeddings", 1, MOST_IDS)
+    vocabulary = drawing(config).vocabulary
+    return floats("", {"embedding.weight": (vocabulary.size, D), "norm.weight": (D,)}) | blocks("blocks.", layers, D)
 
 
 def drawing(config: Mapping[str, Any]) -> Drawing:
@@ -412,6 +428,7 @@ def product(levels: tuple[int, ...]) -> int:
 
 WANTED: dict[str, Callable[[Mapping[str, Any]], Wanted]] = {
     "language": language,
+    "masked": masked,
     "tokenizer": tokenizer,
     "decoder": decoder,
     "control": control,
