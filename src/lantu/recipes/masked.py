@@ -202,7 +202,7 @@ def masked() -> MaskedRecipe:
     """For a small world (``lantu data build emoji --world few --styles noto --train 6000``): 3M parameters."""
     return MaskedRecipe(
         loop=LoopConfig(
-            steps=2000,
+            steps=1200,
             batch_size=32,
             lr=3e-3,
             warmup_steps=100,
