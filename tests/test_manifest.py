@@ -118,7 +118,7 @@ def test_a_wrong_number_is_named(bare, capsys, part, key, value, said):
         ({"guidance": None}, "'guidance' None"),
         ({"heat": 1}, "'heat' 1"),
         ({"sampler": 5}, "sampler can't be 5"),
-        (5, "no JSON object"),
+        (5, "not a JSON object"),
     ],
 )
 def test_dials_of_the_index_are_in_range(model, capsys, value, said):
@@ -274,9 +274,9 @@ def test_links_of_the_hugging_face_cache_are_followed(bare, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b'{"a": 1, "a": 2}', "'a' comes twice"),
-        (b'{"a": NaN}', "NaN is no finite number"),
-        (b'{"a": 1e999}', "1e999 is no finite number"),
+        (b'{"a": 1, "a": 2}', "'a' occurs twice"),
+        (b'{"a": NaN}', "NaN is not a finite number"),
+        (b'{"a": 1e999}', "1e999 is not a finite number"),
         (b"[" * 200_000, "nested too deeply"),
         (b"\xff{}", "decode"),
         (b'{"a": ' + b"9" * 5000 + b"}", "digits"),

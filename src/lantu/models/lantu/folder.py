@@ -85,7 +85,7 @@ class LantuFolder:
         """
         dials = self.index.get("draw", {})
         if not isinstance(dials, dict):
-            raise ModelError(f'"draw" in {self.path / INDEX} is no JSON object', HINT)
+            raise ModelError(f'"draw" in {self.path / INDEX} is not a JSON object', HINT)
         known = SamplingParams().as_dict()
         for name, value in renamed(dials).items():
             if name not in known or value is None:
