@@ -14,7 +14,7 @@ from lantu.cli import main
 from lantu.errors import ModelError
 from lantu.files.untrusted import parse_json
 from lantu.models.lantu.controls import KINDS
-from lantu.weights import arrays, checksums, manifest
+from lantu.weights import arrays, checksums, expected, manifest
 
 
 @pytest.fixture
@@ -352,4 +352,4 @@ def test_a_tokenizer_with_other_ids_is_refused(bare, capsys):
 
 
 def test_kinds_of_control_are_counted_alike():
-    assert len(KINDS) == manifest.CONTROL_KINDS
+    assert len(KINDS) == expected.CONTROL_KINDS

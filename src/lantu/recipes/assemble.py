@@ -20,7 +20,7 @@ from lantu.recipes.sources import part_folder
 from lantu.tokens.words import RELATED, WORDS
 from lantu.weights import checksums
 from lantu.weights.arrays import read_config
-from lantu.weights.manifest import MASKED
+from lantu.weights.expected import MASKED
 
 PARTS = ("tokenizer", "language", "decoder")
 

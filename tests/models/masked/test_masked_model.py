@@ -19,6 +19,7 @@ from lantu.tokens import bpe
 from lantu.tokens.document import draw_prefix, unconditional_prefix
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.weights import manifest
+from lantu.weights.language_config import vocabulary_of
 
 TEXT, CODES = 300, 32
 GRID = (3, 4)
@@ -43,7 +44,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def vocabulary(folder):
-    return manifest.vocabulary_of(json.loads((folder / "config.json").read_text()))
+    return vocabulary_of(json.loads((folder / "config.json").read_text()))
 
 
 def requests(vocabulary):
