@@ -54,6 +54,31 @@ def tiny_model(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def masked_model(tiny_model, tmp_path_factory):
+    """The folder of a model that drafts by masked diffusion, with tokenizer and decoder of the tiny model."""
+    import torch
+
+    from lantu.models.masked.config import MaskedConfig
+    from lantu.models.masked.network import MaskedTransformer
+    from lantu.recipes.assemble import assemble
+    from lantu.tokens.bpe import TextCodec
+
+    folder = tmp_path_factory.mktemp("models")
+    codec = TextCodec(tiny_model / "language")
+    grid = [SIZE // PATCH, SIZE // PATCH]
+    lantu = {"text_size": codec.size, "codebook_size": CODES, "grid": grid, "learnt": []}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = MaskedTransformer(MaskedConfig(width=32, layers=2, passes=5, lantu=lantu))
+        for parameter in network.parameters():
+            if parameter.ndim == 2:
+                torch.nn.init.normal_(parameter, std=0.3)
+    network.save(folder / "language", codec)
+    parts = {"tokenizer": tiny_model / "tokenizer", "language": folder / "language", "decoder": tiny_model / "decoder"}
+    return assemble(**parts, out=folder / "masked", draw={"guidance": 2.0, "steps": 2}).path
+
+
+@pytest.fixture(scope="session")
 def small_model(tiny_model, tmp_path_factory):
     """A small model with all parts, a control and two shards among them, and with checksums."""
     import shutil

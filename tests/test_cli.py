@@ -137,7 +137,7 @@ def spoil(folder):
         (["draw", "a cat", "--guidance", "much"], "--guidance"),
         (["draw", "a cat", "--sampler", "none"], "choose one of euler"),
         (["draw", "a cat", "--seed", -1], "--seed"),
-        (["draw", "a cat", "--seed", 2**63], "no seed"),
+        (["draw", "a cat", "--seed", 2**63], "out of range"),
         (["draw", "a cat", "-n", 0], "-n"),
         (["draw", "a cat", "--device", "tpu"], "--device"),
         (["draw", "a cat", "--colour"], "see lantu draw --help"),
@@ -151,7 +151,7 @@ def spoil(folder):
         (["tokenize", "odd.png"], "--fit"),
         (["tokenize"], "Missing argument"),
         (["detokenize", "odd.png"], "can't read the tokens file"),
-        (["detokenize", "file"], "is no tokens file"),
+        (["detokenize", "file"], "is not a tokens file"),
         (["info", "--model", "nothing"], "no model called nothing"),
         (["train", "tokenizer", "--data", "empty", "--recipe", "none"], "no tokenizer recipe called none"),
         (["train", "painter", "--data", "empty"], "painter"),
@@ -189,7 +189,7 @@ def test_our_faults_are_told_from_the_users(lantu, monkeypatch):
     monkeypatch.setattr("lantu.models.hub.find", broken)
     code, out, err = lantu("info")
     assert (code, out) == (1, "")
-    assert err == "lantu: our fault, sorry: ZeroDivisionError: by zero (details: set LANTU_TRACEBACK=1)\n"
+    assert err == "lantu: a bug, sorry: ZeroDivisionError: by zero (details: set LANTU_TRACEBACK=1)\n"
     monkeypatch.setenv("LANTU_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
         lantu("info")

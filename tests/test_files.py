@@ -150,16 +150,16 @@ def test_files_and_the_folder_where_one_stands_are_not_replaced_by_a_folder(tmp_
     make_box(tmp_path / "box")
     monkeypatch.chdir(tmp_path / "box" / "parts")
     for place in (".", "..", tmp_path / "box"):
-        with pytest.raises(errors.DiskError, match="where you are"):
+        with pytest.raises(errors.DiskError, match="your working directory"):
             replace_box(place)
-    with pytest.raises(errors.DiskError, match=r"choose another|mount point|where you are"):
+    with pytest.raises(errors.DiskError, match=r"choose another|mount point|your working directory"):
         replace_box("/")
     assert (tmp_path / "box" / "parts" / "part-1.bin").read_text() == "old"
 
 
 def test_a_file_never_takes_the_place_of_a_folder_or_a_device(tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(errors.DiskError, match="is a folder: name a file"):
+    with pytest.raises(errors.DiskError, match="is a folder: give a file"):
         files.write_text(tmp_path / "folder", "text")
     (tmp_path / "real.txt").write_text("old")
     (tmp_path / "link.txt").symlink_to("real.txt")

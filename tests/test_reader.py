@@ -145,7 +145,7 @@ def test_descriptions_that_can_not_be_right(model, cat, late, tmp_path):
     for name, text in hostile_descriptions(honest).items():
         data = described_by(cat.image, text, late=late)
         seen = read(data, model)
-        assert (seen.drawing, seen.note) == (None, f"what it says of its drawing is damaged: {OTHER}"), name
+        assert (seen.drawing, seen.note) == (None, f"the record of the drawing in it is damaged: {OTHER}"), name
         (tmp_path / "a.png").write_bytes(data)
         with pytest.raises(ImageError, match="damaged"):
             metadata.read_picture(tmp_path / "a.png")

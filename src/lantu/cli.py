@@ -1,4 +1,4 @@
-"""The command ``lantu``: joins the commands, and turns what goes wrong into one line and an exit code."""
+"""The command ``lantu``: registers the subcommands, and turns errors into one line and an exit code."""
 
 import os
 import sys
@@ -10,8 +10,8 @@ from lantu import __version__, files
 from lantu.commands import bench, data, models, pictures, serving, talking, terminal, training
 from lantu.errors import LantuError, OutputError
 
-DONE, OUR_FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-MOST_NAMED = 8  # files that a message names one by one
+DONE, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+MOST_NAMED = 8  # files that a message lists by name
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.command()(pictures.draw)
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 done, 2 bad usage or bad input, 1 our fault, 130 interrupted by Ctrl-C.
+        0 done, 2 bad usage or input, 1 a bug, 130 interrupted by Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     files.MADE.clear()
@@ -60,10 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command on streams that are ready; see ``main``."""
+    """Run one command with prepared streams; see ``main``."""
     try:
         code = app(args=arguments or ["--help"], prog_name="lantu", standalone_mode=False) or DONE
-        sys.stdout.flush()  # here its refusal can still be said
+        sys.stdout.flush()  # an error can still be reported here
         return code
     except OutputError as problem:
         terminal.give_up_stdout()
@@ -87,29 +87,29 @@ def run(arguments: list[str]) -> int:
     except Exception as problem:
         if os.environ.get("LANTU_TRACEBACK"):
             raise
-        terminal.say(f"lantu: our fault, sorry: {type(problem).__name__}: {problem} (details: set LANTU_TRACEBACK=1)")
-        return OUR_FAULT
+        terminal.say(f"lantu: a bug, sorry: {type(problem).__name__}: {problem} (details: set LANTU_TRACEBACK=1)")
+        return BUG
 
 
 def refusal(problem: OSError | UnicodeError | MemoryError) -> LantuError:
-    """What the environment refuses, in a line."""
+    """An error of the environment as a one-line error."""
     if isinstance(problem, OSError):
         return files.refusal(problem)
     if isinstance(problem, MemoryError):
-        return LantuError("not enough memory", "ask for less at a time, or free some")
-    return LantuError(f"text of another encoding ({problem})", "use UTF-8: set PYTHONUTF8=1, or LC_ALL=C.UTF-8")
+        return LantuError("not enough memory", "do less at a time, or free some memory")
+    return LantuError(f"text in another encoding ({problem})", "use UTF-8: set PYTHONUTF8=1 or LC_ALL=C.UTF-8")
 
 
 def done() -> str:
-    """What has been written to files although it can't be told on stdout."""
+    """The files that were written although stdout failed."""
     made = [str(path) for path in files.MADE if path.exists()]
     if not made:
-        return "send it to a place that takes it"
-    told = ", ".join(made) if len(made) <= MOST_NAMED else f"{made[0]} … {made[-1]} ({len(made)} files)"
-    return f"but {told} {'is' if len(made) == 1 else 'are'} written"
+        return "redirect it to a place that can be written"
+    names = ", ".join(made) if len(made) <= MOST_NAMED else f"{made[0]} … {made[-1]} ({len(made)} files)"
+    return f"but {names} {'is' if len(made) == 1 else 'are'} written"
 
 
 def refuse(message: str) -> int:
-    """Say on one line what is wrong with the input."""
+    """Print one line that says what is wrong, and return the exit code of bad input."""
     terminal.say("lantu: " + "".join(character if character.isprintable() else " " for character in message))
     return BAD_INPUT

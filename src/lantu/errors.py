@@ -1,6 +1,6 @@
-"""What can go wrong through no fault of ours, and how each is mended.
+"""Errors that the user can fix, each with a hint.
 
-The command line prints these on one line and exits with code 2; anything else is our fault (exit code 1).
+The command line prints them on one line and exits with code 2; any other exception is a bug (exit code 1).
 """
 
 
@@ -9,7 +9,7 @@ class LantuError(Exception):
 
     Args:
         message: what is wrong, in a few words, without a full stop.
-        hint: what the user can do about it, without a full stop.
+        hint: how to fix it, without a full stop.
     """
 
     def __init__(self, message: str, hint: str = ""):
@@ -38,11 +38,11 @@ class PromptError(LantuError):
 
 
 class ImageError(LantuError):
-    """A picture is missing, corrupt, or of a size that does not fit."""
+    """A picture is missing, corrupt, or has the wrong size."""
 
 
 class ModelError(LantuError):
-    """A model directory is missing, incomplete or of another kind."""
+    """A model directory is missing, incomplete or of an unknown kind."""
 
 
 class DataError(LantuError):
@@ -54,8 +54,8 @@ class RecipeError(LantuError):
 
 
 class DiskError(LantuError):
-    """A file can't be written, or something else is refused by the system."""
+    """A file can't be written, or the operating system refuses something else."""
 
 
 class OutputError(LantuError):
-    """What a command says can't be written to stdout."""
+    """A command's output can't be written to stdout."""

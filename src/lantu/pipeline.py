@@ -22,7 +22,7 @@ from lantu.models.validation import check_codes, require
 from lantu.tasks import edit, masks, reader
 from lantu.tasks.draw import draw, render
 from lantu.tasks.effects import Draft
-from lantu.tasks.preview import Step, stream
+from lantu.tasks.preview import Step, known, stream
 from lantu.tasks.run import Running, run, run_one
 from lantu.types import Picture
 
@@ -164,10 +164,12 @@ class Model:
             how: dict[str, Any] = {"control": control, "processor": processor, "examples": shown}
             tasks.append(draw(parts, prompt, choose_seed(seed), grid, params, **how))
         done, total = 0, len(tasks) * grid[0] * grid[1]
+        drafted: dict[int, int] = {}
 
         def count(effect: Draft, ids: Sequence[int]) -> None:
             nonlocal done
-            done += 1
+            done += known(ids) - drafted.get(id(effect), 0)
+            drafted[id(effect)] = known(ids)
             if progress:
                 progress(done, total)
 

@@ -1,4 +1,4 @@
-"""The data that the parts hand to one another. Frozen; no behaviour beyond checking itself.
+"""Immutable data types shared by all packages. They check themselves and have no other behaviour.
 
 Shapes: h w grid of codes, H W pixels.
 """
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-MASK_CODE = -1  # stands for a code that is not known: dropped for guidance, or not drafted yet
+MASK_CODE = -1  # in place of an unknown code: dropped for guidance, or not drafted yet
 SPEAKERS = ("user", "lantu", "plan")
 
 
 @dataclass(frozen=True, eq=False)
 class CodeGrid:
-    """A picture as the language model sees it.
+    """A picture as a grid of image codes.
 
     Attributes:
         codes: (h, w) int64, each in ``[0, codebook_size)``; row 0 is the top.
@@ -30,7 +30,7 @@ class CodeGrid:
     def __post_init__(self):
         codes = np.asarray(self.codes)
         if codes.ndim != 2 or codes.size == 0:
-            raise ValueError(f"codes must be a grid of two dimensions, not {codes.shape}")
+            raise ValueError(f"codes must have two dimensions, not the shape {codes.shape}")
         object.__setattr__(self, "codes", codes.astype(np.int64))
 
     @property
@@ -49,11 +49,11 @@ class CodeGrid:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A picture of which some cells are filled in, seen from both sides of them.
+    """A picture of which some cells are masked and then filled in.
 
     Attributes:
-        codes: (h, w) int64, the whole picture.
-        holes: (h, w) bool, the cells that are filled in; one at least.
+        codes: (h, w) int64, the complete picture.
+        holes: (h, w) bool, the masked cells; at least one.
     """
 
     codes: np.ndarray
@@ -84,28 +84,28 @@ class Patch:
 
 @dataclass(frozen=True)
 class Turn:
-    """Who speaks from here on.
+    """The role of what follows in a conversation.
 
     Attributes:
-        speaker: "user" or "lantu"; "plan" when lantu speaks to itself, before it answers or draws.
+        speaker: "user", "lantu" (the assistant), or "plan" (the assistant's plan, before it answers or draws).
     """
 
     speaker: str
 
     def __post_init__(self):
         if self.speaker not in SPEAKERS:
-            raise ValueError(f"nobody called {self.speaker!r} speaks")
+            raise ValueError(f"unknown role {self.speaker!r}, choose {', '.join(SPEAKERS)}")
 
 
 class Given(str):
-    """Text that nobody can foretell, and that is not learnt; other text may stand right beside it."""
+    """Text excluded from the loss. Unlike other texts, it may stand next to another text."""
 
 
 class Caption(str):
-    """What a model says of a picture.
+    """A caption that a model wrote.
 
     Attributes:
-        ended: the model ended it by itself: nothing was cut off.
+        ended: the model ended it itself; otherwise it is truncated.
     """
 
     ended: bool
@@ -121,11 +121,11 @@ Part = str | CodeGrid | Patch | Turn
 
 @dataclass(frozen=True)
 class Document:
-    """Text and pictures in reading order: what the language model is trained on, one document at a time.
+    """Text and pictures in reading order: the unit on which the language model is trained.
 
     Attributes:
-        parts: in order. ``("a cat", grid)`` asks for a drawing, ``(grid, "a cat")`` is a caption, ``("a cat", patch)``
-            fills a cat in, ``(Turn("user"), grid, "where is the cat?", Turn("lantu"), "on the left")`` is a talk.
+        parts: in order. ``("a cat", grid)`` is a drawing, ``(grid, "a cat")`` a caption, ``("a cat", patch)`` fills in
+            a cat, ``(Turn("user"), grid, "where is the cat?", Turn("lantu"), "on the left")`` is a conversation.
         language: "en", "zh" or "" (unknown): the language of a text that follows a picture.
     """
 
@@ -135,7 +135,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Placed:
-    """One object of a scene whose content is known exactly.
+    """One object of a composed scene.
 
     Attributes:
         concept: the concept's key in its gallery (for emoji, the hexcode, e.g. "1F431").
@@ -150,14 +150,14 @@ class Placed:
 
 @dataclass(frozen=True)
 class Sample:
-    """One training picture with what is known of it.
+    """The metadata of one training picture.
 
     Attributes:
-        key: unique within its data set.
-        kind: "single", "scene", "count" for composed data; "picture" for a user's own.
+        key: unique in its data set.
+        kind: "single", "scene" or "count" for composed data; "picture" for a user's own.
         captions: language → captions, e.g. ``{"en": ["a cat …"], "zh": ["一只猫…"]}``; any may be missing.
-        objects: what is where, when known.
-        background: its name, when known.
+        objects: what is where, if known.
+        background: its name, if known.
     """
 
     key: str
@@ -172,8 +172,8 @@ class UnknownWord:
     """A word of a prompt that the model was never taught.
 
     Attributes:
-        word: as it was written, in lower case.
-        nearest: words that the model knows, the nearest first; may be empty.
+        word: in lower case.
+        nearest: known words, the nearest first; may be empty.
     """
 
     word: str
@@ -182,17 +182,17 @@ class UnknownWord:
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn picture, and all that is needed to draw it again.
+    """A drawn picture, and everything that is needed to draw it again.
 
     Attributes:
         image: RGB.
         codes: (h, w) int64.
-        prompt: as it was given.
-        seed: of the draft and of the rendering.
+        prompt: as given.
+        seed: of draft and rendering.
         model: digest of the model directory.
-        settings: guidance, steps, temperature, … as used.
+        settings: the sampling parameters used: guidance, steps, temperature, …
         timings_ms: "plan", "render", "total".
-        unknown_words: of the prompt, where the model lists the words that it was taught; not kept in files.
+        unknown_words: of the prompt, if the model lists its words; not stored in files.
     """
 
     image: "Image"
@@ -206,10 +206,10 @@ class Picture:
 
 
 class Generator(Protocol):
-    """Whatever draws, reads and rebuilds pictures; evaluation asks for nothing more."""
+    """What evaluation needs of a model: it draws, captions and reconstructs pictures."""
 
     def draw(self, prompts: list[str], seeds: list[int]) -> np.ndarray:
-        """(B, H, W, 3) uint8, one picture a prompt."""
+        """(B, H, W, 3) uint8, one picture for each prompt."""
         ...
 
     def caption(self, images: np.ndarray, language: str) -> list[str]:
@@ -217,7 +217,7 @@ class Generator(Protocol):
         ...
 
     def caption_drawn(self, prompts: list[str], seeds: list[int], language: str) -> list[str]:
-        """A caption for each picture that ``draw`` gives, from all that the generator knows of its own drawings."""
+        """A caption for each picture that ``draw`` gives, from its codes where the generator has them."""
         ...
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:

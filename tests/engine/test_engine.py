@@ -259,7 +259,7 @@ def test_impossible_guesses_are_refused():
 
 
 def test_a_bias_of_ids_that_change_is_refused():
-    with pytest.raises(ValueError, match="the same at every place"):
+    with pytest.raises(ValueError, match="the same allowed ids at every step"):
         Request([1], lambda ids: CODES, limit=3, bias=lambda ids: np.zeros(20, np.float32))
 
 

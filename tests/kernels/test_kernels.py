@@ -197,9 +197,9 @@ def test_matrices(rows, tokens):
         np.testing.assert_allclose(native.Linear(weight, precise=True, **extras)(x), wanted, atol=2e-5, rtol=1e-4)
         half = native.Linear(weight, **extras)(x)
         assert np.abs(half - wanted).max() < 0.1
-    with pytest.raises(ValueError, match="no row"):
+    with pytest.raises(ValueError, match="rows of shape"):
         native.Linear(weight)(x[:, :32])
-    with pytest.raises(LantuError, match="no native code"):
+    with pytest.raises(LantuError, match="native code can't multiply"):
         native.Linear(weight[:, :40])
 
 

@@ -1,4 +1,4 @@
-"""What a person sees: messages and progress on stderr, results and pictures on stdout."""
+"""Terminal output: messages and progress on stderr, results and pictures on stdout."""
 
 import codecs
 import contextlib
@@ -17,10 +17,10 @@ Advance = Callable[[int, int], None]
 
 
 class Output:
-    """A stream whose refusals can be told from those of files. Everything else is the stream's own.
+    """A stream whose write errors differ from those of files; everything else is delegated to the stream.
 
     Raises:
-        OutputError: it can't be written to: a full disk, a closed pipe, …
+        OutputError: it can't be written, e.g. because the disk is full or the pipe is closed.
     """
 
     def __init__(self, stream: Any):
@@ -52,12 +52,12 @@ def _printing() -> Iterator[None]:
 
 @contextlib.contextmanager
 def streams() -> Iterator[None]:
-    """Standard streams as commands need them: all there, and able to take any text.
+    """Prepare the standard streams: all of them exist and accept any text.
 
-    What the encoding of a stream lacks is written as ``\\u732b``; bytes of a file's name that are no text, as they are.
+    Characters that a stream's encoding lacks are written as ``\\u732b``; undecodable bytes of file names unchanged.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # the caller has closed it
+        if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     codecs.register_error("lantu", _escaped)
     for stream in (sys.stdout, sys.stderr):
@@ -72,7 +72,7 @@ def streams() -> Iterator[None]:
 
 
 def _escaped(problem: UnicodeError) -> tuple[str | bytes, int]:
-    """A handler of characters that an encoding lacks, see ``codecs.register_error``."""
+    """An error handler for characters that an encoding lacks, see ``codecs.register_error``."""
     if not isinstance(problem, UnicodeEncodeError):
         raise problem
     code = ord(problem.object[problem.start])
@@ -83,13 +83,13 @@ def _escaped(problem: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def give_up_stdout() -> None:
-    """Write nothing more to it: not even what it still holds when the process ends."""
+    """Discard all further output to stdout, including its buffer."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def can_print(text: str, stream: Any = None) -> bool:
-    """Whether the encoding of a stream, stdout if none is given, has all these characters."""
+    """Whether a stream's encoding (by default stdout's) has all characters of a text."""
     try:
         text.encode(getattr(stream or sys.stdout, "encoding", None) or "utf-8")
     except UnicodeError:
@@ -98,13 +98,13 @@ def can_print(text: str, stream: Any = None) -> bool:
 
 
 def say(message: str) -> None:
-    """One line on stderr, if that takes one."""
+    """Print one line on stderr; errors are ignored."""
     with contextlib.suppress(OSError, ValueError):
         print(" ".join(message.split()), file=sys.stderr, flush=True)
 
 
 def show_warnings() -> None:
-    """Say what the library warns of."""
+    """Print the library's warnings on stderr."""
     import logging
 
     class Handler(logging.Handler):
@@ -117,31 +117,31 @@ def show_warnings() -> None:
 
 
 def whisper(message: str) -> None:
-    """One line on stderr, dim where that can be."""
+    """Print one line on stderr, dim if the terminal can."""
     dim = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     say(f"\x1b[2m{message}\x1b[0m" if dim else message)
 
 
 def warn(messages: Sequence[str]) -> None:
-    """What a result is not to be believed for, a line each on stderr."""
+    """Print warnings on stderr, one line each."""
     for message in messages:
         say(f"lantu: {message}")
 
 
 def print_json(value: Any) -> None:
-    """One object on stdout."""
+    """Print one JSON object on stdout."""
     print(printable_json(json.dumps(value, ensure_ascii=False, indent=1)))
 
 
 def printable_json(text: str) -> str:
-    """JSON that means the same, in ASCII where stdout can't take it as it is."""
+    """The same JSON, in ASCII if stdout's encoding needs it."""
     if can_print(text):
         return text
     return "".join(character if character.isascii() else json.dumps(character)[1:-1] for character in text)
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as they need, on stdout."""
+    """Print a table with aligned columns on stdout."""
     widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         padded = (text + " " * (width - cells(text)) for text, width in zip(row, widths, strict=True))
@@ -149,7 +149,7 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 def cells(text: str) -> int:
-    """Columns that a text takes on a terminal: Chinese takes two a character."""
+    """The width of a text on a terminal: a Chinese character takes two columns."""
     from rich.cells import cell_len
 
     return cell_len(text)
@@ -157,10 +157,10 @@ def cells(text: str) -> int:
 
 @contextlib.contextmanager
 def progress(title: str, shown: bool = True) -> Iterator[Advance]:
-    """A bar on stderr, if that is a terminal.
+    """A progress bar on stderr, if that is a terminal.
 
     Yields:
-        ``advance(done, total)``; a total of 0 means that nobody knows.
+        ``advance(done, total)``; a total of 0 means that it is unknown.
     """
     if not shown or not sys.stderr.isatty():
         yield lambda done, total: None
@@ -169,7 +169,7 @@ def progress(title: str, shown: bool = True) -> Iterator[Advance]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # Drawn seldom: the cores are busy.
+    # Refreshed rarely, because the cores are busy.
     with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as bar:
         row = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(row, completed=done, total=total or None)
@@ -182,7 +182,7 @@ def shows_pictures() -> bool:
 
 @contextlib.contextmanager
 def live_picture() -> Iterator[Callable[["Image"], None]]:
-    """A place on stdout that shows the newest picture; it goes when the last is there.
+    """An area on stdout that shows the newest picture, and is cleared at the end.
 
     Yields:
         ``show(image)``.
@@ -194,7 +194,7 @@ def live_picture() -> Iterator[Callable[["Image"], None]]:
 
 
 def show_picture(image: "Image", columns: int = 48) -> None:
-    """Print a picture, at most so many columns wide."""
+    """Print a picture, at most ``columns`` wide."""
     from rich.console import Console
 
     console = Console()
@@ -202,7 +202,7 @@ def show_picture(image: "Image", columns: int = 48) -> None:
 
 
 def in_half_blocks(image: "Image", width: int, columns: int = 48) -> Any:
-    """A picture for rich: each character is two pixels, the upper one its ink, the lower its paper.
+    """A picture for rich: each character shows two pixels, one by its foreground and one by its background.
 
     Args:
         width: of the terminal.
@@ -212,7 +212,7 @@ def in_half_blocks(image: "Image", width: int, columns: int = 48) -> Any:
     from rich.style import Style
 
     columns = min(columns, width)
-    block = next((one for one in "▀▄" if can_print(one)), "#")  # some encodings have the lower half alone
+    block = next((one for one in "▀▄" if can_print(one)), "#")  # some encodings only have the lower half
     halves = (1, 0) if block == "▄" else (0, 1)
     rows = max(2, round(columns * image.height / image.width / 2) * 2)
     small = image.convert("RGB").resize((columns, rows), PIL.Resampling.LANCZOS)

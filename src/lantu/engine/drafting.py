@@ -1,19 +1,36 @@
-"""The engine for callers that wait: requests in, ids out."""
+"""Drafters: requests in, ids out. The engine drafts token by token; ``masked_diffusion`` drafts many at once."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from lantu.engine.request import Request
 
+MASK_ID = -1  # in a draft, in place of an id that is still to come
 OnStep = Callable[[int, Sequence[int]], None]
 
 
-class Drafter(Protocol):
-    """An engine as its callers know it, lantu's own or another's.
+class Draft(Protocol):
+    """A request on its way.
 
     Attributes:
-        exact: what is drafted together is what it would be alone, bit for bit.
-        busy: there is something left to do.
+        ids: drafted so far. A drafter that works from left to right appends to them; any other has all of them from the
+            start, MASK_ID where one is still to come.
+        ended: it is complete, or cancelled.
+    """
+
+    @property
+    def ids(self) -> list[int]: ...
+
+    @property
+    def ended(self) -> bool: ...
+
+
+class Drafter(Protocol):
+    """Turns requests into ids. Callers submit requests and call ``step`` until their drafts have ended.
+
+    Attributes:
+        exact: a draft is the same, bit for bit, whether it is drafted alone or with others.
+        busy: some draft has not ended.
     """
 
     @property
@@ -23,36 +40,40 @@ class Drafter(Protocol):
     def busy(self) -> bool: ...
 
     def submit(self, request: Request, on_step: Callable[[Sequence[int]], None] | None = None) -> Any:
-        """Add a request: a job with ``ids`` and ``ended``. ``on_step`` is called with the ids so far, after each."""
+        """Queue a request and give its ``Draft``; nothing is computed yet.
+
+        Args:
+            on_step: called with the draft's ids whenever some were added.
+        """
         ...
 
-    def cancel(self, job: Any) -> None:
-        """End a job now, whatever it has drawn."""
+    def cancel(self, draft: Any, /) -> None:
+        """End a draft now."""
         ...
 
     def step(self) -> bool:
-        """Draw an id or more for every job that runs; False when there is nothing left to do."""
+        """One forward pass for every draft that runs; False when there is nothing left to do."""
         ...
 
 
 def draft(engine: Drafter, requests: Sequence[Request], on_step: OnStep | None = None) -> list[list[int]]:
-    """Draft all requests.
+    """Draft all requests to their ends.
 
     Args:
-        on_step: called with a request's place and its ids so far, after each id. What it raises ends all of them.
+        on_step: called with a request's place and its ids so far. An exception that it raises cancels all drafts.
 
     Returns:
-        the ids drawn for each request, without its prefix.
+        the ids of each request, without its prefix.
     """
 
-    def told(place: int) -> Callable[[Sequence[int]], None] | None:
+    def watch(place: int) -> Callable[[Sequence[int]], None] | None:
         return None if on_step is None else lambda ids: on_step(place, ids)
 
-    jobs = [engine.submit(request, told(place)) for place, request in enumerate(requests)]
+    drafts = [engine.submit(request, watch(place)) for place, request in enumerate(requests)]
     try:
-        while not all(job.ended for job in jobs):
+        while not all(each.ended for each in drafts):
             engine.step()
     finally:
-        for job in jobs:
-            engine.cancel(job)
-    return [job.ids for job in jobs]
+        for each in drafts:
+            engine.cancel(each)
+    return [each.ids for each in drafts]

@@ -1,8 +1,8 @@
-"""Many drafts at once, each step of all of them one forward pass: schedule, forward, sample.
+"""The engine drafts many requests at once, token by token. A step is one forward pass: schedule, forward, sample.
 
-A request becomes a job. Its prefix is read once and kept, for n pictures of one prompt and for prompts that come back;
-the prefix without a prompt, with which guidance compares, is the same for all. A guided job is a pair of rows that are
-admitted, stepped, cancelled and freed together. Lengths are known, so each row has exactly the room that it needs.
+A request becomes a job. Its prompt is prefilled once and cached, for n pictures of one prompt and for repeated
+prompts; the unconditional prompt is the same for all. A job with guidance has two sequences, which are always scheduled
+and freed together. Lengths are known in advance, so each KV cache has exactly the size that it needs.
 """
 
 import collections
@@ -19,7 +19,7 @@ OnStep = Callable[[Sequence[int]], None]
 
 
 class Job:
-    """A request on its way.
+    """A request that is being drafted.
 
     With ``Request.num_draft_tokens`` a forward pass also reads draft tokens after the newest id, and samples at each
     position as if the draft tokens before it were right. Every position has its own uniform number from the start, so
@@ -28,10 +28,10 @@ class Job:
     is exact where that paper's is stochastic).
 
     Attributes:
-        ids: drawn so far.
-        unread: those of them that no row has read.
-        guesses: what may come after them; read with them.
-        passes: forward passes that drew for it.
+        ids: drafted so far.
+        unread: those of them that are not in the KV caches yet.
+        guesses: draft tokens after them, verified in the same pass.
+        passes: forward passes so far.
         state: "waiting", "running", "done" or "cancelled".
     """
 
@@ -41,21 +41,21 @@ class Job:
         self.unread: list[int] = []
         self.guesses: list[int] = []
         self.passes = 0
-        self.next = request.after(())  # ids that may come next; nothing when it is done
+        self.next = request.after(())  # ids that may come next; empty when it is done
         self.state = "waiting"
-        self.rows: list[Any] = []  # with the prompt, and without it if guided; what they share is in ``prefixes``
+        self.rows: list[Any] = []  # the conditional sequence, and with guidance the unconditional one
         self.prefixes: list[tuple[int, ...]] = []
         self.random = np.random.default_rng((request.seed, 0))
-        self.chances: list[float] = []  # one for each id, drawn in order
+        self.chances: list[float] = []  # a uniform number for each position, drawn in order
 
     def chance(self, place: int) -> float:
-        """What decides the id at a place."""
+        """The uniform number that decides the id at a position."""
         while len(self.chances) <= place:
             self.chances.append(float(self.random.random()))
         return self.chances[place]
 
     def guess(self, count: int) -> None:
-        """Have so many guesses, those there are first, then the last again; none beyond the draft or the stride."""
+        """Cut the guesses to ``count``, or repeat the last; they never pass the end of draft or stride."""
         stride = self.request.stride or self.request.limit
         end = min(self.request.limit, (len(self.ids) // stride + 1) * stride)
         count = max(0, min(count, end - 1 - len(self.ids)))
@@ -68,14 +68,14 @@ class Job:
 
 
 class Engine:
-    """Drafts whatever is submitted.
+    """Next-token drafting: a ``lantu.engine.drafting.Drafter``.
 
     Args:
         backend: the language model.
-        rows: of a forward pass, at most.
-        kept: prefixes that are kept when no job uses them, the newest first.
-        together: jobs that may share forward passes; as many as fit if the backend is exact, else one at a time, so
-            that a seed decides a draft whatever else is drafted. Give a number to have speed instead.
+        rows: sequences of a forward pass, at most.
+        kept: prefixes that stay cached when no job uses them, the newest first.
+        together: jobs that may share forward passes. By default as many as fit if the backend is exact, otherwise one
+            at a time, so that a draft depends on nothing but its own seed. A number trades that for speed.
     """
 
     def __init__(self, backend: Backend, rows: int = 64, kept: int = 32, together: int | None = None):
@@ -87,7 +87,7 @@ class Engine:
 
     @property
     def exact(self) -> bool:
-        """Whether what is drafted together is what it would be alone, bit for bit."""
+        """Whether a draft is the same, bit for bit, alone and with others."""
         return self.backend.exact
 
     @property
@@ -96,23 +96,23 @@ class Engine:
 
     @property
     def rows(self) -> int:
-        """In use by running jobs."""
+        """Sequences of running jobs."""
         return sum(job.request.rows for job in self.running)
 
     def submit(self, request: Request, on_step: OnStep | None = None) -> Job:
-        """Add a request.
+        """Queue a request; nothing is computed yet.
 
         Args:
-            on_step: called with the ids so far, after each.
+            on_step: called with the ids so far, after each id.
         """
         if request.rows > self.most_rows:
-            raise ValueError(f"a request of {request.rows} rows, the engine has {self.most_rows}")
+            raise ValueError(f"a request of {request.rows} sequences, the engine takes {self.most_rows}")
         job = Job(request, on_step)
         self.waiting.append(job)
         return job
 
     def cancel(self, job: Job) -> None:
-        """End a job now, whatever it has drawn; its rows are free at once."""
+        """End a job now and free its KV caches."""
         if job.ended:
             return
         if job.state == "waiting":
@@ -120,14 +120,14 @@ class Engine:
         self.end(job, "cancelled")
 
     def step(self) -> bool:
-        """Draw an id or more for every job that runs; False when there is nothing left to do."""
+        """Draft one or more ids for every running job; False when there is nothing left to do."""
         fresh = self.schedule()
         self.forward(fresh)
         self.sample()
         return self.busy
 
     def schedule(self) -> "list[Prefix]":
-        """Let waiting jobs run while there is room, first come first served; gives the prefixes still to be read."""
+        """Start waiting jobs while there is room, first come first served; returns the prefixes to prefill."""
         fresh: list[Prefix] = []
         while self.waiting and len(self.running) < self.together:
             job = self.waiting[0]
@@ -151,9 +151,9 @@ class Engine:
         return fresh
 
     def forward(self, fresh: "list[Prefix]") -> None:
-        """One forward pass: new prefixes, and what every row has to read."""
+        """One forward pass: prefill new prefixes, and advance every sequence by its unread ids and guesses."""
         rows, ids = [prefix.row for prefix in fresh], [list(prefix.ids) for prefix in fresh]
-        # So many ids of each row, the newest and guesses, are worth a pass.
+        # The number of ids a sequence for which a pass pays, unread ones and guesses.
         room = self.backend.at_once // max(1, self.rows)
         for job in self.running:
             if job.ids:
@@ -165,21 +165,21 @@ class Engine:
             self.backend.read(rows, ids)
         for job in self.running:
             if not job.rows:
-                most = job.request.limit - 1  # nothing reads the last id
+                most = job.request.limit - 1  # the last id never enters the cache
                 job.rows = [self.backend.open(most, self.prefixes[key].row) for key in job.prefixes]
 
     def sample(self) -> None:
-        """What comes next for every running job; jobs that are done leave."""
+        """Sample the next ids of every running job; jobs that are done leave."""
         jobs = list(self.running)
         draws = [draw for job in jobs for draw in self.places(job)]
         chosen = iter(self.backend.choose(draws) if draws else ())
         for job in jobs:
             ids = list(itertools.islice(chosen, 1 + len(job.guesses)))
-            if not job.ended:  # by another's callback
+            if not job.ended:  # by another job's callback
                 self.take(job, ids)
 
     def places(self, job: Job) -> Iterator[Draw]:
-        """Where ids are to be drawn for a job: behind its newest id and behind each guess."""
+        """The positions to sample for a job: after its newest id and after each guess."""
         request, guesses = job.request, len(job.guesses)
         for place in range(1 + guesses):
             yield Draw(
@@ -197,7 +197,7 @@ class Engine:
             )
 
     def take(self, job: Job, drawn: list[int]) -> None:
-        """Take what was drawn behind right guesses; what follows is the next guess."""
+        """Accept the samples after right guesses; the rest become the next guesses."""
         right = 0
         while right < len(job.guesses) and drawn[right] == job.guesses[right]:
             right += 1
@@ -218,7 +218,7 @@ class Engine:
                 break
 
     def end(self, job: Job, state: str) -> None:
-        """Free all that a job holds."""
+        """Free everything that a job holds."""
         if job in self.running:
             self.running.remove(job)
         for row in job.rows:

@@ -1,4 +1,4 @@
-"""What the engine is asked for. What the ids mean is not known here: which of them may come next arrives with it."""
+"""A request for a draft. The meaning of ids is unknown here; the request says which ids are allowed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,25 +9,25 @@ Ranges = tuple[range, ...]
 
 @dataclass(frozen=True)
 class Request:
-    """Something to go on with.
+    """A prompt to continue.
 
     Attributes:
-        prefix: ids that are given.
-        allowed: ids that may come next: the same ranges at every step, or a function of the ids drawn so far, which
+        prefix: ids of the prompt.
+        allowed: ids that may come next: the same ranges at every step, or a function of the ids drafted so far, which
             ends the draft by allowing none.
-        limit: ids to draw at most.
-        stop: an id that ends the draft; it is still returned.
-        seed: decides every draw, whatever else is drafted.
-        unconditional: the prefix without the prompt, for guidance.
-        guidance: 1 is off; above 1 what the prompt makes likelier becomes likelier still.
+        limit: maximum number of ids.
+        stop: an id that ends the draft; it is included.
+        seed: decides the draft, whatever else is drafted.
+        unconditional: ids of the unconditional prompt, for guidance.
+        guidance: guidance scale (classifier-free guidance); 1 is off.
         temperature, top_k, top_p, contrast: see ``lantu.kernels.Choice``.
         num_draft_tokens: ids that are guessed after the next one and verified in the same forward pass, see
             ``engine.Job``.
         min_accepted: ids that each pass accepts even where its guesses were wrong; above 1 the draft is not exact.
-        bias: what is added to the logits of the ids that may come next, a function of those drawn so far: what
-            something beside the prompt makes of them. (ids) float32; the same ids at every place.
-        stride: ids for which a bias is computed together; guesses don't reach into the next of them, whose bias would
-            be of what is only guessed. 0 for any.
+        bias: logits processor: what is added to the logits of the allowed ids, (ids) float32, as a function of the ids
+            drafted so far. The allowed ids must be the same at every step.
+        stride: ids whose biases are computed together. Guesses stop at its end, because the next biases would depend on
+            guesses. 0 for no limit.
     """
 
     prefix: Sequence[int]
@@ -48,13 +48,13 @@ class Request:
 
     def __post_init__(self):
         if not self.prefix or self.limit < 0:
-            raise ValueError("a request needs a prefix, and a limit that is not negative")
+            raise ValueError("a request needs a prompt, and a limit of 0 or more")
         if self.num_draft_tokens < 0 or self.min_accepted < 1:
-            raise ValueError("a request can't guess less than nothing")
+            raise ValueError("num_draft_tokens must be 0 or more, min_accepted 1 or more")
         if self.num_draft_tokens and callable(self.allowed):
-            raise ValueError("ids that depend on one another can't be guessed ahead")
+            raise ValueError("draft tokens need the same allowed ids at every step")
         if self.bias and callable(self.allowed):
-            raise ValueError("a bias is of ids that are the same at every place")
+            raise ValueError("a bias needs the same allowed ids at every step")
 
     @property
     def guided(self) -> bool:
@@ -62,18 +62,18 @@ class Request:
 
     @property
     def rows(self) -> int:
-        """Rows of a forward pass that it takes: two when it is guided, which are never parted."""
+        """Sequences of a forward pass: two with guidance, otherwise one."""
         return 2 if self.guided else 1
 
     def after(self, ids: Sequence[int]) -> Ranges:
-        """What may follow the ids drawn so far; nothing when the draft is done."""
+        """The ids that may follow those drafted so far; none when the draft is done."""
         if len(ids) >= self.limit or (ids and ids[-1] == self.stop):
             return ()
         return self.allowed(ids) if callable(self.allowed) else self.allowed
 
 
 def id_at(ranges: Ranges, column: int) -> int:
-    """The id that a column of logits over ``ranges`` stands for."""
+    """The id of a column of logits over ``ranges``."""
     for allowed in ranges:
         if column < len(allowed):
             return allowed[column]

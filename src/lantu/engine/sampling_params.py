@@ -1,4 +1,4 @@
-"""The dials of a drawing, and their ranges."""
+"""Sampling parameters and their ranges."""
 
 import warnings
 from collections.abc import Mapping
@@ -18,26 +18,25 @@ def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How a picture is drawn. A model directory brings its own defaults.
+    """How a picture is drawn. A model directory has its own defaults.
 
     Attributes:
-        guidance: of the draft: logits move from "any picture" to "this prompt" by this factor (classifier-free
-            guidance, arXiv:2207.12598); 1 is off, and twice as fast.
-        contrast: k of contrastive decoding in the place of guidance (CD-K, arXiv:2309.02591): codes much less likely
-            than the k-th likeliest are out, the others are drawn by what the prompt makes of them; 0 is off.
-        temperature: of the draft; 0 takes the likeliest code each time.
-        top_k: codes that may be drawn at each step; 0 for all.
-        top_p: share of the probability that may be drawn; 1 for all.
+        guidance: guidance scale of the draft (classifier-free guidance, arXiv:2207.12598); 1 is off, and twice as fast.
+        contrast: k of contrastive decoding in the place of guidance (CD-K, arXiv:2309.02591), see
+            ``lantu.kernels.Choice``; 0 is off.
+        temperature: of the draft; 0 always takes the likeliest code.
+        top_k: number of candidate codes at each step; 0 for all.
+        top_p: probability that the candidates have together; 1 for all.
         num_draft_tokens: codes that are guessed after the next one and verified with it in one forward pass: the same
             codes in fewer, longer passes. lantu 0.1 called it ``ahead``.
         min_accepted: codes that each pass accepts even where its guesses were wrong: above 1 the number of passes is
             bounded, and the draft is no longer what the model would have drawn code by code. 0.1: ``least``.
         steps: of the diffusion decoder.
-        render_guidance: of the decoder: above 1 it exaggerates what the codes say, at twice the cost.
+        render_guidance: guidance scale of the decoder; above 1 it exaggerates the codes, at twice the cost.
         sampler: of the decoder, one of ``lantu.diffusion.samplers.SAMPLERS``.
 
     Raises:
-        LantuError: a dial is out of range.
+        LantuError: a parameter is out of range.
     """
 
     guidance: float = 3.0

@@ -1,4 +1,4 @@
-"""Seeds: a random one when none is given, and n of them from one, so that each picture can be drawn again alone."""
+"""Seeds: a random one by default, and one for each of n pictures, so that each can be repeated alone."""
 
 import hashlib
 import secrets
@@ -7,22 +7,22 @@ from lantu.errors import LantuError
 
 
 def choose_seed(seed: int | None) -> int:
-    """The seed, or a random one that is short enough to type.
+    """The given seed, or a random one that is short enough to type.
 
     Raises:
-        LantuError: it is out of range.
+        LantuError: the seed is out of range.
     """
     if seed is None:
         return secrets.randbelow(2**32)
     if not 0 <= seed < 2**63:
-        raise LantuError(f"no seed {seed}", f"choose one from 0 to {2**63 - 1}")
+        raise LantuError(f"the seed {seed} is out of range", f"choose one from 0 to {2**63 - 1}")
     return int(seed)
 
 
 def derive_seed(seed: int, index: int) -> int:
-    """The seed of picture ``index`` of a request: the first has the request's own, the others 48 bits of a hash.
+    """The seed of picture ``index`` of a request: the request's own for the first, 48 bits of a hash for the others.
 
-    48 bits stay exact in any JSON reader.
+    Every JSON reader keeps 48 bits exactly.
     """
     if index == 0:
         return seed
@@ -30,7 +30,7 @@ def derive_seed(seed: int, index: int) -> int:
 
 
 def derive_seeds(seed: int | None, count: int) -> list[int]:
-    """The seeds of a request's pictures; of a random one if none is given.
+    """The seeds of a request's pictures, derived from its own or a random one.
 
     Raises:
         LantuError: the seed is out of range.

@@ -1,4 +1,4 @@
-"""Writing that is never half done, and the places where things are kept."""
+"""Atomic writing of files and folders, and the places where lantu keeps things."""
 
 import contextlib
 import errno
@@ -19,29 +19,29 @@ from lantu.errors import DiskError
 HINTS = {
     errno.ENOSPC: "free some space, or write elsewhere",
     errno.EDQUOT: "free some space, or write elsewhere",
-    errno.EACCES: "choose a place that you may write to",
-    errno.EPERM: "choose a place that you may write to",
-    errno.EROFS: "choose a place that you may write to",
-    errno.ENOENT: "make the folder first",
-    errno.ENOTDIR: "make the folder first",
-    errno.EISDIR: "name a file, not a folder",
+    errno.EACCES: "choose a place where you have write permission",
+    errno.EPERM: "choose a place where you have write permission",
+    errno.EROFS: "choose a place where you have write permission",
+    errno.ENOENT: "create the folder first",
+    errno.ENOTDIR: "create the folder first",
+    errno.EISDIR: "give a file, not a folder",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EEXIST: "a file is where a folder should be; write elsewhere",
 }
-READING_MENDS = {
+READING_HINTS = {
     **{number: HINTS[number] for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)},
     errno.EMFILE: "allow more open files (ulimit -n)",
     errno.ENOMEM: "free some memory",
 }
 HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{16}(\.\w+)?")  # the names of temporary files
-MADE: deque[Path] = deque(maxlen=1000)  # what this process has written, the newest last
+MADE: deque[Path] = deque(maxlen=1000)  # paths that this process has written, the newest last
 
 
 def cache_dir() -> Path:
     """The user's cache: ``$LANTU_CACHE``, else ``$XDG_CACHE_HOME/lantu``, else ``~/.cache/lantu``.
 
     Raises:
-        DiskError: none of them is set, and the user has no home.
+        DiskError: neither variable is set, and the user has no home directory.
     """
     if override := os.environ.get("LANTU_CACHE"):
         return expand(override)
@@ -54,7 +54,7 @@ def cache_dir() -> Path:
 
 
 def expand(path: str | Path) -> Path:
-    """A path with ``~`` and ``~user`` spelled out; as it is where there is no such user, or no home."""
+    """A path with ``~`` and ``~user`` expanded; unchanged if there is no such user or home directory."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -63,7 +63,7 @@ def expand(path: str | Path) -> Path:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an operating system's refusal to write ``path`` into a one-line error with its hint.
+    """Turn an OSError while ``path`` is written into a one-line error with a hint.
 
     Raises:
         DiskError: the disk is full, the place may not be written to, …
@@ -75,25 +75,25 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def refusal(problem: OSError, path: Path | None = None) -> DiskError:
-    """What an operating system refused, as a one-line error with its hint.
+    """An OSError as a one-line error with a hint.
 
     Args:
-        path: that was being written; None where nothing was.
+        path: of the file that was being written; None if none was.
     """
     reason = problem.strerror or str(problem) or type(problem).__name__
     if path is not None:
         return DiskError(f"can't write {path} ({reason})", HINTS.get(problem.errno or 0, "write elsewhere"))
     name = problem.filename if isinstance(problem.filename, str | bytes | os.PathLike) else None
-    what = f"can't use {os.fsdecode(name)} ({reason})" if name else f"the system refuses ({reason})"
-    return DiskError(what, READING_MENDS.get(problem.errno or 0, "check the path, and that you may use it"))
+    what = f"can't use {os.fsdecode(name)} ({reason})" if name else f"the system refused ({reason})"
+    return DiskError(what, READING_HINTS.get(problem.errno or 0, "check the path and its permissions"))
 
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside the file ``path`` and rename it there at the end; on any failure remove it.
+    """Yield a temporary path beside the file ``path`` and rename it to ``path`` at the end; remove it on failure.
 
-    A kill leaves the old file whole. A link is followed; into a device or a pipe the file is copied. A folder is never
-    replaced: see ``replacing_folder``.
+    If the process is killed, the old file stays intact. Links are followed; if ``path`` is a device or a pipe, the file
+    is copied into it. Folders are never replaced, see ``replacing_folder``.
 
     Raises:
         DiskError: it can't be written, or is a folder.
@@ -102,7 +102,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     with writing(path):
         place = Path(os.path.realpath(path))
         if place.is_dir():
-            raise DiskError(f"{path} is a folder", "name a file")
+            raise DiskError(f"{path} is a folder", "give a file")
         if path.exists() and not path.is_file():
             with _copied_into(path) as temporary:
                 yield temporary
@@ -115,12 +115,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Sort:
-    """A sort of folder that lantu writes, and how one is told from any other folder.
+    """A kind of folder that lantu writes, and how to recognise it.
 
     Attributes:
-        name: what it is, with its article.
-        marks: at least one of these files lies in each folder of the sort.
-        files: every file that may lie in one: paths with slashes, in which * and ? stand for parts of a name.
+        name: of the kind, with its article.
+        marks: each folder of this kind has at least one of these files.
+        files: every file that it may have: relative paths with slashes and the wildcards * and ?.
         proof: an entry of the first mark, a JSON file, that no other program writes, and its value; (name, None) for
             any value.
     """
@@ -131,13 +131,13 @@ class Sort:
     proof: tuple[str, Any] | None = None
 
     def within(self, folder: str) -> tuple[str, ...]:
-        """The files of such a folder, as paths from the folder around it."""
+        """The files of such a folder, relative to its parent."""
         return tuple(f"{folder}/{name}" for name in self.files)
 
     def foreign(self, folder: Path) -> str | None:
-        """Why ``folder`` is not of this sort alone: the first thing in it that lantu did not write; None if it is.
+        """The first thing in ``folder`` that doesn't belong to this kind; None if everything does.
 
-        Links are foreign, wherever they lead. Raises OSError where the folder can't be read.
+        Links never belong to it. Raises OSError if the folder can't be read.
         """
         for place, folders, names in os.walk(folder, onerror=_raise):
             inner = Path(place)
@@ -153,17 +153,18 @@ class Sort:
         return None if self.proved(folder) else f"{self.marks[0]} is not lantu's"
 
     def proved(self, folder: Path) -> bool:
+        """Whether the first mark has the entry of ``proof``."""
         if self.proof is None:
             return True
         name, value = self.proof
         try:
-            told = json.loads((folder / self.marks[0]).read_text(encoding="utf-8"))
+            content = json.loads((folder / self.marks[0]).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return False
-        return isinstance(told, dict) and name in told and value in (None, told[name])
+        return isinstance(content, dict) and name in content and value in (None, content[name])
 
     def has(self, path: Path) -> bool:
-        """Whether a file at this relative path may lie in such a folder; what a kill left half written may, too."""
+        """Whether such a folder may have a file at this relative path; temporary files of a killed process count."""
         if HALF_WRITTEN.fullmatch(path.name):
             return True
         return any(len(Path(one).parts) == len(path.parts) and path.match(one) for one in self.files)
@@ -182,13 +183,13 @@ WEIGHTS = Sort(
 
 @contextlib.contextmanager
 def replacing_folder(path: str | Path, sort: Sort) -> Iterator[Path]:
-    """Yield the path of a temporary folder beside ``path``, which the caller makes, and rename it there at the end.
+    """Yield a path beside ``path`` where the caller creates a folder; rename it to ``path`` at the end.
 
-    What is at ``path`` already is replaced only if it is empty or of this sort and nothing else lies in it. A link is
-    followed. A kill leaves the old folder whole.
+    An existing folder is only replaced if it is empty or holds nothing but files of this kind. Links are followed. If
+    the process is killed, the old folder stays intact.
 
     Raises:
-        DiskError: it can't be written, or there is something else at ``path``.
+        DiskError: it can't be written, or ``path`` holds something else.
     """
     path = Path(path)
     with writing(path):
@@ -202,27 +203,27 @@ def replacing_folder(path: str | Path, sort: Sort) -> Iterator[Path]:
 
 
 def check_folder(path: Path, sort: Sort) -> None:
-    """Refuse to replace a folder that may hold anything but lantu's own output of this sort.
+    """Refuse to replace a folder that holds anything but lantu's own output of this kind.
 
     Raises:
-        DiskError: it holds something else, is a file or a mount point, or the user stands in it.
+        DiskError: it holds something else, is a file or a mount point, or contains the working directory.
     """
     with writing(path):
         place = Path(os.path.realpath(path))
         if not os.path.lexists(place):
             return
         if not place.is_dir():
-            raise DiskError(f"{path} is a file", f"name a folder for {sort.name}")
+            raise DiskError(f"{path} is a file", f"give a folder for {sort.name}")
         if place.is_mount() or _stands_in(place):
-            where = "is where you are" if _stands_in(place) else "is a mount point"
-            raise DiskError(f"{path} {where}, and would be replaced", "name a new folder in it")
+            where = "is your working directory" if _stands_in(place) else "is a mount point"
+            raise DiskError(f"{path} {where} and can't be replaced", "give a new folder in it")
         if foreign := sort.foreign(place):
             what = f"{path} holds other things than {sort.name} ({foreign})"
             raise DiskError(what, "choose another folder, or move them away")
 
 
 def discard(path: Path, sort: Sort) -> bool:
-    """Remove a folder if it is of this sort and nothing else lies in it; returns whether it did."""
+    """Remove a folder that holds only files of this kind; returns whether it did."""
     with writing(path):
         if path.is_symlink() or sort.foreign(path):
             return False
@@ -244,13 +245,13 @@ def _stands_in(place: Path) -> bool:
 
 @contextlib.contextmanager
 def _beside(place: Path) -> Iterator[Path]:
-    """A temporary name beside ``place``; what has it at the end is removed."""
+    """A temporary path beside ``place``, removed at the end."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: image libraries choose the format by it. The name is chosen before a file has it, so
-    # that an interrupt at any moment leaves none behind.
+    # Image libraries choose the format by the suffix, so it stays last. The name is chosen before the file exists, so
+    # that an interrupt leaves no file behind.
     temporary = place.parent / f".{place.stem}.{secrets.token_hex(8)}{place.suffix}"
     try:
-        temporary.touch(exist_ok=False)  # a place that can't be written to is told before the work
+        temporary.touch(exist_ok=False)  # fail before the work if the place isn't writable
         temporary.unlink()
         yield temporary
     finally:
@@ -262,8 +263,8 @@ def _beside(place: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _copied_into(path: Path) -> Iterator[Path]:
-    """A temporary file whose content goes into a device or a pipe: no rename may take the place of these."""
-    import tempfile  # seldom needed, and not free where every call starts a process
+    """A temporary file whose content is copied into a device or a pipe, which must not be replaced by a rename."""
+    import tempfile  # rarely needed, and slow to import
 
     with tempfile.TemporaryDirectory() as scratch:
         temporary = Path(scratch) / path.name
@@ -273,7 +274,7 @@ def _copied_into(path: Path) -> Iterator[Path]:
 
 
 def _exchange(new: Path, place: Path) -> None:
-    """Rename a folder to ``place``, and remove what was there; a failure in between puts that back."""
+    """Rename a folder to ``place`` and remove the old one, which is restored if that fails."""
     if not new.is_dir() or not place.is_dir() or not any(place.iterdir()):
         os.replace(new, place)
         return
@@ -290,14 +291,14 @@ def _exchange(new: Path, place: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Wait until no other process is in here with the same ``path``; a kill lets it go.
+    """Hold an exclusive lock on ``path`` between processes; it is released if the process is killed.
 
     Raises:
         DiskError: ``path`` can't be written.
     """
     try:
         import fcntl
-    except ImportError:  # Windows: two processes that make the same thing at once are not kept apart
+    except ImportError:  # Windows has no such lock
         yield
         return
     with writing(path):
@@ -308,18 +309,18 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write JSON whole or not at all, indented, Chinese left readable."""
+    """Write JSON atomically, indented, with Chinese unescaped."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
 def sha256(*paths: str | Path) -> str:
-    """The SHA-256 of the files' bytes, one after another, as hex."""
+    """The SHA-256 of the concatenated files, as hex."""
     digest = hashlib.sha256()
     for path in paths:
         with open(path, "rb") as file:

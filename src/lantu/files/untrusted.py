@@ -1,7 +1,7 @@
-"""Files from elsewhere: only regular files are opened, only strict JSON is parsed, only numbers in range pass.
+"""Reading untrusted files: only regular files are opened, only strict JSON is parsed, only numbers in range pass.
 
-A model directory may be somebody else's. What is wrong with a file is a ``ValueError`` here; those who know which file
-it is and what it is for make a ``ModelError`` of it.
+A model directory may come from anyone. Functions here raise ``ValueError`` for a bad file; callers, who know what the
+file is for, turn it into a ``ModelError``.
 """
 
 import json
@@ -15,18 +15,18 @@ from typing import Any, BinaryIO
 
 from lantu.errors import ModelError
 
-MOST_JSON = 256_000_000  # bytes; the largest published tokenizer.json has some 35 MB
-NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # opening a pipe must not wait for its writer
+MOST_JSON = 256_000_000  # bytes; the largest published tokenizer.json has about 35 MB
+NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # so that opening a pipe doesn't wait for a writer
 
 
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file to read it.
 
-    A symbolic link must stay in the folder that it lies in. The one exception are the links of the Hugging Face cache,
-    whose snapshots are links to files in ``blobs/``.
+    A symbolic link must point into its own folder. The only exception is the Hugging Face cache, whose snapshots are
+    links to files in ``blobs/``.
 
     Raises:
-        OSError: there is no such file, or it may not be read.
+        OSError: the file is missing or unreadable.
         ValueError: it is a pipe, a device, a folder, or a link that leaves its folder.
     """
     if path.is_symlink():
@@ -36,17 +36,17 @@ def open_regular(path: Path) -> BinaryIO:
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError(f"{path.name} is not a regular file")
     descriptor = os.open(path, os.O_RDONLY | NO_WAIT)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # another has taken its place since
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # replaced in the meantime
         os.close(descriptor)
         raise ValueError(f"{path.name} is not a regular file")
     return os.fdopen(descriptor, "rb")
 
 
 def check_regular(paths: Iterable[Path]) -> None:
-    """Refuse files that can't be opened as regular ones, before they are read some other way.
+    """Refuse irregular files before a library reads them.
 
     Raises:
-        ModelError: one is missing, a pipe, a device, a link that leaves its folder, …
+        ModelError: one is missing, a pipe, a device, or a link that leaves its folder.
     """
     for path in paths:
         try:
@@ -56,12 +56,12 @@ def check_regular(paths: Iterable[Path]) -> None:
 
 
 def is_blob(target: Path) -> bool:
-    """Whether a file lies in the store of a Hugging Face cache: models--OWNER--NAME/blobs/DIGEST."""
+    """Whether a path is a blob of a Hugging Face cache: models--OWNER--NAME/blobs/DIGEST."""
     return target.parent.name == "blobs" and target.parent.parent.name.startswith("models--")
 
 
 def is_plain_name(name: object) -> bool:
-    """Whether a name that a file gives is that of a file beside it: no path, no drive, no control characters."""
+    """Whether a name is that of a file in the same folder: no path, no drive, no control characters."""
     return (
         isinstance(name, str)
         and name.isprintable()
@@ -71,7 +71,7 @@ def is_plain_name(name: object) -> bool:
 
 
 def read_bytes(path: Path, most: int = MOST_JSON) -> bytes:
-    """The content of a regular file of at most so many bytes. Raises OSError or ValueError."""
+    """The content of a regular file of at most ``most`` bytes. Raises OSError or ValueError."""
     with open_regular(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -83,16 +83,16 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises OSError or ValueError."""
     value = parse_json(read_bytes(path))
     if not isinstance(value, dict):
-        raise ValueError(f"{path.name} is no JSON object")
+        raise ValueError(f"{path.name} is not a JSON object")
     return value
 
 
 def parse_json(content: bytes) -> Any:
-    """JSON (RFC 8259) in UTF-8, with the two things refused that parsers disagree on: names that come twice in an
-    object, and numbers that no float can hold.
+    """Parse strict JSON (RFC 8259) in UTF-8, without the two things on which parsers disagree: duplicate names in an
+    object, and numbers that don't fit a float.
 
     Raises:
-        ValueError: it is not that.
+        ValueError: it is not strict JSON.
     """
     hooks: dict[str, Any] = {"object_pairs_hook": unique, "parse_constant": finite, "parse_float": finite}
     try:
@@ -102,23 +102,25 @@ def parse_json(content: bytes) -> Any:
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's members. Raises ValueError for a duplicate name."""
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{shown(twice)} comes twice in one object")
+        raise ValueError(f"{shown(twice)} occurs twice in one object")
     return values
 
 
 def finite(text: str) -> float:
+    """A number. Raises ValueError if it is infinite or NaN."""
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text} is no finite number")
+        raise ValueError(f"{text} is not a finite number")
     return value
 
 
 def shown(value: object, most: int = 60) -> str:
-    """A value for a message of one line."""
+    """A value as text for a one-line message."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of more digits than Python prints
@@ -128,13 +130,13 @@ def shown(value: object, most: int = 60) -> str:
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields of one JSON object, read with their types and ranges.
+    """Checked access to the fields of a JSON object.
 
     Args:
         values: the object.
-        where: names it in messages, e.g. "decoder/config.json".
+        where: its name in messages, e.g. "decoder/config.json".
 
-    All methods raise ModelError with the field's name, what was found and what is expected.
+    All methods raise a ModelError that names the field, its value and what is expected.
     """
 
     values: Mapping[str, Any]
@@ -168,34 +170,35 @@ class Fields:
         return self.list(name, lambda each: isinstance(each, str), "texts")
 
     def list(self, name: str, fits: Any, wanted: str) -> tuple[Any, ...]:
+        """A list whose items all fit."""
         value = self.get(name)
         if not isinstance(value, Sequence) or isinstance(value, str) or not all(map(fits, value)):
             self.refuse(name, f"a list of {wanted}")
         return tuple(value)
 
     def one_of(self, name: str, known: Sequence[object]) -> Any:
-        """One of some values."""
+        """One of the known values."""
         value = self.get(name)
         if not any(type(value) is type(each) and value == each for each in known):
             self.refuse(name, f"one of {', '.join(map(shown, known))}")
         return value
 
     def get(self, name: str) -> Any:
-        """A field that must be there."""
+        """A required field."""
         if name not in self.values:
             raise ModelError(f"{self.where} lacks {name}", "give a complete model directory")
         return self.values[name]
 
     def given(self, name: str) -> bool:
-        """Whether a field that may be missing is there, and not null."""
+        """Whether an optional field is present and not null."""
         return self.values.get(name) is not None
 
     def only(self, known: Sequence[str]) -> None:
-        """Refuse fields that nothing reads."""
+        """Refuse unknown fields."""
         if unknown := [name for name in self.values if name not in known]:
             raise ModelError(f"{self.where} has an unknown field {shown(unknown[0])}", f"known are {', '.join(known)}")
 
     def refuse(self, name: str, wanted: str) -> None:
-        """Say what is there and what is expected."""
+        """Raise the error: what was found, and what is expected."""
         found = shown(self.values.get(name))
         raise ModelError(f"{self.where} has {name} {found}, not {wanted}", "restore it, or fetch the model again")

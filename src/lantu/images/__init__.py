@@ -1,4 +1,4 @@
-"""Pictures from a user's disk, opened safely or refused with a reason, and their way to tensors and back.
+"""Opening pictures safely, and converting them to tensors and back.
 
 Shapes: B batch, H W pixels.
 """
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-WHOLE_FILE = "give a whole PNG, JPEG or WebP file"
-MAX_PIXELS = 64_000_000  # 256 MB as RGBA: larger files are a mistake or an attack
+WHOLE_FILE = "give an intact PNG, JPEG or WebP file"
+MAX_PIXELS = 64_000_000  # 256 MB as RGBA; anything larger is a mistake or an attack
 
 
 def open_image(path: str | Path, keep_alpha: bool = False, note: Callable[[str], None] | None = None) -> "Image":
-    """Open a picture as RGB, upright, its transparent parts white: see ``to_rgb``.
+    """Open a picture as RGB, upright, with transparent parts white: see ``to_rgb``.
 
     Args:
-        keep_alpha: RGBA instead, as it is.
+        keep_alpha: return RGBA, with its transparency.
         note: see ``read_image``.
 
     Raises:
@@ -44,15 +44,15 @@ def read_image(
     note: Callable[[str], None] | None = None,
     near: tuple[int, int] | None = None,
 ) -> "Image":
-    """``open_image`` from anything that can be read.
+    """``open_image`` from a path or a file object.
 
     Args:
-        name: for errors.
-        most_pixels: larger ones are refused before they are decoded; 64 million if not given.
-        formats: that are tried, by Pillow's names; all that it knows if not given.
-        note: called with a line for the user where not all of the file is read: of an animation, the first frame alone.
-        near: width and height that are enough: a JPEG may be decoded at the half, quarter or eighth of its size that is
-            no smaller, in a fraction of time and memory.
+        name: of the picture, for errors.
+        most_pixels: larger pictures are refused before they are decoded; 64 million by default.
+        formats: to try, by Pillow's names; all by default.
+        note: called with a line for the user if only a part of the file is read, e.g. the first frame of an animation.
+        near: sufficient width and height: a JPEG may be decoded at a half, a quarter or an eighth of its size, if that
+            is no smaller, which saves time and memory.
 
     Raises:
         ImageError: it is damaged, not a picture, or too large.
@@ -73,7 +73,7 @@ def read_image(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
         hint = f"scale it to {most_pixels // 1_000_000} megapixels or fewer"
         raise ImageError(f"the picture {name} is too large", hint) from problem
-    except Exception as problem:  # decoders raise anything at all on a broken file
+    except Exception as problem:  # decoders raise all kinds of exceptions on a broken file
         raise ImageError(f"can't read {name} as a picture", WHOLE_FILE) from problem
     if note and frames > 1:
         note(f"{name} has {frames} frames: the first is read")
@@ -81,19 +81,19 @@ def read_image(
 
 
 def _frames(image: "Image") -> int:
-    """How many pictures an opened file holds; 1 where that is damaged, and for a photo beside its preview."""
+    """The number of frames of an opened file; 1 if that is damaged, and for a photo with an embedded preview."""
     try:
         return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-    except Exception:  # decoders raise anything at all on a broken file
+    except Exception:  # decoders raise all kinds of exceptions on a broken file
         return 1
 
 
 def to_rgb(picture: "Image") -> "Image":
     """A picture of any mode and bit depth as 8-bit RGB: upright by its EXIF data, transparent parts over white.
 
-    16-bit levels are scaled to 8 bits. Modes I and F don't say what white is: the smallest of 1 (F alone), 255 and
-    65,535 that holds all levels, else the lightest level; levels of F may overshoot it by as much again, as resampling
-    does. An animation gives the frame that it stands at, the first of a file. Colour profiles are not applied.
+    16-bit levels are scaled to 8 bits. Modes I and F don't define white: it is the smallest of 1 (only F), 255 and
+    65,535 that is no less than all levels, else the highest level; levels of F may be twice as high, because resampling
+    overshoots. An animation gives its current frame, the first of a file. Colour profiles are not applied.
 
     Raises:
         ImageError: it is damaged, empty, or of a mode that can't be converted.
@@ -113,10 +113,10 @@ def to_rgba(picture: "Image") -> "Image":
 
 
 def to_mask(picture: "Image") -> "Image":
-    """What a mask of any mode and bit depth marks: mode L, 255 where it does, 0 elsewhere.
+    """A mask of any mode and bit depth as mode L: 255 where it marks a pixel, 0 elsewhere.
 
-    It marks what is transparent by half or more or, where nothing is, what is lighter than mid-grey. A mask whose
-    levels are all 0 and 1 marks the ones. What this returned, it returns unchanged.
+    Marked pixels are those that are at least half transparent or, if there are none, those lighter than mid-grey. In a
+    mask with only the levels 0 and 1, ones are marked. The function is idempotent.
 
     Raises:
         ImageError: see ``to_rgb``.
@@ -133,13 +133,13 @@ def to_mask(picture: "Image") -> "Image":
 
 
 def _in_8_bits(picture: "Image") -> "Image":
-    """A decoded, upright picture, in one of Pillow's modes of 8 bits or fewer that it converts to RGB and RGBA."""
+    """A decoded, upright picture in a mode of 8 bits or fewer that Pillow converts to RGB and RGBA."""
     if 0 in picture.size:
         raise ImageError("a picture of {}x{} pixels".format(*picture.size), WHOLE_FILE)
     key, wide = _transparent_level(picture), picture.format in ("PNG", "PPM")
     try:
         picture.load()
-    except Exception as problem:  # decoders raise anything at all on a broken file
+    except Exception as problem:  # decoders raise all kinds of exceptions on a broken file
         raise ImageError("the picture is damaged", WHOLE_FILE) from problem
     picture = _upright(picture)
     if picture.mode.startswith(("I", "F")):
@@ -157,7 +157,7 @@ def _in_8_bits(picture: "Image") -> "Image":
 
 
 def _upright(picture: "Image") -> "Image":
-    """A copy, turned as its EXIF data say; as it is where they are damaged."""
+    """A copy, rotated as its EXIF data say; unrotated if they are damaged."""
     from PIL import ImageOps
 
     try:
@@ -167,9 +167,9 @@ def _upright(picture: "Image") -> "Image":
 
 
 def _transparent_level(picture: "Image") -> "int | tuple[int, ...] | bytes | None":
-    """The level or colour that a PNG declares transparent, on the scale of the pixels that Pillow decodes.
+    """The level or colour that a PNG declares transparent, on the scale of Pillow's decoded pixels.
 
-    Pillow scales pixels of 2 and 4 bits up and colours of 16 bits down, but not this level.
+    Pillow scales 2- and 4-bit pixels up and 16-bit colours down, but not this level.
     """
     key = picture.info.get("transparency")
     tile = (getattr(picture, "tile", None) or [()])[0]
@@ -182,10 +182,10 @@ def _transparent_level(picture: "Image") -> "int | tuple[int, ...] | bytes | Non
 
 
 def _scaled(picture: "Image", key: object, wide: bool) -> "Image":
-    """Modes I, I;16… and F → L, or LA where a level is declared transparent.
+    """Modes I, I;16… and F → L, or LA if a level is declared transparent.
 
     Args:
-        wide: the file is of a format whose levels are 16 bits where they are not 8.
+        wide: the file format has levels of either 8 or 16 bits.
     """
     import numpy as np
     from PIL import Image
@@ -207,14 +207,14 @@ def _scaled(picture: "Image", key: object, wide: bool) -> "Image":
 
 
 def fit(image: "Image", width: int, height: int) -> "Image":
-    """Scale to cover width × height pixels, then cut the overhanging sides off, alike on both."""
+    """Scale to cover width × height pixels, then crop the centre."""
     from PIL import Image, ImageOps
 
     return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
 
 
 def widened(values_HW: "np.ndarray", reach: int = 1) -> "np.ndarray":
-    """At each place the largest value within so many places of it, corners included; marks grow by that much."""
+    """The maximum of each pixel's square neighbourhood of radius ``reach``: marks grow by ``reach`` pixels."""
     import numpy as np
 
     padded, span = np.pad(values_HW, reach), range(2 * reach + 1)
@@ -237,7 +237,7 @@ def to_bytes(pixels: "np.ndarray") -> "np.ndarray":
 
 
 def average(pixels_BCHW: "np.ndarray", height: int, width: int) -> "np.ndarray":
-    """To another size by averaging areas: what ``scale`` does, without torch."""
+    """Resize by averaging areas: ``scale`` without torch."""
     if pixels_BCHW.shape[2:] == (height, width):
         return pixels_BCHW
     rows, columns = (shares(*sides) for sides in zip(pixels_BCHW.shape[2:], (height, width), strict=True))
@@ -245,7 +245,7 @@ def average(pixels_BCHW: "np.ndarray", height: int, width: int) -> "np.ndarray":
 
 
 def shares(before: int, after: int) -> "np.ndarray":
-    """(after, before) float32: how much of each old cell is in each new one; every cell that it touches, alike."""
+    """(after, before) float32: the weight of each old cell in each new one, equal for all cells that it touches."""
     import numpy as np
 
     first = np.arange(after) * before // after
@@ -268,7 +268,7 @@ def to_array(pixels: "Tensor") -> "np.ndarray":
 
 
 def scale(pixels_BCHW: "Tensor", height: int, width: int) -> "Tensor":
-    """To another size by averaging areas, as in training."""
+    """Resize by averaging areas, as in training."""
     from torch.nn.functional import interpolate
 
     if pixels_BCHW.shape[2:] == (height, width):

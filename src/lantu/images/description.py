@@ -1,7 +1,7 @@
-"""Reading what a PNG says of how it was drawn: one ``lantu`` text chunk, whoever wrote it.
+"""Reading a PNG's record of how it was drawn: a single text chunk named ``lantu``.
 
-Anybody may have written it, so nothing in it is taken as it is: its size, its compression, the types and ranges of all
-its values are checked. Whether it belongs to the pixels beside it is for ``lantu.tasks.reader`` to find out.
+Anyone may have written it, so its size, its compression, and the types and ranges of all values are checked.
+``lantu.tasks.reader`` checks whether it belongs to the picture.
 """
 
 import io
@@ -22,22 +22,22 @@ from lantu.tokens.vocabulary import MAX_SIDE
 CHUNK = "lantu"  # the keyword of the text chunk
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-MOST_TEXT = 1 << 20  # bytes; the largest grid takes a fiftieth
+MOST_TEXT = 1 << 20  # bytes; the largest grid takes a fiftieth of that
 MOST_CHUNKS = 100_000
-HINT = "give a PNG that lantu drew, unedited"
+HINT = "give an unedited PNG that lantu drew"
 
 
 @dataclass(frozen=True, eq=False)
 class Description:
-    """How a picture was drawn, by its own account.
+    """A picture's record of how it was drawn.
 
     Attributes:
-        codes: (h, w) int64, each 0 or more, at most ``MAX_SIDE`` a side; of which codebook only ``model`` tells.
+        codes: (h, w) int64, each 0 or more, at most ``MAX_SIDE`` a side, of the codebook of ``model``.
         prompt: "" for a picture that was rendered from codes.
-        seed: of the draft and of the rendering.
+        seed: of draft and rendering.
         model: digest of the model directory.
-        settings: the dials, whatever else is there.
-        pixels: ``metadata.pixels_digest`` of the picture; None in what lantu 0.1 wrote.
+        settings: sampling parameters, and possibly other entries.
+        pixels: ``metadata.pixels_digest`` of the picture; None in files of lantu 0.1.
     """
 
     codes: np.ndarray
@@ -49,14 +49,14 @@ class Description:
 
 
 def described(source: "Path | BinaryIO", name: str) -> Description | None:
-    """What a picture says of how it was drawn; None if it says nothing of it, or is no PNG.
+    """A picture's record of how it was drawn; None if it has none, or is not a PNG.
 
     Args:
-        source: a path, or a file that is read from its beginning.
-        name: for errors.
+        source: a path, or a file, which is read from its beginning.
+        name: of the picture, for errors.
 
     Raises:
-        ImageError: it says something that can't be right.
+        ImageError: the record is invalid.
     """
     try:
         if isinstance(source, Path):
@@ -71,17 +71,17 @@ def described(source: "Path | BinaryIO", name: str) -> Description | None:
             raise ValueError(f"{len(texts)} chunks")
         return _checked(json.loads(texts[0]))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, LantuError, OSError, zlib.error) as problem:
-        raise ImageError(f"what {name} says of its drawing is damaged", HINT) from problem
+        raise ImageError(f"the record of the drawing in {name} is damaged", HINT) from problem
 
 
-def _checked(said: Any) -> Description:
+def _checked(record: Any) -> Description:
     """A description from its JSON.
 
     Raises:
-        ValueError, TypeError, KeyError, LantuError: a value is missing, or of another type or range.
+        ValueError, TypeError, KeyError, LantuError: a value is missing, of a wrong type or out of range.
     """
-    rows, prompt, seed, model = said["codes"], said["prompt"], said["seed"], said["model"]
-    settings, pixels = said["settings"], said.get("pixels")
+    rows, prompt, seed, model = record["codes"], record["prompt"], record["seed"], record["model"]
+    settings, pixels = record["settings"], record.get("pixels")
     if not (isinstance(prompt, str) and isinstance(model, str) and isinstance(settings, dict)):
         raise TypeError("prompt, model or settings")
     if not isinstance(pixels, str | None) or type(seed) is not int:
@@ -90,7 +90,7 @@ def _checked(said: Any) -> Description:
         raise TypeError("settings")
     if not isinstance(settings.get("sampler", ""), str):
         raise TypeError("sampler")
-    # What can't be written again: half characters, numbers that are none.
+    # Raises for what JSON can't encode: lone surrogates, NaN and infinity.
     json.dumps([prompt, model, settings], ensure_ascii=False, allow_nan=False).encode()
     SamplingParams.read(settings)
     choose_seed(seed)
@@ -104,10 +104,10 @@ def _checked(said: Any) -> Description:
 
 
 def _texts(file: BinaryIO) -> list[str]:
-    """The texts of all ``lantu`` chunks of a PNG, before and behind its pixels; none of another file.
+    """The texts of all ``lantu`` chunks of a PNG; none if the file is not a PNG.
 
     Raises:
-        ValueError, zlib.error: one is too large, or damaged.
+        ValueError, zlib.error: one is too large or damaged.
     """
     if file.read(len(SIGNATURE)) != SIGNATURE:
         return []
@@ -125,16 +125,16 @@ def _texts(file: BinaryIO) -> list[str]:
             raise ValueError(f"a chunk of {length} bytes")
         data, sum_ = file.read(length - len(start)), file.read(4)
         if sum_ != struct.pack(">I", zlib.crc32(kind + start + data)):
-            raise ValueError("a check sum that is wrong, or no end")
+            raise ValueError("a wrong checksum, or a truncated chunk")
         texts.append(_text(kind, data))
     return texts
 
 
 def _text(kind: bytes, data: bytes) -> str:
-    """The text of a chunk, behind its keyword.
+    """The text of a chunk, after its keyword.
 
     Raises:
-        ValueError, zlib.error: it is damaged, or too large when it is unpacked.
+        ValueError, zlib.error: it is damaged, or too large when decompressed.
     """
     if kind == b"tEXt":
         return data.decode("latin-1")
@@ -150,5 +150,5 @@ def _text(kind: bytes, data: bytes) -> str:
         unpacking = zlib.decompressobj()
         data = unpacking.decompress(data, MOST_TEXT)
         if not unpacking.eof:
-            raise ValueError("a text too large, or cut off")
+            raise ValueError("a text that is too large or truncated")
     return data.decode("latin-1" if kind == b"zTXt" else "utf-8")

@@ -1,7 +1,7 @@
-"""What files say of drawings: the text chunk in a PNG, and files of tokens.
+"""How a drawing was made, as files record it: the text chunk of a PNG, and tokens files.
 
-Both hold prompt, seed, digest of the model, codes and settings, so that a drawing can be made again or edited later.
-The chunk also holds a hash of the pixels: ``lantu.tasks.reader`` believes it only of the picture it was written for.
+Both hold prompt, seed, digest of the model, codes and settings, so that a drawing can be repeated or edited later. The
+chunk also holds a hash of the pixels: ``lantu.tasks.reader`` only trusts it for the picture that it was written for.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.PngImagePlugin import PngInfo
 
-FORMATS = (".png", ".jpg", ".jpeg", ".webp")  # only PNG carries the chunk
+FORMATS = (".png", ".jpg", ".jpeg", ".webp")  # only PNG has the chunk
 
 
 def describe(picture: Picture) -> dict[str, Any]:
-    """Everything about a picture but its pixels, as JSON."""
+    """Everything about a picture except its pixels, as JSON."""
     return {
         "prompt": picture.prompt,
         "seed": picture.seed,
@@ -37,22 +37,22 @@ def describe(picture: Picture) -> dict[str, Any]:
 
 
 def check_output(path: Path) -> None:
-    """Refuse a path before the work rather than after it.
+    """Refuse an unusable path before the work begins.
 
     Raises:
-        ImageError: its extension names no known format, or it is a folder.
+        ImageError: its extension is of no known format, or it is a folder.
     """
     if path.is_dir():
-        raise ImageError(f"{path} is a folder", "name a file in it")
+        raise ImageError(f"{path} is a folder", "give a file in it")
     if path.suffix.lower() not in FORMATS:
         raise ImageError(f"can't tell the format of {path}", f"end it with one of {', '.join(FORMATS)}")
 
 
 def save_picture(picture: Picture, path: str | Path) -> None:
-    """Write a picture; as PNG it tells how it was drawn.
+    """Write a picture; a PNG records how it was drawn.
 
     Raises:
-        ImageError: the extension names no known format.
+        ImageError: the extension is of no known format.
         DiskError: it can't be written.
     """
     path = Path(path)
@@ -65,12 +65,12 @@ def save_picture(picture: Picture, path: str | Path) -> None:
 
 
 def chunk(picture: Picture) -> "PngInfo":
-    """What a PNG says of how it was drawn, for Pillow."""
+    """The text chunk of a PNG, for Pillow."""
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
-    said = describe(picture) | {"pixels": pixels_digest(picture.image)}
-    info.add_itxt(CHUNK, json.dumps(said, ensure_ascii=False, separators=(",", ":")))
+    record = describe(picture) | {"pixels": pixels_digest(picture.image)}
+    info.add_itxt(CHUNK, json.dumps(record, ensure_ascii=False, separators=(",", ":")))
     return info
 
 
@@ -82,29 +82,29 @@ def pixels_digest(image: "Image") -> str:
 
 
 def read_picture(path: str | Path) -> Picture:
-    """A PNG that says how it was drawn, by its own account; ``lantu.tasks.reader`` finds out whether that is true.
+    """A PNG and its record of how it was drawn, unverified: ``lantu.tasks.reader`` verifies it.
 
     Raises:
-        ImageError: it can't be read, or says nothing of how it was drawn, or nothing that can be right.
+        ImageError: it can't be read, or has no record, or an invalid one.
     """
     image = open_image(path)
     return read_chunk(Path(path), image, str(path))
 
 
 def read_chunk(source: "Path | BinaryIO", image: "Image", name: str) -> Picture:
-    """What a PNG says of how it was drawn, by its own account.
+    """A PNG's record of how it was drawn, unverified.
 
     Args:
-        image: what it shows.
-        name: for errors.
+        image: the decoded picture.
+        name: of the picture, for errors.
 
     Raises:
-        ImageError: it says nothing of it, or nothing that can be right.
+        ImageError: it has no record, or an invalid one.
     """
-    said = described(source, name)
-    if said is None:
+    record = described(source, name)
+    if record is None:
         raise ImageError(f"{name} does not say how it was drawn", HINT)
-    return Picture(image, said.codes, said.prompt, said.seed, said.model, said.settings)
+    return Picture(image, record.codes, record.prompt, record.seed, record.model, record.settings)
 
 
 def tokens_text(pictures: Iterable[dict[str, Any]]) -> str:
@@ -117,7 +117,7 @@ def write_tokens(pictures: Iterable[dict[str, Any]], path: str | Path) -> None:
     """Write a tokens file.
 
     Args:
-        pictures: for each its "codes" as nested lists, and whatever else is known.
+        pictures: each with its "codes" as nested lists, and other entries.
 
     Raises:
         DiskError: it can't be written.
@@ -133,19 +133,19 @@ def read_tokens(text: str, name: str) -> list[dict[str, Any]]:
         name: of the file, for errors.
 
     Raises:
-        DataError: it is not such a file, or a grid has rows of unequal length or other things than whole numbers.
+        DataError: it is not a tokens file, or a grid has rows of unequal length or values that are not integers.
     """
     hint = "give a file that lantu tokenize or draw --tokens-out wrote"
     try:
-        told = json.loads(text)
-        pictures = told["pictures"] if isinstance(told, dict) else [{"codes": told}]
+        content = json.loads(text)
+        pictures = content["pictures"] if isinstance(content, dict) else [{"codes": content}]
         pictures = [{**picture, "codes": np.asarray(picture["codes"])} for picture in pictures]
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise DataError(f"{name} is no tokens file", hint) from problem
+        raise DataError(f"{name} is not a tokens file", hint) from problem
     for picture in pictures:
         codes = picture["codes"]
         if codes.ndim != 2 or codes.size == 0 or codes.dtype.kind != "i":
-            raise DataError(f"{name} has codes that are no grid of whole numbers", hint)
+            raise DataError(f"the codes in {name} are not a grid of integers", hint)
     if not pictures:
-        raise DataError(f"{name} holds no pictures", hint)
+        raise DataError(f"{name} has no pictures", hint)
     return pictures

@@ -1,12 +1,13 @@
-"""Transformer blocks without torch: what drawing on a CPU is made of.
+"""Transformer blocks without torch, for drawing on a CPU.
 
-    shapes.py     what a stack of blocks is made of, and what it may look at
-    native.py     the same in C++ (``csrc/``), which the package's installation compiles
-    plain.py      the same in NumPy, for machines where that could not be compiled; several times slower
-    library.py    finds the compiled code, or says why there is none
+    shapes.py     weights, KV caches and segments: the arguments of a forward pass
+    native.py     the blocks in C++ (``csrc/``), compiled when the package is installed
+    plain.py      the blocks in NumPy, for machines without a compiler; several times slower
+    library.py    loads the compiled code, or says why there is none
+    blocks.py     the blocks of lantu's own networks, and their geometry
 
-One kind of block serves language model, image tokenizer and diffusion decoder: RMS norm, attention with rotary angles
-and (if the weights are there) normalised queries and keys, SwiGLU. Language models look back, the others all around.
+Language model, image tokenizer and diffusion decoder use the same block: RMS norm, attention with rotary embeddings and
+optional normalisation of queries and keys, SwiGLU. Attention is causal in language models, bidirectional elsewhere.
 """
 
 from lantu.kernels.library import ThreadGroup, reason, threads, use_threads
@@ -32,7 +33,7 @@ __all__ = [
 
 
 def _home():
-    """The module that computes."""
+    """The module with the implementation."""
     if reason():
         from lantu.kernels import plain
 
@@ -46,7 +47,7 @@ def stack(shape: Shape, layers: "list[Layer]", precise: bool = False) -> Transfo
     """Transformer blocks, see ``shapes.TransformerStack``.
 
     Args:
-        precise: compute in float32; else weights, what enters products, and caches are bfloat16, sums float32. NumPy
+        precise: compute in float32. Otherwise weights, factors and KV caches are bfloat16 and sums float32. NumPy
             always computes in float32.
     """
     return _home().TransformerStack(shape, layers, precise)
@@ -58,15 +59,15 @@ def linear(weight, bias=None, norm=None, eps: float = 0.0, precise: bool = False
 
 
 def choose(logits, choices: "list[Choice]") -> "list[int]":
-    """One column of logits (R, V) float32 for each choice: see ``shapes.Choice``."""
+    """Sample one column of logits (R, V) float32 for each choice: see ``shapes.Choice``."""
     return _home().choose(logits, choices)
 
 
 def exact() -> bool:
-    """Whether rows that are computed together are what each would be alone, bit for bit."""
+    """Whether a sequence gives the same bits alone and in a batch."""
     return not reason()
 
 
 def name() -> str:
-    """What computes here, e.g. "native (avx512bf16)" or "NumPy"."""
+    """The implementation in use, e.g. "native (avx512bf16)" or "NumPy"."""
     return _home().NAME()

@@ -1,4 +1,4 @@
-"""Lantu's own blocks (``lantu.models.lantu.layers.Block``) as a stack of the kernels, and their geometry.
+"""The blocks of lantu's own networks (``lantu.models.lantu.layers.Block``) on the kernels, and their geometry.
 
 Shapes: B batch, N tokens (= h·w), D width, K head width, C channels, H W pixels, h w grid, P patch.
 """
@@ -14,17 +14,17 @@ EPS = 1e-6
 
 
 def heads_of(width: int) -> int:
-    """How many heads a block of a width has: each 64 wide, or as wide as the block, if that is less."""
+    """The heads of a block: 64 wide each, or one as wide as the block if that is narrower."""
     return max(1, width // 64)
 
 
 def inner_of(width: int) -> int:
-    """The inner width of a block's SwiGLU: a multiple of 32 near 8/3 of its width."""
+    """The inner width of a block's SwiGLU: 8/3 of its width, rounded up to a multiple of 32."""
     return -(-8 * width // 3 // 32) * 32
 
 
 def layers(state: Mapping[str, np.ndarray], prefix: str, count: int) -> list[Layer]:
-    """The weights of ``count`` blocks whose names begin with ``prefix``."""
+    """The weights of ``count`` blocks under names that begin with ``prefix``."""
     found = []
     for number in range(count):
         at = f"{prefix}{number}."
@@ -49,29 +49,35 @@ def layers(state: Mapping[str, np.ndarray], prefix: str, count: int) -> list[Lay
 
 
 def shape_of(found: list[Layer], width: int, heads: int) -> Shape:
-    """Their sizes."""
+    """The sizes of a stack of these layers."""
     return Shape(len(found), width, heads, heads, width // heads, found[0].gate.shape[0], EPS)
 
 
 @lru_cache(maxsize=8)
 def rotation(height: int, width: int, head_width: int, base: float = 100.0) -> np.ndarray:
-    """(2, h·w, K/2) float32: what ``lantu.models.lantu.layers.rotation`` gives."""
+    """(2, h·w, K/2) float32: equal to ``lantu.models.lantu.layers.rotation``."""
+    rows, columns = np.mgrid[:height, :width].reshape(2, -1)
+    return rotation_at(rows, columns, head_width, base)
+
+
+def rotation_at(rows: np.ndarray, columns: np.ndarray, head_width: int, base: float = 100.0) -> np.ndarray:
+    """(2, N, K/2) float32: ``rotation`` for N tokens at any rows and columns."""
     quarter = head_width // 4
     frequencies = np.float32(base) ** (-np.arange(quarter, dtype=np.float32) / quarter)
-    rows, columns = np.mgrid[:height, :width].astype(np.float32).reshape(2, -1, 1)
+    rows, columns = (places.astype(np.float32)[:, None] for places in (rows, columns))
     angles = np.concatenate([rows * frequencies, columns * frequencies], -1)
     return np.stack([np.cos(angles), np.sin(angles)])
 
 
 def to_patches(pixels_BCHW: np.ndarray, patch: int) -> np.ndarray:
-    """Cut pixels into patches that don't overlap: (B, C, H, W) → (B, N, P·P·C)."""
+    """Cut pictures into patches without overlap: (B, C, H, W) → (B, N, P·P·C)."""
     B, C, H, W = pixels_BCHW.shape
     grid = pixels_BCHW.reshape(B, C, H // patch, patch, W // patch, patch)
     return grid.transpose(0, 2, 4, 3, 5, 1).reshape(B, -1, patch * patch * C)
 
 
 def to_windows(pixels_BCHW: np.ndarray, patch: int, rim: int) -> np.ndarray:
-    """Cells with so many pixels around them: what ``lantu.models.lantu.layers.to_windows`` gives."""
+    """Patches with ``rim`` pixels around them: equal to ``lantu.models.lantu.layers.to_windows``."""
     if not rim:
         return to_patches(pixels_BCHW, patch)
     padded = np.pad(pixels_BCHW, ((0, 0), (0, 0), (rim, rim), (rim, rim)), "edge")
@@ -82,14 +88,14 @@ def to_windows(pixels_BCHW: np.ndarray, patch: int, rim: int) -> np.ndarray:
 
 
 def window(patch: int, channels: int = 3) -> np.ndarray:
-    """(4·P·P·C) float32: by what each output of ``lantu.models.lantu.layers.OverlapPatches`` is weighed."""
+    """(4·P·P·C) float32: the weight of each output of ``lantu.models.lantu.layers.OverlapPatches``."""
     ramp = (np.arange(patch, dtype=np.float32) + 0.5) / patch
     triangle = np.concatenate([ramp, ramp[::-1]])
     return np.repeat(triangle[:, None] * triangle, channels)
 
 
 def add_up(patches: np.ndarray, height: int, width: int, patch: int) -> np.ndarray:
-    """Weighed patches of twice the stride (B·h·w, 4·P·P·C) → (B, C, h·P, w·P): see ``OverlapPatches.add_up``."""
+    """Weighted patches of twice the stride (B·h·w, 4·P·P·C) → (B, C, h·P, w·P): see ``OverlapPatches.add_up``."""
     P = patch
     patches = patches.reshape(-1, height, width, 2, P, 2, P, patches.shape[-1] // (4 * P * P))
     B, C = len(patches), patches.shape[-1]

@@ -1,4 +1,4 @@
-"""Finds the compiled code, or says why there is none."""
+"""Loads the compiled code, or says why there is none."""
 
 import ctypes
 import os
@@ -10,15 +10,15 @@ from lantu.errors import LantuError
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL | str:
-    """The compiled code, or the reason why NumPy has to do.
+    """The compiled code, or the reason why NumPy is used instead.
 
-    ``LANTU_KERNELS=numpy`` does without it, ``LANTU_KERNELS=native`` insists on it. ``OMP_NUM_THREADS`` limits its
-    threads as it does those of other libraries.
+    ``LANTU_KERNELS=numpy`` always uses NumPy, ``LANTU_KERNELS=native`` raises an error if there is no compiled code.
+    ``OMP_NUM_THREADS`` limits its threads, as in other libraries.
     """
     wanted = os.environ.get("LANTU_KERNELS", "")
     if wanted == "numpy":
         return "LANTU_KERNELS=numpy"
-    found: ctypes.CDLL | str = "it was not compiled when lantu was installed, for want of a C++17 compiler"
+    found: ctypes.CDLL | str = "it was not compiled when lantu was installed, because there was no C++17 compiler"
     for path in sorted(Path(__file__).parent.glob("_native*")):
         try:
             found = ctypes.CDLL(str(path))
@@ -27,29 +27,29 @@ def library() -> ctypes.CDLL | str:
         except OSError as problem:
             found = f"{path.name} can't be loaded ({problem})"
     if wanted == "native" and isinstance(found, str):
-        raise LantuError(f"no native code: {found}", "install g++ and lantu again, or unset LANTU_KERNELS")
+        raise LantuError(f"no native code: {found}", "install g++ and reinstall lantu, or unset LANTU_KERNELS")
     return found
 
 
 def reason() -> str:
-    """Why there is no native code; "" when there is."""
+    """Why there is no native code; "" if there is."""
     found = library()
     return found if isinstance(found, str) else ""
 
 
 def threads() -> int:
-    """How many threads compute together; 1 where NumPy does."""
+    """Threads of one computation; 1 with NumPy."""
     found = library()
     return 1 if isinstance(found, str) else found.lantu_threads()
 
 
 class ThreadGroup:
-    """Threads that compute beside the others: what is computed ``with`` a lane does not wait for other passes.
+    """Threads of their own for what is computed ``with`` the group, beside other computations.
 
-    Without one whatever computes takes turns, with all threads. Where NumPy computes it does nothing.
+    Without a group computations take turns, each with all threads. With NumPy a group has no effect.
 
     Args:
-        count: of its threads.
+        count: number of threads.
     """
 
     def __init__(self, count: int):
@@ -73,7 +73,7 @@ class ThreadGroup:
 
 
 def use_threads(count: int) -> None:
-    """How many threads compute; 0 for one on each core. NumPy's threads are its BLAS's own affair."""
+    """Set the number of threads; 0 for one per core. NumPy's threads are set by its BLAS."""
     found = library()
     if not isinstance(found, str):
         found.lantu_set_threads(count)

@@ -1,4 +1,4 @@
-"""The blocks in C++: ``csrc/lantu.h`` by way of ctypes, which lets other Python threads run meanwhile."""
+"""The blocks in C++: ``csrc/lantu.h`` through ctypes, which releases the GIL during a call."""
 
 import ctypes
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from lantu.kernels import shapes
 from lantu.kernels.library import library
 from lantu.kernels.shapes import Cache, Choice, Layer, Segment, Shape, to_float
 
-WIDTHS = 16  # widths of rows and heads must be multiples of it
-HINT = "compute with NumPy: LANTU_KERNELS=numpy"
+WIDTHS = 16  # rows and heads must be multiples of it
+HINT = "compute with NumPy: set LANTU_KERNELS=numpy"
 
 
 class _Source(Structure):
@@ -58,7 +58,7 @@ class _Choice(Structure):
 
 @lru_cache(maxsize=1)
 def calls() -> ctypes.CDLL:
-    """The library, its functions told what they take."""
+    """The library, with the signatures of its functions."""
     found = library()
     assert not isinstance(found, str)
     signatures = {
@@ -82,7 +82,7 @@ def calls() -> ctypes.CDLL:
 
 
 def NAME() -> str:
-    """For people."""
+    """The name of this implementation, for people."""
     return f"native ({calls().lantu_instructions().decode()})"
 
 
@@ -90,8 +90,8 @@ class TransformerStack:
     """Transformer blocks: see ``shapes.TransformerStack``.
 
     Raises:
-        LantuError: a width is no multiple of 16.
-        ValueError: an array is not of the shape that ``shape`` says.
+        LantuError: a width is not a multiple of 16.
+        ValueError: the shape of an array contradicts ``shape``.
     """
 
     def __init__(self, shape: Shape, layers: Sequence[Layer], precise: bool = False):
@@ -119,7 +119,11 @@ class TransformerStack:
         return shape.layers * shape.key_value_heads * 2 * places * shape.head_width * self.number_bytes
 
     def forward(
-        self, x_TD: np.ndarray, rotation_2TK: np.ndarray, spans: list[Segment], modulation_L6D: np.ndarray | None = None
+        self,
+        x_TD: np.ndarray,
+        rotation_2TK: np.ndarray,
+        segments: list[Segment],
+        modulation_L6D: np.ndarray | None = None,
     ) -> np.ndarray:
         x_TD = np.array(x_TD, np.float32, order="C")
         rotation_2TK = np.ascontiguousarray(rotation_2TK, np.float32)
@@ -127,21 +131,21 @@ class TransformerStack:
         shape = self.shape
         agree(x_TD.shape, (tokens, shape.width))
         agree(rotation_2TK.shape, (2, tokens, shape.head_width // 2))
-        agree(sum(span.tokens for span in spans), tokens)
-        for span in spans:
-            for cache in (span.cache, span.prefix):
+        agree(sum(segment.tokens for segment in segments), tokens)
+        for segment in segments:
+            for cache in (segment.cache, segment.prefix):
                 if cache is not None:
                     agree(cache.memory.nbytes, self.cache_bytes(cache.capacity))
         if modulation_L6D is not None:
             modulation_L6D = np.ascontiguousarray(modulation_L6D, np.float32)
             agree(modulation_L6D.shape, (shape.layers, 6, shape.width))
-        sequences = (_Sequence * len(spans))(*map(_sequence, spans))
+        sequences = (_Sequence * len(segments))(*map(_sequence, segments))
         cosine, sine = rotation_2TK
         calls().lantu_forward(
-            self.handle, _at(x_TD), tokens, _at(cosine), _at(sine), sequences, len(spans), _at(modulation_L6D)
+            self.handle, _at(x_TD), tokens, _at(cosine), _at(sine), sequences, len(segments), _at(modulation_L6D)
         )
-        for span in spans:
-            span.cache.used += span.tokens
+        for segment in segments:
+            segment.cache.used += segment.tokens
         return x_TD
 
 
@@ -158,7 +162,9 @@ class Linear:
     ):
         self.rows, self.columns = weight.shape
         if self.columns % WIDTHS:
-            raise LantuError(f"no native code for rows of {self.columns} numbers, no multiple of {WIDTHS}", HINT)
+            raise LantuError(
+                f"the native code can't multiply rows of {self.columns} numbers: it takes multiples of {WIDTHS}", HINT
+            )
         agree(() if bias is None else bias.shape, () if bias is None else (self.rows,))
         agree(() if norm is None else norm.shape, () if norm is None else (self.columns,))
         self.bias = None if bias is None else to_float(bias)
@@ -174,7 +180,7 @@ class Linear:
     def __call__(self, x_TD: np.ndarray) -> np.ndarray:
         x_TD = np.ascontiguousarray(x_TD, np.float32)
         if x_TD.ndim != 2 or x_TD.shape[1] != self.columns:
-            raise ValueError(f"{x_TD.shape} is no row of {self.columns}")
+            raise ValueError(f"rows of shape {x_TD.shape}, expected {self.columns} columns")
         out = np.empty((len(x_TD), self.rows), np.float32)
         calls().lantu_linear(self.handle, _at(self.bias), _at(self.norm), self.eps, _at(x_TD), len(x_TD), _at(out))
         return out
@@ -186,7 +192,7 @@ def choose(logits_RV: np.ndarray, choices: Sequence[Choice]) -> list[int]:
     columns = np.empty(len(choices), np.int32)
     rows = len(logits_RV)
     if not logits_RV.shape[1] or not all(0 <= c.row < rows and -1 <= c.unconditional < rows for c in choices):
-        raise ValueError(f"choices of rows that logits of {logits_RV.shape} don't have")
+        raise ValueError(f"a choice names a row that logits of shape {logits_RV.shape} don't have")
     packed = (_Choice * len(choices))(
         *(
             (
@@ -201,15 +207,15 @@ def choose(logits_RV: np.ndarray, choices: Sequence[Choice]) -> list[int]:
 
 
 def check(shape: Shape, layers: Sequence[Layer]) -> None:
-    """Hold the arrays of blocks against their sizes: the native code believes both.
+    """Compare the arrays of blocks with their sizes, which the native code trusts.
 
     Raises:
-        ValueError: they don't agree.
+        ValueError: they disagree.
     """
     D, K, F = shape.width, shape.head_width, shape.inner
     HK, GK = shape.heads * K, shape.key_value_heads * K
     if min(shape.heads, shape.key_value_heads, F) < 1 or shape.heads % shape.key_value_heads:
-        raise ValueError(f"no blocks of {shape}")
+        raise ValueError(f"invalid sizes of blocks: {shape}")
     agree(len(layers), max(shape.layers, 1))
     for layer in layers:
         agree((layer.attention_norm.shape, layer.feed_forward_norm.shape), ((D,), (D,)))
@@ -222,7 +228,7 @@ def check(shape: Shape, layers: Sequence[Layer]) -> None:
 
 def agree(found: object, expected: object) -> None:
     if found != expected:
-        raise ValueError(f"the native code is given {found} where it expects {expected}")
+        raise ValueError(f"the native code got {found} but expects {expected}")
 
 
 def _at(array: np.ndarray | None) -> int | None:
@@ -230,7 +236,7 @@ def _at(array: np.ndarray | None) -> int | None:
 
 
 def _source(weight: np.ndarray, kept: list[np.ndarray]) -> _Source:
-    """A matrix as the library reads it; ``kept`` keeps its memory alive until then."""
+    """A matrix for the library, which copies it; ``kept`` keeps the memory alive until then."""
     weight = np.require(weight, weight.dtype if weight.dtype == np.uint16 else np.float32, ["C", "A"])
     kept.append(weight)
     return _Source(_at(weight), *weight.shape, int(weight.dtype == np.uint16))
@@ -249,17 +255,17 @@ def _layer(layer: Layer, kept: list[np.ndarray]) -> _Layer:
     return _Layer(*(_norm(weight, kept) for weight in norms), *(_source(weight, kept) for weight in matrices))
 
 
-def _sequence(span: Segment) -> _Sequence:
-    prefix = span.prefix
+def _sequence(segment: Segment) -> _Sequence:
+    prefix = segment.prefix
     before = (None, 0, 0) if prefix is None else (_at(prefix.memory), prefix.capacity, prefix.used)
     return _Sequence(
-        _at(span.cache.memory),
+        _at(segment.cache.memory),
         before[0],
-        span.cache.capacity,
+        segment.cache.capacity,
         *before[1:],
-        span.cache.used,
-        span.tokens,
-        int(span.causal),
+        segment.cache.used,
+        segment.tokens,
+        int(segment.causal),
     )
 
 

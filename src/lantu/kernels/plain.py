@@ -1,4 +1,4 @@
-"""The blocks in NumPy, in float32: what is asked of the native code, as plainly as it can be said."""
+"""The blocks in NumPy, in float32: the readable reference of the native code."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,11 +8,11 @@ import numpy as np
 
 from lantu.kernels.shapes import Cache, Choice, Layer, Segment, Shape, to_float
 
-QUIET = np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in what comes out
+QUIET = np.errstate(over="ignore", invalid="ignore")  # damaged weights are detected in the output
 
 
 def NAME() -> str:
-    """For people."""
+    """The name of this implementation, for people."""
     return "NumPy"
 
 
@@ -24,7 +24,7 @@ class TransformerStack:
         self.layers = list(map(in_full, layers))
 
     def cache(self, capacity: int) -> Cache:
-        """Its memory is (L, 2, G, places, K)."""
+        """An empty cache; its memory is (L, 2, G, capacity, K)."""
         shape = self.shape
         return Cache(
             np.zeros((shape.layers, 2, shape.key_value_heads, capacity, shape.head_width), np.float32), capacity
@@ -32,7 +32,11 @@ class TransformerStack:
 
     @QUIET
     def forward(
-        self, x_TD: np.ndarray, rotation_2TK: np.ndarray, spans: list[Segment], modulation_L6D: np.ndarray | None = None
+        self,
+        x_TD: np.ndarray,
+        rotation_2TK: np.ndarray,
+        segments: list[Segment],
+        modulation_L6D: np.ndarray | None = None,
     ) -> np.ndarray:
         shape = self.shape
         x_TD = np.array(x_TD, np.float32)
@@ -42,19 +46,19 @@ class TransformerStack:
             )
             inner = rms_norm(x_TD, layer.attention_norm, shape.eps) * (1 + scale) + shift
             query, key = inner @ layer.query.T, inner @ layer.key.T
-            query_THK = turn(heads(query, shape.head_width), layer.query_norm, shape.eps, rotation_2TK)
-            key_TGK = turn(heads(key, shape.head_width), layer.key_norm, shape.eps, rotation_2TK)
+            query_THK = rotate(heads(query, shape.head_width), layer.query_norm, shape.eps, rotation_2TK)
+            key_TGK = rotate(heads(key, shape.head_width), layer.key_norm, shape.eps, rotation_2TK)
             value_TGK = heads(inner @ layer.value.T, shape.head_width)
             seen, first = [], 0
-            for span in spans:
-                part = slice(first, first + span.tokens)
-                seen.append(attend(span, number, query_THK[part], key_TGK[part], value_TGK[part]))
-                first += span.tokens
+            for segment in segments:
+                part = slice(first, first + segment.tokens)
+                seen.append(attend(segment, number, query_THK[part], key_TGK[part], value_TGK[part]))
+                first += segment.tokens
             x_TD = x_TD + (1 + gate) * (np.concatenate(seen) @ layer.out.T)
             inner = rms_norm(x_TD, layer.feed_forward_norm, shape.eps) * (1 + scale_f) + shift_f
             x_TD = x_TD + (1 + gate_f) * ((silu(inner @ layer.gate.T) * (inner @ layer.up.T)) @ layer.down.T)
-        for span in spans:
-            span.cache.used += span.tokens
+        for segment in segments:
+            segment.cache.used += segment.tokens
         return x_TD
 
 
@@ -83,38 +87,40 @@ class Linear:
 
 
 def in_full(layer: Layer) -> Layer:
-    """The same weights in float32."""
+    """The weights in float32."""
     weights: dict[str, Any] = {name: to_float(value) for name, value in vars(layer).items() if value is not None}
     return replace(layer, **weights)
 
 
-def attend(span: Segment, layer: int, query_THK: np.ndarray, key_TGK: np.ndarray, value_TGK: np.ndarray) -> np.ndarray:
-    """Enter the new keys and values of a span, then let its queries look: (T, H·K)."""
-    start, end = span.cache.used, span.cache.used + span.tokens
-    own = span.cache.memory[layer]
+def attend(
+    segment: Segment, layer: int, query_THK: np.ndarray, key_TGK: np.ndarray, value_TGK: np.ndarray
+) -> np.ndarray:
+    """Append the keys and values of a segment to its cache, then attend: (T, H·K)."""
+    start, end = segment.cache.used, segment.cache.used + segment.tokens
+    own = segment.cache.memory[layer]
     own[0, :, start:end], own[1, :, start:end] = key_TGK.swapaxes(0, 1), value_TGK.swapaxes(0, 1)
-    before = 0 if span.prefix is None else span.prefix.used
+    before = 0 if segment.prefix is None else segment.prefix.used
     keys, values = own[:, :, :end]
-    if span.prefix is not None:
-        keys = np.concatenate([span.prefix.memory[layer, 0, :, :before], keys], 1)
-        values = np.concatenate([span.prefix.memory[layer, 1, :, :before], values], 1)
+    if segment.prefix is not None:
+        keys = np.concatenate([segment.prefix.memory[layer, 0, :, :before], keys], 1)
+        values = np.concatenate([segment.prefix.memory[layer, 1, :, :before], values], 1)
     shared = query_THK.shape[1] // keys.shape[0]
     keys, values = keys.repeat(shared, 0), values.repeat(shared, 0)
     scores_HTN = query_THK.swapaxes(0, 1) @ keys.swapaxes(1, 2) / np.sqrt(np.float32(keys.shape[-1]))
-    if span.causal:
-        hidden = np.arange(before + end) > before + start + np.arange(span.tokens)[:, None]
+    if segment.causal:
+        hidden = np.arange(before + end) > before + start + np.arange(segment.tokens)[:, None]
         scores_HTN[:, hidden] = -np.inf
     shares = np.exp(scores_HTN - scores_HTN.max(-1, keepdims=True))
     seen_HTK = (shares / shares.sum(-1, keepdims=True)) @ values
-    return seen_HTK.swapaxes(0, 1).reshape(span.tokens, -1)
+    return seen_HTK.swapaxes(0, 1).reshape(segment.tokens, -1)
 
 
 def heads(x_TD: np.ndarray, width: int) -> np.ndarray:
     return x_TD.reshape(len(x_TD), -1, width)
 
 
-def turn(x_THK: np.ndarray, norm_K: np.ndarray | None, eps: float, rotation_2TK: np.ndarray) -> np.ndarray:
-    """Norm if there is one, then each head's halves turned by its token's angles."""
+def rotate(x_THK: np.ndarray, norm_K: np.ndarray | None, eps: float, rotation_2TK: np.ndarray) -> np.ndarray:
+    """Normalise if there is a norm, then apply the rotary embedding to each head."""
     if norm_K is not None:
         x_THK = rms_norm(x_THK, norm_K, eps)
     cosine, sine = rotation_2TK[:, :, None]
@@ -134,12 +140,12 @@ PLAUSIBLE = np.float32(-2.3025851)  # log 0.1
 
 
 def choose(logits_RV: np.ndarray, choices: Sequence[Choice]) -> list[int]:
-    """One column for each choice: see ``shapes.Choice``."""
+    """Sample one column for each choice: see ``shapes.Choice``."""
     return [choose_one(logits_RV, choice) for choice in choices]
 
 
 def choose_one(logits_RV: np.ndarray, choice: Choice) -> int:
-    """One column of the logits."""
+    """Sample one column of the logits."""
     logits_V = logits_RV[choice.row].astype(np.float32)
     if choice.unconditional >= 0:
         other_V = logits_RV[choice.unconditional]

@@ -1,7 +1,7 @@
-"""What a stack of transformer blocks is made of, and what its tokens may look at.
+"""Weights, KV caches and segments: the arguments of a transformer stack's forward pass.
 
 Shapes: T tokens of all sequences together, D width, H heads, G heads of keys and values, K head width, F inner width,
-L layers, R rows of logits, V ids. A uint16 array holds bfloat16 numbers, as a file does.
+L layers, R rows of logits, V ids. A uint16 array holds bfloat16 numbers, as in a file.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a stack of equal blocks."""
+    """Sizes of a stack of identical blocks."""
 
     layers: int
     width: int
@@ -28,7 +28,7 @@ class Layer:
     """The weights of one block, each (out, in) float32 or bfloat16.
 
     Attributes:
-        query_norm, key_norm: (K), or None where queries and keys are not normalised.
+        query_norm, key_norm: (K), or None if queries and keys are not normalised.
         query, key, value: (H·K, D), (G·K, D), (G·K, D).
         out: (D, H·K).
         gate, up, down: (F, D), (F, D), (D, F).
@@ -48,12 +48,12 @@ class Layer:
 
 
 class Cache:
-    """Keys and values of one sequence, in all layers.
+    """The KV cache of one sequence: keys and values of all layers.
 
     Attributes:
-        memory: as the stack that made it lays it out.
-        capacity: places.
-        used: places filled, from the first; 0 <= used <= capacity.
+        memory: in the layout of the stack that made it.
+        capacity: tokens that it has room for.
+        used: tokens that it holds; 0 <= used <= capacity.
     """
 
     __slots__ = ("capacity", "memory", "used")
@@ -67,10 +67,10 @@ class Segment:
     """New tokens of one sequence.
 
     Attributes:
-        cache: takes their keys and values, after those that it has.
-        tokens: how many they are.
-        prefix: what stands before the cache; several sequences may share it.
-        causal: each sees what stands before it and itself; else each sees all.
+        cache: their keys and values are appended to it.
+        tokens: number of new tokens.
+        prefix: cache of the tokens before, which several sequences may share.
+        causal: each token attends to itself and to those before it; otherwise to all.
     """
 
     cache: Cache
@@ -85,19 +85,19 @@ class Segment:
 
 @dataclass(frozen=True)
 class Choice:
-    """How one id is drawn from logits.
+    """How one id is sampled from logits.
 
     Attributes:
-        row: of the logits.
-        unconditional: the row without the prompt, for guidance; -1 for none.
+        row: index of the conditional logits.
+        unconditional: index of the unconditional logits, for guidance; -1 for none.
         guidance: logits are ``unconditional + guidance · (row - unconditional)`` (arXiv:2207.12598).
-        temperature: 0 takes the likeliest.
-        top_k: ids that may be drawn, 0 for all; those equally likely at the edge all stay.
-        top_p: the likeliest ids that together hold this share of probability may be drawn (arXiv:1904.09751).
-        uniform: in [0, 1); decides.
-        contrast: k of contrastive decoding, with an unconditional row (CD-K of CM3Leon, arXiv:2309.02591, equation 3):
-            ids that the row finds less likely than a tenth of its k-th likeliest may not be drawn, and the logits of
-            the others are ``guidance · (row - unconditional)``. 0 is plain guidance.
+        temperature: 0 takes the likeliest id.
+        top_k: number of candidates, 0 for all; ties with the last candidate stay.
+        top_p: the candidates are the likeliest ids that together have this probability (arXiv:1904.09751).
+        uniform: a random number in [0, 1) that decides.
+        contrast: k of contrastive decoding in the place of guidance (CD-K of CM3Leon, arXiv:2309.02591, equation 3):
+            ids less likely in ``row`` than a tenth of its k-th likeliest are no candidates; the logits of the others
+            are ``guidance · (row - unconditional)``. 0 is plain guidance.
     """
 
     row: int
@@ -111,25 +111,29 @@ class Choice:
 
 
 class TransformerStack(Protocol):
-    """Blocks, one after another."""
+    """Transformer blocks, one after another."""
 
     shape: Shape
 
     def cache(self, capacity: int) -> Cache:
-        """Room for so many tokens of one sequence."""
+        """An empty KV cache for one sequence of so many tokens."""
         ...
 
     def forward(
-        self, x_TD: np.ndarray, rotation_2TK: np.ndarray, spans: list[Segment], modulation_L6D: np.ndarray | None = None
+        self,
+        x_TD: np.ndarray,
+        rotation_2TK: np.ndarray,
+        segments: list[Segment],
+        modulation_L6D: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Take new tokens through all blocks, and enter them into their caches.
+        """Run new tokens through all blocks and append them to their caches.
 
         Args:
-            x_TD: float32, the tokens of all spans in order.
-            rotation_2TK: (2, T, K/2), cosine and sine of each token's rotary angles (arXiv:2104.09864), whose pairs are
-                the first and the second half of a head.
-            modulation_L6D: shift, scale and gate of attention, then of feed-forward, in each layer: a norm's result
-                becomes ``x · (1 + scale) + shift``, a branch is added ``1 + gate`` times (arXiv:2310.00426).
+            x_TD: float32, the tokens of all segments in order.
+            rotation_2TK: (2, T, K/2), cosine and sine of each token's rotary angles (arXiv:2104.09864). A pair is one
+                number of the first half of a head and one of the second.
+            modulation_L6D: shift, scale and gate of attention, then of feed-forward, for each layer: a norm's output
+                becomes ``x · (1 + scale) + shift``, a branch's output is multiplied by ``1 + gate`` (arXiv:2310.00426).
 
         Returns:
             (T, D) float32.
@@ -138,7 +142,7 @@ class TransformerStack(Protocol):
 
 
 class Linear(Protocol):
-    """A matrix, with a norm before it and a bias behind it where there are any."""
+    """A matrix, with an optional norm before it and an optional bias after it."""
 
     def __call__(self, x_TD: np.ndarray) -> np.ndarray:
         """(T, in) float32 → (T, out) float32."""
@@ -146,7 +150,7 @@ class Linear(Protocol):
 
 
 def to_float(values: np.ndarray) -> np.ndarray:
-    """float32, of float32 or bfloat16."""
+    """An array of float32 or bfloat16 (as uint16) as float32."""
     if values.dtype == np.uint16:
         return (values.astype(np.uint32) << 16).view(np.float32)
     return np.ascontiguousarray(values, np.float32)

@@ -67,6 +67,16 @@ FAMILIES = (
         sizes="as trained: 64 to 512",
         classes=("lantu.Model",),
     ),
+    Family(
+        name="masked",
+        folder="lantu.models.masked.folder:MaskedFolder",
+        parts="lantu.models.masked.parts:MaskedParts",
+        tasks=("draw",),
+        licence="that of each model",
+        tokens="as trained: 16 to 256",
+        sizes="as trained: 64 to 512",
+        classes=("lantu.MaskedModel",),
+    ),
 )
 
 

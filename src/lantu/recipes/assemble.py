@@ -12,12 +12,15 @@ from lantu.data.taught import taught_by
 from lantu.errors import DataError, ModelError
 from lantu.files import replacing_folder, write_json, write_text
 from lantu.models.lantu.folder import CONTROL, SORT, LantuFolder
+from lantu.models.masked import folder as masked
 from lantu.recipes.budget import budget_of
 from lantu.recipes.identity import check_parts
 from lantu.recipes.pictures import origin
 from lantu.recipes.sources import part_folder
 from lantu.tokens.words import RELATED, WORDS
 from lantu.weights import checksums
+from lantu.weights.arrays import read_config
+from lantu.weights.expected import MASKED
 
 PARTS = ("tokenizer", "language", "decoder")
 CLASSES = {  # part → module and class, as diffusers' model_index.json names them
@@ -64,12 +67,16 @@ def assemble(
     index = {"_class_name": "lantu.Model", "name": name or out.name, "license": licence}
     index |= {part: CLASSES[part] for part in sources} | {"draw": dict(draw or {})} | background_of(sources, data)
     folders = {part: part_folder(source, part) for part, source in sources.items()}
+    sort = SORT
+    if read_config(folders["language"]).get("model_type") == MASKED:
+        index |= {"_class_name": masked.CLASS, "language": masked.LANGUAGE}
+        sort = masked.SORT
     check_apart(out, folders)
     taught: Sequence[dict[str, Any]] = ()
     if data is not None:
         with contextlib.suppress(DataError):  # the index of the data is enough to assemble a model
             taught = taught_by(data)
-    with replacing_folder(out, SORT) as temporary:
+    with replacing_folder(out, sort) as temporary:
         for part, folder in folders.items():
             shutil.copytree(folder, temporary / part)
         write_json(temporary / "model_index.json", index)

@@ -102,7 +102,7 @@ def size_of(data: bytes, want: Wanted) -> tuple[Size, int]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         pass
     except Exception as problem:  # decoders raise anything at all on a broken file
-        hint = "give a whole PNG, JPEG or WebP file"
+        hint = "give an intact PNG, JPEG or WebP file"
         raise ImageError(f"can't read {want.param} as a picture", hint) from problem
     hint = f"scale it to {want.most_pixels // 1_000_000} megapixels or fewer"
     raise ImageError(f"the picture {want.param} is too large", hint)

@@ -214,12 +214,19 @@ class Worker(threading.Thread):
         parts, marks = self.model.parts, job.due
         drafter = parts.batched_drafter if effect.batched else parts.drafter
 
-        def on_ids(ids: Sequence[int]) -> None:
-            self.drawn += 1
-            if marks and known(ids) in marks:
-                self.due.append((job, effect, list(ids)))
+        def watch() -> Callable[[Sequence[int]], None]:
+            before = 0
 
-        job.drafts = [(drafter, drafter.submit(request, on_ids)) for request in effect.requests]
+            def on_ids(ids: Sequence[int]) -> None:
+                nonlocal before
+                first, before = before + 1, known(ids)
+                self.drawn += before - first + 1
+                if marks and marks.intersection(range(first, before + 1)):
+                    self.due.append((job, effect, list(ids)))
+
+            return on_ids
+
+        job.drafts = [(drafter, drafter.submit(request, watch())) for request in effect.requests]
 
     def draft(self) -> None:
         """One step of the engine; jobs whose drafts have ended go on."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lantu import kernels
+from lantu.engine.drafting import MASK_ID
 from lantu.engine.sampling_params import SamplingParams
 from lantu.models.spec import Parts
 from lantu.tasks.effects import Draft
@@ -117,6 +118,7 @@ def drafting(parts: Parts, running: Running[Picture], seed: int, every: int) -> 
     submit(parts, running, False, None)
     ((drafter, draft),) = running.drafts
     total, shown = effect.requests[0].limit, 0
+    in_order = MASK_ID not in draft.ids
     watched = parts.previews and effect.partial is not None
     waiting: collections.deque[tuple[Future[Image], np.ndarray]] = collections.deque()
     with Previewer(parts, beside=watched and parts.exact and every < total) as previewer:
@@ -125,9 +127,12 @@ def drafting(parts: Parts, running: Running[Picture], seed: int, every: int) -> 
             with previewer.drafting:
                 drafter.step()
             running.draft_s += time.perf_counter() - started
-            while watched and effect.partial and shown + every <= known(draft.ids) and shown + every < total:
-                shown += every
-                codes = effect.partial(draft.ids if -1 in draft.ids else draft.ids[:shown])
+            count = known(draft.ids)
+            while watched and effect.partial and shown + every <= count and shown + every < total:
+                if not in_order and count == total:  # the finished picture follows
+                    break
+                shown = shown + every if in_order else count
+                codes = effect.partial(draft.ids[:shown] if in_order else draft.ids)
                 waiting.append((previewer.submit(codes, seed), codes))
             while waiting and (draft.ended or waiting[0][0].done()):
                 future, codes = waiting.popleft()

@@ -101,7 +101,7 @@ def claim(source: "Path | BinaryIO", image: "Image", name: str, parts: Parts) ->
     try:
         check_codes(said.codes, parts.folder.codebook_size)
     except DataError:
-        return Claim(image, name, note=pixels_count(f"what {name} says of its drawing is damaged"))
+        return Claim(image, name, note=pixels_count(f"the record of the drawing in {name} is damaged"))
     height, width = said.codes.shape
     bound = said.pixels is not None
     if parts.layout.size_of((height, width)) != image.size or (bound and said.pixels != pixels_digest(image)):

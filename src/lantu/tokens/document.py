@@ -3,12 +3,13 @@
     drawing    <bos> text <boi> height width codes… <eoi> <eos>
     captioning <bos> <boi> height width codes… <eoi> <en|zh> text <eos>
     filling    <bos> text <edit> <boi> height width codes and holes… <eoi> the holes' codes… <eos>
-    talking    <bos> <user> parts… <lantu> parts… <user> … <eos>
-    planning   <bos> <user> parts… <lantu> <plan> text <lantu> parts… <eos>
-    all of it, and longer: the parts in order, each text that follows a picture after the mark of its language
+    talking    <bos> <user> parts… <assistant> parts… <user> … <eos>
+    planning   <bos> <user> parts… <assistant> <plan> text <assistant> parts… <eos>
 
-A drawing without its text is a picture from nothing, which is what guidance is measured against. Holes are filled from
-the end (causal masking, arXiv:2201.07520), so that a model that looks back sees both sides of them.
+Longer documents combine these: parts in order, with the token of its language before each text that follows a picture.
+
+A drawing without text is unconditional, as guidance needs it. The codes of holes follow the rest of the picture (causal
+masking, arXiv:2201.07520), so that a causal model sees both sides of a hole.
 Shapes: N ids, h w grid.
 """
 
@@ -21,16 +22,16 @@ from lantu.tokens.vocabulary import Vocabulary
 from lantu.types import MASK_CODE, SPEAKERS, CodeGrid, Document, Given, Part, Patch, Turn
 
 LANGUAGES = ("en", "zh")
-NEXT = ";"  # between the steps of a plan, the last of which is what is to be drawn
+NEXT = ";"  # between the steps of a plan, the last of which says what to draw
 
 
 class Reply(NamedTuple):
-    """What a model says.
+    """A model's answer.
 
     Attributes:
-        parts: said aloud.
-        plan: noted down before; "" if nothing was.
-        draws: the plan is all there is: a picture is to be drawn by its last step.
+        parts: of the answer proper.
+        plan: written before it; "" for none.
+        draws: there is only a plan: the picture of its last step is to be drawn.
     """
 
     parts: tuple[Part, ...]
@@ -41,22 +42,22 @@ class Reply(NamedTuple):
 def to_ids(
     document: Document, vocabulary: Vocabulary, encode_text: Callable[[str], Sequence[int]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Write a document down as ids.
+    """Encode a document as ids.
 
-    A text of no ids leaves nothing behind, not even its language.
+    A text without ids is left out, together with its language token.
 
     Args:
         encode_text: text → ids below ``vocabulary.text_size``.
 
     Returns:
-        (N,) int32 ids, and (N,) int32: the part that each belongs to. The end belongs to the last part; the beginning,
-        and a picture with holes, to -1, for nobody is to foretell them. Train on all ids, or on those of some parts.
+        (N,) int32 ids, and (N,) int32: the index of the part that each id belongs to. <eos> belongs to the last part.
+        <bos> and the visible cells of a picture with holes have -1: they are excluded from the loss.
 
     Raises:
         ValueError: two texts in a row, an unknown language, a code outside the codebook, or a side too long.
     """
     if document.language not in ("", *LANGUAGES):
-        raise ValueError(f"no language {document.language!r}, only {' and '.join(LANGUAGES)}")
+        raise ValueError(f"unknown language {document.language!r}, choose {' and '.join(LANGUAGES)}")
     ids, owners = [vocabulary.special("bos")], [-1]
     before: Part | None = None
     for number, part in enumerate(document.parts):
@@ -70,7 +71,7 @@ def to_ids(
             written = [vocabulary.special(part.speaker)]
         elif text := list(encode_text(part)):
             if isinstance(before, str) and not isinstance(before, Given) and not isinstance(part, Given):
-                raise ValueError("two texts in a row can't be told apart: join them")
+                raise ValueError("two adjacent texts can't be separated again: join them")
             marked = isinstance(before, CodeGrid | Patch) and document.language
             written = [vocabulary.special(document.language), *text] if marked else text
         else:
@@ -81,14 +82,14 @@ def to_ids(
 
 
 def from_ids(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[list[int]], str]) -> Document:
-    """Read a document back; the inverse of ``to_ids``, but for a language that no mark tells.
+    """Decode a document: the inverse of ``to_ids``, except for a language without a token.
 
     Raises:
-        ValueError: the ids are not a whole document.
+        ValueError: the ids are not a complete document.
     """
     ids = [int(id_) for id_ in ids]
     if len(ids) < 2 or ids[0] != vocabulary.special("bos") or ids[-1] != vocabulary.special("eos"):
-        raise ValueError("a document begins with <|bos|> and ends with <|eos|>")
+        raise ValueError("a document must begin with <|bos|> and end with <|eos|>")
     marks = {vocabulary.special(language): language for language in LANGUAGES}
     speakers = {vocabulary.special(speaker): speaker for speaker in SPEAKERS}
     parts: list[Part] = []
@@ -112,14 +113,14 @@ def from_ids(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[
         while end < last and ids[end] < vocabulary.text_size:
             end += 1
         if end == place:
-            raise ValueError(f"id {ids[place]} can't stand at place {place}")
+            raise ValueError(f"unexpected id {ids[place]} at position {place}")
         parts.append(decode_text(ids[place:end]))
         place = end
     return Document(tuple(parts), language)
 
 
 def read_reply(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[list[int]], str]) -> Reply:
-    """An answer: ids up to <eos>, or cut short, in which case a picture that is not whole is left out."""
+    """Decode an answer that ends with <eos> or is truncated; a truncated picture is left out."""
     ids = [int(id_) for id_ in ids]
     ended = bool(ids) and ids[-1] == vocabulary.special("eos")
     if not ended:
@@ -136,12 +137,12 @@ def read_reply(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable
 
 
 def goal_of(plan: str) -> str:
-    """The last step of a plan: what is to be drawn."""
+    """The last step of a plan: what to draw."""
     return plan.rpartition(NEXT)[2].strip()
 
 
 def picture_ids(codes_hw: np.ndarray, vocabulary: Vocabulary) -> list[int]:
-    """A whole picture: <boi>, its size, its codes row by row, <eoi>.
+    """The ids of a complete picture: <boi>, its sides, its codes row by row, <eoi>.
 
     Raises:
         ValueError: a code outside the codebook, or a side too long.
@@ -151,7 +152,7 @@ def picture_ids(codes_hw: np.ndarray, vocabulary: Vocabulary) -> list[int]:
 
 
 def code_ids(codes: np.ndarray, vocabulary: Vocabulary) -> list[int]:
-    """The ids of codes, one after another.
+    """The ids of codes in reading order.
 
     Raises:
         ValueError: a code outside the codebook.
@@ -162,7 +163,7 @@ def code_ids(codes: np.ndarray, vocabulary: Vocabulary) -> list[int]:
 
 
 def patch_start(codes_hw: np.ndarray, holes_hw: np.ndarray, vocabulary: Vocabulary) -> list[int]:
-    """What comes before the codes that fill a picture's holes: the picture with the holes in it.
+    """The ids of a picture with holes, which the codes of the holes follow.
 
     Raises:
         ValueError: a code outside the codebook, or a side too long.
@@ -174,18 +175,18 @@ def patch_start(codes_hw: np.ndarray, holes_hw: np.ndarray, vocabulary: Vocabula
 
 
 def read_patch(ids: Sequence[int], place: int, vocabulary: Vocabulary) -> tuple[Patch, int]:
-    """Read the picture with holes whose <edit> is at ``place``.
+    """Decode the picture with holes whose <edit> is at ``place``.
 
     Returns:
-        it, filled, and the place after the last code that fills it.
+        the completed picture, and the position after its last code.
 
     Raises:
-        ValueError: it is not whole.
+        ValueError: it is incomplete.
     """
     hole = vocabulary.special("hole")
     picture = [vocabulary.first_code if id_ == hole else id_ for id_ in ids]
     if place + 1 >= len(ids) or ids[place + 1] != vocabulary.special("boi"):
-        raise ValueError(f"no picture follows at place {place + 1}")
+        raise ValueError(f"expected a picture at position {place + 1}")
     codes_hw, end = read_picture(picture, place + 1, vocabulary)
     start = place + 4
     holes = np.array([id_ == hole for id_ in ids[start : start + codes_hw.size]])
@@ -195,31 +196,31 @@ def read_patch(ids: Sequence[int], place: int, vocabulary: Vocabulary) -> tuple[
 
 
 def picture_start(height: int, width: int, vocabulary: Vocabulary) -> list[int]:
-    """What comes before the codes of a picture of h by w codes."""
+    """The ids before the codes of a picture of h by w codes."""
     return [vocabulary.special("boi"), vocabulary.side(height), vocabulary.side(width)]
 
 
 def read_picture(ids: Sequence[int], place: int, vocabulary: Vocabulary) -> tuple[np.ndarray, int]:
-    """Read the picture whose <boi> is at ``place``.
+    """Decode the picture whose <boi> is at ``place``.
 
     Returns:
-        (h, w) codes, and the place after its <eoi>.
+        (h, w) codes, and the position after its <eoi>.
 
     Raises:
-        ValueError: the picture is not whole.
+        ValueError: the picture is incomplete.
     """
     sides = [vocabulary.side_length(id_) for id_ in ids[place + 1 : place + 3]]
     if len(sides) < 2 or sides[0] is None or sides[1] is None:
-        raise ValueError(f"the picture at place {place} has no size")
+        raise ValueError(f"the picture at position {place} has no size")
     start, end = place + 3, place + 3 + sides[0] * sides[1]
     codes = codes_from(ids[start:end], sides[0], sides[1], vocabulary)
     if end >= len(ids) or ids[end] != vocabulary.special("eoi"):
-        raise ValueError(f"the picture at place {place} does not end where its size says")
+        raise ValueError(f"the picture at position {place} doesn't end where its size says")
     return codes, end + 1
 
 
 def fill(codes_hw: np.ndarray, holes_hw: np.ndarray, ids: Sequence[int], vocabulary: Vocabulary) -> np.ndarray:
-    """Codes (h, w) with the ids of codes in their holes, in reading order; holes for which there is no id stay."""
+    """Codes (h, w) with their holes filled by ids in reading order; holes without an id stay as they are."""
     filled, places = codes_hw.copy(), np.flatnonzero(holes_hw)[: len(ids)]
     filled.reshape(-1)[places] = np.array(ids, np.int64) - vocabulary.first_code
     return filled
@@ -233,7 +234,7 @@ def codes_from(ids: Sequence[int], height: int, width: int, vocabulary: Vocabula
     """
     codes = np.array(ids, np.int64) - vocabulary.first_code
     if codes.size != height * width or codes.min() < 0 or codes.max() >= vocabulary.codebook_size:
-        raise ValueError(f"these are not the {height}·{width} codes of a picture")
+        raise ValueError(f"expected {height}·{width} ids of codes")
     return codes.reshape(height, width)
 
 
@@ -258,10 +259,10 @@ def partial_codes(ids: Sequence[int], height: int, width: int, vocabulary: Vocab
 def draw_prefix(
     text_ids: Sequence[int], height: int, width: int, vocabulary: Vocabulary, strength: float | None = None
 ) -> list[int]:
-    """What asks for a picture of h by w codes; its codes come next.
+    """The prompt for a picture of h by w codes.
 
     Args:
-        strength: of the guidance that the model itself is to apply, one of ``vocabulary.STRENGTHS``.
+        strength: scale of distilled guidance, one of ``vocabulary.STRENGTHS``.
     """
     guided = [] if strength is None else [vocabulary.special(f"guidance_{strength:g}")]
     return [vocabulary.special("bos"), *text_ids, *guided, *picture_start(height, width, vocabulary)]
@@ -270,17 +271,17 @@ def draw_prefix(
 def fill_prefix(
     text_ids: Sequence[int], codes_hw: np.ndarray, holes_hw: np.ndarray, vocabulary: Vocabulary
 ) -> list[int]:
-    """What asks for the codes of a picture's holes, in reading order; they come next."""
+    """The prompt for the codes of a picture's holes, in reading order."""
     return [vocabulary.special("bos"), *text_ids, *patch_start(codes_hw, holes_hw, vocabulary)]
 
 
 def unconditional_prefix(height: int, width: int, vocabulary: Vocabulary) -> list[int]:
-    """What asks for any picture of h by w codes: the other side of guidance."""
+    """The unconditional prompt for a picture of h by w codes."""
     return draw_prefix([], height, width, vocabulary)
 
 
 def caption_prefix(codes_hw: np.ndarray, language: str, vocabulary: Vocabulary) -> list[int]:
-    """What asks for a picture's caption; its text comes next.
+    """The prompt for a picture's caption.
 
     Args:
         language: "en" or "zh".

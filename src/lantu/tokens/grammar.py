@@ -1,11 +1,11 @@
-"""Which ids may come next: a state machine for the documents of ``lantu.tokens.document``.
+"""The grammar of documents (``lantu.tokens.document``) as a state machine: which ids may come next.
 
-    document  <bos> (text | picture | patch | <user> | <lantu> | <plan>)… <eos>, a text behind a picture also with its
-              language, <en> or <zh>
+    document  <bos> (text | picture | masked grid | <user> | <assistant> | <plan>)… <eos>; a text after a picture begins
+              with its language, <en> or <zh>
     picture   <boi> height width, exactly height · width codes, <eoi>
-    patch     <edit> <boi> height width, codes and holes, <eoi>, exactly as many codes as there were holes
+    masked    <edit> <boi> height width, codes and holes, <eoi>, then one code for each hole
 
-States are values and nothing is remembered elsewhere, so that any state can be kept, compared and gone on from.
+States are immutable values and the machine has no other memory, so any state can be stored, compared and continued.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,13 +22,13 @@ Place = Literal[
 
 @dataclass(frozen=True)
 class State:
-    """Where in a document.
+    """A position in a document.
 
     Attributes:
-        place: what was read last, or is to come.
-        height: in codes, of the picture whose width is to come.
-        left: codes to come in the picture.
-        holes: of a patch, read so far; -1 in a picture.
+        place: what was read last, or must come next.
+        height: in codes, of the picture whose width comes next.
+        left: codes that the picture still lacks.
+        holes: of a masked grid, read so far; -1 in a picture.
     """
 
     place: Place = "start"
@@ -42,17 +42,17 @@ START = State()
 
 @dataclass(frozen=True)
 class Grammar:
-    """The rules of one vocabulary.
+    """The grammar for one vocabulary.
 
     Args:
-        max_side: of a picture, in codes.
+        max_side: the longest side of a picture, in codes.
     """
 
     vocabulary: Vocabulary
     max_side: int = MAX_SIDE
 
     def allowed(self, state: State) -> Ranges:
-        """The ids that may come next, in ranges of rising order; none after the end."""
+        """The ids that may come next, as ascending ranges; none after the end."""
         v = self.vocabulary
         match state.place:
             case "start":
@@ -70,7 +70,7 @@ class Grammar:
             case "codes" if state.holes < 0:
                 return codes(v)
             case "codes" if state.holes == 0 and state.left == 1:
-                return self.specials("hole")  # there must be one
+                return self.specials("hole")  # at least one
             case "codes":
                 return (*self.specials("hole"), *codes(v))
             case "close":
@@ -84,10 +84,10 @@ class Grammar:
         """The state after one more id.
 
         Raises:
-            ValueError: the id may not come here.
+            ValueError: the id is not allowed here.
         """
         if not any(id_ in ids for ids in self.allowed(state)):
-            raise ValueError(f"id {id_} may not come at {state.place!r}")
+            raise ValueError(f"id {id_} is not allowed at {state.place!r}")
         v = self.vocabulary
         match state.place:
             case "edit":
@@ -122,16 +122,16 @@ class Grammar:
         """The state after several ids.
 
         Raises:
-            ValueError: one of them may not come where it does.
+            ValueError: one of them is not allowed where it stands.
         """
         for id_ in ids:
             state = self.advance(state, id_)
         return state
 
     def follow(self, prefix: Iterable[int]) -> Callable[[Sequence[int]], Ranges]:
-        """What may come after a prefix, as a function of the ids drawn since: the form that the engine takes.
+        """The ids that may follow a prefix, as a function of the ids drawn since (``Request.allowed``).
 
-        Each id is read once: a draft asks with one id more each time, and starts again with none.
+        Every id is read once: each call of a draft has one id more than the last, and a new draft starts with none.
         """
         states = [self.read(prefix)]
 
@@ -144,10 +144,10 @@ class Grammar:
         return allowed
 
     def reply(self, prefix: Iterable[int], plans: bool = False) -> Callable[[Sequence[int]], Ranges]:
-        """What may come in an answer: text and pictures, until it ends; nobody else speaks, and no holes are filled.
+        """The ids of an answer: text and pictures up to <eos>, without other speakers and masked grids.
 
         Args:
-            plans: it may begin with a plan, which is text, and ends with the answer proper, or with all.
+            plans: the answer may begin with a plan in words, after which the answer proper follows, or nothing.
         """
         others = self.specials("user", "lantu", "plan", "edit")
         follow = self.follow(prefix)
@@ -160,12 +160,12 @@ class Grammar:
     def planned(
         self, first: Ranges, ends: Sequence[str], after: Callable[[Sequence[int]], Ranges]
     ) -> Callable[[Sequence[int]], Ranges]:
-        """What may come where a plan may come first: <plan>, its text, and the mark that ends it.
+        """The ids where a plan may come first: <plan>, its text, and the special token that ends it.
 
         Args:
-            first: what may come instead.
-            ends: marks that may end it.
-            after: what may come behind a plan that ends with <lantu>, or where there is none.
+            first: ids that may come instead of a plan.
+            ends: special tokens that may end a plan.
+            after: the ids after a plan that ends with <assistant>, or if there is no plan.
         """
         plan, lantu = self.vocabulary.special("plan"), self.vocabulary.special("lantu")
         begin, inside = (*first, *self.specials("plan")), (range(self.vocabulary.text_size), *self.specials(*ends))
@@ -182,10 +182,10 @@ class Grammar:
 
 
 def codes(vocabulary: Vocabulary) -> Ranges:
-    """All image codes: what may come at each of the h·w steps of a picture whose size is given."""
+    """All image codes: the ids allowed at each of the h·w steps of a picture of known size."""
     return (range(vocabulary.first_code, vocabulary.size),)
 
 
 def text(vocabulary: Vocabulary) -> Ranges:
-    """All text, or <eos>: what may come at each step of a caption."""
+    """All text ids and <eos>: the ids allowed at each step of a caption."""
     return (range(vocabulary.text_size), range(vocabulary.special("eos"), vocabulary.special("eos") + 1))

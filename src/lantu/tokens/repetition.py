@@ -1,10 +1,10 @@
-"""Where a caption begins to repeat itself."""
+"""Finding the point where a caption begins to repeat itself."""
 
 import re
 
 SEPARATORS = re.compile(r"[,.;:，。；：、]|\band\b|和")
 EMPTY_WORDS = re.compile(r"\b(?:an?|the|there|is|are|some)\b|^有|^[一两三四][^\W\d_]", re.IGNORECASE)
-# a word again at once; a Chinese character three times; two of them or more again at once
+# a word twice in a row; a Chinese character three times; two or more characters twice in a row
 STUTTER = re.compile(
     r"\b([^\W\d_\u3400-\u9fff]+)(?:\s+\1\b)+|([\u3400-\u9fff])\2\2|([\u3400-\u9fff]{2,})\3", re.IGNORECASE
 )
@@ -13,7 +13,7 @@ DANGLING = re.compile(r"(?:[\s,;:，；：、]|\b(?:and|an?)(?=\s*$)|和)+$")
 
 
 def first_repeat(text: str) -> int | None:
-    """The place from which on a caption says again what it has said; None where it doesn't.
+    """The index at which a caption begins to repeat itself; None if it doesn't.
 
     "a cat, a cat in the middle" and 猫和猫 repeat; "a red cat and a cat", "a bow and a bow tie" and 大大的猫 don't.
     """
@@ -24,7 +24,7 @@ def first_repeat(text: str) -> int | None:
     for separator in [*SEPARATORS.finditer(text), None]:
         clause = text[start : separator.start() if separator else len(text)]
         bare = " ".join(EMPTY_WORDS.sub(" ", clause.strip()).lower().split())
-        if bare and any(says_again(bare, before) for before in seen):
+        if bare and any(repeats(bare, before) for before in seen):
             places.append(start)
             break
         seen += [bare] if bare else []
@@ -32,13 +32,13 @@ def first_repeat(text: str) -> int | None:
     return min(places, default=None)
 
 
-def says_again(clause: str, before: str) -> bool:
-    """Whether a clause is an earlier one, perhaps with a place added to it."""
+def repeats(clause: str, before: str) -> bool:
+    """Whether a clause is an earlier one, possibly with a place added."""
     return clause == before or (clause.startswith(before) and PLACED.match(clause, len(before)) is not None)
 
 
 def without_repeats(text: str) -> str:
-    """A caption up to where it begins to repeat itself."""
+    """A caption up to the point where it begins to repeat itself."""
     while (place := first_repeat(text)) is not None:
         text = DANGLING.sub("", text[:place])
     return text

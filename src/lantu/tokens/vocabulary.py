@@ -1,15 +1,15 @@
-"""One id space: text, control ids, image codes. The only file that knows the offsets.
+"""One id space for text, special tokens and image codes. Only this file knows the offsets.
 
     [0, text_size)                        byte-level BPE of English and Chinese
-    [text_size, text_size + controls)     marks such as <|boi|>, and the sizes of a grid
+    [text_size, text_size + controls)     special tokens such as <|boi|>, and the sides of a grid
     [.., .. + codebook_size)              image codes, one ordinary id each
 
-The control ids come before the codes, so that a grown codebook (new ids at the end) moves nothing.
+The special tokens come before the codes, so that a larger codebook (new ids at the end) moves no id.
 """
 
 from dataclasses import dataclass
 
-STRENGTHS = (1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0)  # of guidance that have an id
+STRENGTHS = (1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0)  # guidance scales that have a token
 MARKS = (
     "<|pad|>",
     "<|bos|>",  # begins every document
@@ -18,24 +18,24 @@ MARKS = (
     "<|eoi|>",
     "<|en|>",  # the caption that follows is English
     "<|zh|>",  # the caption that follows is Chinese
-    "<|user|>",  # what follows is said by the user, or by lantu
+    "<|user|>",  # the user speaks from here on; or the assistant, whose token keeps its name of version 0.1
     "<|lantu|>",
     "<|edit|>",  # begins a picture with holes, and what fills them
-    # Before <|boi|>: the picture is drawn as if guided so strongly, for models that have learnt it.
+    # Before <|boi|>: draw as with this guidance scale, for models with distilled guidance.
     *(f"<|guidance_{strength:g}|>" for strength in STRENGTHS),
-    "<|hole|>",  # in place of a code that is to be filled in
-    "<|plan|>",  # what follows is noted down, not said: lantu's thoughts before it answers or draws
+    "<|hole|>",  # in place of a code that is to be filled in, or masked
+    "<|plan|>",  # the assistant's plan, before it answers or draws (chain of thought)
 )
 RESERVED = 64 - len(MARKS)
-MAX_SIDE = 64  # the longest side of a grid that has a size id
-MOST_CODES = 1 << 16  # of a codebook: codes beside data are kept in 16 bits
+MAX_SIDE = 64  # the longest side of a grid, in codes
+MOST_CODES = 1 << 16  # of a codebook: data folders store codes in 16 bits
 MOST_PATCH = 256  # pixels a side of a code
 CONTROLS = 64 + MAX_SIDE
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Where everything lies in the id space.
+    """The layout of the id space.
 
     Args:
         text_size: ids of the byte-level BPE.
@@ -47,7 +47,7 @@ class Vocabulary:
 
     def __post_init__(self):
         if self.text_size < 256 or self.codebook_size < 2:
-            raise ValueError(f"no vocabulary of {self.text_size} text ids and {self.codebook_size} codes")
+            raise ValueError(f"a vocabulary can't have {self.text_size} text ids and {self.codebook_size} codes")
 
     @property
     def size(self) -> int:
@@ -58,17 +58,17 @@ class Vocabulary:
         return self.text_size + CONTROLS
 
     def special(self, name: str) -> int:
-        """The id of a mark by its short name: ``mark("boi")``."""
+        """The id of a special token by its short name: ``special("boi")``."""
         return self.text_size + MARKS.index(f"<|{name}|>")
 
     def side(self, length: int) -> int:
-        """The id that says a grid is ``length`` codes high, or wide."""
+        """The id of a grid's side of ``length`` codes."""
         if not 1 <= length <= MAX_SIDE:
             raise ValueError(f"a grid's side is 1 to {MAX_SIDE} codes, not {length}")
         return self.text_size + 64 + length - 1
 
     def side_length(self, id_: int) -> int | None:
-        """The length that a size id stands for; None for any other id."""
+        """The length that the id of a side stands for; None for any other id."""
         length = id_ - self.text_size - 64 + 1
         return length if 1 <= length <= MAX_SIDE else None
 
@@ -79,7 +79,7 @@ class Vocabulary:
         return self.first_code + code
 
     def tokens(self) -> list[str]:
-        """The spelling of every id after the text, in order: what a tokenizer adds to its BPE."""
+        """The token of every id after the text, in order: what a tokenizer adds to its BPE."""
         reserved = [f"<|reserved_{i}|>" for i in range(RESERVED)]
         sides = [f"<|side_{i}|>" for i in range(1, MAX_SIDE + 1)]
         codes = [f"<|code_{i}|>" for i in range(self.codebook_size)]

@@ -1,11 +1,11 @@
-"""Which words a model was taught: what a prompt says beyond them, what it knows that is nearest, and emoji as words.
+"""The words that a model was taught: finding unknown words in a prompt, their nearest known ones, and emoji as words.
 
-A model directory may have two files, which ``lantu.data.taught`` makes:
+A model directory may have two files, written by ``lantu.data.taught``:
 
-    words.json    "names" of things and other "words" that its captions use, by language; "emoji" → names
-    related.json  other words → the names nearest to them, by language; "emoji" that it was not taught → their names
+    words.json    "names" of things and other "words" of its captions, by language; "emoji" → names
+    related.json  unknown words → the nearest names, by language; "emoji" that it was not taught → their names
 
-The second is read only when a prompt has something that the first doesn't know.
+The second is only read if a prompt has something that the first lacks.
 """
 
 import re
@@ -19,13 +19,13 @@ from lantu.files.untrusted import read_json
 from lantu.types import UnknownWord
 
 WORDS, RELATED = "words.json", "related.json"
-HINT = "copy the model's directory again, whole, or delete this file: then prompts are not checked"
-KEPT = 64  # prompts whose words need not be looked up again
+HINT = "copy the whole model directory again, or delete this file: then prompts are not checked"
+KEPT = 64  # prompts whose unknown words are cached
 MOST = 8  # unknown words that are reported
-NEAREST = 3  # names for each
+NEAREST = 3  # names for each unknown word
 HAN = re.compile("[\u3400-\u9fff]+")
 LETTERS = re.compile(r"[^\W\d_\u3400-\u9fff]+(?:['’][^\W\d_\u3400-\u9fff]+)*")
-UNSEEN = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")  # variants and skin tones of emoji
+UNSEEN = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")  # variation selectors and skin tones
 CAPITALS = re.compile(r"(?<!\w)(?=[a-z]*[A-Z])[A-Za-z]+(?!\w)")
 PICTOGRAM = re.compile("[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]")
 COUNTS = {"en": ("", "", "two", "three", "four"), "zh": ("", "一", "两", "三", "四")}
@@ -48,31 +48,33 @@ class Lexicon:
     """The words of one model.
 
     Args:
-        told: what ``words.json`` holds.
-        folder: where ``related.json`` may be; None for nowhere.
+        content: of ``words.json``.
+        folder: of ``related.json``; None if there is none.
 
     Raises:
-        ModelError: it is not such a file.
+        ModelError: the content is malformed.
     """
 
-    def __init__(self, told: Mapping[str, Any], folder: Path | None = None):
+    def __init__(self, content: Mapping[str, Any], folder: Path | None = None):
         self.folder = folder
         try:
-            self.names: dict[str, list[str]] = {language: texts(told["names"][language]) for language in ("en", "zh")}
-            words = {language: texts(told["words"][language]) for language in ("en", "zh")}
-            self.emoji: dict[str, list[str]] = {str(key): texts(its, 5) for key, its in told["emoji"].items()}
+            self.names: dict[str, list[str]] = {
+                language: texts(content["names"][language]) for language in ("en", "zh")
+            }
+            words = {language: texts(content["words"][language]) for language in ("en", "zh")}
+            self.emoji: dict[str, list[str]] = {str(key): texts(its, 5) for key, its in content["emoji"].items()}
         except (KeyError, TypeError, AttributeError, ValueError) as problem:
-            raise ModelError(f"{(folder or Path()) / WORDS} doesn't list words", HINT) from problem
+            raise ModelError(f"{(folder or Path()) / WORDS} is not a list of words", HINT) from problem
         self.english_names = {tokens(name): name for name in self.names["en"] if tokens(name)}
         self.english = ENGLISH.union(word.lower() for word in words["en"])
         self.chinese_names = set(self.names["zh"])
         self.chinese = CHINESE.union(words["zh"])
         self.longest = max((len(word) for word in (*self.chinese, *self.chinese_names)), default=1)
-        self.found: dict[str, tuple[UnknownWord, ...]] = {}  # of the newest prompts
+        self.found: dict[str, tuple[UnknownWord, ...]] = {}  # cached for the newest prompts
 
     @classmethod
     def load(cls, folder: Path) -> "Lexicon | None":
-        """The words of a model directory; None where it lists none, as models of version 0.1.
+        """The words of a model directory; None if it has no list, as models of version 0.1.
 
         Raises:
             ModelError: the file is damaged.
@@ -82,16 +84,16 @@ class Lexicon:
 
     @cached_property
     def related(self) -> dict[str, dict[str, list[str]]]:
-        """What other words are near to: language, or "emoji" → word → names."""
+        """The names nearest to unknown words: language (or "emoji") → word → names."""
         path = (self.folder or Path()) / RELATED
-        told = read(path) if self.folder and path.exists() else {}
+        content = read(path) if self.folder and path.exists() else {}
         try:
             return {
-                kind: {str(word): texts(names) for word, names in told.get(kind, {}).items()}
+                kind: {str(word): texts(names) for word, names in content.get(kind, {}).items()}
                 for kind in ("en", "zh", "emoji")
             }
         except (TypeError, AttributeError, ValueError) as problem:
-            raise ModelError(f"{path} doesn't list words", HINT) from problem
+            raise ModelError(f"{path} is not a list of words", HINT) from problem
 
     @cached_property
     def spelling(self) -> dict[str, str]:
@@ -99,14 +101,14 @@ class Lexicon:
         return {word.lower(): word for name in self.names["en"] for word in re.findall("[A-Za-z]+", name)}
 
     def small_letters(self, prompt: str) -> str:
-        """A prompt with capitals only where the model was taught them: "A CAT" becomes "A cat"."""
+        """A prompt with only the capitals that the model was taught: "A CAT" becomes "A cat"."""
         return CAPITALS.sub(self.small, prompt) if self.spelling else prompt
 
     def small(self, found: re.Match[str]) -> str:
-        """A word with capitals as it was taught; unchanged where that is not known, or where a sentence may begin.
+        """A capitalised word in the case that was taught; unchanged if that is unknown, or if it may begin a sentence.
 
-        To the model "Cat" and "CAT" are other ids than "cat", and mean nothing. Plain words ("Noto") are
-        listed without their case, so only those all in capitals are changed.
+        "Cat" and "CAT" have other ids than "cat", which the model never learnt. Words that are no names ("Noto") are
+        listed without their case, so they are only changed if they are all capitals.
         """
         word, lower = found[0], found[0].lower()
         if word == "I":
@@ -120,7 +122,7 @@ class Lexicon:
         return lower if len(word) > 1 and word.isupper() and self.knows_english(lower) else word
 
     def expand(self, prompt: str) -> str:
-        """A prompt with words in the place of emoji: "🐱" becomes "a cat", and "🍎🍎🍎和🐱" 三个苹果和猫."""
+        """A prompt with emoji replaced by words: "🐱" becomes "a cat", and "🍎🍎🍎和🐱" becomes 三个苹果和猫."""
         if not PICTOGRAM.search(prompt):
             return prompt
         plain = UNSEEN.sub("", prompt)
@@ -139,7 +141,7 @@ class Lexicon:
         return " ".join("".join(parts).split())
 
     def runs(self, text: str) -> Iterator[str | list[tuple[list[str], int]]]:
-        """A text cut into what is no emoji, and runs of emoji: names of each, and how often it stands there."""
+        """A text split into plain text and runs of emoji: the names of each emoji, and how often it is repeated."""
         keys = {**self.related["emoji"], **self.emoji} if self.has_untaught_emoji(text) else self.emoji
         longest = max(map(len, keys), default=0)
         plain, run, place = "", [], 0
@@ -170,7 +172,12 @@ class Lexicon:
         return PICTOGRAM.search(text) is not None
 
     def counted(self, names: Sequence[str], count: int, language: str, bare: bool) -> str:
-        """An emoji's names (English, Chinese, with article, plural, measure word) in a prompt."""
+        """The words for an emoji in a prompt.
+
+        Args:
+            names: in English, in Chinese, with article, in the plural, and its measure word.
+            bare: no article, because a description precedes it.
+        """
         english, chinese, *rest = names
         one, many, measure = rest if len(rest) == 3 else (english, english, "个")
         if language == "zh":
@@ -178,7 +185,7 @@ class Lexicon:
         return f"{COUNTS['en'][count]} {many}" if 1 < count < 5 else english if bare else one
 
     def unknown(self, prompt: str) -> tuple[UnknownWord, ...]:
-        """What a prompt says that the model was never taught, in order, with the nearest that it was; few at most."""
+        """Words of a prompt that the model was never taught, in order, ``MOST`` at most, with their nearest names."""
         if prompt not in self.found:
             if len(self.found) >= KEPT:
                 self.found.clear()
@@ -186,7 +193,7 @@ class Lexicon:
         return self.found[prompt]
 
     def look_for_unknown(self, prompt: str) -> tuple[UnknownWord, ...]:
-        """``unknown`` of a prompt that is not kept."""
+        """``unknown`` without the cache."""
         found: dict[str, str] = {}
         text = self.expand(prompt)
         for place in sorted([*HAN.finditer(text), *LETTERS.finditer(text)], key=lambda found: found.start()):
@@ -198,7 +205,7 @@ class Lexicon:
         return tuple(UnknownWord(word, self.nearest(word, found[word])) for word in in_order[:MOST])
 
     def names_something(self, prompt: str) -> bool:
-        """Whether any word of a prompt means something to the model beyond asking and joining."""
+        """Whether a prompt names anything that the model knows."""
         text = self.expand(prompt)
         if self.names["en"] or self.names["zh"]:
             chinese = any(word in self.chinese_names for run in HAN.findall(text) for word, _ in self.cut(run))
@@ -209,38 +216,38 @@ class Lexicon:
         )
 
     def warnings(self, prompt: str, draws: bool = True) -> list[str]:
-        """What a person should know of a prompt before believing its picture, a sentence each.
+        """Warnings about a prompt, one sentence each.
 
         Args:
-            draws: it is to name what to draw; an instruction need not.
+            draws: the prompt must name something to draw; an instruction need not.
         """
-        told = []
+        found = []
         unknown = self.unknown(prompt)
         if draws and not self.names_something(prompt):
-            told.append("the prompt names nothing that the model knows: the picture shows something else, or nothing")
+            found.append("the prompt names nothing that the model knows: the picture shows something else, or nothing")
         if (read_as := self.expand(prompt)) != prompt and PICTOGRAM.search(prompt):
-            told.append(f'emoji are read as words: "{read_as}"')
+            found.append(f'emoji are read as words: "{read_as}"')
         if (better := self.small_letters(read_as)) != read_as:
-            told.append(f'the model doesn\'t know words in these capitals: write "{better}"')
+            found.append(f'the model doesn\'t know words in these capitals: write "{better}"')
         for word in unknown:
             near = f"; nearest: {', '.join(word.nearest)}" if word.nearest else ""
-            told.append(f'the model doesn\'t know "{word.word}"{near}')
-        return told
+            found.append(f'the model doesn\'t know "{word.word}"{near}')
+        return found
 
     # English
 
     def unknown_english(self, text: str) -> Iterator[str]:
-        """Words with letters other than Chinese that are neither taught nor function words, in lower case."""
+        """Words in other scripts than Chinese that are neither taught nor function words, in lower case."""
         for name, word in self.spelled(tokens(text)):
             if not name and len(word) > 1 and not self.knows_english(word):
                 yield word
 
     def knows_english(self, word: str) -> bool:
-        """Whether a word was taught, in the singular or in the plural."""
+        """Whether a word was taught, in the singular or the plural."""
         return bool(forms(word) & self.english) or f"{word}s" in self.english or f"{word}es" in self.english
 
     def spelled(self, words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-        """A name of the model and "", or "" and a word; the longest name wherever several begin."""
+        """The words split into known names (name, "") and other words ("", word); longest names first."""
         place, longest = 0, max(map(len, self.english_names), default=0)
         while place < len(words):
             for length in range(min(longest, len(words) - place), 0, -1):
@@ -253,7 +260,7 @@ class Lexicon:
                 place += 1
 
     def name_of(self, words: tuple[str, ...]) -> str:
-        """The name that some words spell, its first or last one perhaps in the plural; "" if there is none."""
+        """The name that some words spell, where the first or last may be a plural; "" if there is none."""
         for last in forms(words[-1]):
             if name := self.english_names.get((*words[:-1], last)):
                 return name
@@ -266,7 +273,7 @@ class Lexicon:
     # Chinese
 
     def unknown_chinese(self, run: str) -> Iterator[str]:
-        """The stretches of Chinese characters that no taught word covers."""
+        """The runs of Chinese characters that no taught word covers."""
         pieces = list(self.cut(run))
         if all(known for _, known in pieces):
             return
@@ -274,10 +281,10 @@ class Lexicon:
         yield from (word for word, known in self.cut(run, others) if not known)
 
     def cut(self, run: str, others: Iterable[str] = ()) -> Iterator[tuple[str, bool]]:
-        """Chinese characters as the longest words from the left, and whether the model knows each.
+        """Chinese text segmented into the longest words from the left, each with whether the model knows it.
 
         Args:
-            others: words that it doesn't know, but that are words.
+            others: words that the model doesn't know.
         """
         others = set(others)
         longest = max(self.longest, max(map(len, others), default=0))
@@ -300,10 +307,10 @@ class Lexicon:
     def is_word(self, word: str, others: set[str]) -> bool:
         return word in self.chinese_names or word in self.chinese or word in others
 
-    # what is near
+    # Nearest names
 
     def nearest(self, word: str, language: str) -> tuple[str, ...]:
-        """Names that mean nearly the same, hold the word, or are spelled alike; the best first."""
+        """Names that mean nearly the same, contain the word, or are spelled alike; the best first."""
         related = self.related[language]
         found: list[str] = []
         for form in sorted(forms(word)) if language == "en" else [word]:
@@ -320,7 +327,7 @@ class Lexicon:
 
 
 def described(before: str) -> bool:
-    """Whether English text ends within a noun's description, so that no article may follow: "a big red", "two"."""
+    """Whether English text ends in a noun's description, after which no article may follow: "a big red", "two"."""
     words = re.findall(r"\w+|[^\w\s]", before.lower())
     for place, word in enumerate(reversed(words)):
         if word in DETERMINERS:
@@ -346,7 +353,7 @@ def alike(word: str, names: Sequence[str]) -> list[str]:
 
 @lru_cache(4096)
 def forms(word: str) -> frozenset[str]:
-    """An English word, and what it may be the plural of."""
+    """An English word, and the words of which it may be the plural."""
     found = {word}
     if word.endswith("s") and len(word) > 3:
         found.add(word[:-1])
@@ -365,7 +372,7 @@ def forms(word: str) -> frozenset[str]:
 
 
 def tokens(text: str) -> tuple[str, ...]:
-    """The words of a text that are no Chinese, in lower case; "I'd" is two, "T-shirt" too."""
+    """The words of a text in other scripts than Chinese, in lower case; "I'd" and "T-shirt" are two words each."""
     return tuple(part for found in LETTERS.findall(text.lower()) for part in re.split("['’]", found) if part)
 
 

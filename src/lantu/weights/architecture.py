@@ -1,4 +1,4 @@
-"""What a transformers config.json says of a language model, and which ones the forward passes here compute."""
+"""The sizes in a transformers config.json, and the architectures that our forward passes support."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ MOST_LAYERS, MOST_WIDTH, MOST_IDS = 1000, 1 << 17, 1 << 24  # far beyond any Qwe
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of a Qwen3 or Llama.
+    """The sizes of a Qwen3 or Llama.
 
     Attributes:
-        inner: of the SwiGLU.
-        ids: rows of the embedding.
+        inner: width of the SwiGLU.
+        ids: rows of the embedding table.
         normed: queries and keys are normalised (Qwen3).
-        tied: the head is the embedding.
-        rope_base: of the rotary angles (arXiv:2104.09864).
+        tied: the output head is the embedding table.
+        rope_base: base of the rotary angles (arXiv:2104.09864).
     """
 
     layers: int
@@ -39,10 +39,10 @@ class Sizes:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Sizes":
-        """Read them.
+        """The sizes that a config describes.
 
         Raises:
-            ModelError: the architecture is another, or a setting is missing.
+            ModelError: the architecture is not supported, or a field is missing or out of range.
         """
         check(config)
         fields, rope = Fields(config, WHERE), Fields(config.get("rope_parameters") or config, WHERE)
@@ -80,10 +80,10 @@ class Sizes:
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Refuse what the forward passes do not compute.
+    """Refuse architectures that our forward passes don't support.
 
     Raises:
-        ModelError: the architecture is another.
+        ModelError: the architecture is not supported.
     """
     unknown = [
         f"{name} {shown(config.get(name))}"
@@ -107,11 +107,11 @@ def check(config: Mapping[str, Any]) -> None:
     if not isinstance(layer_types, Sequence) or any(each != "full_attention" for each in layer_types):
         unknown.append(f"layer_types {shown(layer_types)}")
     if unknown:
-        raise ModelError(f"no drafting with {', '.join(unknown)}", "give a plain Qwen3 or Llama directory")
+        raise ModelError(f"can't draft with {', '.join(unknown)}", "give a plain Qwen3 or Llama directory")
 
 
 def is_plain(config: Mapping[str, Any]) -> bool:
-    """Whether it is a language model that the forward passes here compute, or claims to be."""
+    """Whether our forward passes support the language model of a config."""
     try:
         check(config)
     except ModelError:
@@ -120,5 +120,5 @@ def is_plain(config: Mapping[str, Any]) -> bool:
 
 
 def is_one_of(value: object, known: Sequence[object]) -> bool:
-    """Whether a value is among some, where 0 is not False."""
+    """Whether a value is among some of the same type, so that 0 is not False."""
     return any(type(value) is type(each) and value == each for each in known)

@@ -1,8 +1,8 @@
-"""Named arrays out of safetensors, mapped from disk: no torch, and nothing is read before it is used.
+"""Named arrays from safetensors files, memory-mapped, without torch.
 
-A file is the length of its header (8 bytes, little end first), the header as JSON, then the numbers. bfloat16, which
-NumPy doesn't know, comes as uint16 (``lantu.kernels.to_float`` reads it). Nothing that a header or an index says is
-taken on trust: ``read_header`` and ``shard_paths`` check it against the files.
+A file is the length of its header (8 bytes, little-endian), the header as JSON, then the data. NumPy has no bfloat16:
+such arrays are uint16 (``lantu.kernels.to_float`` converts them). Headers and indexes are not trusted: ``read_header``
+and ``shard_paths`` check them against the files.
 """
 
 import math
@@ -38,11 +38,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Entry:
-    """What a header says of one tensor.
+    """A tensor's entry in a header.
 
     Attributes:
         dtype: a key of ``TYPES``.
-        first, last: its bytes, counted from the end of the header.
+        first, last: its byte range after the header.
     """
 
     dtype: str
@@ -52,16 +52,16 @@ class Entry:
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
-    """The config.json that lies beside the weights.
+    """The config.json of a folder of weights.
 
     Raises:
-        ModelError: it is missing or can't be read.
+        ModelError: it is missing or unreadable.
     """
     try:
         return read_json(Path(folder) / "config.json")
     except (OSError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else problem
-        raise ModelError(f"no config.json can be read in {folder} ({reason})", "give a complete model directory") from (
+        raise ModelError(f"can't read config.json in {folder} ({reason})", "give a complete model directory") from (
             problem
         )
 
@@ -76,12 +76,12 @@ def read(folder: str | Path) -> dict[str, np.ndarray]:
 
 
 def entries(folder: str | Path) -> dict[str, Entry]:
-    """What the headers of a folder say of each tensor; nothing else is read. Raises ModelError like ``read``."""
+    """The header entries of all tensors of a folder; no data is read. Raises ModelError like ``read``."""
     return of_folder(folder, lambda path: read_header(path)[1])
 
 
 def of_folder(folder: str | Path, read_one: Callable[[Path], dict[str, T]]) -> dict[str, T]:
-    """What all files of a folder say, each tensor in the file in which the index has it."""
+    """The tensors of all files of a folder, each in the file that the index names."""
     folder = Path(folder)
     state: dict[str, T] = {}
     try:
@@ -90,13 +90,13 @@ def of_folder(folder: str | Path, read_one: Callable[[Path], dict[str, T]]) -> d
             found = read_one(path)
             for name in found:
                 if where is not None and where.get(name) != path.name:
-                    raise ValueError(f"{shown(name)} lies in {path.name}, not where {INDEX} has it")
+                    raise ValueError(f"{shown(name)} is in {path.name}, but {INDEX} names another file")
             state |= found
         for name, file in (where or {}).items():
             if name not in state:
-                raise ValueError(f"{shown(name)} is not in {file}, where {INDEX} has it")
+                raise ValueError(f"{shown(name)} is missing from {file}, which {INDEX} names")
     except (OSError, ValueError) as problem:
-        raise ModelError(f"no weights can be read in {folder} ({problem})", HINT) from problem
+        raise ModelError(f"can't read the weights in {folder} ({problem})", HINT) from problem
     return state
 
 
@@ -112,11 +112,11 @@ def read_file(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_header(path: Path) -> tuple[int, dict[str, Entry]]:
-    """Where the numbers begin, and what is there by name: tensors that fill the file, without gaps or overlaps.
+    """The offset of the data, and the header's entries by name, which must fill the file without gaps or overlaps.
 
     Raises:
-        OSError: it can't be read.
-        ValueError: it is no safetensors file, or damaged.
+        OSError: the file can't be read.
+        ValueError: it is not a safetensors file, or damaged.
     """
     start, content, size = header_bytes(path)
     try:
@@ -125,23 +125,23 @@ def read_header(path: Path) -> tuple[int, dict[str, Entry]]:
         raise ValueError(f"{path.name} is damaged: {problem}") from problem
     if not isinstance(header, dict):
         raise ValueError(f"{path.name} is damaged")
-    told = header.pop("__metadata__", {})
-    if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
-        raise ValueError(f"the metadata of {path.name} is not text by name")
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError(f"the metadata of {path.name} is not a map of texts")
     found = {name: read_entry(name, entry, path) for name, entry in header.items()}
     end = 0
     for name, entry in sorted(found.items(), key=lambda item: (item[1].first, item[1].last)):
         if entry.first != end:
-            problem = "overlaps another tensor" if entry.first < end else "lies behind a gap"
+            problem = "overlaps another tensor" if entry.first < end else "comes after a gap"
             raise ValueError(f"{shown(name)} in {path.name} {problem}: it begins at {entry.first}, not {end}")
         end = entry.last
     if end != size - start:
-        raise ValueError(f"{path.name} holds {size - start} bytes of tensors, where its header has {end}")
+        raise ValueError(f"{path.name} has {size - start} bytes of data, but its header describes {end}")
     return start, found
 
 
 def header_bytes(path: Path) -> tuple[int, bytes, int]:
-    """Where the numbers of a safetensors file begin, its header as it stands, and the size of the file in bytes."""
+    """The offset of a safetensors file's data, its raw header, and its size in bytes."""
     with open_regular(path) as file:
         size = file.seek(0, 2)
         file.seek(0)
@@ -155,10 +155,10 @@ def header_bytes(path: Path) -> tuple[int, bytes, int]:
 
 
 def read_entry(name: str, entry: Any, path: Path) -> Entry:
-    """One tensor of a header, its type, shape and place checked against one another."""
+    """A header's entry of one tensor, once its dtype, shape and byte range agree."""
     what = f"{shown(name)} in {path.name}"
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"{what} has not a dtype, a shape and data_offsets")
+        raise ValueError(f"{what} lacks one of dtype, shape and data_offsets, or has more")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in TYPES:
         raise ValueError(f"{what} has the dtype {shown(dtype)}, not one of {', '.join(TYPES)}")
@@ -168,23 +168,23 @@ def read_entry(name: str, entry: Any, path: Path) -> Entry:
         raise ValueError(f"{what} has the data_offsets {shown(offsets)}")
     needed = math.prod(shape) * np.dtype(TYPES[dtype]).itemsize
     if offsets[1] - offsets[0] != needed:
-        raise ValueError(f"{what} takes {offsets[1] - offsets[0]} bytes, where {dtype} {shape} needs {shown(needed)}")
+        raise ValueError(f"{what} has {offsets[1] - offsets[0]} bytes, but {dtype} {shape} needs {shown(needed)}")
     return Entry(dtype, tuple(shape), *offsets)
 
 
 def is_sizes(value: object) -> bool:
-    """Whether a value of JSON is a list of whole numbers from 0 on."""
+    """Whether a JSON value is a list of non-negative integers."""
     return isinstance(value, list) and all(type(each) is int and each >= 0 for each in value)
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """The files that make up the weights in ``folder``. Raises OSError or ValueError."""
+    """The safetensors files of a folder. Raises OSError or ValueError."""
     where = weight_map(folder)
     return [folder / SINGLE] if where is None else [folder / name for name in sorted(set(where.values()))]
 
 
 def weight_map(folder: Path) -> dict[str, str] | None:
-    """Which tensor is in which file beside the index; None where there is no index. Raises OSError or ValueError."""
+    """The index of a folder, tensor → file; None if it has no index. Raises OSError or ValueError."""
     if not (folder / INDEX).exists():
         return None
     where = read_json(folder / INDEX).get("weight_map")
@@ -192,5 +192,7 @@ def weight_map(folder: Path) -> dict[str, str] | None:
         raise ValueError(f"{INDEX} has no weight_map")
     for name, file in where.items():
         if not is_plain_name(file) or not file.endswith(".safetensors"):
-            raise ValueError(f"{INDEX} has {shown(name)} in {shown(file)}, which is no safetensors file beside it")
+            raise ValueError(
+                f"{INDEX} names {shown(file)} for {shown(name)}, which is not a safetensors file beside it"
+            )
     return where

@@ -1,11 +1,11 @@
-"""What binds the settings of a model to its weights: checksums in model_index.json.
+"""Checksums in model_index.json, which bind a model's settings to its weights.
 
     "checksums": {"decoder/config.json": "sha256:…", "decoder/model.safetensors": "sha256-header:…", …}
 
-Many wrong numbers show in the shape of a tensor. A rotary base, an epsilon or the type of a tensor does not: a model
-with another one would draw noise without a complaint. So an assembled model records what its parts are made of.
-Of safetensors only the header counts, so that checking costs next to nothing. A directory without checksums (lantu 0.1
-wrote none) opens as ever.
+A wrong number in a config often shows in the shape of a tensor. A rotary base, an epsilon or a dtype does not: with a
+wrong one the model would draw noise without any error. So an assembled model records checksums of its files. Only the
+header of a safetensors file is hashed, so that checking is fast. A directory without checksums, as lantu 0.1 wrote
+them, is opened unchecked.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ HINT = f"restore it; if you changed it on purpose, remove its line from {ENTRY!r
 
 
 def of_parts(folder: Path, parts: Iterable[str]) -> dict[str, str]:
-    """The checksums of a model directory's parts, by file. Raises ModelError where a file can't be read."""
+    """The checksums of a model directory's parts, by file. Raises ModelError if a file can't be read."""
     made = {}
     for part in parts:
         try:
@@ -39,10 +39,10 @@ def of_parts(folder: Path, parts: Iterable[str]) -> dict[str, str]:
 
 
 def verify(part_folder: str | Path) -> None:
-    """Compare the files of a part with the checksums of the model directory that it lies in, if that has any.
+    """Compare a part's files with the checksums of its model directory, if that has any.
 
     Raises:
-        ModelError: a file is another than the model was assembled with.
+        ModelError: a file differs from the one that the model was assembled with.
     """
     part_folder = Path(os.path.abspath(part_folder))
     index = part_folder.parent / MODEL_INDEX
@@ -53,11 +53,13 @@ def verify(part_folder: str | Path) -> None:
     except (OSError, ValueError) as problem:
         raise ModelError(f"{index} can't be read as JSON ({problem})", "fetch or assemble the model again") from problem
     if not isinstance(recorded, dict) or not all(isinstance(value, str) for value in recorded.values()):
-        raise ModelError(f"{ENTRY} in {index} are not texts by file", "fetch or assemble the model again")
+        raise ModelError(f"{ENTRY} in {index} must map files to texts", "fetch or assemble the model again")
     for name, wanted in recorded.items():
         part, _, file = name.partition("/")
         if not is_plain_name(part) or not is_plain_name(file):
-            raise ModelError(f"{ENTRY} in {index} name {shown(name)}, no file of a part", "assemble the model again")
+            raise ModelError(
+                f"{ENTRY} in {index} name {shown(name)}, which is not a file of a part", "assemble the model again"
+            )
         if part != part_folder.name:
             continue
         try:
@@ -65,11 +67,11 @@ def verify(part_folder: str | Path) -> None:
         except (OSError, ValueError) as problem:
             raise ModelError(f"{part_folder / file} can't be read ({problem})", HINT) from problem
         if found != wanted:
-            raise ModelError(f"{part_folder / file} is not the one that the model was assembled with", HINT)
+            raise ModelError(f"{part_folder / file} differs from the file that the model was assembled with", HINT)
 
 
 def checksum(path: Path) -> str:
-    """Of a file's bytes, or of its header if it is a safetensors file. Line endings don't count: Git changes them."""
+    """The checksum of a file, or of a safetensors file's header. Line endings don't count, because Git changes them."""
     if path.suffix == ".safetensors":
         return "sha256-header:" + hashlib.sha256(header_bytes(path)[1]).hexdigest()
     return "sha256:" + hashlib.sha256(read_bytes(path).replace(b"\r\n", b"\n")).hexdigest()

@@ -1,4 +1,4 @@
-"""A stock transformers directory as a transformers model, checked before and after transformers reads it."""
+"""Loading a stock transformers directory with transformers, checked before and after."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +14,15 @@ HINT = "give a complete transformers directory"
 
 
 def load(folder: str | Path, dtype: "torch.dtype | str") -> "PreTrainedModel":
-    """Read a causal language model from safetensors; no code and no pickle of the directory is ever run.
+    """Read a causal language model from safetensors, without running code or pickles of the directory.
 
-    Where weights are missing transformers makes random ones, and says so in a warning. Here that is an error.
+    transformers initialises missing weights at random with a warning; here missing weights are an error.
 
     Args:
         dtype: of the weights; "auto" keeps the file's.
 
     Raises:
-        ModelError: it can't be read, or its tensors are not those that its config asks for.
+        ModelError: it can't be read, or its tensors don't match its config.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -33,7 +33,7 @@ def load(folder: str | Path, dtype: "torch.dtype | str") -> "PreTrainedModel":
         model, told = AutoModelForCausalLM.from_pretrained(
             str(folder), dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
-    except Exception as problem:  # of any kind: transformers does not check what a config says
+    except Exception as problem:  # of any kind: transformers does not validate configs
         reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
         raise ModelError(f"transformers can't read the language model in {folder} ({reason})", HINT) from problem
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):

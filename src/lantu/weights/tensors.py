@@ -1,8 +1,8 @@
 """Named tensors in a folder, in the layout of the Hugging Face hub: safetensors, in shards when they are large.
 
-model.safetensors                                       when everything fits into one file
+model.safetensors                                       if everything fits into one file; otherwise
 model-00001-of-00003.safetensors, … and
-model.safetensors.index.json                            when it does not: which tensor is in which file
+model.safetensors.index.json                            which tensor is in which file
 """
 
 from pathlib import Path
@@ -22,15 +22,15 @@ def save(
     dtype: torch.dtype | None = torch.bfloat16,
     max_shard_bytes: int = 14_000_000,
 ) -> None:
-    """Write tensors into ``folder``, beside whatever else is there.
+    """Write tensors into ``folder``; other files in it stay.
 
-    Each file appears whole. A kill while several files are replaced leaves a folder that ``load`` refuses, never one
-    that mixes old and new.
+    Each file is replaced atomically. If the process is killed while it replaces several files, ``load`` refuses the
+    folder rather than mix old and new.
 
     Args:
-        state: tensors by name, on any device. Of tensors that share memory each gets its own copy.
-        dtype: of floating-point tensors in the file; None keeps each one's own. Integers and truth values stay.
-        max_shard_bytes: a file holds at most so much, unless a single tensor is larger.
+        state: tensors by name, on any device. Tensors that share memory are written separately.
+        dtype: of floating-point tensors in the file; None keeps their own. Integers and booleans stay.
+        max_shard_bytes: size of a file, unless a single tensor is larger.
 
     Raises:
         DiskError: it can't be written.
@@ -68,18 +68,18 @@ def load(folder: str | Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     folder = Path(folder)
-    entries(folder)  # what the headers and the index say fits the files
+    entries(folder)  # check headers and index first
     try:
         state: dict[str, Tensor] = {}
         for path in shard_paths(folder):
             state |= load_file(path)
     except (OSError, ValueError, KeyError, SafetensorError) as problem:
-        raise ModelError(f"no weights can be read in {folder} ({problem})", HINT) from problem
+        raise ModelError(f"can't read the weights in {folder} ({problem})", HINT) from problem
     return state
 
 
 def digest(folder: str | Path) -> str:
-    """A name for exactly these weights and settings: the SHA-256 of all safetensors and JSON below ``folder``, as hex.
+    """The SHA-256 of all safetensors and JSON files below ``folder``, as hex: identifies weights and settings.
 
     Raises:
         ModelError: there are no weights.
@@ -102,19 +102,19 @@ def write(state: dict[str, Tensor], path: Path) -> None:
             save_file(state, temporary, metadata={"format": "pt"})
         except SafetensorError as problem:
             raise DiskError(f"can't write {path} ({problem})", "free some space, or write elsewhere") from problem
-        # The library makes files that nobody else may read; their folder says who may.
+        # The library creates files that only their owner may read; take the folder's permissions.
         temporary.chmod(path.parent.stat().st_mode & 0o666)
 
 
 def plain(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Contiguous, on the CPU, in memory that no other tensor of the file shares."""
+    """A tensor contiguous, on the CPU, in memory of its own."""
     tensor = tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None)
     whole = tensor.untyped_storage().nbytes() == tensor.nbytes
     return tensor if tensor.is_contiguous() and whole else tensor.clone(memory_format=torch.contiguous_format)
 
 
 def split(state: dict[str, Tensor], max_bytes: int) -> list[dict[str, Tensor]]:
-    """Fill shards in the order of the names; at least one shard, maybe an empty one."""
+    """Distribute tensors over shards in order; at least one shard, which may be empty."""
     shards: list[dict[str, Tensor]] = [{}]
     room, seen = max_bytes, set()
     for name, tensor in state.items():

@@ -26,7 +26,7 @@ from lantu.files.untrusted import Fields, check_regular, read_json, shown
 from lantu.tokens.vocabulary import MAX_SIDE, MOST_CODES, MOST_PATCH
 
 if TYPE_CHECKING:
-    from lantu.weights.manifest import Drawing
+    from lantu.weights.language_config import Drawing
 
 INDEX = "model_index.json"
 TOLD = ("license", "data", "scores")  # entries of the index that its makers may write
@@ -85,7 +85,7 @@ class LantuFolder:
         """
         dials = self.index.get("draw", {})
         if not isinstance(dials, dict):
-            raise ModelError(f'"draw" in {self.path / INDEX} is no JSON object', HINT)
+            raise ModelError(f'"draw" in {self.path / INDEX} is not a JSON object', HINT)
         known = SamplingParams().as_dict()
         for name, value in renamed(dials).items():
             if name not in known or value is None:
@@ -176,7 +176,7 @@ class LantuFolder:
     @property
     def drawing(self) -> "Drawing":
         """What the language model's config says of pictures."""
-        from lantu.weights.manifest import drawing
+        from lantu.weights.language_config import drawing
 
         self.entry("language/config.json", "lantu")
         return drawing(self.read("language/config.json"))

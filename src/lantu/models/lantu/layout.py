@@ -268,6 +268,7 @@ class LantuLayout:
         Args:
             examples: ids of examples, see ``example_ids``.
         """
+        self.require("captioning")
         plans = self.plans and bool(examples)
         vocabulary = self.parts.vocabulary
         return self.check_length(requests.reading(codes_hw, language, vocabulary, seed, temperature, examples, plans))

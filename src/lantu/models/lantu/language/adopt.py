@@ -1,7 +1,7 @@
-"""Teach an existing language model new ids: pictures, or more codes than it has.
+"""Adding ids to an existing language model: special tokens and image codes, or more codes.
 
-New ids come last, so that nothing it knows moves. Their embeddings start near the mean of known ones: then they share
-little of the probability and what the model wrote before it writes still.
+New ids come last, so that no old id moves. Their embeddings start near the mean of old ones, which gives them little
+probability, so that the model still writes what it wrote before.
 """
 
 from pathlib import Path
@@ -23,18 +23,18 @@ NOISE = 0.1
 def adopt(
     folder: str | Path, codebook_size: int, out: str | Path, grid: tuple[int, int] = (12, 12), seed: int = 0
 ) -> Vocabulary:
-    """Give a pretrained language model control ids and image codes.
+    """Give a pretrained language model special tokens and image codes.
 
-    Its tokenizer reads text as before, but adds no marks of its own: documents bring lantu's.
+    Its tokenizer still encodes text as before, but no longer adds special tokens: documents bring lantu's.
 
     Args:
         folder: any transformers directory of a causal language model with a tokenizer.json.
-        out: where the model that can learn to draw is written.
-        grid: height and width in codes of the pictures that it is to draw.
-        seed: of the new embeddings.
+        out: folder of the new model.
+        grid: height and width in codes of the pictures that it will draw.
+        seed: for the new embeddings.
 
     Raises:
-        ModelError: the directory can't be read, or its tokenizer has ids that the model lacks or lantu's tokens.
+        ModelError: the directory can't be read, its tokenizer has ids that the model lacks, or lantu's tokens.
         DiskError: it can't be written.
     """
     codec = bpe.TextCodec(folder)
@@ -52,7 +52,7 @@ def adopt(
 
 
 def grow(folder: str | Path, codebook_size: int, out: str | Path, seed: int = 0) -> Vocabulary:
-    """Give a model that draws more image codes; the old ones keep their ids and embeddings.
+    """Enlarge the codebook of a model that draws; old codes keep their ids and embeddings.
 
     Raises:
         ModelError: the directory can't be read, or has as many codes already.
@@ -60,7 +60,7 @@ def grow(folder: str | Path, codebook_size: int, out: str | Path, seed: int = 0)
     """
     old = read_vocabulary(folder)
     if codebook_size <= old.codebook_size:
-        raise ModelError(f"it has {old.codebook_size} codes already", "ask for more than that")
+        raise ModelError(f"the model has {old.codebook_size} codes already", "ask for more")
     vocabulary = Vocabulary(old.text_size, codebook_size)
     language = model.load(folder)
     extend(language, slice(old.first_code, old.size), vocabulary.size, seed)
@@ -70,7 +70,7 @@ def grow(folder: str | Path, codebook_size: int, out: str | Path, seed: int = 0)
 
 
 def extend(language: "PreTrainedModel", like: slice, size: int, seed: int) -> None:
-    """Give a model ``size`` ids, of which those after ``like`` are new and start near the mean of ``like``."""
+    """Resize a model to ``size`` ids; the embeddings of those after ``like`` start near the mean of ``like``."""
     import torch
 
     language.resize_token_embeddings(size, mean_resizing=False)
@@ -83,7 +83,7 @@ def extend(language: "PreTrainedModel", like: slice, size: int, seed: int) -> No
 
 
 def tables(language: "PreTrainedModel") -> "list[Tensor]":
-    """The embeddings of its ids, each (V, D): those of the way in, and those of the way out where they are others."""
-    way_in: Any = language.get_input_embeddings()
-    way_out: Any = language.get_output_embeddings()
-    return [way_in.weight] if way_in.weight is way_out.weight else [way_in.weight, way_out.weight]
+    """The embedding tables, each (V, D): input, and output if it is not tied to the input."""
+    inputs: Any = language.get_input_embeddings()
+    outputs: Any = language.get_output_embeddings()
+    return [inputs.weight] if inputs.weight is outputs.weight else [inputs.weight, outputs.weight]

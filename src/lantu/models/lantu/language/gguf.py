@@ -1,8 +1,8 @@
-"""A language model's directory as one GGUF file, for llama.cpp and what is built on it.
+"""Export of a language model as one GGUF file, for llama.cpp and programs that build on it.
 
-All ids are there under their spellings, codes as text that llama.cpp shows (``<|code_12|>``). How text is cut into
-pieces is lantu's own affair, which llama.cpp does not know; its nearest way, GPT-2's, gives the same ids for nearly
-every caption, but ids from the directory's tokenizer.json are sure.
+All ids keep their tokens; codes are text that llama.cpp prints (``<|code_12|>``). llama.cpp doesn't know lantu's
+pre-tokenizer. The nearest that it has, GPT-2's, gives the same ids for nearly every caption; the directory's
+tokenizer.json always gives the right ones.
 """
 
 import json
@@ -40,14 +40,14 @@ NORMAL, CONTROL, USER_DEFINED = 1, 3, 4  # kinds of token
 
 
 def export(folder: str | Path, path: str | Path) -> Path:
-    """Write a language model as a GGUF file, whole or not at all.
+    """Write a language model as a GGUF file, atomically.
 
     Args:
         folder: an unmodified transformers directory, Qwen3 or Llama.
         path: of the file.
 
     Raises:
-        ModelError: it can't be read, or is of another architecture.
+        ModelError: it can't be read, or has another architecture.
         LantuError: the package gguf is missing.
         DiskError: it can't be written.
     """
@@ -76,7 +76,7 @@ def export(folder: str | Path, path: str | Path) -> Path:
 
 
 def describe(writer: "GGUFWriter", config: dict[str, Any], sizes: Sizes) -> None:
-    """The sizes, by llama.cpp's names."""
+    """Write the sizes under llama.cpp's names."""
     writer.add_name("lantu")
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(sizes.width)
@@ -94,11 +94,11 @@ def describe(writer: "GGUFWriter", config: dict[str, Any], sizes: Sizes) -> None
 
 
 def spell(writer: "GGUFWriter", folder: Path, size: int) -> None:
-    """Every id's spelling, and the merges of the text's."""
+    """Write every id's token, and the merges of the BPE."""
     vocabulary = read_vocabulary(folder)
-    told = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    spellings = {id_: text for text, id_ in told["model"]["vocab"].items()}
-    spellings |= {added["id"]: added["content"] for added in told["added_tokens"]}
+    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    tokens = {id_: text for text, id_ in tokenizer["model"]["vocab"].items()}
+    tokens |= {added["id"]: added["content"] for added in tokenizer["added_tokens"]}
     ids = range(size)
     kinds = [
         NORMAL if id_ < vocabulary.text_size else CONTROL if id_ < vocabulary.first_code else USER_DEFINED
@@ -106,9 +106,9 @@ def spell(writer: "GGUFWriter", folder: Path, size: int) -> None:
     ]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([spellings.get(id_, f"<|unused_{id_}|>") for id_ in ids])
+    writer.add_token_list([tokens.get(id_, f"<|unused_{id_}|>") for id_ in ids])
     writer.add_token_types(kinds)
-    merges = told["model"]["merges"]
+    merges = tokenizer["model"]["merges"]
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
     writer.add_bos_token_id(vocabulary.special("bos"))
     writer.add_eos_token_id(vocabulary.special("eos"))
@@ -120,7 +120,7 @@ def renamed(name: str) -> str:
     """transformers' name of a weight → llama.cpp's.
 
     Raises:
-        ModelError: there is no such weight in a Qwen3 or Llama.
+        ModelError: a Qwen3 or Llama has no such weight.
     """
     stem = name.removesuffix(".weight")
     if stem in WHOLE:
@@ -128,18 +128,18 @@ def renamed(name: str) -> str:
     _, _, rest = stem.partition("model.layers.")
     number, _, part = rest.partition(".")
     if part not in LAYER:
-        raise ModelError(f"the weight {name} has no place in a GGUF file", "give a plain Qwen3 or Llama directory")
+        raise ModelError(f"GGUF has no name for the weight {name}", "give a plain Qwen3 or Llama directory")
     return f"blk.{number}.{LAYER[part]}.weight"
 
 
 def interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
-    """A Llama's query or key projection with the halves of each head interleaved, as llama.cpp turns its pairs."""
+    """A Llama's query or key projection with the halves of each head interleaved: llama.cpp rotates adjacent pairs."""
     width = weight.shape[0] // heads // 2
     return np.ascontiguousarray(weight.reshape(heads, 2, width, -1).swapaxes(1, 2)).reshape(weight.shape)
 
 
 def place(writer: "GGUFWriter", name: str, weight: np.ndarray) -> None:
-    """Matrices in bfloat16 if the file has them so, vectors in float32."""
+    """Write a weight: matrices keep bfloat16, vectors become float32."""
     from gguf import GGMLQuantizationType
 
     if weight.dtype == np.uint16 and weight.ndim > 1:

@@ -1,6 +1,6 @@
-"""A language model: a stock Qwen3 or Llama of transformers, made, written and read as an ordinary directory.
+"""The language model: a stock Qwen3 or Llama of transformers in an ordinary transformers directory.
 
-What lantu needs beside the weights is one extra entry of config.json, which other programs ignore:
+lantu adds one entry to config.json, which other programs ignore:
 
     "lantu": {"text_size": 3072, "codebook_size": 4096, "grid": [12, 12]}
 """
@@ -37,21 +37,21 @@ def make(
     architecture: str = "qwen3",
     seed: int = 0,
 ) -> "PreTrainedModel":
-    """A new model with random weights, input and output embeddings tied.
+    """A new model with random weights and tied embeddings.
 
     Args:
-        inner: of the SwiGLU; 8/3 of the width, rounded up to a multiple of 64, unless given.
-        key_value_heads: fewer than ``heads`` make a smaller cache (arXiv:2305.13245).
-        grid: height and width in codes of the pictures that it is meant to draw.
-        max_length: ids that it says it can take.
+        inner: width of the SwiGLU; by default 8/3 of the width, rounded up to a multiple of 64.
+        key_value_heads: fewer than ``heads`` make the KV cache smaller (arXiv:2305.13245).
+        grid: height and width in codes of the pictures that it will draw.
+        max_length: of a sequence, as config.json states it.
         architecture: "qwen3" (normalised queries and keys) or "llama".
-        seed: of the weights.
+        seed: for the weights.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     if architecture not in ARCHITECTURES:
-        raise ValueError(f"no architecture {architecture!r}, only {' and '.join(ARCHITECTURES)}")
+        raise ValueError(f"unknown architecture {architecture!r}, choose {' and '.join(ARCHITECTURES)}")
     config = AutoConfig.for_model(
         architecture,
         vocab_size=vocabulary.size,
@@ -71,13 +71,13 @@ def make(
 
 
 def deepen(model: "PreTrainedModel", added: int) -> "PreTrainedModel":
-    """A deeper model that says just what this one says: block expansion (LLaMA Pro, arXiv:2401.02415).
+    """A deeper model with the same outputs: block expansion (LLaMA Pro, arXiv:2401.02415).
 
-    New layers stand evenly between the old ones. Each is a copy of the one before it, of which nothing comes out yet:
-    the last matrices of its attention and of its SwiGLU are zero.
+    New layers are spread evenly. Each is a copy of the layer before it, whose last matrices of attention and SwiGLU are
+    zero, so that it adds nothing at first.
 
     Args:
-        added: layers.
+        added: number of new layers.
     """
     import copy
 
@@ -101,26 +101,26 @@ def deepen(model: "PreTrainedModel", added: int) -> "PreTrainedModel":
 
 
 def sources_of(old: int, added: int) -> list[int]:
-    """Which of the old layers each layer of a deeper model is a copy of: of 5 and 3, 0 0 1 2 2 3 4 4."""
+    """The old layer that each layer of a deeper model copies: 0 0 1 2 2 3 4 4 for 5 old and 3 new layers."""
     return sorted([*range(old), *(round((number + 0.5) * old / added - 0.5) for number in range(added))])
 
 
 def new_places(sources: Sequence[int]) -> list[int]:
-    """Which layers of a deeper model are new: those that copy the same one as the layer before."""
+    """The new layers of a deeper model: those that copy the same old layer as their predecessor."""
     return [place for place in range(1, len(sources)) if sources[place] == sources[place - 1]]
 
 
 def revert(model: "PreTrainedModel", origin: "PreTrainedModel", share: float) -> None:
-    """Move a model part of the way back to the one that it was trained from (WiSE-FT, arXiv:2109.01903).
+    """Interpolate a model towards the one that it was trained from (WiSE-FT, arXiv:2109.01903).
 
-    Half-way, much of what it has lost is there again, and much of what it had learnt is soon learnt again. Layers by
-    which it was deepened since have nothing to go back to, and stay.
+    Half-way, most abilities that fine-tuning lost are back, and those that it added are soon learnt again. Layers that
+    were added since stay as they are.
 
     Args:
-        share: of the way.
+        share: 0 keeps the model, 1 restores the origin.
 
     Raises:
-        ModelError: they don't have the same parts.
+        ModelError: the two models have different layers.
     """
     import torch
 
@@ -129,20 +129,20 @@ def revert(model: "PreTrainedModel", origin: "PreTrainedModel", share: float) ->
     places = [place for place in range(count) if place not in added]
     hint = "name the model that it was trained from as its origin"
     if len(places) != olds:
-        raise ModelError(f"{len(places)} layers cannot go back to the {olds} of another model", hint)
+        raise ModelError(f"the model has {len(places)} old layers, its origin {olds}", hint)
     moved = model.state_dict()
     for name, value in origin.state_dict().items():
         if name.startswith("model.layers."):
             number, _, rest = name.removeprefix("model.layers.").partition(".")
             name = f"model.layers.{places[int(number)]}.{rest}"
         if moved[name].shape != value.shape:
-            raise ModelError(f"{name} is of another shape in its origin", hint)
+            raise ModelError(f"{name} has another shape in the origin", hint)
         moved[name] = torch.lerp(moved[name], value, share)
     model.load_state_dict(moved)
 
 
 def describe(config: Any, vocabulary: Vocabulary, grid: tuple[int, int]) -> None:
-    """Enter the vocabulary and the grid into a transformers config."""
+    """Write vocabulary and grid into a transformers config."""
     config.bos_token_id = vocabulary.special("bos")
     config.eos_token_id = vocabulary.special("eos")
     config.pad_token_id = vocabulary.special("pad")
@@ -156,10 +156,10 @@ def describe(config: Any, vocabulary: Vocabulary, grid: tuple[int, int]) -> None
 def export(
     model: "PreTrainedModel", folder: str | Path, codec: bpe.TextCodec, dtype: "torch.dtype | None" = None
 ) -> None:
-    """Write a model directory for ``AutoModelForCausalLM`` and ``AutoTokenizer``, whole or not at all.
+    """Write a directory for ``AutoModelForCausalLM`` and ``AutoTokenizer``, atomically.
 
     Args:
-        dtype: of the weights in the file; bfloat16 unless given.
+        dtype: of the weights in the file; bfloat16 by default.
 
     Raises:
         DiskError: it can't be written.
@@ -190,7 +190,7 @@ def export(
 
 
 def load(folder: str | Path, dtype: "torch.dtype | None" = None) -> "PreTrainedModel":
-    """A model directory as a transformers model, to train it further; in float32 unless told otherwise.
+    """A directory as a transformers model for further training, in float32 by default.
 
     Raises:
         ModelError: it is not one.

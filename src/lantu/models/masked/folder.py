@@ -1,0 +1,24 @@
+"""The directory of a model that drafts by masked diffusion: lantu's own layout, with another language/ component."""
+
+from dataclasses import replace
+
+from lantu.models.lantu.folder import SORT as LANTU_SORT
+from lantu.models.lantu.folder import LantuFolder
+
+CLASS = "lantu.MaskedModel"  # _class_name in model_index.json
+LANGUAGE = ["lantu.models.masked.network", "MaskedTransformer"]
+SORT = replace(LANTU_SORT, proof=("_class_name", CLASS))
+
+
+class MaskedFolder(LantuFolder):
+    """A complete model directory; see ``LantuFolder``."""
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """It draws; it was trained for nothing else."""
+        return ("drawing",)
+
+    @property
+    def controlled(self) -> bool:
+        """A control's bias needs a draft in reading order."""
+        return False

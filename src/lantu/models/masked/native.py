@@ -1,0 +1,75 @@
+"""The masked language model on the kernels, without torch; equal to ``lantu.models.masked.network``.
+
+Shapes: T ids of all sequences, N ids of one, n codes of one, D width.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lantu import kernels
+from lantu.engine.request import Ranges
+from lantu.kernels import Linear, Segment, blocks, to_float
+from lantu.models.masked import sequence
+from lantu.weights import manifest
+from lantu.weights.language_config import vocabulary_of
+
+
+class MaskedLanguage:
+    """Prompts and partly masked codes → logits: see ``lantu.engine.masked_diffusion.MaskedLanguage``.
+
+    Args:
+        config: its config.json.
+        state: its weights; bfloat16 as uint16.
+        precise: compute in float32 instead of bfloat16 with sums in float32.
+
+    Raises:
+        ModelError: the weights are not those that the config asks for.
+    """
+
+    def __init__(self, config: Mapping[str, Any], state: Mapping[str, np.ndarray], precise: bool = False):
+        manifest.check("masked", config, state)
+        self.exact, self.precise = kernels.exact(), precise
+        self.passes, self.choice_temperature = int(config["passes"]), float(config["choice_temperature"])
+        self.vocabulary = vocabulary_of(dict(config))
+        width, count = config["width"], config["layers"]
+        layers = blocks.layers(state, "blocks.", count)
+        self.stack = kernels.stack(blocks.shape_of(layers, width, blocks.heads_of(width)), layers, precise)
+        self.embedding_VD, self.norm_D = state["embedding.weight"], state["norm.weight"]
+        self.heads: dict[Ranges, Linear] = {}
+
+    @classmethod
+    def load(cls, folder: str | Path, precise: bool = False) -> "MaskedLanguage":
+        """Read a masked language model's folder.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        return cls(*manifest.read_arrays("masked", folder), precise)
+
+    @np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in the logits
+    def logits(
+        self, prompts: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]], ranges: Ranges
+    ) -> list[np.ndarray]:
+        ids = [sequence.ids_of(*pair, self.vocabulary) for pair in zip(prompts, drafts, strict=True)]
+        head_width = self.stack.shape.head_width
+        turns = [
+            sequence.rotation(*sequence.grid_of(prompt, self.vocabulary), len(prompt), head_width) for prompt in prompts
+        ]
+        segments = [Segment(self.stack.cache(len(each)), len(each), causal=False) for each in ids]
+        x_TD = to_float(self.embedding_VD[np.concatenate(ids)])
+        x_TD = self.stack.forward(x_TD, np.concatenate(turns, axis=1), segments)
+        starts = np.cumsum([0, *(len(each) for each in ids)])
+        found = [self.head(ranges)(x_TD[at : at + len(draft)]) for at, draft in zip(starts, drafts, strict=False)]
+        for logits_nV in found:
+            manifest.check_finite("masked", logits_nV)
+        return found
+
+    def head(self, ranges: Ranges) -> Linear:
+        """Final norm and head for the ids in ``ranges``."""
+        if ranges not in self.heads:
+            weight = np.concatenate([self.embedding_VD[allowed.start : allowed.stop] for allowed in ranges])
+            self.heads[ranges] = kernels.linear(weight, norm=self.norm_D, eps=blocks.EPS, precise=self.precise)
+        return self.heads[ranges]

@@ -1,0 +1,93 @@
+"""The masked language model on torch: prompt and partly masked codes → logits of all codes.
+
+Shapes: B batch, N ids of codes and prompt, n = h·w codes, D width, K codebook size.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lantu import files
+from lantu.engine.request import Ranges
+from lantu.models.lantu.layers import Block, RMSNorm
+from lantu.models.masked import sequence
+from lantu.models.masked.config import MaskedConfig
+from lantu.tokens import bpe
+from lantu.weights import manifest, tensors
+from lantu.weights.language_config import vocabulary_of
+
+SORT = files.Sort("a masked language model", ("config.json",), files.WEIGHTS.files, ("model_type", manifest.MASKED))
+
+
+class MaskedTransformer(nn.Module):
+    """A bidirectional transformer that predicts masked codes (MaskGIT, arXiv:2202.04200). Input and output embeddings
+    are tied, and only the codes have logits.
+    """
+
+    exact = False
+
+    def __init__(self, config: MaskedConfig):
+        super().__init__()
+        self.config, self.vocabulary = config, vocabulary_of(config.model_dump())
+        self.passes, self.choice_temperature = config.passes, config.choice_temperature
+        self.embedding = nn.Embedding(self.vocabulary.size, config.width)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.layers))
+        self.norm = RMSNorm(config.width)
+
+    def forward(self, ids_BN: Tensor, seen_BN: Tensor, height: int, width: int) -> Tensor:
+        """Logits of each cell's code, (B, n, K).
+
+        Args:
+            ids_BN: of codes, then of the prompt, then padding (``sequence.ids_of``).
+            seen_BN: bool; False for padding.
+        """
+        config, n = self.config, height * width
+        turn = sequence.rotation(height, width, ids_BN.shape[1] - n, config.width // config.heads)
+        turn_2NK = torch.from_numpy(turn).to(ids_BN.device)
+        x_BND = F.embedding(ids_BN, self.embedding.weight)
+        mask_B11N = None if bool(seen_BN.all()) else seen_BN[:, None, None]
+        for block in self.blocks:
+            x_BND = block(x_BND, turn_2NK, None, mask_B11N)
+        codes_KD = self.embedding.weight[self.vocabulary.first_code :]
+        return F.linear(self.norm(x_BND[:, :n]), codes_KD)
+
+    @torch.inference_mode()
+    def logits(
+        self, prompts: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]], ranges: Ranges
+    ) -> list[np.ndarray]:
+        """See ``lantu.engine.masked_diffusion.MaskedLanguage``; one sequence after another."""
+        vocabulary, found = self.vocabulary, []
+        for prompt, draft in zip(prompts, drafts, strict=True):
+            ids = torch.from_numpy(sequence.ids_of(prompt, draft, vocabulary))[None].to(self.embedding.weight.device)
+            logits_nK = self(ids, torch.ones_like(ids, dtype=torch.bool), *sequence.grid_of(prompt, vocabulary))[0]
+            columns = [id_ - vocabulary.first_code for allowed in ranges for id_ in allowed]
+            found.append(logits_nK[:, columns].float().cpu().numpy())
+        return found
+
+    def save(self, folder: str | Path, codec: bpe.TextCodec, dtype: torch.dtype = torch.bfloat16) -> None:
+        """Write config.json, safetensors and the text tokenizer, whole or not at all.
+
+        Raises:
+            DiskError: they can't be written.
+        """
+        config = self.config.model_dump() | {"dtype": str(dtype).removeprefix("torch.")}
+        with files.replacing_folder(folder, SORT) as temporary:
+            tensors.save(self.state_dict(), temporary, dtype)
+            files.write_json(temporary / "config.json", config)
+            bpe.save(codec, self.vocabulary, temporary)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> "MaskedTransformer":
+        """Read what ``save`` wrote, in float32, without gradients.
+
+        Raises:
+            ModelError: it is missing or damaged.
+        """
+        network = cls(MaskedConfig(**manifest.read("masked", folder)))
+        network.load_state_dict({name: value.float() for name, value in tensors.load(Path(folder)).items()})
+        return network.eval().requires_grad_(False).to(device)

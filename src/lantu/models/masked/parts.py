@@ -1,0 +1,86 @@
+"""The parts of a model that drafts by masked diffusion. Image tokenizer and decoder are those of lantu's own family."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from lantu.engine import masked_diffusion
+from lantu.engine.drafting import Drafter
+from lantu.engine.logits_processors import ControlLogitsProcessor
+from lantu.engine.masked_diffusion import MaskedDrafter, MaskedLanguage
+from lantu.engine.request import Request
+from lantu.engine.sampling_params import SamplingParams
+from lantu.errors import AbilityError, LantuError
+from lantu.models.lantu.layout import LantuLayout
+from lantu.models.lantu.parts import BATCH, LantuParts
+from lantu.models.spec import Grid
+
+
+class MaskedLayout(LantuLayout):
+    """Prompts as lantu's own family writes them, without examples."""
+
+    def draw(
+        self,
+        prompt: str,
+        grid: Grid,
+        seed: int,
+        params: SamplingParams,
+        control: ControlLogitsProcessor | None = None,
+        examples: Sequence[int] = (),
+        plan: Sequence[int] = (),
+    ) -> Request:
+        """The request for one picture; see ``LantuLayout.draw``.
+
+        Raises:
+            AbilityError: there are examples.
+        """
+        if examples:
+            raise AbilityError(f"{self.folder.name} can't draw by examples", "leave them out", "examples")
+        return super().draw(prompt, grid, seed, params, control)
+
+
+class MaskedParts(LantuParts):
+    """See ``LantuParts``; the drafter is ``lantu.engine.masked_diffusion``."""
+
+    @cached_property
+    def layout(self) -> LantuLayout:
+        """Prompts and codes as ids."""
+        return MaskedLayout(self)
+
+    @cached_property
+    def language(self) -> MaskedLanguage:
+        """The masked language model, on the kernels on a CPU and on torch on a GPU.
+
+        Raises:
+            LantuError: a backend of next-token models was asked for.
+        """
+        if self.backend != "native":
+            raise LantuError(f"{self.backend} can't run a masked language model", "choose the backend native")
+        folder = self.folder.path / "language"
+        if self.device == "cpu":
+            from lantu.models.masked.native import MaskedLanguage as NativeLanguage
+
+            return NativeLanguage.load(folder)
+        from lantu.models.masked.network import MaskedTransformer
+
+        return MaskedTransformer.load(folder, self.device)
+
+    @cached_property
+    def drafter(self) -> Drafter:
+        """Drafts requests together only where that changes nothing."""
+        return MaskedDrafter(self.language)
+
+    @cached_property
+    def batched_drafter(self) -> Drafter:
+        """Drafts many requests together even where that rounds sums in another order."""
+        return self.drafter if self.drafter.exact else MaskedDrafter(self.language, together=BATCH)
+
+    def check(self, request: Request) -> None:
+        """Refuse what masked diffusion can't draft.
+
+        Raises:
+            LantuError: it can't draft this.
+        """
+        try:
+            masked_diffusion.check(request)
+        except ValueError as problem:
+            raise LantuError(str(problem), "draw with a next-token model") from problem

@@ -1,0 +1,207 @@
+"""The tensors that each part of a model must have, derived from its config.json.
+
+Shapes: D width, H heads, G heads of keys and values, K head width, F inner width, V ids, P patch, E code width.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lantu.files.untrusted import Fields
+from lantu.kernels.blocks import heads_of, inner_of
+from lantu.tokens.vocabulary import MAX_SIDE, MOST_CODES, MOST_PATCH
+from lantu.weights.architecture import MOST_IDS, MOST_LAYERS, MOST_WIDTH, WHERE, Sizes
+from lantu.weights.language_config import drawing
+
+FLOATS, OWN_FLOATS, TRUTH = ("BF16", "F32", "F16", "F64"), ("BF16", "F32"), ("BOOL",)
+MASKED = "lantu-masked"  # model_type of a language model that drafts by masked diffusion
+CONTROL_KINDS = 3  # of ``lantu.models.lantu.controls``
+MOST_PASSES = 10_000  # of masked diffusion
+WAVES = 128  # width of the decoder's time embedding
+
+Wanted = dict[str, tuple[tuple[int, ...], tuple[str, ...]]]  # name → shape, allowed dtypes
+
+
+def language(config: Mapping[str, Any]) -> Wanted:
+    """A Qwen3 or Llama of transformers. Raises ModelError like all functions here."""
+    sizes = Sizes.of(config)
+    check_language(config, sizes)
+    D, K, F = sizes.width, sizes.head_width, sizes.inner
+    HK, GK = sizes.heads * K, sizes.key_value_heads * K
+    each: dict[str, tuple[int, ...]] = {
+        "input_layernorm": (D,),
+        "self_attn.q_proj": (HK, D),
+        "self_attn.k_proj": (GK, D),
+        "self_attn.v_proj": (GK, D),
+        "self_attn.o_proj": (D, HK),
+        "post_attention_layernorm": (D,),
+        "mlp.gate_proj": (F, D),
+        "mlp.up_proj": (F, D),
+        "mlp.down_proj": (D, F),
+    }
+    if sizes.normed:
+        each |= {"self_attn.q_norm": (K,), "self_attn.k_norm": (K,)}
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (sizes.ids, D)}
+    for number in range(sizes.layers):
+        shapes |= {f"model.layers.{number}.{name}.weight": shape for name, shape in each.items()}
+    shapes["model.norm.weight"] = (D,)
+    if not sizes.tied:
+        shapes["lm_head.weight"] = (sizes.ids, D)
+    return {name: (shape, FLOATS) for name, shape in shapes.items()}
+
+
+def head(config: Mapping[str, Any]) -> Wanted:
+    """The head, which transformers may also write if it is tied to the embedding."""
+    sizes = Sizes.of(config)
+    return {"lm_head.weight": ((sizes.ids, sizes.width), FLOATS)} if sizes.tied else {}
+
+
+def check_language(config: Mapping[str, Any], sizes: Sizes) -> None:
+    """Check the numbers of a language model's config other than its sizes."""
+    fields = Fields(config, WHERE)
+    for name, least, most in (("attention_dropout", 0, 1), ("initializer_range", 0, 100)):
+        if fields.given(name):
+            fields.real(name, least, most)
+    for name in ("max_position_embeddings", "max_window_layers"):
+        if fields.given(name):
+            fields.whole(name, 1 if name.startswith("max_p") else 0, MOST_IDS)
+    if "lantu" not in config:
+        return
+    vocabulary = drawing(config).vocabulary
+    if sizes.ids < vocabulary.size:
+        fields.refuse("vocab_size", f"{vocabulary.size} or more, text_size and codebook_size being what they are")
+    for name in ("bos", "eos", "pad"):
+        if fields.given(f"{name}_token_id"):
+            fields.one_of(f"{name}_token_id", (vocabulary.special(name),))
+    added = Fields(config["lantu"], f'"lantu" in {WHERE}')
+    texts_in(added, "tokenizer")
+    if added.given("added"):
+        added.wholes("added", 0, sizes.layers - 1)
+
+
+def masked(config: Mapping[str, Any]) -> Wanted:
+    """``lantu.models.masked.network.MaskedTransformer``."""
+    fields = Fields(config, WHERE)
+    D, layers = width_of(fields), fields.whole("layers", 1, MOST_LAYERS)
+    fields.whole("passes", 1, MOST_PASSES)
+    fields.real("choice_temperature", 0, 1000)
+    fields.whole("max_position_embeddings", 1, MOST_IDS)
+    vocabulary = drawing(config).vocabulary
+    return floats("", {"embedding.weight": (vocabulary.size, D), "norm.weight": (D,)}) | blocks("blocks.", layers, D)
+
+
+def tokenizer(config: Mapping[str, Any]) -> Wanted:
+    """``lantu.models.lantu.tokenizer.model.ImageTokenizer``."""
+    fields = Fields(config, "the image tokenizer's config.json")
+    counts = ("encoder_layers", "decoder_layers")
+    later = ("reach", "encoder_window")  # fields that version 0.1 lacks
+    fields.only(("size", "patch", "width", *counts, *CODES, "levels", "semantic_width", *later))
+    P, D = fields.whole("patch", 1, MOST_PATCH), width_of(fields)
+    if fields.whole("size", P, MOST_PATCH * MAX_SIDE) % P:
+        fields.refuse("size", f"a multiple of patch {P}")
+    encoders, decoders = (fields.whole(name, 0, MOST_LAYERS) for name in counts)
+    reach, _ = (fields.whole(name, 0, MOST_PATCH) if fields.given(name) else 0 for name in later)
+    if reach and (reach < P or (reach - P) % 2 or reach % 8):
+        fields.refuse("reach", f"a multiple of 8 that leaves a rim around a patch of {P}")
+    quantizer = fields.one_of("quantizer", ("vq", "following", "fsq", "simvq"))
+    count, E = fields.whole("codebook_size", 2, MOST_CODES), fields.whole("code_width", 1, MOST_WIDTH)
+    levels, semantic = fields.wholes("levels", 2, MOST_CODES), fields.whole("semantic_width", 0, MOST_WIDTH)
+    if quantizer == "fsq" and (math.prod(levels) != count or len(levels) != E):
+        fields.refuse("levels", f"code_width {E} numbers whose product is codebook_size {count}")
+    wanted = linear("encoder.patches", D, 3 * (reach or P) ** 2) | blocks("encoder.blocks.", encoders, D)
+    wanted |= linear("encoder.out", E, D) | linear("decoder.embed", D, E) | blocks("decoder.blocks.", decoders, D)
+    wanted |= linear("decoder.out.linear", 12 * P * P, D)
+    if semantic:
+        wanted |= linear("decoder.semantic", semantic, D)
+    codebook: dict[str, tuple[int, ...]] = {"usage": (count,)}
+    if quantizer == "vq":
+        inner = {"embed": (1, count, E), "embed_avg": (1, count, E), "cluster_size": (1, count)}
+        codebook |= {f"inner._codebook.{name}": shape for name, shape in inner.items()}
+        wanted["quantizer.inner._codebook.initted"] = ((), TRUTH)
+    elif quantizer == "following":
+        codebook |= {"inner.codebook": (count, E)}
+    elif quantizer == "simvq":
+        codebook |= {"inner.frozen_codebook": (count, E), "inner.code_transform.weight": (E, E)}
+    return wanted | floats("quantizer.", codebook) | {"quantizer.open": ((), TRUTH)}
+
+
+CODES = ("quantizer", "codebook_size", "code_width")
+
+
+def decoder(config: Mapping[str, Any]) -> Wanted:
+    """``lantu.models.lantu.decoder.network.PixelDecoder``."""
+    fields = Fields(config, "the diffusion decoder's config.json")
+    fields.only(("patch", "width", "layers", "codebook_size", "tokenizer"))
+    texts_in(fields, "tokenizer")
+    P, D = fields.whole("patch", 1, MOST_PATCH), width_of(fields)
+    layers, count = fields.whole("layers", 1, MOST_LAYERS), fields.whole("codebook_size", 2, MOST_CODES)
+    wanted = floats("", {"codes.weight": (count + 1, D)}) | linear("noisy", D, 3 * P * P)
+    wanted |= linear("time.0", D, WAVES) | linear("time.2", 6 * D, D) | blocks("blocks.", layers, D)
+    wanted |= floats("blocks.", {f"{number}.table": (6, D) for number in range(layers)})
+    return wanted | linear("out.linear", 12 * P * P, D)
+
+
+def control(config: Mapping[str, Any]) -> Wanted:
+    """The network of ``lantu.models.lantu.decoder.control``."""
+    fields = Fields(config, "the control's config.json")
+    fields.only(("patch", "width", "layers", "codebook_size", "strengths", "prior", "tokenizer", "decoder"))
+    texts_in(fields, "tokenizer", "decoder")
+    P, D = fields.whole("patch", 1, MOST_PATCH), width_of(fields)
+    layers, count = fields.whole("layers", 1, MOST_LAYERS), fields.whole("codebook_size", 2, MOST_CODES)
+    if len(fields.reals("strengths", 0, 100)) != CONTROL_KINDS:
+        fields.refuse("strengths", f"{CONTROL_KINDS} numbers")
+    fields.real("prior", 0, 1)
+    tables = {"kinds.weight": (CONTROL_KINDS + 1, D), "codes.weight": (count + 1, D)}
+    wanted = linear("picture", D, 3 * P * P) | floats("", tables) | blocks("blocks.", layers, D)
+    return wanted | linear("out", 2 * D, D) | linear("fit", count, D)
+
+
+def texts_in(fields: Fields, *names: str) -> None:
+    """Refuse digests that are not texts; models of lantu 0.1 have none."""
+    for name in names:
+        if name in fields.values and not isinstance(fields.values[name], str):
+            fields.refuse(name, "a text")
+
+
+def width_of(fields: Fields) -> int:
+    """A width that divides into heads, and each head into the four parts of a two-dimensional rotary embedding."""
+    width = fields.whole("width", 4, MOST_WIDTH)
+    if width % (4 * heads_of(width)):
+        fields.refuse("width", f"a multiple of {4 * heads_of(width)}")
+    return width
+
+
+def blocks(prefix: str, count: int, D: int) -> Wanted:
+    """``count`` blocks, ``lantu.models.lantu.layers.Block``."""
+    K, F = D // heads_of(D), inner_of(D)
+    each = {
+        "attention_norm": (D,),
+        "attention.query_key_value": (3 * D, D),
+        "attention.out": (D, D),
+        "attention.query_norm": (K,),
+        "attention.key_norm": (K,),
+        "feed_forward_norm": (D,),
+        "feed_forward.gate_up": (2 * F, D),
+        "feed_forward.down": (D, F),
+    }
+    return floats(prefix, {f"{n}.{name}.weight": shape for n in range(count) for name, shape in each.items()})
+
+
+def linear(name: str, rows: int, columns: int) -> Wanted:
+    """A linear layer with a bias."""
+    return floats(f"{name}.", {"weight": (rows, columns), "bias": (rows,)})
+
+
+def floats(prefix: str, shapes: Mapping[str, tuple[int, ...]]) -> Wanted:
+    """Tensors of our own float dtypes under names that begin with ``prefix``."""
+    return {prefix + name: (shape, OWN_FLOATS) for name, shape in shapes.items()}
+
+
+WANTED: dict[str, Callable[[Mapping[str, Any]], Wanted]] = {
+    "language": language,
+    "masked": masked,
+    "tokenizer": tokenizer,
+    "decoder": decoder,
+    "control": control,
+}
+OPTIONAL: dict[str, Callable[[Mapping[str, Any]], Wanted]] = {"language": head}
