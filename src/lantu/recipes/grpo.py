@@ -125,7 +125,7 @@ class Task(language.Task):
             for seed, prompt in enumerate(prompts, first)
         ]
         drafts = draft(Engine(Language(config, weights), together=BATCH), requests)
-        return np.array(drafts) - self.vocabulary.first_code, [list(request.prefix) for request in requests]
+        return np.array(drafts) - self.vocabulary.first_code, [list(request.prefix_ids) for request in requests]
 
     def rewarded(self, trials: list[Trial], codes_Rn: np.ndarray) -> Tensor:
         """(prompts, group): half for each thing that is right, half for all of them."""
