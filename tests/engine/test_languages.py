@@ -283,7 +283,7 @@ class OtherTable:
 def test_a_family_may_bring_an_embedding_and_a_head_of_its_own(backend):
     _, plain = pair("llama", backend, tied=False)
     _, language = pair("llama", backend, tied=False)
-    language.tables.append(OtherTable(language.text))
+    language.add(OtherTable(language.text))
     vectors = np.concatenate([embedded(plain, [7, 99]), 2 * embedded(plain, [5, 14]), embedded(plain, [3])])
     np.testing.assert_array_equal(embedded(language, [7, 99, 100, 109, 3]), vectors)
     wanted = anew(plain, [7, 99])

@@ -41,7 +41,6 @@ class Language:
         config: the directory's config.json.
         state: its weights, by transformers' names; bfloat16 as uint16.
         precise: compute in float32 instead of bfloat16 with sums in float32.
-        more: tables of ids behind those of the text, for a family with its own embedding and head of image codes.
 
     Attributes:
         text: the table of the directory's own ids.
@@ -52,19 +51,13 @@ class Language:
 
     at_once = 8  # two cores: with 4 rows guesses no longer pay (docs/log.md)
 
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        state: Mapping[str, np.ndarray],
-        precise: bool = False,
-        more: Sequence[IdTable] = (),
-    ):
+    def __init__(self, config: Mapping[str, Any], state: Mapping[str, np.ndarray], precise: bool = False):
         manifest.check("language", config, state)
         self.exact = kernels.exact()
         self.sizes = sizes = Sizes.of(config)
         layers = [layer(state, number, sizes.normed) for number in range(sizes.layers)]
         self.text = TextTable(state, sizes, precise)
-        self.tables: list[IdTable] = [self.text, *more]
+        self.tables: list[IdTable] = [self.text]
         shape = Shape(
             sizes.layers,
             sizes.width,
@@ -75,7 +68,6 @@ class Language:
             sizes.eps,
         )
         self.stack = kernels.stack(shape, layers, precise)
-        self.vocabulary_size = sum(table.size for table in self.tables)
         self.rotation_2LK = sizes.rotation(512)
 
     @classmethod
@@ -90,6 +82,14 @@ class Language:
         """
         config, state = manifest.read_arrays("language", folder)
         return cls(config, state, stored_precise(state) if precise is None else precise)
+
+    @property
+    def vocabulary_size(self) -> int:
+        return sum(table.size for table in self.tables)
+
+    def add(self, table: IdTable) -> None:
+        """More ids behind the others, with an embedding and a head of their own."""
+        self.tables.append(table)
 
     def open(self, capacity: int, prefix: CachedSequence | None = None) -> CachedSequence:
         return CachedSequence(self.stack.cache(max(1, capacity)), prefix)

@@ -54,7 +54,9 @@ class Backend(Protocol):
 
     exact: bool
     at_once: int
-    vocabulary_size: int
+
+    @property
+    def vocabulary_size(self) -> int: ...
 
     def open(self, capacity: int, prefix: Any = None) -> Any:
         """A row with room for exactly so many ids, behind a prefix that other rows may share.

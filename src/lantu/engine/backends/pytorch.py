@@ -55,8 +55,6 @@ class Language:
         config: the directory's config.json.
         state: its weights, by transformers' names.
         dtype: to compute in.
-        more: tables of ids behind those of the text, for a family with its own embedding and head of image codes; on
-            the same device, in the same dtype.
 
     Attributes:
         text: the table of the directory's own ids.
@@ -74,13 +72,11 @@ class Language:
         state: Mapping[str, Tensor],
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
-        more: Sequence[IdTable] = (),
     ):
         manifest.check("language", config, state)
         self.sizes, self.dtype, self.device = Sizes.of(config), dtype, torch.device(device)
         self.place(state)
-        self.tables: list[IdTable] = [self.text, *more]
-        self.vocabulary_size = sum(table.size for table in self.tables)
+        self.tables: list[IdTable] = [self.text]
         self.rotation_2PK = self.rotation(1)
         self.free: list[int] = []
         sizes = self.sizes
@@ -141,6 +137,14 @@ class Language:
         cosine, sine = torch.from_numpy(self.sizes.rotation(length))
         both = torch.stack([torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)])
         return both.to(self.device, self.dtype)
+
+    @property
+    def vocabulary_size(self) -> int:
+        return sum(table.size for table in self.tables)
+
+    def add(self, table: IdTable) -> None:
+        """More ids behind the others, with an embedding and a head of their own, on the same device."""
+        self.tables.append(table)
 
     def open(self, capacity: int, prefix: CachedSequence | None = None) -> CachedSequence:
         length = prefix.length if prefix else 0
