@@ -244,23 +244,17 @@ def test_drafting_starts_without_the_heavy_libraries():
     assert shown.stdout.strip() == "set()"
 
 
-def embedded(language, ids) -> np.ndarray:
-    """What a backend makes of ids before its first layer."""
-    vectors = language.embed(torch.tensor(ids)) if isinstance(language, pytorch.Language) else language.embed(ids)
-    return np.asarray(vectors)
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_prompt_may_be_embeddings(backend):
     _, language = pair("llama", backend)
     of_ids = Request([1, 2, 3], (range(20, 80),), limit=8, unconditional=[4, 5], guidance=2.0, seed=5)
-    of_vectors = replace(of_ids, prefix=embedded(language, [1, 2, 3]), unconditional=embedded(language, [4, 5]))
+    of_vectors = replace(of_ids, prefix=language.vectors([1, 2, 3]), unconditional=language.vectors([4, 5]))
     engine = Engine(language)
     assert draft(engine, [of_ids, of_vectors]) == draft(Engine(language), [of_ids]) * 2
     assert len(engine.prefixes) == 4
-    draft(engine, [replace(of_vectors, prefix=embedded(language, [1, 2, 3]))])
+    draft(engine, [replace(of_vectors, prefix=language.vectors([1, 2, 3]))])
     assert len(engine.prefixes) == 4  # equal vectors are found in the prefix cache
-    draft(engine, [replace(of_vectors, prefix=embedded(language, [1, 2, 9]))])
+    draft(engine, [replace(of_vectors, prefix=language.vectors([1, 2, 9]))])
     assert len(engine.prefixes) == 5
 
 
@@ -284,8 +278,8 @@ def test_a_family_may_bring_an_embedding_and_a_head_of_its_own(backend):
     _, plain = pair("llama", backend, tied=False)
     _, language = pair("llama", backend, tied=False)
     language.add(OtherTable(language.text))
-    vectors = np.concatenate([embedded(plain, [7, 99]), 2 * embedded(plain, [5, 14]), embedded(plain, [3])])
-    np.testing.assert_array_equal(embedded(language, [7, 99, 100, 109, 3]), vectors)
+    vectors = np.concatenate([plain.vectors([7, 99]), 2 * plain.vectors([5, 14]), plain.vectors([3])])
+    np.testing.assert_array_equal(language.vectors([7, 99, 100, 109, 3]), vectors)
     wanted = anew(plain, [7, 99])
     got = anew(language, [7, 99], (range(90, 104), range(2, 4), range(105, 110)))
     np.testing.assert_allclose(got, [*wanted[90:100], *-wanted[5:9], *wanted[2:4], *-wanted[10:15]], rtol=1e-5)

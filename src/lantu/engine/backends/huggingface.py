@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,9 +84,11 @@ class Language:
             return {"inputs_embeds": vectors_ND[None].to(self.model.device, self.model.dtype)}
         return {"input_ids": torch.tensor([list(prompt)], device=self.model.device)}
 
-    def embed(self, ids_T: Sequence[int]) -> Tensor:
-        """(T, D): what the first layer reads of ids."""
-        return self.model.get_input_embeddings()(torch.tensor(list(ids_T), device=self.model.device))
+    @torch.inference_mode()
+    def vectors(self, ids: Sequence[int]) -> np.ndarray:
+        """(N, D) float32: what the first layer reads of ids, to make a prompt of embeddings with."""
+        vectors_ND = self.model.get_input_embeddings()(torch.tensor(list(ids), device=self.model.device))
+        return vectors_ND.float().cpu().numpy()
 
     def logits(self, rows: Sequence[CachedSequence], ranges: Ranges, backs: Sequence[int] = ()) -> Tensor:
         """(rows, ids in ranges) float32.

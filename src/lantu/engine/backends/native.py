@@ -120,12 +120,15 @@ class Language:
         ids = [each for each in prompts if not isinstance(each, Embeddings)]
         if len(ids) == len(prompts):
             return self.embed(np.fromiter((id_ for each in ids for id_ in each), np.int64))
-        parts = [each.vectors_ND if isinstance(each, Embeddings) else self.embed(each) for each in prompts]
+        parts = [each.vectors_ND if isinstance(each, Embeddings) else self.vectors(each) for each in prompts]
         return np.concatenate(parts)
 
-    def embed(self, ids_T: Sequence[int] | np.ndarray) -> np.ndarray:
+    def vectors(self, ids: Sequence[int]) -> np.ndarray:
+        """(N, D) float32: what the first layer reads of ids, to make a prompt of embeddings with."""
+        return self.embed(np.asarray(ids, np.int64))
+
+    def embed(self, ids_T: np.ndarray) -> np.ndarray:
         """(T, D) float32: what the first layer reads of ids."""
-        ids_T = np.asarray(ids_T, np.int64)
         if len(self.tables) == 1:
             return self.text.embed(ids_T)
         x_TD = np.zeros((len(ids_T), self.sizes.width), np.float32)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from lantu.engine.request import Prompt, Ranges
 
 
@@ -63,6 +65,10 @@ class Backend(Protocol):
 
         The prefix must have been read, and must not be closed or read further while the row lives.
         """
+        ...
+
+    def vectors(self, ids: Sequence[int]) -> np.ndarray:
+        """(N, D) float32: what the first layer reads of ids, to make a prompt of embeddings with."""
         ...
 
     def close(self, row: Any) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -197,13 +198,12 @@ class Language:
         ids = [list(each) for each in prompts if not isinstance(each, Embeddings)]
         if len(ids) == len(prompts):
             return self.embed(torch.tensor(ids, device=self.device))
-        return torch.stack([self.vectors(each) for each in prompts])
+        parts = [each.vectors_ND if isinstance(each, Embeddings) else self.vectors(each) for each in prompts]
+        return torch.from_numpy(np.stack(parts)).to(self.device, self.dtype)
 
-    def vectors(self, prompt: Prompt) -> Tensor:
-        """(N, D): what the first layer reads of a prompt."""
-        if isinstance(prompt, Embeddings):
-            return torch.from_numpy(prompt.vectors_ND.copy()).to(self.device, self.dtype)
-        return self.embed(torch.tensor(list(prompt), device=self.device))
+    def vectors(self, ids: Sequence[int]) -> np.ndarray:
+        """(N, D) float32: what the first layer reads of ids, to make a prompt of embeddings with."""
+        return self.embed(torch.tensor(list(ids), device=self.device)).float().cpu().numpy()
 
     def embed(self, ids: Tensor) -> Tensor:
         """(…, D): what the first layer reads of ids."""
