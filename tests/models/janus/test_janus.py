@@ -16,7 +16,8 @@ from lantu.engine.engine import Engine
 from lantu.errors import ImageError, ModelError
 from lantu.models.janus import native, pytorch, weights
 from lantu.models.janus.config import Config
-from lantu.models.janus.layout import PARAMS, Layout
+from lantu.models.janus.folder import PARAMS
+from lantu.models.janus.parts import JanusFolder, JanusParts
 from lantu.models.janus.vision import Reader, Vq
 from lantu.weights import manifest
 
@@ -26,7 +27,7 @@ GREEDY = PARAMS.change(temperature=0)
 
 @pytest.fixture(scope="session")
 def layout(janus):
-    return Layout(janus, Config.read(janus))
+    return JanusParts(JanusFolder(janus)).layout
 
 
 @pytest.fixture(scope="session", params=[native, pytorch], ids=["native", "torch"])
@@ -63,11 +64,11 @@ def test_codes_are_those_of_transformers(theirs, layout, language):
     wanted = [drawn(theirs, prompt)[0].tolist() for prompt in PROMPTS]
     assert len(set(map(tuple, wanted))) == 3
     assert min(len(set(codes)) for codes in wanted) >= 4  # not one id for ever
-    requests = [layout.draw(prompt, layout.grid, 0, GREEDY) for prompt in PROMPTS]
+    requests = [layout.draw(prompt, layout.config.grid, 0, GREEDY) for prompt in PROMPTS]
     drafts = draft(Engine(language, together=3), requests)
-    assert [layout.codes(ids, layout.grid).ravel().tolist() for ids in drafts] == wanted
+    assert [layout.codes(ids, layout.config.grid).ravel().tolist() for ids in drafts] == wanted
     ahead = GREEDY.change(num_draft_tokens=3)
-    assert draft(Engine(language), [layout.draw(PROMPTS[0], layout.grid, 0, ahead)]) == drafts[:1]
+    assert draft(Engine(language), [layout.draw(PROMPTS[0], layout.config.grid, 0, ahead)]) == drafts[:1]
 
 
 def test_pixels_are_those_of_transformers(janus, theirs):
@@ -106,7 +107,7 @@ def test_captions_are_those_of_transformers(theirs, layout, language):
 
 
 def test_sampling_is_decided_by_the_seed_alone(layout, language):
-    requests = [layout.draw(PROMPTS[0], layout.grid, seed, PARAMS) for seed in (1, 2, 3)]
+    requests = [layout.draw(PROMPTS[0], layout.config.grid, seed, PARAMS) for seed in (1, 2, 3)]
     together = draft(Engine(language, together=3), requests)
     assert len(set(map(tuple, together))) == 3
     if language.exact:
@@ -114,7 +115,7 @@ def test_sampling_is_decided_by_the_seed_alone(layout, language):
 
 
 def test_a_partial_draft_has_a_grid(layout):
-    codes = layout.codes([99 + 5, 99 + 63], layout.grid)
+    codes = layout.codes([99 + 5, 99 + 63], layout.config.grid)
     assert codes.tolist() == [[5, 63, -1, -1], *[[-1] * 4] * 3]
 
 
@@ -138,10 +139,10 @@ def test_other_llamas_are_the_same_too(change, tmp_path):
     inputs = processor(text=PROMPTS[0], generation_mode="image", return_tensors="pt")
     model.generation_config.generation_kwargs = {"boi_token_id": 4}
     wanted = model.generate(**inputs, generation_mode="image", do_sample=False, guidance_scale=5)
-    layout = Layout(tmp_path, Config.read(tmp_path))
+    layout = JanusParts(JanusFolder(tmp_path)).layout
     assert layout.encode(PROMPTS[0]) == inputs["input_ids"][0].tolist()
-    (ids,) = draft(Engine(native.load(tmp_path)), [layout.draw(PROMPTS[0], layout.grid, 0, GREEDY)])
-    assert layout.codes(ids, layout.grid).ravel().tolist() == wanted[0].tolist()
+    (ids,) = draft(Engine(native.load(tmp_path)), [layout.draw(PROMPTS[0], layout.config.grid, 0, GREEDY)])
+    assert layout.codes(ids, layout.config.grid).ravel().tolist() == wanted[0].tolist()
 
 
 def test_bfloat16_stays_bfloat16(janus, tmp_path):
@@ -150,9 +151,9 @@ def test_bfloat16_stays_bfloat16(janus, tmp_path):
     assert native.load(janus).text.precise is True
     assert pytorch.load(tmp_path).dtype == torch.bfloat16
     assert Vq.load(tmp_path).network.dtype == torch.bfloat16
-    layout = Layout(tmp_path, Config.read(tmp_path))
-    (ids,) = draft(Engine(native.load(tmp_path)), [layout.draw(PROMPTS[0], layout.grid, 0, GREEDY)])
-    assert np.isfinite(Vq.load(tmp_path).decode(layout.codes(ids, layout.grid)[None])).all()
+    layout = JanusParts(JanusFolder(tmp_path)).layout
+    (ids,) = draft(Engine(native.load(tmp_path)), [layout.draw(PROMPTS[0], layout.config.grid, 0, GREEDY)])
+    assert np.isfinite(Vq.load(tmp_path).decode(layout.codes(ids, layout.config.grid)[None])).all()
 
 
 def test_every_tensor_of_janus_pro_1b_is_where_it_is_looked_for():

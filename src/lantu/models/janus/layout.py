@@ -5,43 +5,49 @@ masked, as in transformers' ``JanusForConditionalGeneration.generate``.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lantu import images
+from lantu.engine.logits_processors import ControlLogitsProcessor
 from lantu.engine.request import Embeddings, Request
 from lantu.engine.sampling_params import SamplingParams
-from lantu.errors import ImageError, LantuError, ModelError
+from lantu.errors import ImageError, LantuError, ModelError, PromptError
 from lantu.models.janus.config import Config
-from lantu.types import MASK_CODE
+from lantu.models.janus.folder import PARAMS
+from lantu.models.spec import Grid, Size
+from lantu.models.validation import check_codes, check_prompt
+from lantu.types import MASK_CODE, Picture, UnknownWord
 
-Grid = tuple[int, int]
-Size = tuple[int, int]
-PARAMS = SamplingParams(guidance=5.0)  # of DeepSeek's own generation_inference.py
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 MOST_ANSWER = 512  # ids of a caption
 BOI = "<begin_of_image>"
 NEEDS = "pip install 'lantu[train]'"
+QUESTION = {"en": "Describe this image in one sentence.", "zh": "用一句话描述这张图片。"}
+OF_DIFFUSION = ("steps", "render_guidance", "sampler")  # parameters of decoders that denoise
 
 
-class Layout:
-    """Prompts and codes as ids.
+class JanusLayout:
+    """Prompts and codes as ids; see ``lantu.models.spec.Layout``.
 
     Args:
         folder: of the model, with its text tokenizer, which is loaded when it is first needed.
-
-    Attributes:
-        grid: height and width in codes; no other is drawn.
-        abilities: what it can do.
+        encode: pictures (B, H, W, 3) uint8 → codes (B, h, w).
     """
 
-    abilities = frozenset({"drawing", "captioning"})
+    def __init__(self, folder: str | Path, config: Config, encode: Callable[[np.ndarray], np.ndarray]):
+        self.folder, self.config, self.encode_pictures = Path(folder), config, encode
 
-    def __init__(self, folder: str | Path, config: Config):
-        self.folder, self.config = Path(folder), config
-        self.grid: Grid = config.grid
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels of all pictures."""
+        return self.size_of(self.config.grid)
 
     def grid_of(self, size: Size) -> Grid:
         """Height and width in codes of a picture of width and height in pixels.
@@ -49,24 +55,43 @@ class Layout:
         Raises:
             ImageError: it is not the one size that the model draws.
         """
-        own = self.size_of(self.grid)
-        if tuple(size) != own:
-            what = f"the model draws {own[0]}x{own[1]} pixels, not {size[0]}x{size[1]}"
+        if tuple(size) != self.size:
+            what = "the model draws and reads {}x{} pixels, not {}x{}".format(*self.size, *size)
             raise ImageError(what, "leave out the size")
-        return self.grid
+        return self.config.grid
 
     def size_of(self, grid: Grid) -> Size:
         """Width and height in pixels."""
         return grid[1] * self.config.patch, grid[0] * self.config.patch
 
-    def draw(self, prompt: str, grid: Grid, seed: int, params: SamplingParams) -> Request:
-        """What the engine is asked for to draw a prompt.
+    def check_size(self, size: Size) -> str:
+        """Nothing to warn of: there is one size. Raises ImageError for another."""
+        self.grid_of(size)
+        return ""
+
+    def draw(
+        self,
+        prompt: str,
+        grid: Grid,
+        seed: int,
+        params: SamplingParams,
+        control: ControlLogitsProcessor | None = None,
+    ) -> Request:
+        """The request for one picture.
 
         Raises:
+            PromptError: the prompt is empty, too long or no text.
             ModelError: the directory has no text tokenizer that transformers can read.
-            LantuError: transformers is not installed.
+            LantuError: transformers is not installed; or a parameter belongs to diffusion decoders alone.
         """
-        prefix = self.encode(prompt)
+        for name in OF_DIFFUSION:
+            if getattr(params, name) != getattr(PARAMS, name):
+                what = f"{name} belongs to diffusion decoders, Janus has a VQ decoder"
+                raise LantuError(what, "leave it out")
+        prefix = self.encode(check_prompt(prompt))
+        longest = self.config.text.get("max_position_embeddings", 2048)
+        if len(prefix) + grid[0] * grid[1] > longest:
+            raise PromptError(f"that takes more than the {longest} ids that the model can read", "shorten the prompt")
         return Request(
             prefix,
             (range(self.config.text_size, self.config.text_size + self.config.codebook_size),),
@@ -82,14 +107,58 @@ class Layout:
             min_accepted=params.min_accepted,
         )
 
+    def count_tokens(self, text: str) -> int:
+        """Ids that a text takes, without BOS."""
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def unknown_words(self, prompt: str) -> tuple[UnknownWord, ...]:
+        """None: the model's words are not listed."""
+        return ()
+
+    def warnings(self, prompt: str, draws: bool = True) -> list[str]:
+        """None: the model's words are not listed."""
+        return []
+
+    def example_ids(self, examples: Sequence[Any], language: str = "") -> list[int]:
+        """Raises LantuError: Janus is shown no examples."""
+        raise LantuError("Janus can't follow examples", "leave them out")
+
+    def tokenize(self, image: "Image", *, fit: bool = False) -> np.ndarray:
+        """The codes of a picture, (h, w) int64.
+
+        Args:
+            fit: scale and crop a picture of another size.
+
+        Raises:
+            ImageError: it is not of the model's size.
+        """
+        image = images.to_rgb(image)
+        if fit:
+            image = images.fit(image, *self.size)
+        elif image.size != self.size:
+            what = "the picture has {}x{} pixels, the model reads {}x{}".format(*image.size, *self.size)
+            raise ImageError(what, "scale it, or have it scaled and cropped with --fit")
+        return self.encode_pictures(np.asarray(image)[None])[0]
+
+    def with_codes(self, picture: "Picture | Image") -> "tuple[Image, np.ndarray]":
+        """A picture and its codes, (h, w) int64. Raises ImageError, DataError."""
+        if isinstance(picture, Picture):
+            return picture.image, check_codes(picture.codes, self.config.codebook_size)
+        image = images.to_rgb(picture)
+        return image, self.tokenize(image)
+
+    def words(self, ids: Sequence[int]) -> str:
+        """The text of drafted ids."""
+        return self.tokenizer.decode([id_ for id_ in ids if id_ != self.config.eos], skip_special_tokens=True).strip()
+
     def read(self, prompt: Embeddings, seed: int = 0, temperature: float = 0.0) -> Request:
         """What the engine is asked for to answer a prompt in words.
 
         Args:
             prompt: text and features of a picture, see ``vision.Reader``.
         """
-        config, text = self.config, (range(self.config.text_size),)
-        return Request(prompt, text, limit=MOST_ANSWER, stop=config.eos, seed=seed, temperature=temperature)
+        text, eos = (range(self.config.text_size),), self.config.eos
+        return Request(prompt, text, limit=MOST_ANSWER, stop=eos, seed=seed, temperature=temperature)
 
     def codes(self, ids: Sequence[int], grid: Grid) -> np.ndarray:
         """Drafted ids → (h, w) int64; MASK_CODE where a code is still missing."""

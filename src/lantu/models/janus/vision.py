@@ -14,15 +14,12 @@ from lantu.engine.request import Embeddings
 from lantu.errors import LantuError, ModelError
 from lantu.models.janus import weights
 from lantu.models.janus.config import Config
-from lantu.models.janus.layout import NEEDS, Layout
+from lantu.models.janus.layout import NEEDS, JanusLayout
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from lantu.engine.sampling_params import SamplingParams
-
-QUESTION = {"en": "Describe this image in one sentence.", "zh": "用一句话描述这张图片。"}
 HALF = np.float32(127.5)
 
 
@@ -31,14 +28,11 @@ class Vq:
 
     Attributes:
         patch: pixels a side of one code.
-        previews: a grid in which codes are missing can't be decoded.
-        vectors_KE: no distances are computed for it.
+        grid: the one that it decodes, height and width in codes.
     """
 
-    previews = False
-    vectors_KE = None
-
     def __init__(self, folder: str | Path, config: Config, device: str = "cpu"):
+        require()
         from transformers import JanusVQVAEConfig
         from transformers.models.janus.modeling_janus import JanusVQVAE
 
@@ -54,18 +48,12 @@ class Vq:
             ModelError: a file is missing or damaged, or a tensor is not the one that config.json asks for.
             LantuError: transformers is not installed.
         """
-        require()
         return cls(folder, Config.read(folder), device)
 
-    def decode(
-        self, codes_Bhw: np.ndarray, seeds: Sequence[int] = (), params: "SamplingParams | None" = None
-    ) -> np.ndarray:
+    def decode(self, codes_Bhw: np.ndarray) -> np.ndarray:
         """Codes → (B, 3, H, W) float32 in [-1, 1].
 
         Values are those of the 256 levels that transformers' image processor makes of them: it rounds down.
-
-        Args:
-            seeds, params: of a diffusion decoder; this one has nothing to choose.
         """
         scaled_BCHW = (self.pixels(codes_Bhw) + 1) * HALF
         return scaled_BCHW.clip(0, 255).astype(np.uint8).astype(np.float32) / HALF - 1
@@ -90,10 +78,6 @@ class Vq:
             found = [self.network.encode(each[None]).image_tokens for each in pixels]
         return torch.stack(found).reshape(-1, *self.grid).cpu().numpy()
 
-    def distances(self, pixels_BCHW: np.ndarray) -> np.ndarray | None:
-        """None: see ``vectors_KE``."""
-        return None
-
 
 class Reader:
     """A picture and a question → a prompt of embeddings: the SigLIP tower, its aligner, and the text around them.
@@ -102,7 +86,7 @@ class Reader:
         embed: the language model's vectors of ids, (N,) → (N, D) float32.
     """
 
-    def __init__(self, layout: Layout, embed: Callable[[Sequence[int]], np.ndarray], device: str = "cpu"):
+    def __init__(self, layout: JanusLayout, embed: Callable[[Sequence[int]], np.ndarray], device: str = "cpu"):
         require()
         from transformers import JanusProcessor, JanusVisionConfig, JanusVisionModel
         from transformers.models.janus.modeling_janus import JanusVisionAlignerMLP
