@@ -1,15 +1,6 @@
-"""The tiny Janus directory, written once, and transformers' own model of it."""
+"""transformers' own model of the tiny Janus."""
 
 import pytest
-from tiny_janus import make
-
-
-@pytest.fixture(scope="session")
-def janus(tmp_path_factory):
-    """The directory."""
-    folder = tmp_path_factory.mktemp("models") / "tiny-janus"
-    make(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")
