@@ -54,6 +54,7 @@ def make(folder, template: str | None = TEMPLATE, dtype=torch.float32, **text) -
             "pad_token_id": 0,
             "bos_token_id": 1,
             "eos_token_id": 2,
+            "max_position_embeddings": 256,
             **text,
         },
         vision_config={

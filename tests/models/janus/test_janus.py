@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_janus import make
 
 from lantu import images
 from lantu.engine.drafting import draft
@@ -20,6 +19,7 @@ from lantu.models.janus.folder import PARAMS
 from lantu.models.janus.parts import JanusFolder, JanusParts
 from lantu.models.janus.vision import Reader, Vq
 from lantu.weights import manifest
+from tiny_janus import make
 
 PROMPTS = ["a red cat", "the blue dog on the left and a cat on the right", "dog"]
 GREEDY = PARAMS.change(temperature=0)

@@ -25,6 +25,7 @@ TEXT_DEFAULTS: dict[str, Any] = {  # of transformers' LlamaConfig
     "num_attention_heads": 32,
     "rms_norm_eps": 1e-6,
     "rope_theta": 10000.0,
+    "max_position_embeddings": 2048,
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
@@ -113,7 +114,7 @@ class Config:
             if self.vq[name] != self.sizes.width:
                 vq.refuse(name, f"the language model's width {self.sizes.width}")
         vq.whole("num_hidden_layers", 1, 100)
-        _ = self.codebook_size, self.code_width, self.patch
+        _ = self.codebook_size, self.code_width, self.patch, self.longest
         if self.vision["num_image_tokens"] != self.grid[0] * self.grid[1]:
             vision = Fields(self.vision, f'"vision_config" of {CONFIG}')
             vision.refuse("num_image_tokens", f"{self.grid[0]} x {self.grid[1]}, what image_size and patch_size say")
@@ -122,6 +123,12 @@ class Config:
     def text_size(self) -> int:
         """Ids of the text; image codes follow them."""
         return self.sizes.ids
+
+    @property
+    def longest(self) -> int:
+        """Ids that the language model can read and write."""
+        fields = Fields(self.text, f'"text_config" of {CONFIG}')
+        return fields.whole("max_position_embeddings", 1, MOST_IDS)
 
     @property
     def codebook_size(self) -> int:

@@ -89,9 +89,10 @@ class JanusLayout:
                 what = f"{name} belongs to diffusion decoders, Janus has a VQ decoder"
                 raise LantuError(what, "leave it out")
         prefix = self.encode(check_prompt(prompt))
-        longest = self.config.text.get("max_position_embeddings", 2048)
-        if len(prefix) + grid[0] * grid[1] > longest:
-            raise PromptError(f"that takes more than the {longest} ids that the model can read", "shorten the prompt")
+        if len(prefix) + grid[0] * grid[1] > self.config.longest:
+            raise PromptError(
+                f"that takes more than the {self.config.longest} ids that the model can read", "shorten the prompt"
+            )
         return Request(
             prefix,
             (range(self.config.text_size, self.config.text_size + self.config.codebook_size),),
@@ -158,7 +159,8 @@ class JanusLayout:
             prompt: text and features of a picture, see ``vision.Reader``.
         """
         text, eos = (range(self.config.text_size),), self.config.eos
-        return Request(prompt, text, limit=MOST_ANSWER, stop=eos, seed=seed, temperature=temperature)
+        limit = max(1, min(MOST_ANSWER, self.config.longest - len(prompt)))
+        return Request(prompt, text, limit=limit, stop=eos, seed=seed, temperature=temperature)
 
     def codes(self, ids: Sequence[int], grid: Grid) -> np.ndarray:
         """Drafted ids → (h, w) int64; MASK_CODE where a code is still missing."""
