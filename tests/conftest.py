@@ -79,6 +79,16 @@ def masked_model(tiny_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def janus(tmp_path_factory):
+    """The folder of a tiny Janus, just saved by transformers: 64x64 pixels, 4x4 codes."""
+    from tiny_janus import make
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-janus"
+    make(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def small_model(tiny_model, tmp_path_factory):
     """A small model with all parts, a control and two shards among them, and with checksums."""
     import shutil

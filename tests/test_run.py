@@ -199,3 +199,33 @@ def test_without_a_fit_python_it_says_what_to_install(house):
     assert refused.returncode == 1
     assert refused.stderr.splitlines()[-1].startswith("run: no python3 of 3.11 or newer")
     assert not (house[0] / ".venv").exists()
+
+
+def test_a_model_of_another_family_brings_what_it_needs(house, tmp_path):
+    """Published directories have their config.json at the top; a diffusers index names another class."""
+    janus = tmp_path / "some models" / "janus"
+    pipeline, ours = janus.parent / "pipeline", janus.parent / "ours"
+    for folder in (janus, pipeline, ours):
+        folder.mkdir(parents=True)
+    (janus / "config.json").write_text('{"model_type": "janus"}')
+    (pipeline / "model_index.json").write_text('{"_class_name": "GlmImagePipeline"}')
+    (ours / "model_index.json").write_text('{"_class_name": "lantu.Model"}')
+    for arguments, extras in (
+        (["draw", "a cat", "--model", str(ours)], ""),
+        (["draw", "--model", "lantu-emoji", "--", "--model"], None),
+        (["info", "--model", str(janus)], None),
+        (["serve", f"--model={ours}"], "[serve]"),
+        (["draw", "a cat", f"--model={janus}"], "[serve,train]"),
+    ):
+        call(house, *arguments)
+        pip = [line for line in calls(house) if "-m pip" in line]
+        assert [line.endswith(f"house with spaces{extras}") for line in pip] == ([] if extras is None else [True])
+
+
+@pytest.mark.parametrize("name", ["janus", "pipeline"])
+def test_so_does_one_that_is_named(house, tmp_path, name):
+    (tmp_path / "shelf" / name).mkdir(parents=True)
+    file = "config.json" if name == "janus" else "model_index.json"
+    (tmp_path / "shelf" / name / file).write_text('{"_class_name": "GlmImagePipeline"}')
+    call(house, "caption", "a.png", "--model", name, LANTU_MODELS=f"/nowhere:{tmp_path / 'shelf'}")
+    assert any(line.endswith("[serve,train]") for line in calls(house))

@@ -93,6 +93,9 @@ class Counter:
         assert 0 <= row.length - length < len(row.ids)
         del row.ids[len(row.ids) - (row.length - length) :]
 
+    def vectors(self, ids) -> np.ndarray:
+        raise NotImplementedError("a double has no embeddings")
+
     def choose(self, draws) -> list[int]:
         return [self.one(draw) for draw in draws]
 

@@ -242,3 +242,56 @@ def test_drafting_starts_without_the_heavy_libraries():
     )
     shown = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_prompt_may_be_embeddings(backend):
+    _, language = pair("llama", backend)
+    of_ids = Request([1, 2, 3], (range(20, 80),), limit=8, unconditional=[4, 5], guidance=2.0, seed=5)
+    of_vectors = replace(of_ids, prefix=language.vectors([1, 2, 3]), unconditional=language.vectors([4, 5]))
+    engine = Engine(language)
+    assert draft(engine, [of_ids, of_vectors]) == draft(Engine(language), [of_ids]) * 2
+    assert len(engine.prefixes) == 4
+    draft(engine, [replace(of_vectors, prefix=language.vectors([1, 2, 3]))])
+    assert len(engine.prefixes) == 4  # equal vectors are found in the prefix cache
+    draft(engine, [replace(of_vectors, prefix=language.vectors([1, 2, 9]))])
+    assert len(engine.prefixes) == 5
+
+
+class OtherTable:
+    """Ids with an embedding and a head of their own: those of the text, shifted and scaled."""
+
+    size = 10
+
+    def __init__(self, text):
+        self.text = text
+
+    def embed(self, ids_T):
+        return 2 * self.text.embed(ids_T + 5)
+
+    def logits(self, hidden_RD, ranges):
+        return -self.text.logits(hidden_RD, tuple(range(ids.start + 5, ids.stop + 5) for ids in ranges))
+
+
+@pytest.mark.parametrize("backend", ["kernels", "torch"])
+def test_a_family_may_bring_an_embedding_and_a_head_of_its_own(backend):
+    _, plain = pair("llama", backend, tied=False)
+    _, language = pair("llama", backend, tied=False)
+    language.add(OtherTable(language.text))
+    vectors = np.concatenate([plain.vectors([7, 99]), 2 * plain.vectors([5, 14]), plain.vectors([3])])
+    np.testing.assert_array_equal(language.vectors([7, 99, 100, 109, 3]), vectors)
+    wanted = anew(plain, [7, 99])
+    got = anew(language, [7, 99], (range(90, 104), range(2, 4), range(105, 110)))
+    np.testing.assert_allclose(got, [*wanted[90:100], *-wanted[5:9], *wanted[2:4], *-wanted[10:15]], rtol=1e-5)
+    with pytest.raises(IndexError):
+        anew(language, [7], (range(105, 111),))
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+def test_weights_are_computed_in_the_dtype_in_which_they_are_stored(stored, tmp_path):
+    theirs, exact = pair("llama", "kernels")
+    theirs.to(stored).save_pretrained(tmp_path)
+    language = native.Language.load(tmp_path)
+    assert pytorch.Language.load(tmp_path, dtype=None).dtype == stored
+    near = np.abs(anew(language, IDS) - anew(exact, IDS)).max()
+    assert (near == 0) == (stored == torch.float32)

@@ -17,7 +17,7 @@ class Step(nn.Module):
     def __init__(self, language: Language, ranges: Ranges):
         super().__init__()
         self.language = language
-        self.head = language.head(ranges)
+        self.head = language.text.weight(ranges)
         self.rotation = language.rotation(4096)
 
     def forward(self, ids_RN: Tensor, places_N: Tensor, memory: Tensor, mask_NP: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,7 +30,7 @@ class Step(nn.Module):
         """
         sizes = self.language.sizes
         cosine_N1K, sine_N1K = self.rotation[0][places_N][:, None], self.rotation[1][places_N][:, None]
-        x_RND = F.embedding(ids_RN, self.language.embedding_VD)
+        x_RND = F.embedding(ids_RN, self.language.text.embedding_VD)
         fresh = []
         for number, layer in enumerate(self.language.layers):
             inner = norm(x_RND, layer.attention_norm_D, sizes.eps)

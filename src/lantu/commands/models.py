@@ -8,26 +8,33 @@ import typer
 from lantu.commands import terminal
 from lantu.commands.options import Json, ModelName
 from lantu.errors import ModelError
-from lantu.models import hub
+from lantu.models import hub, registry
 
 exports = typer.Typer(help="Write a model in the formats of others.")
 
 
 def list_models(json: Json = False) -> None:
-    """List the models that can be named."""
+    """List the models that can be named, and the families that can be opened."""
     told = []
     for folder in hub.every():
         try:
             told.append(folder.describe())
         except ModelError as problem:
             terminal.say(f"lantu: {folder.path} is left out: {problem}")
+    families = [family.describe() for family in registry.FAMILIES]
     if json:
-        terminal.print_json({"models": told})
-    elif not told:
+        terminal.print_json({"models": told, "installed": told, "families": families})
+        return
+    if not told:
         print(f"no models in {', '.join(map(str, hub.shelves()))}")
     else:
         rows = [(name(one), one["pixels"], parameters(one), megabytes(one), one["folder"]) for one in told]
         terminal.print_table([("model", "pixels", "parameters", "size", "folder"), *rows])
+    print("\nfamilies that can be opened from a folder (--model DIR)")
+    columns = ("name", "tasks", "licence", "tokens", "sizes")
+    terminal.print_table(
+        [("family", *columns[1:]), *(tuple(readable(one[key]) for key in columns) for one in families)]
+    )
 
 
 def info(model: ModelName = None, json: Json = False) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lantu.engine.backends.protocol import Backend, Draw
-from lantu.engine.request import Request
+from lantu.engine.request import PrefixKey, Prompt, Request, prefix_key
 
 OnStep = Callable[[Sequence[int]], None]
 
@@ -44,7 +44,7 @@ class Job:
         self.next = request.after(())  # ids that may come next; empty when it is done
         self.state = "waiting"
         self.rows: list[Any] = []  # the conditional sequence, and with guidance the unconditional one
-        self.prefixes: list[tuple[int, ...]] = []
+        self.prefixes: list[PrefixKey] = []
         self.random = np.random.default_rng((request.seed, 0))
         self.chances: list[float] = []  # a uniform number for each position, drawn in order
 
@@ -83,7 +83,7 @@ class Engine:
         self.together = together or (rows if backend.exact else 1)
         self.waiting: collections.deque[Job] = collections.deque()
         self.running: list[Job] = []
-        self.prefixes: collections.OrderedDict[tuple[int, ...], Prefix] = collections.OrderedDict()
+        self.prefixes: collections.OrderedDict[PrefixKey, Prefix] = collections.OrderedDict()
 
     @property
     def exact(self) -> bool:
@@ -142,7 +142,7 @@ class Engine:
                 continue
             sides = [request.prefix, request.unconditional or ()] if request.guided else [request.prefix]
             for side in sides:
-                key = tuple(side)
+                key = prefix_key(side)
                 if key not in self.prefixes:
                     self.prefixes[key] = Prefix(self.backend.open(len(key)), key)
                     fresh.append(self.prefixes[key])
@@ -152,7 +152,8 @@ class Engine:
 
     def forward(self, fresh: "list[Prefix]") -> None:
         """One forward pass: prefill new prefixes, and advance every sequence by its unread ids and guesses."""
-        rows, ids = [prefix.row for prefix in fresh], [list(prefix.ids) for prefix in fresh]
+        rows: list[Any] = [prefix.row for prefix in fresh]
+        ids: list[Prompt] = [prefix.prompt for prefix in fresh]
         # The number of ids a sequence for which a pass pays, unread ones and guesses.
         room = self.backend.at_once // max(1, self.rows)
         for job in self.running:
@@ -233,13 +234,13 @@ class Engine:
 
 
 class Prefix:
-    """Ids that several rows may stand behind, read once.
+    """A prompt that several rows may stand behind, read once.
 
     Attributes:
         users: jobs that hold it.
     """
 
-    __slots__ = ("ids", "row", "users")
+    __slots__ = ("prompt", "row", "users")
 
-    def __init__(self, row: Any, ids: tuple[int, ...]):
-        self.row, self.ids, self.users = row, ids, 0
+    def __init__(self, row: Any, prompt: PrefixKey):
+        self.row, self.prompt, self.users = row, prompt, 0

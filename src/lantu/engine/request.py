@@ -1,10 +1,53 @@
 """A request for a draft. The meaning of ids is unknown here; the request says which ids are allowed."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 Ranges = tuple[range, ...]
+
+
+class Embeddings:
+    """A prompt given as vectors instead of ids, for example what an encoder of pictures computes.
+
+    Equal vectors are equal prompts, so the engine's prefix cache finds them again.
+
+    Args:
+        vectors_ND: (N, D) float32, one vector a position.
+
+    Raises:
+        ValueError: there are none, or they are not a matrix.
+    """
+
+    __slots__ = ("key", "vectors_ND")
+
+    def __init__(self, vectors_ND: np.ndarray):
+        self.vectors_ND = np.array(vectors_ND, np.float32, order="C")
+        if self.vectors_ND.ndim != 2 or not self.vectors_ND.size:
+            raise ValueError(f"embeddings of a prompt must be (N, D), not {self.vectors_ND.shape}")
+        self.vectors_ND.setflags(write=False)
+        self.key = (self.vectors_ND.shape, hashlib.sha256(self.vectors_ND.data).digest())
+
+    def __len__(self) -> int:
+        return len(self.vectors_ND)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Embeddings) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+Prompt = Sequence[int] | Embeddings
+PrefixKey = tuple[int, ...] | Embeddings
+
+
+def prefix_key(prompt: Prompt) -> PrefixKey:
+    """What identifies a prompt in the prefix cache."""
+    return prompt if isinstance(prompt, Embeddings) else tuple(prompt)
 
 
 @dataclass(frozen=True)
@@ -12,13 +55,13 @@ class Request:
     """A prompt to continue.
 
     Attributes:
-        prefix: ids of the prompt.
+        prefix: the prompt, ids or embeddings (N, D) float32.
         allowed: ids that may come next: the same ranges at every step, or a function of the ids drafted so far, which
             ends the draft by allowing none.
         limit: maximum number of ids.
         stop: an id that ends the draft; it is included.
         seed: decides the draft, whatever else is drafted.
-        unconditional: ids of the unconditional prompt, for guidance.
+        unconditional: the unconditional prompt, for guidance; ids or embeddings.
         guidance: guidance scale (classifier-free guidance); 1 is off.
         temperature, top_k, top_p, contrast: see ``lantu.kernels.Choice``.
         num_draft_tokens: ids that are guessed after the next one and verified in the same forward pass, see
@@ -30,12 +73,12 @@ class Request:
             guesses. 0 for no limit.
     """
 
-    prefix: Sequence[int]
+    prefix: Prompt
     allowed: Ranges | Callable[[Sequence[int]], Ranges]
     limit: int
     stop: int | None = None
     seed: int = 0
-    unconditional: Sequence[int] | None = None
+    unconditional: Prompt | None = None
     guidance: float = 1.0
     temperature: float = 1.0
     top_k: int = 0
@@ -47,7 +90,10 @@ class Request:
     stride: int = 0
 
     def __post_init__(self):
-        if not self.prefix or self.limit < 0:
+        for name in ("prefix", "unconditional"):
+            if isinstance(vectors := getattr(self, name), np.ndarray) and vectors.ndim == 2:
+                object.__setattr__(self, name, Embeddings(vectors))
+        if not len(self.prefix) or self.limit < 0:
             raise ValueError("a request needs a prompt, and a limit of 0 or more")
         if self.num_draft_tokens < 0 or self.min_accepted < 1:
             raise ValueError("num_draft_tokens must be 0 or more, min_accepted 1 or more")
@@ -55,6 +101,13 @@ class Request:
             raise ValueError("draft tokens need the same allowed ids at every step")
         if self.bias and callable(self.allowed):
             raise ValueError("a bias needs the same allowed ids at every step")
+
+    @property
+    def prefix_ids(self) -> Sequence[int]:
+        """The prefix where it is given as ids. Raises ValueError where it is given as embeddings."""
+        if isinstance(self.prefix, Embeddings):
+            raise ValueError("the prefix is embeddings, not ids")
+        return self.prefix
 
     @property
     def guided(self) -> bool:

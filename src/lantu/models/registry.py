@@ -77,6 +77,17 @@ FAMILIES = (
         sizes="as trained: 64 to 512",
         classes=("lantu.MaskedModel",),
     ),
+    Family(
+        name="janus",
+        folder="lantu.models.janus.folder:JanusFolder",
+        parts="lantu.models.janus.parts:JanusParts",
+        tasks=("draw", "caption"),
+        licence="DeepSeek Model License (code: MIT)",
+        tokens="576",
+        sizes="384x384",
+        model_types=("janus",),
+        needs=("torch", "transformers"),
+    ),
 )
 
 

@@ -81,6 +81,15 @@ class ModelFolder(Protocol):
         """Whether a picture of control can guide its drawings."""
         ...
 
+    @property
+    def created(self) -> int:
+        """When the directory was written, in seconds since 1970."""
+        ...
+
+    def lacks(self, ability: str) -> str:
+        """What to do about an ability that the model lacks, for the user: a hint of an error."""
+        ...
+
     def check(self) -> "ModelFolder":
         """Itself, once its parts are what their configs say, and fit one another; no weights are read.
 

@@ -97,5 +97,4 @@ def require(folder: ModelFolder, ability: str) -> None:
         AbilityError: it has not learnt the ability.
     """
     if ability not in folder.abilities:
-        hint = "teach it: lantu train language --recipe multitask --start MODEL"
-        raise AbilityError(f"{folder.name} has not learnt {ability}", hint, ability)
+        raise AbilityError(f"{folder.name} has not learnt {ability}", folder.lacks(ability), ability)

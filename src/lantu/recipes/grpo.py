@@ -141,7 +141,7 @@ class PolicyGradient(Objective):
             for seed, prompt in enumerate(prompts, first)
         ]
         drafts = draft(Engine(Language(config, weights), together=BATCH), requests)
-        return np.array(drafts) - vocabulary.first_code, [list(request.prefix) for request in requests]
+        return np.array(drafts) - vocabulary.first_code, [list(request.prefix_ids) for request in requests]
 
     def reward(self, trials: list[Trial], codes_Rn: np.ndarray) -> Tensor:
         """(prompts, group): half for each thing that is right, half for all of them."""

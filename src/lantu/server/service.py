@@ -152,8 +152,8 @@ async def model(name: str, service: Serving) -> dict[str, Any]:
 
 
 def described(model: Model) -> dict[str, Any]:
-    made = int((model.folder.path / "model_index.json").stat().st_mtime)
-    return {"id": model.name, "object": "model", "created": made, "owned_by": "lantu", "digest": model.digest}
+    created, digest = model.folder.created, model.digest
+    return {"id": model.name, "object": "model", "created": created, "owned_by": "lantu", "digest": digest}
 
 
 @router.get(

@@ -81,6 +81,9 @@ def caption_codes(
         PromptError: an unknown language.
     """
     check_language(language)
+    if parts.reads_pixels:
+        pixels_HWC = yield Compute(lambda: parts.render(codes_hw[None], [seed], parts.folder.settings)[0])
+        return (yield from caption(parts, pixels_HWC, language, seed, temperature))
     parts = of_codes(parts)
     request = parts.layout.caption(codes_hw, language, seed, temperature, examples)
     if examples:
@@ -111,7 +114,6 @@ def denoise(parts: Parts, pixels_HWC: np.ndarray) -> Task[np.ndarray]:
 
     The plain nearest codes where the tokenizer has no code vectors, or where the backend takes no bias (vLLM).
     """
-
     parts = of_codes(parts)
 
     def look() -> np.ndarray | None:
@@ -126,7 +128,8 @@ def denoise(parts: Parts, pixels_HWC: np.ndarray) -> Task[np.ndarray]:
 
 def denoise_codes(parts: Parts, codes_hw: np.ndarray) -> Task[np.ndarray]:
     """The same from codes alone, which may come from a picture that was encoded anew: (h, w) int64."""
-
+    if parts.reads_pixels:
+        return codes_hw
     parts = of_codes(parts)
 
     def look() -> np.ndarray | None:

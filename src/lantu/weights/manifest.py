@@ -115,8 +115,17 @@ def check(part: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -
     Raises:
         ModelError: a number is out of range, or a tensor is missing, unknown, or of a wrong shape or type.
     """
-    wanted, may = WANTED[part](config), OPTIONAL.get(part, lambda _: {})(config)
-    name_of_part = NAMES[part]
+    compare(NAMES[part], config, WANTED[part](config), OPTIONAL.get(part, lambda _: {})(config), tensors)
+
+
+def compare(
+    name_of_part: str, config: Mapping[str, Any], wanted: Wanted, may: Wanted, tensors: Mapping[str, Tensor]
+) -> None:
+    """Hold tensors against those that are wanted and those that may be there.
+
+    Raises:
+        ModelError: a tensor is missing, unknown, or of another shape or type.
+    """
     for name, (shape, kinds) in (wanted | may).items():
         if name not in tensors:
             if name in may:

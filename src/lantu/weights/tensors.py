@@ -13,7 +13,7 @@ from torch import Tensor
 from lantu import files
 from lantu.errors import DiskError, ModelError
 from lantu.files.untrusted import check_regular
-from lantu.weights.arrays import HINT, INDEX, SINGLE, entries, shard_paths
+from lantu.weights.arrays import HINT, INDEX, SINGLE, entries, read_header, shard_paths
 
 
 def save(
@@ -55,8 +55,11 @@ def save(
         files.write_json(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": where})
 
 
-def load(folder: str | Path) -> dict[str, Tensor]:
+def load(folder: str | Path, prefixes: tuple[str, ...] = ("",)) -> dict[str, Tensor]:
     """Read what ``save`` wrote, or any transformers or diffusers directory of safetensors in that layout.
+
+    Args:
+        prefixes: only tensors whose names begin with one of them are read.
 
     Returns:
         tensors by name, on the CPU, in the dtype of the file.
@@ -64,15 +67,22 @@ def load(folder: str | Path) -> dict[str, Tensor]:
     Raises:
         ModelError: there is none, a shard is missing, or a file is damaged.
     """
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
+
+    def wanted(name: str) -> bool:
+        return name.startswith(prefixes)
 
     folder = Path(folder)
     entries(folder)  # check headers and index first
     try:
         state: dict[str, Tensor] = {}
         for path in shard_paths(folder):
-            state |= load_file(path)
+            if all(map(wanted, read_header(path)[1])):
+                state |= load_file(path)
+                continue
+            with safe_open(path, "pt") as file:
+                state |= {name: file.get_tensor(name) for name in filter(wanted, file.keys())}
     except (OSError, ValueError, KeyError, SafetensorError) as problem:
         raise ModelError(f"can't read the weights in {folder} ({problem})", HINT) from problem
     return state

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lantu.engine.backends import sampling
 from lantu.engine.backends.protocol import Draw
-from lantu.engine.request import Ranges
+from lantu.engine.request import Embeddings, Prompt, Ranges
 
 
 class CachedSequence:
@@ -65,16 +66,29 @@ class Language:
         row.length = length
 
     @torch.inference_mode()
-    def read(self, rows: Sequence[CachedSequence], ids: Sequence[Sequence[int]]) -> None:
+    def read(self, rows: Sequence[CachedSequence], ids: Sequence[Prompt]) -> None:
         for row, each in zip(rows, ids, strict=True):
             told = self.model(
-                input_ids=torch.tensor([list(each)], device=self.model.device),
+                **self.inputs(each),
                 cache=row.cache,
                 use_cache=True,
                 logits_to_keep=0 if row.length else 1,  # a prefix is asked for its end alone
             )
             row.logits = told.logits[0].float()
             row.length += len(each)
+
+    def inputs(self, prompt: Prompt) -> dict[str, Tensor]:
+        """A prompt as transformers takes it."""
+        if isinstance(prompt, Embeddings):
+            vectors_ND = torch.from_numpy(prompt.vectors_ND.copy())
+            return {"inputs_embeds": vectors_ND[None].to(self.model.device, self.model.dtype)}
+        return {"input_ids": torch.tensor([list(prompt)], device=self.model.device)}
+
+    @torch.inference_mode()
+    def vectors(self, ids: Sequence[int]) -> np.ndarray:
+        """(N, D) float32: what the first layer reads of ids, to make a prompt of embeddings with."""
+        vectors_ND = self.model.get_input_embeddings()(torch.tensor(list(ids), device=self.model.device))
+        return vectors_ND.float().cpu().numpy()
 
     def logits(self, rows: Sequence[CachedSequence], ranges: Ranges, backs: Sequence[int] = ()) -> Tensor:
         """(rows, ids in ranges) float32.

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from lantu import kernels
-from lantu.engine.backends.protocol import Draw, by_ranges
-from lantu.engine.request import Ranges, id_at
+from lantu.engine.backends.protocol import Draw, IdTable, by_ranges, split
+from lantu.engine.request import Embeddings, Prompt, Ranges, id_at
 from lantu.kernels import Choice, Layer, Linear, Segment, Shape, to_float
 from lantu.weights import manifest
 from lantu.weights.architecture import Sizes
@@ -42,6 +42,9 @@ class Language:
         state: its weights, by transformers' names; bfloat16 as uint16.
         precise: compute in float32 instead of bfloat16 with sums in float32.
 
+    Attributes:
+        text: the table of the directory's own ids.
+
     Raises:
         ModelError: the architecture is another, or the weights are not those that the config asks for.
     """
@@ -50,13 +53,11 @@ class Language:
 
     def __init__(self, config: Mapping[str, Any], state: Mapping[str, np.ndarray], precise: bool = False):
         manifest.check("language", config, state)
-        self.precise = precise
         self.exact = kernels.exact()
         self.sizes = sizes = Sizes.of(config)
         layers = [layer(state, number, sizes.normed) for number in range(sizes.layers)]
-        self.embedding_VD = state["model.embed_tokens.weight"]
-        self.norm_D = state["model.norm.weight"]
-        self.head_VD = self.embedding_VD if sizes.tied else state["lm_head.weight"]
+        self.text = TextTable(state, sizes, precise)
+        self.tables: list[IdTable] = [self.text]
         shape = Shape(
             sizes.layers,
             sizes.width,
@@ -67,18 +68,28 @@ class Language:
             sizes.eps,
         )
         self.stack = kernels.stack(shape, layers, precise)
-        self.vocabulary_size = len(self.embedding_VD)
         self.rotation_2LK = sizes.rotation(512)
-        self.heads_kept: dict[Ranges, Linear] = {}
 
     @classmethod
-    def load(cls, folder: str | Path, precise: bool = False) -> "Language":
+    def load(cls, folder: str | Path, precise: bool | None = None) -> "Language":
         """Read a transformers directory.
+
+        Args:
+            precise: compute in float32; None for what the weights are stored in.
 
         Raises:
             ModelError: it is missing, damaged, or of another architecture.
         """
-        return cls(*manifest.read_arrays("language", folder), precise)
+        config, state = manifest.read_arrays("language", folder)
+        return cls(config, state, stored_precise(state) if precise is None else precise)
+
+    @property
+    def vocabulary_size(self) -> int:
+        return sum(table.size for table in self.tables)
+
+    def add(self, table: IdTable) -> None:
+        """More ids behind the others, with an embedding and a head of their own."""
+        self.tables.append(table)
 
     def open(self, capacity: int, prefix: CachedSequence | None = None) -> CachedSequence:
         return CachedSequence(self.stack.cache(max(1, capacity)), prefix)
@@ -89,8 +100,7 @@ class Language:
     def rewind(self, row: CachedSequence, length: int) -> None:
         row.cache.used = length - (row.prefix.length if row.prefix else 0)
 
-    def read(self, rows: Sequence[CachedSequence], ids: Sequence[Sequence[int]]) -> None:
-        flat_T = np.fromiter((id_ for each in ids for id_ in each), np.int64)
+    def read(self, rows: Sequence[CachedSequence], ids: Sequence[Prompt]) -> None:
         places_T = np.concatenate(
             [np.arange(row.length, row.length + len(each)) for row, each in zip(rows, ids, strict=True)]
         )
@@ -100,11 +110,35 @@ class Language:
             Segment(row.cache, len(each), row.prefix.cache if row.prefix else None)
             for row, each in zip(rows, ids, strict=True)
         ]
-        x_TD = to_float(self.embedding_VD[flat_T])
-        x_TD = self.stack.forward(x_TD, self.rotation_2LK[:, places_T], spans)
+        x_TD = self.stack.forward(self.embed_all(ids), self.rotation_2LK[:, places_T], spans)
         ends = np.cumsum([len(each) for each in ids])
         for row, each, end in zip(rows, ids, ends, strict=True):
             row.hidden = x_TD[end - len(each) : end]
+
+    def embed_all(self, prompts: Sequence[Prompt]) -> np.ndarray:
+        """(T, D) float32: the vectors of several prompts, one behind the other."""
+        ids = [each for each in prompts if not isinstance(each, Embeddings)]
+        if len(ids) == len(prompts):
+            return self.embed(np.fromiter((id_ for each in ids for id_ in each), np.int64))
+        parts = [each.vectors_ND if isinstance(each, Embeddings) else self.vectors(each) for each in prompts]
+        return np.concatenate(parts)
+
+    def vectors(self, ids: Sequence[int]) -> np.ndarray:
+        """(N, D) float32: what the first layer reads of ids, to make a prompt of embeddings with."""
+        return self.embed(np.asarray(ids, np.int64))
+
+    def embed(self, ids_T: np.ndarray) -> np.ndarray:
+        """(T, D) float32: what the first layer reads of ids."""
+        if len(self.tables) == 1:
+            return self.text.embed(ids_T)
+        x_TD = np.zeros((len(ids_T), self.sizes.width), np.float32)
+        first = 0
+        for table in self.tables:
+            inside = (first <= ids_T) & (ids_T < first + table.size)
+            if inside.any():
+                x_TD[inside] = table.embed(ids_T[inside] - first)
+            first += table.size
+        return x_TD
 
     def logits(self, rows: Sequence[CachedSequence], ranges: Ranges, backs: Sequence[int] = ()) -> np.ndarray:
         """(rows, ids in ranges) float32: of those ids and of no others, for the head is the widest layer.
@@ -113,7 +147,14 @@ class Language:
             backs: of each row, how many ids of its last read are not to be known yet; none if not given.
         """
         backs = backs or [0] * len(rows)
-        return self.head(ranges)(np.stack([row.hidden[-1 - back] for row, back in zip(rows, backs, strict=True)]))
+        hidden_RD = np.stack([row.hidden[-1 - back] for row, back in zip(rows, backs, strict=True)])
+        return self.head(hidden_RD, ranges)
+
+    def head(self, hidden_RD: np.ndarray, ranges: Ranges) -> np.ndarray:
+        """Hidden states after the last layer → logits (R, ids in ranges) float32, each by its table's head."""
+        runs = split(ranges, [table.size for table in self.tables])
+        parts = [self.tables[number].logits(hidden_RD, inside) for number, inside in runs]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
 
     def choose(self, draws: Sequence[Draw]) -> list[int]:
         ids = [0] * len(draws)
@@ -136,14 +177,33 @@ class Language:
                 ids[place] = id_at(ranges, column)
         return ids
 
-    def head(self, ranges: Ranges) -> Linear:
-        """Final norm and head for the ids in ``ranges``; kept, for a draft asks for few different ones, many times."""
+
+class TextTable:
+    """The embedding of a transformers directory, and its head: see ``protocol.IdTable``."""
+
+    def __init__(self, state: Mapping[str, np.ndarray], sizes: Sizes, precise: bool):
+        self.embedding_VD = state["model.embed_tokens.weight"]
+        self.head_VD = self.embedding_VD if sizes.tied else state["lm_head.weight"]
+        self.norm_D, self.eps, self.precise = state["model.norm.weight"], sizes.eps, precise
+        self.size = len(self.embedding_VD)
+        self.heads_kept: dict[Ranges, Linear] = {}
+
+    def embed(self, ids_T: np.ndarray) -> np.ndarray:
+        return to_float(self.embedding_VD[ids_T])
+
+    def logits(self, hidden_RD: np.ndarray, ranges: Ranges) -> np.ndarray:
+        """Final norm and head. The heads for the last few ``ranges`` are kept: a draft asks for few, many times."""
         if ranges not in self.heads_kept:
             if len(self.heads_kept) == HEADS_KEPT:
                 self.heads_kept.pop(next(iter(self.heads_kept)))
             weight = np.concatenate([self.head_VD[allowed.start : allowed.stop] for allowed in ranges])
-            self.heads_kept[ranges] = kernels.linear(weight, norm=self.norm_D, eps=self.sizes.eps, precise=self.precise)
-        return self.heads_kept[ranges]
+            self.heads_kept[ranges] = kernels.linear(weight, norm=self.norm_D, eps=self.eps, precise=self.precise)
+        return self.heads_kept[ranges](hidden_RD)
+
+
+def stored_precise(state: Mapping[str, np.ndarray]) -> bool:
+    """Whether any matrix is stored in more than bfloat16; then all are computed in float32, or ties break otherwise."""
+    return any(value.ndim > 1 and value.dtype != np.uint16 for value in state.values())
 
 
 def choice(draw: Draw, order: Mapping[tuple[int, int], int]) -> Choice:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from lantu.engine.request import Ranges
+import numpy as np
+
+from lantu.engine.request import Prompt, Ranges
 
 
 class CachedSequence(Protocol):
@@ -54,13 +56,19 @@ class Backend(Protocol):
 
     exact: bool
     at_once: int
-    vocabulary_size: int
+
+    @property
+    def vocabulary_size(self) -> int: ...
 
     def open(self, capacity: int, prefix: Any = None) -> Any:
         """A row with room for exactly so many ids, behind a prefix that other rows may share.
 
         The prefix must have been read, and must not be closed or read further while the row lives.
         """
+        ...
+
+    def vectors(self, ids: Sequence[int]) -> np.ndarray:
+        """(N, D) float32: what the first layer reads of ids, to make a prompt of embeddings with."""
         ...
 
     def close(self, row: Any) -> None:
@@ -71,8 +79,8 @@ class Backend(Protocol):
         """Forget what a row has read beyond so many ids, those of its prefix included."""
         ...
 
-    def read(self, rows: Sequence[Any], ids: Sequence[Sequence[int]]) -> None:
-        """Let each row read its ids, one or more, in one forward pass."""
+    def read(self, rows: Sequence[Any], ids: Sequence[Prompt]) -> None:
+        """Let each row read its ids, one or more, or embeddings, in one forward pass."""
         ...
 
     def choose(self, draws: Sequence[Draw]) -> list[int]:
@@ -81,6 +89,61 @@ class Backend(Protocol):
         With ``back``, after one of the ids before, but of the last read alone.
         """
         ...
+
+
+class IdTable(Protocol):
+    """Consecutive ids of one kind, text or image codes: their vectors on the way in, their logits on the way out.
+
+    A language model has one table or several; the ids of each follow those of the table before it. A family whose
+    image codes have an embedding and a head of their own brings a table for them. Arrays are NumPy's on the native
+    kernels, tensors on torch. Ids are counted from the first of the table.
+
+    Attributes:
+        size: number of ids.
+    """
+
+    size: int
+
+    def embed(self, ids_T: Any) -> Any:
+        """Ids (T,) int64 → (T, D), what the first layer reads."""
+        ...
+
+    def logits(self, hidden_RD: Any, ranges: Ranges) -> Any:
+        """Hidden states → (R, ids in ranges) float32.
+
+        Args:
+            hidden_RD: after the last layer; after the final norm too on torch, where that norm is not fused with the
+                head.
+        """
+        ...
+
+
+def split(ranges: Ranges, sizes: Sequence[int]) -> list[tuple[int, Ranges]]:
+    """Ranges of a model's ids as ranges of its tables' ids, in the same order.
+
+    Args:
+        sizes: of the tables.
+
+    Returns:
+        for each run of ranges in one table its number and those ranges, counted from the table's first id.
+
+    Raises:
+        IndexError: an id lies in no table.
+    """
+    if len(sizes) == 1:
+        return [(0, ranges)]
+    runs: list[tuple[int, Ranges]] = []
+    for ids in ranges:
+        first = 0
+        for number, size in enumerate(sizes):
+            inside = range(max(ids.start, first) - first, min(ids.stop, first + size) - first)
+            if inside:
+                before = runs.pop()[1] if runs and runs[-1][0] == number else ()
+                runs.append((number, (*before, inside)))
+            first += size
+        if ids and not 0 <= ids.start < ids.stop <= first:
+            raise IndexError(f"{ids} of {first} ids")
+    return runs
 
 
 def by_ranges(draws: Sequence[Draw]) -> dict[Ranges, list[int]]:

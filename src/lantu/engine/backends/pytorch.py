@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lantu.engine.backends import sampling
-from lantu.engine.backends.protocol import Draw
-from lantu.engine.request import Ranges
+from lantu.engine.backends.protocol import Draw, IdTable, split
+from lantu.engine.request import Embeddings, Prompt, Ranges
 from lantu.weights import manifest, tensors
 from lantu.weights.architecture import Sizes
 
@@ -56,6 +57,9 @@ class Language:
         state: its weights, by transformers' names.
         dtype: to compute in.
 
+    Attributes:
+        text: the table of the directory's own ids.
+
     Raises:
         ModelError: the architecture is another, or the weights are not those that the config asks for.
     """
@@ -73,22 +77,26 @@ class Language:
         manifest.check("language", config, state)
         self.sizes, self.dtype, self.device = Sizes.of(config), dtype, torch.device(device)
         self.place(state)
+        self.tables: list[IdTable] = [self.text]
         self.rotation_2PK = self.rotation(1)
-        self.heads_kept: dict[Ranges, Tensor] = {}
         self.free: list[int] = []
         sizes = self.sizes
         self.memory = self.zeros(sizes.layers, 2, 0, sizes.key_value_heads, 0, sizes.head_width)
 
     @classmethod
     def load(
-        cls, folder: str | Path, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+        cls, folder: str | Path, dtype: torch.dtype | None = torch.float32, device: str | torch.device = "cpu"
     ) -> "Language":
         """Read a transformers directory.
+
+        Args:
+            dtype: to compute in; None for what the weights are stored in.
 
         Raises:
             ModelError: it is missing, damaged, or of another architecture.
         """
-        return cls(manifest.read("language", folder), tensors.load(folder), dtype, device)
+        config, state = manifest.read("language", folder), tensors.load(folder)
+        return cls(config, state, dtype or stored_dtype(state), device)
 
     def zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
@@ -120,17 +128,24 @@ class Language:
                 projection(f"{feed_forward}.down"),
             )
 
-        self.embedding_VD = take("model.embed_tokens.weight")
+        embedding_VD = take("model.embed_tokens.weight")
         self.layers = [layer(f"model.layers.{number}") for number in range(sizes.layers)]
         self.norm_D = take("model.norm.weight")
-        self.head_VD = self.embedding_VD if sizes.tied else take("lm_head.weight")
-        self.vocabulary_size: int = len(self.embedding_VD)
+        self.text = TextTable(embedding_VD, embedding_VD if sizes.tied else take("lm_head.weight"))
 
     def rotation(self, length: int) -> Tensor:
         """(2, P, K): cosine and signed sine of the rotary angles of the first positions."""
         cosine, sine = torch.from_numpy(self.sizes.rotation(length))
         both = torch.stack([torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)])
         return both.to(self.device, self.dtype)
+
+    @property
+    def vocabulary_size(self) -> int:
+        return sum(table.size for table in self.tables)
+
+    def add(self, table: IdTable) -> None:
+        """More ids behind the others, with an embedding and a head of their own, on the same device."""
+        self.tables.append(table)
 
     def open(self, capacity: int, prefix: CachedSequence | None = None) -> CachedSequence:
         length = prefix.length if prefix else 0
@@ -157,9 +172,9 @@ class Language:
         row.length = length
 
     @torch.inference_mode()
-    def read(self, rows: Sequence[CachedSequence], ids: Sequence[Sequence[int]]) -> None:
+    def read(self, rows: Sequence[CachedSequence], ids: Sequence[Prompt]) -> None:
         """Rows that read as many ids go together."""
-        by_count: dict[int, list[tuple[CachedSequence, Sequence[int]]]] = {}
+        by_count: dict[int, list[tuple[CachedSequence, Prompt]]] = {}
         for row, each in zip(rows, ids, strict=True):
             if row.length + len(each) > row.capacity:
                 raise ValueError(f"{row.length} + {len(each)} ids in a row of {row.capacity}")
@@ -168,19 +183,49 @@ class Language:
             taken = [row.slot for row, _ in group]
             # Steps of one id take all slots, always in one shape; longer reads the slots that they span.
             first, last = 0 if count == 1 else min(taken), max(taken) + 1
-            ids_SN = torch.zeros(last - first, count, dtype=torch.long)
+            x_SND = self.zeros(last - first, count, self.sizes.width)
+            x_SND[[slot - first for slot in taken]] = self.embed_all([each for _, each in group])
             all_rows: list[CachedSequence | None] = [None] * (last - first)
-            for row, each in group:
-                ids_SN[row.slot - first], all_rows[row.slot - first] = torch.tensor(list(each)), row
-            hidden_SND = self.forward(all_rows, ids_SN.to(self.device), slice(first, last))
+            for row, _ in group:
+                all_rows[row.slot - first] = row
+            hidden_SND = self.forward(all_rows, x_SND, slice(first, last))
             for row, each in group:
                 row.hidden = hidden_SND[row.slot - first]
                 row.length += len(each)
 
-    def forward(self, rows: Sequence[CachedSequence | None], ids_SN: Tensor, slots: slice) -> Tensor:
-        """(S, N, D): the normalised hidden states after N new ids in each slot; of no meaning without a row."""
+    def embed_all(self, prompts: Sequence[Prompt]) -> Tensor:
+        """(B, N, D): the vectors of prompts of one length."""
+        ids = [list(each) for each in prompts if not isinstance(each, Embeddings)]
+        if len(ids) == len(prompts):
+            return self.embed(torch.tensor(ids, device=self.device))
+        parts = [each.vectors_ND if isinstance(each, Embeddings) else self.vectors(each) for each in prompts]
+        return torch.from_numpy(np.stack(parts)).to(self.device, self.dtype)
+
+    def vectors(self, ids: Sequence[int]) -> np.ndarray:
+        """(N, D) float32: what the first layer reads of ids, to make a prompt of embeddings with."""
+        return self.embed(torch.tensor(list(ids), device=self.device)).float().cpu().numpy()
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """(…, D): what the first layer reads of ids."""
+        if len(self.tables) == 1:
+            return self.text.embed(ids)
+        x_TD = self.zeros(ids.numel(), self.sizes.width)
+        ids_T, first = ids.flatten(), 0
+        for table in self.tables:
+            inside = (first <= ids_T) & (ids_T < first + table.size)
+            if inside.any():
+                x_TD[inside] = table.embed(ids_T[inside] - first)
+            first += table.size
+        return x_TD.unflatten(0, ids.shape)
+
+    def forward(self, rows: Sequence[CachedSequence | None], x_SND: Tensor, slots: slice) -> Tensor:
+        """(S, N, D): the normalised hidden states after N new ids in each slot; of no meaning without a row.
+
+        Args:
+            x_SND: the new ids' vectors.
+        """
         sizes, device = self.sizes, self.device
-        new = ids_SN.shape[1]
+        new = x_SND.shape[1]
         starts = torch.tensor([row.length if row else 0 for row in rows], device=device)
         seen = int(starts.max()) + new
         places_SN = starts[:, None] + torch.arange(new, device=device)
@@ -189,7 +234,6 @@ class Language:
         cosine_SN1K, sine_SN1K = self.rotation_2PK[:, places_SN, None]
         which_S1 = torch.arange(len(rows), device=device)[:, None]
         used_S = torch.tensor([row is not None for row in rows], device=device)
-        x_SND = F.embedding(ids_SN, self.embedding_VD)
         width = x_SND.shape[-1:]
         for layer, (keys_SGPK, values_SGPK) in zip(self.layers, self.memory[:, :, slots], strict=True):
             inner = F.rms_norm(x_SND, width, layer.attention_norm_D, sizes.eps)
@@ -227,13 +271,34 @@ class Language:
         """
         backs = backs or [0] * len(rows)
         hidden = torch.stack([row.hidden[-1 - back] for row, back in zip(rows, backs, strict=True)])
-        return (hidden @ self.head(ranges)).float()
+        return self.head(hidden, ranges)
+
+    def head(self, hidden_RD: Tensor, ranges: Ranges) -> Tensor:
+        """Normalised hidden states → logits (R, ids in ranges) float32, each by its table's head."""
+        runs = split(ranges, [table.size for table in self.tables])
+        parts = [self.tables[number].logits(hidden_RD, inside) for number, inside in runs]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
     @torch.inference_mode()
     def choose(self, draws: Sequence[Draw]) -> list[int]:
         return sampling.choose(self.logits, draws)
 
-    def head(self, ranges: Ranges) -> Tensor:
+
+class TextTable:
+    """The embedding of a transformers directory, and its head: see ``protocol.IdTable``."""
+
+    def __init__(self, embedding_VD: Tensor, head_VD: Tensor):
+        self.embedding_VD, self.head_VD = embedding_VD, head_VD
+        self.size = len(embedding_VD)
+        self.heads_kept: dict[Ranges, Tensor] = {}
+
+    def embed(self, ids_T: Tensor) -> Tensor:
+        return F.embedding(ids_T, self.embedding_VD)
+
+    def logits(self, hidden_RD: Tensor, ranges: Ranges) -> Tensor:
+        return (hidden_RD @ self.weight(ranges)).float()
+
+    def weight(self, ranges: Ranges) -> Tensor:
         """(D, ids in ranges); kept, for a draft asks for few different ones, hundreds of times."""
         if ranges not in self.heads_kept:
             if len(self.heads_kept) == HEADS_KEPT:
@@ -241,3 +306,9 @@ class Language:
             parts = [self.head_VD[allowed.start : allowed.stop] for allowed in ranges]
             self.heads_kept[ranges] = torch.cat(parts).t().contiguous()
         return self.heads_kept[ranges]
+
+
+def stored_dtype(state: Mapping[str, Tensor]) -> torch.dtype:
+    """The dtype in which most of the weights are stored."""
+    matrices = [value for value in state.values() if value.ndim > 1]
+    return max(matrices, key=Tensor.numel).dtype if matrices else torch.float32

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lantu.engine.request import Request
+from lantu.engine.request import Embeddings, Request
 from lantu.errors import LantuError
 
 OnStep = Callable[[Sequence[int]], None]
@@ -78,7 +78,7 @@ class Engine:
         if not request.after(()):
             job.state = "done"
             return job
-        self.llm.add_request(job.key, {"prompt_token_ids": list(request.prefix)}, parameters(request))
+        self.llm.add_request(job.key, {"prompt_token_ids": list(request.prefix_ids)}, parameters(request))
         self.jobs[job.key] = job
         return job
 
@@ -119,6 +119,8 @@ def check(request: Request) -> None:
         )
     if request.bias is not None:
         raise LantuError("vLLM drafts nothing by a picture of control", "choose another backend, or no control")
+    if isinstance(request.prefix, Embeddings):
+        raise LantuError("vLLM reads prompts of ids alone, not embeddings", "choose another backend")
     if callable(request.allowed):
         raise ValueError("vLLM is told once which ids may come")
 

@@ -240,6 +240,15 @@ class LantuFolder:
         }
         return told | {key: self.index[key] for key in TOLD if key in self.index}
 
+    @property
+    def created(self) -> int:
+        """When the directory was written, in seconds since 1970."""
+        return int((self.path / INDEX).stat().st_mtime)
+
+    def lacks(self, ability: str) -> str:
+        """What to do about an ability that the model lacks."""
+        return "teach it: lantu train language --recipe multitask --start MODEL"
+
     def size_bytes(self) -> int:
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 

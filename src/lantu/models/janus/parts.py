@@ -1,0 +1,114 @@
+"""The parts of a Janus model: the language model by lantu's engine, pixels by transformers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NoReturn
+
+import numpy as np
+from PIL import Image
+
+from lantu import images
+from lantu.engine.drafting import Drafter, draft
+from lantu.engine.engine import Engine
+from lantu.engine.sampling_params import SamplingParams
+from lantu.errors import LantuError
+from lantu.models.control import Control
+from lantu.models.janus.folder import JanusFolder
+from lantu.models.janus.layout import QUESTION, JanusLayout
+from lantu.models.spec import Grid
+
+BATCH = 32  # requests that the batched drafter drafts together
+MULTIPLE = 16  # of which the native kernels want widths
+
+
+@dataclass(frozen=True)
+class JanusParts:
+    """Each part is loaded when it is first needed; see ``lantu.models.spec.Parts``.
+
+    Raises:
+        LantuError: another backend than the native one is asked for.
+    """
+
+    folder: JanusFolder
+    device: str = "cpu"
+    backend: str = "native"
+
+    previews = False  # the VQ decoder needs every code
+    reads_pixels = True
+
+    def __post_init__(self):
+        if self.backend != "native":
+            what = f"{self.backend} can't draft with an embedding and a head of Janus's own"
+            raise LantuError(what, "leave out --backend")
+
+    @cached_property
+    def layout(self) -> JanusLayout:
+        return JanusLayout(self.folder.path, self.folder.config, self.encode)
+
+    @cached_property
+    def language(self) -> Any:
+        """On the native kernels on a CPU; on torch on a GPU, and for widths that the kernels don't take."""
+        sizes = self.folder.config.sizes
+        if self.device == "cpu" and not (sizes.width % MULTIPLE or sizes.head_width % MULTIPLE):
+            from lantu.models.janus import native
+
+            return native.load(self.folder.path)
+        from lantu.models.janus import pytorch
+
+        return pytorch.load(self.folder.path, self.device)
+
+    @cached_property
+    def drafter(self) -> Drafter:
+        """Drafts requests together only where that changes nothing."""
+        return Engine(self.language)
+
+    @cached_property
+    def batched_drafter(self) -> Drafter:
+        """Drafts many requests together even where that rounds sums in another order."""
+        return self.drafter if self.drafter.exact else Engine(self.language, together=BATCH)
+
+    @property
+    def exact(self) -> bool:
+        """Pictures are decoded one by one."""
+        return self.device == "cpu"
+
+    @cached_property
+    def vq(self) -> Any:
+        """The VQ decoder and encoder."""
+        from lantu.models.janus.vision import Vq
+
+        return Vq(self.folder.path, self.folder.config, self.device)
+
+    @cached_property
+    def reader(self) -> Any:
+        """The tower that reads pictures."""
+        from lantu.models.janus.vision import Reader
+
+        return Reader(self.layout, self.language.vectors, self.device)
+
+    def render(
+        self, codes_Bhw: np.ndarray, seeds: Sequence[int], params: SamplingParams, control: Control | None = None
+    ) -> np.ndarray:
+        """Codes → pictures (B, H, W, 3) uint8; neither seeds nor sampling parameters matter to a VQ decoder."""
+        if control:
+            self.refuse_control()
+        return images.to_bytes(self.vq.decode(codes_Bhw))
+
+    def control_processor(self, control: Control, grid: Grid) -> None:
+        """Raises LantuError: Janus follows no picture of control."""
+        self.refuse_control()
+
+    def refuse_control(self) -> NoReturn:
+        """Raises LantuError."""
+        raise LantuError(f"{self.folder.name} can't be controlled by a picture", "leave out the control")
+
+    def encode(self, pictures: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) uint8 → codes (B, h, w) int64."""
+        return self.vq.encode(images.to_pixels(pictures))
+
+    def read(self, pictures: np.ndarray, language: str, seed: int, temperature: float) -> list[str]:
+        """Captions of pictures (B, H, W, 3) uint8: the SigLIP tower reads them, the engine drafts the words."""
+        prompts = [self.reader.prompt(Image.fromarray(each), QUESTION[language]) for each in pictures]
+        requests = [self.layout.read(prompt, seed, temperature) for prompt in prompts]
+        return [self.layout.words(ids) for ids in draft(Engine(self.language), requests)]

@@ -1,0 +1,182 @@
+"""The parts of Janus that transformers computes: VQ decoder and encoder, and the tower that reads pictures.
+
+Each loads its own tensors of the directory and no others, in the dtype in which they are stored.
+Shapes: B batch, H W pixels, h w grid, N ids of a prompt, F features of a picture, D width of the language model.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lantu.engine.request import Embeddings
+from lantu.errors import LantuError, ModelError
+from lantu.models.janus import weights
+from lantu.models.janus.config import Config
+from lantu.models.janus.layout import NEEDS, JanusLayout
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+HALF = np.float32(127.5)
+
+
+class Vq:
+    """The image tokenizer, a VQ-GAN: codes → pixels and back.
+
+    Attributes:
+        patch: pixels a side of one code.
+        grid: the one that it decodes, height and width in codes.
+    """
+
+    def __init__(self, folder: str | Path, config: Config, device: str = "cpu"):
+        require()
+        from transformers import JanusVQVAEConfig
+        from transformers.models.janus.modeling_janus import JanusVQVAE
+
+        settings: dict[str, Any] = {**config.vq, "num_patches": config.grid[0]}
+        self.patch, self.grid, self.device = config.patch, config.grid, device
+        self.network: Any = load(lambda: JanusVQVAE(JanusVQVAEConfig(**settings)), folder, weights.VQ, device)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> "Vq":
+        """Read it from a Janus directory.
+
+        Raises:
+            ModelError: a file is missing or damaged, or a tensor is not the one that config.json asks for.
+            LantuError: transformers is not installed.
+        """
+        return cls(folder, Config.read(folder), device)
+
+    def decode(self, codes_Bhw: np.ndarray) -> np.ndarray:
+        """Codes → (B, 3, H, W) float32 in [-1, 1].
+
+        Values are those of the 256 levels that transformers' image processor makes of them: it rounds down.
+        """
+        scaled_BCHW = (self.pixels(codes_Bhw) + 1) * HALF
+        return scaled_BCHW.clip(0, 255).astype(np.uint8).astype(np.float32) / HALF - 1
+
+    def pixels(self, codes_Bhw: np.ndarray) -> np.ndarray:
+        """What the network computes: (B, 3, H, W) float32, about [-1, 1]."""
+        import torch
+
+        if codes_Bhw.shape[1:] != self.grid or (codes_Bhw < 0).any():
+            raise ValueError(f"codes of shape {codes_Bhw.shape}, each known, not {self.grid}")
+        # One by one: a picture must not depend on those that are decoded with it.
+        with torch.inference_mode():
+            ids_BN = torch.from_numpy(np.ascontiguousarray(codes_Bhw, np.int64)).flatten(1).to(self.device)
+            return torch.cat([self.network.decode(ids_N[None]) for ids_N in ids_BN]).float().cpu().numpy()
+
+    def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray:
+        """Pictures (B, 3, H, W) in [-1, 1] → codes (B, h, w) int64."""
+        import torch
+
+        with torch.inference_mode():
+            pixels = torch.from_numpy(pixels_BCHW).to(self.device, self.network.dtype)
+            found = [self.network.encode(each[None]).image_tokens for each in pixels]
+        return torch.stack(found).reshape(-1, *self.grid).cpu().numpy()
+
+
+class Reader:
+    """A picture and a question → a prompt of embeddings: the SigLIP tower, its aligner, and the text around them.
+
+    Args:
+        embed: the language model's vectors of ids, (N,) → (N, D) float32.
+    """
+
+    def __init__(self, layout: JanusLayout, embed: Callable[[Sequence[int]], np.ndarray], device: str = "cpu"):
+        require()
+        from transformers import JanusProcessor, JanusVisionConfig, JanusVisionModel
+        from transformers.models.janus.modeling_janus import JanusVisionAlignerMLP
+
+        config, folder = layout.config, layout.folder
+        vision = JanusVisionConfig(**config.vision)
+        self.layout, self.embed, self.device = layout, embed, device
+        self.tower: Any = load(lambda: JanusVisionModel(vision), folder, weights.TOWER, device)
+        self.aligner: Any = load(lambda: JanusVisionAlignerMLP(vision), folder, weights.ALIGNER, device)
+        try:
+            self.processor: Any = JanusProcessor.from_pretrained(str(folder), local_files_only=True)
+        except Exception as problem:  # of any kind: transformers does not check what a file says
+            reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+            raise ModelError(
+                f"no processor of pictures can be read in {folder} ({reason})", "fetch it again"
+            ) from problem
+
+    def prompt(self, picture: "Image", question: str) -> Embeddings:
+        """What the language model reads of a picture and a question."""
+        features_FD = self.features(picture)
+        token = self.layout.config.image_token
+        ids = self.spread(self.layout.ids_of([{"type": "image"}, {"type": "text", "text": question}]), len(features_FD))
+        vectors_ND = np.array(self.embed(ids), np.float32)
+        vectors_ND[np.array(ids) == token] = features_FD
+        return Embeddings(vectors_ND)
+
+    def spread(self, ids: Sequence[int], features: int) -> list[int]:
+        """The placeholder of a picture becomes begin, one placeholder a feature, end: as transformers' processor does.
+
+        Raises:
+            ModelError: the chat template has no place for a picture.
+        """
+        words, token = self.processor.tokenizer, self.layout.config.image_token
+        begin, end = (words.convert_tokens_to_ids(name) for name in (words.boi_token, words.eoi_token))
+        if token not in ids:
+            raise ModelError(f"the chat template in {self.layout.folder} has no place for a picture", "fetch it again")
+        at = list(ids).index(token)
+        return [*ids[:at], begin, *[token] * features, end, *ids[at + 1 :]]
+
+    def features(self, picture: "Image") -> np.ndarray:
+        """(F, D) float32."""
+        import torch
+
+        pixels = self.processor.image_processor(images=[picture], return_tensors="pt")["pixel_values"]
+        with torch.inference_mode():
+            hidden = self.tower(pixels.to(self.device, self.tower.dtype)).last_hidden_state
+            return self.aligner(hidden)[0].float().cpu().numpy()
+
+
+def require() -> None:
+    """Refuse where transformers is missing. Raises LantuError."""
+    try:
+        import transformers  # noqa: F401
+    except ImportError as problem:
+        raise LantuError("Janus needs transformers, which is not installed", NEEDS) from problem
+
+
+def load(make: "Callable[[], torch.nn.Module]", folder: str | Path, prefix: str, device: str) -> "torch.nn.Module":
+    """A module of transformers with its tensors of a directory, in their own dtype, ready for inference.
+
+    Args:
+        make: builds the module.
+        prefix: of its tensors' names.
+
+    Raises:
+        ModelError: a tensor is missing, unknown or of another shape.
+    """
+    from transformers.initialization import no_init_weights
+
+    from lantu.weights import tensors
+
+    state = {name.removeprefix(prefix): value for name, value in tensors.load(folder, (prefix,)).items()}
+    try:
+        with no_init_weights():  # random numbers that nothing reads take seconds
+            module = make()
+        wanted = module.state_dict()
+        for name, value in wanted.items():
+            if name not in state or state[name].shape != value.shape:
+                found = list(state[name].shape) if name in state else "missing"
+                raise ModelError(
+                    f"{prefix}{name} in {folder} is {found}, in config.json {list(value.shape)}", "fetch it again"
+                )
+        if unknown := sorted(state.keys() - wanted.keys()):
+            raise ModelError(
+                f"{folder} has a tensor {prefix}{unknown[0]} that its config.json does not ask for", "fetch it again"
+            )
+        module.load_state_dict(state, assign=True)
+    except (ValueError, TypeError, KeyError) as problem:  # of a config that transformers refuses
+        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+        raise ModelError(
+            f"transformers can't build {prefix.strip('.')} of {folder} ({reason})", "fetch it again"
+        ) from problem
+    return module.to(device).eval().requires_grad_(False)
