@@ -15,7 +15,7 @@ from lantu.errors import ModelError
 from lantu.files.untrusted import Fields, read_json, shown
 from lantu.weights import arrays, checksums
 from lantu.weights.architecture import MOST_IDS, MOST_LAYERS, MOST_WIDTH, WHERE, is_plain
-from lantu.weights.expected import MASKED, OPTIONAL, WANTED
+from lantu.weights.expected import MASKED, OPTIONAL, WANTED, Wanted
 from lantu.weights.language_config import drawing
 
 NAMES = {
@@ -121,7 +121,7 @@ def check(part: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -
 def compare(
     name_of_part: str, config: Mapping[str, Any], wanted: Wanted, may: Wanted, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Hold tensors against those that are wanted and those that may be there.
+    """Compare tensors with those that are expected and those that are optional.
 
     Raises:
         ModelError: a tensor is missing, unknown, or of another shape or type.
