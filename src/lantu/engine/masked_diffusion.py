@@ -64,7 +64,8 @@ class MaskedDraft:
     @property
     def prompts(self) -> list[Sequence[int]]:
         """With guidance also the unconditional one."""
-        return [self.request.prefix, self.request.unconditional or ()] if self.request.guided else [self.request.prefix]
+        request = self.request
+        return [request.prefix_ids, request.unconditional_ids] if request.guided else [request.prefix_ids]
 
 
 class MaskedDrafter:

@@ -110,6 +110,13 @@ class Request:
         return self.prefix
 
     @property
+    def unconditional_ids(self) -> Sequence[int]:
+        """The unconditional prompt where it is given as ids. Raises ValueError where it is given as embeddings."""
+        if isinstance(self.unconditional, Embeddings):
+            raise ValueError("the unconditional prompt is embeddings, not ids")
+        return self.unconditional or ()
+
+    @property
     def guided(self) -> bool:
         return self.unconditional is not None and (self.guidance != 1 or self.contrast > 0)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from lantu.models.janus.config import Config
-from lantu.weights import manifest
+from lantu.weights import expected, manifest
 
 LANGUAGE, VQ, TOWER, ALIGNER = "model.language_model.", "model.vqmodel.", "model.vision_model.", "model.aligner."
 CODES = "model.generation_"  # the embedding, aligner and head of image codes
@@ -36,7 +36,7 @@ def image_codes(state: Mapping[str, T], config: Config) -> dict[str, T]:
         ModelError: a tensor is missing, unknown, or of another shape or type.
     """
     found = {name.removeprefix(CODES): value for name, value in state.items() if name.startswith(CODES)}
-    wanted = {name: (shape, manifest.FLOATS) for name, shape in image_shapes(config).items()}
+    wanted = {name: (shape, expected.FLOATS) for name, shape in image_shapes(config).items()}
     manifest.compare(NAME, config.text, wanted, {}, found)  # pyrefly: ignore
     return found
 
