@@ -18,7 +18,7 @@ from lantu.models.janus.config import Config
 from lantu.models.janus.folder import PARAMS
 from lantu.models.janus.parts import JanusFolder, JanusParts
 from lantu.models.janus.vision import Reader, Vq
-from lantu.weights import manifest
+from lantu.weights import expected, manifest
 from tiny_janus import make
 
 PROMPTS = ["a red cat", "the blue dog on the left and a cat on the right", "dog"]
@@ -177,7 +177,7 @@ def test_every_tensor_of_janus_pro_1b_is_where_it_is_looked_for():
     found = {name: tuple(value.shape) for name, value in state.items()}
     wanted = {weights.CODES + name: shape for name, shape in weights.image_shapes(config).items()}
     text_config, text_state = weights.language(state, config)
-    for name, (shape, _) in manifest.language(text_config).items():
+    for name, (shape, _) in expected.language(text_config).items():
         wanted[weights.LANGUAGE + name.removeprefix("model.") if name != "lm_head.weight" else name] = shape
     assert wanted.items() <= found.items()
     manifest.check("language", text_config, text_state)
