@@ -147,7 +147,7 @@ def test_a_row_is_told_once_and_knows_what_is_above():
         told.append((codes_hw.tolist(), row))
         return np.arange(6.0).reshape(2, 3) + 10 * row
 
-    bias = ControlLogitsProcessor(of_row, (2, 2), first_code=100)
+    bias = ControlLogitsProcessor(of_row, (2, 2), lambda ids: ids - 100)
     assert [bias([101, 102, 100][:count]).tolist() for count in range(4)] == [
         [0, 1, 2],
         [3, 4, 5],

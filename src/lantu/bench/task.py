@@ -85,5 +85,5 @@ def of_model(folder: Path) -> Drafting:
     other = document.draw_prefix(text[::-1], *grid, vocabulary)
     limit = grid[0] * grid[1]
     return Drafting(
-        folder / "language", tuple(prefix), tuple(other), vocabulary.first_code, vocabulary.codebook_size, limit
+        folder / "language", tuple(prefix), tuple(other), vocabulary.code_range.start, vocabulary.codebook_size, limit
     )

@@ -19,11 +19,16 @@ class ControlLogitsProcessor:
     Args:
         row_bias: (a grid of codes that is known above a row, that row's index) → (w, K) float32.
         grid: rows and columns of codes.
-        first_code: the id of code 0.
+        codes_of: ids of codes (int64) → codes.
     """
 
-    def __init__(self, row_bias: Callable[[np.ndarray, int], np.ndarray], grid: tuple[int, int], first_code: int):
-        self.compute, self.grid, self.first_code = row_bias, grid, first_code
+    def __init__(
+        self,
+        row_bias: Callable[[np.ndarray, int], np.ndarray],
+        grid: tuple[int, int],
+        codes_of: Callable[[np.ndarray], np.ndarray],
+    ):
+        self.compute, self.grid, self.codes_of = row_bias, grid, codes_of
         self.after_rows = lru_cache(CACHED_ROWS)(self.after_rows)
 
     def __call__(self, ids: Sequence[int]) -> np.ndarray:
@@ -34,5 +39,5 @@ class ControlLogitsProcessor:
     def after_rows(self, ids: tuple[int, ...]) -> np.ndarray:
         """The biases of the row after these whole rows: (w, K)."""
         codes_hw = np.full(self.grid, MASK_CODE)
-        codes_hw.flat[: len(ids)] = np.array(ids, int) - self.first_code
+        codes_hw.flat[: len(ids)] = self.codes_of(np.array(ids, int))
         return self.compute(codes_hw, len(ids) // self.grid[1])

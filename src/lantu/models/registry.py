@@ -1,7 +1,7 @@
 """The model families that lantu knows, and which of them a directory belongs to.
 
-Adding a family is a package under ``lantu.models`` and a line here. The package's ``FOLDER`` and ``PARTS`` are imported
-when a model of the family is first opened, so that a family costs nothing until it is used.
+Adding a family is a package under ``lantu.models`` and an entry here. Its classes are imported when a model of the
+family is first opened, so that a family costs nothing until it is used.
 """
 
 import importlib

@@ -112,10 +112,10 @@ class PolicyGradient(Objective):
         rewards = self.reward(trials, codes_Rn)
         metrics: Metrics = {"reward": float(rewards.mean()), "spread": float(rewards.std(-1).mean())}
         advantage_R = advantages(rewards).flatten().to(batch.device)
-        rows = prefixed_codes(prefixes, codes_Rn + vocabulary.first_code, vocabulary.special("pad"))
+        rows = prefixed_codes(prefixes, vocabulary.codes_to_ids(codes_Rn), vocabulary.special("pad"))
         rows = type(rows)(*(value.to(batch.device) for value in rows))
         drawn = torch.from_numpy(codes_Rn).to(batch.device)[..., None]
-        codes = range(vocabulary.first_code, vocabulary.size)
+        codes = vocabulary.code_range
 
         def log_probabilities(model: Any) -> Tensor:
             """Of the drafted codes, at the temperature that they were sampled at: (R, n)."""
@@ -141,7 +141,7 @@ class PolicyGradient(Objective):
             for seed, prompt in enumerate(prompts, first)
         ]
         drafts = draft(Engine(Language(config, weights), together=BATCH), requests)
-        return np.array(drafts) - vocabulary.first_code, [list(request.prefix_ids) for request in requests]
+        return vocabulary.ids_to_codes(np.array(drafts)), [list(request.prefix_ids) for request in requests]
 
     def reward(self, trials: list[Trial], codes_Rn: np.ndarray) -> Tensor:
         """(prompts, group): half for each thing that is right, half for all of them."""

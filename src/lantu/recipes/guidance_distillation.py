@@ -109,12 +109,13 @@ class GuidanceDistillation(Objective):
             scaled.append(draw_prefix(text, height, width, vocabulary, scales[-1]))
             conditional.append(draw_prefix(text, height, width, vocabulary))
             unconditional.append(draw_prefix([], height, width, vocabulary))
-        codes_Rn = corpus.grids[list(indices)].reshape(len(indices), -1).astype(np.int64) + vocabulary.first_code
+        codes_Rn = corpus.grids[list(indices)].reshape(len(indices), -1).astype(np.int64)
+        ids_Rn = vocabulary.codes_to_ids(codes_Rn)
         pad = vocabulary.special("pad")
         return Lessons(
-            prefixed_codes(scaled, codes_Rn, pad),
-            prefixed_codes(conditional, codes_Rn, pad),
-            prefixed_codes(unconditional, codes_Rn, pad),
+            prefixed_codes(scaled, ids_Rn, pad),
+            prefixed_codes(conditional, ids_Rn, pad),
+            prefixed_codes(unconditional, ids_Rn, pad),
             torch.tensor(scales),
         )
 
@@ -131,7 +132,7 @@ class GuidanceDistillation(Objective):
     def distance(self, lessons: Lessons) -> Tensor:
         """Mean KL divergence of a code from the target, the guided pair or the teacher's single row, to the model's."""
         vocabulary, (height, width) = self.corpus.vocabulary, self.corpus.grid
-        count, codes = height * width, range(vocabulary.first_code, vocabulary.size)
+        count, codes = height * width, vocabulary.code_range
         with torch.no_grad():
             if self.teacher_in_one_row:
                 target_RnK = code_logits(self.teacher, lessons.scaled, count, codes).log_softmax(-1)

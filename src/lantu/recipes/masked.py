@@ -114,11 +114,13 @@ class Task:
         rows, targets = [], []
         for place, index in zip(places, indices, strict=True):
             rng = np.random.default_rng((self.recipe.loop.seed, 1, place))
-            ids = self._grids[index].reshape(-1).astype(np.int64) + vocabulary.first_code
+            codes = self._grids[index].reshape(-1).astype(np.int64)
             masked = mask(height * width, rng)
             prompt = draw_prefix(self._prompt(index, rng), height, width, vocabulary)
-            rows.append(sequence.ids_of(prompt, np.where(masked, -1, ids).tolist(), vocabulary))
-            targets.append(np.where(masked, ids - vocabulary.first_code, IGNORED))
+            rows.append(
+                sequence.ids_of(prompt, np.where(masked, -1, vocabulary.codes_to_ids(codes)).tolist(), vocabulary)
+            )
+            targets.append(np.where(masked, codes, IGNORED))
         lengths = np.array([len(row) for row in rows])
         ids_BN = np.full((size, lengths.max()), vocabulary.special("pad"), np.int64)
         for padded, row in zip(ids_BN, rows, strict=True):
@@ -168,7 +170,7 @@ class Task:
         vocabulary, (height, width) = self._vocabulary, self._grids.shape[1:]
         return Request(
             draw_prefix(self._encode(caption), height, width, vocabulary),
-            (range(vocabulary.first_code, vocabulary.size),),
+            (vocabulary.code_range,),
             limit=height * width,
             seed=seed,
             unconditional=unconditional_prefix(height, width, vocabulary),

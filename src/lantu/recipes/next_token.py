@@ -93,7 +93,7 @@ class Replies(Objective):
 @torch.no_grad()
 def split_losses(losses: Tensor, targets: Tensor, vocabulary: Vocabulary) -> Metrics:
     """The mean loss of codes, and of text; negative targets don't count."""
-    codes = targets >= vocabulary.first_code
+    codes = vocabulary.is_code(targets)
     text = (targets >= 0) & (targets < vocabulary.text_size)
     return {"codes": losses[codes].mean(), "text": losses[text].mean()}
 

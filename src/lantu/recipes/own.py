@@ -124,9 +124,9 @@ class Exam:
         height, width = grids.shape[1:]
         prefixes = [draw_prefix(encode(one.prompt), height, width, vocabulary) for one in pictures]
         bare = [draw_prefix([], height, width, vocabulary)] * len(pictures)
-        ids = grids.reshape(len(grids), -1).astype(np.int64) + vocabulary.first_code
+        ids = vocabulary.codes_to_ids(grids.reshape(len(grids), -1).astype(np.int64))
         nats, right = self.expected(prefixes, ids)
-        details = {"nats": float(nats.mean()), "nats_uniform": float(np.log(vocabulary.size - vocabulary.first_code))}
+        details = {"nats": float(nats.mean()), "nats_uniform": float(np.log(vocabulary.codebook_size))}
         if any(one.prompt for one in pictures):
             details["nats_uncaptioned"] = float(self.expected(bare, ids)[0].mean())
         judged = {"score": {"score": float(right.mean())} | details, "round_trip": {"score": 1.0}}
@@ -139,11 +139,11 @@ class Exam:
         from lantu.recipes.next_token import code_logits, prefixed_codes
 
         vocabulary, nats, right = self.model.parts.vocabulary, [], []
-        codes = range(vocabulary.first_code, vocabulary.size)
+        codes = vocabulary.code_range
         for first in range(0, len(ids_Bn), BATCH):
             some = slice(first, first + BATCH)
             rows = prefixed_codes(prefixes[some], ids_Bn[some], vocabulary.special("pad"))
-            wanted = torch.from_numpy(ids_Bn[some] - vocabulary.first_code)
+            wanted = torch.from_numpy(vocabulary.ids_to_codes(ids_Bn[some]))
             with torch.inference_mode():
                 logits_BnK = code_logits(self.network, rows, ids_Bn.shape[1], codes).log_softmax(-1)
             nats.append(-logits_BnK.gather(-1, wanted[..., None])[..., 0].numpy())

@@ -8,6 +8,7 @@ The special tokens come before the codes, so that a larger codebook (new ids at 
 """
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 STRENGTHS = (1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0)  # guidance scales that have a token
 MARKS = (
@@ -31,6 +32,9 @@ MAX_SIDE = 64  # the longest side of a grid, in codes
 MOST_CODES = 1 << 16  # of a codebook: data folders store codes in 16 bits
 MOST_PATCH = 256  # pixels a side of a code
 CONTROLS = 64 + MAX_SIDE
+
+
+Integers = TypeVar("Integers", bound=Any)  # a NumPy array or a tensor of integers
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,23 @@ class Vocabulary:
         if not 0 <= code < self.codebook_size:
             raise ValueError(f"code {code} is outside the codebook of {self.codebook_size}")
         return self.first_code + code
+
+    @property
+    def code_range(self) -> range:
+        """The ids of all image codes."""
+        return range(self.first_code, self.size)
+
+    def codes_to_ids(self, codes: Integers) -> Integers:
+        """The ids of image codes: an integer array or tensor of any shape, not checked."""
+        return codes + self.first_code
+
+    def ids_to_codes(self, ids: Integers) -> Integers:
+        """The inverse of ``codes_to_ids``."""
+        return ids - self.first_code
+
+    def is_code(self, ids: Integers) -> Integers:
+        """Which ids are those of image codes."""
+        return ids >= self.first_code
 
     def tokens(self) -> list[str]:
         """The token of every id after the text, in order: what a tokenizer adds to its BPE."""

@@ -191,7 +191,7 @@ class LantuParts:
         def bias_of_row(codes_hw: np.ndarray, row: int) -> np.ndarray:
             return np.float32(control.scale) * self.control.bias(pixels_1CHW, kind, codes_hw[None], row)[0]
 
-        return ControlLogitsProcessor(bias_of_row, grid, self.vocabulary.first_code)
+        return ControlLogitsProcessor(bias_of_row, grid, self.vocabulary.ids_to_codes)
 
     def check_control(self, control: Control, grid: Grid) -> None:
         """Refuse a control that this model can't follow.

@@ -53,7 +53,8 @@ class MaskedTransformer(nn.Module):
         mask_B11N = None if bool(seen_BN.all()) else seen_BN[:, None, None]
         for block in self.blocks:
             x_BND = block(x_BND, turn_2NK, None, mask_B11N)
-        codes_KD = self.embedding.weight[self.vocabulary.first_code :]
+        codes = self.vocabulary.code_range
+        codes_KD = self.embedding.weight[codes.start : codes.stop]
         return F.linear(self.norm(x_BND[:, :n]), codes_KD)
 
     @torch.inference_mode()
@@ -65,7 +66,7 @@ class MaskedTransformer(nn.Module):
         for prompt, draft in zip(prompts, drafts, strict=True):
             ids = torch.from_numpy(sequence.ids_of(prompt, draft, vocabulary))[None].to(self.embedding.weight.device)
             logits_nK = self(ids, torch.ones_like(ids, dtype=torch.bool), *sequence.grid_of(prompt, vocabulary))[0]
-            columns = [id_ - vocabulary.first_code for allowed in ranges for id_ in allowed]
+            columns = [vocabulary.ids_to_codes(id_) for allowed in ranges for id_ in allowed]
             found.append(logits_nK[:, columns].float().cpu().numpy())
         return found
 

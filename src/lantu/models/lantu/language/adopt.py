@@ -63,7 +63,7 @@ def grow(folder: str | Path, codebook_size: int, out: str | Path, seed: int = 0)
         raise ModelError(f"the model has {old.codebook_size} codes already", "ask for more")
     vocabulary = Vocabulary(old.text_size, codebook_size)
     language = model.load(folder)
-    extend(language, slice(old.first_code, old.size), vocabulary.size, seed)
+    extend(language, slice(old.code_range.start, old.size), vocabulary.size, seed)
     model.describe(language.config, vocabulary, read_grid(folder))
     model.export(language, out, bpe.TextCodec(folder))
     return vocabulary
