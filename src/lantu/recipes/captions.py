@@ -1,7 +1,7 @@
 """Captions for language training: in known languages, and none so long that it pads a batch."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lantu.tokens.bpe import TextCodec
@@ -48,3 +48,9 @@ def shortened(text: str, codec: TextCodec, longest: int) -> str:
     if len(ids) <= longest:
         return text
     return codec.decode(ids[:longest]).rstrip("\ufffd").rstrip()
+
+
+def caption_of(captions: Mapping[str, Sequence[str]], turn: int) -> str:
+    """The first caption in one of the languages, which ``turn`` chooses; "" if there is none."""
+    firsts = [texts[0] for _, texts in sorted(captions.items()) if texts]
+    return firsts[turn % len(firsts)] if firsts else ""

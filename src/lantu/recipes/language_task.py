@@ -7,7 +7,7 @@ objectives, each with a share of every batch.
 import itertools
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from lantu.errors import RecipeError
 from lantu.files import write_text
 from lantu.images import scale, to_array, to_tensor
 from lantu.models.lantu.language.model import export
+from lantu.recipes.captions import caption_of
 from lantu.recipes.codes import load_tokenizer
 from lantu.recipes.corpus import Corpus, Pictures
 from lantu.recipes.drafts import Drafts
@@ -149,9 +150,3 @@ def longest_caption(recipe: LanguageRecipe, grid: tuple[int, int]) -> int:
     if room < 1:
         raise RecipeError(f"rows of {recipe.row} ids have no room for a picture", "make rows longer: row")
     return min(recipe.longest, room)
-
-
-def caption_of(captions: Mapping[str, Sequence[str]], turn: int) -> str:
-    """The first caption in one of the languages, which ``turn`` chooses; "" if there is none."""
-    firsts = [texts[0] for _, texts in sorted(captions.items()) if texts]
-    return firsts[turn % len(firsts)] if firsts else ""

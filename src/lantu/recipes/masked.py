@@ -7,19 +7,15 @@ Shapes: B pictures, n = h·w codes of a picture, N ids of codes and prompt.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
-from lantu.data.asking import ask
-from lantu.data.order import Order
-from lantu.data.shards import Shards
 from lantu.engine.drafting import draft
 from lantu.engine.masked_diffusion import MaskedDrafter
 from lantu.engine.request import Request
@@ -29,23 +25,24 @@ from lantu.models.lantu.layers import in_blocks
 from lantu.models.masked import sequence
 from lantu.models.masked.config import MaskedConfig
 from lantu.models.masked.network import MaskedTransformer
-from lantu.recipes.captions import learnable
-from lantu.recipes.codes import codes_of, load_tokenizer
+from lantu.recipes.captions import caption_of
+from lantu.recipes.codes import load_tokenizer
+from lantu.recipes.corpus import Corpus, Pictures
 from lantu.recipes.drafts import paint
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.tokens import bpe
 from lantu.tokens.document import codes_from, draw_prefix, unconditional_prefix
 from lantu.tokens.vocabulary import Vocabulary
-from lantu.training.config import LoopConfig
+from lantu.training import task as training
+from lantu.training.config import LoopConfig, RecipeConfig
 from lantu.training.task import Metrics
-from lantu.types import Sample
 
 GUIDANCE = 2.0  # of the sheets of samples
 IGNORED = -100  # a target that takes no part in the loss
 
 
-class MaskedRecipe(BaseModel):
-    """One way to train a masked language model.
+class MaskedRecipe(RecipeConfig):
+    """How a masked language model is trained.
 
     Attributes:
         tokenizer: folder of the trained image tokenizer whose codes it learns.
@@ -53,11 +50,9 @@ class MaskedRecipe(BaseModel):
         width, layers: of the transformer.
         passes, choice_temperature: how it drafts, see ``MaskedConfig``.
         dropped: share of pictures that are learnt without their caption, which guidance needs.
-        asked: share of captions put as a person would ask, see ``lantu.data.asking``.
-        longest: ids of a caption; longer ones are cut off.
+        asked: share of captions that are worded as requests, see ``lantu.data.asking``.
+        longest: ids of a caption; longer ones are cut.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     tokenizer: str = ""
     text_size: int = 2048
@@ -68,30 +63,28 @@ class MaskedRecipe(BaseModel):
     dropped: float = Field(0.1, ge=0, le=1)
     asked: float = Field(0.35, ge=0, le=1)
     longest: int = Field(128, ge=1)
-    loop: LoopConfig = LoopConfig()
 
 
-class Task:
-    """Prompts and partly masked codes in, the masked codes out."""
+class Task(training.Task):
+    """From prompts and partly masked codes to the masked codes."""
 
     def __init__(self, recipe: MaskedRecipe, data: Path):
         self.recipe = recipe
-        self.tokenizer = tokenizer = load_tokenizer(recipe.tokenizer)
-        shards, self._grids = Shards(data, "train"), codes_of(data, tokenizer, "train")
-        self._val = Shards(data, "val", or_empty=True)
-        self._order = Order(len(shards), recipe.loop.seed)
-        samples = [shards.sample(index) for index in range(len(shards))]
-        self._codec = bpe.train(texts_of(samples), recipe.text_size)
-        self._samples, self.notes = learnable(samples, self._codec, recipe.longest)
-        self._encode = lru_cache(maxsize=1 << 19)(self._codec.encode)
-        self._vocabulary = Vocabulary(self._codec.size, tokenizer.config.codebook_size)
-        self.model = MaskedTransformer(self._config())
+        self.tokenizer = load_tokenizer(recipe.tokenizer)
+        self.pictures = Pictures(data, self.tokenizer, recipe.loop.seed)
+        codec = bpe.train(self.pictures.texts(), recipe.text_size)
+        self.vocabulary = Vocabulary(codec.size, self.tokenizer.config.codebook_size)
+        self.corpus = Corpus(self.pictures, codec, self.vocabulary, recipe.longest, recipe.asked, recipe.loop.seed)
+        self.notes = self.corpus.notes
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.loop.seed)
+            self.model = MaskedTransformer(self._config())
         self.networks: dict[str, nn.Module] = {"model": self.model}
-        tokens = self._grids.shape[1] * self._grids.shape[2] + 20
+        tokens = self.pictures.grid[0] * self.pictures.grid[1] + 20
         self.flops_per_sample = 6.0 * tokens * sum(parameter.numel() for parameter in self.model.parameters())
 
     def _config(self) -> MaskedConfig:
-        recipe, vocabulary = self.recipe, self._vocabulary
+        recipe, vocabulary = self.recipe, self.vocabulary
         return MaskedConfig(
             width=recipe.width,
             layers=recipe.layers,
@@ -100,7 +93,7 @@ class Task:
             lantu={
                 "text_size": vocabulary.text_size,
                 "codebook_size": vocabulary.codebook_size,
-                "grid": list(self._grids.shape[1:]),
+                "grid": list(self.pictures.grid),
                 "learnt": [],
                 "tokenizer": self.tokenizer.codes_digest(),
             },
@@ -109,12 +102,12 @@ class Task:
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
         """ids (B, N) with masked codes, seen (B, N) bool, targets (B, n), IGNORED where a code is not masked."""
         places = range(step * size, (step + 1) * size)
-        indices = self._order.indices(places[0], size).tolist()
-        vocabulary, (height, width) = self._vocabulary, self._grids.shape[1:]
+        indices = self.pictures.order.indices(places[0], size).tolist()
+        vocabulary, (height, width) = self.vocabulary, self.pictures.grid
         rows, targets = [], []
         for place, index in zip(places, indices, strict=True):
             rng = np.random.default_rng((self.recipe.loop.seed, 1, place))
-            codes = self._grids[index].reshape(-1).astype(np.int64)
+            codes = self.pictures.grids[index].reshape(-1).astype(np.int64)
             masked = mask(height * width, rng)
             prompt = draw_prefix(self._prompt(index, rng), height, width, vocabulary)
             rows.append(
@@ -130,16 +123,14 @@ class Task:
 
     def _prompt(self, index: int, rng: np.random.Generator) -> Sequence[int]:
         """The ids of one of a picture's captions; none where it has none, or where it is dropped."""
-        captions = {language: texts for language, texts in self._samples[index].captions.items() if texts}
-        if not captions or rng.random() < self.recipe.dropped:
+        if rng.random() < self.recipe.dropped:
             return []
-        language = sorted(captions)[rng.integers(len(captions))]
-        caption = captions[language][rng.integers(len(captions[language]))]
-        return self._encode(ask(caption, language, rng) if rng.random() < self.recipe.asked else caption)
+        caption, language = self.corpus.caption(index, rng)
+        return self.corpus.encode(self.corpus.request(caption, language, rng)) if caption else []
 
-    def loss(self, player: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         """Cross-entropy of the masked codes."""
-        logits_BnK = self.model(batch["ids"], batch["seen"], *self._grids.shape[1:])
+        logits_BnK = self.model(batch["ids"], batch["seen"], *self.pictures.grid)
         logits_MK, targets_M = logits_BnK.flatten(0, 1).float(), batch["targets"].flatten()
         loss = F.cross_entropy(logits_MK, targets_M, ignore_index=IGNORED)
         with torch.no_grad():
@@ -147,29 +138,30 @@ class Task:
             right = (logits_MK.argmax(-1) == targets_M)[masked].float().mean()
         return loss, {"right": right}
 
-    def hidden(self, name: str, parameter: Tensor) -> bool:
-        """Muon takes the matrices of the blocks."""
-        return in_blocks(name, parameter)
+    uses_muon = staticmethod(in_blocks)
 
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
-        """Real pictures above what the model drafts for one of their captions, English and Chinese in turn."""
-        captions = {index: caption_of(self._val.sample(index), index) for index in shown(self._val).tolist()}
+        """Validation pictures above what the model drafts for one caption of each, in alternating languages."""
+        captions = {
+            index: caption_of(self.pictures.val.sample(index).captions, index)
+            for index in shown(self.pictures.val).tolist()
+        }
         captions = {index: caption for index, caption in captions.items() if caption}
         if not captions:
             return
         drafts = draft(MaskedDrafter(self.model, together=64), [self._request(*each) for each in captions.items()])
-        height, width = self._grids.shape[1:]
-        grids = [codes_from(ids, height, width, self._vocabulary) for ids in drafts]
+        height, width = self.pictures.grid
+        grids = [codes_from(ids, height, width, self.vocabulary) for ids in drafts]
         drawn = paint(self.tokenizer, np.stack(grids))
-        real = scale(to_tensor(self._val.images(np.array(list(captions)))), *drawn.shape[1:3])
+        real = scale(to_tensor(self.pictures.val.images(np.array(list(captions)))), *drawn.shape[1:3])
         save_sheet(folder / f"{step:06d}.png", [to_array(real), drawn])
         write_text(folder / f"{step:06d}.txt", "\n".join(captions.values()) + "\n")
 
     def _request(self, seed: int, caption: str) -> Request:
-        vocabulary, (height, width) = self._vocabulary, self._grids.shape[1:]
+        vocabulary, (height, width) = self.vocabulary, self.pictures.grid
         return Request(
-            draw_prefix(self._encode(caption), height, width, vocabulary),
+            draw_prefix(self.corpus.encode(caption), height, width, vocabulary),
             (vocabulary.code_range,),
             limit=height * width,
             seed=seed,
@@ -178,19 +170,8 @@ class Task:
         )
 
     def export(self, folder: Path) -> None:
-        """Write the language model where a model directory keeps it."""
-        self.model.save(folder, self._codec)
-
-
-def texts_of(samples: Sequence[Sample]) -> list[str]:
-    """Every caption, once."""
-    return sorted({text for sample in samples for texts in sample.captions.values() for text in texts})
-
-
-def caption_of(sample: Sample, number: int) -> str:
-    """A caption in one of a picture's languages, chosen by ``number``; "" where there is none."""
-    captions = [texts[0] for _, texts in sorted(sample.captions.items()) if texts]
-    return captions[number % len(captions)] if captions else ""
+        """Write the language model as a model directory keeps it."""
+        self.model.save(folder, self.corpus.codec)
 
 
 def mask(count: int, rng: np.random.Generator) -> np.ndarray:
