@@ -226,7 +226,7 @@ def test_too_few_captions_leave_the_usual_dials_and_say_so(tiny_model, folders):
     album = pictures.Album(folders(3), model.size)
     choice = tuning.Tuner(model, album, {}, 0, lambda done, total: None, notes.append).choose()
     assert set(choice.dials) == {"steps", "sampler"}
-    assert any("usual" in note for note in notes)
+    assert any("keep their defaults" in note for note in notes)
 
 
 def test_few_validation_pictures_are_joined_by_those_for_training(tiny_model, folders):
