@@ -99,7 +99,7 @@ def test_waiting_jobs_run_when_there_is_room_for_all_of_a_pair():
     while engine.step():
         assert engine.rows <= 3
     assert [len(job.ids) for job in jobs] == [4, 4, 1]
-    with pytest.raises(ValueError, match="rows"):
+    with pytest.raises(ValueError, match="sequences"):
         Engine(Counter(), rows=1).submit(guided)
 
 
@@ -199,7 +199,7 @@ def test_steps_are_told(language):
 def test_nothing_asked_is_nothing_drawn():
     assert draft(Engine(Counter()), []) == []
     assert draft(Engine(Counter()), [Request([1], CODES, limit=0)]) == [[]]
-    with pytest.raises(ValueError, match="prefix"):
+    with pytest.raises(ValueError, match="prompt"):
         Request([], CODES, limit=3)
 
 
@@ -254,7 +254,7 @@ def test_least_bounds_the_passes(language):
 
 def test_impossible_guesses_are_refused():
     for wrong in ({"num_draft_tokens": -1}, {"min_accepted": 0}, {"num_draft_tokens": 1, "allowed": lambda ids: CODES}):
-        with pytest.raises(ValueError, match="guess"):
+        with pytest.raises(ValueError, match=r"num_draft_tokens|draft tokens"):
             Request(**{"prefix": [1], "allowed": CODES, "limit": 3, **wrong})
 
 

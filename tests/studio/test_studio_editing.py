@@ -181,12 +181,12 @@ def test_what_a_model_has_not_learnt_is_there_with_the_reason(visit, untaught):
     studio = visit(untaught)
     studio.draw("a cat", seed=4)
     assert studio.find("#instruction").is_disabled()
-    assert "has not learnt to follow instructions" in studio.text("#instruct [data-lacks]")
+    assert "was not trained to follow instructions" in studio.text("#instruct [data-lacks]")
     studio.tool("mark")
     studio.page.click("#mark-all")
     assert studio.find("#redraw-prompt").is_disabled()
     assert studio.find("#redraw button[type=submit]").is_disabled()
-    assert "has not learnt to fill in" in studio.text("#redraw [data-lacks]")
+    assert "was not trained to fill in" in studio.text("#redraw [data-lacks]")
 
 
 def test_a_picture_is_downloaded_with_what_it_tells(visit, taught, tmp_path):
@@ -248,7 +248,7 @@ def test_an_opened_picture_is_read_into_codes_and_rendered_from_them(visit, ship
     studio.page.wait_for_selector("#panel:not([hidden])")
     studio.ready()
     assert asked[0]["codes"] == studio.codes()
-    assert "Read into 64 codes" in studio.text("#status")
+    assert "Converted to 64 codes" in studio.text("#status")
     assert studio.text("#panel-title") == "An opened picture"
     after = studio.pixels()
     studio.page.fill("#compare", "100")

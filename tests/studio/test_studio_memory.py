@@ -48,7 +48,7 @@ def test_one_picture_is_forgotten_or_all_of_them(visit, taught):
     studio.page.wait_for_selector("#empty", state="visible")
     assert [text.split(",")[1] for text in earlier(studio)] == [" seed 2. Open it", " seed 1. Open it"]
     studio.page.click("#forget-all")
-    assert studio.text("#forget-all") == "Really forget all 2?"
+    assert studio.text("#forget-all") == "Delete all 2 pictures?"
     assert len(earlier(studio)) == 2
     studio.page.click("#forget-all")
     studio.page.wait_for_selector("#earlier", state="hidden")
@@ -108,7 +108,7 @@ def test_a_conversation_survives_a_reload_and_is_sent_as_a_whole(visit, taught):
 def test_a_model_that_has_not_learnt_to_talk_says_so_and_does_what_it_can(visit, untaught):
     studio = visit(untaught)
     studio.page.click("[data-view-link=talk]")
-    assert "has not learnt to talk" in studio.text("#talk-lacks")
+    assert "was not trained to chat" in studio.text("#talk-lacks")
     say(studio, "a cat")
     assert studio.find("#talk-log li[data-role=assistant] img").count() == 1
 

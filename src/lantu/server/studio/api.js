@@ -1,9 +1,9 @@
-// What the page asks of the server: JSON, forms, and streams of server-sent events over POST.
+// The page's requests to the server: JSON, forms, and server-sent events over POST.
 
 const KEY = "lantu-key";
 let askForKey = async () => null;
 
-/** An answer that is no success; `message` is the server's own. */
+/** An error response, with the server's message. */
 export class ApiError extends Error {
   constructor(message, { status = 0, code = null, wait = 0 } = {}) {
     super(message);
@@ -16,7 +16,7 @@ export class ApiError extends Error {
   }
 }
 
-/** How a key is asked for when the server wants one: resolves to it, or to null. */
+/** Asks for an API key when the server requires one; resolves to the key or null. */
 export function onKeyNeeded(ask) {
   askForKey = ask;
 }
@@ -103,7 +103,7 @@ async function* events(body) {
       }
     }
   } finally {
-    // Whoever stops listening also stops the drawing.
+    // Closing the stream also cancels the drawing.
     reader.cancel().catch(() => {});
   }
 }

@@ -1,4 +1,4 @@
-// A board to draw on, whose lines the picture will follow; there where the model's decoder has learnt it.
+// A sketch board, whose lines the picture follows; shown if the model has a control.
 
 import { label, tell } from "./words.js";
 
@@ -7,7 +7,7 @@ const PENS = { edges: 1.5, layout: 14, colour: 14 }; // pixels of the picture
 const NUDGE = 2; // pixels that an arrow key moves the pen
 
 export class Board {
-  /** @param {{controls: string[], size: number[]}} info @param {() => void} onChange there are other lines. */
+  /** @param {{controls: string[], size: number[]}} info @param {() => void} onChange called when the sketch changes. */
   constructor(info, onChange) {
     this.canvas = $("board-canvas");
     [this.canvas.width, this.canvas.height] = info.size;
@@ -34,7 +34,7 @@ export class Board {
     this.clear();
   }
 
-  /** What a drawing is to follow, as the server takes it; null while nothing is drawn. */
+  /** The sketch as a control for the server; null while it is empty. */
   get control() {
     if (!this.strokes.length) return null;
     return { picture: this.canvas.toDataURL("image/png"), kind: this.kind, scale: Number($("board-scale").value) };
@@ -122,7 +122,7 @@ export class Board {
     else this.showPen();
   }
 
-  /** Where the pen stands, for those who move it by keys. */
+  /** Show the position of the pen, for keyboard users. */
   showPen() {
     this.paint();
     this.context.strokeStyle = "#3aa0d0";

@@ -1,4 +1,4 @@
-// Cells that can be pointed at: by mouse, finger and keyboard alike. One cell is in the tab order, arrows move on.
+// Selecting cells by mouse, touch and keyboard. One cell is in the tab order; arrow keys move between cells.
 
 import { label } from "./words.js";
 
@@ -7,8 +7,8 @@ const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRi
 export class Cells {
   /**
    * @param {import("./sheet.js").Sheet} sheet
-   * @param {(place: number[] | null) => void} onPoint a cell is looked at, or none.
-   * @param {(place: number[], first: boolean) => void} onStroke a cell is painted over.
+   * @param {(place: number[] | null) => void} onPoint called with the pointed cell, or null.
+   * @param {(place: number[], first: boolean) => void} onStroke called for each painted cell.
    * @param {() => void} onStrokeEnd
    */
   constructor(sheet, { onPoint, onStroke, onStrokeEnd }) {
@@ -28,7 +28,7 @@ export class Cells {
     return this.sheet.grid.contains(document.activeElement);
   }
 
-  /** Give the cells of the sheet their roles and names; after every change of the codes. */
+  /** Set roles and labels of the cells, after every change of the codes. */
   refresh(marked = () => false) {
     const { grid, cells, codes, rows, columns } = this.sheet;
     grid.ariaHidden = null;
@@ -56,7 +56,7 @@ export class Cells {
   down(event) {
     const place = placeOf(event.target);
     if (!place || event.button) return;
-    // A finger keeps the cell it began on; release it, so that the others hear of it too.
+    // Touch captures the first cell; release it, so that other cells get the events too.
     if (event.target.hasPointerCapture?.(event.pointerId)) event.target.releasePointerCapture(event.pointerId);
     event.preventDefault();
     this.goTo(place);

@@ -1,10 +1,10 @@
-// The dials of a drawing: a slider over the range that makes sense, and a number over all that the server takes.
+// The settings of a drawing: a slider over the useful range, and a number over the server's full range.
 
 import { label, say, tell } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
-// Least and most of the slider, and its step. What is not named here has no dial; the first three stand open.
+// Minimum, maximum and step of each slider. Other settings are not shown; the first three are always visible.
 const RANGES = {
   guidance: [1, 5, 0.25],
   temperature: [0, 1.5, 0.05],
@@ -16,7 +16,7 @@ const RANGES = {
 const MAIN = ["guidance", "temperature", "steps"];
 
 export class Dials {
-  /** @param {{dials: object}} info @param {() => void} onTurn a dial came to rest at another value. */
+  /** @param {{dials: object}} info @param {() => void} onTurn called when a setting was changed. */
   constructor(info, onTurn) {
     this.info = info;
     this.onTurn = onTurn;
@@ -60,7 +60,7 @@ export class Dials {
     return { slider, number };
   }
 
-  /** The values that differ from the model's own. */
+  /** The values that differ from the model's defaults. */
   get values() {
     const turned = this.names.filter((name) => this.value(name) !== this.info.dials[name].default);
     return Object.fromEntries(turned.map((name) => [name, this.value(name)]));
@@ -71,7 +71,7 @@ export class Dials {
     return number.value === "" ? this.info.dials[name].default : Number(number.value);
   }
 
-  /** Turn dials; those that are not named go back to the model's own. */
+  /** Set values; all others go back to the model's defaults. */
   set(values) {
     for (const name of this.names) {
       const { slider, number } = this.inputs[name];
@@ -85,7 +85,7 @@ export class Dials {
     $("reset-dials").disabled = Object.keys(this.values).length === 0;
   }
 
-  /** How long the last picture took. */
+  /** Show how long the last picture took. */
   time({ plan, render }) {
     tell($("times"), "times", { plan: plan.toFixed(0), render: render.toFixed(0) });
   }

@@ -1,4 +1,4 @@
-// Drawing: what the form asks for becomes one picture, large, or several side by side.
+// Drawing: the form's request becomes one large picture, or several side by side.
 
 import { stream } from "./api.js";
 import { follow } from "./follow.js";
@@ -24,7 +24,7 @@ export class Draw {
     });
   }
 
-  /** Fill the form as it was when a picture was drawn. */
+  /** Fill in the form with a picture's settings. */
   ask({ prompt = "", seed = "", settings = null }) {
     $("prompt").value = prompt;
     $("seed").value = Number.isSafeInteger(seed) ? seed : "";
@@ -40,18 +40,18 @@ export class Draw {
     run("drawing", (signal) => (seeds.length > 1 ? this.many(body, seeds, signal) : this.one(body, seeds[0], signal)));
   }
 
-  /** The same again with other dials. */
+  /** Draw the same prompt and seed with other settings. */
   again() {
     if (this.seedsDrawn && $("live").checked) this.draw(this.seedsDrawn);
   }
 
-  /** `{ seed }` if one is asked for. */
+  /** `{ seed }` if one is given. */
   get seed() {
     const asked = $("seed").value.trim();
     return asked && $("seed").validity.valid ? { seed: Number(asked) } : {};
   }
 
-  /** The first seed as it was asked for, or by chance; the others follow it. */
+  /** The given seed or a random one; the others count up from it. */
   seeds() {
     const count = Number(document.querySelector("input[name=count]:checked").value);
     const first = this.seed.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
@@ -67,7 +67,7 @@ export class Draw {
       this.stage.show("one");
       await this.look.open(picture);
     } catch (problem) {
-      // What was there before comes back, unless the next drawing is already under way.
+      // Show the previous picture again, unless the next drawing has begun.
       if (signal.reason !== SUPERSEDED) await this.look.show();
       throw problem;
     }

@@ -1,4 +1,4 @@
-// Changing a picture by its cells: mark some and say what should be there, stamp a code elsewhere, or say what to change.
+// Editing a picture: redraw marked cells, stamp codes, or follow an instruction.
 
 import { post, stream } from "./api.js";
 import { Cells } from "./cells.js";
@@ -11,12 +11,12 @@ const $ = (id) => document.getElementById(id);
 
 export class Editor {
   /**
-   * @param {import("./sheet.js").Sheet} sheet the large one.
+   * @param {import("./sheet.js").Sheet} sheet the large sheet.
    * @param {{learnt: string[]}} info
-   * @param {() => object} picture the one that is edited.
-   * @param {(picture: object) => void} onChanged a new version is there.
+   * @param {() => object} picture the edited picture.
+   * @param {(picture: object) => void} onChanged called with a new version.
    * @param {() => void} restore shows the current version again.
-   * @param {() => object} dials those to draw with, the seed if one is asked for, and `pace`.
+   * @param {() => object} dials the settings, with the seed if one is given, and `pace`.
    */
   constructor(sheet, info, { picture, onChanged, restore, dials }) {
     Object.assign(this, { sheet, info, picture, onChanged, restore, dials, tool: "look", held: null, marks: new Set() });
@@ -40,7 +40,7 @@ export class Editor {
     return document.body.dataset.busy === "true";
   }
 
-  /** Begin with another picture. */
+  /** Switch to another picture. */
   begin() {
     this.hold(null);
     this.unmark();
@@ -61,7 +61,7 @@ export class Editor {
     else tell($("readout"), "readout", { row: place[0] + 1, column: place[1] + 1, code });
   }
 
-  /** Cells, marks and notes as they stand now. */
+  /** Update cells, marks and notes. */
   refresh() {
     this.sheet.element.dataset.marks = this.drawn ? "done" : "new";
     if (this.sheet.rows) this.cells.refresh((row, column) => this.marks.has(`${row},${column}`));
@@ -86,7 +86,7 @@ export class Editor {
   }
 
   mark(place, first) {
-    // A stroke marks or unmarks by its first cell.
+    // The first cell decides whether a stroke marks or unmarks.
     if (first) this.marking = this.drawn || !this.marks.has(place);
     if (first && this.drawn) this.marks.clear();
     this.drawn = false;
@@ -111,7 +111,7 @@ export class Editor {
 
   hold(code, taken = false) {
     this.held = code;
-    this.justTaken = taken; // the stroke that takes a code lays none
+    this.justTaken = taken; // the stroke that picks a code doesn't paint
     this.refresh();
   }
 
@@ -149,7 +149,7 @@ export class Editor {
       const events = stream("/v1/lantu/redraw", body, signal);
       const picture = await follow(events, this.sheet, pace, signal);
       reportDrawn("drawn", { ms: Math.round(picture.timings.total) }, picture);
-      this.drawn = true; // they stay marked, to try again with other words
+      this.drawn = true; // cells stay marked, to try again with another prompt
       return { ...picture, kind: "redrawn", title: `${title} → ${prompt}` };
     });
   }
@@ -168,7 +168,7 @@ export class Editor {
     });
   }
 
-  /** Make a new version; if that fails, or is stopped, the old one shows again. */
+  /** Create a new version; if that fails or is stopped, show the old one again. */
   change(what, make) {
     return run(what, async (signal) => {
       try {

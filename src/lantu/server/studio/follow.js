@@ -1,10 +1,10 @@
-// A drawing on its way: events of the server become ink on a sheet, at a pace that an eye can follow.
+// Shows a drawing in progress: inks the codes of the server's events on a sheet, at the chosen pace.
 
 import { ApiError } from "./api.js";
 import { report } from "./job.js";
 import { fromBase64, imageOf } from "./pictures.js";
 
-const WHOLE_MS = { once: 0, gently: 1100, slowly: 5000 }; // how long the inking of a whole sheet takes
+const WHOLE_MS = { once: 0, gently: 1100, slowly: 5000 }; // duration of inking a whole sheet
 
 /**
  * @param {AsyncIterable} events of a drawing.
@@ -20,7 +20,7 @@ export async function follow(events, sheet, pace, signal) {
     if (event.type === "codes") {
       report("drawing_cells", { done: event.done, total: event.total });
       await sheet.ink(event.codes, pause);
-      // A sketch shows one event later than its codes, so that there is always fresh ink to be seen.
+      // A preview is shown one event after its codes, so that some ink is always visible.
       if (sketch) sheet.show(sketch.image, sketch.codes);
       sketch = event.preview ? { image: await imageOf(fromBase64(event.preview)), codes: event.codes } : sketch;
     }
@@ -34,18 +34,18 @@ export async function follow(events, sheet, pace, signal) {
   throw new ApiError("cut off", { code: "cut_off" });
 }
 
-/** A picture as the server tells it, its pixels as a file. */
+/** The server's picture, with its pixels as a file. */
 export function received({ b64_json, ...told }) {
   return { ...told, png: fromBase64(b64_json) };
 }
 
-/** Waits so long on average: a timer that is shorter than a frame would not be kept. */
+/** Waits of a given average duration; timers shorter than a frame are inexact, so they are batched. */
 function pauses(each_ms, signal) {
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   let due = performance.now();
   return async () => {
     signal.throwIfAborted();
-    // Timers of a hidden page may take a second each.
+    // Browsers slow down timers of hidden pages.
     if (!each_ms || still.matches || document.hidden) return;
     due = Math.max(due + each_ms, performance.now() - 100);
     const wait_ms = due - performance.now();

@@ -1,4 +1,4 @@
-// Several pictures of one prompt, side by side; and, while one of them is large, the others in a row beneath it.
+// Several pictures of one prompt, side by side; while one is large, the others are in a row below it.
 
 import { Sheet } from "./sheet.js";
 import { label, tell } from "./words.js";
@@ -6,12 +6,12 @@ import { label, tell } from "./words.js";
 const $ = (id) => document.getElementById(id);
 
 export class Gallery {
-  /** @param {(picture: object) => void} onOpen one of them is chosen. */
+  /** @param {(picture: object) => void} onOpen called when one is chosen. */
   constructor(patch, onOpen) {
     Object.assign(this, { patch, onOpen, pictures: [] });
   }
 
-  /** As many empty sheets. */
+  /** Show empty sheets, one for each seed. */
   prepare(seeds, rows, columns) {
     this.pictures = seeds.map(() => null);
     const sheets = seeds.map(() => new Sheet(this.patch));
@@ -36,7 +36,7 @@ export class Gallery {
     return sheets;
   }
 
-  /** One of them is finished. */
+  /** Show a finished picture. */
   done(index, picture) {
     this.pictures[index] = picture;
     const button = $("variations").children[index].firstChild;
@@ -47,7 +47,7 @@ export class Gallery {
     label(button, "variation", { n: index + 1, total: this.pictures.length, seed: picture.seed });
   }
 
-  /** The row beneath a large picture: a way back to all, then each of them. */
+  /** The row below a large picture: a button back to all, then each picture. */
   siblings(open) {
     const there = this.pictures.filter(Boolean);
     const back = document.createElement("button");
@@ -72,7 +72,7 @@ export class Gallery {
   }
 }
 
-/** A small image of a file; what surrounds it names it. */
+/** A thumbnail of a file; the element around it has the label. */
 export function thumbnail(file) {
   const image = document.createElement("img");
   image.alt = "";

@@ -1,8 +1,8 @@
-// What survives a reload: pictures, and the conversation, in the browser's own database. Nothing leaves the browser.
+// Pictures and the chat, stored in the browser's own database. Nothing leaves the browser.
 
 const PICTURES = "pictures";
 const NOTES = "notes";
-const MOST = 500; // older pictures than so many are forgotten
+const MOST = 500; // pictures; older ones are deleted
 let opened = null;
 
 function database() {
@@ -18,7 +18,7 @@ function database() {
   return opened;
 }
 
-/** Do something with a store; resolves when it is written, to what `act`'s request gave. */
+/** Run a transaction; resolves to the result of `act`'s request once it is written. */
 async function within(store, mode, act) {
   const base = await database();
   return new Promise((resolve, reject) => {
@@ -29,7 +29,7 @@ async function within(store, mode, act) {
   });
 }
 
-/** Keep a picture; gives its id. */
+/** Store a picture and return its id. */
 export async function keepPicture(picture) {
   const id = await within(PICTURES, "readwrite", (store) => store.add({ ...picture, created: Date.now() }));
   const ids = await within(PICTURES, "readonly", (store) => store.getAllKeys());

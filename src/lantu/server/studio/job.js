@@ -1,4 +1,4 @@
-// One thing is done at a time: what is going on, how long it has taken, how to stop it, and what went wrong.
+// Runs one job at a time and shows its status, its duration, a way to stop it, and its errors.
 
 import { say, tell } from "./words.js";
 
@@ -8,16 +8,16 @@ const problem = document.getElementById("problem");
 const problemText = document.getElementById("problem-text");
 const notice = document.getElementById("notice");
 const retry = document.getElementById("retry");
-export const SUPERSEDED = new DOMException("another thing is done", "AbortError"); // why a task was stopped
+export const SUPERSEDED = new DOMException("a newer job runs", "AbortError"); // why a job was stopped
 let current = null;
 let again = null;
 
 retry.addEventListener("click", () => again?.());
 
 /**
- * Do something that takes a while; what is still going on is stopped for it.
+ * Run a job; a job that is still running is stopped.
  *
- * @param {string} what key of the words that say what goes on.
+ * @param {string} what key of the status text.
  * @param {(signal: AbortSignal) => Promise<void>} task
  */
 export async function run(what, task) {
@@ -51,7 +51,7 @@ export function stop() {
   return Boolean(current);
 }
 
-/** Show what went wrong, calmly, and a way to try again where that may help. */
+/** Show an error, with a button to retry where that may help. */
 export function complain(wrong, tryAgain = null) {
   const known = ["unreachable", "cut_off", "not_a_picture"].includes(wrong.code);
   tell(status, "");
@@ -63,9 +63,9 @@ export function complain(wrong, tryAgain = null) {
 }
 
 /**
- * Say that a picture was drawn, and what to know of it: words that the model doesn't know, or what the server warns of.
+ * Report a finished picture, and its warnings: words that the model doesn't know, and the server's own.
  *
- * @param {object} picture as the server tells it.
+ * @param {object} picture from the server.
  */
 export function reportDrawn(key, values, { unknown_words = [], warnings = [] }) {
   report(key, values);
@@ -76,7 +76,7 @@ export function reportDrawn(key, values, { unknown_words = [], warnings = [] }) 
   notice.hidden = false;
 }
 
-/** Say how it stands, without a word on what is going on. */
+/** Show a status while no job runs. */
 export function report(key, values) {
   tell(status, key, values);
 }

@@ -3,7 +3,7 @@
 const $ = (id) => document.getElementById(id);
 let asking = null;
 
-/** Ask once, however many requests wait for it. Resolves to the key, or null. @param {boolean} wrong the last one was. */
+/** Ask once for all waiting requests; resolves to the key or null. @param {boolean} wrong the last key was rejected. */
 export function askKey(wrong) {
   asking ??= new Promise((resolve) => {
     const dialog = $("key-dialog");

@@ -1,4 +1,4 @@
-// One picture, large: what is known of it, its versions, before and after, and what can be done with it.
+// One picture, large: its details, its versions, a before/after slider, and its actions.
 
 import { post } from "./api.js";
 import { Editor } from "./editor.js";
@@ -13,8 +13,8 @@ const $ = (id) => document.getElementById(id);
 export class Look {
   /**
    * @param {object} info of the model.
-   * @param {(picture: object) => Promise<void>} keep a new version.
-   * @param {() => object} dials to draw with.
+   * @param {(picture: object) => Promise<void>} keep stores a new version.
+   * @param {() => object} dials the settings.
    */
   constructor(info, { keep, dials }) {
     this.sheet = new Sheet(info.patch);
@@ -41,7 +41,7 @@ export class Look {
     return this.timeline?.current ?? null;
   }
 
-  /** An empty sheet to draw on. */
+  /** Show an empty sheet. */
   prepare(rows, columns) {
     $("large").hidden = false;
     $("compare-line").hidden = true;
@@ -52,7 +52,7 @@ export class Look {
     return this.sheet;
   }
 
-  /** Another picture, with no versions before it. */
+  /** Show another picture, without earlier versions. */
   async open(picture) {
     this.timeline = new Timeline(picture);
     $("large").hidden = false;
@@ -60,7 +60,7 @@ export class Look {
     await this.show();
   }
 
-  /** A new version of this one. */
+  /** Add a new version of the picture. */
   async changed(picture) {
     this.timeline.push(picture);
     await this.show();
@@ -131,7 +131,7 @@ export class Look {
   }
 }
 
-/** What a picture is called: its words, or that it was opened. */
+/** A picture's title: its prompt, or that it was opened. */
 export function title(element, picture) {
   const words = picture.title || picture.prompt;
   if (words) {

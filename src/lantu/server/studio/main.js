@@ -1,4 +1,4 @@
-// The page as a whole: its parts are made here and told of one another.
+// Creates the components of the page and connects them.
 
 import { info as askInfo, onKeyNeeded } from "./api.js";
 import { Board } from "./board.js";

@@ -1,4 +1,4 @@
-// Pictures from outside: chosen, dropped or pasted. One of ours brings its words, seed and codes; any other is read.
+// Opening pictures: chosen, dropped or pasted. Ours restore their prompt, seed and codes; others are converted to codes.
 
 import { report, run } from "./job.js";
 import { readBack, seenByModel } from "./pictures.js";

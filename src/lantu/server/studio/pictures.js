@@ -1,4 +1,4 @@
-// Pictures as files: decoding, encoding, names, and what a file of ours says of itself.
+// Pictures as files: decoding, encoding, names, and the record in our own PNGs.
 
 import { ApiError, post, postImage } from "./api.js";
 
@@ -8,7 +8,7 @@ export function fromBase64(text) {
   return new Blob([bytes], { type: "image/png" });
 }
 
-/** A file → something that can be painted. */
+/** A file → a drawable image. */
 export async function imageOf(file) {
   try {
     return await createImageBitmap(file);
@@ -32,7 +32,7 @@ export async function fromDataUrl(url) {
   return fromBase64(body);
 }
 
-/** Scaled and cropped as the server does it, so that both can be compared: a PNG of that size. */
+/** A PNG of that size, scaled and cropped as the server does it, for comparison. */
 export async function fitted(file, width, height) {
   const image = await imageOf(file);
   const scale = Math.max(width / image.width, height / image.height);
@@ -46,14 +46,14 @@ export async function fitted(file, width, height) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
-/** A PNG of that size: the file itself if it is one, so that what it says of itself is kept. */
+/** A PNG of that size: the file itself if it already is one, which keeps its record. */
 export async function sized(file, width, height) {
   const image = await imageOf(file);
   const fits = file.type === "image/png" && image.width === width && image.height === height;
   return fits ? file : fitted(file, width, height);
 }
 
-/** What a PNG of ours says of itself, or null. */
+/** The record of a PNG drawn by lantu, or null. */
 export async function readBack(file, signal) {
   try {
     return await postImage("/v1/lantu/read", file, {}, signal);
@@ -63,7 +63,7 @@ export async function readBack(file, signal) {
   }
 }
 
-/** Any picture → its codes, and the picture that those stand for, with the original beside it. */
+/** Any picture → its codes, the picture rendered from them, and the original. */
 export async function seenByModel(file, size, signal) {
   const source = await fitted(file, ...size);
   const { codes } = await postImage("/v1/lantu/tokenize", source, { fit: "true" }, signal);

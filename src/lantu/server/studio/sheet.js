@@ -1,5 +1,4 @@
-// The sheet that a picture is drawn on: a grid of cells over a canvas. A cell is open, then inked with its code, then
-// the picture shows through it.
+// A sheet: a grid of cells over a canvas. A cell is empty, then inked with its code, then transparent over the picture.
 
 const SCALE = 4; // canvas pixels to a pixel of the picture: scaled up once and smoothly, whatever the screen
 
@@ -34,7 +33,7 @@ export class Sheet {
     return this.codes[0].length;
   }
 
-  /** An empty sheet of so many cells. */
+  /** Show an empty sheet of rows × columns cells. */
   open(rows, columns) {
     this.image = null;
     this.codes = Array.from({ length: rows }, () => Array(columns).fill(-1));
@@ -48,7 +47,7 @@ export class Sheet {
     delete this.element.dataset.done;
   }
 
-  /** A finished picture. */
+  /** Show a finished picture. */
   fill(codes, image) {
     if (this.rows !== codes.length || this.columns !== codes[0].length) this.open(codes.length, codes[0].length);
     this.codes = codes.map((row) => [...row]);
@@ -56,7 +55,7 @@ export class Sheet {
     this.element.dataset.done = "true";
   }
 
-  /** Take codes away, so that they can be drawn anew. */
+  /** Clear cells that will be drawn again. */
   empty(places) {
     for (const [row, column] of places) {
       this.codes[row][column] = -1;
@@ -65,9 +64,9 @@ export class Sheet {
     delete this.element.dataset.done;
   }
 
-  /** Ink the cells whose codes are new, one after the other. */
+  /** Ink the cells with new codes, one after another. */
   async ink(codes, pause) {
-    // A model that talks chooses the size of its pictures.
+    // In a chat the model chooses the size of its pictures.
     if (this.rows !== codes.length || this.columns !== codes[0].length) this.open(codes.length, codes[0].length);
     for (const [row, line] of codes.entries()) {
       for (const [column, code] of line.entries()) {
@@ -81,7 +80,7 @@ export class Sheet {
     }
   }
 
-  /** Let a picture show through all cells that have been inked; `known` are the codes that it was painted from. */
+  /** Show a picture through all inked cells; `known` are the codes that it was rendered from. */
   show(image, known = this.codes) {
     this.image = image;
     this.paint();

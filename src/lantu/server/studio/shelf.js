@@ -1,11 +1,11 @@
-// The pictures of earlier: newest first, each opens again; forgetting asks once more.
+// The history: newest first; a click opens a picture; deleting all asks for confirmation.
 
 import { thumbnail } from "./gallery.js";
 import { forgetPicture, forgetPictures, keepPicture, pictures } from "./history.js";
 import { label, say, tell } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const SURE_MS = 4000; // how long "really?" stands
+const SURE_MS = 4000; // how long the confirmation is shown
 
 export class Shelf {
   /** @param {(picture: object) => void} onOpen */
@@ -18,11 +18,11 @@ export class Shelf {
     try {
       for (const picture of (await pictures()).reverse()) this.put(picture);
     } catch (problem) {
-      console.warn("nothing is kept:", problem); // a private window may have no database
+      console.warn("nothing is kept:", problem); // private windows may have no database
     }
   }
 
-  /** Keep a picture beyond a reload, and show it. */
+  /** Store a picture and show it in the history. */
   async keep(picture) {
     try {
       picture.id = await keepPicture(picture);

@@ -1,10 +1,10 @@
-// What the middle of the page shows: an empty sheet with examples, one picture, or many.
+// The middle of the page: an empty sheet with examples, one picture, or several.
 
 import { currentLanguage, tell } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
-// In both languages on either page: it draws as well from one as from the other.
+// In both languages, because the model draws equally well from either.
 const EXAMPLES = [
   ["en", "a cat on the left and a dog on the right"],
   ["zh", "三个苹果"],
@@ -15,7 +15,7 @@ const EXAMPLES = [
 ];
 
 export class Stage {
-  /** @param {object} info of the model. @param {(prompt: string) => void} onExample one is chosen. */
+  /** @param {object} info of the model. @param {(prompt: string) => void} onExample called when one is chosen. */
   constructor(info, onExample) {
     const [rows, columns] = info.grid;
     tell(document.querySelector("[data-say=empty_note]"), "empty_note", { cells: rows * columns });
@@ -24,7 +24,7 @@ export class Stage {
     this.show("empty");
   }
 
-  /** Those in the reader's language come first. */
+  /** Examples in the page's language come first. */
   examples() {
     const own = ([language]) => (language === currentLanguage() ? 0 : 1);
     const items = [...EXAMPLES].sort((one, other) => own(one) - own(other)).map(([language, words]) => {

@@ -1,4 +1,4 @@
-// A conversation in words and pictures. It is kept in the browser, and sent with every turn.
+// A chat in words and pictures. It is stored in the browser and sent with every message.
 
 import { stream } from "./api.js";
 import { keepNote, note } from "./history.js";
@@ -11,10 +11,10 @@ const NOTE = "talk";
 const MOST_PICTURES = 16;
 
 export class Talk {
-  /** @param {object} info of the model. @param {(file: Blob) => void} onOpen a picture is to be opened in the studio. */
+  /** @param {object} info of the model. @param {(file: Blob) => void} onOpen called to open a picture in the studio. */
   constructor(info, onOpen) {
     Object.assign(this, { info, onOpen, turns: [], shown: [] });
-    // A model that has not learnt to talk draws what is said and names what is shown; it reads one message at a time.
+    // A model without chat training draws what is written and describes pictures, one message at a time.
     this.talks = info.learnt.includes("talking");
     $("talk-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -43,7 +43,7 @@ export class Talk {
     this.render();
   }
 
-  /** A picture goes with what is said next. */
+  /** Attach a picture to the next message. */
   async show(file) {
     this.shown.push(await dataUrl(await sized(file, ...this.info.size)));
     this.renderShown();
@@ -158,14 +158,14 @@ export class Talk {
   }
 }
 
-/** The turns from which on no more pictures are shown than the server reads. */
+/** The last turns, with no more pictures than the server accepts. */
 function lately(turns) {
   let pictures = 0;
   const beyond = turns.findLastIndex((turn) => (pictures += turn.pictures.length) > MOST_PICTURES);
   return turns.slice(beyond + 1);
 }
 
-/** A turn as OpenAI's messages have it. */
+/** A turn as a message of OpenAI's API. */
 function message({ role, text, pictures }) {
   const words = text ? [{ type: "text", text }] : [];
   return { role, content: [...words, ...pictures.map((url) => ({ type: "image_url", image_url: { url } }))] };

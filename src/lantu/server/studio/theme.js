@@ -1,7 +1,7 @@
-// A classic script in the head: the theme that was chosen must be there before anything is painted.
+// A classic script in the head, so that the chosen theme applies before the first paint.
 try {
   const theme = localStorage.getItem("lantu-theme");
   if (theme) document.documentElement.dataset.theme = theme;
 } catch {
-  // Storage is forbidden: the system's theme it is.
+  // Storage is disabled: use the system's theme.
 }

@@ -1,4 +1,4 @@
-// The switch between light and dark; until it is used the system decides.
+// The switch between light and dark; the system's setting is the default.
 
 import { label, tell } from "./words.js";
 
@@ -27,7 +27,7 @@ export function startTheme() {
     try {
       localStorage.setItem("lantu-theme", theme); // theme.js reads it
     } catch {
-      // It is forgotten with the page.
+      // Storage is disabled: the choice lasts until the page is closed.
     }
     name();
   });

@@ -1,4 +1,4 @@
-// The versions of a picture that is being edited: one step back, one step forth.
+// The versions of a picture that is being edited: undo and redo.
 
 export class Timeline {
   constructor(first) {
@@ -22,7 +22,7 @@ export class Timeline {
     return this.at < this.versions.length - 1;
   }
 
-  /** A new version; what was undone before is gone. */
+  /** Add a version; undone versions are discarded. */
   push(version) {
     this.versions = [...this.versions.slice(0, this.at + 1), version];
     this.at += 1;

@@ -1,4 +1,4 @@
-// The two views, drawing and talking; the address names the one that is shown.
+// The two views, drawing and chat; the URL's fragment selects one.
 
 const VIEWS = ["draw", "talk"];
 
@@ -15,12 +15,12 @@ function show() {
     if (link.dataset.viewLink === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  // How it stands, and what went wrong, is said where one looks.
+  // Status and errors move to the visible view.
   document.querySelector(`#${view} [data-desk-place]`).append(document.getElementById("desk"));
 }
 
 export function startViews() {
-  // Where there is room the dials stand open.
+  // Open the settings if there is room.
   document.getElementById("dials").open = matchMedia("(min-width: 1101px)").matches;
   window.addEventListener("hashchange", show);
   show();
