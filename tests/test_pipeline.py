@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 import lantu
+from lantu import images
 from lantu.engine.seeds import derive_seed
 from lantu.errors import DataError, ImageError, LantuError, ModelError, PromptError
 from lantu.models.validation import MAX_PROMPT
@@ -100,7 +101,8 @@ def test_captions(model):
     first = model.caption(noise(32, 32))
     assert isinstance(first, str)
     assert first == model.caption(noise(32, 32))
-    assert model.caption(noise(99, 32), "zh", fit=True) is not None
+    fitted = images.fit(noise(99, 32), 32, 32)
+    assert model.caption(noise(99, 32), "zh", fit=True) == model.caption(fitted, "zh")
     with pytest.raises(ImageError, match="reads 32x32"):
         model.caption(noise(32, 64))
     with pytest.raises(PromptError, match="no captions in fr"):
