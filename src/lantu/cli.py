@@ -33,6 +33,7 @@ app.command()(bench.bench)
 
 
 def show_version(wanted: bool) -> None:
+    """Print the version and exit."""
     if wanted:
         print(f"lantu {__version__}")
         raise typer.Exit

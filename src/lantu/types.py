@@ -35,10 +35,12 @@ class CodeGrid:
 
     @property
     def height(self) -> int:
+        """In codes."""
         return self.codes.shape[0]
 
     @property
     def width(self) -> int:
+        """In codes."""
         return self.codes.shape[1]
 
     def __eq__(self, other: object) -> bool:
@@ -68,10 +70,12 @@ class Patch:
 
     @property
     def height(self) -> int:
+        """In codes."""
         return self.codes.shape[0]
 
     @property
     def width(self) -> int:
+        """In codes."""
         return self.codes.shape[1]
 
     def __eq__(self, other: object) -> bool:

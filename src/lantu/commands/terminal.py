@@ -30,14 +30,17 @@ class Output:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
+        """See ``io.TextIOBase.write``."""
         with _printing():
             return self._stream.write(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
+        """See ``io.IOBase.writelines``."""
         with _printing():
             self._stream.writelines(lines)
 
     def flush(self) -> None:
+        """See ``io.IOBase.flush``."""
         with _printing():
             self._stream.flush()
 

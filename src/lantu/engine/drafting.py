@@ -19,10 +19,14 @@ class Draft(Protocol):
     """
 
     @property
-    def ids(self) -> list[int]: ...
+    def ids(self) -> list[int]:
+        """Drafted so far."""
+        ...
 
     @property
-    def ended(self) -> bool: ...
+    def ended(self) -> bool:
+        """Whether it is complete or cancelled."""
+        ...
 
 
 class Drafter(Protocol):
@@ -34,10 +38,14 @@ class Drafter(Protocol):
     """
 
     @property
-    def exact(self) -> bool: ...
+    def exact(self) -> bool:
+        """Whether a draft is the same alone and with others."""
+        ...
 
     @property
-    def busy(self) -> bool: ...
+    def busy(self) -> bool:
+        """Whether some draft has not ended."""
+        ...
 
     def submit(self, request: Request, on_step: Callable[[Sequence[int]], None] | None = None) -> Any:
         """Queue a request and give its ``Draft``; nothing is computed yet.

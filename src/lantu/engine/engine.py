@@ -64,6 +64,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
+        """Whether it is done or cancelled."""
         return self.state in ("done", "cancelled")
 
 
@@ -92,6 +93,7 @@ class Engine:
 
     @property
     def busy(self) -> bool:
+        """Whether some job has not ended."""
         return bool(self.waiting or self.running)
 
     @property

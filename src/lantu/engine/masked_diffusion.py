@@ -1,7 +1,7 @@
 """Drafting by masked diffusion: all codes begin masked, and each forward pass keeps the most confident predictions.
 
 MaskGIT (arXiv:2202.04200): of N codes, ``floor(N · cos(π/2 · t/T))`` are still masked after pass t of T. So a picture
-takes T passes, whatever N is; a next-token model takes N.
+takes T passes for any N; a next-token model takes N.
 
 Shapes: N codes of a draft, V ids that may be drawn.
 """
@@ -59,6 +59,7 @@ class MaskedDraft:
 
     @property
     def ended(self) -> bool:
+        """Whether it is complete or cancelled."""
         return self.state in ("done", "cancelled")
 
     @property
@@ -78,7 +79,7 @@ class MaskedDrafter:
         language: predicts masked ids.
         rows: sequences of a forward pass, at most; a guided draft takes two.
         together: drafts that may share forward passes; as many as fit if the language model is exact, else one at a
-            time, so that a seed decides a draft whatever else is drafted.
+            time, so that a draft depends on nothing but its own seed.
     """
 
     def __init__(self, language: MaskedLanguage, rows: int = 64, together: int | None = None):
@@ -89,10 +90,12 @@ class MaskedDrafter:
 
     @property
     def exact(self) -> bool:
+        """Whether a draft is the same, bit for bit, alone and with others."""
         return self.language.exact
 
     @property
     def busy(self) -> bool:
+        """Whether some draft has not ended."""
         return bool(self.waiting or self.running)
 
     def submit(self, request: Request, on_step: OnStep | None = None) -> MaskedDraft:

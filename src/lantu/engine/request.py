@@ -118,6 +118,7 @@ class Request:
 
     @property
     def guided(self) -> bool:
+        """Whether it needs the unconditional prompt."""
         return self.unconditional is not None and (self.guidance != 1 or self.contrast > 0)
 
     @property

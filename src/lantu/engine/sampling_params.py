@@ -64,6 +64,7 @@ class SamplingParams:
             raise LantuError(f"sampler can't be {self.sampler!r}", "choose a sampler by its name")
 
     def check(self, name: str, least: float, most: float) -> None:
+        """Raise LantuError if a parameter is not a number of its type and range."""
         value = getattr(self, name)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         whole = isinstance(value, int) or not isinstance(getattr(SamplingParams, name), int)
@@ -84,6 +85,7 @@ class SamplingParams:
         return cls().change(**{name: value for name, value in renamed(values).items() if name in names})
 
     def as_dict(self) -> dict[str, Any]:
+        """All parameters by name, as JSON."""
         return asdict(self)
 
 

@@ -110,6 +110,7 @@ class TransformerStack:
             calls().lantu_stack_free(handle)
 
     def cache(self, capacity: int) -> Cache:
+        """An empty KV cache in the layout of the native code."""
         return Cache(np.zeros(self.cache_bytes(capacity), np.uint8), capacity)
 
     def cache_bytes(self, capacity: int) -> int:
@@ -227,6 +228,7 @@ def check(shape: Shape, layers: Sequence[Layer]) -> None:
 
 
 def agree(found: object, expected: object) -> None:
+    """Raise ValueError if two shapes differ."""
     if found != expected:
         raise ValueError(f"the native code got {found} but expects {expected}")
 

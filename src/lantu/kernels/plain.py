@@ -38,6 +38,7 @@ class TransformerStack:
         segments: list[Segment],
         modulation_L6D: np.ndarray | None = None,
     ) -> np.ndarray:
+        """See ``shapes.TransformerStack.forward``."""
         shape = self.shape
         x_TD = np.array(x_TD, np.float32)
         for number, layer in enumerate(self.layers):
@@ -49,12 +50,12 @@ class TransformerStack:
             query_THK = rotate(heads(query, shape.head_width), layer.query_norm, shape.eps, rotation_2TK)
             key_TGK = rotate(heads(key, shape.head_width), layer.key_norm, shape.eps, rotation_2TK)
             value_TGK = heads(inner @ layer.value.T, shape.head_width)
-            seen, first = [], 0
+            attended, first = [], 0
             for segment in segments:
                 part = slice(first, first + segment.tokens)
-                seen.append(attend(segment, number, query_THK[part], key_TGK[part], value_TGK[part]))
+                attended.append(attend(segment, number, query_THK[part], key_TGK[part], value_TGK[part]))
                 first += segment.tokens
-            x_TD = x_TD + (1 + gate) * (np.concatenate(seen) @ layer.out.T)
+            x_TD = x_TD + (1 + gate) * (np.concatenate(attended) @ layer.out.T)
             inner = rms_norm(x_TD, layer.feed_forward_norm, shape.eps) * (1 + scale_f) + shift_f
             x_TD = x_TD + (1 + gate_f) * ((silu(inner @ layer.gate.T) * (inner @ layer.up.T)) @ layer.down.T)
         for segment in segments:
@@ -116,6 +117,7 @@ def attend(
 
 
 def heads(x_TD: np.ndarray, width: int) -> np.ndarray:
+    """(T, H·K) → (T, H, K)."""
     return x_TD.reshape(len(x_TD), -1, width)
 
 
@@ -129,10 +131,12 @@ def rotate(x_THK: np.ndarray, norm_K: np.ndarray | None, eps: float, rotation_2T
 
 
 def rms_norm(x: np.ndarray, weight: np.ndarray, eps: float) -> np.ndarray:
+    """Root-mean-square norm of the last axis (arXiv:1910.07467)."""
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(eps)) * weight
 
 
 def silu(x: np.ndarray) -> np.ndarray:
+    """x · sigmoid(x)."""
     return x / (1 + np.exp(-np.clip(x, -87, 87)))
 
 

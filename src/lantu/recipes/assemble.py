@@ -67,16 +67,15 @@ def assemble(
     index = {"_class_name": "lantu.Model", "name": name or out.name, "license": licence}
     index |= {part: CLASSES[part] for part in sources} | {"draw": dict(draw or {})} | background_of(sources, data)
     folders = {part: part_folder(source, part) for part, source in sources.items()}
-    sort = SORT
-    if read_config(folders["language"]).get("model_type") == MASKED:
+    drafts_masked = read_config(folders["language"]).get("model_type") == MASKED
+    if drafts_masked:
         index |= {"_class_name": masked.CLASS, "language": masked.LANGUAGE}
-        sort = masked.SORT
     check_apart(out, folders)
     taught: Sequence[dict[str, Any]] = ()
     if data is not None:
         with contextlib.suppress(DataError):  # the index of the data is enough to assemble a model
             taught = taught_by(data)
-    with replacing_folder(out, sort) as temporary:
+    with replacing_folder(out, masked.SORT if drafts_masked else SORT) as temporary:
         for part, folder in folders.items():
             shutil.copytree(folder, temporary / part)
         write_json(temporary / "model_index.json", index)

@@ -81,6 +81,7 @@ class TextCodec:
         self.size: int = ids_of(self.tokenizer) if first_control is None else first_control
 
     def encode(self, text: str) -> list[int]:
+        """The ids of a text. Raises PromptError if it is not valid Unicode."""
         return self.tokenizer.encode(normalise(text), add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:

@@ -124,16 +124,16 @@ def read_reply(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable
     ids = [int(id_) for id_ in ids]
     ended = bool(ids) and ids[-1] == vocabulary.special("eos")
     if not ended:
-        begun = max((place for place, id_ in enumerate(ids) if id_ == vocabulary.special("boi")), default=-1)
-        if begun >= 0 and vocabulary.special("eoi") not in ids[begun:]:
-            ids = ids[:begun]
+        start = max((place for place, id_ in enumerate(ids) if id_ == vocabulary.special("boi")), default=-1)
+        if start >= 0 and vocabulary.special("eoi") not in ids[start:]:
+            ids = ids[:start]
         ids = [*ids, vocabulary.special("eos")]
     parts = from_ids([vocabulary.special("bos"), *ids], vocabulary, decode_text).parts
     if not parts or parts[0] != Turn("plan"):
         return Reply(parts)
-    spoken = parts.index(Turn("lantu")) if Turn("lantu") in parts else len(parts)
-    plan = "".join(part for part in parts[1:spoken] if isinstance(part, str))
-    return Reply(parts[spoken + 1 :], plan, ended and spoken == len(parts))
+    proper = parts.index(Turn("lantu")) if Turn("lantu") in parts else len(parts)
+    plan = "".join(part for part in parts[1:proper] if isinstance(part, str))
+    return Reply(parts[proper + 1 :], plan, ended and proper == len(parts))
 
 
 def goal_of(plan: str) -> str:

@@ -178,6 +178,7 @@ class Grammar:
         return allowed
 
     def specials(self, *names: str) -> Ranges:
+        """Special tokens as ranges of one id each."""
         return tuple(range(id_, id_ + 1) for id_ in map(self.vocabulary.special, names))
 
 

@@ -19,15 +19,15 @@ def first_repeat(text: str) -> int | None:
     """
     stutters = [(found, found.group(1) or found.group(2) or found.group(3)) for found in STUTTER.finditer(text)]
     places = [found.start() + len(again) for found, again in stutters]
-    seen: list[str] = []
+    clauses: list[str] = []
     start = 0
     for separator in [*SEPARATORS.finditer(text), None]:
         clause = text[start : separator.start() if separator else len(text)]
         bare = " ".join(EMPTY_WORDS.sub(" ", clause.strip()).lower().split())
-        if bare and any(repeats(bare, before) for before in seen):
+        if bare and any(repeats(bare, before) for before in clauses):
             places.append(start)
             break
-        seen += [bare] if bare else []
+        clauses += [bare] if bare else []
         start = separator.end() if separator else start
     return min(places, default=None)
 

@@ -55,10 +55,12 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
+        """Number of ids."""
         return self.text_size + CONTROLS + self.codebook_size
 
     @property
     def first_code(self) -> int:
+        """The id of code 0."""
         return self.text_size + CONTROLS
 
     def special(self, name: str) -> int:

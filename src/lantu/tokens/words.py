@@ -167,6 +167,7 @@ class Lexicon:
             yield plain
 
     def has_untaught_emoji(self, text: str) -> bool:
+        """Whether a text has emoji that the model was not taught."""
         for key in sorted(self.emoji, key=len, reverse=True):
             text = text.replace(key, "")
         return PICTOGRAM.search(text) is not None
@@ -305,6 +306,7 @@ class Lexicon:
             yield stray, False
 
     def is_word(self, word: str, others: set[str]) -> bool:
+        """Whether a Chinese word is known, or one of some others."""
         return word in self.chinese_names or word in self.chinese or word in others
 
     # Nearest names

@@ -35,10 +35,14 @@ class Tensor(Protocol):
     """An array, a tensor of torch, or an entry of a header."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes."""
+        ...
 
     @property
-    def dtype(self) -> Any: ...
+    def dtype(self) -> Any:
+        """Of NumPy or torch, or safetensors' name of it."""
+        ...
 
 
 def read(part: str, folder: str | Path) -> dict[str, Any]:

@@ -30,14 +30,14 @@ def load(folder: str | Path, dtype: "torch.dtype | str") -> "PreTrainedModel":
     logging.disable_progress_bar()
     manifest.read_language(folder)
     try:
-        model, told = AutoModelForCausalLM.from_pretrained(
+        model, report = AutoModelForCausalLM.from_pretrained(
             str(folder), dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
     except Exception as problem:  # of any kind: transformers does not validate configs
         reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
         raise ModelError(f"transformers can't read the language model in {folder} ({reason})", HINT) from problem
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if names := sorted(map(str, told.get(what) or ())):
+        if names := sorted(map(str, report.get(what) or ())):
             kind = what.removesuffix("_keys")
             raise ModelError(f"the language model in {folder} has {kind} tensors: {names[0]}", HINT)
     return model

@@ -1,4 +1,4 @@
-// See lantu.h. This file keeps the memory and the threads, and picks the instruction set; block.inc computes.
+// See lantu.h. This file manages memory and threads and selects the instruction set; block.inc has the arithmetic.
 #include "lantu.h"
 
 #include <algorithm>
@@ -28,11 +28,11 @@ using lantu::Team;
 namespace {
 
 constexpr int PANEL = 64;  // outputs that are computed together
-constexpr int FEW = 8;     // tokens that every member prepares for itself
+constexpr int FEW = 8;     // up to so many tokens are prepared by every member itself
 
 INLINE int padded16(int count) { return (count + 15) & ~15; }
 
-// Zeroed memory on lines of the cache, on large pages where the system has them.
+// Zeroed memory, aligned to cache lines, on huge pages if the system has them.
 struct Memory {
     void* data = nullptr;
 
@@ -85,7 +85,7 @@ struct Stack {
 
 namespace {
 
-// One forward pass: what its members share.
+// The shared state of one forward pass.
 struct Pass {
     const Stack* stack;
     Team* team;
@@ -168,13 +168,13 @@ const Instructions& instructions() {
 
 }  // namespace
 
-// A team and its scratch. There is one for the process, and others for threads that are to compute beside it.
+// A team and its scratch memory: one for the process, and one for each thread group.
 struct Lane {
     std::mutex busy;  // one pass at a time
-    int wanted = 0;   // threads; 0 for one on each core
+    int wanted = 0;   // threads; 0 for one per core
     Memory scratch;   // kept from pass to pass
 
-    // Made at first use, and again after a fork.
+    // Created at first use, and again after a fork.
     Team& team() {
 #ifdef _WIN32
         const long self = 1;
@@ -228,7 +228,7 @@ uint16_t to_bf16(float value) {
     return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-// Enter a source's rows into a packed matrix; row r goes to place(r).
+// Pack a source's rows into a matrix; row r goes to place(r).
 template <class Place>
 void enter(Matrix& m, const Source& source, Place place) {
     for (int row = 0; row < source.rows; row++) {
@@ -277,7 +277,7 @@ struct Single : Matrix {
     std::vector<Memory> memory;
 };
 
-// ---- one id from logits
+// ---- sampling an id from logits
 
 const float PLAUSIBLE = -2.3025851f;  // log 0.1
 
@@ -335,7 +335,7 @@ int choose_one(const float* logits, int size, const Choice& choice, std::vector<
         reached += share;
         if (reached > wanted && share > 0) return id;
     }
-    return likeliest;  // only rounding leads here
+    return likeliest;  // reached only through rounding
 }
 
 }  // namespace
@@ -462,7 +462,7 @@ void lantu_forward(const Stack* stack, float* x, int32_t tokens, const float* co
         member_gates.push_back((float*)(base + gates[member]));
         member_inputs.push_back(base + own[member]);
     }
-    // What was left by a pass of another shape must not show in the padding of these rows.
+    // Clear the padding, which may hold values of a pass of another shape.
     if (layer.out.padded != layer.out.columns) std::memset(base + seen, 0, (size_t)tokens * layer.out.padded * 4);
     const Pass pass = {stack,
                        &all,

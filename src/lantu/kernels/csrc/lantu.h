@@ -1,4 +1,4 @@
-// What Python calls: a stack of transformer blocks, single matrices, and the choice of an id. Plain C, no Python.
+// The C interface: a stack of transformer blocks, single matrices, and sampling of an id. It knows nothing of Python.
 //
 // T tokens of all sequences together, D width, H heads, G heads of keys and values, K head width, F inner width, V ids.
 #pragma once
@@ -11,11 +11,11 @@
 #define LANTU_API extern "C" __attribute__((visibility("default")))
 #endif
 
-// A matrix (rows, columns), row after row, as it lies in a file.
+// A matrix (rows, columns) in row-major order.
 struct Source {
     const void* data;
     int32_t rows, columns;
-    int32_t is_bf16;  // else float32
+    int32_t is_bf16;  // otherwise float32
 };
 
 struct LayerSource {
@@ -31,26 +31,26 @@ struct LayerSource {
 
 struct Shape {
     int32_t layers, width, heads, key_value_heads, head_width, inner;
-    int32_t precise;  // weights and sums in float32; else weights, activations and cache in bfloat16, sums in float32
+    int32_t precise;  // all in float32; otherwise weights, activations and cache in bfloat16, sums in float32
     float eps;
 };
 
-// New tokens of one sequence, and what they may look at: a prefix that others may share, then its own keys and values.
+// New tokens of one sequence. They attend to a prefix, which sequences may share, and to the sequence's own KV cache.
 struct Sequence {
     void* memory;         // lantu_cache_bytes(stack, capacity)
     const void* prefix;   // of another sequence, or null
     int32_t capacity, prefix_capacity, prefix_length;
-    int32_t start;        // own places filled before
-    int32_t tokens;       // new ones; they take the next places
-    int32_t causal;       // else every new token sees all of them
+    int32_t start;        // tokens in its own cache so far
+    int32_t tokens;       // new tokens, appended to the cache
+    int32_t causal;       // otherwise every new token attends to all
 };
 
 struct Choice {
-    int32_t row, unconditional;  // of the logits; unconditional is the row without the prompt, or -1
+    int32_t row, unconditional;  // indices of logits; unconditional may be -1
     int32_t top_k;          // 0 for all
     int32_t contrast;       // k of contrastive decoding, 0 for plain guidance
     float guidance, temperature, top_p;
-    double uniform;  // in [0, 1): decides
+    double uniform;  // a random number in [0, 1) that decides
 };
 
 struct Lane;
@@ -58,27 +58,27 @@ struct Matrix;
 struct Stack;
 
 LANTU_API const char* lantu_instructions(void);
-LANTU_API void lantu_set_threads(int32_t count);  // 0 for one on each core
+LANTU_API void lantu_set_threads(int32_t count);  // 0 for one per core
 LANTU_API int32_t lantu_threads(void);
-// A team beside the one that all share: what the calling thread computes after entering it goes on at the same time as
-// the others' passes. Null leads back to the shared one.
+// A thread group of its own: what the calling thread computes after entering it runs beside passes of the shared group.
+// Entering null returns to the shared group.
 LANTU_API Lane* lantu_lane(int32_t count);
 LANTU_API void lantu_lane_free(Lane* lane);
 LANTU_API void lantu_enter(Lane* lane);
 
 LANTU_API Matrix* lantu_matrix(const Source* source, int32_t precise);
 LANTU_API void lantu_matrix_free(Matrix* matrix);
-// out (T, rows) = norm(x) (T, columns) · matrix + bias; without a norm where it is null, without a bias likewise.
+// out (T, rows) = norm(x) (T, columns) · matrix + bias; norm and bias may be null.
 LANTU_API void lantu_linear(const Matrix* matrix, const float* bias, const float* norm, float eps, const float* x,
                             int32_t tokens, float* out);
 
 LANTU_API Stack* lantu_stack(const Shape* shape, const LayerSource* layers);
 LANTU_API void lantu_stack_free(Stack* stack);
 LANTU_API int64_t lantu_cache_bytes(const Stack* stack, int32_t capacity);
-// x (T, D) goes through all blocks in place. cosine, sine: (T, K/2). modulation: (layers, 6, D) of shift, scale and gate
-// of attention and of feed-forward, or null.
+// Run x (T, D) through all blocks in place. cosine, sine: (T, K/2). modulation: (layers, 6, D), shift, scale and gate of
+// attention and of feed-forward, or null.
 LANTU_API void lantu_forward(const Stack* stack, float* x, int32_t tokens, const float* cosine, const float* sine,
                              const Sequence* sequences, int32_t count, const float* modulation);
 
-// One column of logits (rows, V) for each choice.
+// Sample one column of logits (rows, V) for each choice.
 LANTU_API void lantu_choose(const float* logits, int32_t size, const Choice* choices, int32_t count, int32_t* columns);

@@ -1,7 +1,7 @@
-// A team of threads that run one function together and meet at barriers inside it.
+// A team of threads that run one function together, with barriers inside it.
 //
-// A forward pass is a few hundred short phases, far shorter than waking a thread takes: so the team is woken once for a
-// pass, and between phases its threads spin, for a while, before they let others have the core.
+// A forward pass has a few hundred phases, each far shorter than waking a thread. So the team is woken once a pass, and
+// its threads spin for a while between phases before they yield the core.
 #pragma once
 
 #include <atomic>
@@ -37,7 +37,7 @@ class Team {
 
     int size() const { return size_; }
 
-    // Call work(member) in every member; the caller is member 0. Returns when all are done.
+    // Call work(member) on every member; the caller is member 0. Returns when all are done.
     void run(const std::function<void(int)>& work) {
         if (size_ > 1) {
             {
@@ -51,7 +51,7 @@ class Team {
         barrier();
     }
 
-    // Wait until every member is here.
+    // Wait for all members.
     void barrier() {
         if (size_ == 1) return;
         const int round = round_.load(std::memory_order_acquire);
@@ -64,7 +64,7 @@ class Team {
     }
 
   private:
-    static constexpr int PATIENCE = 20000;  // spins before the core is given away: some 200 microseconds
+    static constexpr int PATIENCE = 20000;  // spins before yielding the core: about 200 microseconds
 
     static void relax(int spins) {
         if (spins < PATIENCE)

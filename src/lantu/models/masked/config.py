@@ -35,4 +35,5 @@ class MaskedConfig(BaseModel):
 
     @property
     def heads(self) -> int:
+        """Attention heads."""
         return heads_of(self.width)

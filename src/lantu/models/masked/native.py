@@ -53,6 +53,7 @@ class MaskedLanguage:
     def logits(
         self, prompts: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]], ranges: Ranges
     ) -> list[np.ndarray]:
+        """One forward pass; see ``lantu.engine.masked_diffusion.MaskedLanguage``."""
         ids = [sequence.ids_of(*pair, self.vocabulary) for pair in zip(prompts, drafts, strict=True)]
         head_width = self.stack.shape.head_width
         turns = [
