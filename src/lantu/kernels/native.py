@@ -126,6 +126,7 @@ class TransformerStack:
         segments: list[Segment],
         modulation_L6D: np.ndarray | None = None,
     ) -> np.ndarray:
+        """See ``shapes.TransformerStack.forward``."""
         x_TD = np.array(x_TD, np.float32, order="C")
         rotation_2TK = np.ascontiguousarray(rotation_2TK, np.float32)
         tokens = len(x_TD)
