@@ -23,7 +23,7 @@ from lantu.recipes.codes import ensure_codes, load_tokenizer
 from lantu.recipes.sources import part_folder
 from lantu.tokens.bpe import TextCodec
 from lantu.tokens.document import LANGUAGES, to_ids
-from lantu.types import CodeGrid, Document, Part, Sample, Turn
+from lantu.types import CodeGrid, Document, Part, Role, Sample
 from lantu.weights.language_config import read_vocabulary
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     @torch.no_grad()
     def likelihood(parts: tuple[Part, ...], plan: str) -> float:
         """Log-probability of a plan and of its end, behind some parts."""
-        document = Document((*parts, Turn("lantu"), Turn("plan"), plan, Turn("lantu")))
+        document = Document((*parts, Role("assistant"), Role("plan"), plan, Role("assistant")))
         ids, owners = to_ids(document, vocabulary, text.encode)
         targets = torch.from_numpy(ids[1:-1].astype(np.int64))
         logs = model(input_ids=torch.from_numpy(ids[None, :-2].astype(np.int64))).logits[0].log_softmax(-1)
@@ -72,7 +72,7 @@ def main() -> None:
                     continue
                 texts = plans(asked, sample, concepts, language)
                 for shown, right in verdicts.items():
-                    parts = (Turn("user"), asked.text, *([CodeGrid(grids[index])] if shown else []))
+                    parts = (Role("user"), asked.text, *([CodeGrid(grids[index])] if shown else []))
                     right.append(int(np.argmax([likelihood(parts, plan) for plan in texts])) == 0)
             shares = " | ".join(f"{np.mean(right):.1%}" for right in verdicts.values())
             print(f"| {kind}, {language} | {shares} | {len(verdicts[True])} |", flush=True)

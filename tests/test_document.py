@@ -18,7 +18,7 @@ from lantu.tokens.document import (
     unconditional_prefix,
 )
 from lantu.tokens.vocabulary import Vocabulary
-from lantu.types import CodeGrid, Document, Given, Patch, Turn
+from lantu.types import CodeGrid, ContextText, Document, MaskedGrid, Role
 
 VOCABULARY = Vocabulary(256, 50)
 texts = st.text(min_size=1, max_size=8)
@@ -40,10 +40,10 @@ def patches(draw):
     grid = draw(grids)
     holes = draw(st.lists(st.booleans(), min_size=grid.codes.size, max_size=grid.codes.size))
     holes[draw(st.integers(0, len(holes) - 1))] = True
-    return Patch(grid.codes, np.reshape(holes, grid.codes.shape))
+    return MaskedGrid(grid.codes, np.reshape(holes, grid.codes.shape))
 
 
-turns = st.sampled_from([Turn("user"), Turn("lantu"), Turn("plan")])
+turns = st.sampled_from([Role("user"), Role("assistant"), Role("plan")])
 
 
 @st.composite
@@ -54,7 +54,8 @@ def documents(draw):
         if not (isinstance(part, str) and parts and isinstance(parts[-1], str)):
             parts.append(part)
     marked = any(
-        isinstance(part, str) and isinstance(before, CodeGrid | Patch) for before, part in itertools.pairwise(parts)
+        isinstance(part, str) and isinstance(before, CodeGrid | MaskedGrid)
+        for before, part in itertools.pairwise(parts)
     )
     return Document(tuple(parts), draw(st.sampled_from(["", "en", "zh"])) if marked else "")
 
@@ -66,9 +67,9 @@ def test_ids_say_all_that_a_document_says(document):
 
 
 def test_what_is_given_joins_the_text_beside_it():
-    parts = (Turn("plan"), Given("cat"), ", ", Given("dog"), " yes")
+    parts = (Role("plan"), ContextText("cat"), ", ", ContextText("dog"), " yes")
     ids, owners = to_ids(Document(parts), VOCABULARY, encode)
-    assert from_ids(ids, VOCABULARY, decode).parts == (Turn("plan"), "cat, dog yes")
+    assert from_ids(ids, VOCABULARY, decode).parts == (Role("plan"), "cat, dog yes")
     assert owners[[2, 5, 7, 10]].tolist() == [1, 2, 3, 4]
 
 
@@ -88,27 +89,31 @@ def test_a_drawing_and_a_caption_are_written_as_agreed():
 def test_a_patch_and_a_talk_are_written_as_agreed():
     v = VOCABULARY
     bos, eos, boi, eoi, edit, hole = map(v.special, ("bos", "eos", "boi", "eoi", "edit", "hole"))
-    patch = Patch([[1, 2], [3, 4]], [[False, True], [True, False]])
+    patch = MaskedGrid([[1, 2], [3, 4]], [[False, True], [True, False]])
     ids, owners = to_ids(Document(("ab", patch)), v, encode)
     start = [bos, 97, 98, edit, boi, v.side(2), v.side(2), v.code(1), hole, hole, v.code(4), eoi]
     assert ids.tolist() == [*start, v.code(2), v.code(3), eos]
     assert owners.tolist() == [-1, 0, 0] + [-1] * (len(start) - 3) + [1] * 3
     assert fill_prefix(encode("ab"), patch.codes, patch.holes, v) == start
     grid = CodeGrid([[5]])
-    talk = Document((Turn("user"), grid, "a", Turn("lantu"), "b", grid), "en")
+    talk = Document((Role("user"), grid, "a", Role("assistant"), "b", grid), "en")
     picture = [boi, v.side(1), v.side(1), v.code(5), eoi]
-    user, lantu = v.special("user"), v.special("lantu")
+    user, lantu = v.special("user"), v.special("assistant")
     ids, _ = to_ids(talk, v, encode)
     assert ids.tolist() == [bos, user, *picture, v.special("en"), 97, lantu, 98, *picture, eos]
     assert from_ids(ids, v, decode) == talk
-    for wrong in (lambda: Patch([[1]], [[False]]), lambda: Patch([[1]], [[True, True]]), lambda: Turn("nobody")):
+    for wrong in (
+        lambda: MaskedGrid([[1]], [[False]]),
+        lambda: MaskedGrid([[1]], [[True, True]]),
+        lambda: Role("nobody"),
+    ):
         with pytest.raises(ValueError, match=r"holes|role"):
             wrong()
 
 
 def test_a_plan_is_not_said_aloud_and_alone_it_asks_for_a_picture():
     v = VOCABULARY
-    eos, plan, lantu, boi = map(v.special, ("eos", "plan", "lantu", "boi"))
+    eos, plan, lantu, boi = map(v.special, ("eos", "plan", "assistant", "boi"))
     spoken = [plan, *encode("ab"), lantu, *encode("c"), eos]
     assert read_reply(spoken, v, decode) == (("c",), "ab", False)
     assert read_reply([plan, *encode("ab"), eos], v, decode) == ((), "ab", True)

@@ -179,7 +179,7 @@ def test_a_talk_that_ends_in_a_plan_draws_what_it_says(model, picture, monkeypat
 
 def test_a_plan_is_kept_to_oneself(model, picture, monkeypatch):
     vocabulary, text = model.parts.vocabulary, model.parts.text
-    marks = [vocabulary.special(name) for name in ("plan", "lantu", "eos")]
+    marks = [vocabulary.special(name) for name in ("plan", "assistant", "eos")]
     ids = [marks[0], *text.encode("a cat on the left"), marks[1], *text.encode("a cat"), marks[2]]
     task = chat(model.parts, [["what is on the left?", picture]], 3, model.folder.settings)
     next(task)
@@ -227,7 +227,7 @@ def test_captions_go_by_examples(model, picture, monkeypatch):
     vocabulary, encode = model.parts.vocabulary, model.parts.text.encode
     assert isinstance(model.caption(picture.image, examples=[("a zorp", picture)]), str)
     # What was noted down before is not said.
-    plan, lantu, eos, en = map(vocabulary.special, ("plan", "lantu", "eos", "en"))
+    plan, lantu, eos, en = map(vocabulary.special, ("plan", "assistant", "eos", "en"))
     noted = [plan, *encode("a zorp: a cat"), lantu, *encode("a zorp"), eos]
     assert model.parts.layout.words(noted) == "a zorp"
     assert model.parts.layout.words([en, *encode("a zorp"), eos]) == "a zorp"

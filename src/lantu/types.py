@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 MASK_CODE = -1  # in place of an unknown code: dropped for guidance, or not drafted yet
-SPEAKERS = ("user", "lantu", "plan")
+ROLES = ("user", "assistant", "plan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class CodeGrid:
 
 
 @dataclass(frozen=True, eq=False)
-class Patch:
+class MaskedGrid:
     """A picture of which some cells are masked and then filled in.
 
     Attributes:
@@ -79,7 +79,7 @@ class Patch:
         return self.codes.shape[1]
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Patch):
+        if not isinstance(other, MaskedGrid):
             return False
         return np.array_equal(self.codes, other.codes) and np.array_equal(self.holes, other.holes)
 
@@ -87,21 +87,21 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Turn:
+class Role:
     """The role of what follows in a conversation.
 
     Attributes:
-        speaker: "user", "lantu" (the assistant), or "plan" (the assistant's plan, before it answers or draws).
+        name: "user", "assistant", or "plan" (the assistant's plan, before it answers or draws).
     """
 
-    speaker: str
+    name: str
 
     def __post_init__(self):
-        if self.speaker not in SPEAKERS:
-            raise ValueError(f"unknown role {self.speaker!r}, choose {', '.join(SPEAKERS)}")
+        if self.name not in ROLES:
+            raise ValueError(f"unknown role {self.name!r}, choose {', '.join(ROLES)}")
 
 
-class Given(str):
+class ContextText(str):
     """Text excluded from the loss. Unlike other texts, it may stand next to another text."""
 
 
@@ -120,7 +120,7 @@ class Caption(str):
         return made
 
 
-Part = str | CodeGrid | Patch | Turn
+Part = str | CodeGrid | MaskedGrid | Role
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Document:
 
     Attributes:
         parts: in order. ``("a cat", grid)`` is a drawing, ``(grid, "a cat")`` a caption, ``("a cat", patch)`` fills in
-            a cat, ``(Turn("user"), grid, "where is the cat?", Turn("lantu"), "on the left")`` is a conversation.
+            a cat, ``(Role("user"), grid, "where is the cat?", Role("assistant"), "on the left")`` is a conversation.
         language: "en", "zh" or "" (unknown): the language of a text that follows a picture.
     """
 

@@ -6,7 +6,7 @@ import numpy as np
 from fake_gallery import concept, make_gallery
 
 from lantu.data import context
-from lantu.types import CodeGrid, Placed, Sample, Turn
+from lantu.types import CodeGrid, Placed, Role, Sample
 
 CONCEPTS = make_gallery().concepts
 BOX = (0.0, 0.0, 1.0, 1.0)
@@ -40,8 +40,8 @@ def test_the_same_thing_goes_by_the_same_made_up_word():
         assert plan == (f"{bare[0]} cat, {bare[1]}; cat" if drawn else f"cat; cat {bare[0]}, dog")
         assert isinstance(made.parts[0], str) == drawn
         order = made.parts[-3:] if drawn else made.parts[-4:]
-        assert order[:2] == (Turn("plan"), plan)
-        assert (order[2] == CodeGrid(grids(3)[2])) if drawn else (order[2:] == (Turn("lantu"), words[0]))
+        assert order[:2] == (Role("plan"), plan)
+        assert (order[2] == CodeGrid(grids(3)[2])) if drawn else (order[2:] == (Role("assistant"), words[0]))
 
 
 def test_pairs_and_plain_documents():
@@ -52,7 +52,7 @@ def test_pairs_and_plain_documents():
         assert [part.codes[0, 0] for part in made.parts[:3]] == [0, 1, 1]
         becomes = ": pink" if after is pink else ""
         told = f"{change}; cat, white background{becomes}; cat, {after.background} background"
-        assert made.parts[3:] == (Turn("plan"), told)
+        assert made.parts[3:] == (Role("plan"), told)
     plain = context.plain_document(["a", "b"], grids(2), "en", drawn=False)
     assert [type(part) for part in plain.parts] == [CodeGrid, str, CodeGrid, str]
 

@@ -8,7 +8,7 @@ from lantu.data.layouts import LEFT, RIGHT
 from lantu.data.plans import COMMA, PLACES, SPACE
 from lantu.data.pointing import change, exercise, naming, unfold, word
 from lantu.data.questions import SIDES, YES
-from lantu.types import Given, Placed, Sample
+from lantu.types import ContextText, Placed, Sample
 
 CONCEPTS = make_gallery().concepts
 NAMES = {language: [thing.names[language] for thing in CONCEPTS.values()] for language in COMMA}
@@ -82,7 +82,7 @@ def test_made_up_words_stand_for_what_they_stood_for_before():
 def test_a_plan_unfolds_into_what_is_given_and_what_is_learnt():
     parts = unfold("cat; cat yes, dog", ["cat", "dog"])
     assert parts == ["cat; ", "cat", " yes, ", "dog"]
-    assert [isinstance(part, Given) for part in parts] == [False, True, False, True]
+    assert [isinstance(part, ContextText) for part in parts] == [False, True, False, True]
     assert unfold("鱼;猫，狗", ["猫", "狗"]) == ["鱼;", "猫", "，", "狗"]
 
 

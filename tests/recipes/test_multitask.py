@@ -15,7 +15,7 @@ from lantu.recipes import multitask
 from lantu.recipes.document_sources import hole
 from lantu.recipes.trained_parts import trained_parts
 from lantu.tokens.document import from_ids, to_ids
-from lantu.types import CodeGrid, Document, Given, Patch, Turn
+from lantu.types import CodeGrid, ContextText, Document, MaskedGrid, Role
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def data(scene_data):
     return scene_data
 
 
-SHORT = {str: "T", Given: "t", CodeGrid: "G", Patch: "P", Turn: "."}
+SHORT = {str: "T", ContextText: "t", CodeGrid: "G", MaskedGrid: "P", Role: "."}
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def test_changes_that_examples_can_tell_are_kept_apart(task):
 
 
 def test_only_what_the_model_is_to_say_is_learnt():
-    grid, patch = CodeGrid([[1]]), Patch([[1, 2]], [[False, True]])
-    user, lantu, plan = Turn("user"), Turn("lantu"), Turn("plan")
+    grid, patch = CodeGrid([[1]]), MaskedGrid([[1, 2]], [[False, True]])
+    user, lantu, plan = Role("user"), Role("assistant"), Role("plan")
     for parts, wanted in [
         (("a cat", grid), [1]),
         ((grid, "a cat"), [0, 1]),
@@ -67,7 +67,10 @@ def test_only_what_the_model_is_to_say_is_learnt():
         (("a cat", patch), [1]),
         ((user, "what?", grid, lantu, "a cat", user, "where?", lantu, "there"), [3, 4, 7, 8]),
         ((user, "what?", grid, lantu, plan, "a cat", lantu, "a cat"), [3, 4, 5, 6, 7]),
-        ((user, "a dog?", lantu, plan, Given("cat"), ", ", Given("dog"), " yes", lantu, "yes"), [2, 3, 5, 7, 8, 9]),
+        (
+            (user, "a dog?", lantu, plan, ContextText("cat"), ", ", ContextText("dog"), " yes", lantu, "yes"),
+            [2, 3, 5, 7, 8, 9],
+        ),
         ((user, "a dog!", plan, "a dog", grid, lantu, grid), [5, 6]),
         (("a", grid, "b", grid), [1, 3]),
         ((grid, grid, grid, plan, "swap"), [3, 4]),
@@ -84,7 +87,9 @@ def test_exercises_are_all_that_is_not_drawing(tiny_model, data):
         settings(recipe, f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", f"edits={data}"), data
     )
     for position in range(60):
-        assert not any(isinstance(part, CodeGrid | Patch) for part in task.documents.document(position, position).parts)
+        assert not any(
+            isinstance(part, CodeGrid | MaskedGrid) for part in task.documents.document(position, position).parts
+        )
 
 
 def test_rows_are_of_about_one_length_and_the_loss_is_that_of_all(task):

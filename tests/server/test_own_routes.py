@@ -131,7 +131,7 @@ def test_instructions_end_in_the_picture_that_is_made_offline(server, offline):
 def test_a_talk_goes_on_to_draw_what_it_planned(offline):
     drawn = offline.draw("a cat", seed=1)
     vocabulary, encode = offline.parts.vocabulary, offline.parts.text.encode
-    plan, lantu, eos = map(vocabulary.special, ("plan", "lantu", "eos"))
+    plan, lantu, eos = map(vocabulary.special, ("plan", "assistant", "eos"))
     turns, params = [["a dog!", drawn]], offline.folder.settings
 
     def answered(ids, most=None):

@@ -18,7 +18,7 @@ from lantu.data.gallery import Concept
 from lantu.data.plans import steps
 from lantu.data.pointing import stood_for, word
 from lantu.tokens.document import NEXT
-from lantu.types import CodeGrid, Document, Part, Sample, Turn
+from lantu.types import CodeGrid, Document, Part, Role, Sample
 
 Kind = Literal["style", "naming", "pairs", "retrieved", "plain"]
 
@@ -61,8 +61,8 @@ def naming_document(
         parts += [name, CodeGrid(grid)] if drawn else [CodeGrid(grid), name]
     pairs = [(concepts[key].names["en"], made) for key, made in words.items()]
     asked = list(words).index(samples[-1].objects[0].concept)
-    plan = [Turn("plan"), stood_for(pairs, asked, drawn)]
-    parts[-1:] = [*plan, parts[-1]] if drawn else [*plan, Turn("lantu"), parts[-1]]
+    plan = [Role("plan"), stood_for(pairs, asked, drawn)]
+    parts[-1:] = [*plan, parts[-1]] if drawn else [*plan, Role("assistant"), parts[-1]]
     return Document(tuple(parts), "en")
 
 
@@ -77,7 +77,7 @@ def pairs_document(
     grids = [CodeGrid(grid) for pair in pairs for grid in pair]
     after = scenes[1]
     change = after.kind if after.kind != "background" else f"{ALL[after.background].words['en'][0]} background"
-    return Document((*grids[:-1], Turn("plan"), f"{change}{NEXT} {steps(*scenes, concepts, 'en')}"))
+    return Document((*grids[:-1], Role("plan"), f"{change}{NEXT} {steps(*scenes, concepts, 'en')}"))
 
 
 def plain_document(captions: Sequence[str], grids: Sequence[np.ndarray], language: str, drawn: bool) -> Document:

@@ -20,7 +20,7 @@ from lantu.data.gallery import Concept
 from lantu.data.plans import COMMA, PLACES, THEN, by_place, followed, found, marked, plan
 from lantu.data.questions import ASKED, SIDES, YES, named, spelled
 from lantu.tokens.document import NEXT
-from lantu.types import Given, Sample
+from lantu.types import ContextText, Sample
 
 MOST = 4  # things
 THERE, WHERE = 0.6, 0.25  # shares of kinds of questions; the rest ask what is somewhere
@@ -118,12 +118,12 @@ def stood_for(pairs: Sequence[tuple[str, str]], at: int, drawn: bool) -> str:
 
 
 def unfold(plan: str, pieces: Sequence[str]) -> list[str]:
-    """A plan as parts of a document, in which the pieces from its second step on are ``Given``."""
+    """A plan as parts of a document, in which the pieces from its second step on are ``ContextText``."""
     rest = plan.partition(NEXT)[2].lstrip()
     parts = [plan.removesuffix(rest)]
     for piece in pieces:
         learnt, _, rest = rest.partition(piece)
-        parts += [learnt, Given(piece)] if learnt else [Given(piece)]
+        parts += [learnt, ContextText(piece)] if learnt else [ContextText(piece)]
     return [*parts, rest] if rest else parts
 
 

@@ -29,7 +29,7 @@ from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.codes import codes_of
 from lantu.recipes.corpus import Corpus
 from lantu.tokens.document import goal_of
-from lantu.types import CodeGrid, Document, Part, Patch, Sample, Turn
+from lantu.types import CodeGrid, Document, MaskedGrid, Part, Role, Sample
 
 # Shares of the recall exercises: about made-up words, about a change; and of those whose scene is not given in advance.
 NAMES, INSTRUCTIONS, UNTOLD = 0.1, 0.2, 0.8
@@ -88,7 +88,7 @@ def request_turn(corpus: Corpus, index: int, rng: np.random.Generator) -> tuple[
     if not caption:
         return [], language
     asked = corpus.request(caption, language, rng)
-    return [Turn("user"), asked, Turn("lantu"), CodeGrid(corpus.grids[index])], language
+    return [Role("user"), asked, Role("assistant"), CodeGrid(corpus.grids[index])], language
 
 
 def question_turn(
@@ -103,8 +103,8 @@ def question_turn(
     if not made:
         return "", []
     plan = thought(made, sample, concepts, language) if made.kind in FOUND else ""
-    planned = (Turn("plan"), plan, Turn("lantu")) if plan else ()
-    return made.kind, [Turn("user"), typed(made.text, rng), Turn("lantu"), *planned, made.answer]
+    planned = (Role("plan"), plan, Role("assistant")) if plan else ()
+    return made.kind, [Role("user"), typed(made.text, rng), Role("assistant"), *planned, made.answer]
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Filling:
             box, text = placed.box, listed([self.concepts[placed.concept]], language)
         if rng.random() < 0.25:
             text = self.corpus.caption(index, rng)[0] if rng.random() < 0.8 else ""
-        return Document((text, Patch(codes, hole(box, codes.shape, rng))), language)
+        return Document((text, MaskedGrid(codes, hole(box, codes.shape, rng))), language)
 
 
 @dataclass(frozen=True)
@@ -177,11 +177,11 @@ class Editing:
         text = asked[rng.integers(len(asked))]
         planned = followed(*scenes, self.concepts, language)
         if rng.random() < self.planning:
-            return Document((Turn("user"), text, before, Turn("lantu"), Turn("plan"), planned), language)
+            return Document((Role("user"), text, before, Role("assistant"), Role("plan"), planned), language)
         # Sometimes without the instruction, as where examples have shown what to do.
         words = (text,) if rng.random() > WORDLESS else ()
-        given = (*words, Turn("plan"), goal_of(planned))
-        return Document((Turn("user"), *given, before, Turn("lantu"), after), language)
+        given = (*words, Role("plan"), goal_of(planned))
+        return Document((Role("user"), *given, before, Role("assistant"), after), language)
 
 
 @dataclass(frozen=True)
@@ -290,9 +290,9 @@ class Recall:
         words, plan = f"{made.asked} {made.scene}", [made.plan]
         if made.pieces and rng.random() < UNTOLD:
             words, plan = made.asked, unfold(made.plan, made.pieces)
-        asked = (words,) if chance < NAMES else (Turn("user"), words, Turn("lantu"))
-        answer = (Turn("lantu"), made.answer) if made.answer else ()
-        return Document((*asked, Turn("plan"), *plan, *answer), language)
+        asked = (words,) if chance < NAMES else (Role("user"), words, Role("assistant"))
+        answer = (Role("assistant"), made.answer) if made.answer else ()
+        return Document((*asked, Role("plan"), *plan, *answer), language)
 
 
 def content(sample: Sample) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,7 @@
 
 import itertools
 
-from lantu.types import Document, Given, Turn
+from lantu.types import ContextText, Document, Role
 
 
 def trained_parts(document: Document) -> list[int]:
@@ -13,12 +13,12 @@ def trained_parts(document: Document) -> list[int]:
     - Examples: everything from the plan on, or every second part, which answers the one before.
     """
     parts = document.parts
-    if any(isinstance(part, Turn) for part in parts):
-        speakers = [part.speaker if isinstance(part, Turn) else "" for part in parts]
-        if "user" not in speakers:
-            return list(range(speakers.index("plan"), len(parts)))
-        turns = itertools.accumulate(speakers, lambda last, now: now if now in ("user", "lantu") else last)
-        return [n for n, who in enumerate(turns) if who == "lantu" and not isinstance(parts[n], Given)]
+    if any(isinstance(part, Role) for part in parts):
+        roles = [part.name if isinstance(part, Role) else "" for part in parts]
+        if "user" not in roles:
+            return list(range(roles.index("plan"), len(parts)))
+        turns = itertools.accumulate(roles, lambda last, now: now if now in ("user", "assistant") else last)
+        return [n for n, who in enumerate(turns) if who == "assistant" and not isinstance(parts[n], ContextText)]
     if len(parts) < 3:
         return [number for number, part in enumerate(parts) if not isinstance(part, str) or number == len(parts) - 1]
     return list(range(1, len(parts), 2))

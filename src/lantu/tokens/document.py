@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lantu.tokens.vocabulary import Vocabulary
-from lantu.types import MASK_CODE, SPEAKERS, CodeGrid, Document, Given, Part, Patch, Turn
+from lantu.types import MASK_CODE, ROLES, CodeGrid, ContextText, Document, MaskedGrid, Part, Role
 
 LANGUAGES = ("en", "zh")
 NEXT = ";"  # between the steps of a plan, the last of which says what to draw
@@ -63,16 +63,16 @@ def to_ids(
     for number, part in enumerate(document.parts):
         if isinstance(part, CodeGrid):
             written = picture_ids(part.codes, vocabulary)
-        elif isinstance(part, Patch):
+        elif isinstance(part, MaskedGrid):
             start = patch_start(part.codes, part.holes, vocabulary)
             ids, owners = ids + start, owners + [-1] * len(start)
             written = code_ids(part.codes[part.holes], vocabulary)
-        elif isinstance(part, Turn):
-            written = [vocabulary.special(part.speaker)]
+        elif isinstance(part, Role):
+            written = [vocabulary.special(part.name)]
         elif text := list(encode_text(part)):
-            if isinstance(before, str) and not isinstance(before, Given) and not isinstance(part, Given):
+            if isinstance(before, str) and not isinstance(before, ContextText) and not isinstance(part, ContextText):
                 raise ValueError("two adjacent texts can't be separated again: join them")
-            marked = isinstance(before, CodeGrid | Patch) and document.language
+            marked = isinstance(before, CodeGrid | MaskedGrid) and document.language
             written = [vocabulary.special(document.language), *text] if marked else text
         else:
             continue
@@ -91,7 +91,7 @@ def from_ids(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[
     if len(ids) < 2 or ids[0] != vocabulary.special("bos") or ids[-1] != vocabulary.special("eos"):
         raise ValueError("a document must begin with <|bos|> and end with <|eos|>")
     marks = {vocabulary.special(language): language for language in LANGUAGES}
-    speakers = {vocabulary.special(speaker): speaker for speaker in SPEAKERS}
+    roles = {vocabulary.special(role): role for role in ROLES}
     parts: list[Part] = []
     language, place, last = "", 1, len(ids) - 1
     while place < last:
@@ -103,11 +103,11 @@ def from_ids(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[
             patch, place = read_patch(ids, place, vocabulary)
             parts.append(patch)
             continue
-        if ids[place] in speakers:
-            parts.append(Turn(speakers[ids[place]]))
+        if ids[place] in roles:
+            parts.append(Role(roles[ids[place]]))
             place += 1
             continue
-        if ids[place] in marks and parts and isinstance(parts[-1], CodeGrid | Patch):
+        if ids[place] in marks and parts and isinstance(parts[-1], CodeGrid | MaskedGrid):
             language, place = marks[ids[place]], place + 1
         end = place
         while end < last and ids[end] < vocabulary.text_size:
@@ -129,9 +129,9 @@ def read_reply(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable
             ids = ids[:start]
         ids = [*ids, vocabulary.special("eos")]
     parts = from_ids([vocabulary.special("bos"), *ids], vocabulary, decode_text).parts
-    if not parts or parts[0] != Turn("plan"):
+    if not parts or parts[0] != Role("plan"):
         return Reply(parts)
-    proper = parts.index(Turn("lantu")) if Turn("lantu") in parts else len(parts)
+    proper = parts.index(Role("assistant")) if Role("assistant") in parts else len(parts)
     plan = "".join(part for part in parts[1:proper] if isinstance(part, str))
     return Reply(parts[proper + 1 :], plan, ended and proper == len(parts))
 
@@ -174,7 +174,7 @@ def patch_start(codes_hw: np.ndarray, holes_hw: np.ndarray, vocabulary: Vocabula
     return picture
 
 
-def read_patch(ids: Sequence[int], place: int, vocabulary: Vocabulary) -> tuple[Patch, int]:
+def read_patch(ids: Sequence[int], place: int, vocabulary: Vocabulary) -> tuple[MaskedGrid, int]:
     """Decode the picture with holes whose <edit> is at ``place``.
 
     Returns:
@@ -192,7 +192,7 @@ def read_patch(ids: Sequence[int], place: int, vocabulary: Vocabulary) -> tuple[
     holes = np.array([id_ == hole for id_ in ids[start : start + codes_hw.size]])
     fill = ids[end : end + int(holes.sum())]
     codes_hw.reshape(-1)[holes] = codes_from(fill, 1, int(holes.sum()), vocabulary)[0]
-    return Patch(codes_hw, holes.reshape(codes_hw.shape)), end + len(fill)
+    return MaskedGrid(codes_hw, holes.reshape(codes_hw.shape)), end + len(fill)
 
 
 def picture_start(height: int, width: int, vocabulary: Vocabulary) -> list[int]:

@@ -19,6 +19,9 @@ Place = Literal[
     "start", "text", "edit", "height", "width", "codes", "close", "fill", "after picture", "marked", "end"
 ]  # fmt: skip
 
+AFTER_TEXT = ("eos", "boi", "user", "assistant", "plan", "edit")
+AFTER_PICTURE = ("eos", "boi", "en", "zh", "user", "assistant", "plan", "edit")
+
 
 @dataclass(frozen=True)
 class State:
@@ -58,9 +61,9 @@ class Grammar:
             case "start":
                 return self.specials("bos")
             case "text":
-                return (range(v.text_size), *self.specials("eos", "boi", "user", "lantu", "plan", "edit"))
+                return (range(v.text_size), *self.specials(*AFTER_TEXT))
             case "after picture":
-                return (range(v.text_size), *self.specials("eos", "boi", "en", "zh", "user", "lantu", "plan", "edit"))
+                return (range(v.text_size), *self.specials(*AFTER_PICTURE))
             case "marked":
                 return (range(v.text_size),)
             case "edit":
@@ -149,13 +152,13 @@ class Grammar:
         Args:
             plans: the answer may begin with a plan in words, after which the answer proper follows, or nothing.
         """
-        others = self.specials("user", "lantu", "plan", "edit")
+        others = self.specials("user", "assistant", "plan", "edit")
         follow = self.follow(prefix)
 
         def proper(ids: Sequence[int]) -> Ranges:
             return tuple(ids_ for ids_ in follow(ids) if ids_ not in others)
 
-        return self.planned(proper([]), ("eos", "lantu"), proper) if plans else proper
+        return self.planned(proper([]), ("eos", "assistant"), proper) if plans else proper
 
     def planned(
         self, first: Ranges, ends: Sequence[str], after: Callable[[Sequence[int]], Ranges]
@@ -167,13 +170,13 @@ class Grammar:
             ends: special tokens that may end a plan.
             after: the ids after a plan that ends with <assistant>, or if there is no plan.
         """
-        plan, lantu = self.vocabulary.special("plan"), self.vocabulary.special("lantu")
+        plan, assistant = self.vocabulary.special("plan"), self.vocabulary.special("assistant")
         begin, inside = (*first, *self.specials("plan")), (range(self.vocabulary.text_size), *self.specials(*ends))
 
         def allowed(ids: Sequence[int]) -> Ranges:
             if not ids:
                 return begin
-            return inside if ids[0] == plan and lantu not in ids else after(ids)
+            return inside if ids[0] == plan and assistant not in ids else after(ids)
 
         return allowed
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 STRENGTHS = (1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0)  # guidance scales that have a token
-MARKS = (
+SPECIAL_TOKENS = (
     "<|pad|>",
     "<|bos|>",  # begins every document
     "<|eos|>",  # ends every document
@@ -27,7 +27,8 @@ MARKS = (
     "<|hole|>",  # in place of a code that is to be filled in, or masked
     "<|plan|>",  # the assistant's plan, before it answers or draws (chain of thought)
 )
-RESERVED = 64 - len(MARKS)
+SPELLED = {"assistant": "lantu"}  # short names that differ from the token, whose spelling released tokenizers keep
+RESERVED = 64 - len(SPECIAL_TOKENS)
 MAX_SIDE = 64  # the longest side of a grid, in codes
 MOST_CODES = 1 << 16  # of a codebook: data folders store codes in 16 bits
 MOST_PATCH = 256  # pixels a side of a code
@@ -65,7 +66,7 @@ class Vocabulary:
 
     def special(self, name: str) -> int:
         """The id of a special token by its short name: ``special("boi")``."""
-        return self.text_size + MARKS.index(f"<|{name}|>")
+        return self.text_size + SPECIAL_TOKENS.index(f"<|{SPELLED.get(name, name)}|>")
 
     def side(self, length: int) -> int:
         """The id of a grid's side of ``length`` codes."""
@@ -106,4 +107,4 @@ class Vocabulary:
         reserved = [f"<|reserved_{i}|>" for i in range(RESERVED)]
         sides = [f"<|side_{i}|>" for i in range(1, MAX_SIDE + 1)]
         codes = [f"<|code_{i}|>" for i in range(self.codebook_size)]
-        return [*MARKS, *reserved, *sides, *codes]
+        return [*SPECIAL_TOKENS, *reserved, *sides, *codes]

@@ -25,7 +25,7 @@ from lantu.tokens import document
 from lantu.tokens.bpe import TextCodec
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.tokens.words import Lexicon
-from lantu.types import MASK_CODE, CodeGrid, Document, Part, Picture, Turn, UnknownWord
+from lantu.types import MASK_CODE, CodeGrid, Document, Part, Picture, Role, UnknownWord
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -321,12 +321,12 @@ class LantuLayout:
         """
         self.require("talking")
         parts: list[Part] = []
-        for speaker, turn in zip(itertools.cycle(("user", "lantu")), turns, strict=False):
-            parts += [Turn(speaker), *self.turn(turn, goal if turn is turns[-1] else "")]
-        if len(turns) % 2 == 0 or isinstance(parts[-1], Turn):
+        for role, turn in zip(itertools.cycle(("user", "assistant")), turns, strict=False):
+            parts += [Role(role), *self.turn(turn, goal if turn is turns[-1] else "")]
+        if len(turns) % 2 == 0 or isinstance(parts[-1], Role):
             raise PromptError("there is nothing to answer", "say something, or show a picture")
         words = next((part for part in reversed(parts) if isinstance(part, str)), "")
-        return self.prefix_of(Document((*parts, Turn("lantu")), language_of(words)))
+        return self.prefix_of(Document((*parts, Role("assistant")), language_of(words)))
 
     def prefix_of(self, begun: Document) -> list[int]:
         """The ids of a document that is to go on: all but its end."""
@@ -336,7 +336,7 @@ class LantuLayout:
         """One turn as parts of a document: words, then a plan of what to draw, then pictures."""
         words = " ".join(part.strip() for part in parts if isinstance(part, str))
         pictures: list[Part] = [CodeGrid(self.with_codes(part)[1]) for part in parts if not isinstance(part, str)]
-        return [*([self.expand_emoji(words)] if words else []), *([Turn("plan"), goal] if goal else []), *pictures]
+        return [*([self.expand_emoji(words)] if words else []), *([Role("plan"), goal] if goal else []), *pictures]
 
     def read_reply(self, ids: Sequence[int]) -> document.Reply:
         """An answer's ids as a plan, words and codes."""

@@ -87,11 +87,11 @@ def reading(
 
     Args:
         before: ids of examples.
-        plans: the model may first note down what they mean; then its words come after <lantu>.
+        plans: the model may first note down what they mean; then its words come after <assistant>.
     """
     bos, *picture, mark = document.caption_prefix(codes_hw, language, vocabulary)
     rules, words = grammar.Grammar(vocabulary), grammar.text(vocabulary)
-    planned = rules.planned(rules.specials(language), ("lantu",), lambda ids: words)
+    planned = rules.planned(rules.specials(language), ("assistant",), lambda ids: words)
     return Request(
         [bos, *before, *picture, *([] if plans else [mark])],
         planned if plans else words,
