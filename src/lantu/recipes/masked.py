@@ -182,7 +182,10 @@ def mask(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def masked() -> MaskedRecipe:
-    """For a small world (``lantu data build emoji --world few --styles noto --train 6000``): 3M parameters."""
+    """For a small world (``lantu data build emoji --world few --styles noto --train 6000``): 3M parameters.
+
+    After 560 steps the loss should be near 1.5, and 72 % of the masked codes right.
+    """
     return MaskedRecipe(
         loop=LoopConfig(
             steps=1200,
