@@ -83,7 +83,7 @@ def edit(
         told = {"files": [str(output)], "seed": own, "model": artist.name, "timings_ms": timings}
         terminal.print_json(told | noted(plans) | {"unknown_words": unknown(picture)})
         return
-    whisper(plans)
+    show_plans(plans)
     if terminal.shows_pictures():
         terminal.show_picture(picture.image)
     print(f"{output}  seed {own}  {picture.timings_ms['total'] / 1000:.1f} s")
@@ -137,7 +137,7 @@ def chat(
             shown.append({"file": str(path), "unknown_words": unknown(part)})
         told.append({"said": line, "reply": shown} | noted(plans))
         if not json:
-            whisper(plans)
+            show_plans(plans)
             answer(reply, shown)
     if json:
         terminal.print_json({"turns": told, "seed": first, "model": artist.name})
@@ -148,10 +148,10 @@ def noted(plans: list[str]) -> dict[str, list[str]]:
     return {"plan": steps(plans)} if plans else {}
 
 
-def whisper(plans: list[str]) -> None:
+def show_plans(plans: list[str]) -> None:
     """The same for a person: what is there → what is to be there."""
     if plans:
-        terminal.whisper(" → ".join(steps(plans)))
+        terminal.say_dimmed(" → ".join(steps(plans)))
 
 
 def steps(plans: list[str]) -> list[str]:

@@ -119,7 +119,7 @@ def show_warnings() -> None:
         logger.addHandler(Handler(logging.WARNING))
 
 
-def whisper(message: str) -> None:
+def say_dimmed(message: str) -> None:
     """Print one line on stderr, dim if the terminal can."""
     dim = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     say(f"\x1b[2m{message}\x1b[0m" if dim else message)

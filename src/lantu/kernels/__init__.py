@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-def _home():
+def _module():
     """The module with the implementation."""
     if reason():
         from lantu.kernels import plain
@@ -50,17 +50,17 @@ def stack(shape: Shape, layers: "list[Layer]", precise: bool = False) -> Transfo
         precise: compute in float32. Otherwise weights, factors and KV caches are bfloat16 and sums float32. NumPy
             always computes in float32.
     """
-    return _home().TransformerStack(shape, layers, precise)
+    return _module().TransformerStack(shape, layers, precise)
 
 
 def linear(weight, bias=None, norm=None, eps: float = 0.0, precise: bool = False) -> Linear:
     """One matrix, see ``shapes.Linear``."""
-    return _home().Linear(weight, bias, norm, eps, precise)
+    return _module().Linear(weight, bias, norm, eps, precise)
 
 
 def choose(logits, choices: "list[Choice]") -> "list[int]":
     """Sample one column of logits (R, V) float32 for each choice: see ``shapes.Choice``."""
-    return _home().choose(logits, choices)
+    return _module().choose(logits, choices)
 
 
 def exact() -> bool:
@@ -70,4 +70,4 @@ def exact() -> bool:
 
 def name() -> str:
     """The implementation in use, e.g. "native (avx512bf16)" or "NumPy"."""
-    return _home().NAME()
+    return _module().implementation()

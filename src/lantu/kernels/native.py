@@ -81,7 +81,7 @@ def calls() -> ctypes.CDLL:
     return found
 
 
-def NAME() -> str:
+def implementation() -> str:
     """The name of this implementation, for people."""
     return f"native ({calls().lantu_instructions().decode()})"
 

@@ -11,7 +11,7 @@ from lantu.kernels.shapes import Cache, Choice, Layer, Segment, Shape, to_float
 QUIET = np.errstate(over="ignore", invalid="ignore")  # damaged weights are detected in the output
 
 
-def NAME() -> str:
+def implementation() -> str:
     """The name of this implementation, for people."""
     return "NumPy"
 
