@@ -173,12 +173,7 @@ class Lexicon:
         return PICTOGRAM.search(text) is not None
 
     def counted(self, names: Sequence[str], count: int, language: str, bare: bool) -> str:
-        """The words for an emoji in a prompt.
-
-        Args:
-            names: in English, in Chinese, with article, in the plural, and its measure word.
-            bare: no article, because a description precedes it.
-        """
+        """An emoji in words, by its names (English, Chinese, with article, plural, measure word); bare: no article."""
         english, chinese, *rest = names
         one, many, measure = rest if len(rest) == 3 else (english, english, "个")
         if language == "zh":
