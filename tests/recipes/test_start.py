@@ -80,7 +80,7 @@ def test_a_model_goes_part_of_the_way_back_to_its_origin(tiny_model, data, tmp_p
         torch.testing.assert_close(weights[2][place], 0.75 * weights[1][place] + 0.25 * weights[0][old])
     assert torch.equal(weights[2][1], weights[1][1])  # which is new since
     wrong = [*changes, f"origin={tmp_path}/run"]
-    with pytest.raises(ModelError, match="2 layers cannot go back to the 3"):
+    with pytest.raises(ModelError, match="the model has 2 old layers, its origin 3"):
         language.Task(settings(language.debug(), *wrong), data)
 
 
