@@ -8,7 +8,7 @@ import pytest
 from lantu.engine.sampling_params import SamplingParams
 from lantu.images.metadata import read_picture
 from lantu.models.lantu.folder import LantuFolder
-from lantu.server.schemas import Generation
+from lantu.server.routes.schemas import Generation
 
 NOW = SamplingParams(num_draft_tokens=4, min_accepted=2)
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from running import serving
 
-from lantu.server.bodies import LIFTED, PIECE, Limits, Scan, limits_of, put_back
-from lantu.server.errors import ApiError
+from lantu.server.http.bodies import LIFTED, PIECE, Limits, Scan, limits_of, put_back
+from lantu.server.http.errors import ApiError
 from lantu.server.options import Options
 
 DRAW, CHAT, REDRAW = "/v1/images/generations", "/v1/chat/completions", "/v1/lantu/redraw"

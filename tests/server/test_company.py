@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from running import serving
 
-from lantu.server.jobs import Job
+from lantu.server.worker.jobs import Job
 from lantu.tasks.effects import computed
 
 LARGE = {"prompt": "a cat", "size": "256x256"}  # 1,024 codes: a while, even of the tiny model

@@ -16,7 +16,7 @@ from PIL import Image
 from running import serving
 
 from lantu.errors import LantuError
-from lantu.server.keys import Keys, read_keys
+from lantu.server.http.keys import Keys, read_keys
 from lantu.server.logs import JsonLines
 
 DRAW = "/v1/images/generations"

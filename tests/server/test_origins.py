@@ -5,9 +5,9 @@ from running import serving
 from starlette.datastructures import Headers
 
 from lantu.errors import LantuError
-from lantu.server.errors import ApiError
+from lantu.server.http.errors import ApiError
+from lantu.server.http.origins import Origins, checked
 from lantu.server.options import Options
-from lantu.server.origins import Origins, checked
 
 DRAW = "/v1/images/generations"
 PAGE = "https://good.example"

@@ -16,7 +16,7 @@ from lantu.models.lantu.controls import KINDS
 from lantu.models.lantu.decoder.control import ControlNetwork
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.pipeline import Control, Model
-from lantu.server.jobs import Job
+from lantu.server.worker.jobs import Job
 from lantu.tasks.caption import caption_codes
 from lantu.tasks.chat import chat
 from lantu.tasks.edit import changed

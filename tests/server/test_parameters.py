@@ -10,7 +10,9 @@ from PIL import Image
 from running import png, serving
 
 from lantu.diffusion import samplers
-from lantu.server import answers, refused, schemas
+from lantu.server import subscription as answers
+from lantu.server.routes import schemas
+from lantu.server.routes import unsupported as refused
 
 DRAW, EDIT, CHAT = "/v1/images/generations", "/v1/images/edits", "/v1/chat/completions"
 URL = "data:image/png;base64," + base64.b64encode(png(Image.new("RGB", (32, 32), "red"))).decode()

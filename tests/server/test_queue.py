@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lantu.engine.sampling_params import SamplingParams
-from lantu.server.jobs import Job
-from lantu.server.pace import Pace
-from lantu.server.queue import Full, Queue
+from lantu.server.worker.jobs import Job
+from lantu.server.worker.queue import Full, Queue
+from lantu.server.worker.wait_estimator import Pace
 from lantu.tasks.effects import computed, rendered
 
 

@@ -92,9 +92,9 @@ def serve(
     from lantu.commands.pictures import load
     from lantu.server import app, logs, provenance, run
     from lantu.server.filter import load_judge, read_phrases
-    from lantu.server.keys import read_keys
+    from lantu.server.http.keys import read_keys
+    from lantu.server.http.origins import checked
     from lantu.server.options import Options
-    from lantu.server.origins import checked
 
     options = Options(
         host=host,

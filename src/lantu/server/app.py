@@ -8,12 +8,14 @@ from fastapi import FastAPI
 
 from lantu import __version__
 from lantu.pipeline import Model
-from lantu.server import chat, edits, errors, generations, native_api, page, service
-from lantu.server.guard import Guard
+from lantu.server import page, service
+from lantu.server.http import errors
+from lantu.server.http.guard import Guard
 from lantu.server.metrics import Metrics
 from lantu.server.options import Options
+from lantu.server.routes import chat, edits, generations, native_api
 from lantu.server.service import Service
-from lantu.server.worker import Worker
+from lantu.server.worker.worker import Worker
 
 
 def make(load: Callable[[], Model], options: Options | None = None) -> FastAPI:

@@ -20,9 +20,9 @@ from typing import Any
 from PIL.Image import Image
 
 from lantu.errors import LantuError
-from lantu.server.errors import ApiError
+from lantu.server.http.errors import ApiError
 from lantu.server.metrics import Metrics
-from lantu.server.unavailable import Late
+from lantu.server.worker.unavailable import Late
 from lantu.types import Picture
 
 log = logging.getLogger("lantu.server")

@@ -6,7 +6,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-from lantu.server.errors import ApiError
+from lantu.server.http.errors import ApiError
 
 FOLDER = Path(__file__).parent / "studio"
 router = APIRouter(include_in_schema=False)

@@ -13,9 +13,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from lantu.errors import LantuError
+from lantu.server.http.wire import protocol
 from lantu.server.options import Options
 from lantu.server.service import Service
-from lantu.server.wire import protocol
 
 log = logging.getLogger("lantu.server")
 

@@ -9,18 +9,18 @@ from fastapi.responses import Response
 
 from lantu.pipeline import Model
 from lantu.server import files
-from lantu.server.answers import Subscription, finished
-from lantu.server.errors import ApiError
 from lantu.server.files import Shelf
 from lantu.server.filter import Filter
-from lantu.server.jobs import Job, work
-from lantu.server.memory import Trimmer
+from lantu.server.http.errors import ApiError
+from lantu.server.http.memory import Trimmer
 from lantu.server.metrics import Metrics
 from lantu.server.options import Options
+from lantu.server.routes.schemas import Error
 from lantu.server.sandbox import Sandbox
-from lantu.server.schemas import Error
-from lantu.server.unavailable import Loading
-from lantu.server.worker import Worker
+from lantu.server.subscription import Subscription, finished
+from lantu.server.worker.jobs import Job, work
+from lantu.server.worker.unavailable import Loading
+from lantu.server.worker.worker import Worker
 from lantu.types import Picture
 
 

@@ -18,8 +18,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from lantu.errors import AbilityError, DataError, DiskError, ImageError, LantuError, ModelError, PromptError
-from lantu.server import validation
-from lantu.server.unavailable import Crowded, Draining, Late, Loading
+from lantu.server.http import validation
+from lantu.server.worker.unavailable import Crowded, Draining, Late, Loading
 
 log = logging.getLogger("lantu.server")
 

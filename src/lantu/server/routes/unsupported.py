@@ -5,8 +5,8 @@ from typing import Any
 
 from lantu.models.validation import Size
 from lantu.pipeline import Model
-from lantu.server import schemas
-from lantu.server.errors import ApiError
+from lantu.server.http.errors import ApiError
+from lantu.server.routes import schemas
 
 # Of OpenAI's parameters: values that change nothing. What is in neither table is kept.
 PLAIN: dict[str, Sequence[Any]] = {

@@ -19,15 +19,17 @@ from lantu.errors import PromptError
 from lantu.models.lantu.requests import language_of
 from lantu.models.validation import require
 from lantu.pipeline import Model
-from lantu.server import fields, files, refused, schemas, uploads
-from lantu.server.answers import Stream, Subscription, finished, pictures_in
-from lantu.server.bodies import Route
-from lantu.server.errors import ApiError
-from lantu.server.intake import affordable
-from lantu.server.jobs import Done, Job, Progress, each_id, never
+from lantu.server import files, uploads
+from lantu.server.http.bodies import Route
+from lantu.server.http.errors import ApiError
+from lantu.server.routes import fields, schemas
+from lantu.server.routes import unsupported as refused
+from lantu.server.routes.intake import affordable
+from lantu.server.routes.pictures import asked_size, warnings_of
+from lantu.server.routes.pictures import shown as seen
 from lantu.server.service import ERRORS, Service, Serving, chat_schema
-from lantu.server.shown import asked_size, warnings_of
-from lantu.server.shown import shown as seen
+from lantu.server.subscription import Stream, Subscription, finished, pictures_in
+from lantu.server.worker.jobs import Done, Job, Progress, each_id, never
 from lantu.tasks import caption
 from lantu.tasks.chat import Answer, chat
 from lantu.tasks.draw import draw

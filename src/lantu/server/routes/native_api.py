@@ -15,14 +15,16 @@ from lantu.models.lantu.controls import KINDS
 from lantu.models.spec import Grid
 from lantu.models.validation import require
 from lantu.pipeline import Control, Model
-from lantu.server import fields, files, jobs, schemas, uploads
-from lantu.server.answers import Stream, Subscription, finished, pictures_in
-from lantu.server.bodies import Route
-from lantu.server.errors import ApiError
-from lantu.server.intake import WrongSize, may_be_ours, opened
-from lantu.server.jobs import Begun, Done, Job, Progress
+from lantu.server import files, uploads
+from lantu.server.http.bodies import Route
+from lantu.server.http.errors import ApiError
+from lantu.server.routes import fields, schemas
+from lantu.server.routes.intake import WrongSize, may_be_ours, opened
+from lantu.server.routes.pictures import asked_size, judged, recognised, warnings
 from lantu.server.service import ERRORS, Service, Serving, computed, result_of
-from lantu.server.shown import asked_size, judged, recognised, warnings
+from lantu.server.subscription import Stream, Subscription, finished, pictures_in
+from lantu.server.worker import jobs
+from lantu.server.worker.jobs import Begun, Done, Job, Progress
 from lantu.tasks import caption as captions
 from lantu.tasks import draw as drawing
 from lantu.tasks import edit

@@ -4,10 +4,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from lantu.engine.seeds import derive_seeds
-from lantu.server import fields, gallery, schemas
-from lantu.server.bodies import Route
+from lantu.server.http.bodies import Route
+from lantu.server.routes import fields, schemas
+from lantu.server.routes import image_answers as gallery
+from lantu.server.routes.pictures import asked_size
 from lantu.server.service import ERRORS, Serving, images_schema
-from lantu.server.shown import asked_size
 from lantu.tasks.draw import draw
 
 router = APIRouter(prefix="/v1/images", tags=["openai"], responses=dict(ERRORS), route_class=Route)

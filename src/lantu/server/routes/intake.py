@@ -10,8 +10,8 @@ from lantu.models.validation import Size
 from lantu.pipeline import Model
 from lantu.server import uploads
 from lantu.server.service import Service
-from lantu.server.unavailable import Late
 from lantu.server.uploads import Wanted
+from lantu.server.worker.unavailable import Late
 from lantu.tokens.vocabulary import MAX_SIDE
 
 JUDGED = 1024  # pixels a side at most of what a judge sees of a client's picture

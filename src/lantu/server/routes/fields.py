@@ -15,7 +15,7 @@ from lantu.models import validation
 from lantu.models.spec import Grid, Size
 from lantu.models.validation import check_codes
 from lantu.pipeline import Model
-from lantu.server.errors import ApiError
+from lantu.server.http.errors import ApiError
 
 
 def read_size(text: str | None, model: Model, warnings: list[str]) -> Size:

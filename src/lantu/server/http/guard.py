@@ -10,11 +10,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lantu.server import bodies, memory
-from lantu.server.bodies import Scan
-from lantu.server.errors import ApiError, as_api_error
-from lantu.server.keys import Keys
-from lantu.server.origins import Origins
+from lantu.server.http import bodies, memory
+from lantu.server.http.bodies import Scan
+from lantu.server.http.errors import ApiError, as_api_error
+from lantu.server.http.keys import Keys
+from lantu.server.http.origins import Origins
 from lantu.server.service import Service
 
 log = logging.getLogger("lantu.server")

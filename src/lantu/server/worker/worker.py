@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from lantu.pipeline import Model
-from lantu.server.jobs import Begun, Done, Event, Failed, Job, Progress
 from lantu.server.metrics import Metrics
 from lantu.server.options import Options
-from lantu.server.pace import Pace
-from lantu.server.queue import Full, Queue
-from lantu.server.unavailable import Crowded, Draining, Late, Loading
+from lantu.server.worker.jobs import Begun, Done, Event, Failed, Job, Progress
+from lantu.server.worker.queue import Full, Queue
+from lantu.server.worker.unavailable import Crowded, Draining, Late, Loading
+from lantu.server.worker.wait_estimator import Pace
 from lantu.tasks.effects import Compute, Draft, Render
 from lantu.tasks.preview import PARAMS, known
 from lantu.tasks.run import render_group

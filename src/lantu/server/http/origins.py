@@ -7,7 +7,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
 from lantu.errors import LantuError
-from lantu.server.errors import ApiError
+from lantu.server.http.errors import ApiError
 from lantu.server.options import LOOPBACK, Options
 
 ADDRESS = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>\d{1,5}))?")

@@ -11,10 +11,10 @@ from fastapi import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from lantu.server.errors import HungUp, as_api_error
 from lantu.server.filter import Filter
-from lantu.server.jobs import Done, Event, Failed, Job
-from lantu.server.worker import Worker
+from lantu.server.http.errors import HungUp, as_api_error
+from lantu.server.worker.jobs import Done, Event, Failed, Job
+from lantu.server.worker.worker import Worker
 from lantu.tasks.chat import Answer
 from lantu.tasks.edit import Changed
 from lantu.types import Picture

@@ -3,7 +3,7 @@
 import collections
 from collections.abc import Iterator, Sequence
 
-from lantu.server.jobs import Job
+from lantu.server.worker.jobs import Job
 
 
 class Full(Exception):

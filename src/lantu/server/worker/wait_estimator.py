@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from lantu.server.jobs import Job
+from lantu.server.worker.jobs import Job
 
 WEIGHT = 0.1  # of the newest measurement
 

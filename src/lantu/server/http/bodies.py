@@ -17,7 +17,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
-from lantu.server.errors import ApiError
+from lantu.server.http.errors import ApiError
 from lantu.server.options import Options
 
 PIECE = 16_384  # bytes that are scanned at a time, some milliseconds at worst

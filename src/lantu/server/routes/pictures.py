@@ -15,8 +15,9 @@ from PIL.Image import Image
 from lantu import images
 from lantu.models.spec import Size
 from lantu.pipeline import Model
-from lantu.server import fields, uploads
-from lantu.server.intake import WrongSize, may_be_ours, opened
+from lantu.server import uploads
+from lantu.server.routes import fields
+from lantu.server.routes.intake import WrongSize, may_be_ours, opened
 from lantu.server.service import Service, computed
 from lantu.server.uploads import Wanted
 from lantu.tasks import reader

@@ -17,12 +17,15 @@ from lantu.errors import ImageError
 from lantu.models.spec import Size
 from lantu.models.validation import require
 from lantu.pipeline import Model
-from lantu.server import fields, gallery, refused, schemas, uploads
-from lantu.server.bodies import Route
-from lantu.server.errors import ApiError
-from lantu.server.intake import WrongSize, affordable, opened
+from lantu.server import uploads
+from lantu.server.http.bodies import Route
+from lantu.server.http.errors import ApiError
+from lantu.server.routes import fields, schemas
+from lantu.server.routes import image_answers as gallery
+from lantu.server.routes import unsupported as refused
+from lantu.server.routes.intake import WrongSize, affordable, opened
+from lantu.server.routes.pictures import shown as seen
 from lantu.server.service import ERRORS, Service, Serving, images_schema
-from lantu.server.shown import shown as seen
 from lantu.tasks import edit, masks
 from lantu.tasks.effects import Task
 from lantu.types import Picture

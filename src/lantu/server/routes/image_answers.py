@@ -9,11 +9,13 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from lantu.server import files, refused, schemas
-from lantu.server.answers import Stream, Subscription, finished, pictures_in
-from lantu.server.jobs import Done, Job, Progress, evenly
+from lantu.server import files
+from lantu.server.routes import schemas
+from lantu.server.routes import unsupported as refused
+from lantu.server.routes.pictures import warn, warnings
 from lantu.server.service import Service
-from lantu.server.shown import warn, warnings
+from lantu.server.subscription import Stream, Subscription, finished, pictures_in
+from lantu.server.worker.jobs import Done, Job, Progress, evenly
 from lantu.tasks.effects import Task
 from lantu.types import Picture
 

@@ -1,0 +1,1 @@
+"""The one thread that computes, and the jobs that wait for it."""
