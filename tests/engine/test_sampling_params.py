@@ -33,7 +33,7 @@ def test_a_model_directory_of_0_1_is_opened(tiny_model, tmp_path):
 
 def test_a_body_of_0_1_is_accepted():
     expected = {"num_draft_tokens": 4, "min_accepted": 2}
-    assert Generation.model_validate({"prompt": "a cat", "ahead": 4, "least": 2}).dials() == expected
+    assert Generation.model_validate({"prompt": "a cat", "ahead": 4, "least": 2}).sampling_fields() == expected
     assert "ahead" not in Generation.model_json_schema()["properties"]
 
 

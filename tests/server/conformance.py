@@ -1,7 +1,7 @@
-"""What clients rely on, asked with the real ``openai`` client: python conformance.py http://127.0.0.1:8000
+"""Checks what clients rely on with the real ``openai`` client: python conformance.py http://127.0.0.1:8000
 
-It needs nothing but ``openai``, so that any version of it can be tried from an environment of its own. The server may
-ask for the key that is in $LANTU_API_KEY. Of editing and talking what the server's model has learnt is tried.
+It needs only ``openai``, so that any version of it can be tested in its own environment. The server may require the key
+in $LANTU_API_KEY. Editing and talking are checked as far as the server's model has these abilities.
 """
 
 import base64
@@ -24,7 +24,7 @@ def size_of(png):
 
 
 def plain_png(width, height, pixel, holes=None):
-    """A PNG of one colour; with ``holes`` RGBA, transparent there."""
+    """A PNG of one colour; with ``holes``, an RGBA one that is transparent there."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -46,13 +46,13 @@ def plain_png(width, height, pixel, holes=None):
 
 
 def refused(call, kind, status):
-    """The error of a call that must be refused."""
+    """The error that a call must raise."""
     problem = None
     try:
         call()
     except kind as raised:
         problem = raised
-    assert problem is not None, "it was not refused"
+    assert problem is not None, "the call was not refused"
     assert problem.status_code == status, problem
     assert isinstance(problem.body, dict), problem.body
     assert {"message", "type", "param", "code"} <= set(problem.body), problem.body
@@ -69,15 +69,15 @@ def models(client, about):
 
 def generations(client, about):
     (width, height), codes = about["size"], about["grid"][0] * about["grid"][1]
-    told = {"prompt": "a cat", "model": about["name"], "extra_body": {"seed": 7}}
-    one = client.images.generate(**told)
-    first = base64.b64decode(one.data[0].b64_json)
+    request = {"prompt": "a cat", "model": about["name"], "extra_body": {"seed": 7}}
+    answer = client.images.generate(**request)
+    first = base64.b64decode(answer.data[0].b64_json)
     assert size_of(first) == (width, height)
-    assert (one.usage.input_tokens_details.image_tokens, one.usage.output_tokens) == (0, codes)
-    assert one.usage.total_tokens == one.usage.input_tokens + one.usage.output_tokens
-    assert one.created > 0
+    assert (answer.usage.input_tokens_details.image_tokens, answer.usage.output_tokens) == (0, codes)
+    assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens
+    assert answer.created > 0
     everything = client.images.generate(
-        **told,
+        **request,
         n=3,
         size="auto",
         quality="auto",
@@ -93,7 +93,7 @@ def generations(client, about):
     )
     files = [base64.b64decode(image.b64_json) for image in everything.data]
     assert len(set(files)) == 3
-    assert files[0] == first, "the same seed gave another picture"
+    assert files[0] == first, "the same seed gave a different picture"
     fields = (
         "n",
         "size",
@@ -118,7 +118,7 @@ def generations(client, about):
         assert image.output_format == form
     sized = client.images.generate(prompt="a cat", size=f"{width * 2}x{height}")
     assert size_of(base64.b64decode(sized.data[0].b64_json)) == (width * 2, height)
-    by_url = client.images.generate(**told, response_format="url")
+    by_url = client.images.generate(**request, response_format="url")
     with urllib.request.urlopen(by_url.data[0].url) as answer:
         assert answer.read() == first
         assert answer.headers["content-type"] == "image/png"
@@ -139,17 +139,17 @@ def refusals(client, about):
 
 
 def streamed(client, about):
-    told = {"prompt": "a cat", "stream": True, "extra_body": {"seed": 7}}
+    request = {"prompt": "a cat", "stream": True, "extra_body": {"seed": 7}}
     whole = client.images.generate(prompt="a cat", extra_body={"seed": 7}).data[0].b64_json
     for partial in (0, 1, 2, 3):
-        events = list(client.images.generate(**told, partial_images=partial))
+        events = list(client.images.generate(**request, partial_images=partial))
         kinds = ["image_generation.partial_image"] * partial + ["image_generation.completed"]
         assert [event.type for event in events] == kinds, [event.type for event in events]
         assert [event.partial_image_index for event in events[:-1]] == list(range(partial))
-        assert events[-1].b64_json == whole, "streamed it is another picture"
+        assert events[-1].b64_json == whole, "the streamed picture is different"
         assert events[-1].usage.output_tokens == about["grid"][0] * about["grid"][1]
         assert all(event.size == "{}x{}".format(*about["size"]) and event.output_format == "png" for event in events)
-    several = [event.type for event in client.images.generate(**told, n=2, partial_images=1)]
+    several = [event.type for event in client.images.generate(**request, n=2, partial_images=1)]
     assert several.count("image_generation.completed") == 2
     assert several.count("image_generation.partial_image") == 2
 
@@ -158,36 +158,36 @@ def edits(client, about):
     width, height = about["size"]
     picture = plain_png(width, height, b"\xff\0\0")
     mask = plain_png(width, height, b"\0\0\0", lambda x, y: x < width // 2 and y < height // 2)
-    asked = {"image": ("a.png", picture), "mask": ("m.png", mask), "prompt": "a dog"}
+    fill = {"image": ("a.png", picture), "mask": ("m.png", mask), "prompt": "a dog"}
     if "filling" not in about["learnt"]:
-        assert refused(lambda: client.images.edit(**asked), openai.BadRequestError, 400).code == "not_learnt"
+        assert refused(lambda: client.images.edit(**fill), openai.BadRequestError, 400).code == "not_learnt"
     else:
-        answer = client.images.edit(**asked, n=2, size="auto", model=about["name"], extra_body={"seed": 1})
+        answer = client.images.edit(**fill, n=2, size="auto", model=about["name"], extra_body={"seed": 1})
         assert len(answer.data) == 2
         assert answer.usage.input_tokens_details.image_tokens > 0
         assert size_of(base64.b64decode(answer.data[0].b64_json)) == (width, height)
-        drawn = client.images.generate(prompt="a cat", extra_body={"seed": 7}).data[0].b64_json  # its codes are in it
+        drawn = client.images.generate(prompt="a cat", extra_body={"seed": 7}).data[0].b64_json  # it contains its codes
         client.images.edit(image=io.BytesIO(base64.b64decode(drawn)), mask=("m.png", mask), prompt="a dog")
-        kinds = [event.type for event in client.images.edit(**asked, stream=True, partial_images=2)]
+        kinds = [event.type for event in client.images.edit(**fill, stream=True, partial_images=2)]
         assert kinds == ["image_edit.partial_image"] * 2 + ["image_edit.completed"], kinds
         small = ("m.png", plain_png(8, 8, b"\0\0\0", lambda x, y: True))
-        refused(lambda: client.images.edit(**{**asked, "mask": small}), openai.BadRequestError, 400)
-        refused(lambda: client.images.edit(**asked, size=f"{2 * width}x{height}"), openai.BadRequestError, 400)
-    told = {"image": [("a.png", picture), ("b.png", picture)], "prompt": "a dog on the left"}
+        refused(lambda: client.images.edit(**{**fill, "mask": small}), openai.BadRequestError, 400)
+        refused(lambda: client.images.edit(**fill, size=f"{2 * width}x{height}"), openai.BadRequestError, 400)
+    instruct = {"image": [("a.png", picture), ("b.png", picture)], "prompt": "a dog on the left"}
     if "talking" not in about["learnt"]:
-        assert refused(lambda: client.images.edit(**told), openai.BadRequestError, 400).code == "not_learnt"
+        assert refused(lambda: client.images.edit(**instruct), openai.BadRequestError, 400).code == "not_learnt"
         return
     try:
-        client.images.edit(**told)
+        client.images.edit(**instruct)
     except openai.BadRequestError as problem:
-        if problem.code != "no_picture":  # it may answer in words
+        if problem.code != "no_picture":  # the model may answer with text
             raise
 
 
 def chat(client, about):
     draw = [{"role": "user", "content": "a cat"}]
-    told = {"model": about["name"], "messages": draw, "seed": 7}
-    answer = client.chat.completions.create(**told)
+    request = {"model": about["name"], "messages": draw, "seed": 7}
+    answer = client.chat.completions.create(**request)
     message, reason = answer.choices[0].message, answer.choices[0].finish_reason
     assert (message.role, reason in ("stop", "length")) == ("assistant", True)
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
@@ -195,40 +195,40 @@ def chat(client, about):
     if "talking" not in about["learnt"]:
         assert len(pictures) == 1
         assert message.content is None
-    several = client.chat.completions.create(**told, n=2)
+    several = client.chat.completions.create(**request, n=2)
     assert [choice.index for choice in several.choices] == [0, 1]
     words, drawn, reasons = "", [], []
-    for chunk in client.chat.completions.create(**told, stream=True, stream_options={"include_usage": True}):
+    for chunk in client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True}):
         for choice in chunk.choices:
             words += choice.delta.content or ""
             drawn += (choice.delta.model_extra or {}).get("images", [])
             reasons.append(choice.finish_reason)
         usage = chunk.usage
     assert words == (message.content or ""), (words, message.content)
-    assert drawn == pictures, "streamed it is another answer"
+    assert drawn == pictures, "the streamed answer is different"
     assert reasons[-1] == reason
     assert usage == answer.usage, (usage, answer.usage)
     url = "data:image/png;base64," + base64.b64encode(plain_png(*about["size"], b"\xff\0\0")).decode()
-    shown = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
-    said = client.chat.completions.create(**{**told, "messages": [{"role": "user", "content": shown}]})
-    assert said.choices[0].message.role == "assistant"
+    content = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
+    caption = client.chat.completions.create(**{**request, "messages": [{"role": "user", "content": content}]})
+    assert caption.choices[0].message.role == "assistant"
     web = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
-    asked = {**told, "messages": [{"role": "user", "content": web}]}
-    refused(lambda: client.chat.completions.create(**asked), openai.BadRequestError, 400)
-    refused(lambda: client.chat.completions.create(**{**told, "model": "gpt-9"}), openai.NotFoundError, 404)
-    refused(lambda: client.chat.completions.create(**told, logprobs=True), openai.BadRequestError, 400)
+    with_web_url = {**request, "messages": [{"role": "user", "content": web}]}
+    refused(lambda: client.chat.completions.create(**with_web_url), openai.BadRequestError, 400)
+    refused(lambda: client.chat.completions.create(**{**request, "model": "gpt-9"}), openai.NotFoundError, 404)
+    refused(lambda: client.chat.completions.create(**request, logprobs=True), openai.BadRequestError, 400)
 
 
 def main(url):
     key = os.environ.get("LANTU_API_KEY", "none")
-    asked = urllib.request.Request(f"{url}/v1/lantu/info", headers={"authorization": f"Bearer {key}"})
-    with urllib.request.urlopen(asked) as answer:
+    request = urllib.request.Request(f"{url}/v1/lantu/info", headers={"authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request) as answer:
         about = json.load(answer)
     client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
-    for part in (models, generations, refusals, streamed, edits, chat):
-        part(client, about)
-        print(f"{part.__name__}: fine")
-    print(f"openai {openai.__version__}: all fine")
+    for check in (models, generations, refusals, streamed, edits, chat):
+        check(client, about)
+        print(f"{check.__name__}: passed")
+    print(f"openai {openai.__version__}: all passed")
 
 
 if __name__ == "__main__":

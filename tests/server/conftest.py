@@ -1,4 +1,4 @@
-"""A server of the tiny model that tests share, and what they send."""
+"""Fixtures: a server of the tiny model, shared by all tests, and pictures to send to it."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from lantu.pipeline import Model
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_model, tmp_path_factory):
-    """One that says that it draws large pictures, so that tests can have work that takes a while."""
+    """The tiny model, configured to draw large pictures too, so that tests can have work that takes a while."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
     shutil.copytree(tiny_model, folder)
     index = json.loads((folder / "model_index.json").read_text())
@@ -22,14 +22,14 @@ def tiny_model(tiny_model, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(tiny_model):
-    """One that all tests share: it has learnt everything."""
+    """A server shared by all tests, whose model has all abilities."""
     with serving(tiny_model, max_body=2_000_000) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def plain_model(tiny_model, tmp_path_factory):
-    """A model that draws and captions, and has learnt nothing else."""
+    """A model that draws and captions, and has no other abilities."""
     folder = tmp_path_factory.mktemp("models") / "plain"
     shutil.copytree(tiny_model, folder)
     path = folder / "language" / "config.json"
@@ -47,13 +47,13 @@ def offline(tiny_model):
 
 @pytest.fixture
 def red():
-    """A picture of the tiny model's size."""
+    """A red PNG of the tiny model's size."""
     return png(Image.new("RGB", (32, 32), "red"))
 
 
 @pytest.fixture
 def mask():
-    """Transparent in the upper left quarter."""
+    """A mask that is transparent in the upper left quarter."""
     image = Image.new("RGBA", (32, 32), (0, 0, 0, 255))
     image.paste((0, 0, 0, 0), (0, 0, 16, 16))
     return png(image)

@@ -1,4 +1,4 @@
-"""A server on a port of its own, and ways to ask it."""
+"""Runs servers for tests, and sends requests to them."""
 
 import contextlib
 import io
@@ -16,12 +16,12 @@ from lantu.server.options import Options
 
 
 def command_of(model, port):
-    """``lantu serve`` of a model as a command line."""
+    """The command line of ``lantu serve`` for a model."""
     return [sys.executable, "-m", "lantu", "serve", "--model", str(model), "--port", str(port), "--device", "cpu"]
 
 
 class Running:
-    """A server, and ways to ask it."""
+    """A running server, and a client for it."""
 
     def __init__(self, app, url):
         self.app, self.url = app, url
@@ -32,7 +32,7 @@ class Running:
         return self.client.post(path, **options)
 
     def events(self, path, **options):
-        """The objects of a stream; it must end with [DONE]."""
+        """The objects of a stream, which must end with [DONE]."""
         answer = self.client.post(path, **options)
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -41,7 +41,7 @@ class Running:
         return [json.loads(line) for line in lines]
 
     def idle(self):
-        """Wait until nothing is left to do."""
+        """Wait until no job is running or waiting."""
         deadline = time.monotonic() + 20
         while not self.worker.idle:
             assert time.monotonic() < deadline
@@ -50,26 +50,28 @@ class Running:
 
 @contextlib.contextmanager
 def serving(model, **options):
+    """Run a server of a model on a free port."""
     options = Options(port=0, **options)
     app = apps.make(lambda: Model.load(model, "cpu"), options)
-    config = run.configured(app, options)
-    listening = run.listening("127.0.0.1", 0)
+    config = run.config_of(app, options)
+    listener = run.listen("127.0.0.1", 0)
     server = run.Server(config, app.state.service, None)
-    thread = threading.Thread(target=server.run, args=([listening],))
+    thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
-        here = Running(app, f"http://127.0.0.1:{listening.getsockname()[1]}")
-        assert here.worker.ready.wait(30)
-        yield here
+        running = Running(app, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        assert running.worker.ready.wait(30)
+        yield running
     finally:
         server.should_exit = True
         thread.join(30)
-        listening.close()
-        here.client.close()
+        listener.close()
+        running.client.close()
         assert not thread.is_alive()
 
 
 def png(image):
+    """A picture's PNG file."""
     file = io.BytesIO()
     image.save(file, "png")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""The real ``openai`` client: the one that is installed, and on demand those of each major version."""
+"""Conformance with the real ``openai`` client: the installed version, and (slow) each major version."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ def test_the_installed_client(server):
     main(server.url)
 
 
-def test_a_model_that_draws_only(plain_model, monkeypatch):
+def test_a_model_that_only_draws(plain_model, monkeypatch):
     monkeypatch.setenv("LANTU_API_KEY", "secret")
     with serving(plain_model, keys=("other", "secret")) as running:
         main(running.url)

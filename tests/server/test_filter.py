@@ -1,4 +1,4 @@
-"""What a server refuses: words of a list, and prompts and pictures that the operator's judge says no to."""
+"""The content filter: a list of refused words, and the operator's judge."""
 
 import base64
 import io
@@ -14,19 +14,19 @@ from typer.testing import CliRunner
 
 from lantu.cli import app
 from lantu.errors import LantuError
-from lantu.server.filter import first_of, load_judge, normalised, read_phrases
+from lantu.server.filter import first_match, load_judge, normalise, read_phrases
 
 DRAW = "/v1/images/generations"
 
 
 class Judge:
-    """Refuses what it is told to, and keeps what it saw."""
+    """Applies ``rule``, and records its calls and the threads that they came from."""
 
     def __init__(self):
-        self.seen, self.threads, self.rule = [], set(), lambda prompt, image: None
+        self.calls, self.threads, self.rule = [], set(), lambda prompt, image: None
 
     def __call__(self, prompt, image):
-        self.seen.append((prompt, image and image.size))
+        self.calls.append((prompt, image and image.size))
         self.threads.add(threading.current_thread())
         return self.rule(prompt, image)
 
@@ -41,17 +41,18 @@ def judged(tiny_model):
 
 @pytest.fixture
 def judge(judged):
-    """One that lets all pass, until a test gives it a rule."""
+    """A judge that refuses nothing until a test sets its rule."""
     judged.judge.__init__()
     return judged.judge
 
 
 def no_pictures(prompt, image):
+    """A rule that refuses every picture."""
     return "too red" if image else None
 
 
 def refused(answer, param="prompt", stage="input"):
-    """Whether an answer is OpenAI's refusal."""
+    """Check that an answer is a refusal in OpenAI's form; returns True."""
     assert answer.status_code == 400, answer.text
     assert answer.headers["x-should-retry"] == "false"
     is_refusal(answer.json()["error"], param, stage)
@@ -64,7 +65,7 @@ def is_refusal(error, param, stage):
 
 
 @pytest.mark.parametrize(
-    ("phrase", "text", "held"),
+    ("phrase", "text", "matches"),
     [
         ("cat", "a CAT.", True),
         ("cat", "a ｃａｔ", True),
@@ -86,11 +87,11 @@ def is_refusal(error, param, stage):
         ("🔫", "a 🔫here", True),
     ],
 )
-def test_whole_words_are_found_and_parts_of_words_only_where_no_spaces_are_written(phrase, text, held):
-    assert (first_of([normalised(phrase)], text) is not None) == held
+def test_phrases_match_whole_words_in_scripts_with_spaces(phrase, text, matches):
+    assert (first_match([normalise(phrase)], text) is not None) == matches
 
 
-def test_a_list_of_words(tmp_path):
+def test_reading_a_list_of_words(tmp_path):
     file = tmp_path / "words.txt"
     file.write_text("# not these\n\nＤragon\n red  CAT \n狗\ndragon\n", encoding="utf-8-sig")
     assert read_phrases(file) == ("dragon", "red cat", "狗")
@@ -98,18 +99,18 @@ def test_a_list_of_words(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"# nothing\n\n", b"\xff\xfe"])
-def test_a_list_that_is_none_is_said_at_the_start(tmp_path, content):
+def test_a_bad_list_of_words_is_reported_at_start(tmp_path, content):
     file = tmp_path / "words.txt"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(LantuError) as told:
+    with pytest.raises(LantuError) as raised:
         read_phrases(file)
-    assert told.value.hint
+    assert raised.value.hint
 
 
 @pytest.fixture
 def rules(tmp_path, monkeypatch):
-    """A module of an operator in the working folder."""
+    """An operator's modules in the working folder."""
     (tmp_path / "my_rules.py").write_text(
         "NAMES = ['x']\ndef judge(prompt, image): return None\ndef one(prompt): return None\n"
         "async def later(prompt, image): return None\n"
@@ -122,7 +123,7 @@ def rules(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_a_judge_lies_in_the_working_folder(rules):
+def test_a_judge_is_loaded_from_the_working_folder(rules):
     assert load_judge("my_rules:judge")("a", None) is None
     assert load_judge(None) is None
 
@@ -142,16 +143,16 @@ def test_a_judge_lies_in_the_working_folder(rules):
         "my_broken_rules:judge",
     ],
 )
-def test_a_judge_that_is_none_is_said_in_one_line_at_the_start(rules, name):
-    told = CliRunner().invoke(app, ["serve", "--judge", name])
-    assert isinstance(told.exception, LantuError)
-    with pytest.raises(LantuError) as problem:
+def test_a_bad_judge_is_reported_in_one_line_at_start(rules, name):
+    outcome = CliRunner().invoke(app, ["serve", "--judge", name])
+    assert isinstance(outcome.exception, LantuError)
+    with pytest.raises(LantuError) as raised:
         load_judge(name)
-    assert problem.value.hint
-    assert "\n" not in str(problem.value)
+    assert raised.value.hint
+    assert "\n" not in str(raised.value)
 
 
-def test_refused_words_are_neither_drawn_nor_judged(judged, judge):
+def test_refused_words_reach_neither_worker_nor_judge(judged, judge):
     before = judged.service.metrics.renders._value.get()
     for path, body in {
         DRAW: {"prompt": "a Dragon!"},
@@ -163,42 +164,42 @@ def test_refused_words_are_neither_drawn_nor_judged(judged, judge):
     }.items():
         assert refused(judged.post(path, json=body)), path
         assert refused(judged.post(path, json={**body, "stream": True})) if "/lantu/" not in path else True
-    assert judge.seen == []
+    assert judge.calls == []
     assert judged.service.metrics.renders._value.get() == before
     assert judged.post(DRAW, json={"prompt": "a dragonfly"}).is_success
 
 
-def test_edits_are_refused_too(judged, judge, red, mask):
+def test_edits_are_filtered(judged, judge, red, mask):
     files = {"image": ("a.png", red), "mask": ("m.png", mask)}
     assert refused(judged.post("/v1/images/edits", files=files, data={"prompt": "a dragon"}))
     assert refused(judged.post("/v1/images/edits", files={"image": ("a.png", red)}, data={"prompt": "a dragon"}))
 
 
-def test_all_that_is_read_of_a_conversation_is_filtered(judged, plain_model):
-    said = [{"role": "user", "content": "a dragon"}, {"role": "assistant", "content": "no"}]
-    body = {"messages": [*said, {"role": "user", "content": "a cat"}], "max_tokens": 16}
+def test_all_text_that_the_model_reads_of_a_conversation_is_filtered(judged, plain_model):
+    earlier = [{"role": "user", "content": "a dragon"}, {"role": "assistant", "content": "no"}]
+    body = {"messages": [*earlier, {"role": "user", "content": "a cat"}], "max_tokens": 16}
     assert refused(judged.post("/v1/chat/completions", json=body))
     parts = [{"type": "text", "text": "a dra"}, {"type": "text", "text": "dragon"}]
     assert refused(judged.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": parts}]}))
-    with serving(plain_model, refused=("dragon",)) as running:  # it reads the last message alone
+    with serving(plain_model, refused=("dragon",)) as running:  # this model reads only the last message
         assert running.post("/v1/chat/completions", json=body).is_success
-        assert refused(running.post("/v1/chat/completions", json={"messages": said[:1]}))
+        assert refused(running.post("/v1/chat/completions", json={"messages": earlier[:1]}))
 
 
-def test_the_judge_sees_prompts_and_pictures_off_the_event_loop(judged, judge):
+def test_the_judge_sees_prompts_and_pictures_on_its_own_threads(judged, judge):
     assert judged.post(DRAW, json={"prompt": "a cat", "n": 2}).is_success
-    assert judge.seen == [("a cat", None), ("a cat", (32, 32)), ("a cat", (32, 32))]
+    assert judge.calls == [("a cat", None), ("a cat", (32, 32)), ("a cat", (32, 32))]
     assert {thread.name.rpartition("_")[0] for thread in judge.threads} == {"lantu judge"}
 
 
-def test_a_judge_may_do_what_it_likes_to_its_picture(judged, judge, offline):
+def test_a_judge_may_change_its_copy_of_a_picture(judged, judge, offline):
     judge.rule = lambda prompt, image: image and image.paste((0, 0, 0), (0, 0, 32, 32))
-    told = judged.events("/v1/lantu/draw", json={"prompt": "a cat", "seed": 5})[-1]["picture"]["b64_json"]
-    image = Image.open(io.BytesIO(base64.b64decode(told)))
+    base64_png = judged.events("/v1/lantu/draw", json={"prompt": "a cat", "seed": 5})[-1]["picture"]["b64_json"]
+    image = Image.open(io.BytesIO(base64.b64decode(base64_png)))
     assert image.tobytes() == offline.draw("a cat", seed=5).image.tobytes()
 
 
-def test_a_judged_prompt_is_refused_with_its_reason(judged, judge):
+def test_refusals_of_prompts_give_the_reason(judged, judge):
     judge.rule = lambda prompt, image: "no\ncats" if prompt == "a cat" else None
     answer = judged.post(DRAW, json={"prompt": "a cat"})
     assert refused(answer)
@@ -213,7 +214,7 @@ def test_refused_pictures_are_not_sent(judged, judge):
         "/v1/lantu/render": {"codes": [[0] * 4] * 4},
     }.items():
         assert refused(judged.post(path, json=body), None, "output"), path
-    assert not judged.service.shelf.files
+    assert not judged.service.pictures.files
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def test_refused_pictures_are_not_sent(judged, judge):
         ("/v1/lantu/redraw", {"codes": [[0] * 4] * 4, "cells": [[0, 0], [3, 3]], "prompt": "a cat"}),
     ],
 )
-def test_a_stream_gives_no_part_of_a_refused_picture(judged, judge, path, body):
+def test_a_stream_sends_no_part_of_a_refused_picture(judged, judge, path, body):
     judge.rule = no_pictures
     *before, last = judged.events(path, json=body)
     is_refusal(last["error"], None, "output")
@@ -235,7 +236,7 @@ def test_a_stream_gives_no_part_of_a_refused_picture(judged, judge, path, body):
     assert not any(event.get("b64_json") or event.get("preview") for event in before)
 
 
-def test_a_conversation_shows_no_refused_picture(plain_model):
+def test_a_conversation_sends_no_refused_picture(plain_model):
     body = {"messages": [{"role": "user", "content": "a cat"}]}
     with serving(plain_model, judge=no_pictures) as running:
         assert refused(running.post("/v1/chat/completions", json=body), None, "output")
@@ -244,7 +245,7 @@ def test_a_conversation_shows_no_refused_picture(plain_model):
     assert not any("images" in choice["delta"] for event in before for choice in event["choices"])
 
 
-def test_pictures_of_clients_are_judged(judged, judge, red, mask):
+def test_pictures_from_clients_are_judged(judged, judge, red, mask):
     judge.rule = no_pictures
     url = "data:image/png;base64," + base64.b64encode(red).decode()
     chat = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]}
@@ -254,14 +255,14 @@ def test_pictures_of_clients_are_judged(judged, judge, red, mask):
     assert refused(judged.post("/v1/chat/completions", json=chat), "messages.0.image_url")
     files = {"image": ("a.png", red), "mask": ("m.png", mask)}
     assert refused(judged.post("/v1/images/edits", files=files, data={"prompt": "a cat"}), "image")
-    assert [seen for seen in judge.seen if seen[0]] == []
+    assert [call for call in judge.calls if call[0]] == []
     judge.__init__()
     judged.post("/v1/images/edits", files=files, data={"prompt": "a cat"})
-    assert judge.seen == [(None, (32, 32)), ("a cat", None), ("a cat", (32, 32))]  # the mask is no picture
+    assert judge.calls == [(None, (32, 32)), ("a cat", None), ("a cat", (32, 32))]  # the mask is not judged
 
 
 @pytest.mark.parametrize("rule", [lambda *given: 1 / 0, lambda *given: sys.exit(), lambda *given: False])
-def test_a_broken_judge_lets_nothing_pass_and_harms_no_other_request(judged, judge, rule, caplog):
+def test_a_failing_judge_fails_only_its_own_request(judged, judge, rule, caplog):
     judge.rule = rule
     logging.getLogger("lantu.server").propagate = True
     answer = judged.post(DRAW, json={"prompt": "a cat"})
@@ -271,7 +272,7 @@ def test_a_broken_judge_lets_nothing_pass_and_harms_no_other_request(judged, jud
     assert judged.post(DRAW, json={"prompt": "a cat"}).is_success
 
 
-def test_a_judge_that_takes_too_long_is_a_timeout(plain_model):
+def test_a_slow_judge_times_out(plain_model):
     go = threading.Event()
     with serving(plain_model, judge=lambda prompt, image: go.wait(30) and None, timeout_s=0.3) as running:
         answer = running.post(DRAW, json={"prompt": "a cat"})
@@ -283,9 +284,9 @@ def test_a_judge_that_takes_too_long_is_a_timeout(plain_model):
 def test_refusals_are_counted(judged, judge, red):
     def counts():
         lines = judged.client.get("/metrics").text.splitlines()
-        told = dict(line.rsplit(" ", 1) for line in lines if line.startswith("lantu_refusals_total"))
+        values = dict(line.rsplit(" ", 1) for line in lines if line.startswith("lantu_refusals_total"))
         return [
-            float(told.get(f'lantu_refusals_total{{what="{what}"}}', 0)) for what in ("prompt", "upload", "picture")
+            float(values.get(f'lantu_refusals_total{{what="{what}"}}', 0)) for what in ("prompt", "upload", "picture")
         ]
 
     before = counts()
@@ -296,15 +297,15 @@ def test_refusals_are_counted(judged, judge, red):
     assert [after - one for after, one in zip(counts(), before, strict=True)] == [1, 1, 1]
 
 
-def test_openais_client_raises_and_does_not_try_again(judged, judge):
+def test_openais_client_raises_and_does_not_retry(judged, judge):
     with openai.OpenAI(base_url=f"{judged.url}/v1", api_key="none") as client:
-        with pytest.raises(openai.BadRequestError) as told:
+        with pytest.raises(openai.BadRequestError) as raised:
             client.images.generate(prompt="a dragon")
-        assert told.value.code == "moderation_blocked"
+        assert raised.value.code == "moderation_blocked"
         judge.rule = no_pictures
-        with pytest.raises(openai.APIError) as told:
+        with pytest.raises(openai.APIError) as raised:
             list(client.images.generate(prompt="a cat", stream=True))
-        assert told.value.code == "moderation_blocked"
+        assert raised.value.code == "moderation_blocked"
 
 
 @pytest.mark.parametrize(
@@ -316,12 +317,12 @@ def test_openais_client_raises_and_does_not_try_again(judged, judge):
         "\u034f\u0336",
     ],
 )
-def test_what_is_not_seen_and_marks_over_letters_hide_no_word(hidden):
-    assert first_of([normalised("cat")], f"a c{hidden}a{hidden}t{hidden}") is not None
+def test_invisible_characters_and_decorating_marks_hide_no_word(hidden):
+    assert first_match([normalise("cat")], f"a c{hidden}a{hidden}t{hidden}") is not None
 
 
 @pytest.mark.parametrize(
-    ("phrase", "text", "held"),
+    ("phrase", "text", "matches"),
     [
         ("café", "cafe\u0301", True),
         ("cafe", "café", False),
@@ -334,5 +335,5 @@ def test_what_is_not_seen_and_marks_over_letters_hide_no_word(hidden):
         ("❤", "a ❤\ufe0f b", True),
     ],
 )
-def test_marks_that_make_a_letter_of_its_own_stay(phrase, text, held):
-    assert (first_of([normalised(phrase)], text) is not None) == held
+def test_marks_that_change_a_letter_are_kept(phrase, text, matches):
+    assert (first_match([normalise(phrase)], text) is not None) == matches

@@ -1,4 +1,4 @@
-"""Before anything is parsed, and whatever comes."""
+"""The middleware and the errors: keys, origins, sizes, slow clients, junk."""
 
 import collections
 import io
@@ -43,7 +43,7 @@ def test_every_answer_has_an_id_and_secure_headers(server):
         ("GET", "/v1/models/other", 404, "model_not_found"),
     ],
 )
-def test_errors_have_one_form(server, method, path, status, code):
+def test_all_errors_have_the_same_form(server, method, path, status, code):
     answer = server.client.request(method, path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
@@ -92,8 +92,8 @@ def address(server):
 
 
 def head(*lines, path=DRAW):
-    told = [f"POST {path} HTTP/1.1", "host: localhost", "content-type: application/json", *lines]
-    return ("\r\n".join(told) + "\r\n\r\n").encode()
+    all_lines = [f"POST {path} HTTP/1.1", "host: localhost", "content-type: application/json", *lines]
+    return ("\r\n".join(all_lines) + "\r\n\r\n").encode()
 
 
 def test_bombs_and_broken_pictures_are_refused(server):
@@ -106,8 +106,8 @@ def test_bombs_and_broken_pictures_are_refused(server):
     note = chunk(b"zTXt", b"lantu\0\0" + zlib.compress(bytes(100_000_000), 9))
     small = io.BytesIO()
     Image.new("RGB", (32, 32)).save(small, "png")
-    noted = small.getvalue()[:33] + note + small.getvalue()[33:]
-    pictures = {"bomb": bomb, "note": noted, "half": small.getvalue()[:60], "none": b"", "text": b"GIF89a"}
+    with_note = small.getvalue()[:33] + note + small.getvalue()[33:]
+    pictures = {"bomb": bomb, "note": with_note, "half": small.getvalue()[:60], "none": b"", "text": b"GIF89a"}
     for name, data in pictures.items():
         started = time.monotonic()
         answer = server.post("/v1/lantu/tokenize", files={"image": data})
@@ -116,7 +116,7 @@ def test_bombs_and_broken_pictures_are_refused(server):
     assert "megapixels" in server.post("/v1/lantu/tokenize", files={"image": bomb}).json()["error"]["message"]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # starlette forgets a file
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # starlette leaves a file open
 def test_truncated_multipart_is_refused(server, red):
     body = b'--b\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + red
     for path in ("/v1/lantu/tokenize", "/v1/images/edits"):
@@ -128,13 +128,13 @@ def test_truncated_multipart_is_refused(server, red):
 
 
 @pytest.mark.slow
-def test_ten_thousand_junk_requests_leave_it_serving(server):
+def test_the_server_survives_ten_thousand_junk_requests(server):
     random = np.random.default_rng(0)
     junk = [random.bytes(200) for _ in range(10_000)]
 
     def send(number):
         data = junk[number]
-        if number % 4 == 0:  # no HTTP at all
+        if number % 4 == 0:  # not even HTTP
             with socket.create_connection(address(server), timeout=10) as wire:
                 wire.sendall(data + b"\r\n\r\n")
                 wire.recv(1000)
@@ -149,7 +149,7 @@ def test_ten_thousand_junk_requests_leave_it_serving(server):
     assert server.post(DRAW, json={"prompt": "a cat"}).is_success
 
 
-def test_half_a_body_and_slow_readers_are_given_up_while_others_are_served(tiny_model):
+def test_unfinished_bodies_and_slow_readers_time_out_while_others_are_served(tiny_model):
     with serving(tiny_model, stall_s=0.5) as running:
         with socket.create_connection(address_of(running), timeout=10) as half:
             half.sendall(head("content-length: 100") + b'{"prompt"')
@@ -196,10 +196,10 @@ def test_keys_come_from_a_file_and_the_environment(tmp_path, monkeypatch):
         read_keys(file)
     with pytest.raises(LantuError):
         read_keys(tmp_path / "none")
-    assert Keys(["one"]).whose("Bearer one") != "one"
+    assert Keys(["one"]).holder("Bearer one") != "one"
 
 
-def test_pages_of_others_may_not_use_it(tiny_model, server):
+def test_only_allowed_pages_may_use_the_server(tiny_model, server):
     for headers in ({"origin": "https://evil.example"}, {"host": "evil.example"}, {"origin": "null"}):
         answer = server.post(DRAW, json={"prompt": "a"}, headers=headers)
         assert answer.status_code == 403
@@ -209,16 +209,16 @@ def test_pages_of_others_may_not_use_it(tiny_model, server):
     own = {"origin": server.url}
     assert server.post(DRAW, json={"prompt": "a"}, headers=own).is_success
     with serving(tiny_model, origins=("https://good.example",), keys=("one",)) as running:
-        asked = {"origin": "https://good.example", "access-control-request-method": "POST"}
-        asked["access-control-request-headers"] = "authorization,content-type"
-        allowed = running.client.options(DRAW, headers=asked)
+        preflight = {"origin": "https://good.example", "access-control-request-method": "POST"}
+        preflight["access-control-request-headers"] = "authorization,content-type"
+        allowed = running.client.options(DRAW, headers=preflight)
         assert allowed.headers["access-control-allow-origin"] == "https://good.example"
         headers = {"origin": "https://good.example", "authorization": "Bearer one"}
         answer = running.post(DRAW, json={"prompt": "a"}, headers=headers)
         assert answer.headers["access-control-allow-origin"] == "https://good.example"
 
 
-def test_the_log_tells_no_prompts_unless_asked(tiny_model):
+def test_prompts_are_logged_only_with_the_option(tiny_model):
     lines = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(JsonLines().format(record))
@@ -226,17 +226,19 @@ def test_the_log_tells_no_prompts_unless_asked(tiny_model):
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        for wanted in (False, True):
-            with serving(tiny_model, log_prompts=wanted) as running:
+        for log_prompts in (False, True):
+            with serving(tiny_model, log_prompts=log_prompts) as running:
                 answer = running.post(DRAW, json={"prompt": "a secret cat"})
-            assert any("a secret cat" in line for line in lines) == wanted
-            (line,) = [told for told in map(json.loads, lines) if told.get("request") == answer.headers["x-request-id"]]
+            assert any("a secret cat" in line for line in lines) == log_prompts
+            (line,) = [
+                entry for entry in map(json.loads, lines) if entry.get("request") == answer.headers["x-request-id"]
+            ]
             assert (line["status"], line["path"], line["level"]) == (200, DRAW, "info")
     finally:
         logger.removeHandler(handler)
 
 
-def test_the_picture_of_a_url_is_kept_for_a_while(tiny_model):
+def test_only_the_newest_pictures_are_kept_for_their_urls(tiny_model):
     with serving(tiny_model, kept=1) as running:
         urls = [
             running.post(DRAW, json={"prompt": "a", "response_format": "url"}).json()["data"][0]["url"] for _ in "12"

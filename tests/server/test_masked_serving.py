@@ -22,7 +22,7 @@ def pixels(text):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
 
 
-def test_a_served_picture_is_the_library_s(masked, masked_model):
+def test_a_served_picture_is_the_same_as_offline(masked, masked_model):
     *steps, last = masked.events("/v1/lantu/draw", json={"prompt": "a cat", "seed": 3})
     picture = Model.load(masked_model, "cpu").draw("a cat", seed=3)
     assert last["type"] == "completed"
@@ -45,7 +45,7 @@ def test_partial_images_are_streamed(masked):
     assert answer.text.count("event: image_generation.completed") == 1
 
 
-def test_what_it_has_not_learnt_is_refused(masked):
+def test_missing_abilities_are_refused(masked):
     assert masked.client.get("/v1/lantu/info").json()["learnt"] == []
     answer = masked.post("/v1/lantu/caption", json={"codes": [[0] * 4] * 4})
     assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""Which pages may use the server, and what browsers are told."""
+"""Which pages may use the server, and the headers that browsers check."""
 
 import pytest
 from running import serving
@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 
 from lantu.errors import LantuError
 from lantu.server.http.errors import ApiError
-from lantu.server.http.origins import Origins, checked
+from lantu.server.http.origins import Origins, check_origins
 from lantu.server.options import Options
 
 DRAW = "/v1/images/generations"
@@ -42,43 +42,44 @@ PAGE = "https://good.example"
         ("local host", None, 400),
     ],
 )
-def test_who_may_come(host, origin, status):
+def test_hosts_and_origins(host, origin, status):
     headers = {"host": host} | ({} if origin is None else {"origin": origin})
-    found = 0
+    refusal = 0
     try:
         Origins(Options(origins=(PAGE,))).check(Headers(headers))
     except ApiError as problem:
-        found = problem.status
-    assert found == status
+        refusal = problem.status
+    assert refusal == status
 
 
 @pytest.mark.parametrize(
     "text", ["*", "example.com", "https://", "https://example.com/page", "null", "https://[", "a b"]
 )
-def test_an_origin_that_is_none_is_said_at_the_start(text):
+def test_a_bad_origin_is_reported_at_start(text):
     with pytest.raises(LantuError):
-        checked([text])
-    assert checked(["https://example.com/"]) == ("https://example.com",)
+        check_origins([text])
+    assert check_origins(["https://example.com/"]) == ("https://example.com",)
 
 
-def test_malformed_headers_are_no_fault_of_ours(server):
+def test_malformed_headers_are_the_clients_fault(server):
     for headers in ({"host": "["}, {"origin": "http://["}, {"host": "localhost:x"}):
         answer = server.client.get("/health", headers=headers)
         assert answer.status_code in (400, 403)
         assert answer.json()["error"]["type"] in ("invalid_request_error", "permission_error")
 
 
-def test_pages_that_are_let_in_can_read_all_answers(tiny_model):
+def test_allowed_pages_can_read_all_answers(tiny_model):
     with serving(tiny_model, origins=(PAGE,), keys=("one",)) as running:
-        asked = {"origin": PAGE, "access-control-request-method": "POST"}
-        asked["access-control-request-headers"] = "authorization,content-type,x-stainless-lang"  # openai's client
-        allowed = running.client.options(DRAW, headers=asked | {"access-control-request-private-network": "true"})
+        preflight = {"origin": PAGE, "access-control-request-method": "POST"}
+        # OpenAI's client sends these.
+        preflight["access-control-request-headers"] = "authorization,content-type,x-stainless-lang"
+        allowed = running.client.options(DRAW, headers=preflight | {"access-control-request-private-network": "true"})
         assert allowed.status_code == 204
         assert allowed.headers["access-control-allow-origin"] == PAGE
-        assert allowed.headers["access-control-allow-headers"] == asked["access-control-request-headers"]
+        assert allowed.headers["access-control-allow-headers"] == preflight["access-control-request-headers"]
         assert allowed.headers["access-control-allow-private-network"] == "true"
         assert "POST" in allowed.headers["access-control-allow-methods"]
-        assert "access-control-allow-private-network" not in running.client.options(DRAW, headers=asked).headers
+        assert "access-control-allow-private-network" not in running.client.options(DRAW, headers=preflight).headers
         key = {"authorization": "Bearer one"}
         for headers, body, status in (({}, {"prompt": "a"}, 401), (key, {"prompt": "a"}, 200), (key, {"n": 99}, 400)):
             answer = running.post(DRAW, json=body, headers={"origin": PAGE} | headers)
@@ -86,9 +87,9 @@ def test_pages_that_are_let_in_can_read_all_answers(tiny_model):
             assert answer.headers["access-control-allow-origin"] == PAGE
             assert "retry-after" in answer.headers["access-control-expose-headers"]
             assert "Origin" in answer.headers["vary"]
-        own = running.client.get("/health")
-        assert "access-control-allow-origin" not in own.headers
-        assert "Origin" in own.headers["vary"]  # or a cache gives one page's answer to another
-        assert own.headers["cross-origin-resource-policy"] == "cross-origin"
-        other = asked | {"origin": "https://evil.example"}
-        assert running.client.options(DRAW, headers=other).status_code == 403
+        without_origin = running.client.get("/health")
+        assert "access-control-allow-origin" not in without_origin.headers
+        assert "Origin" in without_origin.headers["vary"]  # otherwise a cache may give one page's answer to another
+        assert without_origin.headers["cross-origin-resource-policy"] == "cross-origin"
+        from_evil = preflight | {"origin": "https://evil.example"}
+        assert running.client.options(DRAW, headers=from_evil).status_code == 403

@@ -21,19 +21,19 @@ def alone(janus):
     return Model.load(janus, "cpu")
 
 
-def test_drawings_are_those_drawn_offline(served, alone):
-    wanted = alone.draw("a red cat", seed=5, temperature=0)
+def test_drawings_are_the_same_as_offline(served, alone):
+    expected = alone.draw("a red cat", seed=5, temperature=0)
     body = {"prompt": "a red cat", "seed": 5, "temperature": 0, "response_format": "b64_json"}
     (answer,) = served.post("/v1/images/generations", json=body).json()["data"]
-    assert Image.open(io.BytesIO(base64.b64decode(answer["b64_json"]))).tobytes() == wanted.image.tobytes()
+    assert Image.open(io.BytesIO(base64.b64decode(answer["b64_json"]))).tobytes() == expected.image.tobytes()
     events = served.events("/v1/lantu/draw", json={"prompt": "a red cat", "seed": 5, "temperature": 0})
-    assert events[-1]["picture"]["codes"] == wanted.codes.tolist()
-    told = [event for event in events if event["type"] == "codes"]
-    assert [event["done"] for event in told] == [4, 8, 12]
-    assert {event["preview"] for event in told} == {None}  # the decoder needs every code
+    assert events[-1]["picture"]["codes"] == expected.codes.tolist()
+    progress = [event for event in events if event["type"] == "codes"]
+    assert [event["done"] for event in progress] == [4, 8, 12]
+    assert {event["preview"] for event in progress} == {None}  # the decoder needs every code
 
 
-def test_what_is_served_is_told(served):
+def test_info_and_models(served):
     info = served.client.get("/v1/lantu/info").json()
     assert (info["size"], info["grid"], info["codebook_size"]) == ([64, 64], [4, 4], 64)
     assert (info["learnt"], info["controls"]) == ([], [])
@@ -66,7 +66,7 @@ CODES = [[0] * 4] * 4
         ("/v1/lantu/instruct", {"instruction": "make it red", "codes": CODES}),
     ],
 )
-def test_what_it_cannot_do_is_said(served, path, body):
+def test_what_the_model_cannot_do_is_refused(served, path, body):
     answer = served.post(path, json=body)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["message"]

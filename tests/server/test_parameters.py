@@ -1,4 +1,4 @@
-"""Every parameter of OpenAI's routes: kept, refused with a reason, or named as one that changes nothing."""
+"""Every parameter of OpenAI's routes is supported, refused with a reason, or named in a warning."""
 
 import base64
 import io
@@ -10,16 +10,15 @@ from PIL import Image
 from running import png, serving
 
 from lantu.diffusion import samplers
-from lantu.server import subscription as answers
-from lantu.server.routes import schemas
-from lantu.server.routes import unsupported as refused
+from lantu.server import subscription
+from lantu.server.routes import schemas, unsupported
 
 DRAW, EDIT, CHAT = "/v1/images/generations", "/v1/images/edits", "/v1/chat/completions"
 URL = "data:image/png;base64," + base64.b64encode(png(Image.new("RGB", (32, 32), "red"))).decode()
 
 
 def error_of(answer):
-    """The error of an answer that OpenAI would give too."""
+    """The error of an answer, in OpenAI's form and without the validator's terms."""
     assert answer.status_code == 400, answer.text
     error = answer.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
@@ -31,7 +30,7 @@ def error_of(answer):
 
 @pytest.fixture(scope="module")
 def exact(plain_model, tmp_path_factory):
-    """A server of a model that draws and captions only, and only pictures of the size that it learnt."""
+    """A server of a model that only draws and captions, and only at the size that it was trained on."""
     folder = tmp_path_factory.mktemp("models") / "exact"
     shutil.copytree(plain_model, folder)
     index = json.loads((folder / "model_index.json").read_text())
@@ -41,7 +40,7 @@ def exact(plain_model, tmp_path_factory):
         yield running
 
 
-IMAGE_REFUSED = [
+IMAGE_UNSUPPORTED = [
     {"background": "transparent"},
     {"output_format": "gif"},
     {"output_format": "bmp"},
@@ -72,8 +71,8 @@ IMAGE_REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("field", IMAGE_REFUSED, ids=str)
-def test_what_an_image_route_cannot_keep_is_refused(server, red, field):
+@pytest.mark.parametrize("field", IMAGE_UNSUPPORTED, ids=str)
+def test_unsupported_image_parameters_are_refused(server, red, field):
     error = error_of(server.post(DRAW, json={"prompt": "a cat"} | field))
     name = next(iter(field))
     assert error["param"] in (name, None)
@@ -84,7 +83,7 @@ def test_what_an_image_route_cannot_keep_is_refused(server, red, field):
         error_of(server.post(EDIT, data=fields, files={"image": red}))
 
 
-IMAGE_KEPT = [
+IMAGE_SUPPORTED = [
     {},
     {"background": "opaque", "moderation": "low", "user": "me", "safety_identifier": "x", "size": "auto"},
     {"quality": "auto", "n": 2, "response_format": "b64_json"},
@@ -92,49 +91,49 @@ IMAGE_KEPT = [
 ]
 
 
-@pytest.mark.parametrize("fields", IMAGE_KEPT, ids=str)
-def test_what_an_image_route_keeps_has_no_warnings(server, fields):
-    told = server.post(DRAW, json={"prompt": "a cat"} | fields).json()
-    assert "warnings" not in told
-    assert len(told["data"]) == fields.get("n", 1)
+@pytest.mark.parametrize("fields", IMAGE_SUPPORTED, ids=str)
+def test_supported_image_parameters_cause_no_warnings(server, fields):
+    answer = server.post(DRAW, json={"prompt": "a cat"} | fields).json()
+    assert "warnings" not in answer
+    assert len(answer["data"]) == fields.get("n", 1)
     start = b"\xff\xd8" if "output_format" in fields else b"\x89PNG"
-    assert base64.b64decode(told["data"][0]["b64_json"]).startswith(start)
+    assert base64.b64decode(answer["data"][0]["b64_json"]).startswith(start)
 
 
 @pytest.mark.parametrize(("name", "value"), [("quality", "hd"), ("quality", "low"), ("style", "vivid")])
-def test_hints_that_change_nothing_are_named(server, name, value):
+def test_image_parameters_without_effect_cause_a_warning(server, name, value):
     body = {"prompt": "a cat", name: value}
-    told = server.post(DRAW, json=body).json()
-    assert name in told["warnings"][0]
-    assert "quality" not in told  # it is none that was asked for
-    assert server.events(DRAW, json=body | {"stream": True})[-1]["warnings"] == told["warnings"]
+    answer = server.post(DRAW, json=body).json()
+    assert name in answer["warnings"][0]
+    assert "quality" not in answer  # the model has no quality setting
+    assert server.events(DRAW, json=body | {"stream": True})[-1]["warnings"] == answer["warnings"]
 
 
-def test_no_parameter_of_images_is_forgotten():
-    """Each is in one of the tables, or is kept."""
-    kept = {"prompt", "model", "n", "size", "response_format", "output_format", "output_compression", "background"}
-    kept |= {"stream", "partial_images", "seed", "fit", *schemas.Dials.model_fields}
-    harmless = {"moderation", "user", "safety_identifier"}
+def test_every_image_parameter_is_handled():
+    """Each is supported, or in one of the tables."""
+    supported = {"prompt", "model", "n", "size", "response_format", "output_format", "output_compression", "background"}
+    supported |= {"stream", "partial_images", "seed", "fit", *schemas.SamplingFields.model_fields}
+    ignored = {"moderation", "user", "safety_identifier"}
     refused_always = {"frame_count", "frame_duration_ms", "svg"}
     fields = {*schemas.Generation.model_fields, *schemas.Edit.model_fields}
-    assert fields == kept | harmless | refused_always | set(refused.HINTS)
+    assert fields == supported | ignored | refused_always | set(unsupported.WITHOUT_EFFECT)
 
 
-def test_sizes_that_were_not_learnt_are_refused_or_named(exact):
-    """The model has learnt 32x32."""
+def test_untrained_sizes_are_refused_or_cause_a_warning(exact):
+    """The model was trained on 32x32."""
     for size in ("256x256", "48x48", "96x8", "8x8"):
-        for path, body in ((DRAW, {"prompt": "a"}), ("/v1/lantu/draw", {"prompt": "a"}), (CHAT, said("a"))):
+        for path, body in ((DRAW, {"prompt": "a"}), ("/v1/lantu/draw", {"prompt": "a"}), (CHAT, message("a"))):
             error = error_of(exact.post(path, json=body | {"size": size}))
             assert "32x32" in error["message"]
     for size, count in (("32x32", 0), ("64x32", 1), ("32x24", 1)):
         body = {"prompt": "a", "size": size}
-        told = exact.post(DRAW, json=body).json()
-        found = told.get("warnings", [])
-        assert len(found) == count
-        drawn = Image.open(io.BytesIO(base64.b64decode(told["data"][0]["b64_json"])))
+        answer = exact.post(DRAW, json=body).json()
+        warnings = answer.get("warnings", [])
+        assert len(warnings) == count
+        drawn = Image.open(io.BytesIO(base64.b64decode(answer["data"][0]["b64_json"])))
         assert "{}x{}".format(*drawn.size) == size
-        assert exact.events("/v1/lantu/draw", json=body)[-1]["picture"].get("warnings", []) == found
-        assert exact.post(CHAT, json=said("a") | {"size": size}).json().get("warnings", []) == found
+        assert exact.events("/v1/lantu/draw", json=body)[-1]["picture"].get("warnings", []) == warnings
+        assert exact.post(CHAT, json=message("a") | {"size": size}).json().get("warnings", []) == warnings
 
 
 def test_samplers_that_are_not_installed_are_refused(server, monkeypatch):
@@ -144,11 +143,12 @@ def test_samplers_that_are_not_installed_are_refused(server, monkeypatch):
         assert "lantu[train]" in error_of(server.post(path, json=body | {"sampler": "unipc"}))["message"]
 
 
-def said(text):
+def message(text):
+    """A body with one message of the user."""
     return {"messages": [{"role": "user", "content": text}]}
 
 
-CHAT_REFUSED = [
+CHAT_UNSUPPORTED = [
     {"stop": "x"},
     {"stop": ["x"]},
     {"tools": [{"type": "function", "function": {"name": "f"}}]},
@@ -178,13 +178,13 @@ CHAT_REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("field", CHAT_REFUSED, ids=str)
-def test_what_a_conversation_cannot_keep_is_refused(server, field):
-    error = error_of(server.post(CHAT, json=said("a cat") | {"max_tokens": 2} | field))
+@pytest.mark.parametrize("field", CHAT_UNSUPPORTED, ids=str)
+def test_unsupported_chat_parameters_are_refused(server, field):
+    error = error_of(server.post(CHAT, json=message("a cat") | {"max_tokens": 2} | field))
     assert error["param"].split(".")[0] == next(iter(field))
 
 
-CHAT_KEPT = [
+CHAT_SUPPORTED = [
     {"n": 2, "seed": 1, "temperature": 0.5, "top_p": 0.9, "max_completion_tokens": 3},
     {
         "user": "me",
@@ -197,34 +197,34 @@ CHAT_KEPT = [
     {"tools": [{"type": "function"}], "tool_choice": "none", "parallel_tool_calls": False, "store": False},
     {"response_format": {"type": "text"}, "modalities": ["text", "image"], "verbosity": "medium", "top_logprobs": 0},
     {"stream": True, "stream_options": {"include_usage": True, "include_obfuscation": False}},
-    dict.fromkeys(schemas.Chat.model_fields, None) | {"messages": said("a cat")["messages"]},
+    dict.fromkeys(schemas.Chat.model_fields, None) | {"messages": message("a cat")["messages"]},
 ]
 
 
-@pytest.mark.parametrize("fields", CHAT_KEPT, ids=lambda fields: ",".join(fields)[:40])
-def test_what_a_conversation_keeps(server, fields):
-    answer = server.post(CHAT, json=said("a cat") | {"max_tokens": 3} | fields)
+@pytest.mark.parametrize("fields", CHAT_SUPPORTED, ids=lambda fields: ",".join(fields)[:40])
+def test_supported_chat_parameters(server, fields):
+    answer = server.post(CHAT, json=message("a cat") | {"max_tokens": 3} | fields)
     assert answer.is_success, answer.text
     if not fields.get("stream"):
         assert len(answer.json()["choices"]) == (fields.get("n") or 1)
         assert "warnings" not in answer.json()
 
 
-def test_no_parameter_of_conversations_is_forgotten():
-    kept = {"messages", "model", "n", "seed", "size", "stream", "stream_options", "max_tokens", "max_completion_tokens"}
-    kept |= {"modalities", *schemas.Dials.model_fields}
-    assert set(schemas.Chat.model_fields) == kept | set(refused.PLAIN) | set(refused.HARMLESS)
+def test_every_chat_parameter_is_handled():
+    supported = {"messages", "model", "n", "seed", "size", "stream", "stream_options", "max_tokens"}
+    supported |= {"max_completion_tokens", "modalities", *schemas.SamplingFields.model_fields}
+    assert set(schemas.Chat.model_fields) == supported | set(unsupported.NO_EFFECT) | set(unsupported.IGNORED)
 
 
-def test_a_model_that_draws_only_keeps_or_refuses_too(exact):
-    assert error_of(exact.post(CHAT, json=said("a cat") | {"max_tokens": 15}))["param"] == "max_tokens"
-    assert exact.post(CHAT, json=said("a cat") | {"max_tokens": 16}).is_success
-    assert error_of(exact.post(CHAT, json=said("a cat") | {"modalities": ["text"]}))["param"] == "modalities"
-    assert exact.post(CHAT, json=said("a cat") | {"modalities": ["image"]}).is_success
-    shown = said([{"type": "image_url", "image_url": {"url": URL}}])
+def test_chat_parameters_of_a_model_that_only_draws(exact):
+    assert error_of(exact.post(CHAT, json=message("a cat") | {"max_tokens": 15}))["param"] == "max_tokens"
+    assert exact.post(CHAT, json=message("a cat") | {"max_tokens": 16}).is_success
+    assert error_of(exact.post(CHAT, json=message("a cat") | {"modalities": ["text"]}))["param"] == "modalities"
+    assert exact.post(CHAT, json=message("a cat") | {"modalities": ["image"]}).is_success
+    with_picture = message([{"type": "image_url", "image_url": {"url": URL}}])
     for field in ({"top_p": 0.5}, {"guidance": 3}, {"size": "32x24"}, {"modalities": ["image"]}):
-        assert error_of(exact.post(CHAT, json=shown | field))["param"] == next(iter(field))
-    assert exact.post(CHAT, json=shown | {"top_p": 1, "temperature": 1, "max_tokens": 2}).is_success
+        assert error_of(exact.post(CHAT, json=with_picture | field))["param"] == next(iter(field))
+    assert exact.post(CHAT, json=with_picture | {"top_p": 1, "temperature": 1, "max_tokens": 2}).is_success
 
 
 @pytest.mark.parametrize(
@@ -247,14 +247,14 @@ def test_a_model_that_draws_only_keeps_or_refuses_too(exact):
         ("a", "messages.0", "object"),
     ],
 )
-def test_a_message_that_does_not_fit_is_named_in_plain_words(server, message, param, words):
+def test_a_bad_message_is_described_in_plain_words(server, message, param, words):
     body = json.dumps({"messages": [message]}).encode()
     error = error_of(server.post(CHAT, content=body, headers={"content-type": "application/json"}))
     assert error["param"] == param
     assert words in error["message"]
 
 
-def test_the_wrong_kind_of_body_is_named(server, red):
+def test_the_wrong_kind_of_body_is_refused(server, red):
     assert "application/json" in error_of(server.post(DRAW, data={"prompt": "a"}))["message"]
     assert "application/json" in error_of(server.post(DRAW, content=b'{"prompt": "a"}'))["message"]
     assert "application/json" in error_of(server.post(DRAW, json=["a"]))["message"]
@@ -264,16 +264,16 @@ def test_the_wrong_kind_of_body_is_named(server, red):
     assert error_of(server.post("/v1/lantu/tokenize", files={"picture": red}))["param"] == "image"
 
 
-def test_a_mask_is_kept_in_every_form_or_refused(server, red, mask):
-    """As a file, as a data: URL in a field of text, and in a body of JSON."""
+def test_a_mask_works_in_every_form(server, red, mask):
+    """As a file, as a data: URL in a text field, and in a JSON body."""
     fields = {"prompt": "a dog", "seed": "3"}
     as_url = "data:image/png;base64," + base64.b64encode(mask).decode()
-    wanted = server.post(EDIT, data=fields, files={"image": red, "mask": mask})
-    picture = wanted.json()["data"][0]["b64_json"]
-    found = [server.post(EDIT, data=fields | {"mask": as_url}, files={"image": red})]
+    expected = server.post(EDIT, data=fields, files={"image": red, "mask": mask})
+    picture = expected.json()["data"][0]["b64_json"]
+    answers = [server.post(EDIT, data=fields | {"mask": as_url}, files={"image": red})]
     body = {"prompt": "a dog", "seed": 3, "images": [{"image_url": URL}], "mask": {"image_url": as_url}}
-    found.append(server.post(EDIT, json=body))
-    assert [one.json()["data"][0]["b64_json"] for one in found] == [picture] * 2
+    answers.append(server.post(EDIT, json=body))
+    assert [answer.json()["data"][0]["b64_json"] for answer in answers] == [picture] * 2
     assert "mask" in error_of(server.post(EDIT, data=fields | {"mask": "a cat"}, files={"image": red}))["message"]
     two = [("image", red), ("mask", mask), ("mask", mask)]
     assert error_of(server.post(EDIT, data=fields, files=two))["param"] == "mask"
@@ -293,15 +293,15 @@ def test_a_field_that_is_sent_twice_is_refused(server, red):
     assert error_of(answer)["param"] == "seed"
 
 
-def test_there_are_no_variations(server, red):
+def test_variations_are_not_supported(server, red):
     answer = server.post("/v1/images/variations", files={"image": red})
     assert answer.status_code == 404
     assert "/v1/images/edits" in answer.json()["error"]["message"]
 
 
-def test_streams_give_signs_of_life(server, monkeypatch):
-    """Whatever takes so long: here the judge of what was drawn."""
-    monkeypatch.setattr(answers, "KEEP_ALIVE_S", 0.02)
+def test_slow_streams_send_keep_alives(server, monkeypatch):
+    """Here the encoding of the finished picture is slow."""
+    monkeypatch.setattr(subscription, "KEEP_ALIVE_S", 0.02)
     encode = server.service.encode
 
     async def slow(*arguments, **named):

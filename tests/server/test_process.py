@@ -1,4 +1,4 @@
-"""The command itself: its end, its death, and what it says."""
+"""The command as a process: shutdown, restart after a kill, log and errors."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def command(tiny_model):
     running.end()
 
 
-def test_the_end_is_graceful(command):
+def test_shutdown_is_graceful(command):
     body = {"prompt": "a cat", "size": "320x320", "n": 10, "stream": True, "partial_images": 1, "steps": 50}
     with httpx.stream("POST", f"{command.url}/v1/images/generations", json=body, timeout=60) as answer:
         lines = answer.iter_lines()
@@ -71,7 +71,7 @@ def test_the_end_is_graceful(command):
     assert command.process.wait(20) == 0
 
 
-def test_after_a_kill_it_starts_again_at_the_same_place(command, tiny_model):
+def test_it_restarts_on_the_same_port_after_a_kill(command, tiny_model):
     body = {"prompt": "a cat", "seed": 1}
     before = httpx.post(f"{command.url}/v1/images/generations", json=body, timeout=60).json()["data"][0]["b64_json"]
     port = int(command.url.rpartition(":")[2])
@@ -90,15 +90,15 @@ def test_the_log_is_json(command):
     command.process.send_signal(signal.SIGINT)
     assert command.process.wait(20) == 0
     command.reader.join(10)
-    told = [json.loads(line) for line in command.lines if not line.startswith("lantu:")]
-    assert {"ready", "request", "draining"} <= {line["event"] for line in told}
+    entries = [json.loads(line) for line in command.lines if not line.startswith("lantu:")]
+    assert {"ready", "request", "draining"} <= {line["event"] for line in entries}
 
 
-def test_a_taken_port_and_a_missing_model_are_said_in_one_line(command, tmp_path):
+def test_a_taken_port_and_a_missing_model_are_reported_in_one_line(command, tmp_path):
     port = command.url.rpartition(":")[2]
     for options in (["--port", port], ["--port", "0", "--model", str(tmp_path)]):
-        told = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "lantu", "serve", *options], capture_output=True, text=True, timeout=60
         )
-        assert told.returncode == 2
-        assert told.stderr.splitlines()[-1].startswith("lantu: ")
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith("lantu: ")

@@ -1,4 +1,4 @@
-"""Who is next."""
+"""The queue, and estimates of waits."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from lantu.engine.sampling_params import SamplingParams
 from lantu.server.worker.jobs import Job
 from lantu.server.worker.queue import Full, Queue
-from lantu.server.worker.wait_estimator import Pace
+from lantu.server.worker.wait_estimator import WaitEstimator
 from lantu.tasks.effects import computed, rendered
 
 
@@ -18,7 +18,7 @@ def name(job):
     return job.effect.work()
 
 
-def test_clients_take_turns_whoever_sent_how_many():
+def test_clients_take_turns():
     queue = Queue(20)
     queue.put(jobs("a", 4))
     queue.put(jobs("b", 1))
@@ -29,7 +29,7 @@ def test_clients_take_turns_whoever_sent_how_many():
     assert queue.first() is None
 
 
-def test_who_was_served_goes_to_the_end_of_the_round():
+def test_a_served_client_goes_to_the_end_of_the_round():
     queue = Queue(20)
     queue.put(jobs("a", 3))
     assert name(queue.pop()) == "a0"
@@ -37,7 +37,7 @@ def test_who_was_served_goes_to_the_end_of_the_round():
     assert [name(job) for job in queue] == ["a1", "b0", "a2"]
 
 
-def test_all_of_a_request_find_room_or_none():
+def test_a_request_is_accepted_as_a_whole_or_not_at_all():
     queue = Queue(8)
     with pytest.raises(Full):
         queue.check("a", 5)  # more than half
@@ -50,7 +50,7 @@ def test_all_of_a_request_find_room_or_none():
         queue.check("c", 1)
 
 
-def test_those_who_leave_make_room():
+def test_removed_jobs_make_room():
     queue = Queue(2)
     (job,) = jobs("a", 1)
     queue.put([job])
@@ -59,12 +59,12 @@ def test_those_who_leave_make_room():
     assert (len(queue), list(queue)) == (0, [])
 
 
-def test_the_pace_follows_what_is_measured():
+def test_estimates_follow_the_measurements():
     picture = Job(rendered(np.zeros((2, 2), int), 0, SamplingParams()))
-    pace = Pace()
-    pace.drafted(10, 1.0)
-    pace.painted(4, 2.0)
-    assert pace.seconds([picture]) == 2.0
+    estimator = WaitEstimator()
+    estimator.add_drafted(10, 1.0)
+    estimator.add_rendered(4, 2.0)
+    assert estimator.seconds([picture]) == 2.0
     for _ in range(100):
-        pace.painted(4, 4.0)
-    assert pace.seconds([picture]) == pytest.approx(4.0, rel=0.01)
+        estimator.add_rendered(4, 4.0)
+    assert estimator.seconds([picture]) == pytest.approx(4.0, rel=0.01)

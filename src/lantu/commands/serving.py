@@ -1,8 +1,9 @@
-"""serve, studio."""
+"""The commands serve and studio."""
 
 import importlib.util
 import threading
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,51 +14,61 @@ from lantu.commands.options import Backend, Device, ModelName
 from lantu.errors import LantuError
 
 Host = Annotated[
-    str, typer.Option("--host", help="Where to listen; 0.0.0.0: for other machines too.", metavar="ADDRESS")
+    str, typer.Option("--host", help="Address to listen at; 0.0.0.0 lets other machines connect.", metavar="ADDRESS")
 ]
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.", metavar="N")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 chooses a free one.", metavar="N")]
 Keys = Annotated[
     Path | None,
-    typer.Option("--keys", help="A file of API keys, one a line; or set LANTU_API_KEYS.", metavar="FILE"),
+    typer.Option("--keys", help="File of API keys, one per line; or set LANTU_API_KEYS.", metavar="FILE"),
 ]
 Origin = Annotated[
     list[str] | None,
-    typer.Option("--origin", help="Whose pages may use it, e.g. https://example.com.", metavar="URL"),
+    typer.Option("--origin", help="Allow pages of this origin, e.g. https://example.com.", metavar="URL"),
 ]
 Proxy = Annotated[
-    list[str] | None, typer.Option("--proxy", help="A proxy whose X-Forwarded-For is believed.", metavar="ADDRESS")
+    list[str] | None, typer.Option("--proxy", help="Trust X-Forwarded-For from this proxy.", metavar="ADDRESS")
 ]
-PublicUrl = Annotated[str, typer.Option("--public-url", help="How clients reach it behind a proxy.", metavar="URL")]
-Together = Annotated[int, typer.Option("--together", min=1, max=64, help="Pictures drawn at once.", metavar="N")]
-Waiting = Annotated[int, typer.Option("--waiting", min=1, help="Pictures that may wait.", metavar="N")]
-Timeout = Annotated[float, typer.Option("--timeout", min=1, help="Of a request, in seconds.", metavar="S")]
-Drain = Annotated[float, typer.Option("--drain", min=0, help="For what runs at the end, in seconds.", metavar="S")]
-MaxBody = Annotated[int, typer.Option("--max-body", min=1000, help="Bytes of a request.", metavar="N")]
+PublicUrl = Annotated[
+    str, typer.Option("--public-url", help="The server's URL for clients behind a proxy.", metavar="URL")
+]
+Together = Annotated[int, typer.Option("--together", min=1, max=64, help="Most pictures drawn at once.", metavar="N")]
+Waiting = Annotated[int, typer.Option("--waiting", min=1, help="Most pictures that may wait.", metavar="N")]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=1, help="Most seconds for a request, waiting included.", metavar="S")
+]
+Drain = Annotated[
+    float, typer.Option("--drain", min=0, help="Most seconds for running requests at shutdown.", metavar="S")
+]
+MaxBody = Annotated[int, typer.Option("--max-body", min=1000, help="Most bytes of a request.", metavar="N")]
 Refuse = Annotated[
     Path | None,
-    typer.Option("--refuse", help="A file of words that prompts may not hold, one a line.", metavar="FILE"),
+    typer.Option("--refuse", help="File of words that prompts may not contain, one per line.", metavar="FILE"),
 ]
 Judge = Annotated[
     str | None,
     typer.Option(
-        "--judge", help="Your function(prompt, image): the reason of a refusal, or None.", metavar="MODULE:FUNCTION"
+        "--judge",
+        help="Your function(prompt, image), which returns the reason for a refusal, or None.",
+        metavar="MODULE:FUNCTION",
     ),
 ]
 Certificate = Annotated[
-    Path | None, typer.Option("--c2pa-cert", help="Sign pictures: the certificate's chain, PEM.", metavar="FILE")
+    Path | None, typer.Option("--c2pa-cert", help="Sign pictures with this certificate chain, PEM.", metavar="FILE")
 ]
-PrivateKey = Annotated[Path | None, typer.Option("--c2pa-key", help="The certificate's key, PEM.", metavar="FILE")]
+PrivateKey = Annotated[
+    Path | None, typer.Option("--c2pa-key", help="The certificate's private key, PEM.", metavar="FILE")
+]
 Algorithm = Annotated[
-    Literal["es256", "ps256", "ed25519"] | None, typer.Option("--c2pa-alg", help="Of the key; es256 if not given.")
+    Literal["es256", "ps256", "ed25519"] | None,
+    typer.Option("--c2pa-alg", help="The key's algorithm; es256 by default."),
 ]
 Timestamp = Annotated[
-    str, typer.Option("--c2pa-timestamp", help="A time-stamp authority, asked for each picture.", metavar="URL")
+    str, typer.Option("--c2pa-timestamp", help="Time-stamp authority, asked for each picture.", metavar="URL")
 ]
-LogPrompts = Annotated[bool, typer.Option("--log-prompts", help="Log what is asked for.")]
-
-
+LogPrompts = Annotated[bool, typer.Option("--log-prompts", help="Log prompts.")]
 Browser = Annotated[
-    bool | None, typer.Option("--browser/--no-browser", help="Open the page (lantu studio does).", show_default=False)
+    bool | None,
+    typer.Option("--browser/--no-browser", help="Open the studio (lantu studio does).", show_default=False),
 ]
 
 
@@ -86,21 +97,21 @@ def serve(
     device: Device = "auto",
     backend: Backend = "native",
 ) -> None:
-    """Serve the HTTP API, OpenAI's image routes among it, and the studio."""
+    """Serve the HTTP API, including OpenAI's image routes, and the studio."""
     if importlib.util.find_spec("fastapi") is None:
         raise LantuError("the server is not installed", "pip install 'lantu[serve]'")
     from lantu.commands.pictures import load
     from lantu.server import app, logs, provenance, run
     from lantu.server.filter import load_judge, read_phrases
     from lantu.server.http.keys import read_keys
-    from lantu.server.http.origins import checked
+    from lantu.server.http.origins import check_origins
     from lantu.server.options import Options
 
     options = Options(
         host=host,
         port=port,
         keys=read_keys(keys),
-        origins=checked(origin or []),
+        origins=check_origins(origin or []),
         proxies=tuple(proxy or ()),
         public_url=public_url.rstrip("/"),
         together=together,
@@ -110,17 +121,22 @@ def serve(
         max_body=max_body,
         refused=read_phrases(refuse),
         judge=load_judge(judge),
-        signer=provenance.signer(c2pa_cert, c2pa_key, c2pa_alg, c2pa_timestamp),
+        signer=provenance.make_signer(c2pa_cert, c2pa_key, c2pa_alg, c2pa_timestamp),
         log_prompts=log_prompts,
     )
     if not options.loopback and not options.keys:
-        terminal.say(f"lantu: everybody who reaches {host} can draw here; to ask for keys: --keys FILE")
+        terminal.say(f"lantu: anyone who can reach {host} can use this server; to require keys: --keys FILE")
     logs.set_up()
-    opens = context.info_name == "studio" if browser is None else browser
+    opens_browser = context.info_name == "studio" if browser is None else browser
+    run.serve(app.make(lambda: load(model, device, backend), options), options, _announce(opens_browser))
 
-    def begun(url: str) -> None:
+
+def _announce(opens_browser: bool) -> Callable[[str], None]:
+    """A function that prints the server's URL, and opens it in a browser if wanted."""
+
+    def on_listening(url: str) -> None:
         terminal.say(f"lantu: {url}")
-        if opens:
+        if opens_browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-    run.serve(app.make(lambda: load(model, device, backend), options), options, begun)
+    return on_listening

@@ -1,4 +1,4 @@
-"""Pictures as bytes, and those that are fetched by a URL."""
+"""Pictures as files and in JSON, and the store of pictures that clients fetch by URL."""
 
 import base64
 import collections
@@ -13,46 +13,51 @@ from lantu.images import metadata
 from lantu.types import Picture
 
 TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
-
-
-# zlib's default takes 4.6 ms of a processor for 128 pixels square, a sixth of the drawing's; 4 takes half of it for 2 %
-# more bytes, 1 a third for 18 % more.
-WHOLE, PARTIAL = 4, 1
+# PNG compression levels. zlib's default takes 4.6 ms of CPU time for 128 x 128 pixels, a sixth of the drawing's time.
+# Level 4 takes half as long for 2 % more bytes, level 1 a third as long for 18 % more.
+FINAL_LEVEL, PREVIEW_LEVEL = 4, 1
 
 
 def encode(picture: Picture, form: str = "png", quality: int | None = None) -> bytes:
-    """A picture's file; a PNG says how it was drawn.
+    """A picture's file. A PNG contains metadata on how it was drawn.
 
     Args:
         form: one of ``TYPES``.
-        quality: of JPEG and WebP, 0 to 100.
+        quality: of JPEG and WebP, 0 to 100; None: 95.
     """
     if form == "png":
-        return save(picture.image, form, pnginfo=metadata.chunk(picture), compress_level=WHOLE)
+        return save(picture.image, form, pnginfo=metadata.chunk(picture), compress_level=FINAL_LEVEL)
     return save(picture.image, form, quality=95 if quality is None else max(1, quality))
 
 
-def encode_partial(image: Image, form: str = "png") -> bytes:
-    """The file of a picture that is looked at for a moment."""
-    return save(image, form, **({"compress_level": PARTIAL} if form == "png" else {"quality": 80}))
+def encode_preview(image: Image, form: str = "png") -> bytes:
+    """A preview's file, encoded for speed."""
+    return save(image, form, **({"compress_level": PREVIEW_LEVEL} if form == "png" else {"quality": 80}))
 
 
 def save(image: Image, form: str, **options: Any) -> bytes:
+    """An image's file.
+
+    Args:
+        options: for Pillow.
+    """
     file = io.BytesIO()
     image.save(file, form, **options)
     return file.getvalue()
 
 
 def in_base64(data: bytes) -> str:
+    """Bytes in base64."""
     return base64.b64encode(data).decode()
 
 
 def data_url(data: bytes, form: str = "png") -> str:
+    """A picture's file as a data: URL."""
     return f"data:{TYPES[form]};base64,{in_base64(data)}"
 
 
 def as_json(picture: Picture, data: bytes) -> dict[str, Any]:
-    """A picture with all that is known of it, as our own routes give it.
+    """A picture and everything known about it, in the form of the native routes.
 
     Args:
         data: its file.
@@ -70,30 +75,31 @@ def as_json(picture: Picture, data: bytes) -> dict[str, Any]:
     }
 
 
-def unknown(picture: Picture) -> dict[str, Any]:
-    """The words of a picture's prompt that the model was not taught, as every route tells them."""
-    return {"unknown_words": [{"word": one.word, "nearest": list(one.nearest)} for one in picture.unknown_words]}
+def unknown_words(picture: Picture) -> dict[str, Any]:
+    """The answer's field for words of the prompt that the model was not trained on; the same on every route."""
+    words = [{"word": unknown.word, "nearest": list(unknown.nearest)} for unknown in picture.unknown_words]
+    return {"unknown_words": words}
 
 
-class Shelf:
-    """Pictures that are fetched by a URL that nobody can guess; the oldest go first.
+class PictureStore:
+    """Keeps the newest pictures for clients to fetch by URL. Their names can't be guessed.
 
     Args:
-        room: pictures.
+        capacity: the most pictures kept.
     """
 
-    def __init__(self, room: int):
-        self.room = room
+    def __init__(self, capacity: int):
+        self.capacity = capacity
         self.files: collections.OrderedDict[str, tuple[bytes, str]] = collections.OrderedDict()
 
     def put(self, data: bytes, form: str) -> str:
-        """Keep a file; gives its name."""
+        """Keep a file; returns its name."""
         name = f"{secrets.token_urlsafe(18)}.{form}"
         self.files[name] = (data, TYPES[form])
-        while len(self.files) > self.room:
+        while len(self.files) > self.capacity:
             self.files.popitem(last=False)
         return name
 
     def get(self, name: str) -> tuple[bytes, str] | None:
-        """A file and its media type."""
+        """A file and its media type; None when it is not kept."""
         return self.files.get(name)

@@ -1,4 +1,4 @@
-"""One line of JSON an event, on stderr."""
+"""The server's log: one JSON object per line on stderr."""
 
 import json
 import logging
@@ -8,19 +8,23 @@ from typing import TextIO
 
 
 class JsonLines(logging.Formatter):
-    """``extra={"told": {…}}`` goes into the object."""
+    """Formats records as JSON; ``extra={"fields": {…}}`` adds fields to the object."""
 
     def format(self, record: logging.LogRecord) -> str:
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
-        told = {"time": when, "level": record.levelname.lower(), "event": record.getMessage()}
-        told |= getattr(record, "told", {})
+        entry = {"time": when, "level": record.levelname.lower(), "event": record.getMessage()}
+        entry |= getattr(record, "fields", {})
         if record.exc_info:
-            told["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(told, ensure_ascii=False, default=str)
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False, default=str)
 
 
 def set_up(stream: TextIO | None = None) -> None:
-    """Write the server's log, and uvicorn's complaints, so."""
+    """Write the server's log and uvicorn's warnings as JSON lines.
+
+    Args:
+        stream: where to; stderr if None.
+    """
     handler: logging.Handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines())
     for name, level in (("lantu.server", logging.INFO), ("uvicorn", logging.WARNING)):

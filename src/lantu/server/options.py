@@ -1,35 +1,41 @@
-"""What a server is told at its start."""
+"""How a server is configured."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lantu.server.filter import Judge
+    from PIL.Image import Image
+
     from lantu.server.provenance import Signer
+
+# judge(prompt, image): the reason for a refusal, or None.
+Judge = Callable[["str | None", "Image | None"], "str | None"]
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a server behaves.
+    """A server's configuration.
 
     Attributes:
-        host, port: where it listens; loopback alone unless told otherwise.
-        keys: API keys; none: everybody may come.
-        origins: of pages on other hosts that may use it, e.g. "https://example.com".
-        proxies: addresses whose word on the client's address is believed.
-        public_url: how clients reach it, where a proxy stands between; for ``response_format: "url"``.
-        together: pictures that are drafted and painted at once.
-        waiting: pictures that may wait; one client may fill half of the places.
-        timeout_s: for a request, its waiting included.
-        stall_s: for a client that neither sends nor reads.
-        drain_s: at the end, for what runs.
-        max_body: bytes of a request.
-        max_pixels: of a picture that a client sends.
-        kept: pictures that can be fetched by their URL, the newest.
-        refused: normalised words and phrases that a prompt may not hold.
-        judge: says why a prompt or a picture is refused, if it is.
-        signer: of all finished pictures; None: they are not signed.
-        log_prompts: whether the log tells what was asked for.
+        host, port: the address to listen at; by default only this machine can reach it.
+        keys: valid API keys; if there are none, no key is required.
+        origins: origins of other hosts' pages that may use the server, e.g. "https://example.com".
+        proxies: addresses of proxies whose X-Forwarded-For is trusted.
+        public_url: the server's URL as clients see it behind a proxy; for ``response_format: "url"``.
+        together: the most jobs that run at once.
+        waiting: the most jobs that wait; one client may fill half of the places.
+        timeout_s: the most time for a request, waiting included.
+        stall_s: how long a client may neither send nor read.
+        drain_s: how long running requests may take at shutdown.
+        max_body: the largest request body, in bytes.
+        max_pixels: the largest picture that a client may send.
+        kept: how many of the newest pictures can be fetched by URL.
+        refused: normalised words and phrases that prompts may not contain.
+        judge: says why a prompt or picture is refused; None if there is no judge.
+        signer: signs all finished pictures; None leaves them unsigned.
+        log_prompts: whether prompts are logged.
     """
 
     host: str = "127.0.0.1"
@@ -47,14 +53,11 @@ class Options:
     max_pixels: int = 16_000_000
     kept: int = 256
     refused: tuple[str, ...] = field(default=(), repr=False)
-    judge: "Judge | None" = None
+    judge: Judge | None = None
     signer: "Signer | None" = None
     log_prompts: bool = False
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether only this machine can reach the server."""
         return self.host in LOOPBACK
-
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")

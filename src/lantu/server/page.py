@@ -1,4 +1,4 @@
-"""The studio: one page and its files, as they lie in studio/."""
+"""Serves the studio, the web page in studio/."""
 
 from pathlib import Path
 
@@ -14,11 +14,12 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 async def index() -> FileResponse:
+    """The page itself."""
     if not (FOLDER / "index.html").is_file():
-        raise ApiError(404, "this server has no page", "not_found")
+        raise ApiError(404, "this server has no web page", "not_found")
     return FileResponse(FOLDER / "index.html", headers={"cache-control": "no-cache"})
 
 
 def mount(app: FastAPI) -> None:
-    """Serve the page's files."""
+    """Serve the page's other files under /studio."""
     app.mount("/studio", StaticFiles(directory=FOLDER, check_dir=False), name="studio")

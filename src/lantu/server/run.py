@@ -1,4 +1,4 @@
-"""uvicorn, and the end: what runs is finished, what comes is refused."""
+"""Runs the app with uvicorn. At shutdown, running requests finish and new ones are refused."""
 
 import asyncio
 import logging
@@ -21,26 +21,29 @@ log = logging.getLogger("lantu.server")
 
 
 class Server(uvicorn.Server):
-    """Goes on listening while it drains, so that those who come are told.
+    """A server that keeps listening while it drains, so that new requests receive an answer.
 
     Args:
-        begun: called with its URL when it listens.
+        on_listening: called with the server's URL once it listens.
+
+    Attributes:
+        draining_since: time.monotonic() of the signal to stop; 0 before.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service, begun: Callable[[str], None] | None):
+    def __init__(self, config: uvicorn.Config, service: Service, on_listening: Callable[[str], None] | None):
         super().__init__(config)
-        self.service, self.begun, self.draining_since = service, begun, 0.0
+        self.service, self.on_listening, self.draining_since = service, on_listening, 0.0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.draining_since and sig == signal.SIGINT:
-            self.force_exit = self.should_exit = True  # asked twice
+            self.force_exit = self.should_exit = True  # the second Ctrl-C
         self.draining_since = self.draining_since or time.monotonic()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if sockets and self.begun and not self.should_exit:
+        if sockets and self.on_listening and not self.should_exit:
             host, port = sockets[0].getsockname()[:2]
-            self.begun(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+            self.on_listening(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
     async def on_tick(self, counter: int) -> bool:
         if self.service.worker.problem:
@@ -48,33 +51,33 @@ class Server(uvicorn.Server):
         if self.draining_since:
             if not self.service.worker.draining:
                 self.service.worker.drain()
-                log.info("draining", extra={"told": {"at most": self.service.options.drain_s}})
-            late = time.monotonic() - self.draining_since > self.service.options.drain_s
-            if late or (self.service.worker.idle and not self.server_state.tasks):
+                log.info("draining", extra={"fields": {"at most": self.service.options.drain_s}})
+            overdue = time.monotonic() - self.draining_since > self.service.options.drain_s
+            if overdue or (self.service.worker.idle and not self.server_state.tasks):
                 self.should_exit = True
         return await super().on_tick(counter)
 
 
-def serve(app: FastAPI, options: Options, begun: Callable[[str], None] | None = None) -> None:
+def serve(app: FastAPI, options: Options, on_listening: Callable[[str], None] | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Args:
-        begun: called with its URL when it listens.
+        on_listening: called with the server's URL once it listens.
 
     Raises:
-        LantuError: the address is taken or not ours, or the model can't be loaded.
+        LantuError: the address can't be used, or the model can't be loaded.
     """
-    # The worker's Python between two passes is short: an answer needn't wait the usual 5 ms for its turn.
+    # The worker runs little Python between two passes. Answers need not wait the default 5 ms for the interpreter lock.
     sys.setswitchinterval(0.0005)
     service: Service = app.state.service
-    with listening(options.host, options.port) as taken:
-        asyncio.run(Server(configured(app, options), service, begun).serve([taken]))
+    with listen(options.host, options.port) as listener:
+        asyncio.run(Server(config_of(app, options), service, on_listening).serve([listener]))
     if service.worker.problem:
         raise service.worker.problem
 
 
-def configured(app: FastAPI, options: Options) -> uvicorn.Config:
-    """How uvicorn is to be."""
+def config_of(app: FastAPI, options: Options) -> uvicorn.Config:
+    """uvicorn's configuration."""
     return uvicorn.Config(
         app,
         http=protocol(options.stall_s),
@@ -89,19 +92,19 @@ def configured(app: FastAPI, options: Options) -> uvicorn.Config:
     )
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """A socket at an address.
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address.
 
     Raises:
-        LantuError: it is taken, or not ours.
+        LantuError: the address is taken, or is not this machine's.
     """
-    # asyncio sends small answers at once (TCP_NODELAY) only where the protocol is named; else they wait 40 ms.
-    taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    # asyncio sets TCP_NODELAY only on sockets whose protocol is given; without it small answers wait 40 ms.
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind((host, port))
-        taken.listen(512)
-        return taken
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(512)
+        return listener
     except (OSError, OverflowError) as problem:
-        taken.close()
+        listener.close()
         raise LantuError(f"can't listen at {host}:{port} ({problem})", "choose another --port or --host") from problem

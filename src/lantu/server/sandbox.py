@@ -1,11 +1,11 @@
-"""Large pictures are decoded in a process of their own.
+"""Decodes large pictures in a child process.
 
-Decoders of WebP hold the interpreter, and all of them leave memory behind: there it stops no client and is given back
-when the process ends, which it does when it has had nothing to do for a while. A decoder that breaks takes nothing
-else with it.
+The WebP decoder holds the interpreter lock, and every decoder leaves memory behind. In a child process neither disturbs
+other clients, and a decoder that crashes takes nothing else down. The child ends when it has been idle for a while,
+which returns its memory.
 
-Each way a line of JSON, then so many bytes as it says: {"bytes", "want"} → {"pictures": [{"mode", "size"}, …]} with
-their pixels, or {"error": [message, hint]}.
+Messages both ways are a line of JSON followed by bytes: {"bytes": N, "decoding": {…}} and the file;
+{"pictures": [{"mode", "size"}, …]} and their pixels, or {"error": [message, hint]}.
 """
 
 import asyncio
@@ -21,61 +21,67 @@ from PIL import Image
 
 from lantu.errors import ImageError
 from lantu.server import uploads
-from lantu.server.uploads import Wanted
+from lantu.server.uploads import Decoding
 
 log = logging.getLogger("lantu.server")
 
-IDLE_S = 10.0
-LIMIT_S = 60.0  # for one picture
-SMALL = 300_000  # pixels of one that is decoded in this process
+IDLE_S = 10.0  # after which the child ends
+TIMEOUT_S = 60.0  # for one picture
+SMALL = 300_000  # pixels up to which a picture is decoded in this process
 
 
 class Sandbox:
-    """Decodes pictures one at a time, small ones here and others there."""
+    """Decodes pictures one at a time, small ones in this process and large ones in the child."""
 
     def __init__(self) -> None:
-        self.turn = asyncio.Lock()
+        self.lock = asyncio.Lock()
         self.child: asyncio.subprocess.Process | None = None
-        self.rest: asyncio.TimerHandle | None = None
+        self.idle_timer: asyncio.TimerHandle | None = None
 
-    async def reduced(self, data: bytes, want: Wanted, pixels: int) -> list[Image.Image]:
-        """See ``uploads.reduced``.
+    async def decode(self, data: bytes, decoding: Decoding, pixels: int) -> list[Image.Image]:
+        """Decode a picture; see ``uploads.decode``.
 
         Args:
-            pixels: that will be decoded.
+            pixels: number of pixels that will be decoded.
 
         Raises:
             ImageError: it can't be read.
         """
-        async with self.turn:
+        async with self.lock:
             if pixels > SMALL:
                 try:
-                    return await self.there(data, want)
+                    return await self.decode_in_child(data, decoding)
                 except OSError as problem:
-                    log.warning("no process to decode a picture in (%s): it is decoded here", problem)
-            return await asyncio.to_thread(uploads.reduced, data, want)
+                    log.warning("can't start a process to decode a picture (%s): decoding it in the server", problem)
+            return await asyncio.to_thread(uploads.decode, data, decoding)
 
-    async def there(self, data: bytes, want: Wanted) -> list[Image.Image]:
-        if self.rest:
-            self.rest.cancel()
+    async def decode_in_child(self, data: bytes, decoding: Decoding) -> list[Image.Image]:
+        """Decode a picture in the child process, which is started if necessary.
+
+        Raises:
+            ImageError: it can't be read, or its decoder crashed or took too long.
+            OSError: the child can't be started.
+        """
+        if self.idle_timer:
+            self.idle_timer.cancel()
         if self.child is None or self.child.returncode is not None:
-            self.child = await begin(want.most_pixels)
+            self.child = await start_child(decoding.max_pixels)
         try:
-            return await asyncio.wait_for(ask(self.child, data, want), LIMIT_S)
+            return await asyncio.wait_for(request(self.child, data, decoding), TIMEOUT_S)
         except (TimeoutError, EOFError, ConnectionError, ValueError) as problem:
             self.close()
-            hint = "scale it down, or save it anew as PNG"
-            raise ImageError(f"can't read {want.param} as a picture: its decoder broke", hint) from problem
-        except BaseException:  # half an answer is on its way
+            hint = "scale it down, or save it again as PNG"
+            raise ImageError(f"can't read {decoding.param} as a picture: its decoder crashed", hint) from problem
+        except BaseException:  # part of an answer may still be in the pipe
             self.close()
             raise
         finally:
-            self.rest = asyncio.get_running_loop().call_later(IDLE_S, self.close)
+            self.idle_timer = asyncio.get_running_loop().call_later(IDLE_S, self.close)
 
     def close(self) -> None:
-        """End the process."""
-        if self.rest:
-            self.rest.cancel()
+        """Kill the child process."""
+        if self.idle_timer:
+            self.idle_timer.cancel()
         child, self.child = self.child, None
         if child is None:
             return
@@ -85,7 +91,7 @@ class Sandbox:
             child.kill()
 
     async def end(self) -> None:
-        """End the process and wait until it has."""
+        """Kill the child process and wait for its end."""
         child = self.child
         self.close()
         if child:
@@ -95,26 +101,31 @@ class Sandbox:
                     await child.stdin.wait_closed()
 
 
-async def begin(most_pixels: int) -> asyncio.subprocess.Process:
-    """The process. Ctrl-C does not reach it; it ends with this one, for then nothing can come any more."""
+async def start_child(max_pixels: int) -> asyncio.subprocess.Process:
+    """Start the child process. Ctrl-C does not reach it; it ends when this process closes its input.
+
+    Raises:
+        OSError: it can't be started.
+    """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = (sys.executable, "-P", "-m", "lantu.server.sandbox", str(most_pixels))
+    command = (sys.executable, "-P", "-m", "lantu.server.sandbox", str(max_pixels))
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
         *command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, env=environment, start_new_session=True
     )
 
 
-async def ask(child: asyncio.subprocess.Process, data: bytes, want: Wanted) -> list[Image.Image]:
-    """One picture.
+async def request(child: asyncio.subprocess.Process, data: bytes, decoding: Decoding) -> list[Image.Image]:
+    """Have the child decode one picture.
 
     Raises:
         ImageError: it can't be read.
-        EOFError, ConnectionError: the process ended.
+        EOFError, ConnectionError: the child ended.
     """
     assert child.stdin
     assert child.stdout
-    child.stdin.write(json.dumps({"bytes": len(data), "want": dataclasses.asdict(want)}).encode() + b"\n")
+    header = {"bytes": len(data), "decoding": dataclasses.asdict(decoding)}
+    child.stdin.write(json.dumps(header).encode() + b"\n")
     child.stdin.write(data)
     await child.stdin.drain()
     answer = json.loads(await child.stdout.readline() or b"null")
@@ -123,41 +134,43 @@ async def ask(child: asyncio.subprocess.Process, data: bytes, want: Wanted) -> l
     if "error" in answer:
         raise ImageError(*answer["error"])
     pictures = []
-    for told in answer["pictures"]:
-        size = told["size"][0], told["size"][1]
-        pixels = await child.stdout.readexactly(size[0] * size[1] * len(told["mode"]))
-        pictures.append(Image.frombytes(told["mode"], size, pixels))
+    for picture in answer["pictures"]:
+        mode, (width, height) = picture["mode"], picture["size"]
+        pixels = await child.stdout.readexactly(width * height * len(mode))
+        pictures.append(Image.frombytes(mode, (width, height), pixels))
     return pictures
 
 
-def main(most_pixels: int) -> None:
-    """The process's side, until its input ends."""
+def main(max_pixels: int) -> None:
+    """The child process: decodes pictures until its input ends."""
     if sys.platform == "linux":
         import resource
 
-        most = 1_000_000_000 + 120 * most_pixels  # bytes; of a client's picture no more is believed
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        os.nice(5)  # drawing goes first
+        limit = 1_000_000_000 + 120 * max_pixels  # bytes, enough for any honest picture
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        os.nice(5)  # drawing has priority
     while line := sys.stdin.buffer.readline():
-        told = json.loads(line)
-        data = sys.stdin.buffer.read(told["bytes"])
+        header = json.loads(line)
+        data = sys.stdin.buffer.read(header["bytes"])
         answer: dict[str, Any]
         pictures: list[Image.Image] = []
         try:
-            pictures = uploads.reduced(data, wanted(told["want"]))
+            pictures = uploads.decode(data, read_decoding(header["decoding"]))
             answer = {"pictures": [{"mode": picture.mode, "size": picture.size} for picture in pictures]}
         except ImageError as problem:
             answer = {"error": [problem.message, problem.hint]}
         except MemoryError:
-            answer = {"error": ["the picture takes too much memory", "scale it down"]}
+            answer = {"error": ["the picture needs too much memory", "scale it down"]}
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
         for picture in pictures:
             sys.stdout.buffer.write(picture.tobytes())
         sys.stdout.buffer.flush()
 
 
-def wanted(told: dict[str, Any]) -> Wanted:
-    return Wanted(**told | {"fit": told["fit"] and (told["fit"][0], told["fit"][1])})
+def read_decoding(fields: dict[str, Any]) -> Decoding:
+    """A ``Decoding`` from JSON, where its tuple is a list."""
+    fit = fields["fit"]
+    return Decoding(**fields | {"fit": fit and (fit[0], fit[1])})
 
 
 if __name__ == "__main__":

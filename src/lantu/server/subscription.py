@@ -1,4 +1,4 @@
-"""From a job's events to a client: waiting for all of them, streaming them, and noticing that nobody listens."""
+"""Delivers the events of jobs to a client: waits for them or streams them, and cancels them if the client leaves."""
 
 import asyncio
 import contextlib
@@ -12,53 +12,53 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lantu.server.filter import Filter
-from lantu.server.http.errors import HungUp, as_api_error
+from lantu.server.http.errors import ClientDisconnected, as_api_error
 from lantu.server.worker.jobs import Done, Event, Failed, Job
 from lantu.server.worker.worker import Worker
 from lantu.tasks.chat import Answer
 from lantu.tasks.edit import Changed
 from lantu.types import Picture
 
-KEEP_ALIVE_S = 3.0  # a stream says something that often, or proxies and clients take it for dead
-
-
+KEEP_ALIVE_S = 3.0  # interval of a stream's keep-alive comments, without which proxies and clients give up
 END: Any = object()
 
 
 class Subscription:
-    """The jobs of one request, submitted, and their events.
+    """Submits the jobs of one request, and receives their events.
 
     Args:
-        sieve: sees each finished picture before the client does. With a judge there are no previews.
+        client: identifies the client, for fair queueing.
+        timeout_s: the most time for the jobs, waiting included.
+        content_filter: checks each finished picture before the client sees it. With a judge there are no previews.
 
     Raises:
-        Draining, Loading, Crowded: the worker takes none of them.
+        Draining, Loading, QueueFull: the worker accepts none of the jobs.
     """
 
-    def __init__(self, worker: Worker, jobs: Sequence[Job], client: str, timeout_s: float, sieve: Filter):
-        self.worker, self.jobs, self.sieve = worker, jobs, sieve
+    def __init__(self, worker: Worker, jobs: Sequence[Job], client: str, timeout_s: float, content_filter: Filter):
+        self.worker, self.jobs, self.content_filter = worker, jobs, content_filter
         self.events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
         def notifier(place: int) -> Callable[[Event], None]:
             def notify(event: Event) -> None:
-                with contextlib.suppress(RuntimeError):  # the server ends, nobody listens
+                with contextlib.suppress(RuntimeError):  # the event loop is closed at shutdown
                     loop.call_soon_threadsafe(self.events.put_nowait, (place, event))
 
             return notify
 
         for place, job in enumerate(jobs):
             job.client, job.notify, job.deadline = client, notifier(place), time.monotonic() + timeout_s
-            if sieve.judge:
+            if content_filter.judge:
                 job.previews = "never"
         worker.submit(jobs)
 
     async def follow(self, every_s: float = KEEP_ALIVE_S) -> AsyncIterator[tuple[int, Event | None]]:
-        """Events with their job's place, until all jobs are done; None when nothing happens for a while.
+        """Yield events with the place of their job, until all jobs are done; None when nothing happens for ``every_s``.
 
         Raises:
-            what a job failed of.
-            Refused: a picture may not be shown.
+            Refused: the content filter refuses a picture.
+            Exception: the reason why a job failed.
         """
         left = len(self.jobs)
         while left:
@@ -72,11 +72,11 @@ class Subscription:
             if isinstance(event, Done):
                 left -= 1
                 for picture in pictures_in(event.result):
-                    await self.sieve.check_picture(picture)
+                    await self.content_filter.check_picture(picture)
             yield place, event
 
     async def done(self) -> list[Done]:
-        """The ends of all jobs, in their order."""
+        """Wait for all jobs; returns their last events in the jobs' order. Raises like ``follow``."""
         ends: dict[int, Done] = {}
         async for place, event in self.follow():
             if isinstance(event, Done):
@@ -84,12 +84,12 @@ class Subscription:
         return [ends[place] for place in range(len(self.jobs))]
 
     def close(self) -> None:
-        """Give up what is not done."""
+        """Cancel the jobs that are not done."""
         self.worker.cancel(self.jobs)
 
 
 def pictures_in(result: Any) -> list[Picture]:
-    """The pictures among what a task returned."""
+    """The pictures in a task's result."""
     if isinstance(result, Picture):
         return [result]
     if isinstance(result, Changed):
@@ -98,16 +98,16 @@ def pictures_in(result: Any) -> list[Picture]:
 
 
 async def finished(request: Request, subscription: Subscription) -> list[Done]:
-    """Wait for all jobs of a subscription, as long as the client does.
+    """Wait for all jobs of a subscription; cancel them when the client disconnects.
 
     Raises:
-        HungUp: it did not.
+        ClientDisconnected: it did.
     """
-    gone, work = asyncio.create_task(hung_up(request)), asyncio.create_task(subscription.done())
+    gone, work = asyncio.create_task(disconnected(request)), asyncio.create_task(subscription.done())
     try:
         await asyncio.wait({gone, work}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
-            raise HungUp
+            raise ClientDisconnected
         return work.result()
     finally:
         gone.cancel()
@@ -115,18 +115,18 @@ async def finished(request: Request, subscription: Subscription) -> list[Done]:
         subscription.close()
 
 
-async def hung_up(request: Request) -> None:
-    """Returns when the client is gone."""
+async def disconnected(request: Request) -> None:
+    """Wait until the client disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 class Stream(StreamingResponse):
-    """Server-sent events: objects as ``data:`` lines, their ``type`` as ``event:`` too, ``[DONE]`` at the end.
+    """Server-sent events: objects as ``data:`` lines, their ``type`` also as ``event:``, and ``[DONE]`` at the end.
 
     Args:
-        events: objects; None for a sign of life. What it raises is told as ``{"error": …}``.
-        subscription: given up when the client goes, even before the first event.
+        events: yields objects, and None for a keep-alive. An exception is sent as ``{"error": …}``.
+        subscription: closed when the stream ends or the client disconnects, even before the first event.
         count: called with the code of an error.
     """
 
@@ -140,13 +140,14 @@ class Stream(StreamingResponse):
     async def lines(
         self, events: AsyncIterator[dict[str, Any] | None], count: Callable[[str], None]
     ) -> AsyncIterator[bytes]:
+        """The stream's text."""
         try:
-            async for event in breathing(events):
-                yield line(event)
+            async for event in with_keep_alive(events):
+                yield encode_event(event)
         except Exception as problem:
             error = as_api_error(problem)
             count(error.code)
-            yield line(error.body)
+            yield encode_event(error.body)
         yield b"data: [DONE]\n\n"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,22 +157,23 @@ class Stream(StreamingResponse):
             self.subscription.close()
 
 
-async def breathing(events: AsyncIterator[dict[str, Any] | None]) -> AsyncIterator[dict[str, Any] | None]:
-    """The events, and None whenever none came for a while: drafting, judging and signing take their time."""
+async def with_keep_alive(events: AsyncIterator[dict[str, Any] | None]) -> AsyncIterator[dict[str, Any] | None]:
+    """The events, and None whenever the next one takes longer than ``KEEP_ALIVE_S``."""
     while True:
-        following = asyncio.ensure_future(anext(events, END))
+        upcoming = asyncio.ensure_future(anext(events, END))
         try:
-            while not (await asyncio.wait({following}, timeout=KEEP_ALIVE_S))[0]:
+            while not (await asyncio.wait({upcoming}, timeout=KEEP_ALIVE_S))[0]:
                 yield None
-            event = following.result()
+            event = upcoming.result()
         finally:
-            following.cancel()
+            upcoming.cancel()
         if event is END:
             return
         yield event
 
 
-def line(event: dict[str, Any] | None) -> bytes:
+def encode_event(event: dict[str, Any] | None) -> bytes:
+    """The lines of one event; None becomes a keep-alive comment."""
     if event is None:
         return b": keep-alive\n\n"
     name = f"event: {event['type']}\n" if "type" in event else ""

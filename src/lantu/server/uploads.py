@@ -1,4 +1,4 @@
-"""Pictures from clients: opened safely, and reduced to what is read of them."""
+"""Decodes pictures from clients safely, and reduces them to what the model reads."""
 
 import binascii
 import io
@@ -13,49 +13,53 @@ from lantu.errors import ImageError
 from lantu.models.validation import Size
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-STEP = 524_288  # characters of base64 that are decoded at a time: the interpreter is free in between
-GAP = 4  # a JPEG is decoded at a fraction of its size, this many times larger than what is read of it
+BLOCK = 524_288  # characters of base64 decoded at a time; other threads run in between
+JPEG_OVERSIZE = 4  # a JPEG is decoded at a fraction of its size, but at least this many times the target size
 URL = re.compile(r"\s*(?:data:)?(?P<type>[\w.+-]+/[\w.+-]+)?(?P<options>(?:;[^,;]*)*),", re.IGNORECASE)
 SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is read of a client's picture.
+class Decoding:
+    """How a client's picture is decoded.
 
     Attributes:
-        param: the field that holds it, for errors.
-        most_pixels: that it may have.
-        alpha: RGBA rather than RGB.
-        fit: width and height that it is scaled and cropped to; None: as it is.
-        shown: the longest side of a second, whole one, for a judge; 0: none.
+        param: the field that contains it, for errors.
+        max_pixels: the most pixels that it may have.
+        alpha: decode to RGBA rather than RGB.
+        fit: width and height to scale and crop it to; None leaves its size.
+        judge_side: the longest side of a second, uncropped picture for the judge; 0 for none.
     """
 
     param: str
-    most_pixels: int
+    max_pixels: int
     alpha: bool = False
     fit: Size | None = None
-    shown: int = 0
+    judge_side: int = 0
 
     @property
-    def near(self) -> Size | None:
-        """A size that is large enough to be decoded; None: the full one."""
+    def min_size(self) -> Size | None:
+        """The size at which it must be decoded at least; None means its full size."""
         if self.fit is None:
             return None
-        side = max(GAP * max(self.fit), self.shown)
+        side = max(JPEG_OVERSIZE * max(self.fit), self.judge_side)
         return side, side
 
 
 def from_url(url: str, param: str) -> bytes:
-    """The bytes of a data URL, or of bare base64, in either of its alphabets, with or without padding and line ends.
+    """The bytes of a data: URL or of plain base64, in either alphabet, with or without padding and line ends.
+
+    Args:
+        param: the field that contains it, for errors.
 
     Raises:
-        ImageError: it is none. A URL of the web is not fetched: a server that does so reaches what its clients can't.
+        ImageError: it is neither. Web URLs are not fetched, because the server can reach hosts that its clients can't.
     """
     hint = "send the picture as data:image/png;base64,…"
     scheme = SCHEME.match(url, 0, 40)
     if scheme and scheme[1].lower() != "data":
-        raise ImageError(f"{param} is a URL, and this server fetches none", "send the picture as a data: URL")
+        raise ImageError(f"{param} is a web URL, which this server does not fetch", "send the picture as a data: URL")
     start = 0
     if head := URL.match(url, 0, 500):
         if "base64" not in head["options"].lower().replace(" ", "").split(";"):
@@ -65,11 +69,11 @@ def from_url(url: str, param: str) -> bytes:
         raise ImageError(f"{param} is a data: URL without a comma", hint)
     decoded, rest = [], b""
     try:
-        for place in range(start, len(url), STEP):
-            piece = rest + url[place : place + STEP].encode("ascii").translate(STANDARD, b" \t\r\n\f\v")
-            last = place + STEP >= len(url)
-            if b"%" in piece:  # as URLs are escaped: rare, and all at once
-                piece, last = rest + unquote_to_bytes(url[place:]).translate(STANDARD, b" \t\r\n\f\v"), True
+        for place in range(start, len(url), BLOCK):
+            piece = rest + url[place : place + BLOCK].encode("ascii").translate(STANDARD_ALPHABET, b" \t\r\n\f\v")
+            last = place + BLOCK >= len(url)
+            if b"%" in piece:  # percent-encoded, which is rare: decode the rest at once
+                piece, last = rest + unquote_to_bytes(url[place:]).translate(STANDARD_ALPHABET, b" \t\r\n\f\v"), True
             if last:
                 piece = piece.rstrip(b"=")
                 piece += b"=" * (-len(piece) % 4)
@@ -83,11 +87,8 @@ def from_url(url: str, param: str) -> bytes:
     return b"".join(decoded)
 
 
-STANDARD = bytes.maketrans(b"-_", b"+/")
-
-
-def size_of(data: bytes, want: Wanted) -> tuple[Size, int]:
-    """Width and height as the file has them, and the pixels that must be decoded. Nothing is decoded for it.
+def size_of(data: bytes, decoding: Decoding) -> tuple[Size, int]:
+    """A picture's width and height, and the number of pixels that must be decoded. Only its header is read.
 
     Raises:
         ImageError: it can't be read, or has too many pixels.
@@ -95,30 +96,32 @@ def size_of(data: bytes, want: Wanted) -> tuple[Size, int]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as file:
             size = file.size
-            if want.near:
-                file.draft("RGB", want.near)
-            if size[0] * size[1] <= want.most_pixels:
+            if decoding.min_size:
+                file.draft("RGB", decoding.min_size)
+            if size[0] * size[1] <= decoding.max_pixels:
                 return size, file.width * file.height
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         pass
-    except Exception as problem:  # decoders raise anything at all on a broken file
-        hint = "give an intact PNG, JPEG or WebP file"
-        raise ImageError(f"can't read {want.param} as a picture", hint) from problem
-    hint = f"scale it to {want.most_pixels // 1_000_000} megapixels or fewer"
-    raise ImageError(f"the picture {want.param} is too large", hint)
+    except Exception as problem:  # decoders may raise anything on a broken file
+        hint = "send an undamaged PNG, JPEG or WebP file"
+        raise ImageError(f"can't read {decoding.param} as a picture", hint) from problem
+    hint = f"scale it to {decoding.max_pixels // 1_000_000} megapixels or less"
+    raise ImageError(f"the picture {decoding.param} is too large", hint)
 
 
-def reduced(data: bytes, want: Wanted) -> list[Image.Image]:
-    """A client's picture as it is read, RGB or RGBA, and the one for a judge if that is wanted.
+def decode(data: bytes, decoding: Decoding) -> list[Image.Image]:
+    """A client's picture, RGB or RGBA, followed by the judge's copy if ``decoding`` asks for one.
 
     Raises:
-        ImageError: it is damaged, of another format than PNG, JPEG or WebP, or has too many pixels.
+        ImageError: it is damaged, not a PNG, JPEG or WebP file, or has too many pixels.
     """
     file = io.BytesIO(data)
-    image = images.read_image(file, want.param, want.alpha, want.most_pixels, FORMATS, near=want.near)
-    found = [images.fit(image, *want.fit) if want.fit and image.size != want.fit else image]
-    if want.shown:
-        whole = image.copy() if max(image.size) <= want.shown else image
-        whole.thumbnail((want.shown, want.shown))
-        found.append(whole)
-    return found
+    image = images.read_image(
+        file, decoding.param, decoding.alpha, decoding.max_pixels, FORMATS, near=decoding.min_size
+    )
+    decoded = [images.fit(image, *decoding.fit) if decoding.fit and image.size != decoding.fit else image]
+    if decoding.judge_side:
+        whole = image.copy() if max(image.size) <= decoding.judge_side else image
+        whole.thumbnail((decoding.judge_side, decoding.judge_side))
+        decoded.append(whole)
+    return decoded

@@ -1,9 +1,9 @@
-"""What a body may hold, checked while it arrives and before it is parsed: bytes, items, keys, depth.
+"""Limits for JSON bodies, checked while a body arrives and before it is parsed: bytes, items, keys, nesting.
 
-Parsing holds the interpreter, so that a body of some megabytes of small items would stop all other clients. Here such a
-body is refused as soon as the first item too many has come, piece by piece, with a breath for others between pieces. A
-picture in base64 is one long string: long strings are lifted out of the body, what is left is small, and they are put
-back once that is parsed.
+The parser holds the interpreter lock, so parsing some megabytes of small items would stall every other client. A body
+with too many items is therefore refused as soon as the first surplus item arrives. Bodies are scanned in pieces, and
+other requests run between the pieces. A picture in base64 is one long string: long strings are cut out of the body, the
+small rest is parsed, and the strings are put back afterwards.
 """
 
 import asyncio
@@ -20,143 +20,153 @@ from fastapi.routing import APIRoute
 from lantu.server.http.errors import ApiError
 from lantu.server.options import Options
 
-PIECE = 16_384  # bytes that are scanned at a time, some milliseconds at worst
-LIFTED = 4_096  # bytes of a string that is lifted out
-ESCAPED = 65_536  # bytes of one that may hold line ends and escaped slashes, as some make base64
-DEEPEST = 64
-MARK = "\0lifted:"
-# Whatever of a string follows up to its end, or up to a backslash at the very end of what is there.
-STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+PIECE = 16_384  # bytes scanned at a time, which takes some milliseconds at worst
+LONG_STRING = 4_096  # bytes of a string that is cut out
+WRAPPED_STRING = 65_536  # bytes of a string whose line ends and escaped slashes are removed, as in wrapped base64
+MAX_DEPTH = 64
+PLACEHOLDER = "\0lifted:"
+# The rest of a string up to its closing quote, or up to a backslash at the very end of the data.
+STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-PICTURES = ("/v1/images/edits", "/v1/lantu/tokenize", "/v1/lantu/read")  # as multipart
+MULTIPART_ROUTES = ("/v1/images/edits", "/v1/lantu/tokenize", "/v1/lantu/read")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a route's body may hold at most.
+    """The most that a route's body may contain.
 
     Attributes:
-        bytes: in all.
-        text: bytes besides long strings without escapes, such as pictures in base64.
+        bytes: in total.
+        text: bytes apart from long strings without escapes, such as pictures in base64.
         items: commas and opening brackets.
-        keys: of all objects.
+        keys: of all objects together.
     """
 
     bytes: int
-    text: int = 512_000  # a prompt of 32,000 characters, six bytes each, and some
+    text: int = 512_000  # a prompt of 32,000 characters with six bytes each, and some more
     items: int = 1_000
     keys: int = 200
 
 
 def limits_of(path: str, options: Options) -> Limits:
-    """The limits of a route's body; no route reads one that is larger than ``Options.max_body``."""
-    most, small = options.max_body, min(options.max_body, 512_000)
+    """The limits of a route's body; ``Options.max_body`` bounds them all."""
+    large, small = options.max_body, min(options.max_body, 512_000)
     grids = 24_000  # a grid of 64 by 64 codes, and each of its cells by row and column
     match path:
         case "/v1/chat/completions":
-            return Limits(most, text=2_000_000, items=24_000, keys=6_000)
+            return Limits(large, text=2_000_000, items=24_000, keys=6_000)
         case "/v1/lantu/redraw":
-            return Limits(most, items=grids)
+            return Limits(large, items=grids)
         case "/v1/lantu/draw" | "/v1/images/edits" | "/v1/lantu/tokenize" | "/v1/lantu/read":
-            return Limits(most)
+            return Limits(large)
         case "/v1/lantu/render" | "/v1/lantu/instruct" | "/v1/lantu/caption":
             return Limits(small, items=grids)
     return Limits(small)
 
 
-class Scan:
-    """Reads a JSON body's structure, and lifts long strings out of it.
+class Scanner:
+    """Scans the structure of a JSON body, and cuts long strings out of it.
 
     Attributes:
-        lifted: those strings, in their order.
+        strings: the strings cut out, in their order.
     """
 
     def __init__(self, limits: Limits):
-        self.limits, self.lifted = limits, list[bytes]()
-        self.inside = self.escaped = False  # of a string; behind a backslash
-        self.held: list[bytes] = []  # of the string that has begun
-        self.text = self.items = self.keys = self.depth = self.strings = 0
+        self.limits, self.strings = limits, list[bytes]()
+        self.in_string = self.escaped = False  # escaped: the next byte follows a backslash
+        self.string_pieces: list[bytes] = []  # of the string that is being read
+        self.text = self.items = self.keys = self.depth = self.quoted = 0
 
     async def feed(self, chunk: bytes) -> bytes:
-        """A chunk of the body; gives what is left of it.
+        """Scan a chunk of the body, and return it without long strings.
 
         Raises:
-            ApiError: the body is none that any route reads.
+            ApiError: the body exceeds the limits, or is not JSON.
         """
-        left = []
-        for place in range(0, len(chunk), PIECE):
-            if place:
+        kept = []
+        for start in range(0, len(chunk), PIECE):
+            if start:
                 await asyncio.sleep(0)
-            left += self.scan(chunk[place : place + PIECE])
-        return b"".join(left)
+            kept += self.scan(chunk[start : start + PIECE])
+        return b"".join(kept)
 
     def scan(self, piece: bytes) -> list[bytes]:
-        left, place = list[bytes](), 0
-        while place < len(piece):
-            if self.inside:
-                place = self.string(piece, place, left)
+        """Scan a piece, and return its parts that stay in the body."""
+        kept, start = list[bytes](), 0
+        while start < len(piece):
+            if self.in_string:
+                start = self.read_string(piece, start, kept)
                 continue
-            quote = piece.find(b'"', place)
+            quote = piece.find(b'"', start)
             end = len(piece) if quote < 0 else quote + 1
-            self.outside(piece[place:end])
-            left.append(piece[place:end])
-            self.inside, place = quote >= 0, end
-        return left
+            self.count_structure(piece[start:end])
+            kept.append(piece[start:end])
+            self.in_string, start = quote >= 0, end
+        return kept
 
-    def outside(self, text: bytes) -> None:
-        """Count what stands between two strings."""
+    def count_structure(self, text: bytes) -> None:
+        """Count brackets, commas and colons between two strings.
+
+        Raises:
+            ApiError: there are too many, or the nesting is too deep.
+        """
         for bracket in text.translate(None, NO_BRACKETS):
             self.depth += 1 if bracket in b"[{" else -1
-            if not 0 <= self.depth <= DEEPEST:
-                raise ApiError(400, "the body is not JSON, or is nested too deep", "invalid_json")
-        self.strings += text.endswith(b'"')
+            if not 0 <= self.depth <= MAX_DEPTH:
+                raise ApiError(400, "the body is not JSON, or is nested too deeply", "invalid_json")
+        self.quoted += text.endswith(b'"')
         self.items += text.count(b",") + text.count(b"[") + text.count(b"{")
         self.keys += text.count(b":")
-        for most, found, what in (
+        for limit, count, noun in (
             (self.limits.items, self.items, "items"),
             (self.limits.keys, self.keys, "keys"),
-            (self.limits.items + self.limits.keys, self.strings, "strings"),
+            (self.limits.items + self.limits.keys, self.quoted, "strings"),
         ):
-            if found > most:
-                raise ApiError(413, f"the body has too many {what}: {most:,} are the most", "too_large")
-        self.count(text)
+            if count > limit:
+                raise ApiError(413, f"the body has too many {noun}: the limit is {limit:,}", "too_large")
+        self.count_text(text)
 
-    def string(self, piece: bytes, place: int, left: list[bytes]) -> int:
-        """Read on in a string; gives the place behind what was read."""
-        start = place + self.escaped
-        found = STRING.match(piece, start)
-        end = found.end() if found else start
+    def read_string(self, piece: bytes, start: int, kept: list[bytes]) -> int:
+        """Read on in a string; returns the place after what was read."""
+        begin = start + self.escaped
+        match = STRING_REST.match(piece, begin)
+        end = match.end() if match else begin
         closed = end < len(piece) and piece[end] == ord('"')
         self.escaped = end < len(piece) and not closed
-        self.held.append(piece[place : len(piece) if self.escaped else end])
+        self.string_pieces.append(piece[start : len(piece) if self.escaped else end])
         if not closed:
             return len(piece)
-        whole, self.held, self.inside = b"".join(self.held), [], False
-        left += [self.kept(whole), b'"']
+        string, self.string_pieces, self.in_string = b"".join(self.string_pieces), [], False
+        kept += [self.cut_out(string), b'"']
         return end + 1
 
-    def kept(self, string: bytes) -> bytes:
-        """What stays of a whole string in the body."""
+    def cut_out(self, string: bytes) -> bytes:
+        """Cut a whole string out if it is long; returns what stays in the body."""
         plain = string
-        if len(string) >= ESCAPED and b"\\" in string:
-            for escape, meant in ((rb"\/", b"/"), (rb"\n", b""), (rb"\r", b""), (rb"\t", b"")):
-                plain = plain.replace(escape, meant)
-        if len(string) >= LIFTED and b"\\" not in plain and plain.isascii():
-            self.lifted.append(plain)
-            string = json.dumps(f"{MARK}{len(self.lifted) - 1}")[1:-1].encode()
-        self.count(string)
+        if len(string) >= WRAPPED_STRING and b"\\" in string:
+            for escape, unescaped in ((rb"\/", b"/"), (rb"\n", b""), (rb"\r", b""), (rb"\t", b"")):
+                plain = plain.replace(escape, unescaped)
+        if len(string) >= LONG_STRING and b"\\" not in plain and plain.isascii():
+            self.strings.append(plain)
+            string = json.dumps(f"{PLACEHOLDER}{len(self.strings) - 1}")[1:-1].encode()
+        self.count_text(string)
         return string
 
-    def count(self, text: bytes) -> None:
+    def count_text(self, text: bytes) -> None:
+        """Count bytes that stay in the body.
+
+        Raises:
+            ApiError: there are too many.
+        """
         self.text += len(text)
         if self.text > self.limits.text:
-            message = f"the body has too much text: {self.limits.text:,} bytes are the most besides pictures"
+            message = f"the body has too much text: the limit is {self.limits.text:,} bytes, pictures excluded"
             raise ApiError(413, message, "too_large")
 
 
-def put_back(parsed: Any, lifted: list[bytes]) -> Any:
-    """A parsed body with its long strings."""
-    known = {f"{MARK}{place}": string for place, string in enumerate(lifted)}
+def put_back(parsed: Any, strings: list[bytes]) -> Any:
+    """A parsed body with its long strings in place of the placeholders."""
+    by_placeholder = {f"{PLACEHOLDER}{place}": string for place, string in enumerate(strings)}
     whole = [parsed]
     todo: list[Any] = [whole]
     while todo:
@@ -164,27 +174,32 @@ def put_back(parsed: Any, lifted: list[bytes]) -> Any:
         for key, value in part.items() if isinstance(part, dict) else enumerate(part):
             if isinstance(value, (dict, list)):
                 todo.append(value)
-            elif isinstance(value, str) and value in known:
-                part[key] = known[value].decode()
+            elif isinstance(value, str) and value in by_placeholder:
+                part[key] = by_placeholder[value].decode()
     return whole[0]
 
 
 class WholeRequest(Request):
-    """A request whose long strings were lifted out by ``Scan``."""
+    """A request whose ``json`` puts back the long strings that ``Scanner`` cut out."""
 
     async def json(self) -> Any:
+        """The parsed body.
+
+        Raises:
+            JSONDecodeError, ApiError: it is not JSON.
+        """
         if not hasattr(self, "_whole"):
             try:
-                self._whole = put_back(await super().json(), self.scope["state"].get("lifted", []))
+                self._whole = put_back(await super().json(), self.scope["state"].get("long_strings", []))
             except json.JSONDecodeError:
                 raise
-            except (ValueError, RecursionError) as problem:  # numbers of thousands of digits, half characters
+            except (ValueError, RecursionError) as problem:  # numbers of thousands of digits, lone surrogates
                 raise ApiError(400, "the body is not JSON", "invalid_json") from problem
         return self._whole
 
 
 class Route(APIRoute):
-    """A route that reads JSON bodies as ``Scan`` leaves them."""
+    """A route whose handler receives a ``WholeRequest``."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handler = super().get_route_handler()

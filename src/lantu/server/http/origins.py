@@ -1,4 +1,4 @@
-"""Which pages may use the server: Host and Origin of a request, and what browsers ask before (CORS)."""
+"""Which pages may use the server: checks a request's Host and Origin, and answers browsers' preflights (CORS)."""
 
 import re
 from dataclasses import dataclass
@@ -12,49 +12,49 @@ from lantu.server.options import LOOPBACK, Options
 
 ADDRESS = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
 ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<address>[^/\s?#@]+)")
-PORTS = {"http": "80", "https": "443"}
-TOKENS = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+(?:\s*,\s*[a-z0-9!#$%&'*+.^_`|~-]+)*", re.IGNORECASE)
-EXPOSED = "x-request-id, retry-after, x-should-retry"
-KEPT_S = 600  # for which a browser remembers what it was allowed
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+HEADER_NAMES = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+(?:\s*,\s*[a-z0-9!#$%&'*+.^_`|~-]+)*", re.IGNORECASE)
+EXPOSED_HEADERS = "x-request-id, retry-after, x-should-retry"
+MAX_AGE_S = 600  # for which a browser may cache the answer to a preflight
 
 
 @dataclass(frozen=True)
 class Address:
-    """A host's name and port; none where it is the scheme's own."""
+    """A host's name and port; the port is None when it is the scheme's default."""
 
     host: str
     port: str | None
 
     @classmethod
     def read(cls, text: str, scheme: str = "http") -> "Address | None":
-        """As headers write it; None where it is malformed."""
-        found = ADDRESS.fullmatch(text.strip().lower())
-        if found is None or int(found["port"] or 0) > 65535:
+        """Read an address as headers write it; None when it is malformed."""
+        match = ADDRESS.fullmatch(text.strip().lower())
+        if match is None or int(match["port"] or 0) > 65535:
             return None
-        return cls(found["host"].strip("[]"), None if found["port"] == PORTS.get(scheme) else found["port"])
+        return cls(match["host"].strip("[]"), None if match["port"] == DEFAULT_PORTS.get(scheme) else match["port"])
 
 
 def read_origin(text: str) -> tuple[str, Address] | None:
-    """Scheme and address of an origin; None where it is malformed, or "null"."""
-    found = ORIGIN.fullmatch(text.strip().lower())
-    address = Address.read(found["address"], found["scheme"]) if found else None
-    return (found["scheme"], address) if found and address else None
+    """An origin's scheme and address; None when it is malformed or "null"."""
+    match = ORIGIN.fullmatch(text.strip().lower())
+    address = Address.read(match["address"], match["scheme"]) if match else None
+    return (match["scheme"], address) if match and address else None
 
 
-def checked(texts: list[str]) -> tuple[str, ...]:
-    """Origins that an operator lets in.
+def check_origins(origins: list[str]) -> tuple[str, ...]:
+    """Check the values of ``--origin``.
 
     Raises:
-        LantuError: one is none.
+        LantuError: one of them is not an origin.
     """
-    for text in texts:
+    for text in origins:
         if read_origin(text.rstrip("/")) is None:
-            raise LantuError(f"--origin can't be {text!r}", "write scheme and host alone, e.g. https://example.com")
-    return tuple(text.rstrip("/") for text in texts)
+            raise LantuError(f"--origin can't be {text!r}", "give only scheme and host, e.g. https://example.com")
+    return tuple(text.rstrip("/") for text in origins)
 
 
 class Origins:
-    """Says which pages may use the server."""
+    """Decides which pages may use the server."""
 
     def __init__(self, options: Options):
         self.options = options
@@ -62,52 +62,55 @@ class Origins:
         self.public = read_origin(options.public_url) if options.public_url else None
 
     def check(self, headers: Headers) -> None:
-        """Refuse a request of a page that may not use the server.
+        """Refuse a request from a page that may not use the server.
 
         Raises:
-            ApiError: it is one, or Host or Origin are malformed.
+            ApiError: the page may not use it, or Host or Origin is malformed.
         """
-        told = headers.get("host", "")
-        host = Address.read(told)
-        if told and host is None:
+        host_header = headers.get("host", "")
+        host = Address.read(host_header)
+        if host_header and host is None:
             raise ApiError(400, "the Host header is malformed", "wrong_host")
         names = (*LOOPBACK, self.public[1].host if self.public else None)
         if self.options.loopback and (host is None or host.host not in names):
-            # A name that a page had resolved to this machine (DNS rebinding).
-            raise ApiError(403, "the server answers to localhost only: start it with --host", "wrong_host")
+            # A page may have pointed its own host name at this machine (DNS rebinding).
+            raise ApiError(
+                403, "the server answers only to localhost: to serve other hosts, start it with --host", "wrong_host"
+            )
         origin = headers.get("origin")
-        if origin is None or self.lets_in(origin):
+        if origin is None or self.is_allowed(origin):
             return
         found = read_origin(origin)
-        if found is None or (found != self.public and Address.read(told, found[0]) != found[1]):
+        if found is None or (found != self.public and Address.read(host_header, found[0]) != found[1]):
             raise ApiError(403, f"pages of {origin[:200]} may not use this server: see --origin", "wrong_origin")
 
-    def lets_in(self, origin: str) -> bool:
-        """Whether it is one of ``--origin``."""
+    def is_allowed(self, origin: str) -> bool:
+        """Whether ``--origin`` allows this origin."""
         return bool(self.allowed) and read_origin(origin) in self.allowed
 
     def preflight(self, method: str, headers: Headers) -> Response | None:
-        """The answer to a browser that asks whether a page may do something; None where that is not asked."""
+        """The answer to a browser's preflight request; None when the request is not one."""
         if method != "OPTIONS" or "access-control-request-method" not in headers or not self.allowed:
             return None
-        asked = headers.get("access-control-request-headers", "")
+        requested = headers.get("access-control-request-headers", "")
+        default = "authorization, content-type"
         answer = {
             "access-control-allow-methods": "GET, POST",
-            "access-control-allow-headers": asked if TOKENS.fullmatch(asked) else "authorization, content-type",
-            "access-control-max-age": str(KEPT_S),
+            "access-control-allow-headers": requested if HEADER_NAMES.fullmatch(requested) else default,
+            "access-control-max-age": str(MAX_AGE_S),
         }
         if headers.get("access-control-request-private-network") == "true":
             answer["access-control-allow-private-network"] = "true"
         return Response(status_code=204, headers=answer)
 
-    def mark(self, asked: Headers, answer: MutableHeaders) -> None:
-        """Let pages of ``--origin`` read an answer, errors too."""
+    def allow(self, request: Headers, answer: MutableHeaders) -> None:
+        """Add the headers that let pages of ``--origin`` read an answer, including errors."""
         if not self.allowed:
             return
         answer.add_vary_header("Origin")
-        # Pictures are shown by <img>, which tells no origin.
+        # Pages show pictures with <img>, whose requests carry no Origin.
         answer["cross-origin-resource-policy"] = "cross-origin"
-        origin = asked.get("origin")
-        if origin and self.lets_in(origin):
+        origin = request.get("origin")
+        if origin and self.is_allowed(origin):
             answer["access-control-allow-origin"] = origin
-            answer["access-control-expose-headers"] = EXPOSED
+            answer["access-control-expose-headers"] = EXPOSED_HEADERS

@@ -1,11 +1,11 @@
-"""What does not fit a schema, said in one plain line: no validator's inside shows."""
+"""Describes schema errors in one plain line, without the validator's own terms."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 
-SAID = {
+MESSAGES = {
     "missing": "it is required",
     "extra_forbidden": "there is no such parameter",
     "literal_error": "it must be {expected}",
@@ -15,7 +15,7 @@ SAID = {
     "less_than": "it must be less than {lt}",
     "less_than_equal": "it must be {le} or less",
     "finite_number": "it must be a finite number",
-    "string_unicode": "it is not whole Unicode text",
+    "string_unicode": "it is not valid Unicode text",
     "string_too_short": "it must have {min_length} characters or more",
     "string_too_long": "it must have {max_length:,} characters or fewer",
     "too_short": "it must have {min_length} or more",
@@ -25,8 +25,8 @@ SAID = {
     "union_tag_not_found": "its type is required",
     "int_parsing_size": "it has too many digits",
 }
-# Kinds of problems that begin so, in this order.
-KINDS = {
+# For other error types, by the first prefix that matches.
+MESSAGES_BY_PREFIX = {
     "string": "it must be text",
     "int": "it must be a whole number",
     "float": "it must be a number",
@@ -36,53 +36,55 @@ KINDS = {
     "dict": "it must be an object",
     "model": "it must be an object",
 }
-BODY = {
+BODY_MESSAGES = {
     "form": "the body must be multipart/form-data, with a boundary in its content-type",
     "json": "the body must be a JSON object, with content-type: application/json",
 }
 
 
-def told(problem: RequestValidationError, form: bool, kind: str) -> tuple[str, str | None, str]:
-    """Message, parameter and code of what doesn't fit.
+def describe(problem: RequestValidationError, multipart: bool, content_type: str) -> tuple[str, str | None, str]:
+    """The message, parameter and code for a request that does not match its schema.
 
     Args:
-        form: the route reads multipart bodies.
-        kind: of the body that came, its content-type.
+        multipart: whether the route takes multipart bodies rather than JSON.
+        content_type: of the body received.
     """
-    found = [(path_of(error, problem.body), error) for error in problem.errors()]
-    place, first = found[0]
-    for other, error in found[1:]:
-        # Of several forms that a value may have, the one into which it fits furthest is meant.
-        if other[:1] == place[:1] and len(other) > len(place):
-            place, first = other, error
-    param = ".".join(map(str, place)) or None
-    fits = kind.lower().startswith("multipart/form-data") if form else isinstance(problem.body, Mapping)
-    if first["loc"][0] == "body" and (param is None or not fits):
-        return BODY["form" if form else "json"], None, "invalid_parameter"
+    errors = [(path_of(error, problem.body), error) for error in problem.errors()]
+    path, first = errors[0]
+    for other, error in errors[1:]:
+        # A value that may have several forms gives an error for each; the form that it matches furthest is meant.
+        if other[:1] == path[:1] and len(other) > len(path):
+            path, first = other, error
+    param = ".".join(map(str, path)) or None
+    is_multipart = content_type.lower().startswith("multipart/form-data")
+    right_kind = is_multipart if multipart else isinstance(problem.body, Mapping)
+    if first["loc"][0] == "body" and (param is None or not right_kind):
+        return BODY_MESSAGES["form" if multipart else "json"], None, "invalid_parameter"
     code = "unknown_parameter" if first["type"] == "extra_forbidden" else "invalid_parameter"
-    return f"{param or 'the body'}: {said(first)}", param, code
+    return f"{param or 'the body'}: {message_of(first)}", param, code
 
 
-def said(error: Mapping[str, Any]) -> str:
-    """What is wrong with a value."""
+def message_of(error: Mapping[str, Any]) -> str:
+    """The message for one of the validator's errors."""
     kind = error["type"]
-    if (pattern := SAID.get(kind)) is None:
-        return next((text for begin, text in KINDS.items() if kind.startswith(begin)), "it does not fit")
+    if (pattern := MESSAGES.get(kind)) is None:
+        matches = (text for prefix, text in MESSAGES_BY_PREFIX.items() if kind.startswith(prefix))
+        return next(matches, "it is not valid")
     try:
         return pattern.format(**error.get("ctx", {}))
     except (KeyError, IndexError, ValueError):
-        return "it does not fit"
+        return "it is not valid"
 
 
 def path_of(error: Mapping[str, Any], body: Any) -> list[int | str]:
-    """The part of a validator's path that is in the body: not its names for unions and functions."""
-    place: Sequence[int | str] = error["loc"]
-    inside, path = place[0] == "body", list[int | str]()
-    for number, part in enumerate(place[1:] if place[0] in ("body", "path", "query", "header") else place):
-        here = isinstance(body, Mapping) and part in body
-        if here or (isinstance(body, list) and isinstance(part, int) and part < len(body)):
+    """The path to a wrong value in the body, without the validator's names for unions and functions."""
+    location: Sequence[int | str] = error["loc"]
+    in_body, path = location[0] == "body", list[int | str]()
+    for number, part in enumerate(location[1:] if location[0] in ("body", "path", "query", "header") else location):
+        exists = isinstance(body, Mapping) and part in body
+        if exists or (isinstance(body, list) and isinstance(part, int) and part < len(body)):
             body = body[part]
             path.append(part)
-        elif not inside or (number == len(place) - 2 and error["type"] == "missing"):
+        elif not in_body or (number == len(location) - 2 and error["type"] == "missing"):
             path.append(part)
     return path

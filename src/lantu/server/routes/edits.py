@@ -1,4 +1,4 @@
-"""OpenAI's edits: a picture with a mask is filled, one without is changed by an instruction."""
+"""OpenAI's edits: a picture with a mask is filled in, one without a mask is changed as the prompt instructs."""
 
 import asyncio
 import json
@@ -20,30 +20,30 @@ from lantu.pipeline import Model
 from lantu.server import uploads
 from lantu.server.http.bodies import Route
 from lantu.server.http.errors import ApiError
-from lantu.server.routes import fields, schemas
-from lantu.server.routes import image_answers as gallery
-from lantu.server.routes import unsupported as refused
-from lantu.server.routes.intake import WrongSize, affordable, opened
-from lantu.server.routes.pictures import shown as seen
-from lantu.server.service import ERRORS, Service, Serving, images_schema
+from lantu.server.routes import fields, image_answers, schemas
+from lantu.server.routes.client_pictures import WrongSizeError, check_total_size, open_picture, read_picture
+from lantu.server.routes.image_answers import AnswerFormat
+from lantu.server.routes.openapi import ERRORS, images_schema
+from lantu.server.routes.unsupported import unsupported
+from lantu.server.service import Service, Serving
 from lantu.tasks import edit, masks
 from lantu.tasks.effects import Task
 from lantu.types import Picture
 
 router = APIRouter(prefix="/v1/images", tags=["openai"], responses=dict(ERRORS), route_class=Route)
-PICTURES = ("image", "image[]")
+PICTURE_FIELDS = ("image", "image[]")
 FILE = {"type": "string", "format": "binary"}
 Body = TypeVar("Body", bound=schemas.Edit)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """An edit as a client sends it, in either form of body.
+class EditRequest:
+    """A request to edit, from either form of body.
 
     Attributes:
-        body: all that is no picture.
-        pictures: their files, in the order in which they were sent.
-        mask: its file, if there is one.
+        body: its fields other than pictures.
+        pictures: the pictures' files, in the order in which they were sent.
+        mask: the mask's file; None if there is none.
     """
 
     body: schemas.Edit
@@ -51,16 +51,16 @@ class Asked:
     mask: bytes | None
 
 
-def body_told() -> dict[str, Any]:
-    """Both bodies, for the published schema."""
-    told = schemas.Edit.model_json_schema()
+def body_schema() -> dict[str, Any]:
+    """Both forms of body, for the published schema."""
+    as_form = schemas.Edit.model_json_schema()
     files = {"image": FILE, "image[]": {"type": "array", "items": FILE}, "mask": FILE}
-    told["properties"] = files | told["properties"]
+    as_form["properties"] = files | as_form["properties"]
     as_json = schemas.JsonEdit.model_json_schema(ref_template="#/components/schemas/{model}")
     as_json.pop("$defs", None)
     as_json["properties"]["images"]["items"] = reference = schemas.Reference.model_json_schema()
     as_json["properties"]["mask"] = {"anyOf": [reference, {"type": "null"}]}
-    content = {"multipart/form-data": {"schema": told}, "application/json": {"schema": as_json}}
+    content = {"multipart/form-data": {"schema": as_form}, "application/json": {"schema": as_json}}
     return {"required": True, "content": content}
 
 
@@ -68,35 +68,41 @@ def body_told() -> dict[str, Any]:
     "/edits",
     response_class=Response,
     responses=images_schema("image_edit"),
-    openapi_extra={"requestBody": body_told()},
+    openapi_extra={"requestBody": body_schema()},
 )
 async def edits(request: Request, service: Serving) -> Response:
-    """Draw a part of a picture anew (where ``mask`` is transparent), or change it by an instruction.
+    """Redraw the part of a picture where ``mask`` is transparent, or change a picture as instructed.
 
-    A part needs a model that has learnt filling, a change one that has learnt talking.
+    Redrawing needs a model with the ability "filling", instructions need "talking".
     """
-    asked = await read(request)
-    body, model = asked.body, service.model
-    gallery.check(body, request, service)
-    require(model.folder, "talking" if asked.mask is None else "filling")
-    await affordable([("image", file) for file in asked.pictures], service)
-    shown = [await seen(file, "image", request, service, bool(body.fit)) for file in asked.pictures]
-    size = shown[0].image.size
-    mask = None if asked.mask is None else await mask_of(asked.mask, size, bool(body.fit), service)
-    if body.size not in (None, "auto") and fields.read_size(body.size, model, []) != size:
-        message = "an edit is as large as its picture, {}x{}: leave size out".format(*size)
+    received = await read(request)
+    body, model = received.body, service.model
+    image_answers.check(body, request, service)
+    require(model.folder, "talking" if received.mask is None else "filling")
+    await check_total_size([("image", file) for file in received.pictures], service)
+    pictures = [await read_picture(file, "image", request, service, bool(body.fit)) for file in received.pictures]
+    size = pictures[0].image.size
+    mask = None if received.mask is None else await read_mask(received.mask, size, bool(body.fit), service)
+    if body.size not in (None, "auto") and fields.read_size(body.size, model) != size:
+        message = "an edit has the size of its picture, {}x{}: leave size out".format(*size)
         raise ApiError(400, message, "unsupported_value", "size")
-    tasks = fillings(body, model, shown, mask) if mask else changes(body, model, shown)
-    words, read_ids = model.parts.layout.count_tokens(body.prompt), sum(picture.codes.size for picture in shown)
-    form = gallery.form_of("image_edit", body, size, words, read_ids, draws=bool(mask), mixed=bool(mask))
-    return await gallery.answer(service, request, gallery.jobs_of(tasks, body), form)
+    tasks = fill_tasks(body, model, pictures, mask) if mask else instruct_tasks(body, model, pictures)
+    text_tokens = model.parts.layout.count_tokens(body.prompt)
+    image_tokens = sum(picture.codes.size for picture in pictures)
+    fills = mask is not None
+    form = AnswerFormat("image_edit", body, size, text_tokens, image_tokens, draws=fills, composite=fills)
+    return await image_answers.answer(service, request, image_answers.jobs_of(tasks, body), form)
 
 
-def fillings(body: schemas.Edit, model: Model, shown: list[Picture], mask: Image) -> list[Task[Picture]]:
-    """A part of the picture, drawn anew."""
-    if len(shown) > 1:
-        raise ApiError(400, "a mask is for one picture: send one", "unsupported_value", "image")
-    picture, params = shown[0], fields.read_params(model, body.dials())
+def fill_tasks(body: schemas.Edit, model: Model, pictures: list[Picture], mask: Image) -> list[Task[Picture]]:
+    """Tasks that redraw the masked part of a picture.
+
+    Raises:
+        ApiError: there are several pictures.
+    """
+    if len(pictures) > 1:
+        raise ApiError(400, "a mask applies to one picture: send only one", "unsupported_value", "image")
+    picture, params = pictures[0], fields.read_params(model, body.sampling_fields())
     holes = masks.cells(picture.image.size, model.folder.patch, None, mask)
     return [
         edit.fill(model.parts, picture.codes, holes, body.prompt, seed, params, picture.image)
@@ -104,53 +110,58 @@ def fillings(body: schemas.Edit, model: Model, shown: list[Picture], mask: Image
     ]
 
 
-def changes(body: schemas.Edit, model: Model, shown: list[Picture]) -> list[Task[edit.Changed]]:
-    """Pictures that are changed by an instruction."""
-    params = fields.read_params(model, body.dials())
+def instruct_tasks(body: schemas.Edit, model: Model, pictures: list[Picture]) -> list[Task[edit.Changed]]:
+    """Tasks that change pictures as instructed."""
+    params = fields.read_params(model, body.sampling_fields())
     seeds = derive_seeds(body.seed, body.n or 1)
-    return [edit.instruct(model.parts, shown, body.prompt, seed, params) for seed in seeds]
+    return [edit.instruct(model.parts, pictures, body.prompt, seed, params) for seed in seeds]
 
 
-async def read(request: Request) -> Asked:
-    """The body, in either of its forms.
+async def read(request: Request) -> EditRequest:
+    """Read the body in either of its forms.
 
     Raises:
-        RequestValidationError, ApiError: it does not fit.
+        RequestValidationError, ApiError, ImageError: it is not valid.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        async with request.form(max_files=schemas.MOST_PICTURES + 4, max_fields=100) as form:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "multipart/form-data":
+        async with request.form(max_files=schemas.MAX_PICTURES + 4, max_fields=100) as form:
             return await read_form(form)
-    if kind == "application/json":
+    if content_type == "application/json":
         return await read_json(request)
     message = "send the picture and its fields as multipart/form-data, or as JSON with data: URLs"
     raise ApiError(400, message, "invalid_parameter")
 
 
-async def read_form(form: FormData) -> Asked:
-    """A multipart body; fields that are "" or "null" are as if they were not there."""
+async def read_form(form: FormData) -> EditRequest:
+    """Read a multipart body; fields that are "" or "null" count as not given."""
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
-        if name in (*PICTURES, "mask") or value in ("", "null"):
+        if name in (*PICTURE_FIELDS, "mask") or value in ("", "null"):
             continue
         if name in fields:
             raise ApiError(400, f"{name}: it was sent twice", "invalid_parameter", name)
         fields[name] = value
-    body = validated(schemas.Edit, fields)
-    pictures = [value for name in PICTURES for value in form.getlist(name)]
+    body = validate(schemas.Edit, fields)
+    pictures = [value for name in PICTURE_FIELDS for value in form.getlist(name)]
     masks = [value for value in form.getlist("mask") if value not in ("", "null")]
     if not pictures:
-        raise ApiError(400, "image: a picture is missing", "invalid_parameter", "image")
-    if len(pictures) > schemas.MOST_PICTURES:
-        raise ApiError(400, f"image: {schemas.MOST_PICTURES} are the most", "invalid_parameter", "image")
+        raise ApiError(400, "image: the picture is missing", "invalid_parameter", "image")
+    if len(pictures) > schemas.MAX_PICTURES:
+        message = f"image: there are too many pictures, {schemas.MAX_PICTURES} is the limit"
+        raise ApiError(400, message, "invalid_parameter", "image")
     if len(masks) > 1:
-        raise ApiError(400, "mask: one is the most", "invalid_parameter", "mask")
+        raise ApiError(400, "mask: there can only be one", "invalid_parameter", "mask")
     mask = await file_of(masks[0], "mask") if masks else None
-    return Asked(body, [await file_of(value, "image") for value in pictures], mask)
+    return EditRequest(body, [await file_of(value, "image") for value in pictures], mask)
 
 
 async def file_of(value: UploadFile | str, param: str) -> bytes:
-    """The bytes of a file, or of a data: URL in a field of text."""
+    """The bytes of a file, or of a data: URL in a text field.
+
+    Raises:
+        ApiError, ImageError: it is neither.
+    """
     if isinstance(value, UploadFile):
         return await value.read()
     if not value.lstrip()[:5].lower() == "data:":
@@ -158,31 +169,35 @@ async def file_of(value: UploadFile | str, param: str) -> bytes:
     return await asyncio.to_thread(uploads.from_url, value, param)
 
 
-async def read_json(request: Request) -> Asked:
-    """A body of JSON, as OpenAI has it too."""
+async def read_json(request: Request) -> EditRequest:
+    """Read a JSON body."""
     try:
         parsed = await request.json()
     except json.JSONDecodeError as problem:
         raise ApiError(400, "the body is not JSON", "invalid_json") from problem
-    body = validated(schemas.JsonEdit, parsed)
-    pictures = [await referred(one, f"images.{place}") for place, one in enumerate(body.images)]
-    return Asked(body, pictures, None if body.mask is None else await referred(body.mask, "mask"))
+    body = validate(schemas.JsonEdit, parsed)
+    pictures = [await referenced_file(item, f"images.{place}") for place, item in enumerate(body.images)]
+    return EditRequest(body, pictures, None if body.mask is None else await referenced_file(body.mask, "mask"))
 
 
-async def referred(one: schemas.Reference, param: str) -> bytes:
-    """The bytes of a picture that a body of JSON holds."""
-    if one.file_id is not None:
-        raise refused.refuse(f"{param}.file_id", "can't be had here: send image_url with a data: URL")
-    if one.image_url is None:
-        raise ApiError(400, f"{param}.image_url: it is required", "invalid_parameter", f"{param}.image_url")
-    return await asyncio.to_thread(uploads.from_url, one.image_url, f"{param}.image_url")
-
-
-def validated(schema: type[Body], fields: Any) -> Body:
-    """A body as its schema has it.
+async def referenced_file(reference: schemas.Reference, param: str) -> bytes:
+    """The bytes of a picture in a JSON body.
 
     Raises:
-        RequestValidationError: it doesn't fit.
+        ApiError, ImageError: it is not a data: URL.
+    """
+    if reference.file_id is not None:
+        raise unsupported(f"{param}.file_id", "is not supported here: send image_url with a data: URL")
+    if reference.image_url is None:
+        raise ApiError(400, f"{param}.image_url: it is required", "invalid_parameter", f"{param}.image_url")
+    return await asyncio.to_thread(uploads.from_url, reference.image_url, f"{param}.image_url")
+
+
+def validate(schema: type[Body], fields: Any) -> Body:
+    """Validate a body.
+
+    Raises:
+        RequestValidationError: it does not match its schema.
     """
     try:
         return schema.model_validate(fields)
@@ -191,14 +206,21 @@ def validated(schema: type[Body], fields: Any) -> Body:
         raise RequestValidationError(errors, body=fields) from problem
 
 
-async def mask_of(data: bytes, size: Size, fit: bool, service: Service) -> Image:
-    """The mask of a picture of that size: RGBA."""
+async def read_mask(data: bytes, size: Size, fit: bool, service: Service) -> Image:
+    """Decode a mask, RGBA.
+
+    Args:
+        size: of the picture that it belongs to.
+        fit: whether to scale and crop a mask of another size.
+
+    Raises:
+        ImageError: it can't be read, or has another size.
+    """
     if fit:
-        return await opened(data, "mask", service, alpha=True, fit=size)
+        return await open_picture(data, "mask", service, alpha=True, fit=size)
     try:
-        return await opened(data, "mask", service, alpha=True, sizes=lambda own: own == size)
-    except WrongSize as problem:
-        message = "the mask has {}x{} pixels, the picture {}x{}".format(*problem.size, *size)
-        raise ImageError(
-            message, "send a mask of the picture's size, or have it scaled and cropped: fit=true"
-        ) from problem
+        return await open_picture(data, "mask", service, alpha=True, accepts=lambda mask_size: mask_size == size)
+    except WrongSizeError as problem:
+        message = "the mask has {}x{} pixels, but the picture {}x{}".format(*problem.size, *size)
+        hint = "send a mask of the picture's size, or have it scaled and cropped: fit=true"
+        raise ImageError(message, hint) from problem

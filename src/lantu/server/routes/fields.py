@@ -1,9 +1,9 @@
-"""Fields of a body that need the model to be read: sizes, sampling parameters, codes, cells.
+"""Reads fields of bodies whose valid values depend on the model: sizes, sampling parameters, codes, cells.
 
 Shapes: h w grid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,14 @@ from lantu.pipeline import Model
 from lantu.server.http.errors import ApiError
 
 
-def read_size(text: str | None, model: Model, warnings: list[str]) -> Size:
-    """ "auto" or "128x128" → width and height in pixels.
+def read_size(text: str | None, model: Model, warn: Callable[[str], None] = lambda warning: None) -> Size:
+    """Read a picture's width and height in pixels from "auto" or e.g. "128x128".
 
     Args:
-        warnings: where one is added if the model draws that size badly.
+        warn: called with a warning if the model draws that size badly.
 
     Raises:
-        ApiError: it is neither, no picture has that size, or the model draws nothing sensible of it.
+        ApiError: the text is not a size, or the model can't draw that size.
     """
     if text in (None, "auto"):
         return model.size
@@ -39,12 +39,12 @@ def read_size(text: str | None, model: Model, warnings: list[str]) -> Size:
     except ImageError as problem:
         raise ApiError(400, str(problem), "invalid_image", "size") from problem
     if warning:
-        warnings.append(warning)
+        warn(warning)
     return size
 
 
 def read_params(model: Model, given: dict[str, Any]) -> SamplingParams:
-    """The model's sampling parameters, changed.
+    """The model's sampling parameters with those that a client gave.
 
     Raises:
         LantuError: one is out of range, or needs a package that is not installed.
@@ -55,28 +55,28 @@ def read_params(model: Model, given: dict[str, Any]) -> SamplingParams:
 
 
 def read_codes(model: Model, rows: list[list[int]]) -> np.ndarray:
-    """A client's grid, (h, w) int64.
+    """Read a grid of codes, (h, w) int64.
 
     Raises:
-        DataError: it is none, or has codes that the model doesn't know.
+        DataError: its rows differ in length, or it has codes that are not in the model's codebook.
     """
     if len({len(row) for row in rows}) != 1:
-        raise DataError("the rows of codes are not of one length", "give a grid")
+        raise DataError("the rows of codes differ in length", "make them equally long")
     try:
         return check_codes(np.array(rows, np.int64), model.folder.codebook_size)
     except OverflowError as problem:
-        raise DataError("there are no codes that large", "give the codes of a picture made by this model") from problem
+        raise DataError("codes can't be that large", "send the codes of a picture drawn by this model") from problem
 
 
 def read_cells(cells: Sequence[tuple[int, int]], grid: Grid) -> np.ndarray:
-    """Cells by row and column as (h, w) bool.
+    """Read cells given by row and column as a mask, (h, w) bool.
 
     Raises:
-        DataError: one is not in the grid.
+        DataError: a cell is outside the grid.
     """
     holes = np.zeros(grid, bool)
     for row, column in cells:
         if not (0 <= row < grid[0] and 0 <= column < grid[1]):
-            raise DataError(f"there is no cell {row},{column}", f"the grid has {grid[0]} rows of {grid[1]}")
+            raise DataError(f"there is no cell {row},{column}", f"the grid has {grid[0]} rows and {grid[1]} columns")
         holes[row, column] = True
     return holes

@@ -1,4 +1,4 @@
-"""What OpenAI has no routes for: codes on their way, drawing cells anew, tokenizing, rendering."""
+"""What OpenAI has no routes for: progress as codes, redrawing cells, tokenizing, rendering."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -12,19 +12,18 @@ from lantu.engine.seeds import choose_seed
 from lantu.errors import ImageError
 from lantu.images import metadata
 from lantu.models.lantu.controls import KINDS
-from lantu.models.spec import Grid
+from lantu.models.spec import Grid, Size
 from lantu.models.validation import require
 from lantu.pipeline import Control, Model
 from lantu.server import files, uploads
 from lantu.server.http.bodies import Route
 from lantu.server.http.errors import ApiError
-from lantu.server.routes import fields, schemas
-from lantu.server.routes.intake import WrongSize, may_be_ours, opened
-from lantu.server.routes.pictures import asked_size, judged, recognised, warnings
-from lantu.server.service import ERRORS, Service, Serving, computed, result_of
+from lantu.server.routes import fields, schemas, warnings
+from lantu.server.routes.client_pictures import WrongSizeError, can_draw, judge_codes, open_picture, recognise
+from lantu.server.routes.openapi import ERRORS
+from lantu.server.service import Service, Serving, call_on_worker, result_of
 from lantu.server.subscription import Stream, Subscription, finished, pictures_in
-from lantu.server.worker import jobs
-from lantu.server.worker.jobs import Begun, Done, Job, Progress
+from lantu.server.worker.jobs import Done, Job, Progress, Started, each_row
 from lantu.tasks import caption as captions
 from lantu.tasks import draw as drawing
 from lantu.tasks import edit
@@ -36,12 +35,12 @@ router = APIRouter(prefix="/v1/lantu", tags=["lantu"], responses=dict(ERRORS), r
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "queued, codes, completed; [DONE]"}
 }
-WAITING_S = 0.5  # how often a client that waits is told so
+QUEUED_EVERY_S = 0.5  # interval of "queued" events
 
 
 @router.get("/info")
 async def info(service: Serving) -> dict[str, Any]:
-    """What is served, and what can be set."""
+    """The model that is served, and its sampling parameters."""
     model = service.model
     about, defaults = model.info(), model.folder.settings.as_dict()
     return {
@@ -53,7 +52,7 @@ async def info(service: Serving) -> dict[str, Any]:
         "codebook_size": model.folder.codebook_size,
         "parameters": about["parameters"],
         "settings": defaults,
-        "dials": {name: edges | {"default": defaults[name]} for name, edges in schemas.ranges().items()},
+        "dials": {name: limits | {"default": defaults[name]} for name, limits in schemas.ranges().items()},
         "learnt": [name for name in model.folder.abilities if name not in ("drawing", "captioning")],
         "controls": list(KINDS) if model.folder.controlled else [],
         "license": about.get("license", ""),
@@ -62,21 +61,21 @@ async def info(service: Serving) -> dict[str, Any]:
 
 @router.post("/draw", response_class=Response, responses=EVENTS)
 async def draw(body: schemas.Draw, request: Request, service: Serving) -> Response:
-    """Draw, and tell how it goes."""
+    """Draw a picture, streaming progress."""
     model = service.model
-    size = asked_size(body.size, request, model)
-    control = await steering(body.control, size, service) if body.control else None
+    size = warnings.read_size(body.size, request, model)
+    control = await read_control(body.control, size, service) if body.control else None
     grid, processor = model.parts.layout.grid_of(size), None
-    if control:  # which is loaded when it is first asked for
-        processor = await computed(request, service, lambda: model.parts.control_processor(control, grid))
-    seed, params = choose_seed(body.seed), fields.read_params(model, body.dials())
+    if control:  # on the worker, because the first use loads the control network
+        processor = await call_on_worker(request, service, lambda: model.parts.control_processor(control, grid))
+    seed, params = choose_seed(body.seed), fields.read_params(model, body.sampling_fields())
     task = drawing.draw(model.parts, body.prompt, seed, grid, params, control=control, processor=processor)
-    return await stream(service, request, task, body, grid, Answered(body.prompt))
+    return await stream(service, request, task, body, grid, PromptInfo(body.prompt))
 
 
 @router.post("/redraw", response_class=Response, responses=EVENTS)
 async def redraw(body: schemas.Redraw, request: Request, service: Serving) -> Response:
-    """Draw some cells anew; all other codes stay. Needs a model that has learnt filling."""
+    """Redraw some cells and keep all other codes. Needs a model with the ability "filling"."""
     model = service.model
     require(model.folder, "filling")
     codes = fields.read_codes(model, body.codes)
@@ -87,26 +86,26 @@ async def redraw(body: schemas.Redraw, request: Request, service: Serving) -> Re
         data = await asyncio.to_thread(uploads.from_url, body.picture, "picture")
         size = model.parts.layout.size_of(grid)
         try:
-            before = await opened(data, "picture", service, sizes=lambda own: own == size)
-        except WrongSize as problem:
-            raise ImageError("the picture is not of the size of its codes", "send both of one picture") from problem
-        # What comes out has its pixels, so nothing else would show the judge these codes.
-        await judged(codes, "codes", request, service)
-    seed, params = choose_seed(body.seed), fields.read_params(model, body.dials())
+            before = await open_picture(data, "picture", service, accepts=lambda found: found == size)
+        except WrongSizeError as problem:
+            raise ImageError("picture and codes differ in size", "send those of the same picture") from problem
+        # The result keeps the picture's pixels, so the judge would never see what the codes stand for.
+        await judge_codes(codes, "codes", request, service)
+    seed, params = choose_seed(body.seed), fields.read_params(model, body.sampling_fields())
     task = edit.fill(model.parts, codes, holes, body.prompt, seed, params, before)
-    return await stream(service, request, task, body, grid, Answered(body.prompt, mixed=before is not None))
+    return await stream(service, request, task, body, grid, PromptInfo(body.prompt, composite=before is not None))
 
 
 @router.post("/instruct", response_class=Response, responses=EVENTS)
 async def instruct(body: schemas.Instruct, request: Request, service: Serving) -> Response:
-    """Change a picture by an instruction. Needs a model that has learnt talking."""
+    """Change a picture as instructed. Needs a model with the ability "talking"."""
     model = service.model
     require(model.folder, "talking")
     picture = model.parts.layout.of_codes(fields.read_codes(model, body.codes))
-    seed, params = choose_seed(body.seed), fields.read_params(model, body.dials())
+    seed, params = choose_seed(body.seed), fields.read_params(model, body.sampling_fields())
     task = edit.instruct(model.parts, [picture], body.instruction, seed, params)
     grid = picture.codes.shape[0], picture.codes.shape[1]
-    return await stream(service, request, task, body, grid, Answered(body.instruction, draws=False))
+    return await stream(service, request, task, body, grid, PromptInfo(body.instruction, draws=False))
 
 
 @router.post("/tokenize")
@@ -116,65 +115,67 @@ async def tokenize(
     image: Annotated[UploadFile, File()],
     fit: Annotated[bool, Form(description="Scale and crop a picture of another size.")] = False,
 ) -> dict[str, Any]:
-    """The codes of a picture."""
-    model, sized = service.model, None if not fit else service.model.size
-    picture = await opened(await image.read(), "image", service, fit=sized, sizes=lambda size: may_be_ours(size, model))
-    codes = await computed(request, service, lambda: model.tokenize(picture))
+    """Encode a picture as codes."""
+    model, fit_size = service.model, service.model.size if fit else None
+    data = await image.read()
+    picture = await open_picture(data, "image", service, fit=fit_size, accepts=lambda size: can_draw(size, model))
+    codes = await call_on_worker(request, service, lambda: model.tokenize(picture))
     return {"codes": codes.tolist(), "size": list(model.parts.layout.size_of(codes.shape))}
 
 
 @router.post("/render")
 async def render(body: schemas.Render, request: Request, service: Serving) -> dict[str, Any]:
-    """The picture of a grid of codes."""
+    """Render a grid of codes as a picture."""
     model = service.model
-    codes, params = fields.read_codes(model, body.codes), fields.read_params(model, body.dials())
+    codes, params = fields.read_codes(model, body.codes), fields.read_params(model, body.sampling_fields())
     job = Job(drawing.render(model.parts, codes, choose_seed(body.seed), params, body.prompt or ""))
     (end,) = await finished(request, await service.subscription(request, [job], body.prompt or ""))
-    return await as_json(end.result, Answered(body.prompt or "", draws=False), service)
+    return await as_json(end.result, PromptInfo(body.prompt or "", draws=False), service)
 
 
 @router.post("/read")
 async def read(request: Request, service: Serving, image: Annotated[UploadFile, File()]) -> dict[str, Any]:
-    """What a PNG says of how it was drawn, if this model drew it and nobody changed it since."""
+    """Read from a PNG how it was drawn, if this model drew it and it was not changed since."""
     data, model = await image.read(), service.model
     try:
-        picture = await opened(data, "image", service, sizes=lambda size: may_be_ours(size, model))
-    except WrongSize as problem:
-        message = "the picture is of a size that this model does not draw"
+        picture = await open_picture(data, "image", service, accepts=lambda size: can_draw(size, model))
+    except WrongSizeError as problem:
+        message = "this model does not draw pictures of this size"
         raise ApiError(404, message, "no_metadata", "image") from problem
-    seen = await recognised(data, picture, "the picture", request, service)
-    if seen.drawing is None:
-        raise ApiError(404, seen.note or "the picture does not say how it was drawn", "no_metadata", "image")
-    return metadata.describe(seen.drawing) | {"digest": seen.drawing.model}
+    recognised = await recognise(data, picture, "the picture", request, service)
+    if recognised.drawing is None:
+        message = recognised.note or "the picture does not say how it was drawn"
+        raise ApiError(404, message, "no_metadata", "image")
+    return metadata.describe(recognised.drawing) | {"digest": recognised.drawing.model}
 
 
 @router.post("/caption")
 async def caption(body: schemas.Caption, request: Request, service: Serving) -> dict[str, str]:
-    """What is on a picture, in words."""
+    """Describe a picture in words."""
     model = service.model
     codes = fields.read_codes(model, body.codes)
-    await judged(codes, "codes", request, service)
+    await judge_codes(codes, "codes", request, service)
 
     def task() -> Task[Caption]:
-        seen = (yield from captions.denoise_codes(model.parts, codes)) if body.encoded else codes
-        return (yield from captions.caption_codes(model.parts, seen, body.language))
+        denoised = (yield from captions.denoise_codes(model.parts, codes)) if body.encoded else codes
+        return (yield from captions.caption_codes(model.parts, denoised, body.language))
 
     return {"caption": await result_of(request, service, Job(task()))}
 
 
 @dataclass(frozen=True)
-class Answered:
-    """What an answer says of its picture beside the picture.
+class PromptInfo:
+    """What an answer needs to know about its picture's prompt.
 
     Attributes:
-        prompt: the words that the model reads.
-        draws: they name what is to be drawn; an instruction need not.
-        mixed: a part of the client's picture stays in it.
+        prompt: the text that the model reads.
+        draws: whether it names what to draw, which an instruction need not.
+        composite: whether the picture contains a part of the client's picture.
     """
 
     prompt: str
     draws: bool = True
-    mixed: bool = False
+    composite: bool = False
 
 
 async def stream(
@@ -183,30 +184,31 @@ async def stream(
     task: Task[Any],
     body: schemas.Draw | schemas.Redraw | schemas.Instruct,
     grid: Grid,
-    answered: Answered,
+    info: PromptInfo,
 ) -> Stream:
-    """One picture's progress as events, a row of codes at a time."""
+    """Run a task that draws one picture, and stream its progress after each row of codes."""
     previews = "never" if body.previews is False else "if quiet"
-    job = Job(task, jobs.rows(grid[1]), previews=previews)
-    subscription = await service.subscription(request, [job], answered.prompt)
-    return Stream(events(subscription, service, warnings(request), answered), subscription, service.count)
+    job = Job(task, each_row(grid[1]), previews=previews)
+    subscription = await service.subscription(request, [job], info.prompt)
+    return Stream(events(subscription, service, warnings.warnings_of(request), info), subscription, service.count_error)
 
 
 async def events(
-    subscription: Subscription, service: Service, warnings: Sequence[str], answered: Answered
+    subscription: Subscription, service: Service, request_warnings: Sequence[str], info: PromptInfo
 ) -> AsyncIterator[dict[str, Any] | None]:
+    """The events of one picture: its place in the queue, its codes so far, the finished picture."""
     (job,) = subscription.jobs
-    waits = True
+    waiting = True
     if place := subscription.worker.place(job):
-        yield queued(place)
-    async for _, event in subscription.follow(WAITING_S):
-        if isinstance(event, Begun):
-            waits = False
+        yield queued_event(place)
+    async for _, event in subscription.follow(QUEUED_EVERY_S):
+        if isinstance(event, Started):
+            waiting = False
         elif event is None:
-            place = subscription.worker.place(job) if waits else None
-            yield queued(place) if place else None
+            place = subscription.worker.place(job) if waiting else None
+            yield queued_event(place) if place else None
         elif isinstance(event, Progress) and event.codes is not None:
-            preview = await asyncio.to_thread(files.encode_partial, event.preview) if event.preview else None
+            preview = await asyncio.to_thread(files.encode_preview, event.preview) if event.preview else None
             yield {
                 "type": "codes",
                 "codes": event.codes.tolist(),
@@ -215,38 +217,38 @@ async def events(
                 "preview": files.in_base64(preview) if preview else None,
             }
         elif isinstance(event, Done):
-            picture = await as_json(pictures_in(event.result)[0], answered, service)
-            if found := [*warnings, *picture.get("warnings", [])]:
-                picture["warnings"] = found
+            picture = await as_json(pictures_in(event.result)[0], info, service)
+            picture |= warnings.as_field([*request_warnings, *picture.get("warnings", [])])
             yield {"type": "completed", "picture": picture}
 
 
-def queued(place: tuple[int, float]) -> dict[str, Any]:
+def queued_event(place: tuple[int, float]) -> dict[str, Any]:
+    """The event that says how many jobs are ahead, and for how many seconds."""
     return {"type": "queued", "place": place[0], "wait_s": round(place[1], 2)}
 
 
-async def as_json(picture: Picture, answered: Answered, service: Service) -> dict[str, Any]:
-    file = await service.encode(picture, mixed=answered.mixed)
-    notes = unknown_of(picture, service.model, answered)
+async def as_json(picture: Picture, info: PromptInfo, service: Service) -> dict[str, Any]:
+    """A finished picture with its file, unknown words and warnings."""
+    file = await service.encode(picture, composite=info.composite)
+    notes = notes_on(picture, service.model, info)
     return files.as_json(picture, file) | {"model": service.model.name} | notes
 
 
-def unknown_of(picture: Picture, model: Model, answered: Answered) -> dict[str, Any]:
-    """Words of the prompt that the model was not taught, and warnings of what it draws badly."""
-    warnings = model.parts.layout.warnings(picture.prompt, answered.draws)
-    return files.unknown(picture) | ({"warnings": warnings} if warnings else {})
+def notes_on(picture: Picture, model: Model, info: PromptInfo) -> dict[str, Any]:
+    """The fields for words that the model was not trained on, and for warnings about the prompt."""
+    return files.unknown_words(picture) | warnings.as_field(model.parts.layout.warnings(picture.prompt, info.draws))
 
 
-async def steering(part: schemas.ControlPart, size: tuple[int, int], service: Service) -> Control:
-    """A picture of control for a drawing of that size.
+async def read_control(part: schemas.ControlPart, size: Size, service: Service) -> Control:
+    """Read a control picture for a drawing of that size.
 
     Raises:
-        ImageError: it can't be read, or is of another size.
+        ImageError: it can't be read, or has another size.
     """
     data = await asyncio.to_thread(uploads.from_url, part.picture, "control.picture")
     try:
-        picture = await opened(data, "control.picture", service, sizes=lambda own: own == size)
-    except WrongSize as problem:
-        message = "control.picture has {}x{} pixels, the drawing {}x{}".format(*problem.size, *size)
+        picture = await open_picture(data, "control.picture", service, accepts=lambda found: found == size)
+    except WrongSizeError as problem:
+        message = "control.picture has {}x{} pixels, but the drawing {}x{}".format(*problem.size, *size)
         raise ImageError(message, "scale it to the drawing's size") from problem
     return Control(picture, part.kind, part.scale)

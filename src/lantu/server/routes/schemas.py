@@ -1,6 +1,6 @@
-"""What bodies hold: OpenAI's fields and our own dials. A null is as if the field were not there.
+"""The fields of request bodies: OpenAI's, and the sampling parameters. A null means that the field is not given.
 
-A field that is not known is refused, for a misspelt one would silently give another picture.
+Unknown fields are refused, because a misspelt one would silently give another picture.
 """
 
 from typing import Annotated, Any, Literal
@@ -9,25 +9,25 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from lantu.engine.sampling_params import renamed
 
-LONGEST = 32_000  # characters of a text
-MOST_PICTURES = 16  # of a request
+MAX_TEXT = 32_000  # characters
+MAX_PICTURES = 16  # in one request
 
 
-def whole(text: str) -> str:
-    """Refuse half a character: JSON can hold one, UTF-8 can't."""
+def check_unicode(text: str) -> str:
+    """Refuse lone surrogates, which JSON can express and UTF-8 can't."""
     try:
         text.encode()
     except UnicodeEncodeError as problem:
-        raise ValueError("is not whole Unicode text") from problem
+        raise ValueError("is not valid Unicode text") from problem
     return text
 
 
-Text = Annotated[str, Field(max_length=LONGEST), AfterValidator(whole)]
-Words = Annotated[str, Field(min_length=1, max_length=LONGEST), AfterValidator(whole)]
+Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(check_unicode)]
+NonEmptyText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(check_unicode)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Count = Annotated[int, Field(ge=1, le=10)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
-Codes = Annotated[list[list[int]], Field(min_length=1, description="Rows of codes, the top one first.")]
+Codes = Annotated[list[list[int]], Field(min_length=1, description="Rows of codes, from top to bottom.")]
 Size = Annotated[str, Field(max_length=20, description='"auto", or width x height in pixels, e.g. "128x128".')]
 
 
@@ -37,8 +37,8 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Dials(Body):
-    """The dials of a drawing that a client may turn; the model's own where not given."""
+class SamplingFields(Body):
+    """The sampling parameters that a client may set; the model's defaults apply to the others."""
 
     guidance: Annotated[float, Field(ge=0, le=20)] | None = None
     contrast: Annotated[int, Field(ge=0, le=1000)] | None = None
@@ -54,32 +54,32 @@ class Dials(Body):
     @model_validator(mode="before")
     @classmethod
     def rename(cls, values: Any) -> Any:
-        """Accept the dials' names of lantu 0.1."""
+        """Accept the names of lantu 0.1."""
         return renamed(values) if isinstance(values, dict) else values
 
-    def dials(self) -> dict[str, Any]:
-        """Those that were given."""
-        return self.model_dump(include=set(Dials.model_fields), exclude_none=True)
+    def sampling_fields(self) -> dict[str, Any]:
+        """The sampling parameters that were given."""
+        return self.model_dump(include=set(SamplingFields.model_fields), exclude_none=True)
 
 
 def ranges() -> dict[str, dict[str, float]]:
-    """What each dial that is a number can be."""
-    told = {}
-    for name, field in Dials.model_json_schema()["properties"].items():
+    """The minimum and maximum of each numeric sampling parameter."""
+    found = {}
+    for name, field in SamplingFields.model_json_schema()["properties"].items():
         number = field["anyOf"][0]
         if "minimum" in number:
-            told[name] = {edge: number[edge] for edge in ("minimum", "maximum")}
-    return told
+            found[name] = {limit: number[limit] for limit in ("minimum", "maximum")}
+    return found
 
 
-class Images(Dials):
-    """What OpenAI's generations and edits have in common.
+class Images(SamplingFields):
+    """The fields that OpenAI's generations and edits share.
 
-    Of fields that change nothing here the answer says so in ``warnings``: there is one quality and one style. What is
-    filtered is the operator's concern: ``moderation``, ``user`` and ``safety_identifier`` are taken without a word.
+    ``quality`` and ``style`` have no effect, and the answer says so in ``warnings``. ``moderation``, ``user`` and
+    ``safety_identifier`` are accepted without a warning, because the operator configures the content filter.
     """
 
-    prompt: Words
+    prompt: NonEmptyText
     model: str | None = None
     n: Count | None = None
     size: Size | None = None
@@ -107,14 +107,14 @@ class Generation(Images):
 
 
 class Edit(Images):
-    """The fields of POST /v1/images/edits beside its pictures."""
+    """The fields of POST /v1/images/edits other than its pictures."""
 
     input_fidelity: Literal["high", "low"] | None = None
     fit: Annotated[bool, Field(description="Scale and crop pictures of another size.")] | None = None
 
 
 class Reference(Body):
-    """A picture in a body of JSON."""
+    """A picture in a JSON body."""
 
     image_url: Annotated[str, Field(description="data:image/png;base64,…")] | None = None
     file_id: str | None = None
@@ -123,51 +123,53 @@ class Reference(Body):
 class JsonEdit(Edit):
     """The body of POST /v1/images/edits as JSON."""
 
-    images: Annotated[list[Reference], Field(min_length=1, max_length=MOST_PICTURES)]
+    images: Annotated[list[Reference], Field(min_length=1, max_length=MAX_PICTURES)]
     mask: Reference | None = None
 
 
 class ControlPart(Body):
-    """A picture that a drawing follows."""
+    """A control picture, whose edges, layout or colours a drawing follows."""
 
     picture: Annotated[str, Field(description="base64, or a data: URL")]
     kind: Literal["edges", "layout", "colour"] = "edges"
     scale: Annotated[float, Field(ge=0, le=10)] = 1.0
 
 
-class Draw(Dials):
+class Draw(SamplingFields):
     """The body of POST /v1/lantu/draw."""
 
-    prompt: Words
+    prompt: NonEmptyText
     seed: Seed | None = None
     size: Size | None = None
     previews: bool | None = None
     control: ControlPart | None = None
 
 
-class Redraw(Dials):
+class Redraw(SamplingFields):
     """The body of POST /v1/lantu/redraw."""
 
     codes: Codes
     cells: Annotated[
         list[tuple[int, int]], Field(min_length=1, max_length=4096, description="Row and column of each cell.")
     ]
-    prompt: Words
+    prompt: NonEmptyText
     seed: Seed | None = None
     previews: bool | None = None
-    picture: Annotated[str, Field(description="As it is; its pixels stay away from those cells.")] | None = None
+    picture: (
+        Annotated[str, Field(description="The picture of these codes; its pixels are kept outside the cells.")] | None
+    ) = None
 
 
-class Instruct(Dials):
+class Instruct(SamplingFields):
     """The body of POST /v1/lantu/instruct."""
 
     codes: Codes
-    instruction: Words
+    instruction: NonEmptyText
     seed: Seed | None = None
     previews: bool | None = None
 
 
-class Render(Dials):
+class Render(SamplingFields):
     """The body of POST /v1/lantu/render."""
 
     codes: Codes
@@ -180,31 +182,39 @@ class Caption(Body):
 
     codes: Codes
     language: Literal["en", "zh"] = "en"
-    encoded: Annotated[bool, Field(description="The codes come from a picture that this model didn't draw.")] = False
+    encoded: Annotated[
+        bool, Field(description="Set this when the codes were encoded from a picture that this model did not draw.")
+    ] = False
 
 
 class ImageUrl(BaseModel):
+    """A picture in a message."""
+
     url: Annotated[str, Field(description="data:image/png;base64,…")]
     detail: str | None = None
 
 
 class TextPart(BaseModel):
+    """A part of a message that is text."""
+
     type: Literal["text"]
     text: Text
 
 
 class ImagePart(BaseModel):
+    """A part of a message that is a picture."""
+
     type: Literal["image_url"]
     image_url: ImageUrl
 
 
 def kind_of(content: Any) -> str | None:
-    """Which of its two forms a message's content has."""
+    """Which of its two forms a message's content has: a list of parts, or text."""
     return "parts" if isinstance(content, list) else "text"
 
 
 class Message(BaseModel):
-    """What somebody said."""
+    """One message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: (
@@ -215,17 +225,19 @@ class Message(BaseModel):
         ]
         | None
     ) = None
-    images: list[ImagePart] | None = None  # of our own answers, sent back
+    images: list[ImagePart] | None = None  # in this server's own answers, which clients send back
     name: str | None = None
 
 
 class StreamOptions(Body):
+    """Options of a streamed answer."""
+
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
 
 
-class Chat(Dials):
-    """The body of POST /v1/chat/completions. What it can't have is refused by ``refused.py``."""
+class Chat(SamplingFields):
+    """The body of POST /v1/chat/completions. ``unsupported.py`` refuses fields that have no effect here."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
     model: str | None = None
@@ -264,6 +276,8 @@ class Chat(Dials):
 
 
 class ErrorDetail(BaseModel):
+    """What went wrong."""
+
     message: str
     type: str
     param: str | None
@@ -271,6 +285,6 @@ class ErrorDetail(BaseModel):
 
 
 class Error(BaseModel):
-    """Every answer that is an error."""
+    """The body of every error."""
 
     error: ErrorDetail

@@ -1,4 +1,4 @@
-"""What is asked for and can't be had: refused or, where the answer is as good without it, named in its warnings."""
+"""Refuses valid fields that this server does not support, or warns where ignoring them changes nothing important."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +8,8 @@ from lantu.pipeline import Model
 from lantu.server.http.errors import ApiError
 from lantu.server.routes import schemas
 
-# Of OpenAI's parameters: values that change nothing. What is in neither table is kept.
-PLAIN: dict[str, Sequence[Any]] = {
+# Chat parameters of OpenAI's that are not supported, with the values that are accepted because they have no effect.
+NO_EFFECT: dict[str, Sequence[Any]] = {
     "audio": (),
     "frequency_penalty": (0,),
     "function_call": ("none", "auto"),
@@ -27,8 +27,8 @@ PLAIN: dict[str, Sequence[Any]] = {
     "verbosity": ("medium",),
     "web_search_options": (),
 }
-# Hints, and who asks: the answer is the same without them.
-HARMLESS = (
+# Chat parameters that are accepted and ignored, because the answer is the same without them.
+IGNORED = (
     "metadata",
     "parallel_tool_calls",
     "prediction",
@@ -38,90 +38,110 @@ HARMLESS = (
     "service_tier",
     "user",
 )
-# Of an image route: what OpenAI knows and this server can't do.
-MASK_CODE = {
+# Values of image parameters that OpenAI supports and this server does not.
+UNSUPPORTED_VALUES = {
     "output_format": ("gif", "svg"),
     "background": ("transparent",),
 }
-# Of an image route: what the model doesn't know, and values that mean nothing.
-HINTS = {
+# Image parameters that have no effect and cause a warning, except with these values.
+WITHOUT_EFFECT = {
     "quality": ("auto", "standard"),
     "style": (),
     "complexity": (),
     "input_fidelity": (),
 }
-# Of a caption: dials that change nothing.
-OFF = {"guidance": 1, "top_k": 0, "top_p": 1, "contrast": 0, "num_draft_tokens": 0, "min_accepted": 1}
+# Sampling parameters that captions don't have, with the values that have no effect.
+CAPTION_NO_EFFECT = {"guidance": 1, "top_k": 0, "top_p": 1, "contrast": 0, "num_draft_tokens": 0, "min_accepted": 1}
 
 
-def refuse(name: str, why: str = "can't be had here: leave it out") -> ApiError:
+def unsupported(name: str, why: str = "is not supported here: leave it out") -> ApiError:
+    """The error for a field that is not supported.
+
+    Args:
+        why: completes the message after the field's name.
+    """
     return ApiError(400, f"{name} {why}", "unsupported_value", name)
 
 
 def check_images(body: schemas.Images) -> list[str]:
-    """Refuse what an image route can't do rather than do something else; gives warnings.
+    """Check the fields of an image route; returns warnings about those that have no effect.
 
     Raises:
-        ApiError: something is asked for that can't be had.
+        ApiError: one is not supported.
     """
-    for name, values in MASK_CODE.items():
+    for name, values in UNSUPPORTED_VALUES.items():
         if (value := getattr(body, name)) in values:
-            raise refuse(name, f"can't be {value} here: leave it out")
+            raise unsupported(name, f"{value!r} is not supported here: leave it out")
     for name in ("frame_count", "frame_duration_ms", "svg"):
         if getattr(body, name) is not None:
-            raise refuse(name, "is for formats that this server doesn't have: leave it out")
+            raise unsupported(name, "is for formats that this server does not support: leave it out")
     if body.output_compression not in (None, 100) and body.output_format in (None, "png"):
-        raise refuse("output_compression", "is for jpeg and webp: choose one as output_format, or leave it out")
+        raise unsupported(
+            "output_compression", "applies only to jpeg and webp: choose one as output_format, or leave it out"
+        )
     if body.stream and body.response_format == "url":
-        raise refuse("response_format", "can't be url in a stream, which has its pictures in itself: leave one out")
+        raise unsupported(
+            "response_format", "can't be url in a stream, whose events contain the pictures: leave one out"
+        )
     if body.partial_images and not body.stream:
-        raise refuse("partial_images", "come in a stream alone: set stream, or leave it out")
-    asked = {name: getattr(body, name, None) for name in HINTS}
+        raise unsupported("partial_images", "requires a stream: set stream, or leave it out")
+    values = {name: getattr(body, name, None) for name in WITHOUT_EFFECT}
     return [
-        f"{name} {value!r} changes nothing: this model has one way to draw"
-        for name, value in asked.items()
-        if value is not None and value not in HINTS[name]
+        f"{name} {value!r} has no effect: this model draws only one way"
+        for name, value in values.items()
+        if value is not None and value not in WITHOUT_EFFECT[name]
     ]
 
 
 def check_chat(body: schemas.Chat) -> None:
-    """Refuse what would be answered otherwise than asked.
+    """Check the fields of a chat.
 
     Raises:
-        ApiError: there is such a wish.
+        ApiError: one is not supported.
     """
-    for name, plain in PLAIN.items():
+    for name, accepted in NO_EFFECT.items():
         value = getattr(body, name)
-        if value is not None and value not in plain and not (name == "tools" and body.tool_choice == "none"):
-            raise refuse(name)
+        if value is not None and value not in accepted and not (name == "tools" and body.tool_choice == "none"):
+            raise unsupported(name)
     if not set(body.modalities or ()) <= {"text", "image"}:
-        raise refuse("modalities", "can be text and image here")
+        raise unsupported("modalities", "can only contain text and image")
     if body.stream_options is not None and not body.stream:
-        raise refuse("stream_options", "is for streams: set stream, or leave it out")
+        raise unsupported("stream_options", "requires a stream: set stream, or leave it out")
 
 
-def check_answers(body: schemas.Chat, kinds: set[str]) -> None:
-    """Refuse a conversation whose answer may be of a kind that was not asked for.
+def check_modalities(body: schemas.Chat, kinds: set[str]) -> None:
+    """Check that a chat accepts every kind of answer that it may receive.
 
     Args:
-        kinds: that it may be of, "text" and "image".
+        kinds: the possible ones, "text" and "image".
+
+    Raises:
+        ApiError: its ``modalities`` exclude one.
     """
     if body.modalities and not kinds <= set(body.modalities):
-        raise refuse("modalities", f"must hold {' and '.join(sorted(kinds))}: that is how this is answered")
+        raise unsupported("modalities", f"must contain {' and '.join(sorted(kinds))}, which the answer may be")
 
 
 def check_caption(body: schemas.Chat) -> None:
-    """Refuse dials that captions don't have."""
-    for name, value in body.dials().items():
-        if name != "temperature" and value != OFF.get(name):
-            raise refuse(name, "is for drawings, and this is answered in words: leave it out")
+    """Check that a chat answered with a caption sets nothing that applies only to drawings.
+
+    Raises:
+        ApiError: it does.
+    """
+    for name, value in body.sampling_fields().items():
+        if name != "temperature" and value != CAPTION_NO_EFFECT.get(name):
+            raise unsupported(name, "applies only to drawings, and the answer is a caption: leave it out")
     if body.size not in (None, "auto"):
-        raise refuse("size", "is for drawings, and this is answered in words: leave it out")
+        raise unsupported("size", "applies only to drawings, and the answer is a caption: leave it out")
 
 
-def check_room(body: schemas.Chat, most: int | None, size: Size, model: Model) -> None:
-    """Refuse a drawing for which there is no room."""
+def check_max_tokens(body: schemas.Chat, max_tokens: int | None, size: Size, model: Model) -> None:
+    """Check that a drawing fits into the answer's ``max_tokens``.
+
+    Raises:
+        ApiError: it does not.
+    """
     height, width = model.parts.layout.grid_of(size)
-    if most is not None and most < height * width:
+    if max_tokens is not None and max_tokens < height * width:
         name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
-        raise refuse(name, f"must be {height * width} or more: a picture takes as many")
+        raise unsupported(name, f"must be {height * width} or more, because a picture takes that many tokens")

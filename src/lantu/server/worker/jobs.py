@@ -1,7 +1,7 @@
-"""One task on its way through the worker, and the events that its client gets."""
+"""One task on its way through the worker, and the events that its client receives."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Begun:
-    """It waits no longer."""
+class Started:
+    """The job has left the queue."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +23,10 @@ class Progress:
     """How far a draft has come.
 
     Attributes:
-        ids: drafted so far.
-        total: ids to be drafted, at most.
-        codes: (h, w) int64, MASK_CODE where a code is missing; None where the ids are words.
-        preview: the codes so far, rendered; None where there was no time for it.
+        ids: token ids drafted so far.
+        total: the most token ids that will be drafted.
+        codes: (h, w) int64, MASK_CODE where a code is missing; None when the draft is text.
+        preview: the codes so far, rendered; None when there was no time to render them.
     """
 
     ids: list[int]
@@ -37,11 +37,11 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Done:
-    """The task has ended.
+    """The task has returned.
 
     Attributes:
         result: what it returned.
-        image_tokens, text_tokens: ids that were drafted for it, of pictures and of words.
+        image_tokens, text_tokens: numbers of tokens drafted for pictures and for text.
     """
 
     result: Any = None
@@ -50,65 +50,75 @@ class Done:
 
     @property
     def tokens(self) -> int:
-        """Ids that were drafted for it."""
+        """Number of all tokens drafted."""
         return self.image_tokens + self.text_tokens
 
 
 @dataclass(frozen=True, eq=False)
 class Failed:
-    """The task raised, was cancelled, or reached its deadline."""
+    """The task raised, was cancelled, or ran past its deadline.
+
+    Attributes:
+        problem: the exception that says why.
+    """
 
     problem: BaseException
 
 
-Event = Begun | Progress | Done | Failed
+Event = Started | Progress | Done | Failed
 Notify = Callable[[Event], None]
-Marks = Callable[[int], frozenset[int]]  # ids of a draft in all → numbers of ids after which progress is reported
+# Maps a draft's total number of tokens to the numbers of tokens after which progress is reported.
+ProgressMarks = Callable[[int], frozenset[int]]
 
 
-def never(total: int) -> frozenset[int]:
-    """No progress."""
+def no_progress(total: int) -> frozenset[int]:
+    """Report no progress."""
     return frozenset()
 
 
-def evenly(count: int) -> Marks:
-    """So many marks, evenly through the draft; none in its last part, after which rendering takes as long again.
+def evenly_spaced(count: int) -> ProgressMarks:
+    """Report progress ``count`` times at even intervals.
 
-    A draft of few ids has as many, as long as there are ids for them.
+    The end of the draft has no mark, because rendering a preview there would take as long as the finished picture. A
+    draft with few tokens has fewer marks.
     """
     return lambda total: frozenset(max(place, total * place // (count + 3)) for place in range(1, count + 1))
 
 
-def rows(width: int) -> Marks:
-    """A mark a row of cells; the last is the finished picture's."""
+def each_row(width: int) -> ProgressMarks:
+    """Report progress after each row of codes but the last, which completes the picture."""
     return lambda total: frozenset(range(width, total, width))
 
 
-def each_id(total: int) -> frozenset[int]:
-    """Progress after each id, for words."""
+def each_token(total: int) -> frozenset[int]:
+    """Report progress after each token, for streaming text."""
     return frozenset(range(1, total + 1))
 
 
 @dataclass(eq=False)
 class Job:
-    """A task that a client waits for. It is advanced to its first effect at once, so that bad input is refused early.
+    """A task that a client waits for.
+
+    The constructor advances the task to its first effect, so that bad input is refused before the job is queued.
 
     Attributes:
         task: see ``lantu.tasks``.
-        marks: numbers of drafted codes after which progress is reported.
-        word_marks: the same for drafts of words.
-        previews: whether progress comes with previews: always, when few jobs run, never.
-        effect: what the task waits for; None when it has ended.
-        client: whose it is.
-        notify: called on the worker's thread with each event; Done or Failed is the last.
-        drafts: of the effect that it waits for, as the drafter knows them.
-        image_tokens, text_tokens: ids drafted so far, of pictures and of words.
-        asked, begun, drafted: when it was submitted, when it began, and when its last draft ended, in seconds.
+        image_marks: when to report progress of drafting codes.
+        text_marks: when to report progress of drafting text.
+        previews: whether progress comes with previews: always, when few jobs run, or never.
+        client: identifies the client, for fair queueing.
+        notify: called on the worker's thread with each event; the last one is Done or Failed.
+        deadline: time.monotonic() after which the job fails.
+        effect: what the task waits for; None when it has returned.
+        result: what the task returned.
+        drafts: the current effect's drafts, each with the drafter that runs it.
+        image_tokens, text_tokens: numbers of tokens drafted so far.
+        submitted_at, started_at, drafted_at: time.monotonic() of submission, of the start, and of the last draft's end.
     """
 
     task: Task[Any]
-    marks: Marks = never
-    word_marks: Marks = never
+    image_marks: ProgressMarks = no_progress
+    text_marks: ProgressMarks = no_progress
     previews: Literal["always", "if quiet", "never"] = "never"
     client: str = ""
     notify: Notify = lambda event: None
@@ -119,58 +129,53 @@ class Job:
     drafts: list[tuple[Any, Any]] = field(default_factory=list)
     image_tokens: int = 0
     text_tokens: int = 0
-    asked: float = field(default_factory=time.monotonic)
-    begun: float = 0.0
-    drafted: float = 0.0
+    submitted_at: float = field(default_factory=time.monotonic)
+    started_at: float = 0.0
+    drafted_at: float = 0.0
 
     def __post_init__(self):
         self.advance()
 
     def advance(self, value: Any = None) -> None:
-        """Send the task the result of its effect, and take the next."""
+        """Send the task the result of its effect, and take its next effect or its result."""
         try:
             self.effect = self.task.send(value)
         except StopIteration as end:
             self.effect, self.result = None, end.value
 
-    def count(self, ids: int) -> None:
-        """Count ids of the present draft."""
+    def count_tokens(self, count: int) -> None:
+        """Add tokens drafted by the current effect to the totals."""
         if isinstance(self.effect, Draft) and self.effect.partial:
-            self.image_tokens += ids
+            self.image_tokens += count
         else:
-            self.text_tokens += ids
+            self.text_tokens += count
 
     @property
-    def due(self) -> frozenset[int]:
-        """Numbers of ids of the present draft after which progress is reported."""
+    def progress_marks(self) -> frozenset[int]:
+        """Numbers of tokens of the current draft after which progress is reported."""
         draft = self.effect
         if not isinstance(draft, Draft) or len(draft.requests) != 1:
             return frozenset()
-        return (self.marks if draft.partial else self.word_marks)(draft.requests[0].limit)
+        return (self.image_marks if draft.partial else self.text_marks)(draft.requests[0].limit)
 
     @property
-    def ids(self) -> int:
-        """To be drafted by the present effect, at most."""
+    def draft_limit(self) -> int:
+        """The most tokens that the current effect will draft."""
         return sum(request.limit for request in self.effect.requests) if isinstance(self.effect, Draft) else 0
 
     @property
     def rows(self) -> int:
-        """Rows of a forward pass that the present effect takes."""
+        """Rows of the engine's batch that the current effect occupies."""
         return sum(request.rows for request in self.effect.requests) if isinstance(self.effect, Draft) else 0
 
     @property
     def cells(self) -> int:
-        """Codes to be rendered, as far as is known."""
+        """Codes that are to be rendered, as far as is known yet."""
         if isinstance(self.effect, Draft):
             return self.effect.cells
         return self.effect.codes.size if isinstance(self.effect, Render) else 0
 
 
-def work(function: Callable[[], Any]) -> Job:
-    """A job that is one call of a function on the worker's thread."""
+def call_job(function: Callable[[], Any]) -> Job:
+    """A job that calls a function on the worker's thread and returns its value."""
     return Job(computed(function))
-
-
-def jobs_of(tasks: Sequence[Task[Any]], **how: Any) -> list[Job]:
-    """Jobs of one request."""
-    return [Job(task, **how) for task in tasks]

@@ -1,4 +1,4 @@
-"""Why the server can't compute something now."""
+"""Why the server can't compute a request now."""
 
 
 class Draining(Exception):
@@ -6,18 +6,18 @@ class Draining(Exception):
 
 
 class Loading(Exception):
-    """The model is still being loaded."""
+    """The model is still loading."""
 
 
-class Late(Exception):
-    """A request reached its deadline."""
+class DeadlineExceeded(Exception):
+    """The request ran past its deadline."""
 
 
-class Crowded(Exception):
-    """The queue is full.
+class QueueFull(Exception):
+    """The queue has no room for the request.
 
     Args:
-        wait_s: seconds after which there should be room.
+        wait_s: seconds until there should be room.
     """
 
     def __init__(self, wait_s: float):

@@ -1,8 +1,7 @@
-"""The one thread that computes: all drafts a step, then some rendering, and again.
+"""The single thread that computes. Each step forwards all drafts once, then renders one group of pictures.
 
-A job (``server.jobs``) comes from the queue. Its task's drafts go through the engine together with all others, its
-pictures are rendered in a group with those that are due at the same time. Between two steps jobs whose client is gone
-leave, and others join.
+Jobs (``worker.jobs``) come from the queue. The drafts of all running jobs go through the engine together, and pictures
+that are ready at the same time are rendered as a group. Between two steps, cancelled jobs leave and waiting ones start.
 """
 
 import logging
@@ -17,49 +16,57 @@ import numpy as np
 from lantu.pipeline import Model
 from lantu.server.metrics import Metrics
 from lantu.server.options import Options
-from lantu.server.worker.jobs import Begun, Done, Event, Failed, Job, Progress
+from lantu.server.worker.jobs import Done, Event, Failed, Job, Progress, Started
 from lantu.server.worker.queue import Full, Queue
-from lantu.server.worker.unavailable import Crowded, Draining, Late, Loading
-from lantu.server.worker.wait_estimator import Pace
+from lantu.server.worker.unavailable import DeadlineExceeded, Draining, Loading, QueueFull
+from lantu.server.worker.wait_estimator import WaitEstimator
 from lantu.tasks.effects import Compute, Draft, Render
 from lantu.tasks.preview import PARAMS, known
 from lantu.tasks.run import render_group
 
 log = logging.getLogger("lantu.server")
 
-ROWS = 64  # of the engine
-RENDERED = 512  # codes that are rendered at once, while drafts wait
-QUIET = 4  # jobs beside which there is time for previews that a client can do without
+MAX_ROWS = 64  # of the engine's batch
+MAX_RENDERED_CODES = 512  # per step, because drafts wait while a group is rendered
+QUIET_JOBS = 4  # with at most so many running, there is time for optional previews
 
 
 class Worker(threading.Thread):
-    """Computes what is submitted.
+    """Runs submitted jobs.
 
     Args:
         load: opens the model; called on this thread.
+
+    Attributes:
+        running: jobs that have started and not ended.
+        due_progress: progress to report after the current step: the job, its draft, and the token ids so far.
+        ready: set once the model is loaded.
+        problem: why the model could not be loaded.
+        step_tokens: number of tokens drafted in the current step.
     """
 
     def __init__(self, load: Callable[[], Model], options: Options, metrics: Metrics):
         super().__init__(name="lantu worker", daemon=True)
         self.load, self.options, self.metrics = load, options, metrics
-        self.queue, self.pace, self.news = Queue(options.waiting), Pace(), threading.Condition()
-        self.running: list[Job] = []  # begun, not ended
-        self.due: list[tuple[Job, Draft, list[int]]] = []  # progress to be reported
+        self.queue, self.estimator = Queue(options.waiting), WaitEstimator()
+        self.changed = threading.Condition()  # guards the queue and the running jobs
+        self.running: list[Job] = []
+        self.due_progress: list[tuple[Job, Draft, list[int]]] = []
         self.ready = threading.Event()
-        self.problem: BaseException | None = None  # why there is no model
-        self.draining = self.ending = False
-        self.drawn = 0  # ids, in the newest step
-        metrics.rows_all.set(ROWS)
+        self.problem: BaseException | None = None
+        self.draining = self.stopping = False
+        self.step_tokens = 0
+        metrics.rows_all.set(MAX_ROWS)
 
-    # What other threads call.
+    # Called by other threads.
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Queue the jobs of one request, all of them or none.
+        """Queue all jobs of one request, or none of them.
 
         Raises:
-            Draining, Loading, Crowded: none.
+            Draining, Loading, QueueFull: none was queued.
         """
-        with self.news:
+        with self.changed:
             if self.draining:
                 raise Draining
             if not self.ready.is_set():
@@ -67,53 +74,55 @@ class Worker(threading.Thread):
             try:
                 self.queue.check(jobs[0].client, len(jobs))
             except Full as problem:
-                # There is room again when the first of those that wait have begun.
+                # There is room again once as many waiting jobs have started.
                 first = list(self.queue)[: len(jobs)]
-                raise Crowded(self.pace.seconds([*self.running, *first])) from problem
+                raise QueueFull(self.estimator.seconds([*self.running, *first])) from problem
             self.queue.put(jobs)
             self.metrics.queue.set(len(self.queue))
-            self.news.notify()
+            self.changed.notify()
 
     def cancel(self, jobs: Sequence[Job]) -> None:
-        """Cancel jobs; those that run leave before the next step."""
-        with self.news:
+        """Cancel jobs; running ones leave before the next step."""
+        with self.changed:
             for job in jobs:
                 job.cancelled = True
                 if self.queue.remove(job):
                     self.metrics.cancelled.inc()
             self.metrics.queue.set(len(self.queue))
-            self.news.notify()
+            self.changed.notify()
 
     def place(self, job: Job) -> tuple[int, float] | None:
-        """How many go before a job, and the seconds until it begins; None when it has begun."""
-        with self.news:
-            earlier: list[Job] = []
+        """The number of jobs ahead of a waiting one, and the seconds until it starts; None once it has started."""
+        with self.changed:
+            ahead: list[Job] = []
             for other in self.queue:
                 if other is job:
-                    return len(earlier), self.pace.seconds([*self.running, *earlier])
-                earlier.append(other)
+                    return len(ahead), self.estimator.seconds([*self.running, *ahead])
+                ahead.append(other)
         return None
 
     def drain(self) -> None:
-        """Take nothing more."""
-        with self.news:
+        """Accept no more jobs."""
+        with self.changed:
             self.draining = True
 
     @property
     def idle(self) -> bool:
-        with self.news:
+        """Whether no job is running or waiting."""
+        with self.changed:
             return not (self.queue or self.running)
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """End; what runs fails."""
-        with self.news:
-            self.draining = self.ending = True
-            self.news.notify()
+        """Stop the thread; all jobs fail."""
+        with self.changed:
+            self.draining = self.stopping = True
+            self.changed.notify()
         self.join(timeout_s)
 
-    # What this thread does.
+    # Called on this thread.
 
     def run(self) -> None:
+        """Load the model, then run jobs until ``stop`` is called."""
         try:
             self.model = self.load()
             self.warm_up()
@@ -124,8 +133,8 @@ class Worker(threading.Thread):
         self.ready.set()
         while self.wait():
             try:
-                self.turn()
-            except Exception as problem:  # our fault: those that run fail, the others go on
+                self.step()
+            except Exception as problem:  # a fault of ours: running jobs fail, waiting ones go on
                 log.exception("a step failed")
                 for job in list(self.running):
                     self.end(job, Failed(problem))
@@ -133,158 +142,165 @@ class Worker(threading.Thread):
             self.end(job, Failed(Draining()))
 
     def warm_up(self) -> None:
-        """Draw once, so that the first client finds everything loaded and the pace is known."""
+        """Draw once, so that the first request finds everything loaded and waits can be estimated."""
         started = time.monotonic()
         picture = self.model.draw("a cat", seed=0)
-        self.pace.drafted(picture.codes.size, picture.timings_ms["plan"] / 1000)
-        self.pace.painted(picture.codes.size, picture.timings_ms["render"] / 1000)
-        log.info("ready", extra={"told": {"model": self.model.name, "seconds": round(time.monotonic() - started, 2)}})
+        self.estimator.add_drafted(picture.codes.size, picture.timings_ms["plan"] / 1000)
+        self.estimator.add_rendered(picture.codes.size, picture.timings_ms["render"] / 1000)
+        log.info("ready", extra={"fields": {"model": self.model.name, "seconds": round(time.monotonic() - started, 2)}})
 
     def wait(self) -> bool:
-        """Sleep until there is something to do; False at the end."""
-        with self.news:
-            while not (self.queue or self.running or self.ending):
-                self.news.wait()
-            return not self.ending
+        """Sleep until there is work; False when the thread is to stop."""
+        with self.changed:
+            while not (self.queue or self.running or self.stopping):
+                self.changed.wait()
+            return not self.stopping
 
-    def turn(self) -> None:
-        """One step of all drafts, and what can be done with them."""
-        self.sweep()
-        self.admit()
+    def step(self) -> None:
+        """Forward all drafts once, and do what has become possible."""
+        self.remove_cancelled()
+        self.start_waiting()
         self.draft()
         self.report_progress()
         self.render()
 
-    def sweep(self) -> None:
-        """Jobs whose client is gone, or that are late, leave."""
+    def remove_cancelled(self) -> None:
+        """End cancelled jobs and those past their deadline."""
         now = time.monotonic()
-        with self.news:
-            waiting = [job for job in self.queue if job.deadline < now]
-        for job in [*self.running, *waiting]:
+        with self.changed:
+            expired = [job for job in self.queue if job.deadline < now]
+        for job in [*self.running, *expired]:
             if job.cancelled or job.deadline < now:
                 self.metrics.cancelled.inc()
-                self.end(job, Failed(Late()))
+                self.end(job, Failed(DeadlineExceeded()))
 
-    def admit(self) -> None:
-        """Let jobs begin while there is room."""
+    def start_waiting(self) -> None:
+        """Start waiting jobs while there is room."""
         while True:
-            with self.news:
+            with self.changed:
                 job = self.queue.first()
-                if job is None or len(self.running) >= self.options.together or self.rows + job.rows > ROWS:
+                if job is None or len(self.running) >= self.options.together or self.rows + job.rows > MAX_ROWS:
                     break
                 self.queue.pop()
                 self.running.append(job)
                 self.metrics.queue.set(len(self.queue))
-            job.begun = time.monotonic()
-            self.metrics.wait_s.observe(job.begun - job.asked)
-            job.notify(Begun())
-            self.take_up(job)
+            job.started_at = time.monotonic()
+            self.metrics.wait_s.observe(job.started_at - job.submitted_at)
+            job.notify(Started())
+            self.perform(job)
         self.metrics.running.set(len(self.running))
         self.metrics.rows.set(self.rows)
         self.metrics.pairs.set(sum(job.rows == 2 for job in self.running))
 
     @property
     def rows(self) -> int:
-        """Of the engine, in use."""
+        """Rows of the engine's batch that are in use."""
         return sum(job.rows for job in self.running)
 
     def advance(self, job: Job, value: Any) -> None:
-        """Send a job's task the result of its effect, and take up the next."""
+        """Send a job's task the result of its effect, and perform the next one."""
         try:
             job.advance(value)
         except Exception as problem:
             self.end(job, Failed(problem))
             return
-        self.take_up(job)
+        self.perform(job)
 
-    def take_up(self, job: Job) -> None:
-        """Compute what an effect asks for, or give it to the engine; what is to be rendered waits for its group."""
+    def perform(self, job: Job) -> None:
+        """Perform a job's effect: call its function, or submit its drafts. Pictures wait for ``render``."""
         try:
             while isinstance(job.effect, Compute):
                 job.advance(job.effect.work())
             if isinstance(job.effect, Draft):
-                self.submit_draft(job, job.effect)
+                self.submit_drafts(job, job.effect)
         except Exception as problem:
             self.end(job, Failed(problem))
             return
         if job.effect is None:
             self.end(job, Done(job.result, job.image_tokens, job.text_tokens))
 
-    def submit_draft(self, job: Job, effect: Draft) -> None:
-        parts, marks = self.model.parts, job.due
+    def submit_drafts(self, job: Job, effect: Draft) -> None:
+        """Submit an effect's requests to the engine."""
+        parts, marks = self.model.parts, job.progress_marks
         drafter = parts.batched_drafter if effect.batched else parts.drafter
 
-        def watch() -> Callable[[Sequence[int]], None]:
-            before = 0
+        def on_ids_of_request() -> Callable[[Sequence[int]], None]:
+            last_count = 0  # of known ids; a drafter may add several at once
 
             def on_ids(ids: Sequence[int]) -> None:
-                nonlocal before
-                first, before = before + 1, known(ids)
-                self.drawn += before - first + 1
-                if marks and marks.intersection(range(first, before + 1)):
-                    self.due.append((job, effect, list(ids)))
+                nonlocal last_count
+                first, last_count = last_count + 1, known(ids)
+                self.step_tokens += last_count - first + 1
+                if marks and marks.intersection(range(first, last_count + 1)):
+                    self.due_progress.append((job, effect, list(ids)))
 
             return on_ids
 
-        job.drafts = [(drafter, drafter.submit(request, watch())) for request in effect.requests]
+        job.drafts = [(drafter, drafter.submit(request, on_ids_of_request())) for request in effect.requests]
 
     def draft(self) -> None:
-        """One step of the engine; jobs whose drafts have ended go on."""
+        """Run one step of the engine, and advance jobs whose drafts have ended."""
         drafting = [job for job in self.running if isinstance(job.effect, Draft)]
         if not drafting:
             return
-        started, self.drawn = time.monotonic(), 0
+        started, self.step_tokens = time.monotonic(), 0
         for drafter in {id(drafter): drafter for job in drafting for drafter, _ in job.drafts}.values():
             drafter.step()
         now = time.monotonic()
-        self.pace.drafted(self.drawn, now - started)
+        self.estimator.add_drafted(self.step_tokens, now - started)
         self.metrics.steps.inc()
-        self.metrics.codes.inc(self.drawn)
-        self.metrics.rate.set(1 / self.pace.id_s if self.pace.id_s else 0)
+        self.metrics.codes.inc(self.step_tokens)
+        self.metrics.rate.set(1 / self.estimator.token_s if self.estimator.token_s else 0)
         for job in drafting:
             if all(draft.ended for _, draft in job.drafts):
-                ids, job.drafts, job.drafted = [list(draft.ids) for _, draft in job.drafts], [], now
-                job.count(sum(map(len, ids)))
+                ids, job.drafts, job.drafted_at = [list(draft.ids) for _, draft in job.drafts], [], now
+                job.count_tokens(sum(map(len, ids)))
                 self.advance(job, ids)
 
     def report_progress(self) -> None:
         """Send the progress that is due, with previews where there is time."""
-        due, self.due = self.due, []
-        quiet = len(self.running) <= QUIET
-        reports, wanted = [], []
+        due, self.due_progress = self.due_progress, []
+        quiet = len(self.running) <= QUIET_JOBS
+        reports, to_preview = [], []
         for job, effect, ids in due:
             codes = effect.partial(ids) if effect.partial else None
-            shown = job.previews == "always" or (quiet and job.previews == "if quiet")
-            if codes is not None and shown and self.model.parts.previews:
-                wanted.append((len(reports), codes, effect.requests[0].seed))
+            previewed = job.previews == "always" or (quiet and job.previews == "if quiet")
+            if codes is not None and previewed and self.model.parts.previews:
+                to_preview.append((len(reports), codes, effect.requests[0].seed))
             reports.append((job, ids, effect.requests[0].limit, codes))
-        previews = dict(zip([place for place, _, _ in wanted], self.preview(wanted), strict=True))
+        previews = dict(zip([place for place, _, _ in to_preview], self.preview(to_preview), strict=True))
         for place, (job, ids, total, codes) in enumerate(reports):
             job.notify(Progress(ids, total, codes, previews.get(place)))
 
-    def preview(self, wanted: Sequence[tuple[int, np.ndarray, int]]) -> list[Any]:
-        """Previews of grids with their seeds; those of one size together, where that changes nothing."""
+    def preview(self, grids: Sequence[tuple[int, np.ndarray, int]]) -> list[Any]:
+        """Render previews.
+
+        Grids of one size are rendered together if that does not change the result.
+
+        Args:
+            grids: for each preview the place of its report, its codes (h, w), and its seed.
+        """
         from PIL import Image
 
-        previews: list[Any] = [None] * len(wanted)
+        previews: list[Any] = [None] * len(grids)
         groups: dict[Any, list[int]] = {}
-        for place, (_, codes, _) in enumerate(wanted):
+        for place, (_, codes, _) in enumerate(grids):
             groups.setdefault(codes.shape if self.model.parts.exact else place, []).append(place)
         for places in groups.values():
-            codes_Bhw = np.stack([wanted[place][1] for place in places])
-            arrays = self.model.parts.render(codes_Bhw, [wanted[place][2] for place in places], PARAMS)
+            codes_Bhw = np.stack([grids[place][1] for place in places])
+            arrays = self.model.parts.render(codes_Bhw, [grids[place][2] for place in places], PARAMS)
             for place, array in zip(places, arrays, strict=True):
                 previews[place] = Image.fromarray(array)
             self.metrics.previews.inc(len(places))
         return previews
 
     def render(self) -> None:
-        """Render a group of pictures that are alike, the oldest first."""
+        """Render the oldest waiting picture, and those that can be rendered with it."""
         waiting = [(job, job.effect) for job in self.running if isinstance(job.effect, Render)]
         if not waiting:
             return
-        first, most = waiting[0][1], max(1, RENDERED // waiting[0][1].codes.size)
-        group = [(job, effect) for job, effect in waiting if effect.group == first.group][:most]
+        first, limit = waiting[0][1], max(1, MAX_RENDERED_CODES // waiting[0][1].codes.size)
+        group = [(job, effect) for job, effect in waiting if effect.group == first.group][:limit]
         if not self.model.parts.exact:
             group = group[:1]
         started = time.monotonic()
@@ -295,23 +311,27 @@ class Worker(threading.Thread):
                 self.end(job, Failed(problem))
             return
         now = time.monotonic()
-        self.pace.painted(sum(effect.codes.size for _, effect in group), now - started)
+        self.estimator.add_rendered(sum(effect.codes.size for _, effect in group), now - started)
         self.metrics.renders.inc(len(group))
         self.metrics.render_s.observe(now - started)
         for (job, _), picture in zip(group, pictures, strict=True):
-            drafted = job.drafted or job.begun
-            timings = {"plan": drafted - job.begun, "render": now - drafted, "total": now - job.begun}
+            drafted_at = job.drafted_at or job.started_at
+            timings = {
+                "plan": drafted_at - job.started_at,
+                "render": now - drafted_at,
+                "total": now - job.started_at,
+            }
             timings_ms = {name: 1000 * seconds for name, seconds in timings.items()}
             self.advance(job, replace(picture, timings_ms=timings_ms))
 
     def end(self, job: Job, event: Event) -> None:
-        """Free all that a job holds, and notify its client."""
+        """Free everything that a job holds, and send its client the last event."""
         for drafter, draft in job.drafts:
             drafter.cancel(draft)
         job.drafts, job.effect = [], None
         job.task.close()
-        self.due = [due for due in self.due if due[0] is not job]
-        with self.news:
+        self.due_progress = [due for due in self.due_progress if due[0] is not job]
+        with self.changed:
             self.queue.remove(job)
             if job in self.running:
                 self.running.remove(job)

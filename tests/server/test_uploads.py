@@ -1,4 +1,4 @@
-"""Pictures from clients: base64 as people make it, large ones, and what is left of them."""
+"""Pictures from clients: forms of base64, large and broken files, and the memory that they use."""
 
 import base64
 import io
@@ -16,13 +16,14 @@ from running import command_of, png, serving
 from lantu import images
 from lantu.errors import ImageError
 from lantu.server import sandbox, uploads
-from lantu.server.uploads import Wanted, from_url
+from lantu.server.uploads import Decoding, from_url
 
 CHAT = "/v1/chat/completions"
 DATA = bytes(range(256)) * 3 + b"\xfb\xff"
 
 
 def bases():
+    """``DATA`` in the forms in which clients send base64."""
     plain = base64.b64encode(DATA).decode()
     yield plain
     yield plain.rstrip("=")
@@ -46,8 +47,8 @@ def bases():
 
 @pytest.mark.parametrize("text", list(bases()))
 @pytest.mark.parametrize("step", [4, 5, 1024, 524_288])
-def test_base64_is_read_as_people_make_it(text, step, monkeypatch):
-    monkeypatch.setattr(uploads, "STEP", step)
+def test_all_common_forms_of_base64_are_read(text, step, monkeypatch):
+    monkeypatch.setattr(uploads, "BLOCK", step)
     assert from_url(text, "image") == DATA
 
 
@@ -58,14 +59,14 @@ def test_base64_is_read_as_people_make_it(text, step, monkeypatch):
         *("猫", "AA*A", "AAAAA", "AA==AAAA", "data:image/png;base64,%zz", "a=a"),
     ],
 )
-def test_what_is_no_base64_is_said(text):
-    with pytest.raises(ImageError) as told:
+def test_bad_base64_is_refused(text):
+    with pytest.raises(ImageError) as raised:
         from_url(text, "image")
-    assert told.value.message.startswith("image is")
+    assert raised.value.message.startswith("image is")
 
 
 def large(kind="png", size=(1200, 900), **options):
-    """A picture whose pixels all differ from their neighbours, smooth as photos are."""
+    """The file of a picture with smooth gradients, like a photograph's."""
     y, x = np.mgrid[: size[1], : size[0]]
     pixels = np.stack([x * 255 // size[0], y * 255 // size[1], (x + y) // 4 % 256], -1).astype(np.uint8)
     file = io.BytesIO()
@@ -73,66 +74,66 @@ def large(kind="png", size=(1200, 900), **options):
     return file.getvalue()
 
 
-def test_a_large_picture_is_reduced_as_it_would_be_here(server, offline):
-    """In a process of its own, and with the codes that the command line gives."""
+def test_a_large_picture_gives_the_same_codes_as_offline(server, offline):
+    """The child process decodes it, and its codes are those of the command line."""
     for kind in ("png", "webp"):
         data = large(kind)
-        wanted = offline.tokenize(images.read_image(io.BytesIO(data), "here"), fit=True)
-        told = server.post("/v1/lantu/tokenize", files={"image": data}, data={"fit": "true"})
-        assert told.json()["codes"] == wanted.tolist()
+        expected = offline.tokenize(images.read_image(io.BytesIO(data), "here"), fit=True)
+        answer = server.post("/v1/lantu/tokenize", files={"image": data}, data={"fit": "true"})
+        assert answer.json()["codes"] == expected.tolist()
         assert server.service.sandbox.child is not None
         refused = server.post("/v1/lantu/tokenize", files={"image": data})
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_image")
 
 
-def test_a_large_jpeg_is_decoded_at_a_fraction_and_looks_the_same():
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size():
     data = large("jpeg", (2400, 1600), quality=95)
-    want = Wanted("image", 16_000_000, fit=(128, 128))
-    size, pixels = uploads.size_of(data, want)
+    decoding = Decoding("image", 16_000_000, fit=(128, 128))
+    size, pixels = uploads.size_of(data, decoding)
     assert size == (2400, 1600)
     assert pixels * 4 <= 2400 * 1600
-    (found,) = uploads.reduced(data, want)
+    (reduced,) = uploads.decode(data, decoding)
     whole = images.fit(images.read_image(io.BytesIO(data), "here"), 128, 128)
-    assert np.abs(np.asarray(found, int) - np.asarray(whole, int)).mean() < 1
+    assert np.abs(np.asarray(reduced, int) - np.asarray(whole, int)).mean() < 1
 
 
-def test_a_judge_sees_the_whole_of_a_large_picture(tiny_model):
-    seen = []
+def test_a_judge_sees_the_uncropped_picture(tiny_model):
+    sizes = []
 
     def judge(prompt, image):
-        seen.append(image and image.size)
+        sizes.append(image and image.size)
         return "too large" if image and image.width > 500 else None
 
     with serving(tiny_model, judge=judge) as running:
-        told = running.post("/v1/lantu/tokenize", files={"image": large()}, data={"fit": "true"})
-        assert told.json()["error"]["code"] == "moderation_blocked"
-    assert seen == [(1024, 768)]
+        answer = running.post("/v1/lantu/tokenize", files={"image": large()}, data={"fit": "true"})
+        assert answer.json()["error"]["code"] == "moderation_blocked"
+    assert sizes == [(1024, 768)]
 
 
-def test_a_decoder_that_breaks_breaks_nothing_else(server, monkeypatch):
-    begin, broken = sandbox.begin, []
+def test_a_crashed_decoder_fails_only_its_own_request(server, monkeypatch):
+    start_child, killed = sandbox.start_child, []
 
-    async def killed(most):
-        child = await begin(most)
-        if not broken:
-            broken.append(child)
+    async def start_and_kill(max_pixels):
+        child = await start_child(max_pixels)
+        if not killed:
+            killed.append(child)
             child.kill()
             await child.wait()
         return child
 
     server.service.sandbox.close()
-    monkeypatch.setattr(sandbox, "begin", killed)
-    asked = {"files": {"image": large()}, "data": {"fit": "true"}}
-    assert server.post("/v1/lantu/tokenize", **asked).status_code == 400
-    assert server.post("/v1/lantu/tokenize", **asked).is_success
-    assert broken
+    monkeypatch.setattr(sandbox, "start_child", start_and_kill)
+    request = {"files": {"image": large()}, "data": {"fit": "true"}}
+    assert server.post("/v1/lantu/tokenize", **request).status_code == 400
+    assert server.post("/v1/lantu/tokenize", **request).is_success
+    assert killed
 
-    async def none(most):
+    async def refuse_to_start(max_pixels):
         raise PermissionError("no processes here")
 
     server.service.sandbox.close()
-    monkeypatch.setattr(sandbox, "begin", none)
-    assert server.post("/v1/lantu/tokenize", **asked).is_success
+    monkeypatch.setattr(sandbox, "start_child", refuse_to_start)
+    assert server.post("/v1/lantu/tokenize", **request).is_success
 
 
 def test_broken_large_pictures_are_refused(server):
@@ -151,7 +152,7 @@ def conversation(count, side):
     }
 
 
-def test_too_many_pixels_are_refused_before_the_first_is_decoded(server):
+def test_too_many_pixels_are_refused_before_decoding(server):
     server.service.sandbox.close()
     answer = server.post(CHAT, json=conversation(5, 4000))
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_image")
@@ -160,7 +161,7 @@ def test_too_many_pixels_are_refused_before_the_first_is_decoded(server):
 
 
 class Server:
-    """The command, and the memory that it has."""
+    """``lantu serve`` as a process, and the memory that it uses."""
 
     def __init__(self, model, port):
         command = command_of(model, port)
@@ -202,8 +203,8 @@ def unused_port():
         return taken.getsockname()[1]
 
 
-def kept(command, requests, bodies):
-    """Megabytes that stay after so many requests."""
+def growth(command, requests, bodies):
+    """By how many megabytes the process grows with so many requests."""
     for body in bodies:
         command.client.post(CHAT, json=body)
     time.sleep(1.5)
@@ -215,11 +216,11 @@ def kept(command, requests, bodies):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
-def test_large_pictures_leave_no_memory_behind(command):
-    assert kept(command, 4, [conversation(1, 4000), conversation(16, 4000)]) < 60
+def test_large_pictures_do_not_leak_memory(command):
+    assert growth(command, 4, [conversation(1, 4000), conversation(16, 4000)]) < 60
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
-def test_two_hundred_requests_of_large_pictures_leave_no_memory_behind(command):
-    assert kept(command, 200, [conversation(4, 4000), conversation(16, 4000), conversation(16, 1000)]) < 100
+def test_two_hundred_requests_with_large_pictures_do_not_leak_memory(command):
+    assert growth(command, 200, [conversation(4, 4000), conversation(16, 4000), conversation(16, 1000)]) < 100
