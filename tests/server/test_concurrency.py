@@ -73,7 +73,7 @@ def cancelled_soon(server, count):
 
 
 def test_a_full_queue_says_when_to_retry(tiny_model):
-    with serving(tiny_model, waiting=4) as running, ThreadPoolExecutor(2) as clients, busy(running):
+    with serving(tiny_model, max_waiting=4) as running, ThreadPoolExecutor(2) as clients, busy(running):
         waiting = [clients.submit(running.post, "/v1/lantu/draw", json={"prompt": "a cat"}) for _ in range(2)]
         deadline = time.monotonic() + 20
         while len(running.worker.queue) < 2 and time.monotonic() < deadline:
@@ -95,7 +95,7 @@ def test_a_full_queue_says_when_to_retry(tiny_model):
 
 
 def test_a_request_is_queued_as_a_whole_or_not_at_all(tiny_model):
-    with serving(tiny_model, waiting=4) as running, busy(running):
+    with serving(tiny_model, max_waiting=4) as running, busy(running):
         assert running.post(GENERATIONS, json={"prompt": "a", "n": 3}).status_code == 429
         assert len(running.worker.queue) == 0
 

@@ -34,7 +34,7 @@ class Judge:
 @pytest.fixture(scope="module")
 def judged(tiny_model):
     judge = Judge()
-    with serving(tiny_model, refused=("dragon", "狗"), judge=judge, timeout_s=20) as running:
+    with serving(tiny_model, refused_phrases=("dragon", "狗"), judge=judge, timeout_s=20) as running:
         running.judge = judge
         yield running
 
@@ -181,7 +181,7 @@ def test_all_text_that_the_model_reads_of_a_conversation_is_filtered(judged, pla
     assert refused(judged.post("/v1/chat/completions", json=body))
     parts = [{"type": "text", "text": "a dra"}, {"type": "text", "text": "dragon"}]
     assert refused(judged.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": parts}]}))
-    with serving(plain_model, refused=("dragon",)) as running:  # this model reads only the last message
+    with serving(plain_model, refused_phrases=("dragon",)) as running:  # this model reads only the last message
         assert running.post("/v1/chat/completions", json=body).is_success
         assert refused(running.post("/v1/chat/completions", json={"messages": earlier[:1]}))
 

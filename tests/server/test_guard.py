@@ -239,7 +239,7 @@ def test_prompts_are_logged_only_with_the_option(tiny_model):
 
 
 def test_only_the_newest_pictures_are_kept_for_their_urls(tiny_model):
-    with serving(tiny_model, kept=1) as running:
+    with serving(tiny_model, max_kept=1) as running:
         urls = [
             running.post(DRAW, json={"prompt": "a", "response_format": "url"}).json()["data"][0]["url"] for _ in "12"
         ]

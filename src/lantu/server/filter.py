@@ -47,6 +47,7 @@ class Refused(ApiError):
 
     @property
     def body(self) -> dict[str, Any]:
+        """The answer's JSON object, with the details that OpenAI adds."""
         details = {"moderation_stage": self.stage, "categories": []}
         extra = {"type": "image_generation_user_error", "moderation_details": details}
         return {"error": super().body["error"] | extra}

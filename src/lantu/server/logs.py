@@ -11,6 +11,7 @@ class JsonLines(logging.Formatter):
     """Formats records as JSON; ``extra={"fields": {…}}`` adds fields to the object."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record's line."""
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
         entry = {"time": when, "level": record.levelname.lower(), "event": record.getMessage()}
         entry |= getattr(record, "fields", {})

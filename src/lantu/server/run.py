@@ -35,17 +35,20 @@ class Server(uvicorn.Server):
         self.service, self.on_listening, self.draining_since = service, on_listening, 0.0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Start to drain at the first signal, and exit at once at the second Ctrl-C."""
         if self.draining_since and sig == signal.SIGINT:
             self.force_exit = self.should_exit = True  # the second Ctrl-C
         self.draining_since = self.draining_since or time.monotonic()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen, and call ``on_listening``."""
         await super().startup(sockets)
         if sockets and self.on_listening and not self.should_exit:
             host, port = sockets[0].getsockname()[:2]
             self.on_listening(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
     async def on_tick(self, counter: int) -> bool:
+        """Exit when the model can't be loaded, or when draining has ended or takes too long."""
         if self.service.worker.problem:
             self.should_exit = True
         if self.draining_since:

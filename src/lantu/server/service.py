@@ -27,8 +27,8 @@ class Service:
 
     def __init__(self, options: Options, metrics: Metrics, worker: Worker):
         self.options, self.metrics, self.worker = options, metrics, worker
-        self.pictures = PictureStore(options.kept)
-        self.filter = Filter(options.refused, options.judge, metrics, options.timeout_s)
+        self.pictures = PictureStore(options.max_kept)
+        self.filter = Filter(options.refused_phrases, options.judge, metrics, options.timeout_s)
         self.sandbox, self.body_memory = Sandbox(), BodyMemory()
 
     @property

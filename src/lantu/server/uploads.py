@@ -54,12 +54,12 @@ def from_url(url: str, param: str) -> bytes:
         param: the field that contains it, for errors.
 
     Raises:
-        ImageError: it is neither. Web URLs are not fetched, because the server can reach hosts that its clients can't.
+        ImageError: it is neither. Other URLs are not fetched: the server may reach hosts that its clients can't.
     """
     hint = "send the picture as data:image/png;base64,…"
     scheme = SCHEME.match(url, 0, 40)
     if scheme and scheme[1].lower() != "data":
-        raise ImageError(f"{param} is a web URL, which this server does not fetch", "send the picture as a data: URL")
+        raise ImageError(f"{param} is a URL that this server does not fetch", "send the picture as a data: URL")
     start = 0
     if head := URL.match(url, 0, 500):
         if "base64" not in head["options"].lower().replace(" ", "").split(";"):

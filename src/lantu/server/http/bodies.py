@@ -202,6 +202,7 @@ class Route(APIRoute):
     """A route whose handler receives a ``WholeRequest``."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        """The framework's handler, called with a ``WholeRequest``."""
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:

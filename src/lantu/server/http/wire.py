@@ -18,6 +18,7 @@ class Connection(h11.Connection):
     chunks = received = 0
 
     def next_event(self) -> Any:
+        """The next event; raises RemoteProtocolError when the chunks of a body are too small."""
         event = super().next_event()
         if isinstance(event, h11.Request):
             self.chunks = self.received = 0
@@ -43,14 +44,17 @@ class Protocol(H11Protocol):
         self.head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the timer for the first request."""
         super().connection_made(transport)
         self.start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timer."""
         self.stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Stop the timer when a head is complete, and start it when another one begins."""
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self.stop_timer()
@@ -58,6 +62,7 @@ class Protocol(H11Protocol):
             self.start_timer()
 
     def handle_events(self) -> None:
+        """Handle what has arrived, and close the connection when the answer can't be completed."""
         try:
             super().handle_events()
         except h11.LocalProtocolError:  # the body was refused while the answer was being sent

@@ -48,7 +48,7 @@ class Worker(threading.Thread):
     def __init__(self, load: Callable[[], Model], options: Options, metrics: Metrics):
         super().__init__(name="lantu worker", daemon=True)
         self.load, self.options, self.metrics = load, options, metrics
-        self.queue, self.estimator = Queue(options.waiting), WaitEstimator()
+        self.queue, self.estimator = Queue(options.max_waiting), WaitEstimator()
         self.changed = threading.Condition()  # guards the queue and the running jobs
         self.running: list[Job] = []
         self.due_progress: list[tuple[Job, Draft, list[int]]] = []
@@ -179,7 +179,7 @@ class Worker(threading.Thread):
         while True:
             with self.changed:
                 job = self.queue.first()
-                if job is None or len(self.running) >= self.options.together or self.rows + job.rows > MAX_ROWS:
+                if job is None or len(self.running) >= self.options.max_running or self.rows + job.rows > MAX_ROWS:
                     break
                 self.queue.pop()
                 self.running.append(job)
