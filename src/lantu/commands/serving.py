@@ -16,7 +16,9 @@ from lantu.errors import LantuError
 Host = Annotated[
     str, typer.Option("--host", help="Address to listen at; 0.0.0.0 lets other machines connect.", metavar="ADDRESS")
 ]
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 chooses a free one.", metavar="N")]
+Port = Annotated[
+    int, typer.Option("--port", min=0, max=65535, help="Port to listen at; 0 picks a free one.", metavar="N")
+]
 Keys = Annotated[
     Path | None,
     typer.Option("--keys", help="File of API keys, one per line; or set LANTU_API_KEYS.", metavar="FILE"),
@@ -31,15 +33,17 @@ Proxy = Annotated[
 PublicUrl = Annotated[
     str, typer.Option("--public-url", help="The server's URL for clients behind a proxy.", metavar="URL")
 ]
-Together = Annotated[int, typer.Option("--together", min=1, max=64, help="Most pictures drawn at once.", metavar="N")]
-Waiting = Annotated[int, typer.Option("--waiting", min=1, help="Most pictures that may wait.", metavar="N")]
+Together = Annotated[
+    int, typer.Option("--together", min=1, max=64, help="Maximum number of pictures drawn at once.", metavar="N")
+]
+Waiting = Annotated[int, typer.Option("--waiting", min=1, help="Maximum number of waiting pictures.", metavar="N")]
 Timeout = Annotated[
-    float, typer.Option("--timeout", min=1, help="Most seconds for a request, waiting included.", metavar="S")
+    float, typer.Option("--timeout", min=1, help="Time limit for a request in seconds, waiting included.", metavar="S")
 ]
 Drain = Annotated[
-    float, typer.Option("--drain", min=0, help="Most seconds for running requests at shutdown.", metavar="S")
+    float, typer.Option("--drain", min=0, help="Time limit for running requests at shutdown, in seconds.", metavar="S")
 ]
-MaxBody = Annotated[int, typer.Option("--max-body", min=1000, help="Most bytes of a request.", metavar="N")]
+MaxBody = Annotated[int, typer.Option("--max-body", min=1000, help="Maximum size of a request in bytes.", metavar="N")]
 Refuse = Annotated[
     Path | None,
     typer.Option("--refuse", help="File of words that prompts may not contain, one per line.", metavar="FILE"),
