@@ -42,7 +42,7 @@ class Running:
 
     def idle(self):
         """Wait until no job is running or waiting."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while not self.worker.idle:
             assert time.monotonic() < deadline
             time.sleep(0.01)
