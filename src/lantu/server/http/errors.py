@@ -105,7 +105,7 @@ def as_api_error(problem: BaseException) -> ApiError:
             log.error("%s", problem)
             return ApiError(500, "the server has a problem with its model or disk; see its log", "internal_error")
         case AbilityError():
-            hint = "use a server whose model has"
+            hint = "use a server of another model"
             hint = f"ask for a drawing, or {hint}" if problem.ability == "talking" else hint
             return ApiError(400, f"{problem.message}: {hint}", "not_learnt")
         case PromptError():
