@@ -156,7 +156,7 @@ def test_too_many_pixels_are_refused_before_decoding(server):
     server.service.sandbox.close()
     answer = server.post(CHAT, json=conversation(5, 4000))
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_image")
-    assert "in all" in answer.json()["error"]["message"]
+    assert "in total" in answer.json()["error"]["message"]
     assert server.service.sandbox.child is None
 
 
