@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from running import serving
 
+from lantu.images import metadata
 from lantu.models.lantu.controls import KINDS
 from lantu.models.lantu.decoder.control import ControlNetwork
 from lantu.models.lantu.decoder.network import PixelDecoder
@@ -281,3 +282,37 @@ def test_a_controlled_drawing_is_the_same_as_offline(tiny_model, tmp_path, red):
 def test_control_needs_a_control_network(server, red):
     body = {"prompt": "a", "control": {"picture": base64.b64encode(red).decode()}}
     assert server.post("/v1/lantu/draw", json=body).status_code == 400
+
+
+def test_examples_are_read_before_the_prompt_as_offline(server, offline, red, tmp_path):
+    encoded = base64.b64encode(red).decode()
+    shown = Image.open(io.BytesIO(red))
+    expected = offline.draw("a zorp", seed=5, examples=[("a zorp", shown)])
+    assert not np.array_equal(expected.codes, offline.draw("a zorp", seed=5).codes)
+    body = {"prompt": "a zorp", "seed": 5, "examples": [{"caption": "a zorp", "picture": encoded}]}
+    assert server.events("/v1/lantu/draw", json=body)[-1]["picture"]["codes"] == expected.codes.tolist()
+
+    before, after = offline.draw("a cat", seed=1), offline.draw("a dog", seed=2)
+    expected = offline.edit(before, "a dog", seed=3, examples=[(shown, after)])
+    path = tmp_path / "after.png"
+    metadata.save_picture(after, path)
+    change = {"before": encoded, "after": base64.b64encode(path.read_bytes()).decode()}
+    body = {"codes": before.codes.tolist(), "instruction": "a dog", "seed": 3, "examples": [change]}
+    assert server.events("/v1/lantu/instruct", json=body)[-1]["picture"]["codes"] == expected.codes.tolist()
+
+
+def test_examples_of_another_size_are_refused_or_fitted(server, red):
+    large = io.BytesIO()
+    Image.open(io.BytesIO(red)).resize((70, 70)).save(large, "png")
+    example = {"caption": "a zorp", "picture": base64.b64encode(large.getvalue()).decode()}
+    body = {"prompt": "a zorp", "seed": 5, "examples": [example]}
+    refused = server.post("/v1/lantu/draw", json=body)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_image")
+    assert server.events("/v1/lantu/draw", json=body | {"fit": True})[-1]["type"] == "completed"
+
+
+def test_captions_of_examples_are_filtered(tiny_model, red):
+    example = {"caption": "a BADWORD", "picture": base64.b64encode(red).decode()}
+    with serving(tiny_model, refused_phrases=("badword",)) as running:
+        answer = running.post("/v1/lantu/draw", json={"prompt": "a cat", "examples": [example]})
+        assert answer.status_code == 400

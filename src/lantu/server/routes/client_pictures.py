@@ -140,6 +140,22 @@ async def read_picture(data: bytes, param: str, request: Request, service: Servi
     return Picture(image, await call_on_worker(request, service, lambda: model.tokenize(image)))
 
 
+async def read_pictures(
+    urls: Sequence[str], param: str, request: Request, service: Service, fit: bool
+) -> list[Picture]:
+    """Several pictures of one request, each as ``read_picture`` gives it.
+
+    Raises:
+        ImageError, Refused: see ``read_picture``, or they have too many pixels in total.
+    """
+    named = [f"{param}.{place}" for place in range(len(urls))]
+    files = [
+        (name, await asyncio.to_thread(uploads.from_url, url, name)) for name, url in zip(named, urls, strict=True)
+    ]
+    await check_total_size(files, service)
+    return [await read_picture(data, name, request, service, fit) for name, data in files]
+
+
 async def recognise(data: bytes, image: Image.Image, param: str, request: Request, service: Service) -> reader.Seen:
     """Find out whether this model drew a picture; rendering its codes, if necessary, is done by the worker.
 

@@ -19,7 +19,14 @@ from lantu.server import files, uploads
 from lantu.server.http.bodies import Route
 from lantu.server.http.errors import ApiError
 from lantu.server.routes import fields, schemas, warnings
-from lantu.server.routes.client_pictures import WrongSizeError, can_draw, judge_codes, open_picture, recognise
+from lantu.server.routes.client_pictures import (
+    WrongSizeError,
+    can_draw,
+    judge_codes,
+    open_picture,
+    read_pictures,
+    recognise,
+)
 from lantu.server.routes.openapi import ERRORS
 from lantu.server.service import Service, Serving, call_on_worker, result_of
 from lantu.server.subscription import Stream, Subscription, finished, pictures_in
@@ -68,9 +75,14 @@ async def draw(body: schemas.Draw, request: Request, service: Serving) -> Respon
     grid, processor = model.parts.layout.grid_of(size), None
     if control:  # on the worker, because the first use loads the control network
         processor = await call_on_worker(request, service, lambda: model.parts.control_processor(control, grid))
+    parts, urls = body.examples or [], [part.picture for part in body.examples or []]
+    pictures = await read_pictures(urls, "examples", request, service, bool(body.fit))
+    captions = [part.caption for part in parts]
+    examples = model.parts.layout.example_ids(list(zip(captions, pictures, strict=True))) if parts else ()
     seed, params = choose_seed(body.seed), fields.read_params(model, body.sampling_fields())
-    task = drawing.draw(model.parts, body.prompt, seed, grid, params, control=control, processor=processor)
-    return await stream(service, request, task, body, grid, PromptInfo(body.prompt))
+    how: dict[str, Any] = {"control": control, "processor": processor, "examples": examples}
+    task = drawing.draw(model.parts, body.prompt, seed, grid, params, **how)
+    return await stream(service, request, task, body, grid, PromptInfo(body.prompt, context=captions))
 
 
 @router.post("/redraw", response_class=Response, responses=EVENTS)
@@ -102,8 +114,11 @@ async def instruct(body: schemas.Instruct, request: Request, service: Serving) -
     model = service.model
     require(model.folder, "talking")
     picture = model.parts.layout.of_codes(fields.read_codes(model, body.codes))
+    urls = [url for part in body.examples or [] for url in (part.before, part.after)]
+    pictures = await read_pictures(urls, "examples", request, service, bool(body.fit))
+    examples = list(zip(pictures[::2], pictures[1::2], strict=True))
     seed, params = choose_seed(body.seed), fields.read_params(model, body.sampling_fields())
-    task = edit.instruct(model.parts, [picture], body.instruction, seed, params)
+    task = edit.instruct(model.parts, [picture], body.instruction, seed, params, examples)
     grid = picture.codes.shape[0], picture.codes.shape[1]
     return await stream(service, request, task, body, grid, PromptInfo(body.instruction, draws=False))
 
@@ -171,11 +186,13 @@ class PromptInfo:
         prompt: the text that the model reads.
         draws: whether it names what to draw, which an instruction need not.
         composite: whether the picture contains a part of the client's picture.
+        context: other texts that the model reads: captions of examples.
     """
 
     prompt: str
     draws: bool = True
     composite: bool = False
+    context: Sequence[str] = ()
 
 
 async def stream(
@@ -189,7 +206,7 @@ async def stream(
     """Run a task that draws one picture, and stream its progress after each row of codes."""
     previews = "never" if body.previews is False else "if quiet"
     job = Job(task, each_row(grid[1]), previews=previews)
-    subscription = await service.subscription(request, [job], info.prompt)
+    subscription = await service.subscription(request, [job], "\n".join([*info.context, info.prompt]))
     return Stream(events(subscription, service, warnings.warnings_of(request), info), subscription, service.count_error)
 
 

@@ -135,6 +135,20 @@ class ControlPart(Body):
     scale: Annotated[float, Field(ge=0, le=10)] = 1.0
 
 
+class ExamplePart(Body):
+    """A picture and its caption, which the model reads before the prompt."""
+
+    caption: NonEmptyText
+    picture: Annotated[str, Field(description="base64, or a data: URL")]
+
+
+class ChangePart(Body):
+    """A picture before and after a change."""
+
+    before: Annotated[str, Field(description="base64, or a data: URL")]
+    after: Annotated[str, Field(description="base64, or a data: URL")]
+
+
 class Draw(SamplingFields):
     """The body of POST /v1/lantu/draw."""
 
@@ -143,6 +157,8 @@ class Draw(SamplingFields):
     size: Size | None = None
     previews: bool | None = None
     control: ControlPart | None = None
+    examples: Annotated[list[ExamplePart], Field(max_length=MAX_PICTURES)] | None = None
+    fit: Annotated[bool, Field(description="Scale and crop examples of another size.")] | None = None
 
 
 class Redraw(SamplingFields):
@@ -167,6 +183,8 @@ class Instruct(SamplingFields):
     instruction: NonEmptyText
     seed: Seed | None = None
     previews: bool | None = None
+    examples: Annotated[list[ChangePart], Field(max_length=MAX_PICTURES // 2)] | None = None
+    fit: Annotated[bool, Field(description="Scale and crop examples of another size.")] | None = None
 
 
 class Render(SamplingFields):
