@@ -24,11 +24,12 @@ def body_lines(node):
 
 
 def interfaces():
-    """Names of the methods that a ``Protocol`` of ours documents: classes that implement it need not say it again."""
+    """Methods that a protocol or a base class of ours documents: classes that implement them need not say it again."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in FILES]
     classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    protocols = [node for node in classes if any("Protocol" in ast.unparse(base) for base in node.bases)]
-    methods = [inner for node in protocols for inner in node.body if isinstance(inner, Function)]
+    bases = [node for node in classes if any("Protocol" in ast.unparse(base) for base in node.bases)]
+    bases += [node for node in classes if node.name in ("Task", "Objective")]
+    methods = [inner for node in bases for inner in node.body if isinstance(inner, Function)]
     return {inner.name for inner in methods if ast.get_docstring(inner) is not None} | {"forward"}  # and PyTorch's
 
 

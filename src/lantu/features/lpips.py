@@ -135,6 +135,7 @@ class NumpyUnpickler(pickle.Unpickler):
     """Reads nested dictionaries of NumPy arrays, and refuses everything else that a pickle may ask for."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Refuse everything but what arrays of numbers are made of."""
         try:
             return ADMITTED[module, name]
         except KeyError:

@@ -62,6 +62,7 @@ class Previewer:
         return done
 
     def now(self, codes_hw: np.ndarray, seed: int) -> "Image":
+        """Render the preview on this thread."""
         with self.rendering:
             return preview(self.parts, codes_hw, seed)
 

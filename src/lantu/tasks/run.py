@@ -44,6 +44,7 @@ class Running(Generic[T]):
 
     @property
     def drafting(self) -> bool:
+        """Whether the task waits for drafts."""
         return isinstance(self.effect, Draft)
 
 

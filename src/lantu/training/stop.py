@@ -25,6 +25,7 @@ class Stop:
 
     @property
     def reason(self) -> str:
+        """Why training stops; "" while it continues."""
         if self.signalled:
             return "interrupted"
         late = self.minutes is not None and time.monotonic() - self.began >= 60 * self.minutes

@@ -50,7 +50,6 @@ class Backend(Protocol):
 
     Attributes:
         exact: rows that are read together are what each would be alone, bit for bit.
-        vocabulary_size: ids.
         at_once: ids of all rows that a pass reads in little more time than one: as many as it pays to guess.
     """
 
@@ -58,7 +57,9 @@ class Backend(Protocol):
     at_once: int
 
     @property
-    def vocabulary_size(self) -> int: ...
+    def vocabulary_size(self) -> int:
+        """Number of ids."""
+        ...
 
     def open(self, capacity: int, prefix: Any = None) -> Any:
         """A row with room for exactly so many ids, behind a prefix that other rows may share.

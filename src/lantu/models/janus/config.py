@@ -132,10 +132,12 @@ class Config:
 
     @property
     def codebook_size(self) -> int:
+        """Number of image codes."""
         return Fields(self.vq, f'"vq_config" of {CONFIG}').whole("num_embeddings", 2, MOST_CODES)
 
     @property
     def code_width(self) -> int:
+        """Width of a code's vector in the VQ codebook."""
         return Fields(self.vq, f'"vq_config" of {CONFIG}').whole("embed_dim", 1, MOST_WIDTH)
 
     @cached_property

@@ -40,6 +40,7 @@ class JanusFolder:
 
     @cached_property
     def config(self) -> Config:
+        """The directory's config.json, checked."""
         return Config.read(self.path)
 
     @property
