@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from lantu.models.control import Control
     from lantu.models.lantu.layout import Example
     from lantu.pipeline import Model
-    from lantu.tasks.preview import Step
-    from lantu.types import Picture
+    from lantu.types import Picture, Step
 
 
 TOGETHER = 8  # pictures that are drawn at once, and written before the next

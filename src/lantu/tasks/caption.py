@@ -17,24 +17,67 @@ Shapes: B batch, h w grid, N = h·w, K codebook size, C candidates.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from lantu import images
 from lantu.engine.request import Ranges, Request, id_at
-from lantu.errors import PromptError
+from lantu.errors import ImageError, PromptError
 from lantu.models.lantu.parts import LantuParts
 from lantu.models.lantu.requests import MAX_CAPTION
 from lantu.models.spec import Grid, Parts
+from lantu.models.validation import require
 from lantu.tasks.effects import Compute, Draft, Task
 from lantu.tokens import document, grammar
 from lantu.tokens.repetition import first_repeat, without_repeats
-from lantu.types import Caption
+from lantu.types import Caption, Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from lantu.models.lantu.layout import Example
 
 CANDIDATES = 12
 CHANGES = 2  # of the best of them, one place at a time
 FREEDOM = 0.8  # temperature of all candidates but the first, which is the likeliest word by word
 SURE = 1.2e-4  # variance of the likelihood of a code vector, as a share of the codebook's
+
+
+def caption_picture(
+    parts: Parts,
+    image: "Picture | Image",
+    language: str,
+    seed: int = 0,
+    temperature: float = 0.0,
+    examples: "Sequence[Example]" = (),
+    *,
+    fit: bool = False,
+) -> Task[Caption]:
+    """The caption of a picture; one that this model drew is read from its codes.
+
+    Args:
+        temperature: 0 for the best of several candidates; above 0, one caption is sampled.
+        examples: captions and pictures that the model reads first.
+        fit: scale and crop a picture of another size.
+
+    Raises:
+        AbilityError: the model can't caption.
+        ImageError: the picture is not of the model's size.
+        PromptError: an unknown language.
+    """
+    require(parts.folder, "captioning")
+    layout: Any = parts.layout
+    drawing, image = (image, image.image) if isinstance(image, Picture) else (None, image)
+    image, size = images.to_rgb(image), layout.size_of(parts.folder.grid)
+    if not fit and image.size != size:
+        what = "{}x{} pixels, the model reads {}x{}".format(*image.size, *size)
+        raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped with --fit")
+    example_ids = layout.example_ids(examples, language) if examples else []
+    if drawing and drawing.model == parts.folder.digest:
+        return (yield from caption_codes(parts, drawing.codes, language, seed, temperature, example_ids))
+    pixels_HWC = np.asarray(images.fit(image, *size) if fit else image)
+    return (yield from caption(parts, pixels_HWC, language, seed, temperature, example_ids))
 
 
 def caption(

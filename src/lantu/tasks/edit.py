@@ -62,6 +62,28 @@ def fill(
     return replace(picture, image=masks.lay_in(before, picture.image, holes_hw))
 
 
+def fill_place(
+    parts: Parts,
+    picture: "Picture | Image",
+    prompt: str,
+    seed: int,
+    params: SamplingParams,
+    box: masks.Box | None = None,
+    mask: "Image | None" = None,
+) -> Task[Picture]:
+    """Redraw the cells that a box or a mask touches; see ``masks.cells`` and ``fill``.
+
+    Raises:
+        LantuError: the model lacks the ability.
+        ImageError: box or mask don't fit the picture, or mark nothing.
+    """
+    require(parts.folder, "filling")
+    layout: Any = parts.layout
+    before, codes_hw = layout.with_codes(picture)
+    holes_hw = masks.cells(before.size, parts.folder.patch, box, mask)
+    return (yield from fill(parts, codes_hw, holes_hw, prompt, seed, params, before))
+
+
 def instruct(
     parts: Parts,
     shown: "Sequence[Picture | Image]",

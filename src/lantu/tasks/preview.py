@@ -6,9 +6,8 @@ The decoder has learnt grids whose last codes are missing, so a part of a draft 
 import collections
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +17,8 @@ from lantu.engine.drafting import MASK_ID
 from lantu.engine.sampling_params import SamplingParams
 from lantu.models.spec import Parts
 from lantu.tasks.effects import Draft
-from lantu.tasks.run import Running, render, submit
-from lantu.types import Picture
+from lantu.tasks.run import Running, known, render, submit
+from lantu.types import Picture, Step
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,23 +63,6 @@ class Previewer:
     def now(self, codes_hw: np.ndarray, seed: int) -> "Image":
         with self.rendering:
             return preview(self.parts, codes_hw, seed)
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """How far a drawing has come.
-
-    Attributes:
-        preview: what is known so far; at the end the picture itself.
-        codes: (h, w) int64, -1 where a code is still to come.
-        fraction: of the codes, 1 at the end.
-        picture: the finished one, at the end.
-    """
-
-    preview: "Image"
-    codes: np.ndarray
-    fraction: float
-    picture: Picture | None = None
 
 
 def preview(parts: Parts, codes_hw: np.ndarray, seed: int) -> "Image":
@@ -139,8 +121,3 @@ def drafting(parts: Parts, running: Running[Picture], seed: int, every: int) -> 
                 yield Step(future.result(), codes, float((codes >= 0).mean()))
     running.drafts = []
     running.advance([list(draft.ids)])
-
-
-def known(ids: Sequence[int]) -> int:
-    """How many ids are drafted; those that are still missing are negative."""
-    return sum(id_ >= 0 for id_ in ids)

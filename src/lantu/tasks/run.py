@@ -76,6 +76,25 @@ def run_one(parts: Parts, task: Task[T], on_ids: OnIds | None = None) -> T:
     return result
 
 
+def count_codes(progress: Callable[[int, int], None], total: int) -> OnIds:
+    """``on_ids`` of ``run`` that reports the codes drafted so far, in all requests, and the total."""
+    drafted: dict[Draft, int] = {}
+    done = 0
+
+    def count(effect: Draft, ids: Sequence[int]) -> None:
+        nonlocal done
+        done += known(ids) - drafted.get(effect, 0)
+        drafted[effect] = known(ids)
+        progress(done, total)
+
+    return count
+
+
+def known(ids: Sequence[int]) -> int:
+    """How many ids are drafted; those that are still missing are negative."""
+    return sum(id_ >= 0 for id_ in ids)
+
+
 def draft(parts: Parts, running: Sequence[Running[Any]], batched: bool, on_ids: OnIds | None) -> None:
     """Draft until no task waits for ids."""
     try:

@@ -146,15 +146,25 @@ class LantuFolder:
         return sha256(*paths)[:16]
 
     def read(self, name: str) -> dict[str, Any]:
-        """One of its JSON files.
+        """One of its JSON files; not to be changed. It is parsed once, and again only after it has changed on disk.
 
         Raises:
             ModelError: it can't be read.
         """
+        path = self.path / name
         try:
-            return read_json(self.path / name)
+            status = path.stat()
+            version = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            if name not in self._parsed or self._parsed[name][0] != version:
+                self._parsed[name] = version, read_json(path)
+            return self._parsed[name][1]
         except (OSError, ValueError) as problem:
-            raise ModelError(f"{self.path / name} can't be read as JSON ({problem})", HINT) from problem
+            raise ModelError(f"{path} can't be read as JSON ({problem})", HINT) from problem
+
+    @cached_property
+    def _parsed(self) -> dict[str, tuple[tuple[int, ...], dict[str, Any]]]:
+        """For each JSON file that was read: the file's version, its content."""
+        return {}
 
     def entry(self, name: str, *keys: str) -> Any:
         """One value of one of its JSON files.
