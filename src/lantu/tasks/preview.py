@@ -51,6 +51,7 @@ class Previewer:
             self.pool.shutdown(cancel_futures=True)
 
     def submit(self, codes_hw: np.ndarray, seed: int) -> "Future[Image]":
+        """Render a grid; the future is done already where rendering takes turns with drafting."""
         """The preview of a grid of which some codes are known."""
         if self.pool:
             return self.pool.submit(self.now, codes_hw, seed)
@@ -59,6 +60,7 @@ class Previewer:
         return done
 
     def now(self, codes_hw: np.ndarray, seed: int) -> "Image":
+        """Render a grid on the calling thread."""
         with self.rendering:
             return preview(self.parts, codes_hw, seed)
 

@@ -67,10 +67,12 @@ class LantuFolder:
 
     @cached_property
     def index(self) -> dict[str, Any]:
+        """The content of model_index.json."""
         return self.read(INDEX)
 
     @property
     def name(self) -> str:
+        """The name in the index, else that of the folder."""
         name = self.index.get("name") or self.path.resolve().name
         if not isinstance(name, str):
             raise ModelError(f'"name" in {self.path / INDEX} is {shown(name)}, not text', HINT)
@@ -103,6 +105,7 @@ class LantuFolder:
 
     @property
     def codebook_size(self) -> int:
+        """The number of codes."""
         return self.number("tokenizer/config.json", "codebook_size", 2, MOST_CODES)
 
     @property

@@ -52,10 +52,12 @@ class LantuParts:
 
     @cached_property
     def layout(self) -> LantuLayout:
+        """Turns text and pictures into requests."""
         return LantuLayout(self)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
+        """The ids of the language model."""
         from lantu.weights.language_config import read_vocabulary
 
         return read_vocabulary(self.folder.path / "language")
@@ -69,6 +71,7 @@ class LantuParts:
 
     @cached_property
     def text(self) -> TextCodec:
+        """The text tokenizer, checked against the vocabulary."""
         codec = TextCodec(self.folder.path / "language")
         bpe.check(codec, self.vocabulary)
         return codec
@@ -108,6 +111,7 @@ class LantuParts:
 
     @cached_property
     def language(self) -> Any:
+        """The language model on the chosen backend."""
         folder = self.folder.path / "language"
         if self.backend == "transformers":
             from lantu.engine.backends.huggingface import Language as LanguageOnTransformers
