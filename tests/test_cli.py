@@ -157,7 +157,7 @@ def spoil(folder):
         (["train", "painter", "--data", "empty"], "painter"),
         (["assemble", "--tokenizer", "empty", "--language", "empty", "--decoder", "empty", "-o", "m"], "empty"),
         (["eval", "--suites", "none"], "no suite called none"),
-        (["eval", "--set", "colour=red"], "no dial called colour"),
+        (["eval", "--set", "colour=red"], "no sampling parameter called colour"),
         (["eval", "--set", "steps=many"], "steps can't be"),
         (["eval", "--set", "steps=0"], "steps can't be 0"),
         (["data", "inspect", "missing"], "missing"),
@@ -347,7 +347,7 @@ def test_edit_redraws_a_box_and_tells_about_it(lantu, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--box", "0,0,99,8"], "no box 0,0,99,8"),
+        (["--box", "0,0,99,8"], "the box 0,0,99,8 does not fit"),
         (["--box", "left"], "can't be read"),
         (["--mask", "small.png"], "give a mask as large"),
         (["--mask", "a.png", "--box", "0,0,8,8"], "give one of them"),

@@ -48,7 +48,7 @@ def test_a_box_marks_the_cells_that_it_touches(box, wanted):
 
 @pytest.mark.parametrize("box", [(0, 0, 33, 8), (8, 8, 8, 16), (16, 0, 8, 8), (-1, 0, 8, 8)])
 def test_boxes_outside_or_empty_are_refused(box):
-    with pytest.raises(ImageError, match="no box"):
+    with pytest.raises(ImageError, match="does not fit"):
         masks.cells_of_box(box, SIZE, 8)
 
 
@@ -71,7 +71,7 @@ def test_beyond_a_cell_no_pixel_changes():
     before, after = Image.new("RGB", SIZE, "white"), Image.new("RGB", SIZE, "black")
     holes = np.zeros((4, 4), bool)
     holes[1, 0] = True
-    laid = np.asarray(masks.lay_in(before, after, holes))[..., 0]
+    laid = np.asarray(masks.blend(before, after, holes))[..., 0]
     assert (laid[8:16, :8] == 0).all()
     assert (laid[24:] == 255).all()
     assert (laid[:, 16:] == 255).all()

@@ -22,10 +22,10 @@ class LantuError(Exception):
 
 
 class AbilityError(LantuError):
-    """The model was not taught what it is asked for.
+    """The model lacks an ability.
 
     Args:
-        ability: the one that it lacks, e.g. "talking".
+        ability: its name, e.g. "talking".
     """
 
     def __init__(self, message: str, hint: str = "", ability: str = ""):
@@ -46,7 +46,7 @@ class ModelError(LantuError):
 
 
 class DataError(LantuError):
-    """A data set is missing, incomplete or corrupt."""
+    """A data set is missing, incomplete or damaged."""
 
 
 class RecipeError(LantuError):

@@ -1,7 +1,4 @@
-"""The public face of lantu: a model that draws, edits, reads and talks.
-
-Shapes: h w grid of codes. Sizes are in pixels, as the decoder paints them.
-"""
+"""The public API: a model that draws, edits, captions and chats. Shapes: h w grid of codes; sizes are in pixels."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -13,44 +10,44 @@ import numpy as np
 from lantu import images
 from lantu.engine.sampling_params import Overrides, SamplingParams
 from lantu.engine.seeds import choose_seed, derive_seeds
-from lantu.errors import ImageError, LantuError
+from lantu.errors import LantuError
 from lantu.models import hub, registry
 from lantu.models.control import Control
 from lantu.models.loader import choose_backend, choose_device
 from lantu.models.spec import ModelFolder, Size
-from lantu.models.validation import check_codes, require
-from lantu.tasks import edit, masks, reader
+from lantu.models.validation import require
 from lantu.tasks.draw import draw, render
-from lantu.tasks.effects import Draft
-from lantu.tasks.preview import Step, known, stream
-from lantu.tasks.run import Running, run, run_one
-from lantu.types import Picture
+from lantu.tasks.run import Running, count_codes, run, run_one
+from lantu.types import Picture, Step
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from lantu.models.lantu.layout import Change, Example, Said
+    from lantu.tasks.masks import Box
 
-Progress = Callable[[int, int], None]  # codes drafted so far, and in all
-OnPlan = Callable[[str], None]  # what the model writes down before it draws or answers
+# Methods import what drawing does not need, to keep its cold start short.
+
+Progress = Callable[[int, int], None]  # codes drafted so far, codes in total
+OnPlan = Callable[[str], None]  # receives the plan that the model writes before it draws or answers
 
 __all__ = ["Control", "Model", "Picture", "Step", "load"]
 
 
 class Model:
-    """A model that draws and reads pictures. Each of its parts is loaded when it is first needed.
+    """A model that draws and reads pictures. Each part is loaded when it is first needed.
 
-    Every method that draws takes sampling parameters as keywords (``guidance=``, ``temperature=``, ``steps=`` …, see
-    ``lantu.engine.sampling_params.SamplingParams``); those that are not given are the model's own.
+    Drawing methods take sampling parameters as keywords (``guidance=``, ``temperature=``, ``steps=`` …, see
+    ``lantu.engine.sampling_params.SamplingParams``); the model directory supplies the defaults.
 
     Args:
         folder: the model directory.
-        device: where to compute.
+        device: "cpu" or "cuda".
         backend: what runs the language model, one of ``lantu.models.loader.BACKENDS``.
     """
 
     def __init__(self, folder: ModelFolder, device: str = "cpu", backend: str = "native"):
-        # A ``spec.ModelFolder`` and ``spec.Parts``; recipes of a family know more of its own.
+        # ``spec.ModelFolder`` and ``spec.Parts``; typed Any because recipes use members of their own family.
         self.folder: Any = folder
         self.parts: Any = registry.load_parts(folder, device, backend)
 
@@ -59,33 +56,33 @@ class Model:
         """Open a model.
 
         Args:
-            model: a name (``lantu models`` lists them) or a folder; None for the shipped one.
+            model: a name (``lantu models`` lists them) or a folder; None for the shipped model.
             device: "auto" (a GPU if there is one), "cpu" or "cuda".
-            backend: what runs the language model: "native", or "transformers" or "vllm" as they are.
+            backend: what runs the language model: "native", or an unmodified "transformers" or "vllm".
 
         Raises:
-            ModelError: there is no such model, it is not complete, or its parts are not what their configs say.
-            LantuError: there is no such device or backend.
+            ModelError: there is no such model, it is incomplete, or its parts contradict their configs.
+            LantuError: the device or backend is unknown or missing here.
         """
         return cls(hub.find(model).check(), choose_device(device), choose_backend(backend))
 
     @property
     def name(self) -> str:
-        """As the model calls itself."""
+        """The name in model_index.json, or that of the folder."""
         return self.folder.name
 
     @property
     def digest(self) -> str:
-        """Names exactly these weights."""
+        """Identifies exactly these weights and settings: 16 hex digits."""
         return self.folder.digest
 
     @property
     def size(self) -> Size:
-        """Width and height in pixels of the pictures that it was trained on."""
+        """Width and height in pixels of the training pictures."""
         return self.parts.layout.size_of(self.folder.grid)
 
     def info(self) -> dict[str, Any]:
-        """Name, digest, sizes, parameters, default sampling parameters; license, data and scores by its makers."""
+        """Name, digest, sizes, parameters, default sampling parameters; license, data and scores if its makers say."""
         return self.folder.describe()
 
     def draw(
@@ -102,22 +99,20 @@ class Model:
         """Draw a picture.
 
         Args:
-            prompt: in English or Chinese, 2,000 characters at most.
-            seed: the same seed gives the same picture; a random one if not given (see ``Picture.seed``).
-            size: width and height in pixels, multiples of the decoder's patch; the training pictures' if not given.
-            progress: called with the number of codes drafted so far, and in all.
-            control: a picture that says where edges, things or colours are to be.
-            examples: captions and pictures that the model sees first: it draws more of their kind.
-            overrides: sampling parameters.
+            prompt: English or Chinese, at most 2,000 characters.
+            seed: the same seed gives the same picture; random by default (see ``Picture.seed``).
+            size: width and height in pixels, multiples of the decoder's patch; by default the training size.
+            progress: called with the number of codes drafted so far and the total.
+            control: a picture that fixes where edges, things or colours go.
+            examples: captions and pictures that the model reads first, to draw more of their kind.
 
         Raises:
-            PromptError: the prompt is empty, too long or no text.
-            ImageError: there are no pictures of that size.
+            PromptError: the prompt is empty, too long or not text.
+            ImageError: the model can't draw that size.
             LantuError: a sampling parameter is out of range.
         """
-        seeds = derive_seeds(seed, 1)
-        how: dict[str, Any] = {"size": size, "progress": progress, "control": control, "examples": [examples]}
-        return self.draw_all([prompt], seeds, **how, **overrides)[0]
+        options: dict[str, Any] = {"size": size, "progress": progress, "control": control, "examples": examples}
+        return self.draw_many(prompt, 1, seed=seed, **options, **overrides)[0]
 
     def draw_many(
         self,
@@ -131,10 +126,10 @@ class Model:
         examples: "Sequence[Example]" = (),
         **overrides: Unpack[Overrides],
     ) -> list[Picture]:
-        """Draw several pictures of one prompt; the first is the one that ``draw`` gives."""
-        seeds = derive_seeds(seed, count)
-        how: dict[str, Any] = {"size": size, "progress": progress, "control": control}
-        return self.draw_all([prompt] * count, seeds, **how, examples=[examples] * count, **overrides)
+        """Draw several pictures of one prompt; the first is the one that ``draw`` returns."""
+        shots = [examples] * count
+        options: dict[str, Any] = {"size": size, "progress": progress, "control": control, "examples": shots}
+        return self.draw_all([prompt] * count, derive_seeds(seed, count), **options, **overrides)
 
     def draw_all(
         self,
@@ -148,32 +143,23 @@ class Model:
         examples: "Sequence[Sequence[Example]]" = (),
         **overrides: Unpack[Overrides],
     ) -> list[Picture]:
-        """Draw a picture for each prompt, each with its own seed.
+        """Draw a picture for each prompt, each with its own seed. Other arguments are those of ``draw``.
 
         Args:
-            batched: draft and render all together even where that rounds sums in another order, so that a picture may
-                differ a little from the same one drawn alone. Native kernels never differ, and always go together.
-            examples: those that come before each prompt; none if not given.
+            batched: batch even where that reorders floating-point sums, so that a picture may differ slightly from
+                the same one drawn alone. Native kernels are exact and always batch.
+            examples: for each prompt, the examples that precede it.
         """
         parts, params = self.parts, self._params(overrides)
         grid = parts.layout.grid_of(size or self.size)
         processor = parts.control_processor(control, grid) if control else None
         tasks = []
-        for prompt, seed, before in zip(prompts, seeds, examples or [()] * len(prompts), strict=True):
-            shown = parts.layout.example_ids(before) if before else ()
-            how: dict[str, Any] = {"control": control, "processor": processor, "examples": shown}
-            tasks.append(draw(parts, prompt, choose_seed(seed), grid, params, **how))
-        done, total = 0, len(tasks) * grid[0] * grid[1]
-        drafted: dict[int, int] = {}
-
-        def count(effect: Draft, ids: Sequence[int]) -> None:
-            nonlocal done
-            done += known(ids) - drafted.get(id(effect), 0)
-            drafted[id(effect)] = known(ids)
-            if progress:
-                progress(done, total)
-
-        return run(parts, tasks, batched=batched, on_ids=count if progress else None)
+        for prompt, seed, shots in zip(prompts, seeds, examples or [()] * len(prompts), strict=True):
+            example_ids = parts.layout.example_ids(shots) if shots else ()
+            options: dict[str, Any] = {"control": control, "processor": processor, "examples": example_ids}
+            tasks.append(draw(parts, prompt, choose_seed(seed), grid, params, **options))
+        on_ids = count_codes(progress, len(tasks) * grid[0] * grid[1]) if progress else None
+        return run(parts, tasks, batched=batched, on_ids=on_ids)
 
     def stream(
         self,
@@ -184,37 +170,27 @@ class Model:
         every: int | None = None,
         **overrides: Unpack[Overrides],
     ) -> Iterator[Step]:
-        """Draw a picture and show it on its way; leaving the loop ends the drawing.
+        """Draw a picture and yield a ``Step`` every so many codes (by default a row), then one with the picture.
 
-        Args:
-            every: codes from one step to the next; a row of them if not given.
-
-        Yields:
-            ``Step``; the last has the picture that ``draw`` gives.
-
-        Raises:
-            PromptError, ImageError, LantuError: as ``draw``; before anything is computed.
+        Leaving the loop cancels the drawing. What ``draw`` refuses is refused at the call, before anything is computed.
         """
+        from lantu.tasks.preview import stream
+
         params, seed = self._params(overrides), choose_seed(seed)
         grid = self.parts.layout.grid_of(size or self.size)
         every = every or grid[1]
         if every < 1:
             raise LantuError(f"a step every {every} codes", "choose 1 or more")
-        running = Running(draw(self.parts, prompt, seed, grid, params))
-        running.advance()
+        (running := Running(draw(self.parts, prompt, seed, grid, params))).advance()
         return stream(self.parts, running, seed, every)
 
     def render(self, codes: np.ndarray, *, seed: int | None = None, **overrides: Unpack[Overrides]) -> Picture:
-        """Render the picture that a grid of codes stands for.
-
-        Args:
-            codes: (h, w) whole numbers.
+        """Render a grid of codes, (h, w) integers.
 
         Raises:
-            DataError: it is no grid, or has codes that the model doesn't know.
+            DataError: it is not a grid, or has codes outside the codebook.
             LantuError: a sampling parameter is out of range.
         """
-        codes = check_codes(codes, self.folder.codebook_size)
         return run_one(self.parts, render(self.parts, codes, choose_seed(seed), self._params(overrides)))
 
     def edit(
@@ -222,47 +198,42 @@ class Model:
         picture: "Picture | Image",
         prompt: str = "",
         *,
-        box: masks.Box | None = None,
+        box: "Box | None" = None,
         mask: "Image | None" = None,
         examples: "Sequence[Change]" = (),
         seed: int | None = None,
         on_plan: OnPlan | None = None,
         **overrides: Unpack[Overrides],
     ) -> Picture:
-        """Draw a part of a picture anew, or change it by an instruction.
+        """Redraw a part of a picture to show ``prompt``, or redraw all of it by the instruction in ``prompt``.
 
-        With ``box`` or ``mask`` the cells that they touch are filled with what ``prompt`` names; all other codes stay,
-        and all pixels further than one cell from those that are drawn anew. With neither, ``prompt`` is an instruction
-        ("replace the dog by a car"), and the whole picture comes new.
+        With ``box`` or ``mask``, the cells that they touch are redrawn; all other codes stay, and so do all pixels more
+        than one cell away. With neither, ``prompt`` is an instruction ("replace the dog by a car").
 
         Args:
-            picture: a drawing, or any picture of the model's size.
             box: x0, y0, x1, y1 in pixels.
-            mask: as large as the picture; transparent, or white, where it is to be drawn anew.
-            examples: pictures before and after a change, which say what is to become of this one; instead of an
-                instruction, or beside it.
-            on_plan: called with the plan that the model writes before it follows an instruction: what is there; what is
-                to be there.
+            mask: as large as the picture; transparent or white where it is to be redrawn.
+            examples: pictures before and after the change to apply, with or without an instruction.
+            on_plan: called with the plan that precedes an instructed change: what is there; what is to be there.
 
         Raises:
-            ImageError: box or mask don't fit the picture, or mark nothing.
-            PromptError, LantuError: as ``draw``; or the model has not learnt it; or examples come with a place.
+            ImageError: the picture is not of the model's size; or box or mask don't fit it, or mark nothing.
+            PromptError, LantuError: like ``draw``; or the model lacks the ability; or examples come with a box or mask.
         """
+        from lantu.tasks import edit
+
         params, seed = self._params(overrides), choose_seed(seed)
-        if box is None and mask is None:
-            require(self.folder, "talking")
-            shown = [Picture(*self.parts.layout.with_codes(picture))]
-            changed = run_one(self.parts, edit.instruct(self.parts, shown, prompt, seed, params, examples))
-            if changed.plan and on_plan:
-                on_plan(changed.plan)
-            return changed.picture
-        if examples:
-            what = "examples show how a whole picture changes, not a part of it"
-            raise LantuError(what, "leave out the examples, or the box or mask")
-        require(self.folder, "filling")
-        before, codes = self.parts.layout.with_codes(picture)
-        holes = masks.cells(before.size, self.folder.patch, box, mask)
-        return run_one(self.parts, edit.fill(self.parts, codes, holes, prompt, seed, params, before))
+        if box is not None or mask is not None:
+            if examples:
+                what = "examples show how a whole picture changes, not a part of it"
+                raise LantuError(what, "leave out the examples, or the box or mask")
+            return run_one(self.parts, edit.fill_place(self.parts, picture, prompt, seed, params, box, mask))
+        require(self.folder, "talking")
+        pictures = [Picture(*self.parts.layout.with_codes(picture))]
+        changed = run_one(self.parts, edit.instruct(self.parts, pictures, prompt, seed, params, examples))
+        if changed.plan and on_plan:
+            on_plan(changed.plan)
+        return changed.picture
 
     def chat(
         self,
@@ -273,23 +244,22 @@ class Model:
         on_plan: OnPlan | None = None,
         **overrides: Unpack[Overrides],
     ) -> list[str | Picture]:
-        """Answer in words, pictures or both: the model decides.
+        """Answer in text, pictures or both, as the model decides.
 
         Args:
-            parts: the words and pictures of the user's turn; the model reads the words before the pictures.
+            parts: text and pictures of the user's turn; the model reads the text first.
             before: earlier turns, the user's first.
-            on_plan: called with the plan that the model writes before it answers, if it does.
+            on_plan: called with the plan, if the model writes one before it answers.
 
         Raises:
             ImageError: a picture is not of the model's size.
-            PromptError: there is nothing to answer, or more than the model can read.
+            PromptError: there is nothing to answer, or the conversation exceeds the model's context.
         """
-        from lantu.tasks.chat import chat  # drawing does without
+        from lantu.tasks.chat import chat
 
         require(self.folder, "talking")
-        seen = [part if isinstance(part, str) else Picture(*self.parts.layout.with_codes(part)) for part in parts]
-        task = chat(self.parts, [*before, seen], choose_seed(seed), self._params(overrides))
-        answer = run_one(self.parts, task)
+        turn = [part if isinstance(part, str) else Picture(*self.parts.layout.with_codes(part)) for part in parts]
+        answer = run_one(self.parts, chat(self.parts, [*before, turn], choose_seed(seed), self._params(overrides)))
         if answer.plan and on_plan:
             on_plan(answer.plan)
         return list(answer.parts)
@@ -304,39 +274,26 @@ class Model:
         temperature: float = 0.0,
         examples: "Sequence[Example]" = (),
     ) -> str:
-        """Say what is on a picture.
+        """Describe a picture.
 
         Args:
-            image: a drawing of this model, which is read from its codes, or any picture.
+            image: any picture; one that this model drew is read from its codes.
             language: "en" or "zh".
             fit: scale and crop a picture of another size.
-            temperature: 0 gives the likeliest words; more of it gives others, by the seed.
-            examples: captions and pictures that the model sees first: it speaks as they do.
+            temperature: 0 for the likeliest caption; above 0, captions vary with ``seed``.
+            examples: captions and pictures to imitate, which the model reads first.
 
         Raises:
-            ImageError: the picture is not of the size that the model has learnt to read.
+            ImageError: the picture is not of the model's size.
             PromptError: an unknown language.
         """
-        from lantu.tasks import caption  # drawing does without
+        from lantu.tasks.caption import caption_picture
 
-        require(self.folder, "captioning")
-        drawing, image = (image, image.image) if isinstance(image, Picture) else (None, image)
-        image = images.to_rgb(image)
-        if not fit and image.size != self.size:
-            what = "{}x{} pixels, the model reads {}x{}".format(*image.size, *self.size)
-            raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped with --fit")
-        before = self.parts.layout.example_ids(examples, language) if examples else []
-        how: dict[str, Any] = {"seed": choose_seed(seed), "temperature": temperature, "examples": before}
-        if drawing and drawing.model == self.digest:
-            return run_one(self.parts, caption.caption_codes(self.parts, drawing.codes, language, **how))
-        pixels = np.asarray(images.fit(image, *self.size) if fit else image)
-        return run_one(self.parts, caption.caption(self.parts, pixels, language, **how))
+        task = caption_picture(self.parts, image, language, choose_seed(seed), temperature, examples, fit=fit)
+        return run_one(self.parts, task)
 
     def tokenize(self, image: "Image", *, fit: bool = False) -> np.ndarray:
-        """The codes of a picture, (h, w) int64.
-
-        Args:
-            fit: scale and crop a picture of another size to that of the training pictures.
+        """Encode a picture as codes, (h, w) int64; ``fit`` scales and crops it to the training size.
 
         Raises:
             ImageError: its sides are not multiples of the decoder's patch, or too long.
@@ -344,25 +301,24 @@ class Model:
         return self.parts.layout.tokenize(image, fit=fit)
 
     def open(self, path: str | Path, *, fit: bool = False) -> Picture:
-        """A picture from a file, with its codes: those that this model drew it from, or those that it is read as.
+        """Read a picture file, with the codes that this model drew it from, else tokenized.
 
-        A drawing that was changed since it was drawn is read anew, and a warning says so.
-
-        Args:
-            fit: scale and crop a picture of another size to that of the training pictures.
+        A drawing that was edited since is tokenized, with a warning. ``fit`` scales and crops to the training size.
 
         Raises:
             ImageError: it can't be read, or its sides are not multiples of the decoder's patch, or too long.
         """
+        from lantu.tasks import reader
+
         notes: list[str] = []
-        seen = reader.read(Path(path), str(path), self.parts, notes.append)
-        for note in [*notes, *filter(None, [seen.note])]:
+        source = reader.read(Path(path), str(path), self.parts, notes.append)
+        for note in [*notes, *filter(None, [source.note])]:
             warnings.warn(note, stacklevel=2)
-        image = images.fit(seen.image, *self.size) if fit else seen.image
-        return seen.drawing or Picture(image, self.tokenize(image))
+        image = images.fit(source.image, *self.size) if fit else source.image
+        return source.drawing or Picture(image, self.tokenize(image))
 
     def _params(self, overrides: Overrides) -> SamplingParams:
-        """The model's sampling parameters, changed."""
+        """The model's sampling parameters with overrides applied."""
         return self.folder.settings.change(**overrides)
 
 

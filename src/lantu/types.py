@@ -209,6 +209,23 @@ class Picture:
     unknown_words: tuple[UnknownWord, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Step:
+    """The state of a drawing while it is drafted.
+
+    Attributes:
+        preview: rendered from the codes so far; in the last step, the finished picture.
+        codes: (h, w) int64, MASK_CODE where a code is missing.
+        fraction: of the codes that are drafted, 1 in the last step.
+        picture: the finished picture; None before the last step.
+    """
+
+    preview: "Image"
+    codes: np.ndarray
+    fraction: float
+    picture: Picture | None = None
+
+
 class Generator(Protocol):
     """What evaluation needs of a model: it draws, captions and reconstructs pictures."""
 

@@ -50,7 +50,7 @@ def test_options_of_0_1_draw_the_same_and_name_the_new_ones(lantu, tmp_path):
 
 
 def test_a_dial_of_0_1_can_be_set(capsys):
-    from lantu.commands.options import parse_dials
+    from lantu.commands.options import parse_overrides
 
-    assert parse_dials(["ahead=4", "least=2"]) == {"num_draft_tokens": 4, "min_accepted": 2}
+    assert parse_overrides(["ahead=4", "least=2"]) == {"num_draft_tokens": 4, "min_accepted": 2}
     assert "the dial ahead is called num_draft_tokens now" in capsys.readouterr().err

@@ -17,8 +17,10 @@ def bench(
         str, typer.Option(help="Size of the language model: tiny, small, medium, or model (the model's own).")
     ] = "small",
     pictures: Annotated[str, typer.Option(help="Batch sizes, with commas.", metavar="N,N")] = "1,8",
-    rounds: Annotated[int, typer.Option(min=1, help="That count; one more comes first.", metavar="N")] = 5,
-    peers: Annotated[str | None, typer.Option(help="Names, with commas (default: all that are installed).")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds, after one to warm up.", metavar="N")] = 5,
+    peers: Annotated[
+        str | None, typer.Option(help="Names, separated by commas (default: all that are installed).")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for bench.json, bench.md and a chart.", metavar="DIR")
     ] = None,
@@ -42,7 +44,7 @@ def bench(
 
     names = [name.strip() for name in peers.split(",")] if peers else None
     with terminal.progress("timing", shown=not json) as advance, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of libraries that are being traced or exported
+        warnings.simplefilter("ignore")  # tracing and exporting libraries warn a lot
         figures = measurements.bench(model, size, counts, rounds, names, advance, terminal.say)
     if out:
         write_json(out / "bench.json", figures)

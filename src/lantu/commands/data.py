@@ -21,19 +21,21 @@ Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="The data folder (default: in the cache).", metavar="DIR")
 ]
 Pixels = Annotated[int, typer.Option("--size", min=16, max=4096, help="Pixels a side.", metavar="N")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Another seed, other data.", metavar="N")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes (default: one a core).", metavar="N")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Another seed gives other data.", metavar="N")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes (default: one per core).", metavar="N")]
 Tokenizer = Annotated[
     Path | None, typer.Option(help="A run, a model or its folder, in place of --model's.", metavar="DIR|MODEL")
 ]
-Count = typer.Option(min=0, help="Pictures of this split.", metavar="N")
+Count = typer.Option(min=0, help="Pictures in this split.", metavar="N")
 
 
 @build.command("emoji")
 def build_emoji(
     out: Out = None,
     world: Annotated[str, typer.Option(help="few, everyday, composable or all.")] = "everyday",
-    styles: Annotated[str | None, typer.Option(help="Names, with commas, or all (default: the first seven).")] = None,
+    styles: Annotated[
+        str | None, typer.Option(help="Names, separated by commas, or all (default: the first seven).")
+    ] = None,
     train: Annotated[int, Count] = 30_000,
     val: Annotated[int, Count] = 1_000,
     heldout: Annotated[int, Count] = 1_000,
@@ -59,7 +61,7 @@ def build_emoji(
     with terminal.progress("composing", shown=not json) as advance:
         counts = (train, val, heldout, edits)
         folder = build_emoji(out, world, chosen, *counts, size, snap, seed, workers, advance, placement)
-    tell(folder, json)
+    report(folder, json)
 
 
 @build.command("folder")
@@ -77,22 +79,22 @@ def build_folder(
         bool, typer.Option("--captions/--no-captions", help="Take captions from tables and files beside pictures.")
     ] = True,
     val: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share kept for validation; 0 for none.", metavar="SHARE")
+        float, typer.Option(min=0, max=0.9, help="Share held out for validation; 0 for none.", metavar="SHARE")
     ] = 0.05,
     seed: Seed = 0,
     workers: Workers = None,
     json: Json = False,
 ) -> None:
-    """Take in pictures of your own, with their captions."""
+    """Import your own pictures and captions."""
     from lantu.data.build import build_folder
 
     with terminal.progress("reading", shown=not json) as advance:
         folder = build_folder(path, out, size, val, seed, workers, advance, aspect, captions)
-    tell(folder, json)
+    report(folder, json)
 
 
-def tell(folder: Path, as_json: bool) -> None:
-    """Print what was built, and what was taken, changed and left out."""
+def report(folder: Path, as_json: bool) -> None:
+    """Print what was built, and what was imported, changed and left out."""
     from lantu.data.account import NAMED, account_of, lines
     from lantu.data.shards import read_index
 
@@ -113,11 +115,11 @@ def tell(folder: Path, as_json: bool) -> None:
 def inspect(
     folder: Folder,
     sheet: Annotated[Path | None, typer.Option(help="Also write a contact sheet, as PNG.", metavar="FILE")] = None,
-    split: Annotated[str, typer.Option(help="Of the contact sheet: train, val or heldout.")] = "train",
+    split: Annotated[str, typer.Option(help="Split of the contact sheet: train, val or heldout.")] = "train",
     model: ModelName = None,
     json: Json = False,
 ) -> None:
-    """Count pictures, kinds and captions; with --model also the ids of captions."""
+    """Count pictures, kinds and captions, and with --model the tokens in captions."""
     from lantu.data.inspect import contact_sheet, inspect
 
     encode = None
@@ -126,23 +128,23 @@ def inspect(
 
         encode = TextCodec(hub.find(model).path / "language").encode
     with terminal.progress("counting", shown=not json) as advance:
-        found = inspect(folder, encode, advance)
+        summary = inspect(folder, encode, advance)
     if sheet:
         contact_sheet(folder, sheet, split)
     if json:
-        terminal.print_json(found)
+        terminal.print_json(summary)
     else:
-        describe(found)
+        describe(summary)
         if sheet:
             print(sheet)
 
 
-def describe(found: dict[str, Any]) -> None:
+def describe(summary: dict[str, Any]) -> None:
     """The result of ``inspect`` for a person."""
     from lantu.data.account import lines
 
-    print(f"{found['folder']}  {found['source']}, {found['size']} pixels a side")
-    for split, counts in found["splits"].items():
+    print(f"{summary['folder']}  {summary['source']}, {summary['size']} pixels a side")
+    for split, counts in summary["splits"].items():
         print(f"\n{split}  {counts['pictures']:,} pictures, {counts['uncaptioned']:,} without a caption")
         for name in ("kinds", "objects", "styles", "backgrounds"):
             if counts[name]:
@@ -152,18 +154,19 @@ def describe(found: dict[str, Any]) -> None:
         for language, lengths in counts["captions"].items():
             units = [f"{unit} {spread(lengths[unit])}" for unit in ("characters", "ids") if unit in lengths]
             print(f"  {language + ' captions':12}{lengths['captions']:,}, {', '.join(units)}")
-    if found["account"]:
-        print("\n" + "\n".join(lines(found["account"])))
+    if summary["account"]:
+        print("\n" + "\n".join(lines(summary["account"])))
 
 
 def spread(lengths: dict[str, float]) -> str:
+    """A range of lengths with its median."""
     """Least, median and most, in a few characters."""
     return f"{lengths['least']} to {lengths['most']} (median {lengths['median']:g})"
 
 
 @app.command()
 def tokenize(folder: Folder, tokenizer: Tokenizer = None, model: ModelName = None, json: Json = False) -> None:
-    """Keep the codes of all pictures beside the data."""
+    """Encode all pictures; their codes are stored in the data folder."""
     name = make_codes(folder, tokenizer, model, json)
     if json:
         terminal.print_json({"folder": str(folder), "codes": name})
@@ -174,7 +177,7 @@ def tokenize(folder: Folder, tokenizer: Tokenizer = None, model: ModelName = Non
 @app.command()
 def export(
     folder: Folder,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file; for megatron without .bin.", metavar="FILE")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file; for megatron, without .bin.", metavar="FILE")],
     format: Annotated[Literal["jsonl", "parquet", "megatron"], typer.Option(help="What to write.")] = "jsonl",
     split: Annotated[str, typer.Option(help="train, val or heldout.")] = "train",
     tokenizer: Tokenizer = None,
@@ -184,16 +187,16 @@ def export(
     model: ModelName = None,
     json: Json = False,
 ) -> None:
-    """Write captions and codes as ids, for other trainers of language models."""
+    """Write captions and codes as token ids, for other language model trainers."""
     from lantu.data.export import export
     from lantu.recipes import identity
 
     terminal.show_warnings()
-    spoken = language_folder(language, model)
+    language_path = language_folder(language, model)
     name = make_codes(folder, tokenizer, model, json)
-    identity.check_codes(spoken, name)
+    identity.check_codes(language_path, name)
     with terminal.progress("writing", shown=not json) as advance:
-        count = export(folder, name, spoken, out, format, split, advance)
+        count = export(folder, name, language_path, out, format, split, advance)
     if json:
         terminal.print_json({"file": str(out), "format": format, "documents": count})
     else:
@@ -210,7 +213,7 @@ def language_folder(language: Path | None, model: str | None) -> Path:
 
 
 def make_codes(folder: Path, tokenizer: Path | None, model: str | None, quiet: bool) -> str:
-    """Make the codes that are missing; returns their name."""
+    """Encode the pictures that have no codes yet; returns the codes' name."""
     from lantu.recipes.codes import ensure_codes, load_tokenizer
 
     place = tokenizer or hub.find(model).path / "tokenizer"

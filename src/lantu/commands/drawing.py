@@ -1,4 +1,4 @@
-"""Draw what ``lantu draw`` and ``lantu detokenize`` ask for: write each picture, report it."""
+"""What ``lantu draw`` and ``lantu detokenize`` share: draw or render pictures, save them, report them."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,51 +20,50 @@ if TYPE_CHECKING:
     from lantu.models.control import Control
     from lantu.models.lantu.layout import Example
     from lantu.pipeline import Model
-    from lantu.tasks.preview import Step
-    from lantu.types import Picture
+    from lantu.types import Picture, Step
 
 
-TOGETHER = 8  # pictures that are drawn at once, and written before the next
+BATCH = 8  # pictures that are drawn together, and saved before the next batch
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be drawn, as a user asks for it.
+    """What the user asked for.
 
     Attributes:
-        prompt: words to draw.
+        prompt: the text to draw.
         grids: codes to render instead, (h, w) each.
-        seed: None for any.
+        seed: None for a random one.
         size: width and height in pixels; None for the model's own.
-        dials: sampling parameters that were given, see ``SamplingParams``.
-        control: a picture to follow.
-        examples: captions and pictures that the model sees first.
-        faithful: the size is that of an older drawing.
+        overrides: the sampling parameters that were given, see ``SamplingParams``.
+        control: a picture that the drawings follow.
+        examples: captions and pictures that the model reads first.
+        faithful: the size is that of an older drawing, which is repeated even at a poor size.
     """
 
     prompt: str | None
     grids: "list[np.ndarray] | None"
     seed: int | None
     size: tuple[int, int] | None
-    dials: dict[str, Any]
+    overrides: dict[str, Any]
     control: "Control | None" = None
     examples: "Sequence[Example]" = ()
     faithful: bool = False
 
     def like(self, former: "Picture", path: Path, model: "Model") -> "Order":
-        """As a PNG was drawn, in all that was not asked for otherwise; a line says what can't be the same.
+        """This order, completed by how a PNG was drawn; prints a note if the picture can't come out the same.
 
         Args:
-            former: the PNG by its own account, see ``metadata.read_picture``.
+            former: what the PNG's metadata say, see ``metadata.read_picture``.
 
         Raises:
-            ImageError: there are no words, and its codes, which are not believed, can't be read from its pixels.
+            ImageError: there is no prompt, the codes are not trusted, and the pixels can't be tokenized.
         """
         from lantu.tasks import reader
 
         ours = former.model == model.digest
         claim = reader.claim(path, former.image, str(path), model.parts)
-        # Another model's cells may be of another size.
+        # Another model's codes may stand for cells of another size.
         size = (
             model.parts.layout.size_of(former.codes.shape) if ours else drawable(former.image.size, model.folder.patch)
         )
@@ -72,21 +71,21 @@ class Order:
             self,
             seed=former.seed if self.seed is None else self.seed,
             size=self.size or size,
-            dials=SamplingParams.read(former.settings).as_dict() | self.dials,
+            overrides=SamplingParams.read(former.settings).as_dict() | self.overrides,
             faithful=self.size is None,
         )
-        given = self.prompt is not None or self.grids is not None
-        if given or former.prompt:
+        has_content = self.prompt is not None or self.grids is not None
+        if has_content or former.prompt:
             if not ours:
-                say(f"{path} was drawn by another model; expect another picture")
+                say(f"{path} was drawn by another model; expect a different picture")
             elif claim.note:
-                say(f"{path} was changed since it was drawn; this draws what it was")
-            return order if given else replace(order, prompt=former.prompt)
+                say(f"{path} was changed since it was drawn; this repeats the original drawing")
+            return order if has_content else replace(order, prompt=former.prompt)
         # A picture without a prompt was rendered from codes.
-        seen = reader.settle(claim, model.parts)
-        if seen.note:
-            say(seen.note)
-        return replace(order, grids=[seen.drawing.codes if seen.drawing else model.tokenize(former.image)])
+        source = reader.settle(claim, model.parts)
+        if source.note:
+            say(source.note)
+        return replace(order, grids=[source.drawing.codes if source.drawing else model.tokenize(former.image)])
 
 
 def make(
@@ -98,7 +97,7 @@ def make(
     preview: bool | None,
     as_json: bool,
 ) -> None:
-    """Draw or render what is ordered, write each picture as soon as it is there, and report it."""
+    """Draw or render an order, save each batch as soon as it is finished, and report the pictures."""
     from lantu.images import metadata
 
     seed = choose_seed(order.seed)
@@ -112,25 +111,15 @@ def make(
     with contextlib.ExitStack() as stack:
         show = stack.enter_context(terminal.live_picture()) if watched else None
         advance = stack.enter_context(terminal.progress("drawing", shown=not (as_json or watched)))
-        together = 1 if show or order.grids is not None else TOGETHER
+        together = 1 if show or order.grids is not None else BATCH
         for first in range(0, count, together):
             seeds = [derive_seed(seed, index) for index in range(first, min(first + together, count))]
             if order.grids is not None:
-                drawn = [model.render(order.grids[first], seed=seeds[0], **order.dials)]
+                drawn = [model.render(order.grids[first], seed=seeds[0], **order.overrides)]
             elif show:
-                drawn = [watch(model.stream(prompt, seed=seeds[0], size=size, **order.dials), show)]
+                drawn = [watch(model.stream(prompt, seed=seeds[0], size=size, **order.overrides), show)]
             else:
-
-                def step(done: int, total: int, before: int = first, here: int = len(seeds)) -> None:
-                    each = total // here  # codes of a picture
-                    advance(before * each + done, count * each)
-
-                before = [order.examples] * len(seeds)
-                drawn = model.draw_all(
-                    *([prompt] * len(seeds), seeds),
-                    **{"size": size, "progress": step, "control": order.control, "examples": before},
-                    **order.dials,
-                )
+                drawn = draw_batch(model, order, prompt, seeds, size, part_of(advance, first, len(seeds), count))
             for picture, path in zip(drawn, paths[first:], strict=False):
                 metadata.save_picture(picture, path)
             pictures += drawn
@@ -140,14 +129,39 @@ def make(
     report(pictures, paths, seed, model.name, order.grids is None, preview, as_json)
 
 
-def size_warning(model: "Model", size: tuple[int, int], faithful: bool) -> str:
-    """What to expect of drawings of a size, if they will not be as usual.
+def draw_batch(
+    model: "Model", order: Order, prompt: str, seeds: list[int], size: tuple[int, int], advance: terminal.Advance
+) -> "list[Picture]":
+    """Draw one picture per seed together."""
+    options: dict[str, Any] = {"size": size, "progress": advance, "control": order.control}
+    options["examples"] = [order.examples] * len(seeds)
+    return model.draw_all([prompt] * len(seeds), seeds, **options, **order.overrides)
+
+
+def part_of(advance: terminal.Advance, first: int, size: int, count: int) -> terminal.Advance:
+    """Progress of one batch as progress of all pictures.
 
     Args:
-        faithful: the size is that of an older drawing, which is drawn again whatever comes.
+        first: pictures before the batch.
+        size: pictures in the batch.
+        count: pictures in all.
+    """
+
+    def step(done: int, total: int) -> None:
+        codes = total // size  # of one picture
+        advance(first * codes + done, count * codes)
+
+    return step
+
+
+def size_warning(model: "Model", size: tuple[int, int], faithful: bool) -> str:
+    """A warning if drawings of this size will be poor, else "".
+
+    Args:
+        faithful: the size is that of an older drawing, which is repeated even if it is useless.
 
     Raises:
-        ImageError: nothing sensible would come.
+        ImageError: drawings of this size are useless.
     """
     try:
         return model.parts.layout.check_size(size)
@@ -159,7 +173,7 @@ def size_warning(model: "Model", size: tuple[int, int], faithful: bool) -> str:
 
 
 def watch(steps: "Iterator[Step]", show: "Callable[[Image], None]") -> "Picture":
-    """Show a drawing as it comes; gives the finished picture."""
+    """Show a drawing's previews; returns the finished picture."""
     picture = None
     for step in steps:
         show(step.preview)
@@ -177,7 +191,7 @@ def report(
     preview: bool | None,
     as_json: bool,
 ) -> None:
-    """Print what was drawn, where it is and how long it took."""
+    """Print each picture's file, seed and time, or one JSON object."""
     if as_json:
         files = [str(path) for path in paths]
         tokens = sum(picture.codes.size for picture in pictures) if drafted else 0
@@ -192,11 +206,11 @@ def report(
 
 
 def unknown(picture: "Picture") -> list[dict[str, Any]]:
-    """The words of a picture's prompt that the model was not taught, for JSON."""
-    return [{"word": one.word, "nearest": list(one.nearest)} for one in picture.unknown_words]
+    """The entry "unknown_words" of the JSON output: prompt words that the model was never taught."""
+    return [{"word": entry.word, "nearest": list(entry.nearest)} for entry in picture.unknown_words]
 
 
 def slug(text: str) -> str:
-    """A file name's stem from any text: its letters and digits, of any language, 40 characters at most."""
+    """A file name stem from a text: its letters and digits, of any script, 40 characters at most."""
     words = "".join(character if character.isalnum() else " " for character in text).split()
     return "-".join(words)[:40].rstrip("-") or "picture"

@@ -1,4 +1,4 @@
-"""models, info, export."""
+"""The commands ``models``, ``info`` and ``export``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,25 +10,25 @@ from lantu.commands.options import Json, ModelName
 from lantu.errors import ModelError
 from lantu.models import hub, registry
 
-exports = typer.Typer(help="Write a model in the formats of others.")
+exports = typer.Typer(help="Write a model in another format.")
 
 
 def list_models(json: Json = False) -> None:
     """List the models that can be named, and the families that can be opened."""
-    told = []
+    facts = []
     for folder in hub.every():
         try:
-            told.append(folder.describe())
+            facts.append(folder.describe())
         except ModelError as problem:
-            terminal.say(f"lantu: {folder.path} is left out: {problem}")
+            terminal.say(f"lantu: {folder.path} is skipped: {problem}")
     families = [family.describe() for family in registry.FAMILIES]
     if json:
-        terminal.print_json({"models": told, "installed": told, "families": families})
+        terminal.print_json({"models": facts, "installed": facts, "families": families})
         return
-    if not told:
+    if not facts:
         print(f"no models in {', '.join(map(str, hub.shelves()))}")
     else:
-        rows = [(name(one), one["pixels"], parameters(one), megabytes(one), one["folder"]) for one in told]
+        rows = [(name(each), each["pixels"], parameters(each), megabytes(each), each["folder"]) for each in facts]
         terminal.print_table([("model", "pixels", "parameters", "size", "folder"), *rows])
     print("\nfamilies that can be opened from a folder (--model DIR)")
     columns = ("name", "tasks", "licence", "tokens", "sizes")
@@ -38,17 +38,17 @@ def list_models(json: Json = False) -> None:
 
 
 def info(model: ModelName = None, json: Json = False) -> None:
-    """Tell what a model is made of, its license and its scores."""
-    told = hub.find(model).check().describe()
+    """Show a model's parts, license and scores."""
+    facts = hub.find(model).check().describe()
     if json:
-        terminal.print_json(told)
+        terminal.print_json(facts)
     else:
-        terminal.print_table([(key, readable(value)) for key, value in told.items()])
+        terminal.print_table([(key, readable(value)) for key, value in facts.items()])
 
 
 @exports.callback()
 def export() -> None:
-    """Write a model in the formats of others."""
+    """Write a model in another format."""
 
 
 @exports.command("gguf")
@@ -71,21 +71,23 @@ def export_gguf(
         print(f"{path}  {size / 1e6:.1f} MB")
 
 
-def name(told: dict[str, Any]) -> str:
-    """With a star at the one that is taken when none is named."""
-    return told["name"] + (" *" if told["name"] == hub.DEFAULT else "")
+def name(facts: dict[str, Any]) -> str:
+    """The model's name, with a star at the default model."""
+    return facts["name"] + (" *" if facts["name"] == hub.DEFAULT else "")
 
 
-def parameters(told: dict[str, Any]) -> str:
-    return f"{sum(told['parameters'].values()) / 1e6:.1f} M"
+def parameters(facts: dict[str, Any]) -> str:
+    """The number of parameters in millions."""
+    return f"{sum(facts['parameters'].values()) / 1e6:.1f} M"
 
 
-def megabytes(told: dict[str, Any]) -> str:
-    return f"{told['bytes'] / 1e6:.1f} MB"
+def megabytes(facts: dict[str, Any]) -> str:
+    """The size on disk in megabytes."""
+    return f"{facts['bytes'] / 1e6:.1f} MB"
 
 
 def readable(value: Any) -> str:
-    """On one line, what is nested too: ``language 10,100,000, tokenizer 5,200,000``."""
+    """A value on one line, nested ones too: ``language 10,100,000, tokenizer 5,200,000``."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {readable(inner)}" for key, inner in value.items())
     if isinstance(value, list):

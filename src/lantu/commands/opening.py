@@ -1,4 +1,4 @@
-"""What a user names on the command line, opened: models, pictures, codes, examples."""
+"""Opens what the command line names: models, pictures, codes, examples."""
 
 import os
 import sys
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def say(note: str) -> None:
-    """What the user should know of a picture, on a line of its own."""
+    """Print a note about a picture on stderr."""
     terminal.say(f"lantu: {note}")
 
 
 def opened(path: Path, keep_alpha: bool = False) -> "Image":
-    """``images.open_image``; a line says where not all of the file is read."""
+    """``images.open_image``; prints a note if only a part of the file is read."""
     return open_image(path, keep_alpha, say)
 
 
 def drawable(size: tuple[int, int], patch: int) -> tuple[int, int] | None:
-    """A size in pixels if a drawing can have it."""
+    """The size in pixels if the model can draw it, else None."""
     from lantu.models.validation import grid_of
 
     try:
@@ -42,16 +42,16 @@ def drawable(size: tuple[int, int], patch: int) -> tuple[int, int] | None:
 def examples(
     model: "Model", named: list[str], fit: bool, memory: Path | None = None, prompt: str = "", shots: int = 0
 ) -> "list[Example]":
-    """What the model sees first: pictures found by the prompt, then those that are named.
+    """Examples for the model: pictures that the prompt retrieves, then those named on the command line.
 
     Args:
-        named: FILE=CAPTION of each.
-        fit: scale and crop them.
-        memory: data to find others in.
-        shots: as many of these.
+        named: FILE=CAPTION for each.
+        fit: scale and crop them to the model's size.
+        memory: a data folder to retrieve others from.
+        shots: how many to retrieve.
 
     Raises:
-        PromptError: one of them lacks its caption.
+        PromptError: an example has no caption.
     """
     from PIL import Image
 
@@ -75,10 +75,10 @@ def examples(
 
 
 def steering(path: Path, kind: str, scale: float, size: tuple[int, int] | None) -> "Control":
-    """A picture of control from a file; a photo's edges are taken first.
+    """A control picture from a file; of a photo, its edges.
 
     Args:
-        size: to scale and crop it to.
+        size: scale and crop it to this size in pixels.
     """
     import numpy as np
     from PIL import Image
@@ -96,10 +96,10 @@ def steering(path: Path, kind: str, scale: float, size: tuple[int, int] | None) 
 
 
 def read_grids(path: Path) -> "list[np.ndarray]":
-    """The codes of a tokens file, or of stdin.
+    """The codes in a tokens file, or on stdin.
 
     Raises:
-        DataError: it is missing or no tokens file.
+        DataError: the file is missing or not a tokens file.
     """
     from lantu.images import metadata
 
@@ -111,7 +111,7 @@ def read_grids(path: Path) -> "list[np.ndarray]":
 
 
 def load(name: str | None, device: str, backend: str = "native") -> "Model":
-    """The model; NumPy is imported here and not before."""
+    """Open a model, and say so if native kernels are missing. Imports NumPy."""
     from lantu import kernels
     from lantu.pipeline import Model
 

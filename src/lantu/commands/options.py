@@ -1,4 +1,4 @@
-"""The options that several commands share."""
+"""Options that several commands share."""
 
 import itertools
 import json
@@ -25,7 +25,7 @@ Examples = Annotated[
     list[str] | None,
     typer.Option(
         "--example",
-        help="A picture to go by and its caption: cat.png='a zorp'. Several are seen in this order.",
+        help="An example picture and its caption: cat.png='a zorp'. May be repeated; order matters.",
         metavar="FILE=CAPTION",
     ),
 ]
@@ -36,12 +36,12 @@ Sampler = Annotated[
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it.", metavar="FILE")]
 DataFolder = Annotated[Path, typer.Option("--data", help="A folder that lantu data build wrote.", metavar="DIR")]
 Dials = Annotated[
-    list[str] | None, typer.Option("--set", help="A dial of drawing, e.g. guidance=4.", metavar="KEY=VALUE")
+    list[str] | None, typer.Option("--set", help="A sampling parameter, e.g. guidance=4.", metavar="KEY=VALUE")
 ]
 
 
 def as_text(text: str | None) -> str | None:
-    """An argument that the locale's encoding could not read, read as UTF-8, which terminals send nearly always."""
+    """An argument that the locale's encoding could not decode, decoded as UTF-8, which nearly all terminals send."""
     if text is None or text.isprintable():
         return text
     try:
@@ -51,7 +51,7 @@ def as_text(text: str | None) -> str | None:
 
 
 def renamed_to(now: str) -> Callable[[typer.CallbackParam, Any], Any]:
-    """A callback for an option's name of lantu 0.1: it still works, and stderr gives today's name."""
+    """A callback for an option that lantu 0.1 named differently: it still works, and stderr gives the new name."""
 
     def warn(option: typer.CallbackParam, value: Any) -> Any:
         if value is not None:
@@ -62,7 +62,7 @@ def renamed_to(now: str) -> Callable[[typer.CallbackParam, Any], Any]:
 
 
 def as_name(text: str) -> str:
-    """A text as a file's name of UTF-8, whatever encoding the system has for names."""
+    """A file name encoded as UTF-8 even if the system's encoding for names is another."""
     try:
         os.fsencode(text)
     except UnicodeError:
@@ -71,7 +71,7 @@ def as_name(text: str) -> str:
 
 
 def unused(path: Path) -> Path:
-    """The path itself, or with the first number from 2 on with which no file has it."""
+    """The path itself if nothing is there, else with the first free number from 2: ``a-2.png``."""
     numbers = itertools.count(2)
     free = path
     while os.path.lexists(free):
@@ -80,22 +80,22 @@ def unused(path: Path) -> Path:
 
 
 def check_results(out: Path, names: Sequence[str], keys: set[str]) -> None:
-    """Refuse to write results over files of these names that are no results.
+    """Refuse to overwrite files that are not earlier results.
 
     Args:
-        out: their folder.
-        names: of the files; the first is JSON.
-        keys: what it must hold, or else each of its entries, to be results.
+        out: the folder for results.
+        names: file names that will be written; the first is JSON.
+        keys: that this JSON, or each of its entries, must have to count as results.
 
     Raises:
-        DiskError: there are such files, or ``out`` is a file.
+        DiskError: other files have these names, or ``out`` is a file.
     """
     if out.exists() and not out.is_dir():
         raise DiskError(f"{out} is a file", "name a folder for the results")
     there = [name for name in names if (out / name).exists()]
     try:
-        told = json.loads((out / names[0]).read_text(encoding="utf-8")) if there else {}
-        ours = keys <= told.keys() or all(keys <= entry.keys() for entry in told.values())
+        results = json.loads((out / names[0]).read_text(encoding="utf-8")) if there else {}
+        ours = keys <= results.keys() or all(keys <= entry.keys() for entry in results.values())
     except (OSError, ValueError, AttributeError, RecursionError):
         ours = False
     if there and not ours:
@@ -104,34 +104,34 @@ def check_results(out: Path, names: Sequence[str], keys: set[str]) -> None:
         )
 
 
-def parse_dials(texts: list[str] | None) -> dict[str, Any]:
+def parse_overrides(texts: list[str] | None) -> dict[str, Any]:
     """``["guidance=4"]`` → ``{"guidance": 4.0}``.
 
     Raises:
-        LantuError: there is no such dial, or it can't have that value.
+        LantuError: a parameter is unknown or its value out of range.
     """
     known = SamplingParams().as_dict()
-    dials = {}
+    overrides = {}
     for text in texts or []:
         name, _, value = text.partition("=")
         if name in FORMER:
             print(f"the dial {name} is called {FORMER[name]} now", file=sys.stderr)
             name = FORMER[name]
         if name not in known:
-            raise LantuError(f"no dial called {name}", f"choose one of {', '.join(known)}")
+            raise LantuError(f"no sampling parameter called {name}", f"choose one of {', '.join(known)}")
         try:
-            dials[name] = type(known[name])(value)
+            overrides[name] = type(known[name])(value)
         except ValueError as problem:
             raise LantuError(f"{name} can't be {value!r}", "write it as key=value, e.g. guidance=4") from problem
-    SamplingParams().change(**dials)
-    return dials
+    SamplingParams().change(**overrides)
+    return overrides
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
     """ "192x128" → (192, 128), width first.
 
     Raises:
-        LantuError: it is no such text.
+        LantuError: the text is not a size.
     """
     if text is None:
         return None

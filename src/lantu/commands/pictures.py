@@ -1,4 +1,4 @@
-"""draw, detokenize, caption, tokenize."""
+"""The commands ``draw``, ``detokenize``, ``caption`` and ``tokenize``."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -40,17 +40,22 @@ def draw(
         float | None, typer.Option(help="How closely to follow the prompt; 1 is off.", metavar="G")
     ] = None,
     contrast: Annotated[
-        int | None, typer.Option(help="Contrastive decoding in the place of guidance; 0: off.", metavar="K")
+        int | None, typer.Option(help="Contrastive decoding instead of guidance; 0: off.", metavar="K")
     ] = None,
-    temperature: Annotated[float | None, typer.Option(help="0: the likeliest picture.", metavar="T")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Codes to choose among; 0: all.", metavar="K")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Share of probability to choose among.", metavar="P")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 gives the likeliest picture.", metavar="T")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Sample from the K likeliest codes; 0: from all.", metavar="K")
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(help="Sample from the likeliest codes that hold this share of probability.", metavar="P"),
+    ] = None,
     num_draft_tokens: Annotated[
-        int | None, typer.Option(help="Codes to guess after the next one in each pass.", metavar="N")
+        int | None, typer.Option(help="Codes to draft after the next one in each forward pass.", metavar="N")
     ] = None,
     min_accepted: Annotated[
         int | None,
-        typer.Option(help="Codes that each pass accepts, right or wrong; above 1 is not exact.", metavar="N"),
+        typer.Option(help="Codes that each pass accepts unchecked; above 1, results are not exact.", metavar="N"),
     ] = None,
     ahead: Annotated[int | None, typer.Option(hidden=True, callback=renamed_to("--num-draft-tokens"))] = None,
     least: Annotated[int | None, typer.Option(hidden=True, callback=renamed_to("--min-accepted"))] = None,
@@ -61,20 +66,27 @@ def draw(
     ] = None,
     control_kind: Annotated[
         Literal["edges", "layout", "colour", "photo"],
-        typer.Option(help="White lines; white places; blocks of colour; or a photo, whose edges are taken."),
+        typer.Option(help="White lines; white areas; colour blocks; or a photo, whose edges are used."),
     ] = "edges",
-    control_scale: Annotated[float, typer.Option(help="0: not at all.", min=0, max=10, metavar="S")] = 1.0,
+    control_scale: Annotated[
+        float, typer.Option(help="Strength of the control; 0: none.", min=0, max=10, metavar="S")
+    ] = 1.0,
     example: Examples = None,
     memory: Annotated[
-        Path | None, typer.Option(help="Data whose pictures may serve as examples.", metavar="DIR", show_default=False)
+        Path | None, typer.Option(help="A data folder to retrieve examples from.", metavar="DIR", show_default=False)
     ] = None,
-    shots: Annotated[int, typer.Option(help="Pictures to find in --memory.", min=1, max=16, metavar="N")] = 2,
+    shots: Annotated[int, typer.Option(help="Examples to retrieve from --memory.", min=1, max=16, metavar="N")] = 2,
     fit: Fit = False,
     tokens_out: Annotated[Path | None, typer.Option(help="Also write the codes, as JSON.", metavar="FILE")] = None,
-    from_tokens: Annotated[Path | None, typer.Option(help="Render these codes; draft nothing.", metavar="FILE")] = None,
-    like: Annotated[Path | None, typer.Option(help="Draw as this PNG was drawn.", metavar="PNG")] = None,
+    from_tokens: Annotated[
+        Path | None, typer.Option(help="Render these codes instead of drafting.", metavar="FILE")
+    ] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="Draw with the prompt, seed and parameters of this PNG.", metavar="PNG")
+    ] = None,
     preview: Annotated[
-        bool | None, typer.Option(help="Show it here as it comes (default: on a terminal).", show_default=False)
+        bool | None,
+        typer.Option(help="Show the picture while it is drawn (default: on a terminal).", show_default=False),
     ] = None,
     seed: Seed = None,
     model: ModelName = None,
@@ -82,7 +94,7 @@ def draw(
     backend: Backend = "native",
     json: Json = False,
 ) -> None:
-    """Draw a picture from words."""
+    """Draw a picture from a prompt."""
     from lantu.images import metadata
 
     if output:
@@ -91,21 +103,23 @@ def draw(
         raise LantuError("--from-tokens takes codes in place of words", "leave out the prompt, --size and -n")
     if prompt is None and not from_tokens and not like:
         raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')
-    dials = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    dials |= {"contrast": contrast, "sampler": sampler}
-    dials |= {"num_draft_tokens": ahead if num_draft_tokens is None else num_draft_tokens}
-    dials |= {"min_accepted": least if min_accepted is None else min_accepted}
-    dials = {name: value for name, value in dials.items() if value is not None}
-    order = Order(prompt, read_grids(from_tokens) if from_tokens else None, seed, parse_size(size), dials)
+    overrides = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    overrides |= {"contrast": contrast, "sampler": sampler}
+    overrides |= {"num_draft_tokens": ahead if num_draft_tokens is None else num_draft_tokens}
+    overrides |= {"min_accepted": least if min_accepted is None else min_accepted}
+    overrides = {name: value for name, value in overrides.items() if value is not None}
+    order = Order(prompt, read_grids(from_tokens) if from_tokens else None, seed, parse_size(size), overrides)
     former = metadata.read_picture(like) if like else None
-    artist = load(model, device, backend)
+    opened_model = load(model, device, backend)
     if control:
-        order = replace(order, control=steering(control, control_kind, control_scale, artist.size if fit else None))
+        order = replace(
+            order, control=steering(control, control_kind, control_scale, opened_model.size if fit else None)
+        )
     if example or memory:
-        order = replace(order, examples=examples(artist, example or [], fit, memory, prompt or "", shots))
+        order = replace(order, examples=examples(opened_model, example or [], fit, memory, prompt or "", shots))
     if former and like:
-        order = order.like(former, like, artist)
-    make(artist, order, count, output, tokens_out, preview, json)
+        order = order.like(former, like, opened_model)
+    make(opened_model, order, count, output, tokens_out, preview, json)
 
 
 def detokenize(
@@ -118,7 +132,7 @@ def detokenize(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Turn codes into pictures."""
+    """Render codes as pictures."""
     from lantu.images import metadata
 
     output = output or unused(Path("tokens.png" if str(tokens) == "-" else f"{tokens.stem}.png"))
@@ -131,25 +145,25 @@ def caption(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", show_default=False)],
     lang: Annotated[Literal["en", "zh"], typer.Option(help="Language of the caption.")] = "en",
     fit: Fit = False,
-    temperature: Annotated[float, typer.Option(min=0, help="0: the likeliest words.", metavar="T")] = 0.0,
+    temperature: Annotated[float, typer.Option(min=0, help="0 gives the likeliest caption.", metavar="T")] = 0.0,
     example: Examples = None,
     seed: Seed = None,
     model: ModelName = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Say what is on a picture."""
+    """Describe a picture."""
     from lantu.tasks import reader
 
-    viewer = load(model, device)
-    shown = reader.read(image, str(image), viewer.parts, say)
-    if shown.note:
-        say(shown.note)
-    seen = examples(viewer, example or [], fit)
-    how: dict[str, Any] = {"fit": fit, "seed": choose_seed(seed), "temperature": temperature, "examples": seen}
-    text = viewer.caption(shown.drawing or shown.image, lang, **how)
+    opened_model = load(model, device)
+    source = reader.read(image, str(image), opened_model.parts, say)
+    if source.note:
+        say(source.note)
+    shots = examples(opened_model, example or [], fit)
+    options: dict[str, Any] = {"fit": fit, "seed": choose_seed(seed), "temperature": temperature, "examples": shots}
+    text = opened_model.caption(source.drawing or source.image, lang, **options)
     if json:
-        terminal.print_json({"caption": text, "language": lang, "file": str(image), "model": viewer.name})
+        terminal.print_json({"caption": text, "language": lang, "file": str(image), "model": opened_model.name})
     else:
         print(text)
 
@@ -162,20 +176,20 @@ def tokenize(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Turn pictures into codes: JSON on stdout, or in a file."""
+    """Encode pictures as codes: JSON on stdout, or in a file."""
     from lantu.images import metadata
 
     pictures = [opened(image) for image in images]
-    reader = load(model, device)
-    told = [
-        {"file": str(image), "model": reader.digest, "codes": reader.tokenize(picture, fit=fit).tolist()}
+    opened_model = load(model, device)
+    entries = [
+        {"file": str(image), "model": opened_model.digest, "codes": opened_model.tokenize(picture, fit=fit).tolist()}
         for image, picture in zip(images, pictures, strict=True)
     ]
     if output is None:
-        print(terminal.printable_json(metadata.tokens_text(told)), end="")
+        print(terminal.printable_json(metadata.tokens_text(entries)), end="")
         return
-    metadata.write_tokens(told, output)
+    metadata.write_tokens(entries, output)
     if json:
-        terminal.print_json({"files": [str(output)], "pictures": len(told), "model": reader.name})
+        terminal.print_json({"files": [str(output)], "pictures": len(entries), "model": opened_model.name})
     else:
-        print(f"{output}  {len(told)} picture{'s' if len(told) > 1 else ''}")
+        print(f"{output}  {len(entries)} picture{'s' if len(entries) > 1 else ''}")

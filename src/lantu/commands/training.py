@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lantu.commands import terminal
-from lantu.commands.options import Backend, DataFolder, Device, Dials, Json, ModelName, Seed, check_results, parse_dials
+from lantu.commands.options import (
+    Backend,
+    DataFolder,
+    Device,
+    Dials,
+    Json,
+    ModelName,
+    Seed,
+    check_results,
+    parse_overrides,
+)
 from lantu.errors import LantuError
 
 Run = Annotated[Path, typer.Option(help="A run of lantu train, a model, or the part's own folder.", metavar="DIR")]
@@ -114,7 +124,7 @@ def assemble(
     from lantu.recipes.tuning import tune as choose
     from lantu.tokens.words import WORDS
 
-    fixed = parse_dials(dials)
+    fixed = parse_overrides(dials)
     data = data or data_of(language, tokenizer, decoder)
     folder = assemble(tokenizer, language, decoder, out, name, licence, card, data, {**USUAL, **fixed}, control)
     if data is not None and not (folder.path / WORDS).is_file():
@@ -152,7 +162,7 @@ def evaluate(
 ) -> None:
     """Score a model: its drawings, captions and reconstructions, beside the best possible scores."""
     chosen = [name.strip() for name in suites.split(",")] if suites else None
-    how = parse_dials(dials)
+    how = parse_overrides(dials)
     if out:
         check_results(out, ("scores.json", "scores.txt", "sheet.png"), {"score", "n"})
     from lantu import recipes

@@ -1,1 +1,1 @@
-"""Where models are found, opened and what they are made of; ``lantu/`` is the project's own family."""
+"""Finding, opening and loading models; ``lantu/`` is the project's own family."""

@@ -1,4 +1,4 @@
-"""A picture that a drawing is to follow, as a user gives it."""
+"""The user's control picture."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Control:
-    """A picture that a drawing is to follow.
+    """A picture that a drawing follows.
 
     Attributes:
         picture: as large as the drawing, of any mode.
         kind: one of ``lantu.models.lantu.controls.KINDS``: "edges" (white lines on black), "layout" (white
-            where things are to stand), "colour" (blocks of colour).
-        scale: 1 as it was learnt; 0 is no control, bit for bit.
+            where things go), "colour" (blocks of colour).
+        scale: strength; 1 is that of training, 0 is exactly no control.
     """
 
     picture: "Image"

@@ -1,4 +1,4 @@
-"""Where models are kept, and how one is found by its name or its folder."""
+"""Finds models by name or folder."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ DEFAULT = "lantu-emoji"
 
 
 def shelves() -> list[Path]:
-    """The folders where models are looked for by name, first come first served.
+    """The folders that are searched for models by name; the first match wins.
 
     ``$LANTU_MODELS`` (one or more, as in ``$PATH``), ``models/`` of a checkout or ``shipped/`` of an installed package,
     and the cache.
@@ -23,7 +23,7 @@ def shelves() -> list[Path]:
     checkout = package.parents[1]
     shipped = checkout / "models" if (checkout / "pyproject.toml").is_file() else package / "shipped"
     places = [*named, shipped]
-    with contextlib.suppress(DiskError):  # a user without a home has the others
+    with contextlib.suppress(DiskError):  # without a home directory there is no cache
         places.append(cache_dir() / "models")
     return places
 
@@ -32,7 +32,7 @@ def find(model: str | Path | None = None) -> ModelFolder:
     """A model by its name or its folder.
 
     Raises:
-        ModelError: there is no such model, or it is not complete.
+        ModelError: there is no such model, or it is incomplete.
     """
     name = str(model) if model is not None else DEFAULT
     path = expand(name)

@@ -1,4 +1,4 @@
-"""What runs a model: the device, and the backend of its language model."""
+"""Chooses the device and the backend of the language model."""
 
 import importlib.util
 from pathlib import Path
@@ -35,7 +35,7 @@ def choose_device(name: str) -> str:
     if importlib.util.find_spec("torch") is None:
         raise LantuError("a GPU needs torch, which is not installed", "pip install 'lantu[train]', or choose cpu")
     if name == "auto" and not may_have_gpu():
-        return "cpu"  # without the seconds that asking torch takes
+        return "cpu"  # importing torch takes seconds
     import torch
 
     if torch.cuda.is_available():
@@ -46,5 +46,5 @@ def choose_device(name: str) -> str:
 
 
 def may_have_gpu() -> bool:
-    """Whether the system knows of a GPU that torch might use."""
+    """Whether the system has a GPU device that torch might use."""
     return any(map(Path.exists, map(Path, ("/dev/nvidia0", "/dev/dxg", "/dev/kfd"))))

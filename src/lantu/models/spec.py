@@ -1,4 +1,4 @@
-"""The seams of a model: what a family implements, and all that the rest of lantu knows of one. Protocols only.
+"""The interfaces of a model: what a family implements, and all that the rest of lantu knows of it. Protocols only.
 
     folder            what a model directory says of itself, read without loading a weight
     layout            (prompt, size) → a request for the drafter; ids → codes
@@ -32,7 +32,7 @@ Size = tuple[int, int]  # width, height in pixels
 
 
 class ModelFolder(Protocol):
-    """A model directory, of which nothing is loaded but its JSON.
+    """A model directory, of which only JSON is read.
 
     Attributes:
         path: the directory.
@@ -43,17 +43,17 @@ class ModelFolder(Protocol):
 
     @property
     def name(self) -> str:
-        """As the model calls itself."""
+        """The model's name."""
         ...
 
     @property
     def digest(self) -> str:
-        """Names exactly these weights and settings: 16 hex digits."""
+        """Identifies exactly these weights and settings: 16 hex digits."""
         ...
 
     @property
     def settings(self) -> "SamplingParams":
-        """The sampling parameters that it draws with by default."""
+        """The default sampling parameters."""
         ...
 
     @property
@@ -78,7 +78,7 @@ class ModelFolder(Protocol):
 
     @property
     def controlled(self) -> bool:
-        """Whether a picture of control can guide its drawings."""
+        """Whether a control picture can guide its drawings."""
         ...
 
     @property
@@ -91,15 +91,15 @@ class ModelFolder(Protocol):
         ...
 
     def check(self) -> "ModelFolder":
-        """Itself, once its parts are what their configs say, and fit one another; no weights are read.
+        """This folder, after checking that its parts match their configs and one another; no weights are read.
 
         Raises:
-            ModelError: they are not, or they don't.
+            ModelError: they don't.
         """
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What there is to know without loading it, as JSON: name, digest, folder, pixels, parameters, bytes, …"""
+        """Facts that need no weights, as JSON: name, digest, folder, pixels, parameters, bytes, …"""
         ...
 
 
@@ -129,8 +129,8 @@ class Layout(Protocol):
         """The request for one picture: prompts with and without the words, the ids allowed, as many as the grid takes.
 
         Raises:
-            PromptError: the prompt is empty, too long or no text.
-            LantuError: the drafter can't do what ``params`` asks for.
+            PromptError: the prompt is empty, too long or not text.
+            LantuError: the drafter does not support ``params``.
         """
         ...
 
@@ -143,7 +143,7 @@ class Layout(Protocol):
         ...
 
     def unknown_words(self, prompt: str) -> "tuple[UnknownWord, ...]":
-        """Words of a prompt that the model was never taught, where it knows which those are."""
+        """Words of a prompt that the model was never taught; none if it has no word list."""
         ...
 
     def warnings(self, prompt: str, draws: bool = True) -> list[str]:
@@ -175,22 +175,22 @@ class Parts(Protocol):
 
     @property
     def drafter(self) -> "Drafter":
-        """Drafts requests together only where that changes nothing."""
+        """Batches requests only where that is exact."""
         ...
 
     @property
     def batched_drafter(self) -> "Drafter":
-        """Drafts many requests together even where that rounds sums in another order."""
+        """Batches requests even where that reorders floating-point sums."""
         ...
 
     @property
     def exact(self) -> bool:
-        """Whether pictures that are rendered together are what each would be alone, bit for bit."""
+        """Whether pictures rendered together are bit for bit those rendered alone."""
         ...
 
     @property
     def previews(self) -> bool:
-        """Whether the decoder renders grids of which codes are missing (MASK_CODE)."""
+        """Whether the decoder renders grids with missing codes (MASK_CODE)."""
         ...
 
     def render(
@@ -204,11 +204,11 @@ class Parts(Protocol):
         ...
 
     def control_processor(self, control: "Control", grid: Grid) -> "ControlLogitsProcessor | None":
-        """What adds a control's bias to the logits of each code; None where there is none.
+        """Adds a control's bias to the logits of each code; None where there is no bias.
 
         Raises:
             LantuError: the model can't follow the control.
-            ImageError: the picture of control is of another size.
+            ImageError: the control picture is of another size.
         """
         ...
 

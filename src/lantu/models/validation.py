@@ -1,4 +1,4 @@
-"""What can't be drawn is refused with one line. Shapes: h w grid."""
+"""Checks of user input, with one-line errors. Shapes: h w grid."""
 
 import re
 
@@ -12,10 +12,10 @@ MAX_PROMPT = 2000
 
 
 def check_prompt(prompt: str) -> str:
-    """The prompt itself, if it can be drawn.
+    """The prompt itself, if it is valid.
 
     Raises:
-        PromptError: it is empty, too long or no text.
+        PromptError: it is empty, too long or not text.
     """
     if not isinstance(prompt, str):
         raise PromptError(f"the prompt is {type(prompt).__name__}, not text", "give a string")
@@ -30,7 +30,7 @@ def parse_size(text: str) -> Size:
     """ "192x128" → (192, 128): width and height in pixels.
 
     Raises:
-        LantuError: it is no such text.
+        LantuError: the text is not a size.
     """
     match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", text.strip(), re.ASCII)
     if match is None:
@@ -52,17 +52,17 @@ def grid_of(size: Size, patch: int) -> Grid:
 
 
 def check_size(size: Size, learnt: Size, sides: "tuple[int, int] | None" = None) -> str:
-    """What to expect of drawings of a size that the model was not taught: "" if it was.
+    """A warning for sizes that the model was not trained on; "" for others.
 
-    Three prompts of the shipped model, which learnt 128x128, were drawn at 15 other sizes: things came apart at most of
-    them (256x128, 160x160, 96x96), and pages of 192x192 and more were all but empty, those of 32x32 one blot.
+    The limits come from three prompts that the shipped model, trained on 128x128, drew at 15 other sizes: mostly
+    objects fell apart (256x128, 160x160, 96x96); from 192x192 on pictures were nearly empty, at 32x32 a single blot.
 
     Args:
-        learnt: width and height of the pictures that it learnt.
-        sides: the shortest and the longest side that its makers say it draws, if they do.
+        learnt: width and height of the training pictures.
+        sides: the shortest and the longest side that the model's makers declare, if they do.
 
     Raises:
-        ImageError: nothing sensible would come.
+        ImageError: drawings of this size would be useless.
     """
     if size == learnt or (sides and sides[0] <= min(size) and max(size) <= sides[1]):
         return ""
@@ -74,15 +74,15 @@ def check_size(size: Size, learnt: Size, sides: "tuple[int, int] | None" = None)
 
 
 def check_codes(codes: np.ndarray, codebook_size: int) -> np.ndarray:
-    """A grid as (h, w) int64.
+    """A grid of codes as (h, w) int64.
 
     Raises:
-        DataError: it is none, or has codes that are not in the codebook.
+        DataError: it is not a grid, or has codes outside the codebook.
     """
     codes = np.asarray(codes)
     hint = "give the codes of a picture made by this model"
     if codes.ndim != 2 or not codes.size or codes.dtype.kind not in "iu":
-        raise DataError(f"codes of shape {codes.shape} and kind {codes.dtype} are no grid", hint)
+        raise DataError(f"codes of shape {codes.shape} and kind {codes.dtype} are not a grid", hint)
     if max(codes.shape) > MAX_SIDE:
         raise DataError(f"a grid of {codes.shape[1]}x{codes.shape[0]} codes", f"{MAX_SIDE} a side is the most")
     if codes.min() < 0 or codes.max() >= codebook_size:
@@ -91,10 +91,10 @@ def check_codes(codes: np.ndarray, codebook_size: int) -> np.ndarray:
 
 
 def require(folder: ModelFolder, ability: str) -> None:
-    """Refuse what a model can't do.
+    """Refuse a task that the model was not trained for.
 
     Raises:
-        AbilityError: it has not learnt the ability.
+        AbilityError: it lacks the ability.
     """
     if ability not in folder.abilities:
         raise AbilityError(f"{folder.name} has not learnt {ability}", folder.lacks(ability), ability)

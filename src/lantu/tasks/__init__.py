@@ -1,6 +1,6 @@
-"""What a model is asked to do, each task written once.
+"""What a model can do, each task written once.
 
 A task is a generator: it yields effects (``tasks.effects``: draft these ids, render these codes, compute this), is sent
 their results, and returns its own. The library runs tasks to their end (``tasks.run``), the server's worker advances
-many together; progress, previews, cancellation and deadlines belong to whoever runs them.
+many together; progress, previews, cancellation and deadlines are up to the runner.
 """

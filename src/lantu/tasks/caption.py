@@ -1,40 +1,83 @@
 """Captions: several are drafted from a picture's codes, and the one that explains the picture best is kept.
 
-Three faults of a small model that reads are met here:
+Three weaknesses of small captioning models are handled here:
 
-- *A picture that is encoded anew has other codes than it was drawn from.* Cells that look alike (white paper most of
-  all) have many codes at nearly the same distance, and the nearest is then a matter of chance, which the language model
-  has never read. ``denoised`` takes the language model's own view of which code follows as the prior of each cell, and
-  the distance to the code vectors as the likelihood.
+- *Encoding a picture again does not give the codes it was drawn from.* Uniform cells (white paper above all) have many
+  codes at nearly the same distance, so the nearest one is random, and the language model has never seen such noise.
+  ``denoise`` combines the language model's next-code distribution (the prior of each cell) with the distance to the
+  code vectors (the likelihood).
 - *The likeliest caption word by word may be wrong as a whole* (猫头鹰 for a cat). The model draws better than it reads,
   so candidates are scored in both directions: log p(caption | codes) + log p(codes | caption), as in noisy-channel
-  decoding (arXiv:1611.02554), and the best is tried with another word at each place.
-- *It may run on, repeat itself, or change its language.* Only ids of the asked script may come, and candidates that end
-  by themselves without a repetition go first.
+  decoding (arXiv:1611.02554), and the best one is retried with another word at each position.
+- *A caption may run on, repeat itself, or switch languages.* Only ids of the requested script are allowed, and
+  candidates that end by themselves without repetition are preferred.
 
 Shapes: B batch, h w grid, N = h·w, K codebook size, C candidates.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from lantu import images
 from lantu.engine.request import Ranges, Request, id_at
-from lantu.errors import PromptError
+from lantu.errors import ImageError, PromptError
 from lantu.models.lantu.parts import LantuParts
 from lantu.models.lantu.requests import MAX_CAPTION
 from lantu.models.spec import Grid, Parts
+from lantu.models.validation import require
 from lantu.tasks.effects import Compute, Draft, Task
 from lantu.tokens import document, grammar
 from lantu.tokens.repetition import first_repeat, without_repeats
-from lantu.types import Caption
+from lantu.types import Caption, Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from lantu.models.lantu.layout import Example
 
 CANDIDATES = 12
-CHANGES = 2  # of the best of them, one place at a time
-FREEDOM = 0.8  # temperature of all candidates but the first, which is the likeliest word by word
-SURE = 1.2e-4  # variance of the likelihood of a code vector, as a share of the codebook's
+CHANGES = 2  # rounds of changing one word of the best candidate
+CANDIDATE_TEMPERATURE = 0.8  # of all candidates but the first, which is greedy
+CODE_VARIANCE = 1.2e-4  # of the likelihood of a code vector, as a share of the codebook's variance
+
+
+def caption_picture(
+    parts: Parts,
+    image: "Picture | Image",
+    language: str,
+    seed: int = 0,
+    temperature: float = 0.0,
+    examples: "Sequence[Example]" = (),
+    *,
+    fit: bool = False,
+) -> Task[Caption]:
+    """The caption of a picture; one that this model drew is read from its codes.
+
+    Args:
+        temperature: 0 for the best of several candidates; above 0, one caption is sampled.
+        examples: captions and pictures that the model reads first.
+        fit: scale and crop a picture of another size.
+
+    Raises:
+        AbilityError: the model can't caption.
+        ImageError: the picture is not of the model's size.
+        PromptError: an unknown language.
+    """
+    require(parts.folder, "captioning")
+    layout: Any = parts.layout
+    drawing, image = (image, image.image) if isinstance(image, Picture) else (None, image)
+    image, size = images.to_rgb(image), layout.size_of(parts.folder.grid)
+    if not fit and image.size != size:
+        what = "{}x{} pixels, the model reads {}x{}".format(*image.size, *size)
+        raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped with --fit")
+    example_ids = layout.example_ids(examples, language) if examples else []
+    if drawing and drawing.model == parts.folder.digest:
+        return (yield from caption_codes(parts, drawing.codes, language, seed, temperature, example_ids))
+    pixels_HWC = np.asarray(images.fit(image, *size) if fit else image)
+    return (yield from caption(parts, pixels_HWC, language, seed, temperature, example_ids))
 
 
 def caption(
@@ -45,7 +88,7 @@ def caption(
     temperature: float = 0.0,
     examples: Sequence[int] = (),
 ) -> Task[Caption]:
-    """The caption of any picture, (H, W, 3) uint8, of the size that the model reads.
+    """The caption of a picture (H, W, 3) uint8 of the model's size.
 
     Raises:
         PromptError: an unknown language.
@@ -69,13 +112,13 @@ def caption_codes(
     candidates: int = CANDIDATES,
     most: int | None = None,
 ) -> Task[Caption]:
-    """The caption of a picture that is given as codes.
+    """The caption of a picture from its codes.
 
     Args:
-        temperature: 0 for the best of several; above it one is drawn as the model puts it, by the seed.
-        examples: ids of examples (``LantuLayout.example_ids``), which the caption follows.
-        candidates: captions to choose from at temperature 0.
-        most: ids of a caption.
+        temperature: 0 for the best of several candidates; above 0, one caption is sampled.
+        examples: ids of examples (``LantuLayout.example_ids``) that precede the picture.
+        candidates: how many captions to choose from at temperature 0.
+        most: maximum number of ids in the caption.
 
     Raises:
         PromptError: an unknown language.
@@ -93,33 +136,33 @@ def caption_codes(
     request = replace(request, allowed=script(parts, language), limit=limit)
     if temperature or parts.backend == "vllm":
         candidates = 1
-    others = [replace(request, seed=number, temperature=FREEDOM) for number in range(1, candidates)]
+    others = [replace(request, seed=number, temperature=CANDIDATE_TEMPERATURE) for number in range(1, candidates)]
     drafts = yield Draft((request, *others), batched=True)
     return (yield from best(parts, codes_hw, language, drafts))
 
 
 def of_codes(parts: Parts) -> LantuParts:
-    """The parts of a model that reads pictures from their codes: one of lantu's own family."""
+    """The parts, known to be of lantu's own family, the only one that captions codes."""
     return cast(LantuParts, parts)
 
 
 def check_language(language: str) -> None:
-    """Raises PromptError where there are no captions in a language."""
+    """Refuse a language without captions. Raises PromptError."""
     if language not in document.LANGUAGES:
         raise PromptError(f"no captions in {language}", f"choose {' or '.join(document.LANGUAGES)}")
 
 
 def denoise(parts: Parts, pixels_HWC: np.ndarray) -> Task[np.ndarray]:
-    """The likeliest codes of a picture (H, W, 3) uint8 by the language model's own expectation: (h, w) int64.
+    """The likeliest codes (h, w) int64 of a picture (H, W, 3) uint8, with the language model as prior.
 
-    The plain nearest codes where the tokenizer has no code vectors, or where the backend takes no bias (vLLM).
+    The nearest codes where the tokenizer has no code vectors, or where the backend supports no bias (vLLM).
     """
     parts = of_codes(parts)
 
-    def look() -> np.ndarray | None:
+    def distances() -> np.ndarray | None:
         return parts.distances(pixels_HWC[None]) if parts.backend != "vllm" else None
 
-    distance_1NK = yield Compute(look)
+    distance_1NK = yield Compute(distances)
     if distance_1NK is None:
         return (yield Compute(lambda: parts.encode(pixels_HWC[None])[0]))
     height, width = (side // parts.folder.patch for side in pixels_HWC.shape[:2])
@@ -127,27 +170,27 @@ def denoise(parts: Parts, pixels_HWC: np.ndarray) -> Task[np.ndarray]:
 
 
 def denoise_codes(parts: Parts, codes_hw: np.ndarray) -> Task[np.ndarray]:
-    """The same from codes alone, which may come from a picture that was encoded anew: (h, w) int64."""
+    """``denoise`` from codes alone, such as those of a picture that was encoded again: (h, w) int64."""
     if parts.reads_pixels:
         return codes_hw
     parts = of_codes(parts)
 
-    def look() -> np.ndarray | None:
+    def distances() -> np.ndarray | None:
         vectors_KE = parts.encoder.vectors_KE if parts.backend != "vllm" else None
         if vectors_KE is None:
             return None
-        seen_NE = vectors_KE[codes_hw.reshape(-1)]
-        return (seen_NE**2).sum(1, keepdims=True) + (vectors_KE**2).sum(1) - 2 * seen_NE @ vectors_KE.T
+        found_NE = vectors_KE[codes_hw.reshape(-1)]
+        return (found_NE**2).sum(1, keepdims=True) + (vectors_KE**2).sum(1) - 2 * found_NE @ vectors_KE.T
 
-    distance_NK = yield Compute(look)
+    distance_NK = yield Compute(distances)
     if distance_NK is None:
         return codes_hw
     return (yield from likeliest_codes(parts, distance_NK, (codes_hw.shape[0], codes_hw.shape[1])))
 
 
 def likeliest_codes(parts: LantuParts, distance_NK: np.ndarray, grid: Grid) -> Task[np.ndarray]:
-    """Codes (h, w) by squared distances from code vectors and the language model's own expectation."""
-    scale = -0.5 / max(SURE * parts.encoder.variance, 1e-12)
+    """Codes (h, w) from squared distances to code vectors, with the language model as prior."""
+    scale = -0.5 / max(CODE_VARIANCE * parts.encoder.variance, 1e-12)
     bias_NK = (scale * (distance_NK - distance_NK.min(1, keepdims=True))).astype(np.float32)
     request = Request(
         document.unconditional_prefix(*grid, parts.vocabulary),
@@ -161,11 +204,11 @@ def likeliest_codes(parts: LantuParts, distance_NK: np.ndarray, grid: Grid) -> T
 
 
 def best(parts: LantuParts, codes_hw: np.ndarray, language: str, drafts: Sequence[Sequence[int]]) -> Task[Caption]:
-    """The candidate that explains the picture best; whole ones go first, and what is repeated is cut off.
+    """The candidate with the best score; complete ones are preferred, and repetitions are cut off.
 
-    The best is changed at one place at a time as long as that explains the picture better.
+    The winner is changed one word at a time as long as its score improves.
     """
-    candidates = whole(parts, drafts)
+    candidates = complete(parts, drafts)
     if len(drafts) == 1 or not candidates:
         texts = candidates or [parts.text.decode(ids).strip() for ids in drafts]
         scores = [0.0]
@@ -177,7 +220,7 @@ def best(parts: LantuParts, codes_hw: np.ndarray, language: str, drafts: Sequenc
     text, most = candidates[int(np.argmax(scores))], float(scores.max())
     for _ in range(CHANGES):
         changed = yield from change_one_word(parts, codes_hw, language, text)
-        others = [other for other in whole(parts, changed) if other not in candidates]
+        others = [other for other in complete(parts, changed) if other not in candidates]
         if not others:
             break
         candidates += others
@@ -188,15 +231,15 @@ def best(parts: LantuParts, codes_hw: np.ndarray, language: str, drafts: Sequenc
     return Caption(text)
 
 
-def whole(parts: LantuParts, drafts: Sequence[Sequence[int]]) -> list[str]:
-    """The captions among drafts that ended by themselves and repeat nothing, each once."""
+def complete(parts: LantuParts, drafts: Sequence[Sequence[int]]) -> list[str]:
+    """The distinct captions among drafts that ended by themselves and repeat nothing."""
     end = parts.vocabulary.special("eos")
     texts = [parts.text.decode(ids).strip() for ids in drafts if ids and ids[-1] == end]
     return list(dict.fromkeys(text for text in texts if text and is_clean(text)))
 
 
 def is_clean(text: str) -> bool:
-    """Whether a text repeats nothing and has whole characters alone."""
+    """Whether a text repeats nothing and has no broken characters."""
     return first_repeat(text) is None and "\ufffd" not in text
 
 
@@ -204,32 +247,32 @@ def score(parts: LantuParts, codes_hw: np.ndarray, language: str, texts: Sequenc
     """log p(caption | codes) + log p(codes | caption) of each candidate: (C) float64."""
     vocabulary, (height, width) = parts.vocabulary, codes_hw.shape
     written = [list(parts.text.encode(text)) for text in texts]
-    said = log_probabilities(
+    captions_C = log_probabilities(
         parts,
         [document.caption_prefix(codes_hw, language, vocabulary)] * len(texts),
         [[*ids, vocabulary.special("eos")] for ids in written],
         grammar.text(vocabulary),
     )
-    drawn = log_probabilities(
+    pictures_C = log_probabilities(
         parts,
         [document.draw_prefix(ids, height, width, vocabulary) for ids in written],
         [document.code_ids(codes_hw, vocabulary)] * len(texts),
         grammar.codes(vocabulary),
     )
-    return said + drawn
+    return captions_C + pictures_C
 
 
 def change_one_word(parts: LantuParts, codes_hw: np.ndarray, language: str, text: str) -> Task[list[list[int]]]:
-    """A caption with another word at one place: at each place the second likeliest id, and the likeliest behind it.
+    """Variants of a caption: at each position, the second likeliest id and its greedy continuation.
 
-    So a name that begins as another does (猫 and 猫头鹰) is tried even where the longer one is the likelier by far.
+    So a name that is the beginning of another (猫 and 猫头鹰) is tried even where the longer one is far likelier.
     """
     prefix, allowed = document.caption_prefix(codes_hw, language, parts.vocabulary), script(parts, language)
     end = parts.vocabulary.special("eos")
     ids = [*parts.text.encode(text), end]
 
     def second_likeliest() -> list[int]:
-        (logits_TV,) = logits_behind(parts, [prefix], [ids], allowed)
+        (logits_TV,) = continuation_logits(parts, [prefix], [ids], allowed)
         logits_TV[np.arange(len(ids)), columns_of(allowed, ids)] = -np.inf
         return [id_at(allowed, int(column)) for column in logits_TV.argmax(1)]
 
@@ -244,59 +287,64 @@ def change_one_word(parts: LantuParts, codes_hw: np.ndarray, language: str, text
 
 
 def log_probabilities(
-    parts: LantuParts, prefixes: Sequence[Sequence[int]], endings: Sequence[Sequence[int]], ranges: Ranges
+    parts: LantuParts, prefixes: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]], ranges: Ranges
 ) -> np.ndarray:
-    """log p of each ending behind its prefix among the ids in ``ranges``: (C) float64."""
+    """log p of each continuation given its prefix, among the ids in ``ranges``: (C) float64."""
     sums = []
-    for ending, logits_TV in zip(endings, logits_behind(parts, prefixes, endings, ranges), strict=True):
+    for continuation, logits_TV in zip(
+        continuations, continuation_logits(parts, prefixes, continuations, ranges), strict=True
+    ):
         peak = logits_TV.max(1)
-        chosen = logits_TV[np.arange(len(ending)), columns_of(ranges, ending)]
+        chosen = logits_TV[np.arange(len(continuation)), columns_of(ranges, continuation)]
         sums.append((chosen - peak - np.log(np.exp(logits_TV - peak[:, None]).sum(1))).sum())
     return np.array(sums)
 
 
-def logits_behind(
-    parts: LantuParts, prefixes: Sequence[Sequence[int]], endings: Sequence[Sequence[int]], ranges: Ranges
+def continuation_logits(
+    parts: LantuParts, prefixes: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]], ranges: Ranges
 ) -> list[np.ndarray]:
-    """Of each ending, the logits of the ids in ``ranges`` where each of its ids comes: (its ids, ids in ranges)."""
+    """For each continuation, the logits at each of its positions: (its length, number of ids in ``ranges``)."""
     backend: Any = parts.language
-    rows = [backend.open(len(prefix) + len(ending)) for prefix, ending in zip(prefixes, endings, strict=True)]
+    rows = [
+        backend.open(len(prefix) + len(continuation))
+        for prefix, continuation in zip(prefixes, continuations, strict=True)
+    ]
     try:
-        # Two reads: transformers keeps the logits of a first read's last id alone.
+        # Two reads, because after a first read transformers keeps only the last id's logits.
         backend.read(rows, [list(prefix) for prefix in prefixes])
-        logits = [[one] for one in numbers(backend.logits(rows, ranges))]
-        longer = [place for place, ending in enumerate(endings) if len(ending) > 1]
+        logits = [[row_V] for row_V in to_float64(backend.logits(rows, ranges))]
+        longer = [place for place, continuation in enumerate(continuations) if len(continuation) > 1]
         if longer:
-            backend.read([rows[place] for place in longer], [list(endings[place][:-1]) for place in longer])
-            steps = [(place, back) for place in longer for back in range(len(endings[place]) - 2, -1, -1)]
-            told = numbers(backend.logits([rows[place] for place, _ in steps], ranges, [back for _, back in steps]))
-            for (place, _), one in zip(steps, told, strict=True):
-                logits[place].append(one)
+            backend.read([rows[place] for place in longer], [list(continuations[place][:-1]) for place in longer])
+            steps = [(place, back) for place in longer for back in range(len(continuations[place]) - 2, -1, -1)]
+            later = to_float64(backend.logits([rows[place] for place, _ in steps], ranges, [back for _, back in steps]))
+            for (place, _), row_V in zip(steps, later, strict=True):
+                logits[place].append(row_V)
     finally:
         for row in rows:
             backend.close(row)
-    return [np.stack(its) for its in logits]
+    return [np.stack(rows_V) for rows_V in logits]
 
 
 def columns_of(ranges: Ranges, ids: Sequence[int]) -> list[int]:
-    """Where ids stand among the ids in ranges."""
+    """The columns of ids in logits over ``ranges``."""
     starts = np.cumsum([0, *map(len, ranges)])
     return [
-        next(int(start) + id_ - its.start for its, start in zip(ranges, starts, strict=False) if id_ in its)
+        next(int(start) + id_ - ids_.start for ids_, start in zip(ranges, starts, strict=False) if id_ in ids_)
         for id_ in ids
     ]
 
 
-def numbers(logits: Any) -> np.ndarray:
+def to_float64(logits: Any) -> np.ndarray:
     """Logits of any backend as float64."""
     return np.asarray(logits.cpu() if hasattr(logits, "cpu") else logits, np.float64)
 
 
 def script(parts: LantuParts, language: str) -> Ranges:
-    """Text ids that a caption in a language may hold, and <eos>, in ranges.
+    """Ranges of the ids that a caption in a language may contain, including <eos>.
 
-    English has no Chinese characters. Chinese has Latin letters in names (3D, Noto, T恤), but no English words with a
-    space and a small letter before them.
+    English captions have no Chinese characters. Chinese captions have Latin letters in names (3D, Noto, T恤), but no
+    lower-case English words after a space.
     """
     barred = parts.text.han_ids() if language == "en" else parts.text.english_word_ids()
     ranges, start = [], 0

@@ -1,4 +1,4 @@
-"""An answer in words, pictures or both: the model decides."""
+"""Answers in text, pictures or both, as the model decides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a model says.
+    """A model's answer.
 
     Attributes:
-        parts: its words and pictures, in order.
-        plan: what it wrote down before; "" if nothing.
-        cut: it was cut off: it reached the limit of ids, or there was no room for the picture that it wanted to draw.
+        parts: text and pictures, in order.
+        plan: the plan that it wrote first; "" if none.
+        cut: it was truncated: it reached the limit of ids, or the limit left no room for its picture.
     """
 
     parts: tuple[str | Picture, ...]
@@ -36,18 +36,18 @@ def chat(
     """Answer a conversation.
 
     Args:
-        turns: the user's first and last.
-        most: ids of an answer; a picture for which they are too few is not drawn.
+        turns: alternating, the user's first and last.
+        most: maximum number of ids in the answer; a picture that would exceed it is not drawn.
 
     Raises:
-        LantuError: the model has not learnt it.
+        LantuError: the model lacks the ability.
     """
     require(parts.folder, "talking")
     layout: Any = parts.layout
     request = layout.answer(turns, seed, params)
     request = replace(request, limit=min(most or request.limit, request.limit))
     height, width = parts.folder.grid
-    (ids) = yield from drafted(request, cells=height * width)
+    ids = yield from drafted(request, cells=height * width)
     reply = layout.read_reply(ids)
     prompt = " ".join(part for part in turns[-1] if isinstance(part, str))
     if reply.draws and (most is None or len(ids) + height * width <= most):

@@ -1,4 +1,4 @@
-"""Pictures of words, and pictures of codes."""
+"""Pictures from prompts, and pictures from codes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,27 +28,27 @@ def draw(
     """Draft a picture's codes and render them.
 
     Args:
-        processor: what the control adds to the logits (``Parts.control_processor``); several drawings may share it.
-        examples: ids of examples (``LantuLayout.example_ids``). A model that plans first writes down what they mean.
+        processor: adds the control's bias to the logits (``Parts.control_processor``); drawings may share it.
+        examples: ids of examples (``LantuLayout.example_ids``). A model that plans first writes what they mean.
     """
     layout: Any = parts.layout
-    shown: dict[str, Any] = {}
+    context: dict[str, Any] = {}
     if examples:
-        shown = {"examples": examples}
+        context = {"examples": examples}
         if layout.plans:
             ids = yield from drafted(layout.plan_drawing(prompt, examples), cells=grid[0] * grid[1])
-            shown["plan"] = layout.plan_ids(ids)
-    request = layout.draw(prompt, grid, seed, params, processor, **shown)
+            context["plan"] = layout.plan_ids(ids)
+    request = layout.draw(prompt, grid, seed, params, processor, **context)
     ids = yield from drafted(request, lambda ids: layout.codes(ids, grid), grid[0] * grid[1])
-    steered = control if control and control.scale else None
-    return (yield from rendered(layout.codes(ids, grid), seed, params, prompt, steered))
+    control = control if control and control.scale else None
+    return (yield from rendered(layout.codes(ids, grid), seed, params, prompt, control))
 
 
 def render(parts: Parts, codes: np.ndarray, seed: int, params: SamplingParams, prompt: str = "") -> Task[Picture]:
-    """Render the picture that a grid of codes stands for.
+    """Render a grid of codes.
 
     Raises:
-        DataError: it is no grid, or has codes that the model doesn't know.
+        DataError: it is not a grid, or has codes outside the codebook.
     """
     codes = check_codes(codes, parts.folder.codebook_size)
     return (yield from rendered(codes, seed, params, prompt))

@@ -1,4 +1,4 @@
-"""A picture of which a part is drawn anew, or which is changed by an instruction.
+"""Pictures that are partly redrawn, or changed by an instruction.
 
 Shapes: h w grid.
 """
@@ -27,7 +27,7 @@ class Changed:
     """A picture that an instruction changed.
 
     Attributes:
-        plan: what the model wrote down before it drew: what is there; what is to be there. "" if nothing.
+        plan: the plan that the model wrote first: what is there; what is to be there. "" if none.
     """
 
     picture: Picture
@@ -43,14 +43,14 @@ def fill(
     params: SamplingParams,
     before: "Image | None" = None,
 ) -> Task[Picture]:
-    """Draw some cells of a picture anew; all other codes stay.
+    """Redraw some cells of a picture; all other codes stay.
 
     Args:
-        holes_hw: bool, the cells that are drawn anew.
-        before: the picture as it is, whose pixels stay away from those cells.
+        holes_hw: bool, the cells to redraw.
+        before: the picture as it is; its pixels stay, except near the redrawn cells.
 
     Raises:
-        LantuError: the model has not learnt it.
+        LantuError: the model lacks the ability.
     """
     require(parts.folder, "filling")
     layout: Any = parts.layout
@@ -59,30 +59,52 @@ def fill(
     picture = yield from rendered(layout.fill_codes(codes_hw, holes_hw, ids), seed, params, prompt)
     if before is None:
         return picture
-    return replace(picture, image=masks.lay_in(before, picture.image, holes_hw))
+    return replace(picture, image=masks.blend(before, picture.image, holes_hw))
+
+
+def fill_place(
+    parts: Parts,
+    picture: "Picture | Image",
+    prompt: str,
+    seed: int,
+    params: SamplingParams,
+    box: masks.Box | None = None,
+    mask: "Image | None" = None,
+) -> Task[Picture]:
+    """Redraw the cells that a box or a mask touches; see ``masks.cells`` and ``fill``.
+
+    Raises:
+        LantuError: the model lacks the ability.
+        ImageError: box or mask don't fit the picture, or mark nothing.
+    """
+    require(parts.folder, "filling")
+    layout: Any = parts.layout
+    before, codes_hw = layout.with_codes(picture)
+    holes_hw = masks.cells(before.size, parts.folder.patch, box, mask)
+    return (yield from fill(parts, codes_hw, holes_hw, prompt, seed, params, before))
 
 
 def instruct(
     parts: Parts,
-    shown: "Sequence[Picture | Image]",
+    pictures: "Sequence[Picture | Image]",
     instruction: str,
     seed: int,
     params: SamplingParams,
     examples: "Sequence[Change]" = (),
 ) -> Task[Changed]:
-    """Change a picture by an instruction, by examples of such a change, or by both; the whole picture comes new.
+    """Change a picture by an instruction, by examples of the change, or by both; all of it is redrawn.
 
     Args:
-        shown: the picture, after others that the instruction may speak of.
+        pictures: the picture to change comes last, after others that the instruction may mention.
 
     Raises:
-        LantuError: the model has not learnt it.
+        LantuError: the model lacks the ability.
     """
     require(parts.folder, "talking")
     layout: Any = parts.layout
-    turns = [[*shown] if examples and not instruction else [check_prompt(instruction), *shown]]
+    turns = [[*pictures] if examples and not instruction else [check_prompt(instruction), *pictures]]
     goal, plan = "", ""
-    planning = layout.plan_change_by(examples, shown[-1]) if examples else layout.plan_change(turns)
+    planning = layout.plan_change_by(examples, pictures[-1]) if examples else layout.plan_change(turns)
     if planning:
         ids = yield from drafted(planning)
         goal, plan = layout.goal(ids), layout.plan_text(ids)
@@ -96,7 +118,7 @@ def changed(
     """The picture that answers a conversation.
 
     Args:
-        goal: what is to be there, in words: the end of a plan.
+        goal: the end of the plan, in words: what is to be there.
     """
     layout: Any = parts.layout
     request, grid = layout.change(turns, seed, params, goal), layout.grid_after(turns)

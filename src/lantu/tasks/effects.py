@@ -1,4 +1,4 @@
-"""What a task asks of whoever runs it.
+"""What a task asks its runner to do.
 
 Shapes: h w grid.
 """
@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Draft:
-    """Draft the ids of some requests. The task is sent them: a list of ids for each request.
+    """Draft some requests. The task is sent a list of ids for each request.
 
     Attributes:
-        partial: the ids of the one request so far → a grid (h, w) with MASK_CODE where a code is missing, for progress
-            and previews; None where ids are words.
-        cells: codes that will be rendered afterwards, for estimates of waits.
-        batched: requests may share forward passes even where that rounds sums in another order.
+        partial: the ids of the only request so far → a grid (h, w) with MASK_CODE where a code is missing, for progress
+            and previews; None where ids are text.
+        cells: codes that will be rendered afterwards, to estimate waiting times.
+        batched: requests may share forward passes even where that reorders floating-point sums.
     """
 
     requests: Sequence[Request]
@@ -36,7 +36,7 @@ class Draft:
 
 @dataclass(frozen=True, eq=False)
 class Render:
-    """Render the picture of a grid of codes. The task is sent a ``Picture``."""
+    """Render a grid of codes. The task is sent a ``Picture``."""
 
     codes: np.ndarray
     seed: int
@@ -46,7 +46,7 @@ class Render:
 
     @property
     def group(self) -> tuple[Any, ...]:
-        """What pictures must share to be rendered together."""
+        """What pictures must have in common to be rendered together."""
         params = self.params
         control = id(self.control) if self.control else None
         return self.codes.shape, params.steps, params.render_guidance, params.sampler, control

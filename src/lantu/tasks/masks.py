@@ -1,4 +1,4 @@
-"""Which cells of a picture are drawn anew, and how the new ones are laid into the old picture.
+"""Which cells of a picture are redrawn, and how they are blended into the old picture.
 
 Shapes: H W pixels, h w grid, P pixels a side of a cell.
 """
@@ -17,10 +17,10 @@ Box = tuple[float, float, float, float]
 
 
 def cells(size: tuple[int, int], patch: int, box: Box | None, mask: "Image | None") -> np.ndarray:
-    """The cells that are drawn anew, (h, w) bool; given by one of both.
+    """The cells that a box or a mask touches, (h, w) bool.
 
     Raises:
-        ImageError: both are given, or see ``cells_of_box`` and ``cells_of_mask``.
+        ImageError: both are given; or see ``cells_of_box`` and ``cells_of_mask``.
     """
     if box is not None and mask is not None:
         raise ImageError("a box and a mask", "give one of them")
@@ -31,17 +31,19 @@ def cells_of_box(box: Box, size: tuple[int, int], patch: int) -> np.ndarray:
     """The cells that a box touches: (h, w) bool.
 
     Args:
-        box: x0, y0, x1, y1 in pixels; x1 and y1 are the first that no longer belong to it.
+        box: x0, y0, x1, y1 in pixels; x1 and y1 are exclusive.
         size: width and height of the picture.
 
     Raises:
-        ImageError: the box is empty, or not within the picture.
+        ImageError: the box is empty, or extends beyond the picture.
     """
     x0, y0, x1, y1 = box
     width, height = size
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-        told = ",".join(f"{edge:g}" for edge in box)
-        raise ImageError(f"no box {told} in a picture of {width}x{height}", "give x0,y0,x1,y1, x0 < x1, y0 < y1")
+        edges = ",".join(f"{edge:g}" for edge in box)
+        raise ImageError(
+            f"the box {edges} does not fit in a picture of {width}x{height}", "give x0,y0,x1,y1, x0 < x1, y0 < y1"
+        )
     holes = np.zeros((height // patch, width // patch), bool)
     rows, columns = slice(int(y0) // patch, -int(-y1 // patch)), slice(int(x0) // patch, -int(-x1 // patch))
     holes[rows, columns] = True
@@ -52,7 +54,7 @@ def cells_of_mask(mask: "Image", size: tuple[int, int], patch: int) -> np.ndarra
     """The cells that a mask touches: (h, w) bool.
 
     Args:
-        mask: as large as the picture, of any mode; transparent where something is to be drawn anew, or if nothing is
+        mask: as large as the picture, of any mode; transparent where the picture is to be redrawn or, if nothing is
             transparent, light: see ``images.to_mask``.
 
     Raises:
@@ -60,21 +62,18 @@ def cells_of_mask(mask: "Image", size: tuple[int, int], patch: int) -> np.ndarra
     """
     mask = to_mask(mask)
     if mask.size != size:
-        told = "{}x{}, the picture {}x{}".format(*mask.size, *size)
-        raise ImageError(f"the mask has {told}", "give a mask as large as the picture")
+        sizes = "{}x{}, the picture {}x{}".format(*mask.size, *size)
+        raise ImageError(f"the mask has {sizes}", "give a mask as large as the picture")
     marked_HW = np.asarray(mask) > 0
     height, width = size[1] // patch, size[0] // patch
     holes = np.asarray(marked_HW.reshape(height, patch, width, patch).any((1, 3)))
     if not holes.any():
-        raise ImageError("the mask marks nothing", "make transparent (or white) what is to be drawn anew")
+        raise ImageError("the mask marks nothing", "make the area to be redrawn transparent or white")
     return holes
 
 
-def lay_in(before: "Image", after: "Image", holes: np.ndarray) -> "Image":
-    """The new picture in the holes, the old one elsewhere; between them the new one fades out within one cell.
-
-    Beyond that cell no pixel changes.
-    """
+def blend(before: "Image", after: "Image", holes: np.ndarray) -> "Image":
+    """The new picture in the holes, fading to the old one within one cell around them; no pixel beyond changes."""
     from PIL import Image
 
     patch = before.size[0] // holes.shape[1]
@@ -85,7 +84,7 @@ def lay_in(before: "Image", after: "Image", holes: np.ndarray) -> "Image":
 
 
 def faded(weight_HW: np.ndarray, reach: int) -> np.ndarray:
-    """1 in what is marked, falling to 0 within so many pixels around it, by the larger of both distances."""
+    """1 in the marked area, falling to 0 within ``reach`` pixels of it (Chebyshev distance)."""
     out, grown = weight_HW, weight_HW
     for step in range(1, reach):
         grown = widened(grown)

@@ -1,8 +1,8 @@
-"""The one reader of pictures that are shown to a model, for files, programs and servers.
+"""Reads pictures for a model: the only place that decides whether to trust the codes in a PNG.
 
-A PNG of ours says in a text chunk which codes it was drawn from (``lantu.images.description``). They are believed only
-if they belong to the pixels beside them and to this very model; else the pixels count, and a note says so. Reading
-takes two steps, because the second may compute: ``claim``, from the file alone, and ``settle``.
+A PNG drawn by lantu has a text chunk with its codes (``lantu.images.description``). They are used only if they belong
+to this very model and to the pixels in the file; otherwise the pixels are tokenized, and a note says why. Reading has
+two steps, because the second may compute: ``claim``, from the file alone, and ``settle``.
 
 Shapes: H W pixels, h w grid.
 """
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-# How far a rendering of the codes may be from the pixels, of 255: on average, and within any one cell.
-FAR, FAR_IN_CELL = 2.0, 24.0
-MOST_STEPS = 64  # of a rendering that only checks
-RENDERED = ("euler", "heun", "consistency")  # samplers that need no other library
+# Largest difference of the rendered codes from the pixels, of 255: mean over the picture, and mean over any one cell.
+MAX_DIFFERENCE, MAX_CELL_DIFFERENCE = 2.0, 24.0
+MAX_STEPS = 64  # of a rendering that only checks a claim
+SAMPLERS = ("euler", "heun", "consistency")  # that need no other library
 
 
 @dataclass(frozen=True, eq=False)
 class Claim:
-    """A picture, and what it may say of itself.
+    """A picture and its unverified description.
 
     Attributes:
         image: upright 8-bit RGB.
         name: for notes.
-        said: how it was drawn, by its own account, if this model can have drawn it: codes and size fit.
-        bound: whether a hash in ``said`` is that of the pixels.
-        note: why there is no ``said`` although the file has one; "" where it has none.
+        said: how it was drawn, according to the file, if this model can have drawn it: codes and size fit.
+        bound: whether ``said`` has a hash, and it is that of the pixels.
+        note: why the file's description was rejected; "" if it has none.
     """
 
     image: "Image"
@@ -54,12 +54,12 @@ class Claim:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A picture as a model sees it.
+    """A picture that was read.
 
     Attributes:
         image: upright 8-bit RGB, of any size.
-        drawing: the same with its codes, if this very model drew it; None: the pixels are to be read.
-        note: what the user should know of it; "" for nothing.
+        drawing: the picture with its codes, if this very model drew it; None if it is to be tokenized.
+        note: for the user; "" if there is nothing to say.
     """
 
     image: "Image"
@@ -71,7 +71,7 @@ def read(source: "Path | BinaryIO", name: str, parts: Parts, note: Callable[[str
     """Open a picture and find out whether this model drew it.
 
     Args:
-        note: called with what is to be known of the file itself, see ``images.read_image``.
+        note: called with notes about the file itself, see ``images.read_image``.
 
     Raises:
         ImageError: it is missing, damaged, not a picture, or too large.
@@ -84,11 +84,11 @@ def read(source: "Path | BinaryIO", name: str, parts: Parts, note: Callable[[str
 
 
 def claim(source: "Path | BinaryIO", image: "Image", name: str, parts: Parts) -> Claim:
-    """What a picture says of itself, as far as that can be true without computing.
+    """A picture's description, checked as far as possible without rendering.
 
     Args:
-        source: its file; one that is no path is read from its beginning.
-        image: what it shows, as ``images.read_image`` gives it.
+        source: the file; a stream is read from its beginning.
+        image: its pixels, as ``images.read_image`` returns them.
     """
     try:
         said = described(source, name)
@@ -109,33 +109,33 @@ def claim(source: "Path | BinaryIO", image: "Image", name: str, parts: Parts) ->
     return Claim(image, name, said, bound)
 
 
-def settle(made: Claim, parts: Parts, forged: bool = False) -> Seen:
-    """Decide on a claim; one without a hash holds if its codes, rendered, are the picture.
+def settle(claimed: Claim, parts: Parts, forged: bool = False) -> Seen:
+    """Accept or reject a claim; one without a hash is accepted if its codes render to the picture.
 
     Args:
-        forged: whether a hash may have been computed by somebody who means harm: then it counts for nothing.
+        forged: the file may come from an attacker, who can compute a matching hash: hashes are ignored.
     """
-    said = made.said
+    said = claimed.said
     if said is None:
-        return Seen(made.image, note=made.note)
-    if (forged or not made.bound) and not _shows(made.image, said, parts):
-        return Seen(made.image, note=pixels_count(f"{made.name} doesn't show what its codes stand for"))
-    drawing = Picture(made.image, said.codes, said.prompt, said.seed, said.model, said.settings)
-    return Seen(made.image, drawing)
+        return Seen(claimed.image, note=claimed.note)
+    if (forged or not claimed.bound) and not _shows(claimed.image, said, parts):
+        return Seen(claimed.image, note=pixels_count(f"{claimed.name} doesn't show what its codes stand for"))
+    drawing = Picture(claimed.image, said.codes, said.prompt, said.seed, said.model, said.settings)
+    return Seen(claimed.image, drawing)
 
 
 def pixels_count(why: str) -> str:
-    """The note of a picture whose description is not believed."""
+    """The note for a picture whose description is rejected."""
     return f"{why}: its pixels are read, not its codes"
 
 
 def _shows(image: "Image", said: Description, parts: Parts) -> bool:
-    """Whether a picture is what its codes stand for."""
-    settings = SamplingParams.read(said.settings)
-    if settings.steps > MOST_STEPS or settings.sampler not in RENDERED:
+    """Whether the described codes render to the picture."""
+    params = SamplingParams.read(said.settings)
+    if params.steps > MAX_STEPS or params.sampler not in SAMPLERS:
         return False
-    painted = parts.render(said.codes[None], [said.seed], settings)[0]
-    far_HW = np.abs(painted.astype(np.float32) - np.asarray(image, np.float32)).mean(2)
+    rendered_HW3 = parts.render(said.codes[None], [said.seed], params)[0]
+    difference_HW = np.abs(rendered_HW3.astype(np.float32) - np.asarray(image, np.float32)).mean(2)
     (height, width), patch = said.codes.shape, parts.folder.patch
-    far_hw = far_HW.reshape(height, patch, width, patch).mean((1, 3))
-    return bool(far_hw.mean() <= FAR and far_hw.max() <= FAR_IN_CELL)
+    difference_hw = difference_HW.reshape(height, patch, width, patch).mean((1, 3))
+    return bool(difference_hw.mean() <= MAX_DIFFERENCE and difference_hw.max() <= MAX_CELL_DIFFERENCE)

@@ -1,6 +1,6 @@
-"""Run tasks to their end: what the library does with them. The server's worker advances them with others' instead.
+"""Runs tasks to their end, for the library; the server's worker advances tasks of many requests instead.
 
-All drafts go together, then all rendering: together where that is exact or asked for, else one at a time.
+Tasks draft first, then render; both are batched where that is exact or asked for.
 """
 
 import time
@@ -13,7 +13,7 @@ from lantu.tasks.effects import Compute, Draft, Effect, Render, Task
 from lantu.types import Picture
 
 T = TypeVar("T")
-BATCH = 32  # pictures that are rendered together
+BATCH = 32  # pictures rendered together at most
 OnIds = Callable[[Draft, Sequence[int]], None]
 
 
@@ -23,8 +23,9 @@ class Running(Generic[T]):
 
     Attributes:
         effect: None when the task has ended.
-        drafts: of the effect, where it is a ``Draft``.
-        draft_s: seconds that its drafts took, its share of those that were made together.
+        drafts: (drafter, job) for each request of a ``Draft`` effect, once submitted.
+        draft_s: seconds of drafting; of time shared with other tasks, an equal share.
+        result: what the task returned.
     """
 
     task: Task[T]
@@ -34,7 +35,7 @@ class Running(Generic[T]):
     result: Any = None
 
     def advance(self, value: Any = None) -> None:
-        """Go on to the next effect with the result of the last; what is to be computed is computed at once."""
+        """Send the result of the last effect and go on to the next; ``Compute`` effects run at once."""
         try:
             self.effect = self.task.send(value)
             while isinstance(self.effect, Compute):
@@ -44,17 +45,17 @@ class Running(Generic[T]):
 
     @property
     def drafting(self) -> bool:
-        """Whether the task waits for drafts."""
+        """Whether the task waits for ids."""
         return isinstance(self.effect, Draft)
 
 
 def run(parts: Parts, tasks: Sequence[Task[T]], *, batched: bool = False, on_ids: OnIds | None = None) -> list[T]:
-    """The results of tasks, in their order.
+    """Run tasks together; returns their results in order.
 
     Args:
-        batched: draft and render all together even where that rounds sums in another order, so that a result may differ
-            a little from the same one alone. Native kernels never differ, and always go together.
-        on_ids: called with an effect and the ids of one of its requests so far, after each step.
+        batched: batch even where that reorders floating-point sums, so that a result may differ slightly from the same
+            task run alone. Native kernels are exact and always batch.
+        on_ids: called after each step with an effect and the ids of one of its requests so far.
     """
     running = [Running(task) for task in tasks]
     try:
@@ -72,13 +73,32 @@ def run(parts: Parts, tasks: Sequence[Task[T]], *, batched: bool = False, on_ids
 
 
 def run_one(parts: Parts, task: Task[T], on_ids: OnIds | None = None) -> T:
-    """The result of one task."""
+    """Run one task; returns its result."""
     (result,) = run(parts, [task], on_ids=on_ids)
     return result
 
 
+def count_codes(progress: Callable[[int, int], None], total: int) -> OnIds:
+    """``on_ids`` of ``run`` that reports the codes drafted so far, in all requests, and the total."""
+    drafted: dict[Draft, int] = {}
+    done = 0
+
+    def count(effect: Draft, ids: Sequence[int]) -> None:
+        nonlocal done
+        done += known(ids) - drafted.get(effect, 0)
+        drafted[effect] = known(ids)
+        progress(done, total)
+
+    return count
+
+
+def known(ids: Sequence[int]) -> int:
+    """How many ids are drafted; those that are still missing are negative."""
+    return sum(id_ >= 0 for id_ in ids)
+
+
 def draft(parts: Parts, running: Sequence[Running[Any]], batched: bool, on_ids: OnIds | None) -> None:
-    """Draft until no task waits for ids."""
+    """Draft until no task waits for ids; on any failure, all drafts are cancelled."""
     try:
         while drafting := [each for each in running if each.drafting]:
             started = time.perf_counter()
@@ -99,7 +119,7 @@ def draft(parts: Parts, running: Sequence[Running[Any]], batched: bool, on_ids: 
 
 
 def submit(parts: Parts, waiting: Running[Any], batched: bool, on_ids: OnIds | None) -> None:
-    """Give the requests of a task's effect to a drafter."""
+    """Submit the requests of a task's ``Draft`` effect."""
     effect = waiting.effect
     assert isinstance(effect, Draft)
     drafter = parts.batched_drafter if batched or effect.batched else parts.drafter
@@ -108,7 +128,7 @@ def submit(parts: Parts, waiting: Running[Any], batched: bool, on_ids: OnIds | N
 
 
 def render(parts: Parts, waiting: Sequence[Running[Any]], batched: bool) -> list[Picture]:
-    """The pictures that tasks wait for."""
+    """The pictures that tasks wait for, in their order."""
     wanted = [each.effect for each in waiting if isinstance(each.effect, Render)]
     pictures: list[Picture] = []
     for group in neighbours(wanted, BATCH if batched or parts.exact else 1):
@@ -123,7 +143,7 @@ def render(parts: Parts, waiting: Sequence[Running[Any]], batched: bool) -> list
 
 
 def neighbours(wanted: Sequence[Render], most: int) -> Iterator[slice]:
-    """Neighbours that can be rendered together, at most so many."""
+    """Slices of consecutive effects that can be rendered together, of at most ``most`` each."""
     start = 0
     for stop in range(1, len(wanted) + 1):
         if stop == len(wanted) or stop - start == most or wanted[stop].group != wanted[start].group:
@@ -132,7 +152,7 @@ def neighbours(wanted: Sequence[Render], most: int) -> Iterator[slice]:
 
 
 def render_group(parts: Parts, group: Sequence[Render]) -> list[Picture]:
-    """Pictures of one ``Render.group``, rendered together; ``timings_ms`` are left to the caller."""
+    """Render effects of one ``Render.group`` together; the caller fills in ``timings_ms``."""
     import numpy as np
     from PIL import Image
 

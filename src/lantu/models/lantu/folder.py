@@ -1,4 +1,4 @@
-"""What a model directory of our own holds, read without loading a weight.
+"""A model directory of lantu's own family, read without loading weights.
 
 NAME/
   model_index.json     name, licence, the class of each component, the sampling parameters that it draws with ("draw"),
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lantu.weights.language_config import Drawing
 
 INDEX = "model_index.json"
-TOLD = ("license", "data", "scores")  # entries of the index that its makers may write
+OPTIONAL_ENTRIES = ("license", "data", "scores")  # of the index, written by the model's makers
 PARTS = ("language", "tokenizer", "decoder")
 CONTROL = "control"  # a part that may be missing
 HINT = "fetch or assemble the model again"
@@ -50,7 +50,7 @@ REQUIRED = (INDEX, "language/config.json", "language/tokenizer.json", "tokenizer
 
 @dataclass(frozen=True)
 class LantuFolder:
-    """A complete model directory. Nothing of it is loaded but its JSON.
+    """A complete model directory, of which only JSON is read.
 
     Raises:
         ModelError: files are missing.
@@ -67,32 +67,34 @@ class LantuFolder:
 
     @cached_property
     def index(self) -> dict[str, Any]:
+        """The content of model_index.json."""
         return self.read(INDEX)
 
     @property
     def name(self) -> str:
+        """The name in the index, else that of the folder."""
         name = self.index.get("name") or self.path.resolve().name
         if not isinstance(name, str):
-            raise ModelError(f'"name" in {self.path / INDEX} is {shown(name)}, no text', HINT)
+            raise ModelError(f'"name" in {self.path / INDEX} is {shown(name)}, not text', HINT)
         return name
 
     @property
     def settings(self) -> SamplingParams:
-        """The dials it draws with unless told otherwise.
+        """The model's default sampling parameters.
 
         Raises:
-            ModelError: a dial is unknown or out of range.
+            ModelError: one is unknown or out of range.
         """
-        dials = self.index.get("draw", {})
-        if not isinstance(dials, dict):
+        params = self.index.get("draw", {})
+        if not isinstance(params, dict):
             raise ModelError(f'"draw" in {self.path / INDEX} is not a JSON object', HINT)
         known = SamplingParams().as_dict()
-        for name, value in renamed(dials).items():
+        for name, value in renamed(params).items():
             if name not in known or value is None:
                 what = f'"draw" in {self.path / INDEX} has {shown(name)} {shown(value)}'
                 raise ModelError(what, f"give a value to one of {', '.join(known)}")
         try:
-            return SamplingParams.read(dials)
+            return SamplingParams.read(params)
         except LantuError as problem:
             raise ModelError(f'"draw" in {self.path / INDEX}: {problem.message}', problem.hint) from problem
 
@@ -103,6 +105,7 @@ class LantuFolder:
 
     @property
     def codebook_size(self) -> int:
+        """The number of codes."""
         return self.number("tokenizer/config.json", "codebook_size", 2, MOST_CODES)
 
     @property
@@ -112,7 +115,7 @@ class LantuFolder:
 
     @property
     def sides(self) -> tuple[int, int] | None:
-        """The shortest and the longest side in pixels of pictures that it draws well; None: as it learnt them."""
+        """The shortest and the longest side in pixels that the model draws well; None for the training size alone."""
         sides = self.index.get("sides")
         if sides is None:
             return None
@@ -129,7 +132,7 @@ class LantuFolder:
 
     @property
     def abilities(self) -> tuple[str, ...]:
-        """What it can do."""
+        """What it can do; see ``lantu.models.spec.ModelFolder``."""
         return ("drawing", "captioning", *self.learnt)
 
     @property
@@ -139,22 +142,32 @@ class LantuFolder:
 
     @cached_property
     def digest(self) -> str:
-        """Names exactly these weights and settings, whatever the folder is called: 16 hex digits of a SHA-256."""
+        """Identifies exactly these weights and settings, whatever the folder is called: 16 hex digits of a SHA-256."""
         everything = (path for part in (*PARTS, CONTROL) for path in (self.path / part).rglob("*"))
         paths = sorted(path for path in everything if path.suffix in (".json", ".safetensors"))
         check_regular(paths)
         return sha256(*paths)[:16]
 
     def read(self, name: str) -> dict[str, Any]:
-        """One of its JSON files.
+        """One of its JSON files; not to be changed. It is parsed once, and again only after it has changed on disk.
 
         Raises:
             ModelError: it can't be read.
         """
+        path = self.path / name
         try:
-            return read_json(self.path / name)
+            status = path.stat()
+            version = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            if name not in self._parsed or self._parsed[name][0] != version:
+                self._parsed[name] = version, read_json(path)
+            return self._parsed[name][1]
         except (OSError, ValueError) as problem:
-            raise ModelError(f"{self.path / name} can't be read as JSON ({problem})", HINT) from problem
+            raise ModelError(f"{path} can't be read as JSON ({problem})", HINT) from problem
+
+    @cached_property
+    def _parsed(self) -> dict[str, tuple[tuple[int, ...], dict[str, Any]]]:
+        """For each JSON file that was read: the file's version, its content."""
+        return {}
 
     def entry(self, name: str, *keys: str) -> Any:
         """One value of one of its JSON files.
@@ -165,7 +178,7 @@ class LantuFolder:
         value: Any = self.read(name)
         for key in keys:
             if not isinstance(value, dict) or key not in value:
-                raise ModelError(f"{self.path / name} says nothing of {key}", HINT)
+                raise ModelError(f"{self.path / name} lacks {key}", HINT)
             value = value[key]
         return value
 
@@ -175,7 +188,7 @@ class LantuFolder:
 
     @property
     def drawing(self) -> "Drawing":
-        """What the language model's config says of pictures."""
+        """What the language model's config says about pictures."""
         from lantu.weights.language_config import drawing
 
         self.entry("language/config.json", "lantu")
@@ -191,10 +204,10 @@ class LantuFolder:
         return names[0]
 
     def check(self) -> "LantuFolder":
-        """Itself, once its parts are what their configs say, and fit one another; no weights are read.
+        """This folder, after checking that its parts match their configs and one another; no weights are read.
 
         Raises:
-            ModelError: they are not, or they don't.
+            ModelError: they don't.
         """
         parts = (*PARTS, CONTROL) if self.controlled else PARTS
         _ = self.name, self.settings, self.sides
@@ -202,8 +215,8 @@ class LantuFolder:
         sizes = {part: self.number(f"{part}/config.json", "codebook_size", 2, MOST_CODES) for part in parts[1:]}
         sizes["language"] = self.drawing.vocabulary.codebook_size
         if len(set(sizes.values())) > 1:
-            told = ", ".join(f"{part} {size}" for part, size in sizes.items())
-            what = f"the parts have codebooks of different sizes ({told})"
+            facts = ", ".join(f"{part} {size}" for part, size in sizes.items())
+            what = f"the parts have codebooks of different sizes ({facts})"
             raise ModelError(what, "train them on the same tokenizer")
         configs = {part: self.part(part) for part in parts}
         if self.controlled:
@@ -222,9 +235,9 @@ class LantuFolder:
         return manifest.read_language(folder) if part == "language" else manifest.read(part, folder)
 
     def describe(self) -> dict[str, Any]:
-        """What there is to know without loading it, as JSON."""
+        """Facts that need no weights, as JSON."""
         height, width = self.grid
-        told = {
+        facts = {
             "name": self.name,
             "digest": self.digest,
             "folder": str(self.path),
@@ -238,7 +251,7 @@ class LantuFolder:
             "learnt": self.learnt,
             "guidance_learnt": list(self.drawing.guidance),
         }
-        return told | {key: self.index[key] for key in TOLD if key in self.index}
+        return facts | {key: self.index[key] for key in OPTIONAL_ENTRIES if key in self.index}
 
     @property
     def created(self) -> int:
@@ -250,18 +263,19 @@ class LantuFolder:
         return "teach it: lantu train language --recipe multitask --start MODEL"
 
     def size_bytes(self) -> int:
+        """The size on disk in bytes."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
     def parameters(self) -> dict[str, int]:
-        """How many numbers each part has, from the headers of its files."""
+        """The number of parameters of each part, from the headers of its files."""
         parts = (*PARTS, CONTROL) if self.controlled else PARTS
         return {part: sum(map(count, (self.path / part).glob("*.safetensors"))) for part in parts}
 
 
 def check_budget(budget: Any, index: Path) -> None:
-    """Refuse a cost of training that is none. Raises ModelError."""
+    """Refuse an invalid training cost. Raises ModelError."""
     if not isinstance(budget, dict) or not all(isinstance(cost, dict) for cost in budget.values()):
-        raise ModelError(f'"budget" in {index} has not the cost of each part', HINT)
+        raise ModelError(f'"budget" in {index} does not hold the cost of each part', HINT)
     for part, cost in budget.items():
         fields = Fields(cost, f'"budget" of {shown(part)} in {index}')
         for name in cost:
@@ -269,16 +283,16 @@ def check_budget(budget: Any, index: Path) -> None:
 
 
 def check_grid(grid: tuple[int, int], tokenizer: Mapping[str, Any], model: Path) -> None:
-    """Refuse a grid other than that of the codes the language model learnt: the tokenizer's own.
+    """Refuse a language model whose grid is not the tokenizer's.
 
-    The data's pictures may be larger or smaller, for the recipes scale them.
+    The training pictures may have been larger or smaller; recipes scale them.
 
     Args:
         grid: height and width in codes, by the language model's config.
         tokenizer: its config.
 
     Raises:
-        ModelError: it is another.
+        ModelError: the grids differ.
     """
     side = tokenizer["size"] // tokenizer["patch"]
     if grid != (side, side):
@@ -287,7 +301,7 @@ def check_grid(grid: tuple[int, int], tokenizer: Mapping[str, Any], model: Path)
 
 
 def count(path: Path) -> int:
-    """The numbers in a safetensors file; its header alone is read."""
+    """The number of parameters in a safetensors file, from its header."""
     from lantu.weights.arrays import read_header
 
     try:

@@ -30,7 +30,7 @@ from lantu.types import MASK_CODE, CodeGrid, Document, Part, Picture, Role, Unkn
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    Said = Sequence[str | Picture | Image]  # the words and pictures of one turn of a conversation
+    Said = Sequence[str | Picture | Image]  # the text and pictures of one turn of a conversation
 Example = tuple[str, "Picture | Image"]  # a caption and its picture
 Change = tuple["Picture | Image", "Picture | Image"]  # before and after
 
@@ -56,7 +56,7 @@ class Components(Protocol):
 
 
 class LantuLayout:
-    """From words and pictures to requests, from drafted ids to codes and words; nothing is drafted or rendered here.
+    """Turns text and pictures into requests, and drafted ids into codes and text; drafts and renders nothing.
 
     A picture that comes without its codes is tokenized.
     """
@@ -90,14 +90,14 @@ class LantuLayout:
         """A warning for a size at which drawings are poor; "" for one that the model was trained on.
 
         Raises:
-            ImageError: there is no such size, or nothing sensible would be drawn.
+            ImageError: there is no such size, or drawings of it are useless.
         """
         self.grid_of(size)
         return check_size(size, self.size, self.folder.sides)
 
     @cached_property
     def lexicon(self) -> Lexicon | None:
-        """The words that the model was taught; None where its directory doesn't list them.
+        """The words that the model was taught; None if its directory has no word list.
 
         Raises:
             ModelError: the list is damaged.
@@ -105,7 +105,7 @@ class LantuLayout:
         return Lexicon.load(self.folder.path)
 
     def unknown_words(self, prompt: str) -> tuple[UnknownWord, ...]:
-        """Words of a prompt that the model was never taught; none where its directory doesn't list its words."""
+        """Words of a prompt that the model was never taught; none if its directory has no word list."""
         return self.lexicon.unknown(prompt) if self.lexicon and prompt.strip() else ()
 
     def warnings(self, prompt: str, draws: bool = True) -> list[str]:
@@ -117,32 +117,32 @@ class LantuLayout:
         return len(self.parts.text.encode(text))
 
     def expand_emoji(self, prompt: str) -> str:
-        """A prompt as the model reads it: words in the place of emoji.
+        """The prompt with emoji replaced by words.
 
         Raises:
-            PromptError: the prompt is empty, too long or no text.
+            PromptError: the prompt is empty, too long or not text.
         """
         prompt = check_prompt(prompt)
         return prompt if prompt.isascii() or not self.lexicon else self.lexicon.expand(prompt) or prompt
 
     @property
     def plans(self) -> bool:
-        """Whether the model has learnt to write a plan before it answers or draws (chain of thought)."""
+        """Whether the model was trained to write a plan before it answers or draws (chain of thought)."""
         return "planning" in self.folder.learnt
 
     def require(self, ability: str) -> None:
-        """Refuse what the language model was not taught.
+        """Refuse a task that the language model was not trained for.
 
         Raises:
-            LantuError: it was not.
+            LantuError: it lacks the ability.
         """
         require(self.folder, ability)
 
     def check_length(self, request: Request) -> Request:
-        """The request itself, if the language model can read that much.
+        """The request itself, if it fits the language model's context.
 
         Raises:
-            PromptError: it can't.
+            PromptError: it is too long.
         """
         longest = self.folder.entry("language/config.json", "max_position_embeddings")
         if len(request.prefix) + request.limit > longest:
@@ -189,7 +189,7 @@ class LantuLayout:
         return picture.image, codes
 
     def of_codes(self, codes: np.ndarray) -> Picture:
-        """A picture that is known by its codes (h, w) alone: white, but of the right size."""
+        """A picture of which only the codes (h, w) are known: a white image of the right size."""
         from PIL import Image
 
         return Picture(Image.new("RGB", self.size_of((codes.shape[0], codes.shape[1])), "white"), codes)
@@ -246,10 +246,10 @@ class LantuLayout:
     def fill(
         self, prompt: str, codes_hw: np.ndarray, holes_hw: np.ndarray, seed: int, params: SamplingParams
     ) -> Request:
-        """The request for the holes of a picture: as many codes, guided by the prompt.
+        """The request for the holes of a picture: one code each, guided by the prompt.
 
         Args:
-            holes_hw: bool, the cells that are drawn anew.
+            holes_hw: bool, the cells to redraw.
         """
         text = self.parts.text.encode(self.expand_emoji(prompt))
         vocabulary = self.parts.vocabulary
@@ -276,7 +276,7 @@ class LantuLayout:
     # Conversations
 
     def plan_change(self, turns: "Sequence[Said]") -> Request | None:
-        """The request for a plan before ``change``; None for a model that has not learnt to plan."""
+        """The request for a plan before ``change``; None for a model that was not trained to plan."""
         prefix = self.conversation(turns)
         if not self.plans:
             return None
@@ -286,7 +286,7 @@ class LantuLayout:
         """The request for a plan before ``change``, where examples say what to change.
 
         Raises:
-            LantuError: the model has not learnt to plan.
+            LantuError: the model was not trained to plan.
         """
         self.require("planning")
         parts = [CodeGrid(self.with_codes(picture)[1]) for pair in [*examples, (before,)] for picture in pair]
@@ -296,7 +296,7 @@ class LantuLayout:
         """The request for a picture, and nothing else, after a conversation.
 
         Args:
-            turns: the user's first and last; the picture is as large as the last that is shown.
+            turns: alternating, the user's first and last; the picture has the size of the last one in them.
             goal: what is to be there, in words; see ``plan_change``.
         """
         prefix = self.conversation(turns, goal)
@@ -308,7 +308,7 @@ class LantuLayout:
         return grids[-1] if grids else self.folder.grid
 
     def answer(self, turns: "Sequence[Said]", seed: int, params: SamplingParams) -> Request:
-        """The request for an answer in words, pictures or both, as the model decides."""
+        """The request for an answer in text, pictures or both, as the model decides."""
         prefix, vocabulary = self.conversation(turns), self.parts.vocabulary
         return self.check_length(requests.answering(prefix, self.folder.grid, vocabulary, seed, params, self.plans))
 
@@ -316,8 +316,8 @@ class LantuLayout:
         """The ids of a conversation, the user's turn first and last, up to the model's own turn.
 
         Args:
-            goal: the plan of what is to be drawn, which stands before the last pictures: so each cell of a changed
-                picture is as far behind the same cell of the one before as without a plan.
+            goal: the plan of what is to be drawn. It precedes the last pictures, so that the distance from a cell to
+                the same cell of the changed picture is the same as without a plan.
         """
         self.require("talking")
         parts: list[Part] = []
@@ -328,9 +328,9 @@ class LantuLayout:
         words = next((part for part in reversed(parts) if isinstance(part, str)), "")
         return self.prefix_of(Document((*parts, Role("assistant")), language_of(words)))
 
-    def prefix_of(self, begun: Document) -> list[int]:
-        """The ids of a document that is to go on: all but its end."""
-        return document.to_ids(begun, self.parts.vocabulary, self.parts.text.encode)[0][:-1].tolist()
+    def prefix_of(self, start: Document) -> list[int]:
+        """The ids of a document without its end, to be continued."""
+        return document.to_ids(start, self.parts.vocabulary, self.parts.text.encode)[0][:-1].tolist()
 
     def turn(self, parts: "Said", goal: str = "") -> list[Part]:
         """One turn as parts of a document: words, then a plan of what to draw, then pictures."""
@@ -339,11 +339,11 @@ class LantuLayout:
         return [*([self.expand_emoji(words)] if words else []), *([Role("plan"), goal] if goal else []), *pictures]
 
     def read_reply(self, ids: Sequence[int]) -> document.Reply:
-        """An answer's ids as a plan, words and codes."""
+        """Split an answer's ids into a plan, text and codes."""
         return document.read_reply(ids, self.parts.vocabulary, self.parts.text.decode)
 
     def is_whole(self, ids: Sequence[int]) -> bool:
-        """Whether the model ended a text by itself."""
+        """Whether a text ended by itself, with <eos>."""
         return bool(ids) and ids[-1] == self.parts.vocabulary.special("eos")
 
     def goal(self, ids: Sequence[int]) -> str:
@@ -355,7 +355,7 @@ class LantuLayout:
         return self.parts.text.decode([id_ for id_ in ids if id_ < self.parts.vocabulary.text_size]).strip()
 
     def words(self, ids: Sequence[int]) -> str:
-        """The words among ids of text, after a plan if there is one."""
+        """The text among ids, after the plan if there is one."""
         specials = [place for place, id_ in enumerate(ids) if id_ >= self.parts.vocabulary.text_size]
         begins = next((place + 1 for place in reversed(specials) if place + 1 < len(ids)), 0)
         return self.plan_text(ids[begins:])

@@ -1,6 +1,6 @@
-"""The parts of a model of lantu's own: on the native kernels on a CPU, on torch on a GPU.
+"""The parts of a model of lantu's own family: native kernels on a CPU, torch on a GPU.
 
-The language model may also be run by transformers or by vLLM, as its directory stands.
+transformers or vLLM can run the language model too, from its unmodified directory.
 """
 
 from collections.abc import Sequence
@@ -47,35 +47,38 @@ class LantuParts:
     device: str = "cpu"
     backend: str = "native"
 
-    previews = True  # the decoder has learnt grids of which the last codes are missing
+    previews = True  # the decoder was trained on grids whose last codes are missing
     reads_pixels = False
 
     @cached_property
     def layout(self) -> LantuLayout:
+        """Turns text and pictures into requests."""
         return LantuLayout(self)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
+        """The ids of the language model."""
         from lantu.weights.language_config import read_vocabulary
 
         return read_vocabulary(self.folder.path / "language")
 
     @cached_property
     def strengths(self) -> tuple[float, ...]:
-        """Guidance scales that the language model has learnt to apply by itself."""
+        """Guidance scales that the language model applies without an unconditional row."""
         from lantu.weights.language_config import read_strengths
 
         return read_strengths(self.folder.path / "language")
 
     @cached_property
     def text(self) -> TextCodec:
+        """The text tokenizer, checked against the vocabulary."""
         codec = TextCodec(self.folder.path / "language")
         bpe.check(codec, self.vocabulary)
         return codec
 
     @cached_property
     def drafter(self) -> Drafter:
-        """Drafts requests together only where that changes nothing; vLLM decides for itself."""
+        """Batches requests only where that is exact; vLLM decides for itself."""
         if self.backend == "vllm":
             from lantu.engine.backends.vllm_engine import Engine as EngineOnVllm
 
@@ -84,10 +87,10 @@ class LantuParts:
         return Engine(self.language)
 
     def check(self, request: Request) -> None:
-        """Refuse what the backend can't draft, before the backend is loaded.
+        """Refuse a request that the backend can't draft, before it is loaded.
 
         Raises:
-            LantuError: it can't draft this.
+            LantuError: it can't.
         """
         if self.backend == "vllm":
             from lantu.engine.backends.vllm_engine import check
@@ -96,18 +99,19 @@ class LantuParts:
 
     @cached_property
     def batched_drafter(self) -> Drafter:
-        """Drafts many requests together even where that rounds sums in another order."""
+        """Batches requests even where that reorders floating-point sums."""
         if self.drafter.exact or self.backend == "vllm":
             return self.drafter
         return Engine(self.language, together=BATCH)
 
     @property
     def exact(self) -> bool:
-        """Whether pictures that are rendered together are what each would be alone, bit for bit."""
+        """Whether pictures rendered together are bit for bit those rendered alone."""
         return self.device == "cpu" and kernels.exact()
 
     @cached_property
     def language(self) -> Any:
+        """The language model on the chosen backend."""
         folder = self.folder.path / "language"
         if self.backend == "transformers":
             from lantu.engine.backends.huggingface import Language as LanguageOnTransformers
@@ -145,7 +149,7 @@ class LantuParts:
         return self.encoder.encode(self.scaled(pictures))
 
     def distances(self, pictures: np.ndarray) -> np.ndarray | None:
-        """The same pictures → squared distances of cells to code vectors, (B, N, K); None where codes are a lattice."""
+        """Pictures → squared distances of cells to code vectors, (B, N, K); None where codes are a lattice."""
         return self.encoder.distances(self.scaled(pictures))
 
     def read(self, pictures: np.ndarray, language: str, seed: int, temperature: float) -> list[str]:
@@ -168,17 +172,17 @@ class LantuParts:
             control: a picture that all of them follow.
         """
         residuals = self.control_residuals(control, codes_Bhw) if control and control.scale else None
-        dials = (params.steps, params.render_guidance, params.sampler)
-        return images.to_bytes(sample(self.decoder, codes_Bhw, list(seeds), *dials, control_residuals_2BND=residuals))
+        how = (params.steps, params.render_guidance, params.sampler)
+        return images.to_bytes(sample(self.decoder, codes_Bhw, list(seeds), *how, control_residuals_2BND=residuals))
 
     def control_residuals(self, control: Control, codes_Bhw: np.ndarray) -> np.ndarray:
-        """What a control adds to the decoder's tokens, (2, B, N, D)."""
+        """The residuals that a control adds to the decoder's tokens, (2, B, N, D)."""
         pixels_1CHW, kind = control_pixels(control)
         residuals_2BND = self.control(np.repeat(pixels_1CHW, len(codes_Bhw), 0), kind, codes_Bhw)
         return np.float32(control.scale) * residuals_2BND
 
     def control_processor(self, control: Control, grid: Grid) -> ControlLogitsProcessor | None:
-        """What adds a control's bias to the logits of each code of a draft; None where its kind has none.
+        """Adds a control's bias to the logits of each code of a draft; None where its kind has no bias.
 
         Raises:
             LantuError, ImageError: see ``check_control``.
@@ -194,10 +198,10 @@ class LantuParts:
         return ControlLogitsProcessor(bias_of_row, grid, self.vocabulary.ids_to_codes)
 
     def check_control(self, control: Control, grid: Grid) -> None:
-        """Refuse a control that this model can't follow.
+        """Refuse a control that the model can't follow.
 
         Raises:
-            LantuError: the model has no control, or none of this kind.
+            LantuError: the model has no control network, or the kind is unknown.
             ImageError: the picture of control is of another size.
         """
         if control.kind not in KINDS:

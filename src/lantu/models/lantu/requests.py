@@ -1,4 +1,4 @@
-"""What the engine is asked for: a picture of words, the holes of one, a caption, an answer, a plan.
+"""Requests for the engine: a picture, the holes of one, a caption, an answer, a plan.
 
 Shapes: h w grid.
 """
@@ -26,17 +26,17 @@ def drawing(
     before: Sequence[int] = (),
     bias: Callable[[Sequence[int]], np.ndarray] | None = None,
 ) -> Request:
-    """What the engine is asked for a picture of some words: exactly h·w codes, guided by them.
+    """A picture of a text: exactly h·w codes, guided by it.
 
     Args:
-        strengths: of guidance that the model has learnt to apply by itself; any other takes a second row.
-        before: ids of examples, behind which no guidance was learnt.
-        bias: what a control makes of each code behind those drawn so far.
+        strengths: guidance scales that the model applies without an unconditional row; any other takes one.
+        before: ids of examples, after which the model was not trained to apply guidance by itself.
+        bias: the logits that a control adds for the next code, given the codes so far.
     """
     learnt = settings.guidance in strengths and not settings.contrast and not before
-    bos, *asked = document.draw_prefix(text_ids, *grid, vocabulary, settings.guidance if learnt else None)
+    bos, *prompt = document.draw_prefix(text_ids, *grid, vocabulary, settings.guidance if learnt else None)
     return Request(
-        [bos, *before, *asked],
+        [bos, *before, *prompt],
         grammar.codes(vocabulary),
         limit=grid[0] * grid[1],
         seed=seed,
@@ -59,7 +59,7 @@ def filling(
     seed: int,
     settings: SamplingParams,
 ) -> Request:
-    """What the engine is asked for the holes of a picture: as many codes, guided by some words."""
+    """The holes of a picture: one code each, guided by a text."""
     return Request(
         document.fill_prefix(text_ids, codes_hw, holes_hw, vocabulary),
         grammar.codes(vocabulary),
@@ -83,11 +83,11 @@ def reading(
     before: Sequence[int] = (),
     plans: bool = False,
 ) -> Request:
-    """What the engine is asked for a picture's caption: words until the end of the document.
+    """A picture's caption: text until the end of the document.
 
     Args:
         before: ids of examples.
-        plans: the model may first note down what they mean; then its words come after <assistant>.
+        plans: the model may first write a plan of what they mean; then the caption follows <assistant>.
     """
     bos, *picture, mark = document.caption_prefix(codes_hw, language, vocabulary)
     rules, words = grammar.Grammar(vocabulary), grammar.text(vocabulary)
@@ -110,13 +110,13 @@ def answering(
     settings: SamplingParams,
     plans: bool = False,
 ) -> Request:
-    """What the engine is asked for after what was said: words, pictures or both, as the model decides.
+    """An answer to a conversation: text, pictures or both, as the model decides.
 
-    As many ids at most as two pictures and two captions take.
+    It has at most as many ids as two pictures and two captions.
 
     Args:
-        grid: of the pictures that the model was trained on.
-        plans: it has learnt to plan.
+        grid: of the training pictures.
+        plans: the model was trained to plan.
     """
     return Request(
         prefix,
@@ -129,17 +129,14 @@ def answering(
 
 
 def plan_of_examples(prefix: Sequence[int], vocabulary: Vocabulary) -> Request:
-    """What the engine is asked for behind examples and a prompt: a plan of what they mean, or a picture at once.
-
-    Either way <boi> is the last id.
-    """
+    """After examples and a prompt: a plan of what they mean, or a picture at once; either way the last id is <boi>."""
     rules = grammar.Grammar(vocabulary)
     planned = rules.planned(rules.specials("boi"), ("boi",), lambda ids: ())
     return Request(prefix, planned, limit=2 * MAX_CAPTION, stop=vocabulary.special("boi"), temperature=0.0)
 
 
 def planning(prefix: Sequence[int], vocabulary: Vocabulary) -> Request:
-    """What the engine is asked for before a picture is changed: in words, what is there and what is to be there."""
+    """A plan before a picture is changed: in words, what is there and what is to be there."""
     return Request(
         [*prefix, vocabulary.special("plan")],
         grammar.text(vocabulary),
@@ -152,7 +149,7 @@ def planning(prefix: Sequence[int], vocabulary: Vocabulary) -> Request:
 def changing(
     prefix: Sequence[int], grid: tuple[int, int], vocabulary: Vocabulary, seed: int, settings: SamplingParams
 ) -> Request:
-    """What the engine is asked for after an instruction: a picture of that grid and nothing else."""
+    """After an instruction: a picture of that grid and nothing else."""
     return Request(
         [*prefix, *document.picture_start(*grid, vocabulary)],
         grammar.codes(vocabulary),
@@ -165,7 +162,7 @@ def changing(
 
 
 def sampling(settings: SamplingParams) -> dict[str, Any]:
-    """How an id is chosen."""
+    """The sampling fields of a request."""
     return {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
 
 
