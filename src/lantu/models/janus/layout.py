@@ -18,7 +18,7 @@ from lantu.engine.request import Embeddings, Request
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ImageError, LantuError, ModelError, PromptError
 from lantu.models.janus.config import Config
-from lantu.models.janus.folder import PARAMS
+from lantu.models.janus.folder import PARAMS, UNUSED
 from lantu.models.spec import Grid, Size
 from lantu.models.validation import check_codes, check_prompt
 from lantu.types import MASK_CODE, Picture, UnknownWord
@@ -30,7 +30,6 @@ MOST_ANSWER = 512  # ids of a caption
 BOI = "<begin_of_image>"
 NEEDS = "pip install 'lantu[train]'"
 QUESTION = {"en": "Describe this image in one sentence.", "zh": "用一句话描述这张图片。"}
-OF_DIFFUSION = ("steps", "render_guidance", "sampler")  # parameters of decoders that denoise
 
 
 class JanusLayout:
@@ -84,7 +83,7 @@ class JanusLayout:
             ModelError: the directory has no text tokenizer that transformers can read.
             LantuError: transformers is not installed; or a parameter belongs to diffusion decoders alone.
         """
-        for name in OF_DIFFUSION:
+        for name in UNUSED:
             if getattr(params, name) != getattr(PARAMS, name):
                 what = f"{name} belongs to diffusion decoders, Janus has a VQ decoder"
                 raise LantuError(what, "leave it out")
