@@ -86,6 +86,11 @@ FAMILIES = (
         tokens="as trained: 16 to 256",
         sizes="as trained: 64 to 512",
         classes=("lantu.MaskedModel",),
+        components={
+            "tokenizer": ("ImageTokenizer",),
+            "language": ("MaskedTransformer",),
+            "decoder": ("PixelDecoder",),
+        },
     ),
     Family(
         name="janus",
