@@ -130,7 +130,7 @@ def test_other_llamas_are_the_same_too(change, tmp_path):
     """Shared keys and another rope, a text head of its own, no chat template, no BOI in the generation config."""
     from transformers import JanusForConditionalGeneration, JanusProcessor
 
-    make(tmp_path, template=None, **change)
+    make(tmp_path, template=None, tied=False, **change)
     (tmp_path / "generation_config.json").unlink()
     model, processor = (
         JanusForConditionalGeneration.from_pretrained(tmp_path).eval(),
@@ -144,6 +144,13 @@ def test_other_llamas_are_the_same_too(change, tmp_path):
     (ids,) = draft(Engine(native.load(tmp_path)), [layout.draw(PROMPTS[0], layout.config.grid, 0, GREEDY)])
     assert layout.codes(ids, layout.config.grid).ravel().tolist() == wanted[0].tolist()
     assert layout.ids_of([{"type": "image"}, {"type": "text", "text": "a cat"}])[1] == layout.config.image_token
+    picture, language = Image.new("RGB", (64, 64), "red"), native.load(tmp_path)
+    assert language.text.head_VD is not language.text.embedding_VD
+    inputs = processor(text="<image_placeholder>a cat", images=[picture], generation_mode="text", return_tensors="pt")
+    answer = model.generate(**inputs, do_sample=False, max_new_tokens=6, max_length=None)
+    prompt = Reader(layout, language.vectors).prompt(picture, "a cat")
+    (ids,) = draft(Engine(language), [replace(layout.read(prompt), limit=6)])
+    assert ids == answer[0, inputs["input_ids"].shape[1] :].tolist()
 
 
 def test_bfloat16_stays_bfloat16(janus, tmp_path):
