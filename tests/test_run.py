@@ -209,7 +209,7 @@ def test_a_model_of_another_family_brings_what_it_needs(house, tmp_path):
         folder.mkdir(parents=True)
     (janus / "config.json").write_text('{"model_type": "janus"}')
     (pipeline / "model_index.json").write_text('{"_class_name": "GlmImagePipeline"}')
-    (ours / "model_index.json").write_text('{"_class_name": "lantu.Model"}')
+    (ours / "model_index.json").write_text('{\n  "_class_name": "lantu.MaskedModel"\n}')
     for arguments, extras in (
         (["draw", "a cat", "--model", str(ours)], ""),
         (["draw", "--model", "lantu-emoji", "--", "--model"], None),

@@ -12,7 +12,7 @@ TEMPLATE = (
 )
 
 
-def make(folder, template: str | None = TEMPLATE, dtype=torch.float32, **text) -> None:
+def make(folder, template: str | None = TEMPLATE, dtype=torch.float32, tied: bool = True, **text) -> None:
     """Write the directory."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import (
@@ -78,6 +78,7 @@ def make(folder, template: str | None = TEMPLATE, dtype=torch.float32, **text) -
             "image_token_embed_dim": 64,
         },
         image_token_id=3,
+        tie_word_embeddings=tied,
     )
     model = JanusForConditionalGeneration(config)
     torch.manual_seed(0)

@@ -37,6 +37,8 @@ def test_info_and_models(served):
     info = served.client.get("/v1/lantu/info").json()
     assert (info["size"], info["grid"], info["codebook_size"]) == ([64, 64], [4, 4], 64)
     assert (info["learnt"], info["controls"]) == ([], [])
+    assert "guidance" in info["dials"]
+    assert not {"steps", "sampler"} & set(info["dials"])
     (model,) = served.client.get("/v1/models").json()["data"]
     assert model["id"] == "tiny-janus"
     assert model["created"] > 1_700_000_000
@@ -76,4 +78,4 @@ def test_edits_are_refused(served):
     files = {"image": ("a.png", WHITE, "image/png")}
     answer = served.post("/v1/images/edits", files=files, data={"prompt": "make it red"})
     assert answer.status_code == 400, answer.text
-    assert "another model" in answer.json()["error"]["message"]
+    assert "has not learnt talking" in answer.json()["error"]["message"]

@@ -6,7 +6,8 @@ family is first opened, so that a family costs nothing until it is used.
 
 import importlib
 import importlib.util
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ class Family:
         tokens: codes of a picture.
         sizes: of its pictures, in pixels.
         needs: packages beyond those that drawing with the shipped model needs.
+        components: for each part that model_index.json may name, the classes that it may have. The module that is
+            written beside a class is where its maker had it, and may have moved since.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Family:
     classes: tuple[str, ...] = ()
     model_types: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    components: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """Name, tasks, licence, tokens and sizes, as JSON."""
@@ -66,6 +70,12 @@ FAMILIES = (
         tokens="as trained: 16 to 256",
         sizes="as trained: 64 to 512",
         classes=("lantu.Model",),
+        components={
+            "tokenizer": ("ImageTokenizer",),
+            "language": ("AutoModelForCausalLM",),
+            "decoder": ("PixelDecoder",),
+            "control": ("Control", "ControlNetwork"),
+        },
     ),
     Family(
         name="masked",
@@ -76,6 +86,11 @@ FAMILIES = (
         tokens="as trained: 16 to 256",
         sizes="as trained: 64 to 512",
         classes=("lantu.MaskedModel",),
+        components={
+            "tokenizer": ("ImageTokenizer",),
+            "language": ("MaskedTransformer",),
+            "decoder": ("PixelDecoder",),
+        },
     ),
     Family(
         name="janus",
@@ -123,9 +138,21 @@ def open_folder(path: Path) -> ModelFolder:
     """A model directory of any family; no weights are read.
 
     Raises:
-        ModelError: it is no model directory, or not a complete one.
+        ModelError: it is no model directory, or not a complete one, or one of its parts is of an unknown class.
     """
-    return resolve(family_of(path).folder)(path)
+    family = family_of(path)
+    check_components(family, path)
+    return resolve(family.folder)(path)
+
+
+def check_components(family: Family, path: Path) -> None:
+    """Refuse a directory whose index names a class that nothing here computes. Raises ModelError."""
+    index = read(path / "model_index.json") or {}
+    for part, known in family.components.items():
+        named = index.get(part, ["", known[0]])
+        if not isinstance(named, list) or len(named) != 2 or named[1] not in known:
+            what = f'"{part}" in {path / "model_index.json"} is {shown(named)}, which lantu can\'t open'
+            raise ModelError(what, f"known are {', '.join(known)}")
 
 
 def load_parts(folder: ModelFolder, device: str = "cpu", backend: str = "native") -> Parts:

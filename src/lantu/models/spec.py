@@ -82,6 +82,11 @@ class ModelFolder(Protocol):
         ...
 
     @property
+    def unused_params(self) -> tuple[str, ...]:
+        """Sampling parameters that mean nothing to it, e.g. "steps" where no decoder denoises."""
+        ...
+
+    @property
     def created(self) -> int:
         """When the directory was written, in seconds since 1970."""
         ...

@@ -130,7 +130,7 @@ def test_other_llamas_are_the_same_too(change, tmp_path):
     """Shared keys and another rope, a text head of its own, no chat template, no BOI in the generation config."""
     from transformers import JanusForConditionalGeneration, JanusProcessor
 
-    make(tmp_path, template=None, **change)
+    make(tmp_path, template=None, tied=False, **change)
     (tmp_path / "generation_config.json").unlink()
     model, processor = (
         JanusForConditionalGeneration.from_pretrained(tmp_path).eval(),
@@ -143,6 +143,14 @@ def test_other_llamas_are_the_same_too(change, tmp_path):
     assert layout.encode(PROMPTS[0]) == inputs["input_ids"][0].tolist()
     (ids,) = draft(Engine(native.load(tmp_path)), [layout.draw(PROMPTS[0], layout.config.grid, 0, GREEDY)])
     assert layout.codes(ids, layout.config.grid).ravel().tolist() == wanted[0].tolist()
+    assert layout.ids_of([{"type": "image"}, {"type": "text", "text": "a cat"}])[1] == layout.config.image_token
+    picture, language = Image.new("RGB", (64, 64), "red"), native.load(tmp_path)
+    assert language.text.head_VD is not language.text.embedding_VD
+    inputs = processor(text="<image_placeholder>a cat", images=[picture], generation_mode="text", return_tensors="pt")
+    answer = model.generate(**inputs, do_sample=False, max_new_tokens=6, max_length=None)
+    prompt = Reader(layout, language.vectors).prompt(picture, "a cat")
+    (ids,) = draft(Engine(language), [replace(layout.read(prompt), limit=6)])
+    assert ids == answer[0, inputs["input_ids"].shape[1] :].tolist()
 
 
 def test_bfloat16_stays_bfloat16(janus, tmp_path):
@@ -210,10 +218,29 @@ def test_what_does_not_fit_is_named(janus, tmp_path, file, changes, match):
         native.load(folder)
 
 
-def test_a_damaged_decoder_is_refused(janus, tmp_path):
+@pytest.mark.parametrize(
+    ("part", "change", "match"),
+    [
+        ("vq_config", {"base_channels": 64}, "vqmodel"),
+        ("vq_config", {"base_channels": 1 << 20}, "vqmodel"),  # terabytes
+        ("vq_config", {"num_res_blocks": "two"}, "num_res_blocks"),
+        ("vision_config", {"hidden_size": 1 << 20}, "vision_model"),
+        ("vision_config", {"num_attention_heads": 5}, "vision_model"),
+    ],
+)
+def test_what_transformers_is_to_compute_is_checked(janus, tmp_path, part, change, match):
     folder = shutil.copytree(janus, tmp_path / "damaged")
     content = json.loads((folder / "config.json").read_text())
-    content["vq_config"]["base_channels"] = 64
+    content[part] |= change
     (folder / "config.json").write_text(json.dumps(content))
-    with pytest.raises(ModelError, match="vqmodel"):
-        Vq.load(folder)
+    parts = JanusParts(JanusFolder(folder))
+    with pytest.raises(ModelError, match=match) as found:
+        _ = parts.vq, parts.reader
+    assert "\n" not in str(found.value)
+
+
+def test_a_template_that_fails_is_refused(janus, tmp_path):
+    folder = shutil.copytree(janus, tmp_path / "damaged")
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('no\\nno') }}")
+    with pytest.raises(ModelError, match=r"can't encode a prompt \(no\)"):
+        JanusParts(JanusFolder(folder)).layout.encode("a cat")

@@ -179,6 +179,14 @@ def test_families_are_recognised(tmp_path):
     (tmp_path / "model_index.json").write_text('{"_class_name": "SomePipeline"}')
     with pytest.raises(ModelError, match="SomePipeline"):
         registry.open_folder(tmp_path)
+    for part, named in (
+        ("decoder", ["diffusers", "SomeTransformer"]),
+        ("tokenizer", "ImageTokenizer"),
+        ("language", 3),
+    ):
+        (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "lantu.Model", part: named}))
+        with pytest.raises(ModelError, match=f'"{part}".*known are'):
+            registry.open_folder(tmp_path)
     (tmp_path / "model_index.json").unlink()
     (tmp_path / "config.json").write_text('{"model_type": "janus"}')
     assert registry.family_of(tmp_path).name == "janus"

@@ -16,6 +16,7 @@ from lantu.models.janus.config import CONFIG, Config
 from lantu.weights import arrays, manifest
 
 PARAMS = SamplingParams(guidance=5.0)  # of DeepSeek's own generation_inference.py
+UNUSED = ("steps", "render_guidance", "sampler")  # of decoders that denoise
 SAMPLES, SAMPLE = 64, 1 << 16  # blocks of each file, and their bytes, by which weights are told apart
 PARTS = {"language": weights.LANGUAGE, "codes": weights.CODES, "decoder": weights.VQ, "reader": weights.TOWER}
 LICENCE = "DeepSeek Model License"  # of the published weights; a README.md beside them may say more
@@ -34,6 +35,7 @@ class JanusFolder:
     controlled = False
     abilities = ("drawing", "captioning")
     settings = PARAMS
+    unused_params = UNUSED
 
     def __post_init__(self):
         _ = self.config

@@ -18,7 +18,7 @@ from lantu.engine.request import Embeddings, Request
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ImageError, LantuError, ModelError, PromptError
 from lantu.models.janus.config import Config
-from lantu.models.janus.folder import PARAMS
+from lantu.models.janus.folder import PARAMS, UNUSED
 from lantu.models.spec import Grid, Size
 from lantu.models.validation import check_codes, check_prompt
 from lantu.types import MASK_CODE, Picture, UnknownWord
@@ -30,7 +30,6 @@ MOST_ANSWER = 512  # ids of a caption
 BOI = "<begin_of_image>"
 NEEDS = "pip install 'lantu[train]'"
 QUESTION = {"en": "Describe this image in one sentence.", "zh": "用一句话描述这张图片。"}
-OF_DIFFUSION = ("steps", "render_guidance", "sampler")  # parameters of decoders that denoise
 
 
 class JanusLayout:
@@ -84,7 +83,7 @@ class JanusLayout:
             ModelError: the directory has no text tokenizer that transformers can read.
             LantuError: transformers is not installed; or a parameter belongs to diffusion decoders alone.
         """
-        for name in OF_DIFFUSION:
+        for name in UNUSED:
             if getattr(params, name) != getattr(PARAMS, name):
                 what = f"{name} belongs to diffusion decoders, Janus has a VQ decoder"
                 raise LantuError(what, "leave it out")
@@ -179,15 +178,26 @@ class JanusLayout:
             content: parts of the message, as chat templates of transformers take them.
             suffix: text behind the template.
         """
-        template, messages = self.template, [{"role": "user", "content": content}]
-        text = "".join(part.get("text", "") for part in content)
-        if template:
-            text = self.tokenizer.apply_chat_template(
-                messages, chat_template=template, tokenize=False, add_generation_prompt=True
-            )
-        ids = list(self.tokenizer(text + suffix)["input_ids"])
-        if suffix and ids[-1:] != [self.boi_id]:  # the tokenizer does not take it for a token
-            ids = [*self.tokenizer(text)["input_ids"], self.boi_id]
+        try:
+            picture = self.tokenizer.convert_ids_to_tokens(self.config.image_token)
+            text = "".join(part.get("text", picture) for part in content)
+            if self.template:
+                text = self.tokenizer.apply_chat_template(
+                    [{"role": "user", "content": content}],
+                    chat_template=self.template,
+                    tokenize=False,
+                    add_generation_prompt=True,
+                )
+            ids = list(self.tokenizer(text + suffix)["input_ids"])
+            if suffix and ids[-1:] != [self.boi_id]:  # the tokenizer does not take it for a token
+                ids = [*self.tokenizer(text)["input_ids"], self.boi_id]
+        except LantuError:
+            raise
+        except Exception as problem:  # of any kind: a template is a program, and a tokenizer may be damaged
+            what = f"the tokenizer in {self.folder} can't encode a prompt ({first_line(problem)})"
+            raise ModelError(what, "fetch it again") from problem
+        if not all(isinstance(id_, int) for id_ in ids):
+            raise ModelError(f"the tokenizer in {self.folder} does not know {BOI}", "fetch it again")
         if max(ids) >= self.config.text_size:
             what = f"the tokenizer in {self.folder} has an id {max(ids)}, the language model {self.config.text_size}"
             raise ModelError(what, "fetch the model again")
@@ -232,7 +242,10 @@ class JanusLayout:
         try:
             return AutoTokenizer.from_pretrained(str(self.folder), trust_remote_code=False, local_files_only=True)
         except Exception as problem:  # of any kind: transformers does not check what a file says
-            reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-            raise ModelError(
-                f"no text tokenizer can be read in {self.folder} ({reason})", "fetch it again"
-            ) from problem
+            what = f"no text tokenizer can be read in {self.folder} ({first_line(problem)})"
+            raise ModelError(what, "fetch it again") from problem
+
+
+def first_line(problem: Exception) -> str:
+    """What is wrong, for a message of one line."""
+    return (str(problem).strip() or type(problem).__name__).splitlines()[0]

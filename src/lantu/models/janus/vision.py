@@ -4,7 +4,7 @@ Each loads its own tensors of the directory and no others, in the dtype in which
 Shapes: B batch, H W pixels, h w grid, N ids of a prompt, F features of a picture, D width of the language model.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,15 @@ from lantu.engine.request import Embeddings
 from lantu.errors import LantuError, ModelError
 from lantu.models.janus import weights
 from lantu.models.janus.config import Config
-from lantu.models.janus.layout import NEEDS, JanusLayout
+from lantu.models.janus.layout import NEEDS, JanusLayout, first_line
+from lantu.weights import manifest
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
 HALF = np.float32(127.5)
+HINT = "fetch the model again"
 
 
 class Vq:
@@ -67,7 +69,9 @@ class Vq:
         # One by one: a picture must not depend on those that are decoded with it.
         with torch.inference_mode():
             ids_BN = torch.from_numpy(np.ascontiguousarray(codes_Bhw, np.int64)).flatten(1).to(self.device)
-            return torch.cat([self.network.decode(ids_N[None]) for ids_N in ids_BN]).float().cpu().numpy()
+            pixels = torch.cat([self.network.decode(ids_N[None]) for ids_N in ids_BN]).float().cpu().numpy()
+        manifest.check_finite("decoder", pixels)
+        return pixels
 
     def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray:
         """Pictures (B, 3, H, W) in [-1, 1] → codes (B, h, w) int64."""
@@ -92,17 +96,17 @@ class Reader:
         from transformers.models.janus.modeling_janus import JanusVisionAlignerMLP
 
         config, folder = layout.config, layout.folder
-        vision = JanusVisionConfig(**config.vision)
+        vision: dict[str, Any] = dict(config.vision)
         self.layout, self.embed, self.device = layout, embed, device
-        self.tower: Any = load(lambda: JanusVisionModel(vision), folder, weights.TOWER, device)
-        self.aligner: Any = load(lambda: JanusVisionAlignerMLP(vision), folder, weights.ALIGNER, device)
+        self.tower: Any = load(lambda: JanusVisionModel(JanusVisionConfig(**vision)), folder, weights.TOWER, device)
+        self.aligner: Any = load(
+            lambda: JanusVisionAlignerMLP(JanusVisionConfig(**vision)), folder, weights.ALIGNER, device
+        )
         try:
             self.processor: Any = JanusProcessor.from_pretrained(str(folder), local_files_only=True)
         except Exception as problem:  # of any kind: transformers does not check what a file says
-            reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-            raise ModelError(
-                f"no processor of pictures can be read in {folder} ({reason})", "fetch it again"
-            ) from problem
+            what = f"no processor of pictures can be read in {folder} ({first_line(problem)})"
+            raise ModelError(what, HINT) from problem
 
     def prompt(self, picture: "Image", question: str) -> Embeddings:
         """What the language model reads of a picture and a question."""
@@ -122,7 +126,7 @@ class Reader:
         words, token = self.processor.tokenizer, self.layout.config.image_token
         begin, end = (words.convert_tokens_to_ids(name) for name in (words.boi_token, words.eoi_token))
         if token not in ids:
-            raise ModelError(f"the chat template in {self.layout.folder} has no place for a picture", "fetch it again")
+            raise ModelError(f"the chat template in {self.layout.folder} has no place for a picture", HINT)
         at = list(ids).index(token)
         return [*ids[:at], begin, *[token] * features, end, *ids[at + 1 :]]
 
@@ -148,35 +152,40 @@ def load(make: "Callable[[], torch.nn.Module]", folder: str | Path, prefix: str,
     """A module of transformers with its tensors of a directory, in their own dtype, ready for inference.
 
     Args:
-        make: builds the module.
+        make: builds the module; called first where it takes no memory, whatever sizes config.json has.
         prefix: of its tensors' names.
 
     Raises:
-        ModelError: a tensor is missing, unknown or of another shape.
+        ModelError: transformers refuses the config, or a tensor is missing, unknown or of another shape.
     """
+    import torch
     from transformers.initialization import no_init_weights
 
     from lantu.weights import tensors
 
     state = {name.removeprefix(prefix): value for name, value in tensors.load(folder, (prefix,)).items()}
     try:
+        with torch.device("meta"):
+            wanted = make().state_dict()
+        compare(f"{folder}: {prefix}", wanted, state)
         with no_init_weights():  # random numbers that nothing reads take seconds
             module = make()
-        wanted = module.state_dict()
-        for name, value in wanted.items():
-            if name not in state or state[name].shape != value.shape:
-                found = list(state[name].shape) if name in state else "missing"
-                raise ModelError(
-                    f"{prefix}{name} in {folder} is {found}, in config.json {list(value.shape)}", "fetch it again"
-                )
-        if unknown := sorted(state.keys() - wanted.keys()):
-            raise ModelError(
-                f"{folder} has a tensor {prefix}{unknown[0]} that its config.json does not ask for", "fetch it again"
-            )
         module.load_state_dict(state, assign=True)
-    except (ValueError, TypeError, KeyError) as problem:  # of a config that transformers refuses
-        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        raise ModelError(
-            f"transformers can't build {prefix.strip('.')} of {folder} ({reason})", "fetch it again"
-        ) from problem
+    except LantuError:
+        raise
+    except Exception as problem:  # of any kind: transformers does not check what a config says
+        what = f"transformers can't build {prefix.strip('.')} of {folder} ({first_line(problem)})"
+        raise ModelError(what, HINT) from problem
     return module.to(device).eval().requires_grad_(False)
+
+
+def compare(where: str, wanted: "Mapping[str, torch.Tensor]", found: "Mapping[str, torch.Tensor]") -> None:
+    """Hold a module's tensors against those of a directory. Raises ModelError."""
+    for name, value in wanted.items():
+        if name not in found:
+            raise ModelError(f"{where}{name} is missing, in config.json {list(value.shape)}", HINT)
+        if found[name].shape != value.shape:
+            what = f"{where}{name} is {list(found[name].shape)}, in config.json {list(value.shape)}"
+            raise ModelError(what, HINT)
+    if unknown := sorted(found.keys() - wanted.keys()):
+        raise ModelError(f"{where}{unknown[0]} is a tensor that config.json does not ask for", HINT)

@@ -58,6 +58,8 @@ class LantuFolder:
 
     path: Path
 
+    unused_params = ()
+
     def __post_init__(self):
         missing = [name for name in REQUIRED if not (self.path / name).is_file()]
         missing += [f"{part}/*.safetensors" for part in PARTS if not any((self.path / part).glob("*.safetensors"))]

@@ -22,3 +22,7 @@ class MaskedFolder(LantuFolder):
     def controlled(self) -> bool:
         """A control's bias needs a draft in reading order."""
         return False
+
+    def lacks(self, ability: str) -> str:
+        """What to do about an ability that the model lacks."""
+        return "masked diffusion only draws; choose another model for this"

@@ -50,6 +50,7 @@ async def info(service: Serving) -> dict[str, Any]:
     """The model that is served, and its sampling parameters."""
     model = service.model
     about, defaults = model.info(), model.folder.settings.as_dict()
+    ranges = {name: edges for name, edges in schemas.ranges().items() if name not in model.folder.unused_params}
     return {
         "name": model.name,
         "digest": model.digest,
