@@ -1,7 +1,7 @@
 """The card of a model, with its scores: python scripts/card.py MODEL SCORES_JSON STEPS > card.md
 
-MODEL is a model directory, whose index tells its data and what training cost; SCORES_JSON is what `lantu eval --out`
-wrote; STEPS is the table that `benchmarks/decoder_steps.py` printed.
+MODEL is a model directory, whose index has its data and the cost of its training; SCORES_JSON is what `lantu eval`
+wrote with `--out`; STEPS is the table that `benchmarks/decoder_steps.py` printed.
 """
 
 import json
@@ -16,12 +16,12 @@ from lantu.models.lantu.folder import LantuFolder
 
 TEXT = """# {name}
 
-Draws small pictures of everyday things from English and Chinese words, alone or two to four in a scene, and names what
-is on a picture.{learnt}{controlled}
+Draws small pictures of everyday things from English and Chinese words, alone or two to four in a scene, and captions
+pictures.{learnt}{controlled}
 A stock Qwen3 causal language model drafts {grid} codes; a diffusion transformer renders them
-at {pixels}. Made by the steps of `scripts/story.sh emoji`; the first half of them saw earlier captions, and what came
-behind drawing took a longer way (docs/log.md). Its last lessons were guidance
-(`train language --recipe guidance_distillation`: strengths {strengths} take one row){lesson} and few steps
+at {pixels}. Made by the steps of `scripts/story.sh emoji`; the first half used earlier captions, and the abilities
+besides drawing took a longer way (docs/log.md). Last it learnt guidance
+(`train language --recipe guidance_distillation`: scales {strengths} take one sequence){lesson} and few steps
 (`train decoder --recipe distribution_matching`).
 
 ## Data
@@ -29,7 +29,7 @@ behind drawing took a longer way (docs/log.md). Its last lessons were guidance
 {train:,} scenes composed by `lantu data build emoji` from {concepts} things in {styles} drawing styles: Noto Emoji
 (Google, Apache-2.0), Fluent Emoji 3D and flat (Microsoft, MIT), Twemoji (Twitter and other contributors, CC-BY-4.0).
 Names in two languages from emojibase (MIT) and CLDR (Unicode-3.0). Held out by list: one pair of things in ten never
-shares a training scene, one drawing in sixteen is never shown. Every "pairs" and "language" trial below
+shares a training scene, one drawing in sixteen is never used. Every "pairs" and "language" trial below
 shows a held-out pair.
 
 ## Budget
@@ -40,9 +40,9 @@ shows a held-out pair.
 
 ## Scores
 
-`lantu eval --seed 1`, {limit} trials a suite, other ones than those by which its dials were chosen, but for the number
-of steps: four were preferred to two with these in sight. The ceiling is the true picture under the same judge, the
-round trip that picture after tokenizer and decoder; what the judge gets wrong is told in docs/evaluation.md.
+`lantu eval --seed 1`, {limit} trials a suite. Its sampling parameters were chosen on other trials, except the number of
+steps: four were preferred to two after seeing these. The ceiling is the true picture under the same judge, the round
+trip that picture after tokenizer and decoder; docs/evaluation.md says what the judge gets wrong.
 
 | suite | score | round trip | ceiling | of the round trip |
 |---|---|---|---|---|
@@ -50,8 +50,8 @@ round trip that picture after tokenizer and decoder; what the judge gets wrong i
 
 ## Captions
 
-Right is a caption that names all that is there in the language that was asked for and nothing else, says nothing twice,
-and ends by itself. True pictures show pairs that training never showed; of its own drawings half do.
+A caption is right if it names everything in the picture in the requested language and nothing else, repeats nothing and
+ends by itself. True pictures show pairs that training never showed; half of its own drawings do.
 
 | caption of | English | Chinese | both, 95 % interval |
 |---|---|---|---|
@@ -59,28 +59,28 @@ and ends by itself. True pictures show pairs that training never showed; of its 
 
 ## Steps of the decoder
 
-96 pictures rendered from the codes of true ones; the Fréchet distance is of EfficientNet-Lite0's features, milliseconds
-of one thread. "The model's own" is the decoder before it was taught to need few steps.
+96 pictures rendered from true pictures' codes; Fréchet distance of EfficientNet-Lite0's features, milliseconds of one
+thread. "The model's own" is the decoder before its training for few steps.
 
 {steps}
 
 ## Limits
 
 It knows the {concepts} things of its world and nothing else, in the places its scenes put them (sides, corners, a row,
-a triangle, a square), on a dozen backgrounds. It can't write, count above four, or draw people. Names outside the
-world give a picture of something else, or an empty page: `words.json` lists those that it was taught, and every command
-says which of a prompt's it doesn't know.
+a triangle, a square), on a dozen backgrounds. It cannot write, count above four, or draw people. Names outside the
+world give a picture of something else, or an empty page: `words.json` lists the words that it was taught, and every
+command reports unknown ones.
 
 ## Licence
 
-The weights: {licence}. The drawings they learnt from keep their licences, see NOTICE in the repository.
+The weights: {licence}. The training drawings keep their licences, see NOTICE in the repository.
 """
 
 LEARNT = """
-It answers short questions about a picture, fills boxes and changes pictures as it is told; what of that it does well
-and badly is in docs/abilities.md."""
+It answers short questions about a picture, fills boxes and follows instructions to change pictures; docs/abilities.md
+says how well."""
 CONTROLLED = """
-Edges or colours of another picture can say where things are to be (`draw --control`)."""
+Edges or colours of another picture can say where things should be (`draw --control`)."""
 
 
 CAPTIONED = ("caption", "own_caption")  # which have a table of their own
