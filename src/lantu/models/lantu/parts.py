@@ -127,6 +127,7 @@ class LantuParts:
 
     @cached_property
     def decoder(self) -> DiffusionDecoder:
+        """The diffusion decoder."""
         return components.load_decoder(self.folder.path / "decoder", self.device)
 
     @cached_property
@@ -142,6 +143,7 @@ class LantuParts:
 
     @cached_property
     def encoder(self) -> Encoder:
+        """The encoder of the image tokenizer."""
         return components.load_encoder(self.folder.path / "tokenizer", self.device)
 
     def encode(self, pictures: np.ndarray) -> np.ndarray:
