@@ -77,10 +77,12 @@ def name(told: dict[str, Any]) -> str:
 
 
 def parameters(told: dict[str, Any]) -> str:
+    """Numbers of all parts together, in millions."""
     return f"{sum(told['parameters'].values()) / 1e6:.1f} M"
 
 
 def megabytes(told: dict[str, Any]) -> str:
+    """Size of the directory."""
     return f"{told['bytes'] / 1e6:.1f} MB"
 
 

@@ -85,6 +85,7 @@ class Language:
 
     @property
     def vocabulary_size(self) -> int:
+        """Ids of all tables."""
         return sum(table.size for table in self.tables)
 
     def add(self, table: IdTable) -> None:
@@ -207,6 +208,7 @@ def stored_precise(state: Mapping[str, np.ndarray]) -> bool:
 
 
 def choice(draw: Draw, order: Mapping[tuple[int, int], int]) -> Choice:
+    """A draw as the kernels take it, with rows by their place in the logits."""
     return Choice(
         order[id(draw.row), draw.back],
         -1 if draw.unconditional is None else order[id(draw.unconditional), draw.back],

@@ -58,7 +58,9 @@ class Backend(Protocol):
     at_once: int
 
     @property
-    def vocabulary_size(self) -> int: ...
+    def vocabulary_size(self) -> int:
+        """Number of ids."""
+        ...
 
     def open(self, capacity: int, prefix: Any = None) -> Any:
         """A row with room for exactly so many ids, behind a prefix that other rows may share.

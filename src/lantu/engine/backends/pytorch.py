@@ -99,6 +99,7 @@ class Language:
         return cls(config, state, dtype or stored_dtype(state), device)
 
     def zeros(self, *shape: int) -> Tensor:
+        """A tensor of zeros in the model's dtype, on its device."""
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
 
     def place(self, state: Mapping[str, Tensor]) -> None:
@@ -141,6 +142,7 @@ class Language:
 
     @property
     def vocabulary_size(self) -> int:
+        """Ids of all tables."""
         return sum(table.size for table in self.tables)
 
     def add(self, table: IdTable) -> None:

@@ -136,6 +136,7 @@ class Config:
 
     @property
     def code_width(self) -> int:
+        """Width of a code's vector."""
         return Fields(self.vq, f'"vq_config" of {CONFIG}').whole("embed_dim", 1, MOST_WIDTH)
 
     @cached_property

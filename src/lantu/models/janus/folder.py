@@ -42,6 +42,7 @@ class JanusFolder:
 
     @cached_property
     def config(self) -> Config:
+        """What the directory's JSON files say."""
         return Config.read(self.path)
 
     @property

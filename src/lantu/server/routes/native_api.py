@@ -60,7 +60,7 @@ async def info(service: Serving) -> dict[str, Any]:
         "codebook_size": model.folder.codebook_size,
         "parameters": about["parameters"],
         "settings": defaults,
-        "dials": {name: limits | {"default": defaults[name]} for name, limits in schemas.ranges().items()},
+        "dials": {name: limits | {"default": defaults[name]} for name, limits in ranges.items()},
         "learnt": [name for name in model.folder.abilities if name not in ("drawing", "captioning")],
         "controls": list(KINDS) if model.folder.controlled else [],
         "license": about.get("license", ""),
