@@ -217,6 +217,19 @@ def choices(draw):
     )
 
 
+@pytest.mark.parametrize("home", [plain, pytest.param(native, marks=needs_native)])
+def test_the_largest_uniform_number_takes_the_last_kept_column(home):
+    """Also where sums in another order, or the product, are rounded."""
+    for seed in range(50):
+        logits = (3 * np.random.default_rng(seed).standard_normal((1, 60))).astype(np.float32)
+        shares = np.exp(logits[0].astype(np.float64) - logits[0].max())
+        order = np.argsort(-shares, kind="stable")
+        before = np.cumsum(shares[order]) - shares[order]
+        kept = order[before < 0.9 * shares.sum()]
+        (column,) = home.choose(logits, [Choice(0, -1, 1.0, 1.0, 0, 0.9, 1 - 2**-53)])
+        assert column == max(kept)
+
+
 @needs_native
 @given(st.lists(choices(), min_size=1, max_size=5), st.integers(0, 1000))
 def test_native_code_chooses_what_numpy_does(asked, seed):

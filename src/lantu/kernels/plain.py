@@ -173,4 +173,5 @@ def choose_one(logits_RV: np.ndarray, choice: Choice) -> int:
         before = np.cumsum(shares[order]) - shares[order]
         shares[order[before >= choice.top_p * shares.sum()]] = 0
     reached = shares.cumsum()
-    return int(kept[np.searchsorted(reached, choice.uniform * reached[-1], side="right")])
+    place = np.searchsorted(reached, choice.uniform * reached[-1], side="right")
+    return int(kept[min(place, np.flatnonzero(shares)[-1])])  # the product may be rounded up to the sum

@@ -318,24 +318,24 @@ int choose_one(const float* logits, int size, const Choice& choice, std::vector<
         std::vector<int> order(kept.size());
         for (size_t at = 0; at < order.size(); at++) order[at] = (int)at;
         std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return kept[a].first > kept[b].first; });
-        double before = 0, left = 0;
+        double before = 0;
         for (int at : order) {
             const double share = kept[at].first;
-            if (before >= choice.top_p * total)
-                kept[at].first = 0;
-            else
-                left += share;
+            if (before >= choice.top_p * total) kept[at].first = 0;
             before += share;
         }
-        total = left;
+        total = 0;  // in the order of the loop below, so that it ends at exactly this sum
+        for (const auto& [share, id] : kept) total += share;
     }
     const double wanted = choice.uniform * total;
     double reached = 0;
+    int last = likeliest;
     for (const auto& [share, id] : kept) {
         reached += share;
+        if (share > 0) last = id;
         if (reached > wanted && share > 0) return id;
     }
-    return likeliest;  // reached only through rounding
+    return last;  // where the product was rounded up to the sum
 }
 
 }  // namespace
