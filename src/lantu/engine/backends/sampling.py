@@ -97,10 +97,12 @@ def sample(
     divisor_B = torch.tensor([t or 1.0 for t in temperature], device=device)
     probabilities_BV = keep_top_k(logits_BV / divisor_B[:, None], top_k).softmax(-1)
     probabilities_BV = keep_top_p(probabilities_BV, top_p)
-    # In float64 a uniform of float32 below 1 stays below 1, so that no draw falls off the end.
     cumulative_BV = probabilities_BV.cumsum(-1, dtype=torch.float64)
     wanted_B1 = uniform_B.double()[:, None] * cumulative_BV[:, -1:]
     drawn_B = torch.searchsorted(cumulative_BV, wanted_B1, right=True)[:, 0]
+    # The product may be rounded up to the sum; then the last candidate is drawn.
+    last_B = logits_BV.shape[-1] - 1 - (probabilities_BV > 0).flip(-1).int().argmax(-1)
+    drawn_B = torch.minimum(drawn_B, last_B)
     if all(temperature):
         return drawn_B
     return torch.where(torch.tensor([t > 0 for t in temperature], device=device), drawn_B, likeliest_B)

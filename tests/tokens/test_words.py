@@ -8,7 +8,7 @@ import pytest
 from lantu.errors import ModelError
 from lantu.tokens.words import RELATED, WORDS, Lexicon
 
-SHIPPED = Path(__file__).parents[1] / "models" / "lantu-emoji"
+SHIPPED = Path(__file__).parents[2] / "models" / "lantu-emoji"
 KNOWN = Path(__file__).parent / "known_prompts.txt"
 
 
