@@ -84,3 +84,12 @@ def test_contrast_is_what_the_kernels_make_of_it():
         for uniform in (0.01, 0.4, 0.99):
             drawn = sample(guided, torch.tensor([uniform]), [1.0], [0], [1.0]).tolist()
             assert drawn == plain.choose(rows.numpy(), [Choice(0, 1, guidance, uniform=uniform, contrast=k)])
+
+
+def test_the_largest_uniform_number_takes_the_last_candidate():
+    """Also where its product with the sum of probabilities is rounded up to the sum."""
+    uniform = torch.tensor([1 - 2**-53], dtype=torch.float64)
+    for seed in range(200):
+        logits = 3 * torch.randn(1, 60, generator=torch.Generator().manual_seed(seed))
+        (drawn,) = sample(logits, uniform, [1.0], [7], [1.0]).tolist()
+        assert drawn == max(logits[0].topk(7).indices.tolist())
