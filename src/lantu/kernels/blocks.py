@@ -96,15 +96,17 @@ def window(patch: int, channels: int = 3) -> np.ndarray:
 
 def add_up(patches: np.ndarray, height: int, width: int, patch: int) -> np.ndarray:
     """Weighted patches of twice the stride (B·h·w, 4·P·P·C) → (B, C, h·P, w·P): see ``OverlapPatches.add_up``."""
-    P = patch
+    P, half = patch, patch // 2
     patches = patches.reshape(-1, height, width, 2, P, 2, P, patches.shape[-1] // (4 * P * P))
-    B, C = len(patches), patches.shape[-1]
-    canvas = np.zeros((B, height + 1, P, width + 1, P, C), np.float32)
-    for row in (0, 1):
-        for column in (0, 1):
-            part = patches[:, :, :, row, :, column].transpose(0, 1, 3, 2, 4, 5)
-            canvas[:, row : row + height, :, column : column + width] += part
-    canvas = canvas.reshape(B, (height + 1) * P, (width + 1) * P, C)
-    half = P // 2
-    inside = canvas[:, half : half + height * P, half : half + width * P]
-    return np.ascontiguousarray(inside.transpose(0, 3, 1, 2))
+    C = patches.shape[-1]
+    pixels_BCHW = np.empty((len(patches), C, height * P, width * P), np.float32)
+    canvas = np.empty((height + 1, P, width + 1, P, C), np.float32)
+    inside = canvas.reshape((height + 1) * P, (width + 1) * P, C)[half : half + height * P, half : half + width * P]
+    for picture, pixels_CHW in zip(patches, pixels_BCHW, strict=True):  # one at a time, which stays in the cache
+        canvas[:] = 0
+        for row in (0, 1):
+            for column in (0, 1):
+                part = picture[:, :, row, :, column].transpose(0, 2, 1, 3, 4)
+                canvas[row : row + height, :, column : column + width] += part
+        pixels_CHW[:] = inside.transpose(2, 0, 1)
+    return pixels_BCHW
