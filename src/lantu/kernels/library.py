@@ -56,8 +56,8 @@ class ThreadGroup:
         found = library()
         self.found = None if isinstance(found, str) else found
         if self.found:
-            self.found.lantu_lane.restype = ctypes.c_void_p
-            self.handle = ctypes.c_void_p(self.found.lantu_lane(count))
+            self.found.lantu_thread_group.restype = ctypes.c_void_p
+            self.handle = ctypes.c_void_p(self.found.lantu_thread_group(count))
 
     def __enter__(self) -> None:
         if self.found:
@@ -69,7 +69,7 @@ class ThreadGroup:
 
     def __del__(self):
         if found := getattr(self, "found", None):
-            found.lantu_lane_free(self.handle)
+            found.lantu_thread_group_free(self.handle)
 
 
 def use_threads(count: int) -> None:

@@ -169,7 +169,7 @@ const Instructions& instructions() {
 }  // namespace
 
 // A team and its scratch memory: one for the process, and one for each thread group.
-struct Lane {
+struct ThreadGroup {
     std::mutex busy;  // one pass at a time
     int wanted = 0;   // threads; 0 for one per core
     Memory scratch;   // kept from pass to pass
@@ -207,10 +207,10 @@ struct Lane {
 
 namespace {
 
-Lane shared;
-thread_local Lane* entered = nullptr;
+ThreadGroup shared;
+thread_local ThreadGroup* entered = nullptr;
 
-Lane& lane() { return entered ? *entered : shared; }
+ThreadGroup& thread_group() { return entered ? *entered : shared; }
 
 // ---- packing
 
@@ -343,26 +343,26 @@ int choose_one(const float* logits, int size, const Choice& choice, std::vector<
 const char* lantu_instructions(void) { return instructions().name; }
 
 void lantu_set_threads(int32_t count) {
-    Lane& here = lane();
+    ThreadGroup& here = thread_group();
     std::lock_guard<std::mutex> lock(here.busy);
     here.wanted = count;
 }
 
 int32_t lantu_threads(void) {
-    Lane& here = lane();
+    ThreadGroup& here = thread_group();
     std::lock_guard<std::mutex> lock(here.busy);
     return here.team().size();
 }
 
-Lane* lantu_lane(int32_t count) {
-    auto* made = new Lane;
-    made->wanted = count;
-    return made;
+ThreadGroup* lantu_thread_group(int32_t count) {
+    auto* group = new ThreadGroup;
+    group->wanted = count;
+    return group;
 }
 
-void lantu_lane_free(Lane* made) { delete made; }
+void lantu_thread_group_free(ThreadGroup* group) { delete group; }
 
-void lantu_enter(Lane* made) { entered = made; }
+void lantu_enter(ThreadGroup* group) { entered = group; }
 
 Matrix* lantu_matrix(const Source* source, int32_t precise) {
     auto* single = new Single;
@@ -375,7 +375,7 @@ void lantu_matrix_free(Matrix* matrix) { delete static_cast<Single*>(matrix); }
 
 void lantu_linear(const Matrix* matrix, const float* bias, const float* norm, float eps, const float* x, int32_t tokens,
                   float* out) {
-    Lane& here = lane();
+    ThreadGroup& here = thread_group();
     std::lock_guard<std::mutex> lock(here.busy);
     Team& all = here.team();
     void* inputs = here.room((size_t)tokens * matrix->padded * 4);
@@ -425,7 +425,7 @@ int64_t lantu_cache_bytes(const Stack* stack, int32_t capacity) {
 
 void lantu_forward(const Stack* stack, float* x, int32_t tokens, const float* cosine, const float* sine,
                    const Sequence* sequences, int32_t count, const float* modulation) {
-    Lane& here = lane();
+    ThreadGroup& here = thread_group();
     std::lock_guard<std::mutex> lock(here.busy);
     Team& all = here.team();
     const Layer& layer = stack->layers[0];
@@ -492,7 +492,7 @@ void lantu_choose(const float* logits, int32_t size, const Choice* choices, int3
             columns[at] = choose_one(logits, size, choices[at], guided, ordered, kept);
     };
     if (count == 1) return share(0, 1);
-    Lane& here = lane();
+    ThreadGroup& here = thread_group();
     std::lock_guard<std::mutex> lock(here.busy);
     Team& all = here.team();
     all.run([&](int member) { share(member, all.size()); });

@@ -53,7 +53,7 @@ struct Choice {
     double uniform;  // a random number in [0, 1) that decides
 };
 
-struct Lane;
+struct ThreadGroup;
 struct Matrix;
 struct Stack;
 
@@ -62,9 +62,9 @@ LANTU_API void lantu_set_threads(int32_t count);  // 0 for one per core
 LANTU_API int32_t lantu_threads(void);
 // A thread group of its own: what the calling thread computes after entering it runs beside passes of the shared group.
 // Entering null returns to the shared group.
-LANTU_API Lane* lantu_lane(int32_t count);
-LANTU_API void lantu_lane_free(Lane* lane);
-LANTU_API void lantu_enter(Lane* lane);
+LANTU_API ThreadGroup* lantu_thread_group(int32_t count);
+LANTU_API void lantu_thread_group_free(ThreadGroup* group);
+LANTU_API void lantu_enter(ThreadGroup* group);
 
 LANTU_API Matrix* lantu_matrix(const Source* source, int32_t precise);
 LANTU_API void lantu_matrix_free(Matrix* matrix);
