@@ -110,11 +110,11 @@ def _codes_digest(folder: Path, content: str) -> str:
     return ImageTokenizer.load(folder).codes_digest()
 
 
-def noted_codes(config: Mapping[str, Any]) -> str:
+def recorded_codes(config: Mapping[str, Any]) -> str:
     """The codes digest in a part's config.json; "" if there is none."""
     own = config.get("lantu")
-    noted = own.get("tokenizer", "") if isinstance(own, dict) else config.get("tokenizer", "")
-    return noted if isinstance(noted, str) else ""
+    digest = own.get("tokenizer", "") if isinstance(own, dict) else config.get("tokenizer", "")
+    return digest if isinstance(digest, str) else ""
 
 
 def learnt_codes(folder: Path) -> str:
@@ -123,8 +123,8 @@ def learnt_codes(folder: Path) -> str:
     Args:
         folder: of the part.
     """
-    if noted := noted_codes(read_config(folder)):
-        return noted
+    if digest := recorded_codes(read_config(folder)):
+        return digest
     try:
         if (folder.parent / "model_index.json").is_file():
             return codes_digest(part_folder(folder.parent / "tokenizer", "tokenizer"))

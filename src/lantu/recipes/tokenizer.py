@@ -139,13 +139,13 @@ class Task(training.Task):
                 for _ in range(ROUNDS):
                     self.model.quantizer.refit(vectors, training=False)
         elif recipe.start != "noise":
-            begun = ImageTokenizer.load(part_folder(recipe.start, "tokenizer"))
-            if begun.config != recipe.model:
-                differing = ", ".join(name for name, value in begun.config if value != getattr(recipe.model, name))
+            start = ImageTokenizer.load(part_folder(recipe.start, "tokenizer"))
+            if start.config != recipe.model:
+                differing = ", ".join(name for name, value in start.config if value != getattr(recipe.model, name))
                 raise RecipeError(
                     f"the tokenizer in {recipe.start} has another {differing}", "set model.* to its values"
                 )
-            self.model.load_state_dict(begun.state_dict())
+            self.model.load_state_dict(start.state_dict())
 
     def batch(self, step: int, size: int) -> Tensor:
         """(B, C, H, W) in [-1, 1], at the recipe's size; pictures of ``beside`` are mixed in at random places."""

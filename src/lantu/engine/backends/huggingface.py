@@ -68,13 +68,13 @@ class Language:
     @torch.inference_mode()
     def read(self, rows: Sequence[CachedSequence], ids: Sequence[Prompt]) -> None:
         for row, each in zip(rows, ids, strict=True):
-            told = self.model(
+            outputs = self.model(
                 **self.inputs(each),
                 cache=row.cache,
                 use_cache=True,
                 logits_to_keep=0 if row.length else 1,  # a prefix is asked for its end alone
             )
-            row.logits = told.logits[0].float()
+            row.logits = outputs.logits[0].float()
             row.length += len(each)
 
     def inputs(self, prompt: Prompt) -> dict[str, Tensor]:

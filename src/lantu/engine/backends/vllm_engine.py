@@ -91,16 +91,16 @@ class Engine:
 
     def step(self) -> bool:
         """Let vLLM draw ids; False when there is nothing left to do."""
-        for told in self.llm.step() if self.jobs else ():
-            job = self.jobs.get(told.request_id)
+        for output in self.llm.step() if self.jobs else ():
+            job = self.jobs.get(output.request_id)
             if not job:  # cancelled by another's callback
                 continue
-            job.shared = max(job.shared, told.num_cached_tokens or 0)
-            for id_ in told.outputs[0].token_ids[len(job.ids) :]:
+            job.shared = max(job.shared, output.num_cached_tokens or 0)
+            for id_ in output.outputs[0].token_ids[len(job.ids) :]:
                 job.ids.append(int(id_))
                 if job.on_step and not job.ended:
                     job.on_step(job.ids)
-            if told.finished and not job.ended:
+            if output.finished and not job.ended:
                 job.state = "done"
                 del self.jobs[job.key]
         return self.busy
@@ -122,7 +122,7 @@ def check(request: Request) -> None:
     if isinstance(request.prefix, Embeddings):
         raise LantuError("vLLM reads prompts of ids alone, not embeddings", "choose another backend")
     if callable(request.allowed):
-        raise ValueError("vLLM is told once which ids may come")
+        raise ValueError("vLLM takes the allowed ids once, at the start")
 
 
 def parameters(request: Request) -> Any:
