@@ -74,7 +74,7 @@ def run(engine: Engine, request: Any) -> Job:
 def tested(backend: Any, request: Any) -> tuple[list[bool], list[float]]:
     """Of every guess that was drawn before and tested: whether it was right, and the chance that it would be taken."""
     watched = Watched(backend)
-    engine = Engine(watched, kept=0)
+    engine = Engine(watched, cached_prefixes=0)
     job = engine.submit(request)
     right, chances = [], []
     while True:
@@ -120,14 +120,14 @@ def main() -> None:
     pass_times()
     model = Model.load(arguments.model, "cpu")
     language, grid = model.parts.language, model.folder.grid
-    language.at_once = 1000  # as many guesses as are asked for, whether they pay or not
+    language.tokens_per_pass = 1000  # as many guesses as are asked for, whether they pay or not
     prompts = ["a cat on the left and a dog on the right", "a red apple", "three apples", "左边一架钢琴，右边一面鼓"]
     if arguments.data:
         composer = composer_of(model, arguments.data)
         prompts = [trial.prompt for trial in trials(composer, "pairs", arguments.count, seed=3)]
     layout, params = model.parts.layout, model.folder.settings
     requests = [layout.draw(prompt, grid, seed, params) for seed, prompt in enumerate(prompts)]
-    expected = [run(Engine(language, kept=0), request).ids for request in requests]
+    expected = [run(Engine(language, cached_prefixes=0), request).ids for request in requests]
     print("| guesses | passes | right of those tested | taken by chance | ms a picture | the same codes |")
     print("|---|---|---|---|---|---|")
     for ahead in AHEAD:
@@ -136,7 +136,7 @@ def main() -> None:
         for _ in range(ROUNDS):
             for request in asked:
                 started = time.perf_counter()
-                jobs.append(run(Engine(language, kept=0), request))
+                jobs.append(run(Engine(language, cached_prefixes=0), request))
                 took.append(1000 * (time.perf_counter() - started))
         pairs = [tested(language, request) for request in asked] if ahead else []
         right = [value for each, _ in pairs for value in each]
@@ -150,7 +150,7 @@ def main() -> None:
     print("\n| guesses | taken at least | passes | single | pairs | counts |\n|---|---|---|---|---|---|")
     for ahead, least in LEAST:
         dials = {"num_draft_tokens": ahead, "min_accepted": least}
-        jobs = [run(Engine(language, kept=0), replace(request, **dials)) for request in requests]
+        jobs = [run(Engine(language, cached_prefixes=0), replace(request, **dials)) for request in requests]
         scores = evaluate(model, arguments.data, SUITES, arguments.limit, **dials)
         shares = " | ".join(f"{scores[suite]['score']:.1%}" for suite in SUITES)
         print(f"| {ahead} | {least} | {statistics.mean(job.passes for job in jobs):.1f} | {shares} |", flush=True)

@@ -82,10 +82,10 @@ def captions(model: Model, count: int) -> tuple[int, int]:
 def forget(model: Model) -> None:
     """Let go of prefixes that are kept for later."""
     engine: Any = model.parts.batched_drafter
-    engine.kept, kept = 0, engine.kept
+    engine.cached_prefixes, kept = 0, engine.cached_prefixes
     for key in [key for key, prefix in engine.prefixes.items() if not prefix.users]:
         engine.backend.close(engine.prefixes.pop(key).row)
-    engine.kept = kept
+    engine.cached_prefixes = kept
 
 
 if __name__ == "__main__":

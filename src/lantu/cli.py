@@ -11,7 +11,7 @@ from lantu.commands import bench, data, models, pictures, serving, talking, term
 from lantu.errors import LantuError, OutputError
 
 DONE, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-MOST_NAMED = 8  # files that a message lists by name
+MAX_NAMED = 8  # files that a message lists by name
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.command()(pictures.draw)
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         0 done, 2 bad usage or input, 1 a bug, 130 interrupted by Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    files.MADE.clear()
+    files.WRITTEN.clear()
     with terminal.streams():
         return run(arguments)
 
@@ -103,10 +103,10 @@ def refusal(problem: OSError | UnicodeError | MemoryError) -> LantuError:
 
 def done() -> str:
     """The files that were written although stdout failed."""
-    made = [str(path) for path in files.MADE if path.exists()]
+    made = [str(path) for path in files.WRITTEN if path.exists()]
     if not made:
         return "redirect it to a place that can be written"
-    names = ", ".join(made) if len(made) <= MOST_NAMED else f"{made[0]} … {made[-1]} ({len(made)} files)"
+    names = ", ".join(made) if len(made) <= MAX_NAMED else f"{made[0]} … {made[-1]} ({len(made)} files)"
     return f"but {names} {'is' if len(made) == 1 else 'are'} written"
 
 

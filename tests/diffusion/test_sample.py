@@ -103,13 +103,13 @@ def test_numbers_that_are_not_finite_are_refused(folder, device):
         sample(decoder, CODES, [1, 2], 2)
 
 
-def test_a_decoder_of_whole_grids_alone_says_so(folder):
+def test_a_decoder_that_cannot_render_masked_codes_says_so(folder):
     decoder = DiffusionDecoder(NativeDenoiser.load(folder), 8, partial=False)
     assert sample(decoder, CODES, [1, 2], 1).shape == (2, 3, 32, 32)
     masked = CODES.copy()
     masked[1, 3, 3] = MASK_CODE
     for codes, guidance in ((masked, 1.0), (CODES, 2.0)):
-        with pytest.raises(ModelError, match="whole grids"):
+        with pytest.raises(ModelError, match="masked codes"):
             sample(decoder, codes, [1, 2], 1, guidance)
     with pytest.raises(LantuError, match="no sampler called magic"):
         sample(decoder, CODES, [1, 2], 1, sampler_name="magic")

@@ -65,7 +65,7 @@ class Counter:
         open_rows: rows that were opened and not closed.
     """
 
-    exact, vocabulary_size, at_once = True, 61, 64
+    exact, vocabulary_size, tokens_per_pass = True, 61, 64
 
     def __init__(self, exact: bool = True):
         self.exact = exact

@@ -47,7 +47,7 @@ def test_a_seed_draws_the_same_alone_and_in_any_company(language):
     alone = [draft(Engine(language), [request])[0] for request in requests()]
     assert draft(Engine(language), requests()) == alone
     assert draft(Engine(language), requests()[::-1]) == alone[::-1]
-    assert draft(Engine(language, rows=3), requests() * 3) == alone * 3
+    assert draft(Engine(language, max_rows=3), requests() * 3) == alone * 3
 
 
 def test_a_backend_that_rounds_in_company_drafts_one_at_a_time():
@@ -55,7 +55,7 @@ def test_a_backend_that_rounds_in_company_drafts_one_at_a_time():
     draft(Engine(backend), [replace(requests()[0], seed=seed) for seed in range(3)])
     assert max(rows for rows, _ in backend.passes) == 2
     backend.passes.clear()
-    draft(Engine(backend, together=3), [replace(requests()[0], seed=seed) for seed in range(3)])
+    draft(Engine(backend, max_jobs=3), [replace(requests()[0], seed=seed) for seed in range(3)])
     assert max(rows for rows, _ in backend.passes) == 6
 
 
@@ -83,7 +83,7 @@ def test_prefixes_are_read_once_and_a_pair_is_two_rows_of_one_pass():
 
 def test_unused_prefixes_go_the_oldest_first():
     backend = Counter()
-    engine = Engine(backend, kept=2)
+    engine = Engine(backend, cached_prefixes=2)
     for number in range(5):
         draft(engine, [Request([number], CODES, limit=2)])
     assert set(engine.prefixes) == {(3,), (4,)}
@@ -91,7 +91,7 @@ def test_unused_prefixes_go_the_oldest_first():
 
 
 def test_waiting_jobs_run_when_there_is_room_for_all_of_a_pair():
-    engine = Engine(Counter(), rows=3)
+    engine = Engine(Counter(), max_rows=3)
     guided = Request([1], CODES, limit=4, unconditional=[2], guidance=2.0)
     jobs = [engine.submit(guided), engine.submit(guided), engine.submit(Request([3], CODES, limit=1))]
     engine.step()
@@ -100,12 +100,12 @@ def test_waiting_jobs_run_when_there_is_room_for_all_of_a_pair():
         assert engine.rows <= 3
     assert [len(job.ids) for job in jobs] == [4, 4, 1]
     with pytest.raises(ValueError, match="sequences"):
-        Engine(Counter(), rows=1).submit(guided)
+        Engine(Counter(), max_rows=1).submit(guided)
 
 
 def test_a_cancelled_job_frees_its_pair_at_once_and_the_others_go_on():
     backend = Counter()
-    engine = Engine(backend, kept=0)
+    engine = Engine(backend, cached_prefixes=0)
     guided = Request([1], CODES, limit=50, unconditional=[2], guidance=2.0)
     gone, stays, waits = engine.submit(guided), engine.submit(Request([3], CODES, limit=5)), None
     engine.step()
@@ -123,7 +123,7 @@ def test_a_cancelled_job_frees_its_pair_at_once_and_the_others_go_on():
 
 def test_a_callback_that_fails_leaves_nothing_behind():
     backend = Counter()
-    engine = Engine(backend, kept=0)
+    engine = Engine(backend, cached_prefixes=0)
 
     def fail(place, ids):
         if len(ids) == 2:
@@ -138,7 +138,7 @@ def test_a_callback_that_fails_leaves_nothing_behind():
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 5), st.booleans(), st.integers(0, 8)), max_size=40))
 def test_whatever_comes_and_goes_nothing_leaks(plans):
     backend = Counter()
-    engine = Engine(backend, rows=5, kept=0)
+    engine = Engine(backend, max_rows=5, cached_prefixes=0)
     jobs = []
     for limit, prompt, guided, cancelled in plans:
         request = Request([prompt, 1], CODES, limit=limit, unconditional=[9] if guided else None, guidance=2.0)
@@ -155,7 +155,7 @@ def test_whatever_comes_and_goes_nothing_leaks(plans):
 
 def test_two_thousand_mixed_requests_leave_nothing(language):
     random = np.random.default_rng(0)
-    engine = Engine(language, rows=16, kept=4)
+    engine = Engine(language, max_rows=16, cached_prefixes=4)
     asked, jobs = requests(), []
     for number in range(2000):
         jobs.append(engine.submit(replace(asked[number % 6], seed=number, limit=int(random.integers(1, 6)))))
@@ -211,7 +211,7 @@ def test_guesses_save_passes_and_change_nothing(language, num_draft_tokens):
     expected = draft(Engine(language), plain)
     assert draft(Engine(language), ahead_of) == expected
     assert [draft(Engine(language), [request])[0] for request in ahead_of] == expected
-    assert draft(Engine(language, rows=3), ahead_of) == expected
+    assert draft(Engine(language, max_rows=3), ahead_of) == expected
 
 
 def test_right_guesses_are_taken_at_once():

@@ -169,7 +169,7 @@ def test_a_bias_is_added_to_what_the_prompt_makes_of_each_place(backend, dials):
     assert draft(Engine(language), [replace(steered, num_draft_tokens=3)])[0] == [17, 10, 29, 13]
     # As much on every id is nothing; company is not touched.
     both = [steered, replace(request, bias=lambda ids: np.full(20, 5, np.float32)), request]
-    assert draft(Engine(language, together=3), both)[1:] == [free, free]
+    assert draft(Engine(language, max_jobs=3), both)[1:] == [free, free]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

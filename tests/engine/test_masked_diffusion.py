@@ -90,14 +90,16 @@ def test_ids_follow_the_distribution_of_the_model():
     language = Fixed()
     language.passes = 1
     asked = [request(seed=seed, unconditional=None, limit=1) for seed in range(3000)]
-    found = np.bincount([ids[0] - CODES.start for ids in draft(MaskedDrafter(language, together=64), asked)], None, 10)
+    found = np.bincount(
+        [ids[0] - CODES.start for ids in draft(MaskedDrafter(language, max_drafts=64), asked)], None, 10
+    )
     logits = language.of([1, 2], 1, 10)[0]
     expected = 3000 * np.exp(logits) / np.exp(logits).sum()
     assert ((found - expected) ** 2 / expected).sum() < 27.9  # 9 degrees of freedom, p = 0.001
 
 
 def test_drafts_can_be_cancelled_while_others_go_on():
-    drafter = MaskedDrafter(Fixed(), rows=4)
+    drafter = MaskedDrafter(Fixed(), max_rows=4)
     jobs = [drafter.submit(request(seed=seed)) for seed in range(3)]
     drafter.step()
     assert [job.state for job in jobs] == ["running", "running", "waiting"]
@@ -114,6 +116,6 @@ def test_drafts_can_be_cancelled_while_others_go_on():
     "wrong", [{"allowed": lambda ids: (CODES,)}, {"stop": 5}, {"bias": lambda ids: np.zeros(10)}, {"guidance": 3.0}]
 )
 def test_a_request_that_only_next_token_drafting_can_serve_is_refused(wrong):
-    drafter = MaskedDrafter(Fixed(), rows=1)
+    drafter = MaskedDrafter(Fixed(), max_rows=1)
     with pytest.raises(ValueError, match=r"masked diffusion|rows"):
         drafter.submit(request(**wrong))

@@ -58,7 +58,9 @@ def test_a_place_that_cannot_be_written_to_is_told_before_the_work(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-SORT = files.Sort("a box", ("box.json",), ("box.json", "parts/part-?.bin", "README.md"), ("made_by", "lantu"))
+FOLDER_KIND = files.FolderKind(
+    "a box", ("box.json",), ("box.json", "parts/part-?.bin", "README.md"), ("made_by", "lantu")
+)
 
 
 def make_box(folder, content="old"):
@@ -68,7 +70,7 @@ def make_box(folder, content="old"):
 
 
 def replace_box(folder, content="new"):
-    with files.replacing_folder(folder, SORT) as temporary:
+    with files.replacing_folder(folder, FOLDER_KIND) as temporary:
         make_box(temporary, content)
 
 
@@ -110,10 +112,10 @@ def test_a_folder_with_anything_else_in_it_stays(tmp_path, spoil):
     make_box(box)
     spoil(box)
     before, began = tree(box), False
-    with pytest.raises(errors.DiskError, match="choose another folder"), files.replacing_folder(box, SORT):
+    with pytest.raises(errors.DiskError, match="choose another folder"), files.replacing_folder(box, FOLDER_KIND):
         began = True
     assert (began, tree(box)) == (False, before)
-    assert not files.discard(box, SORT)
+    assert not files.discard(box, FOLDER_KIND)
     assert tree(box) == before
 
 
@@ -122,7 +124,7 @@ def test_what_comes_into_a_folder_during_the_work_stays(tmp_path):
     make_box(box)
 
     def work():
-        with files.replacing_folder(box, SORT) as temporary:
+        with files.replacing_folder(box, FOLDER_KIND) as temporary:
             make_box(temporary, "new")
             (box / "thesis.txt").write_text("thesis")
 
@@ -181,7 +183,7 @@ def test_an_interrupt_at_any_line_leaves_the_old_folder_or_the_new(tmp_path):
 
     def begin():
         if box.exists():
-            assert files.discard(box, SORT)
+            assert files.discard(box, FOLDER_KIND)
         make_box(box)
 
     begin()
@@ -189,7 +191,7 @@ def test_an_interrupt_at_any_line_leaves_the_old_folder_or_the_new(tmp_path):
     for line in range(1, lines + 1):
         begin()
         interrupted_at(line, lambda: replace_box(box))
-        assert SORT.foreign(box) is None
+        assert FOLDER_KIND.foreign(box) is None
         seen.add((box / "parts" / "part-1.bin").read_text())
     assert seen == {"old", "new"}
 

@@ -20,7 +20,7 @@ from lantu.recipes import guidance_distillation
 from lantu.recipes.next_token import code_logits
 from lantu.tokens import document
 from lantu.tokens.vocabulary import Vocabulary
-from lantu.weights.language_config import read_strengths, read_vocabulary
+from lantu.weights.language_config import read_guidance_scales, read_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +89,8 @@ def test_one_row_learns_what_two_rows_draw(tiny_model, data, tmp_path):
     changes += ["loop.steps=150", "loop.lr=2e-3", "loop.sample_every=0", "taught=0.75"]
     summary = recipes.train("language", "guidance_distillation-debug", data, tmp_path / "run", changes, progress=False)
     folder = tmp_path / "run" / "model"
-    assert read_strengths(folder) == (3.0,)
-    assert read_strengths(tiny_model / "language") == ()
+    assert read_guidance_scales(folder) == (3.0,)
+    assert read_guidance_scales(tiny_model / "language") == ()
     assert summary.last["guided"] < 0.1
     # Logits after the strength's id are near those of the guided pair of the model that taught.
     task = guidance_distillation.Task(settings(guidance_distillation.debug(), *changes[:2], "strengths=[3.0]"), data)
@@ -125,11 +125,11 @@ def test_a_model_that_has_learnt_it_is_asked_for_one_row(tiny_model):
     dials = SamplingParams(guidance=3.0)
     pair = drawing([1, 2], (2, 2), v, 0, dials)
     assert pair.guided
-    one = drawing([1, 2], (2, 2), v, 0, dials, strengths=(1.5, 3.0))
+    one = drawing([1, 2], (2, 2), v, 0, dials, guidance_scales=(1.5, 3.0))
     assert not one.guided
-    assert list(one.prefix) == document.draw_prefix([1, 2], 2, 2, v, strength=3.0)
+    assert list(one.prefix) == document.draw_prefix([1, 2], 2, 2, v, guidance=3.0)
     assert v.special("guidance_3") in one.prefix
-    other = drawing([1, 2], (2, 2), v, 0, replace(dials, guidance=2.0), strengths=(1.5, 3.0))
+    other = drawing([1, 2], (2, 2), v, 0, replace(dials, guidance=2.0), guidance_scales=(1.5, 3.0))
     assert other == drawing([1, 2], (2, 2), v, 0, replace(dials, guidance=2.0))
 
 

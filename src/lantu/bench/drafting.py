@@ -21,7 +21,7 @@ def lantu_kernels(task: Drafting) -> Draft:
     from lantu.engine.engine import Engine
 
     # No prefix cache between drafts, or the same prompt would cost nothing the second time.
-    engine = Engine(Language.load(task.folder), kept=0)
+    engine = Engine(Language.load(task.folder), cached_prefixes=0)
     return lambda pictures: draft(engine, [task.request(seed) for seed in range(pictures)])
 
 
@@ -31,7 +31,7 @@ def lantu_learnt(task: Drafting) -> Draft:
     from lantu.engine.drafting import draft
     from lantu.engine.engine import Engine
 
-    engine = Engine(Language.load(task.folder), kept=0)
+    engine = Engine(Language.load(task.folder), cached_prefixes=0)
     return lambda pictures: draft(engine, [task.request(seed, learnt=True) for seed in range(pictures)])
 
 
@@ -43,7 +43,7 @@ def lantu_torch(task: Drafting) -> Draft:
     from lantu.engine.drafting import draft
     from lantu.engine.engine import Engine
 
-    engine = Engine(Language.load(task.folder, torch.bfloat16), kept=0, together=64)
+    engine = Engine(Language.load(task.folder, torch.bfloat16), cached_prefixes=0, max_jobs=64)
     return lambda pictures: draft(engine, [task.request(seed) for seed in range(pictures)])
 
 

@@ -36,9 +36,9 @@ class Order:
         seed: None for a random one.
         size: width and height in pixels; None for the model's own.
         overrides: the sampling parameters that were given, see ``SamplingParams``.
-        control: a picture that the drawings follow.
+        control: a control picture that the drawings follow.
         examples: captions and pictures that the model reads first.
-        faithful: the size is that of an older drawing, which is repeated even at a poor size.
+        faithful: the size comes from an older drawing, which is repeated even at a size that the model draws badly.
     """
 
     prompt: str | None

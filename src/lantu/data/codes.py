@@ -17,7 +17,7 @@ import numpy as np
 from lantu.data.shards import Shards, read_index
 from lantu.errors import DataError, DiskError
 from lantu.files import locked, replacing, write_json, writing
-from lantu.tokens.vocabulary import MOST_CODES
+from lantu.tokens.vocabulary import MAX_CODES
 
 COMPARED = 16  # pictures of a split whose codes are looked at
 ALIKE = 0.9  # share of their codes that must be the same
@@ -197,6 +197,6 @@ def _checked(codes_Bhw: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     codes_Bhw = np.asarray(codes_Bhw)
     if codes_Bhw.shape != shape:
         raise ValueError(f"the tokenizer made codes of shape {codes_Bhw.shape}, not {shape}")
-    if codes_Bhw.min() < 0 or codes_Bhw.max() >= MOST_CODES:
+    if codes_Bhw.min() < 0 or codes_Bhw.max() >= MAX_CODES:
         raise ValueError(f"codes from {codes_Bhw.min()} to {codes_Bhw.max()} don't fit in 16 bits")
     return codes_Bhw.astype(np.uint16)

@@ -11,10 +11,10 @@ from importlib import resources
 from pathlib import Path
 
 from lantu.errors import DataError
-from lantu.files import Sort, cache_dir, locked, replacing_folder, writing
+from lantu.files import FolderKind, cache_dir, locked, replacing_folder, writing
 
 TIMEOUT_S = 600
-PACKAGE = Sort("a package", ("package/package.json",), ())  # an existing one is never replaced
+PACKAGE = FolderKind("a package", ("package/package.json",), ())  # an existing one is never replaced
 
 
 @cache

@@ -39,7 +39,7 @@ def plan(sample: Sample, concepts: Mapping[str, Concept], language: str) -> str:
 
 
 def thought(asked: Question, sample: Sample, concepts: Mapping[str, Concept], language: str) -> str:
-    """The plan before the answer to a question of one of the kinds ``FOUND``.
+    """The plan before the answer to a question of one of the kinds ``PLANNED``.
 
     where is the dog?        dog; cat, dog right
     is there a dog?          dog; cat, dog yes

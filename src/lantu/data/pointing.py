@@ -18,7 +18,7 @@ from lantu.data import english
 from lantu.data.captions import pick
 from lantu.data.gallery import Concept
 from lantu.data.plans import COMMA, PLACES, THEN, by_place, followed, found, marked, plan
-from lantu.data.questions import ASKED, SIDES, YES, named, spelled
+from lantu.data.questions import PHRASES, SIDES, YES, named, spelled
 from lantu.tokens.document import NEXT
 from lantu.types import ContextText, Sample
 
@@ -68,15 +68,15 @@ def exercise(concepts: Mapping[str, Concept], language: str, rng: np.random.Gene
     if chance < THERE:
         there = bool(rng.random() < 0.5)
         thing = things[at] if there else absent
-        asked = spelled(ASKED[language]["there"], thing, language, rng)
+        asked = spelled(PHRASES[language]["there"], thing, language, rng)
         shown = [(name, YES[language][True]) for name in names]
         line = found(thing.names[language], shown, {at} if there else (), language)
         return Exercise(asked, COMMA[language].join(names), line, YES[language][there], names)
     if chance < THERE + WHERE:
-        asked = spelled(ASKED[language]["where"], things[at], language, rng)
+        asked = spelled(PHRASES[language]["where"], things[at], language, rng)
         line = found(names[at], pairs, {at}, language)
         return Exercise(asked, written(pairs, language), line, SIDES[language][places[at]])
-    asked = str(rng.choice(ASKED[language][places[at]]))
+    asked = str(rng.choice(PHRASES[language][places[at]]))
     line = by_place(things[at], places[at], language)
     return Exercise(asked, written(pairs, language), line, named(things[at], language))
 

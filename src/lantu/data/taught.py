@@ -1,4 +1,4 @@
-"""The words that a model was trained on, for its directory: see ``lantu.tokens.words``."""
+"""The words that a model was trained on, as its directory records them: see ``lantu.tokens.words``."""
 
 import contextlib
 import re
@@ -33,8 +33,8 @@ COLOURS = {
 PLACES = re.compile(r"\{[^}]*\}")
 LONGEST = 4  # characters of a Chinese word that is found by its repetition
 SEEN_ONCE = 1000  # number of captions up to which a single use of a word counts
-MOST = 50_000  # the most words and captions that are looked at
-NEAR = 3
+MAX_WORDS = 50_000  # also the maximum of samples whose captions are read
+NEAR = 3  # names that are listed as nearest to a word
 
 
 def taught_by(data: str | Path) -> Taught:
@@ -48,13 +48,13 @@ def taught_by(data: str | Path) -> Taught:
         with contextlib.suppress(DataError):  # without its gallery a composed scene still has captions
             return taught_by_things(load_gallery(gallery_of(data)).concepts)
     shards = Shards(data, "train")
-    step = max(1, len(shards) // MOST)
+    step = max(1, len(shards) // MAX_WORDS)
     samples = (shards.sample(place) for place in range(0, len(shards), step))
     return taught_by_captions(text for sample in samples for texts in sample.captions.values() for text in texts), {}
 
 
 def taught_by_captions(captions: Iterable[str]) -> dict[str, Any]:
-    """Words of free captions that occur at least once where there are few captions, otherwise at least twice.
+    """The words of free captions, those that occur only once left out unless there are few captions.
 
     English words as they stand, in lower case. Chinese words are sequences of two to four characters that are frequent,
     known names of things, and single characters between function words.
@@ -78,8 +78,12 @@ def taught_by_captions(captions: Iterable[str]) -> dict[str, Any]:
     return {
         "names": {"en": [], "zh": []},
         "words": {
-            "en": [word for word, count in english_words.most_common(MOST) if count >= least and word not in ENGLISH],
-            "zh": [word for word, count in chinese_words.most_common(MOST) if count >= least and word not in CHINESE],
+            "en": [
+                word for word, count in english_words.most_common(MAX_WORDS) if count >= least and word not in ENGLISH
+            ],
+            "zh": [
+                word for word, count in chinese_words.most_common(MAX_WORDS) if count >= least and word not in CHINESE
+            ],
         },
         "emoji": {},
     }
@@ -133,7 +137,7 @@ def templates() -> Iterable[str]:
                 collect(each)
 
     collect([phrases.PHRASES, phrases.ADJECTIVES, phrases.ON_BACKGROUND, phrases.IN_STYLE, phrases.THING_IN_STYLE])
-    collect([asking.PHRASES, questions.ASKED, edits.PHRASES])
+    collect([asking.PHRASES, questions.PHRASES, edits.PHRASES])
     collect([dict(one.words) for one in (*BACKGROUNDS.values(), *STYLES.values())])
     return found
 
@@ -141,7 +145,7 @@ def templates() -> Iterable[str]:
 def related(concepts: Mapping[str, Concept]) -> dict[str, Any]:
     """Words that name none of the things, and the names nearest to them, from the keywords and kinds of all emoji.
 
-    Empty if emojibase can't be had.
+    Empty if emojibase can't be downloaded.
     """
     found: dict[str, dict[str, list[str]]] = {"en": {}, "zh": {}, "emoji": {}}
     try:
@@ -157,7 +161,7 @@ def related(concepts: Mapping[str, Concept]) -> dict[str, Any]:
         for key, concept in concepts.items():
             for tag in tags.get(key, ()):
                 keyword.setdefault(tag, []).append(concept.names[language])
-        # A keyword that many things share says little about any of them.
+        # A keyword that many things share describes none of them well.
         found[language] = {tag: names[:NEAR] for tag, names in keyword.items() if len(names) <= 4 and tag not in known}
         for key, entry in its.items():
             if key in concepts or "group" not in entry:

@@ -7,7 +7,7 @@ Of a noisy ``x_t = α · x + σ · ε`` a network may be trained to predict
     v      α · ε - σ · x                                (arXiv:2202.00512, appendix D)
     flow   ε - x, the velocity towards noise            (arXiv:2209.03003, arXiv:2403.03206)
 
-All say the same: each can be computed from x_t and any other.
+They are equivalent: each can be computed from x_t and any other.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ from lantu.diffusion.arrays import Array
 
 @dataclass(frozen=True)
 class Parameterisation:
-    """One way to predict.
+    """One kind of prediction.
 
     Attributes:
         clean: (prediction, x_t, α, σ) → the clean estimate x.
-        target: (x, ε, α, σ) → what is to be predicted.
-        min_signal: the smallest α/(α + σ) at which a prediction tells anything about the picture.
+        target: (x, ε, α, σ) → the prediction's target in training.
+        min_signal: the smallest α/(α + σ) at which a prediction carries information about the picture.
     """
 
     clean: Callable[[Array, Array, float, float], Array]
@@ -38,7 +38,7 @@ X0 = Parameterisation(
 EPS = Parameterisation(
     clean=lambda prediction, x_t, alpha, sigma: (x_t - sigma * prediction) / alpha,
     target=lambda x, noise, alpha, sigma: noise,
-    min_signal=1e-3,  # of pure noise the noise is known, and says nothing
+    min_signal=1e-3,  # of pure noise the network can predict the noise without knowing the picture
 )
 V = Parameterisation(
     clean=lambda prediction, x_t, alpha, sigma: (alpha * x_t - sigma * prediction) / (alpha**2 + sigma**2),

@@ -24,18 +24,16 @@ def sample(
     each: Each | None = None,
     control_residuals_2BND: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Draw the pictures that grids of codes stand for.
-
-    Between steps nothing leaves the denoiser's device.
+    """Render grids of codes by diffusion sampling. Between steps nothing leaves the denoiser's device.
 
     Args:
         codes_Bhw: int64, MASK_CODE (-1) where a code is not known.
         seeds: one a picture, for its noise.
-        steps: of the sampler, which calls the denoiser once for each (Heun twice).
+        steps: number of sampler steps; each calls the denoiser once (Heun: twice).
         guidance: scale of classifier-free guidance (arXiv:2207.12598); 1 is off, more exaggerates what the codes say
             and takes twice as long.
         each: called with each step's clean estimate, of pixels or latents, in the denoiser's arrays.
-        control_residuals_2BND: what a control adds, N = h·w tokens of width D.
+        control_residuals_2BND: what a control network adds to the tokens; N = h·w tokens of width D.
 
     Returns:
         (B, C, h·P, w·P) float32 in [-1, 1].
@@ -46,7 +44,7 @@ def sample(
     """
     B, h, w = codes_Bhw.shape
     if not decoder.partial and (guidance != 1 or (codes_Bhw == MASK_CODE).any()):
-        raise ModelError("this decoder renders whole grids alone", "give all codes, and no render guidance")
+        raise ModelError("this decoder can't render masked codes", "give all codes, and no render guidance")
     draw, shape = sampler(sampler_name), decoder.noise_shape(h, w)
     noise = np.stack([np.random.default_rng((seed, 1)).standard_normal(shape, np.float32) for seed in seeds])
     noise = decoder.denoiser.to_device(noise)

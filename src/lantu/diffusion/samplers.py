@@ -1,10 +1,11 @@
-"""Samplers, from noise to a picture: free functions with one signature, and diffusers' schedulers behind the same one.
+"""Samplers, which take noise to a picture in a few steps: functions with one signature, and diffusers' schedulers
+behind the same one.
 
     sampler(denoise, noise, times, each, min_noise) → picture
 
 ``denoise(x, t)`` returns the clean estimate of ``x = t · picture + (1 - t) · noise`` (B, C, H, W). ``times`` ascend
 from near 0 (noise) to 1 (the picture). ``each(step, clean)`` is called with the estimate of every step, so that
-previews come for free. All compute on the denoiser's own arrays, NumPy or torch, and move none to another device.
+previews cost nothing. All compute on the denoiser's own arrays, NumPy or torch, and move none to another device.
 """
 
 import math
@@ -26,7 +27,7 @@ Each = Callable[[int, Array], None]
 
 
 class Sampler(Protocol):
-    """See the module."""
+    """A sampler: see the docstring of this module."""
 
     def __call__(
         self,
@@ -49,7 +50,8 @@ def times(steps: int) -> list[float]:
 
 
 def first_point(noise: Array, t: float) -> Array:
-    """Where a path starts that begins at t > 0: what is known of it is its spread, for pictures of unit variance."""
+    """The start of a path that begins at t > 0: noise with the standard deviation of x there, for pictures of unit
+    variance."""
     return math.hypot(t, 1 - t) * noise if t else noise
 
 
@@ -89,10 +91,10 @@ def heun(
 def consistency(
     denoise: Denoise, noise: Array, times: Sequence[float], each: Each | None = None, min_noise: float = MIN_NOISE
 ) -> Array:
-    """For denoisers trained by consistency (arXiv:2303.01469, algorithm 1): each estimate is noised afresh.
+    """Multistep consistency sampling (arXiv:2303.01469, algorithm 1), for denoisers trained by consistency.
 
-    The fresh noise is the first one, rolled along the picture. Each of its numbers was drawn independently, so it is
-    as good as another draw, and the seed decides it without a generator here.
+    Each estimate is noised afresh. The fresh noise is the first one, rolled along the picture. Each of its numbers
+    was drawn independently, so it is as good as a new one, and no random generator is needed here.
     """
     xp, flat = namespace(noise), noise.reshape(len(noise), -1)
     x = clean = first_point(noise, times[0])

@@ -1,12 +1,12 @@
-"""Noise schedules: which noisy pictures a denoiser was trained on.
+"""Noise schedules: how much noise the pictures have that a denoiser was trained on, at each timestep.
 
-All have the form ``x_t = α_t · x + σ_t · ε`` with ε normal, and differ by a scale alone: divided by α_t + σ_t each is
+All have the form ``x_t = α_t · x + σ_t · ε`` with ε normal, and differ only by a scale: divided by α_t + σ_t each is
 the straight path of flow matching,
 
     x̄_t = t · x + (1 - t) · ε,   t = α / (α + σ)   (0 is noise, 1 the picture)
 
-so that samplers know this one path only (``lantu.diffusion.samplers``), and a schedule says by what to scale x̄_t and
-which timestep to hand to the denoiser. The signal-to-noise ratio α/σ = t / (1 - t) is the same on both sides, and with
+Samplers know only this path (``lantu.diffusion.samplers``); a schedule says by which factor to scale x̄_t and which
+timestep to give to the denoiser. The signal-to-noise ratio α/σ = t / (1 - t) is the same on both sides, and with
 it the clean estimate (arXiv:2206.00364, appendix C; arXiv:2403.03206, section 2).
 """
 
@@ -22,19 +22,19 @@ from lantu.errors import ModelError
 
 
 class NoiseSchedule(Protocol):
-    """See the module."""
+    """A noise schedule: see the docstring of this module."""
 
     @property
     def min_noise(self) -> float:
-        """1 - t is not taken smaller than this where a velocity is divided by it."""
+        """The lower bound of 1 - t where a velocity is divided by it."""
         ...
 
     def scale(self, t: float) -> float:
-        """α + σ at time t: by what the straight path is multiplied."""
+        """α + σ at time t: the factor from the straight path to x_t."""
         ...
 
     def timestep(self, t: float) -> float:
-        """What the denoiser is given for time t."""
+        """The timestep that the denoiser is given for time t."""
         ...
 
     def times(self, steps: int) -> list[float]:

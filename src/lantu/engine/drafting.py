@@ -1,4 +1,8 @@
-"""Drafters: requests in, ids out. The engine drafts token by token; ``masked_diffusion`` drafts many at once."""
+"""Drafters turn requests into ids. A *draft* is the ids of a picture or of a text, before the decoder renders pixels.
+
+``engine.engine`` drafts token by token, ``engine.masked_diffusion`` many tokens a pass, ``backends.vllm_engine`` in
+vLLM. Draft tokens, which speculative decoding verifies, are another thing: see ``engine.engine.Job``.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -10,7 +14,7 @@ OnStep = Callable[[int, Sequence[int]], None]
 
 
 class Draft(Protocol):
-    """A request on its way.
+    """The ids of a request while they are drafted.
 
     Attributes:
         ids: drafted so far. A drafter that works from left to right appends to them; any other has all of them from the
@@ -68,7 +72,7 @@ def draft(engine: Drafter, requests: Sequence[Request], on_step: OnStep | None =
     """Draft all requests to their ends.
 
     Args:
-        on_step: called with a request's place and its ids so far. An exception that it raises cancels all drafts.
+        on_step: called with the index of a request and its ids so far. An exception that it raises cancels all drafts.
 
     Returns:
         the ids of each request, without its prefix.

@@ -1,4 +1,4 @@
-"""The engine drafts many requests at once, token by token. A step is one forward pass: schedule, forward, sample.
+"""The engine: continuous batching of next-token drafts. A step is one forward pass: schedule, forward, sample.
 
 A request becomes a job. Its prompt is prefilled once and cached, for n pictures of one prompt and for repeated
 prompts; the unconditional prompt is the same for all. A job with guidance has two sequences, which are always scheduled
@@ -29,8 +29,8 @@ class Job:
 
     Attributes:
         ids: drafted so far.
-        unread: those of them that are not in the KV caches yet.
-        guesses: draft tokens after them, verified in the same pass.
+        unread: the newest of them, which are not in the KV caches yet.
+        draft_tokens: guesses of the ids after them, verified in the same pass.
         passes: forward passes so far.
         state: "waiting", "running", "done" or "cancelled".
     """
@@ -39,28 +39,28 @@ class Job:
         self.request, self.on_step = request, on_step
         self.ids: list[int] = []
         self.unread: list[int] = []
-        self.guesses: list[int] = []
+        self.draft_tokens: list[int] = []
         self.passes = 0
         self.next = request.after(())  # ids that may come next; empty when it is done
         self.state = "waiting"
         self.rows: list[Any] = []  # the conditional sequence, and with guidance the unconditional one
         self.prefixes: list[PrefixKey] = []
-        self.random = np.random.default_rng((request.seed, 0))
-        self.chances: list[float] = []  # a uniform number for each position, drawn in order
+        self.rng = np.random.default_rng((request.seed, 0))
+        self.uniforms: list[float] = []  # a uniform number for each position, drawn in order
 
-    def chance(self, place: int) -> float:
-        """The uniform number that decides the id at a position."""
-        while len(self.chances) <= place:
-            self.chances.append(float(self.random.random()))
-        return self.chances[place]
+    def uniform(self, position: int) -> float:
+        """The uniform random number that decides the id at a position."""
+        while len(self.uniforms) <= position:
+            self.uniforms.append(float(self.rng.random()))
+        return self.uniforms[position]
 
-    def guess(self, count: int) -> None:
-        """Cut the guesses to ``count``, or repeat the last; they never pass the end of draft or stride."""
+    def propose(self, count: int) -> None:
+        """Cut the draft tokens to ``count``, or repeat the last; they end where the draft or the stride ends."""
         stride = self.request.stride or self.request.limit
         end = min(self.request.limit, (len(self.ids) // stride + 1) * stride)
         count = max(0, min(count, end - 1 - len(self.ids)))
-        del self.guesses[count:]
-        self.guesses += [(self.guesses or self.ids)[-1]] * (count - len(self.guesses))
+        del self.draft_tokens[count:]
+        self.draft_tokens += [(self.draft_tokens or self.ids)[-1]] * (count - len(self.draft_tokens))
 
     @property
     def ended(self) -> bool:
@@ -73,15 +73,15 @@ class Engine:
 
     Args:
         backend: the language model.
-        rows: sequences of a forward pass, at most.
-        kept: prefixes that stay cached when no job uses them, the newest first.
-        together: jobs that may share forward passes. By default as many as fit if the backend is exact, otherwise one
+        max_rows: sequences of a forward pass, at most.
+        cached_prefixes: number of prefixes that stay cached when no job uses them, the newest first.
+        max_jobs: jobs that may share forward passes. By default as many as fit if the backend is exact, otherwise one
             at a time, so that a draft depends on nothing but its own seed. A number trades that for speed.
     """
 
-    def __init__(self, backend: Backend, rows: int = 64, kept: int = 32, together: int | None = None):
-        self.backend, self.most_rows, self.kept = backend, rows, kept
-        self.together = together or (rows if backend.exact else 1)
+    def __init__(self, backend: Backend, max_rows: int = 64, cached_prefixes: int = 32, max_jobs: int | None = None):
+        self.backend, self.max_rows, self.cached_prefixes = backend, max_rows, cached_prefixes
+        self.max_jobs = max_jobs or (max_rows if backend.exact else 1)
         self.waiting: collections.deque[Job] = collections.deque()
         self.running: list[Job] = []
         self.prefixes: collections.OrderedDict[PrefixKey, Prefix] = collections.OrderedDict()
@@ -107,8 +107,8 @@ class Engine:
         Args:
             on_step: called with the ids so far, after each id.
         """
-        if request.rows > self.most_rows:
-            raise ValueError(f"a request of {request.rows} sequences, the engine takes {self.most_rows}")
+        if request.rows > self.max_rows:
+            raise ValueError(f"a request of {request.rows} sequences, the engine takes {self.max_rows}")
         job = Job(request, on_step)
         self.waiting.append(job)
         return job
@@ -131,9 +131,9 @@ class Engine:
     def schedule(self) -> "list[Prefix]":
         """Start waiting jobs while there is room, first come first served; returns the prefixes to prefill."""
         fresh: list[Prefix] = []
-        while self.waiting and len(self.running) < self.together:
+        while self.waiting and len(self.running) < self.max_jobs:
             job = self.waiting[0]
-            if self.rows + job.request.rows > self.most_rows:
+            if self.rows + job.request.rows > self.max_rows:
                 break
             self.waiting.popleft()
             self.running.append(job)
@@ -153,17 +153,17 @@ class Engine:
         return fresh
 
     def forward(self, fresh: "list[Prefix]") -> None:
-        """One forward pass: prefill new prefixes, and advance every sequence by its unread ids and guesses."""
+        """One forward pass: prefill new prefixes, and advance every sequence by its unread ids and draft tokens."""
         rows: list[Any] = [prefix.row for prefix in fresh]
         ids: list[Prompt] = [prefix.prompt for prefix in fresh]
-        # The number of ids a sequence for which a pass pays, unread ones and guesses.
-        room = self.backend.at_once // max(1, self.rows)
+        # Ids for each sequence, unread ones and draft tokens, that one pass computes cheaply.
+        room = self.backend.tokens_per_pass // max(1, self.rows)
         for job in self.running:
             if job.ids:
                 worth = max(room - len(job.unread), job.request.min_accepted - 1)
-                job.guess(min(job.request.num_draft_tokens, worth))
+                job.propose(min(job.request.num_draft_tokens, worth))
                 rows += job.rows
-                ids += [[*job.unread, *job.guesses]] * len(job.rows)
+                ids += [[*job.unread, *job.draft_tokens]] * len(job.rows)
         if rows:
             self.backend.read(rows, ids)
         for job in self.running:
@@ -174,17 +174,17 @@ class Engine:
     def sample(self) -> None:
         """Sample the next ids of every running job; jobs that are done leave."""
         jobs = list(self.running)
-        draws = [draw for job in jobs for draw in self.places(job)]
+        draws = [draw for job in jobs for draw in self.positions(job)]
         chosen = iter(self.backend.choose(draws) if draws else ())
         for job in jobs:
-            ids = list(itertools.islice(chosen, 1 + len(job.guesses)))
+            ids = list(itertools.islice(chosen, 1 + len(job.draft_tokens)))
             if not job.ended:  # by another job's callback
                 self.take(job, ids)
 
-    def places(self, job: Job) -> Iterator[Draw]:
-        """The positions to sample for a job: after its newest id and after each guess."""
-        request, guesses = job.request, len(job.guesses)
-        for place in range(1 + guesses):
+    def positions(self, job: Job) -> Iterator[Draw]:
+        """The positions to sample for a job: after its newest id and after each draft token."""
+        request, count = job.request, len(job.draft_tokens)
+        for position in range(1 + count):
             yield Draw(
                 job.rows[0],
                 job.rows[1] if request.guided else None,
@@ -193,23 +193,23 @@ class Engine:
                 request.temperature,
                 request.top_k,
                 request.top_p,
-                job.chance(len(job.ids) + place),
-                back=guesses - place,
+                job.uniform(len(job.ids) + position),
+                back=count - position,
                 contrast=request.contrast,
-                bias=request.bias([*job.ids, *job.guesses[:place]]) if request.bias else None,
+                bias=request.bias([*job.ids, *job.draft_tokens[:position]]) if request.bias else None,
             )
 
     def take(self, job: Job, drawn: list[int]) -> None:
-        """Accept the samples after right guesses; the rest become the next guesses."""
+        """Accept the samples after right draft tokens; the rest become the next draft tokens."""
         right = 0
-        while right < len(job.guesses) and drawn[right] == job.guesses[right]:
+        while right < len(job.draft_tokens) and drawn[right] == job.draft_tokens[right]:
             right += 1
         taken = max(1 + right, min(job.request.min_accepted, len(drawn)))
         for row in job.rows:
-            if len(job.guesses) > right:
-                self.backend.rewind(row, row.length - (len(job.guesses) - right))
+            if len(job.draft_tokens) > right:
+                self.backend.rewind(row, row.length - (len(job.draft_tokens) - right))
         job.passes += 1
-        job.unread, job.guesses = drawn[right:taken], drawn[taken:]
+        job.unread, job.draft_tokens = drawn[right:taken], drawn[taken:]
         for id_ in drawn[:taken]:
             job.ids.append(id_)
             job.next = job.request.after(job.ids)
@@ -231,15 +231,15 @@ class Engine:
             self.prefixes.move_to_end(key)
         job.rows, job.prefixes, job.state = [], [], state
         idle = [key for key, prefix in self.prefixes.items() if not prefix.users]
-        for key in idle[: max(0, len(idle) - self.kept)]:
+        for key in idle[: max(0, len(idle) - self.cached_prefixes)]:
             self.backend.close(self.prefixes.pop(key).row)
 
 
 class Prefix:
-    """A prompt that several rows may stand behind, read once.
+    """A prompt that is prefilled once and shared by the rows of several jobs.
 
     Attributes:
-        users: jobs that hold it.
+        users: number of rows that use it.
     """
 
     __slots__ = ("prompt", "row", "users")

@@ -1,4 +1,8 @@
-"""Logits processors: what else than the prompt moves the logits of a draft. Shapes: h w grid, K codebook size."""
+"""Logits processors: biases added to the logits while a draft is sampled. Shapes: h w grid, K codebook size.
+
+A processor is the ``bias`` of a ``Request``. Guidance, temperature, top-k and top-p are no processors: see
+``lantu.kernels.Choice``.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -11,7 +15,7 @@ CACHED_ROWS = 64  # several drafts under one control advance together, with draf
 
 
 class ControlLogitsProcessor:
-    """Adds what a picture of control says of each code to the logits of the next one.
+    """Biases the logits of the next code towards a control picture.
 
     The bias of a code depends on the codes of the rows above, not on those of its own row, so it is computed once a
     row.
@@ -32,12 +36,12 @@ class ControlLogitsProcessor:
         self.after_rows = lru_cache(CACHED_ROWS)(self.after_rows)
 
     def __call__(self, ids: Sequence[int]) -> np.ndarray:
-        """The bias of the code after these ids of codes: (K)."""
+        """The bias of the next code after these ids: (K) float32."""
         row, column = divmod(len(ids), self.grid[1])
         return self.after_rows(tuple(ids[: row * self.grid[1]]))[column]
 
     def after_rows(self, ids: tuple[int, ...]) -> np.ndarray:
-        """The biases of the row after these whole rows: (w, K)."""
+        """The biases of the row of codes after these complete rows: (w, K) float32."""
         codes_hw = np.full(self.grid, MASK_CODE)
         codes_hw.flat[: len(ids)] = self.codes_of(np.array(ids, int))
         return self.compute(codes_hw, len(ids) // self.grid[1])

@@ -25,7 +25,7 @@ class MaskedLanguage(Protocol):
     """A bidirectional language model that predicts masked ids.
 
     Attributes:
-        exact: sequences that are computed together are what each would be alone, bit for bit.
+        exact: a sequence computed in a batch is bit for bit the sequence computed alone.
         passes: forward passes of a draft.
         choice_temperature: scale of the Gumbel noise on confidences at the first pass; it falls linearly to 0.
     """
@@ -64,7 +64,7 @@ class MaskedDraft:
 
     @property
     def prompts(self) -> list[Sequence[int]]:
-        """With guidance also the unconditional one."""
+        """The conditional prompt, and with guidance the unconditional one."""
         request = self.request
         return [request.prefix_ids, request.unconditional_ids] if request.guided else [request.prefix_ids]
 
@@ -72,19 +72,19 @@ class MaskedDraft:
 class MaskedDrafter:
     """A ``lantu.engine.drafting.Drafter`` by masked diffusion.
 
-    Of a request's settings it has no use for ``num_draft_tokens`` and ``min_accepted``: every pass drafts many codes.
+    It ignores ``num_draft_tokens`` and ``min_accepted``: every pass drafts many codes.
     ``temperature`` scales all randomness; at 0 each pass keeps the likeliest codes.
 
     Args:
         language: predicts masked ids.
-        rows: sequences of a forward pass, at most; a guided draft takes two.
-        together: drafts that may share forward passes; as many as fit if the language model is exact, else one at a
+        max_rows: sequences of a forward pass, at most; a guided draft takes two.
+        max_drafts: drafts that may share forward passes; as many as fit if the language model is exact, else one at a
             time, so that a draft depends on nothing but its own seed.
     """
 
-    def __init__(self, language: MaskedLanguage, rows: int = 64, together: int | None = None):
-        self.language, self.max_rows = language, rows
-        self.together = together or (rows if language.exact else 1)
+    def __init__(self, language: MaskedLanguage, max_rows: int = 64, max_drafts: int | None = None):
+        self.language, self.max_rows = language, max_rows
+        self.max_drafts = max_drafts or (max_rows if language.exact else 1)
         self.waiting: collections.deque[MaskedDraft] = collections.deque()
         self.running: list[MaskedDraft] = []
 
@@ -140,7 +140,7 @@ class MaskedDrafter:
 
     def schedule(self) -> None:
         """Let waiting drafts run while there is room, first come first served."""
-        while self.waiting and len(self.running) < self.together:
+        while self.waiting and len(self.running) < self.max_drafts:
             draft = self.waiting[0]
             if sum(each.request.rows for each in self.running) + draft.request.rows > self.max_rows:
                 break

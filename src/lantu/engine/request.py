@@ -1,4 +1,7 @@
-"""A request for a draft. The meaning of ids is unknown here; the request says which ids are allowed."""
+"""A request to the engine: a prompt, the ids allowed at each step, and sampling parameters.
+
+Nothing here knows what an id means.
+"""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -60,17 +63,17 @@ class Request:
             ends the draft by allowing none.
         limit: maximum number of ids.
         stop: an id that ends the draft; it is included.
-        seed: decides the draft, whatever else is drafted.
+        seed: of the draft, which does not depend on the requests drafted beside it.
         unconditional: the unconditional prompt, for guidance; ids or embeddings.
         guidance: guidance scale (classifier-free guidance); 1 is off.
         temperature, top_k, top_p, contrast: see ``lantu.kernels.Choice``.
-        num_draft_tokens: ids that are guessed after the next one and verified in the same forward pass, see
+        num_draft_tokens: draft tokens verified in each forward pass after the newest id, see
             ``engine.Job``.
-        min_accepted: ids that each pass accepts even where its guesses were wrong; above 1 the draft is not exact.
+        min_accepted: ids that each pass accepts even where draft tokens were wrong; above 1 the draft is not exact.
         bias: logits processor: what is added to the logits of the allowed ids, (ids) float32, as a function of the ids
             drafted so far. The allowed ids must be the same at every step.
-        stride: ids whose biases are computed together. Guesses stop at its end, because the next biases would depend on
-            guesses. 0 for no limit.
+        stride: number of ids whose biases are computed together. Draft tokens stop at the end of a stride, because the
+            next biases depend on the ids before it. 0 for no limit.
     """
 
     prefix: Prompt

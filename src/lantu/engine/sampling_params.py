@@ -29,7 +29,7 @@ class SamplingParams:
         top_p: probability that the candidates have together; 1 for all.
         num_draft_tokens: codes that are guessed after the next one and verified with it in one forward pass: the same
             codes in fewer, longer passes. lantu 0.1 called it ``ahead``.
-        min_accepted: codes that each pass accepts even where its guesses were wrong: above 1 the number of passes is
+        min_accepted: codes that each pass accepts even where draft tokens were wrong: above 1 the number of passes is
             bounded, and the draft is no longer what the model would have drawn code by code. 0.1: ``least``.
         steps: of the diffusion decoder.
         render_guidance: guidance scale of the decoder; above 1 it exaggerates the codes, at twice the cost.
@@ -71,12 +71,12 @@ class SamplingParams:
         if not number or not whole or not least <= value <= most:  # nor is NaN
             raise LantuError(f"{name} can't be {value}", f"choose a value from {least:g} to {most:g}")
 
-    def change(self, **dials: Any) -> "SamplingParams":
+    def change(self, **overrides: Any) -> "SamplingParams":
         """A copy with other values; None keeps the old one."""
-        if former := FORMER.keys() & dials.keys():
+        if former := FORMER.keys() & overrides.keys():
             names = ", ".join(f"{name} is now {FORMER[name]}" for name in sorted(former))
             warnings.warn(f"renamed sampling parameters: {names}", DeprecationWarning, stacklevel=2)
-        return replace(self, **{name: value for name, value in renamed(dials).items() if value is not None})
+        return replace(self, **{name: value for name, value in renamed(overrides).items() if value is not None})
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "SamplingParams":

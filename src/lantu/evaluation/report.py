@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lantu.evaluation.results import Exhibit, Suite
+from lantu.evaluation.results import Exhibit, SuiteResult
 from lantu.files import replacing
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ FONTS = (
 )
 
 
-def as_json(suites: Mapping[str, Suite]) -> dict[str, dict[str, Any]]:
+def as_json(suites: Mapping[str, SuiteResult]) -> dict[str, dict[str, Any]]:
     """The object that ``lantu eval --json`` prints."""
     return {name: suite.as_json() for name, suite in suites.items()}
 
 
-def as_text(suites: Mapping[str, Suite]) -> str:
+def as_text(suites: Mapping[str, SuiteResult]) -> str:
     """A table with a line per suite, and the details of the scores below it."""
     lines = [f"{'suite':16}{'score':>8}{'round trip':>12}{'ceiling':>9}{'of r. t.':>10}{'n':>6}   95 % interval"]
     for name, suite in suites.items():
@@ -51,7 +51,7 @@ def as_text(suites: Mapping[str, Suite]) -> str:
     return "\n".join(lines)
 
 
-def write_sheet(suites: Mapping[str, Suite], path: str | Path) -> None:
+def write_sheet(suites: Mapping[str, SuiteResult], path: str | Path) -> None:
     """Write the exhibits as one PNG: true picture | round trip | drawn, and the prompt or the captions below.
 
     Raises:

@@ -33,8 +33,8 @@ class Exhibit:
 
 
 @dataclass(frozen=True)
-class Suite:
-    """The averages of a suite.
+class SuiteResult:
+    """What a suite found: averages over its trials.
 
     Attributes:
         n: trials.
@@ -53,12 +53,12 @@ class Suite:
 
     @property
     def round_trip(self) -> float:
-        """The share if it had drawn the round trip of the true picture: the limit that its codes and decoder set."""
+        """The share for the true pictures after a round trip: the limit that codes and decoder set."""
         return self.details["round_trip"]["score"]
 
     @property
     def ceiling(self) -> float:
-        """The share if it had drawn the true picture: the limit that the judge sets."""
+        """The share for the true pictures themselves: the limit that the judge sets."""
         return self.details["ceiling"]["score"]
 
     @property

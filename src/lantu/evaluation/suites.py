@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lantu.evaluation.metrics import frechet, mentions, psnr
-from lantu.evaluation.results import Exhibit, Suite, Verdict, averages
+from lantu.evaluation.results import Exhibit, SuiteResult, Verdict, averages
 from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.trial import SUITES, Trial
 from lantu.tokens.repetition import first_repeat
@@ -38,7 +38,7 @@ def evaluate(
     batch: int = 8,
     shown: int = 8,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Suite]:
+) -> dict[str, SuiteResult]:
     """Every suite that has trials, in the order of ``SUITES``.
 
     Args:
@@ -62,7 +62,7 @@ def evaluate(
         asked = [trial for trial in trials if trial.suite == name]
         if asked:
             suite = ways.get(name, examiner.drawing)(asked)
-            suites[name] = Suite(suite.n, suite.details, suite.exhibits[:shown])
+            suites[name] = SuiteResult(suite.n, suite.details, suite.exhibits[:shown])
             done += len(asked)
             progress(done, len(trials))
     return suites
@@ -80,7 +80,7 @@ class Examiner:
     seed: int
     batch: int
 
-    def drawing(self, trials: list[Trial]) -> Suite:
+    def drawing(self, trials: list[Trial]) -> SuiteResult:
         """A picture for each prompt, judged by its content."""
         real, rebuilt = self.pictures(trials)
         drawn = self.drawn(trials)
@@ -92,7 +92,7 @@ class Examiner:
         ]
         return summary(trials, judged, exhibits)
 
-    def reconstruction(self, trials: list[Trial]) -> Suite:
+    def reconstruction(self, trials: list[Trial]) -> SuiteResult:
         """The round trip alone: are the things still recognised where they were, and how near are the pictures?
 
         "score" and "round_trip" are the same here; the score's details have "psnr", "lpips" and the Fréchet distance.
@@ -111,7 +111,7 @@ class Examiner:
             suite.details["score"][FRECHET] = frechet(first, second)
         return suite
 
-    def captioning(self, trials: list[Trial]) -> Suite:
+    def captioning(self, trials: list[Trial]) -> SuiteResult:
         """A caption for each picture and for its round trip; the ceiling is that of the true captions."""
         real, rebuilt = self.pictures(trials)
         captions = {
@@ -126,7 +126,7 @@ class Examiner:
         ]
         return summary(trials, judged, exhibits)
 
-    def own_captioning(self, trials: list[Trial]) -> Suite:
+    def own_captioning(self, trials: list[Trial]) -> SuiteResult:
         """The generator's own drawings, captioned.
 
         "score": captions from everything that it knows of its drawings (a PNG has their codes); "round_trip": captions
@@ -194,10 +194,10 @@ class Examiner:
         return (range(first, min(first + self.batch, count)) for first in range(0, count, self.batch))
 
 
-def summary(trials: list[Trial], judged: dict[str, list[Verdict]], exhibits: list[Exhibit]) -> Suite:
+def summary(trials: list[Trial], judged: dict[str, list[Verdict]], exhibits: list[Exhibit]) -> SuiteResult:
     """Average the verdicts of each kind."""
     details = {kind: averages(trials, verdicts) for kind, verdicts in judged.items()}
-    return Suite(len(trials), details, tuple(exhibits))
+    return SuiteResult(len(trials), details, tuple(exhibits))
 
 
 def judge_captions(trials: list[Trial], captions: list[str], lexicon: Mapping[str, Collection[str]]) -> list[Verdict]:

@@ -1,4 +1,5 @@
-"""EfficientNet-Lite0, a frozen ImageNet classifier: its features are a training target, a distance and the judge's eye.
+"""EfficientNet-Lite0, a frozen ImageNet classifier: its features are a training target, a distance, and what the judge
+compares pictures by.
 
 Tan and Le, EfficientNet (arXiv:1905.11946), in its "lite" form: no squeeze-and-excitation, ReLU6 in place of SiLU. Each
 batch norm is folded into the convolution before it. timm has the same network, but imports torchvision.
@@ -27,12 +28,12 @@ STAGES = (
 STEM = 32
 HEAD = 1280
 CLASSES = 1000
-STRIDE_16 = 11  # so many blocks lie before the map falls to a 32nd of the picture's side
+STRIDE_16 = 11  # number of blocks before the feature map's side falls to a 32nd of the picture's
 BATCH_NORM_EPS = 1e-3
 
 
 class SameConv(nn.Conv2d):
-    """A convolution that pads as TensorFlow's "SAME", where the weights were trained: an odd pixel goes last."""
+    """A convolution that pads as TensorFlow's "SAME", with which the weights were trained: an odd pixel comes last."""
 
     def __init__(self, into: int, out: int, kernel: int, stride: int = 1, groups: int = 1):
         super().__init__(into, out, kernel, stride, padding=(kernel // 2 if stride == 1 else 0), groups=groups)
@@ -63,7 +64,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Takes pixels (B, 3, H, W) in [-1, 1], of any size from 32 on."""
+    """The classifier of pixels (B, 3, H, W) in [-1, 1]; H and W at least 32."""
 
     def __init__(self):
         super().__init__()
@@ -78,14 +79,14 @@ class EfficientNetLite0(nn.Module):
         self.classifier = nn.Linear(HEAD, CLASSES)
 
     def maps(self, pixels_BCHW: Tensor) -> Tensor:
-        """The last map at a 16th of the side: (B, 112, ⌈H/16⌉, ⌈W/16⌉)."""
+        """The last feature map at stride 16: (B, 112, ⌈H/16⌉, ⌈W/16⌉)."""
         x = F.relu6(self.stem(pixels_BCHW.contiguous(memory_format=torch.channels_last)))
         for block in self.blocks[:STRIDE_16]:
             x = block(x)
         return x
 
     def deep(self, maps: Tensor) -> Tensor:
-        """From that map to the network's last: (B, 112, h, w) → (B, 1280, ⌈h/2⌉, ⌈w/2⌉)."""
+        """The network's last feature map, from that of ``maps``: (B, 112, h, w) → (B, 1280, ⌈h/2⌉, ⌈w/2⌉)."""
         for block in self.blocks[STRIDE_16:]:
             maps = block(maps)
         return F.relu6(self.head(maps))

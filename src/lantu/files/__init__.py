@@ -34,7 +34,7 @@ READING_HINTS = {
     errno.ENOMEM: "free some memory",
 }
 HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{16}(\.\w+)?")  # the names of temporary files
-MADE: deque[Path] = deque(maxlen=1000)  # paths that this process has written, the newest last
+WRITTEN: deque[Path] = deque(maxlen=1000)  # paths that this process has written, the newest last
 
 
 def cache_dir() -> Path:
@@ -66,7 +66,7 @@ def writing(path: Path) -> Iterator[None]:
     """Turn an OSError while ``path`` is written into a one-line error with a hint.
 
     Raises:
-        DiskError: the disk is full, the place may not be written to, …
+        DiskError: the disk is full, permission is denied, …
     """
     try:
         yield
@@ -78,7 +78,7 @@ def refusal(problem: OSError, path: Path | None = None) -> DiskError:
     """An OSError as a one-line error with a hint.
 
     Args:
-        path: of the file that was being written; None if none was.
+        path: the file that was being written, if any.
     """
     reason = problem.strerror or str(problem) or type(problem).__name__
     if path is not None:
@@ -110,19 +110,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with _beside(place) as temporary:
             yield temporary
             os.replace(temporary, place)
-        MADE.append(path)
+        WRITTEN.append(path)
 
 
 @dataclass(frozen=True)
-class Sort:
+class FolderKind:
     """A kind of folder that lantu writes, and how to recognise it.
 
     Attributes:
-        name: of the kind, with its article.
+        name: what to call such a folder, with its article: "a checkpoint".
         marks: each folder of this kind has at least one of these files.
         files: every file that it may have: relative paths with slashes and the wildcards * and ?.
-        proof: an entry of the first mark, a JSON file, that no other program writes, and its value; (name, None) for
-            any value.
+        proof: (key, value) in the first of ``marks``, a JSON file, that no other program writes; a value of None stands
+            for any value.
     """
 
     name: str
@@ -171,7 +171,7 @@ class Sort:
 
 
 # What ``lantu.weights.tensors`` writes, and transformers beside it.
-WEIGHTS = Sort(
+WEIGHTS = FolderKind(
     "a folder of weights",
     ("config.json", "model.safetensors", "model.safetensors.index.json"),
     (
@@ -182,8 +182,8 @@ WEIGHTS = Sort(
 
 
 @contextlib.contextmanager
-def replacing_folder(path: str | Path, sort: Sort) -> Iterator[Path]:
-    """Yield a path beside ``path`` where the caller creates a folder; rename it to ``path`` at the end.
+def replacing_folder(path: str | Path, kind: FolderKind) -> Iterator[Path]:
+    """Yield a path beside ``path``, where the caller creates a folder that is renamed to ``path`` at the end.
 
     An existing folder is only replaced if it is empty or holds nothing but files of this kind. Links are followed. If
     the process is killed, the old folder stays intact.
@@ -193,16 +193,16 @@ def replacing_folder(path: str | Path, sort: Sort) -> Iterator[Path]:
     """
     path = Path(path)
     with writing(path):
-        check_folder(path, sort)
+        check_folder(path, kind)
         place = Path(os.path.realpath(path))
         with _beside(place) as temporary:
             yield temporary
-            check_folder(path, sort)  # the work may have taken hours
+            check_folder(path, kind)  # the work may have taken hours
             _exchange(temporary, place)
-        MADE.append(path)
+        WRITTEN.append(path)
 
 
-def check_folder(path: Path, sort: Sort) -> None:
+def check_folder(path: Path, kind: FolderKind) -> None:
     """Refuse to replace a folder that holds anything but lantu's own output of this kind.
 
     Raises:
@@ -213,19 +213,19 @@ def check_folder(path: Path, sort: Sort) -> None:
         if not os.path.lexists(place):
             return
         if not place.is_dir():
-            raise DiskError(f"{path} is a file", f"give a folder for {sort.name}")
+            raise DiskError(f"{path} is a file", f"give a folder for {kind.name}")
         if place.is_mount() or _stands_in(place):
             where = "is your working directory" if _stands_in(place) else "is a mount point"
             raise DiskError(f"{path} {where} and can't be replaced", "give a new folder in it")
-        if foreign := sort.foreign(place):
-            what = f"{path} holds other things than {sort.name} ({foreign})"
+        if foreign := kind.foreign(place):
+            what = f"{path} holds other things than {kind.name} ({foreign})"
             raise DiskError(what, "choose another folder, or move them away")
 
 
-def discard(path: Path, sort: Sort) -> bool:
+def discard(path: Path, kind: FolderKind) -> bool:
     """Remove a folder that holds only files of this kind; returns whether it did."""
     with writing(path):
-        if path.is_symlink() or sort.foreign(path):
+        if path.is_symlink() or kind.foreign(path):
             return False
         shutil.rmtree(path)
         return True

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from lantu.errors import ModelError
 
-MOST_JSON = 256_000_000  # bytes; the largest published tokenizer.json has about 35 MB
+MAX_JSON = 256_000_000  # bytes; the largest published tokenizer.json has about 35 MB
 NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # so that opening a pipe doesn't wait for a writer
 
 
@@ -70,7 +70,7 @@ def is_plain_name(name: object) -> bool:
     )
 
 
-def read_bytes(path: Path, most: int = MOST_JSON) -> bytes:
+def read_bytes(path: Path, most: int = MAX_JSON) -> bytes:
     """The content of a regular file of at most ``most`` bytes. Raises OSError or ValueError."""
     with open_regular(path) as file:
         content = file.read(most + 1)

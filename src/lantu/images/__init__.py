@@ -39,7 +39,7 @@ def read_image(
     source: "Path | BinaryIO",
     name: str,
     keep_alpha: bool = False,
-    most_pixels: int | None = None,
+    max_pixels: int | None = None,
     formats: tuple[str, ...] | None = None,
     note: Callable[[str], None] | None = None,
     near: tuple[int, int] | None = None,
@@ -48,30 +48,30 @@ def read_image(
 
     Args:
         name: of the picture, for errors.
-        most_pixels: larger pictures are refused before they are decoded; 64 million by default.
-        formats: to try, by Pillow's names; all by default.
+        max_pixels: larger pictures are refused before they are decoded; 64 million by default.
+        formats: file formats to try, by Pillow's names; all by default.
         note: called with a line for the user if only a part of the file is read, e.g. the first frame of an animation.
-        near: sufficient width and height: a JPEG may be decoded at a half, a quarter or an eighth of its size, if that
-            is no smaller, which saves time and memory.
+        near: width and height that suffice: to save time and memory, a JPEG may be decoded at a half, a quarter or an
+            eighth of its size, as long as that is no smaller.
 
     Raises:
         ImageError: it is damaged, not a picture, or too large.
     """
     from PIL import Image
 
-    most_pixels = most_pixels or MAX_PIXELS
+    max_pixels = max_pixels or MAX_PIXELS
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(source, formats=formats) as image:
-                if image.width * image.height > most_pixels:
+                if image.width * image.height > max_pixels:
                     raise Image.DecompressionBombError
                 if near:
                     image.draft("RGB", near)
                 frames = _frames(image) if note else 1
                 read = to_rgba(image) if keep_alpha else to_rgb(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
-        hint = f"scale it to {most_pixels // 1_000_000} megapixels or fewer"
+        hint = f"scale it to {max_pixels // 1_000_000} megapixels or fewer"
         raise ImageError(f"the picture {name} is too large", hint) from problem
     except Exception as problem:  # decoders raise all kinds of exceptions on a broken file
         raise ImageError(f"can't read {name} as a picture", WHOLE_FILE) from problem

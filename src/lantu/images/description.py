@@ -22,8 +22,8 @@ from lantu.tokens.vocabulary import MAX_SIDE
 CHUNK = "lantu"  # the keyword of the text chunk
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-MOST_TEXT = 1 << 20  # bytes; the largest grid takes a fiftieth of that
-MOST_CHUNKS = 100_000
+MAX_TEXT = 1 << 20  # bytes; the largest grid takes a fiftieth of that
+MAX_CHUNKS = 100_000
 HINT = "give an unedited PNG that lantu drew"
 
 
@@ -112,7 +112,7 @@ def _texts(file: BinaryIO) -> list[str]:
     if file.read(len(SIGNATURE)) != SIGNATURE:
         return []
     texts, key = [], CHUNK.encode() + b"\0"
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         header = file.read(8)
         if len(header) < 8 or header[4:] == b"IEND":
             break
@@ -121,7 +121,7 @@ def _texts(file: BinaryIO) -> list[str]:
         if start != key:
             file.seek(length - len(start) + 4, io.SEEK_CUR)
             continue
-        if length > MOST_TEXT:
+        if length > MAX_TEXT:
             raise ValueError(f"a chunk of {length} bytes")
         data, sum_ = file.read(length - len(start)), file.read(4)
         if sum_ != struct.pack(">I", zlib.crc32(kind + start + data)):
@@ -148,7 +148,7 @@ def _text(kind: bytes, data: bytes) -> str:
         _language, _translated, data = data.split(b"\0", 2)
     if packed:
         unpacking = zlib.decompressobj()
-        data = unpacking.decompress(data, MOST_TEXT)
+        data = unpacking.decompress(data, MAX_TEXT)
         if not unpacking.eof:
             raise ValueError("a text that is too large or truncated")
     return data.decode("latin-1" if kind == b"zTXt" else "utf-8")

@@ -44,9 +44,9 @@ def threads() -> int:
 
 
 class ThreadGroup:
-    """Threads of their own for what is computed ``with`` the group, beside other computations.
+    """Threads reserved for the computations inside ``with group:``, so that they run beside other computations.
 
-    Without a group computations take turns, each with all threads. With NumPy a group has no effect.
+    Outside of groups computations take turns, each on all threads. With NumPy a group has no effect.
 
     Args:
         count: number of threads.
@@ -54,21 +54,21 @@ class ThreadGroup:
 
     def __init__(self, count: int):
         found = library()
-        self.found = None if isinstance(found, str) else found
-        if self.found:
-            self.found.lantu_thread_group.restype = ctypes.c_void_p
-            self.handle = ctypes.c_void_p(self.found.lantu_thread_group(count))
+        self.library = None if isinstance(found, str) else found
+        if self.library:
+            self.library.lantu_thread_group.restype = ctypes.c_void_p
+            self.handle = ctypes.c_void_p(self.library.lantu_thread_group(count))
 
     def __enter__(self) -> None:
-        if self.found:
-            self.found.lantu_enter(self.handle)
+        if self.library:
+            self.library.lantu_enter(self.handle)
 
     def __exit__(self, *problem: object) -> None:
-        if self.found:
-            self.found.lantu_enter(None)
+        if self.library:
+            self.library.lantu_enter(None)
 
     def __del__(self):
-        if found := getattr(self, "found", None):
+        if found := getattr(self, "library", None):
             found.lantu_thread_group_free(self.handle)
 
 

@@ -7,8 +7,8 @@
     decoder           codes → pixels: ``diffusion.sample`` for those that denoise
 
 A family is a package under ``lantu.models`` with a line in ``lantu.models.registry``; nothing outside that package
-knows which family a model is of. What a family can't do it doesn't have: ``ModelFolder.abilities`` names them, and the
-methods that belong to an ability are only called where it is named there.
+knows which family a model is of. ``ModelFolder.abilities`` names what a model can do; methods that belong to an
+ability are only called on models that have it, so other models need not define them.
 
 Shapes: B batch, h w grid, H W pixels.
 """

@@ -158,9 +158,9 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-    **dials: Unpack["Overrides"],
+    **overrides: Unpack["Overrides"],
 ) -> dict[str, dict[str, Any]]:
     """Score a model on named suites: see ``lantu.recipes.scores.evaluate``."""
     from lantu.recipes.scores import evaluate as run
 
-    return run(model, data, suites, limit, seed, out, progress, **dials)
+    return run(model, data, suites, limit, seed, out, progress, **overrides)

@@ -11,7 +11,7 @@ from typing import Any
 from lantu.data.taught import taught_by
 from lantu.errors import DataError, ModelError
 from lantu.files import replacing_folder, write_json, write_text
-from lantu.models.lantu.folder import CONTROL, SORT, LantuFolder
+from lantu.models.lantu.folder import CONTROL, FOLDER_KIND, LantuFolder
 from lantu.models.masked import folder as masked
 from lantu.recipes.budget import budget_of
 from lantu.recipes.identity import check_parts
@@ -75,7 +75,7 @@ def assemble(
     if data is not None:
         with contextlib.suppress(DataError):  # the index of the data is enough to assemble a model
             taught = taught_by(data)
-    with replacing_folder(out, masked.SORT if drafts_masked else SORT) as temporary:
+    with replacing_folder(out, masked.FOLDER_KIND if drafts_masked else FOLDER_KIND) as temporary:
         for part, folder in folders.items():
             shutil.copytree(folder, temporary / part)
         write_json(temporary / "model_index.json", index)

@@ -31,13 +31,13 @@ class DecoderRecipe(RecipeConfig):
 
     Attributes:
         tokenizer: folder of the trained tokenizer whose codes it renders.
-        start: a trained decoder to start from, with its own sizes: a run, a model directory, or the part's own folder.
+        start: a trained decoder to start from, whose sizes it keeps: a run, a model directory, or a decoder's folder.
             "" starts as the tokenizer's plain decoder.
         size: pixels a side of its pictures.
         dropped, hidden, spoilt, most: how codes are corrupted, see ``Corruption``.
         mean, spread: of the noise times, see ``flow_loss``.
         perceptual_weight: of LPIPS between the clean estimate and the picture, beside the flow loss; 0 for none.
-        judged: share of the batch that LPIPS sees.
+        judged: share of the batch on which LPIPS is computed.
     """
 
     tokenizer: str = ""

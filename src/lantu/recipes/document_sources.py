@@ -22,7 +22,7 @@ from lantu.data.context import Kind
 from lantu.data.gallery import Concept
 from lantu.data.plans import followed, thought
 from lantu.data.pointing import change, exercise, naming, unfold
-from lantu.data.questions import FOUND, KINDS, QUICK, listed, question
+from lantu.data.questions import KINDS, PLANNED, UNPLANNED, listed, question
 from lantu.data.retrieval import MOST, CaptionIndex
 from lantu.data.shards import Shards
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
@@ -102,7 +102,7 @@ def question_turn(
     made = question(sample, concepts, language, rng, kinds)
     if not made:
         return "", []
-    plan = thought(made, sample, concepts, language) if made.kind in FOUND else ""
+    plan = thought(made, sample, concepts, language) if made.kind in PLANNED else ""
     planned = (Role("plan"), plan, Role("assistant")) if plan else ()
     return made.kind, [Role("user"), typed(made.text, rng), Role("assistant"), *planned, made.answer]
 
@@ -125,7 +125,7 @@ class Questions:
         language = either_language(rng)
         asked: list[Part] = []
         left = set(KINDS)  # each kind once, or the first answer would give away the second
-        for kinds in (*[QUICK] * int(rng.integers(self.most)), KINDS):
+        for kinds in (*[UNPLANNED] * int(rng.integers(self.most)), KINDS):
             remaining = [kind for kind in kinds if kind in left]
             kind, turns = question_turn(self.corpus.samples[index], self.concepts, language, rng, remaining)
             left.discard(kind)

@@ -30,7 +30,7 @@ class Drafts:
 
     Attributes:
         grid: height and width of its pictures, in codes.
-        strengths: guidance scales that the model has learnt to apply in one row.
+        guidance_scales: guidance scales that the model has learnt to apply in one row.
     """
 
     language: Language
@@ -39,15 +39,15 @@ class Drafts:
     tokenizer: ImageTokenizer
     grid: tuple[int, int]
     settings: SamplingParams
-    strengths: tuple[float, ...] = ()
+    guidance_scales: tuple[float, ...] = ()
 
     def draw(self, prompts: list[str], seeds: list[int]) -> np.ndarray:
         """(B, H, W, 3) uint8."""
         requests = [
-            drawing(self.text.encode(prompt), self.grid, self.vocabulary, seed, self.settings, self.strengths)
+            drawing(self.text.encode(prompt), self.grid, self.vocabulary, seed, self.settings, self.guidance_scales)
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        drafts = draft(Engine(self.language, together=BATCH), requests)
+        drafts = draft(Engine(self.language, max_jobs=BATCH), requests)
         return self.paint(np.stack([document.codes_from(ids, *self.grid, self.vocabulary) for ids in drafts]))
 
     def reconstruct(self, images_BHWC: np.ndarray) -> np.ndarray:
@@ -58,7 +58,7 @@ class Drafts:
         """The most likely caption of each picture."""
         codes_Bhw = self.tokenizer.encode(images.to_tensor(images_BHWC)).numpy()
         requests = [reading(codes, language, self.vocabulary) for codes in codes_Bhw]
-        drafts = draft(Engine(self.language, together=BATCH), requests)
+        drafts = draft(Engine(self.language, max_jobs=BATCH), requests)
         return [self.text.decode(ids).strip() for ids in drafts]
 
     def paint(self, codes_Bhw: np.ndarray) -> np.ndarray:

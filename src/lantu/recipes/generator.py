@@ -15,12 +15,12 @@ from lantu.tasks.run import run
 class ModelGenerator:
     """A model as a generator (``lantu.types.Generator``): arrays in, arrays out, many at a time."""
 
-    def __init__(self, model: Model, **dials: Unpack[Overrides]):
-        self.model, self.dials = model, dials
+    def __init__(self, model: Model, **overrides: Unpack[Overrides]):
+        self.model, self.overrides = model, overrides
 
     def draw(self, prompts: list[str], seeds: list[int]) -> np.ndarray:
         """A picture for each prompt, (B, H, W, 3) uint8."""
-        pictures = self.model.draw_all(prompts, seeds, batched=True, **self.dials)
+        pictures = self.model.draw_all(prompts, seeds, batched=True, **self.overrides)
         return np.stack([np.asarray(picture.image) for picture in pictures])
 
     def caption(self, images: np.ndarray, language: str) -> list[str]:
@@ -30,14 +30,14 @@ class ModelGenerator:
 
     def caption_drawn(self, prompts: list[str], seeds: list[int], language: str) -> list[str]:
         """Captions of the model's own drawings of some prompts, from their codes."""
-        pictures = self.model.draw_all(prompts, seeds, batched=True, **self.dials)
+        pictures = self.model.draw_all(prompts, seeds, batched=True, **self.overrides)
         parts = self.model.parts
         return list(run(parts, [caption.caption_codes(parts, one.codes, language) for one in pictures], batched=True))
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Pictures through codes: (B, H, W, 3) uint8 twice."""
         grids = list(self.encode(images))
-        parts, params = self.model.parts, self.model.folder.settings.change(**self.dials)
+        parts, params = self.model.parts, self.model.folder.settings.change(**self.overrides)
         pictures = run(parts, [render(parts, grid, 0, params) for grid in grids], batched=True)
         return np.stack([np.asarray(picture.image) for picture in pictures])
 

@@ -38,7 +38,7 @@ from lantu.recipes.scores import composer_of, scorer_of
 from lantu.recipes.sources import part_folder
 from lantu.tasks.run import BATCH
 from lantu.training.task import Metrics
-from lantu.weights.language_config import strengths_of
+from lantu.weights.language_config import guidance_scales_of
 
 
 class GrpoRecipe(LanguageRecipe):
@@ -96,7 +96,7 @@ class PolicyGradient(Objective):
         self.prompts = Prompts(setup.corpus, recipe.counting)
         self.group, self.near = recipe.group, recipe.near
         self.params = SamplingParams(guidance=recipe.guidance, temperature=recipe.temperature)
-        self.strengths = strengths_of(before.config.to_dict())
+        self.guidance_scales = guidance_scales_of(before.config.to_dict())
 
     def to(self, device: torch.device) -> None:
         self.before.to(device)
@@ -137,10 +137,10 @@ class PolicyGradient(Objective):
         prompts = [self.setup.codec.encode(trial.prompt) for trial in trials for _ in range(self.group)]
         first = step * len(prompts)  # no seed is used twice
         requests = [
-            drawing(prompt, grid, vocabulary, seed, self.params, self.strengths)
+            drawing(prompt, grid, vocabulary, seed, self.params, self.guidance_scales)
             for seed, prompt in enumerate(prompts, first)
         ]
-        drafts = draft(Engine(Language(config, weights), together=BATCH), requests)
+        drafts = draft(Engine(Language(config, weights), max_jobs=BATCH), requests)
         return vocabulary.ids_to_codes(np.array(drafts)), [list(request.prefix_ids) for request in requests]
 
     def reward(self, trials: list[Trial], codes_Rn: np.ndarray) -> Tensor:
@@ -161,7 +161,7 @@ class Task(LanguageTask):
             raise RecipeError("GRPO starts from a model that draws", "give it with --start MODEL")
         setup = LanguageSetup(recipe, data)
         before: Any = load(part_folder(recipe.start, "language")).eval().requires_grad_(False)
-        learnt = (1.0, *strengths_of(before.config.to_dict()))
+        learnt = (1.0, *guidance_scales_of(before.config.to_dict()))
         if recipe.guidance not in learnt:
             known = ", ".join(f"{strength:g}" for strength in learnt)
             raise RecipeError(f"the model has not learnt a guidance of {recipe.guidance:g}", f"choose among {known}")

@@ -34,9 +34,9 @@ from lantu.recipes.language_task import LanguageSetup, LanguageTask, Objective
 from lantu.recipes.next_token import NextToken, PrefixedCodes, code_logits, prefixed_codes
 from lantu.recipes.sources import part_folder
 from lantu.tokens.document import draw_prefix
-from lantu.tokens.vocabulary import STRENGTHS
+from lantu.tokens.vocabulary import GUIDANCE_SCALES
 from lantu.training.task import Metrics
-from lantu.weights.language_config import strengths_of
+from lantu.weights.language_config import guidance_scales_of
 
 
 class GuidanceSettings(BaseModel):
@@ -91,7 +91,7 @@ class GuidanceDistillation(Objective):
         self.model, self.corpus, self.scales, self.several = model, corpus, scales, several
         self.teacher: Any = load(part_folder(teacher, "language")).eval().requires_grad_(False)
         # Once a model has learnt guidance, nothing has kept its guided pairs right: its single row is the target then.
-        self.teacher_in_one_row = set(self.scales) <= set(strengths_of(self.teacher.config.to_dict()))
+        self.teacher_in_one_row = set(self.scales) <= set(guidance_scales_of(self.teacher.config.to_dict()))
 
     def to(self, device: torch.device) -> None:
         self.teacher.to(device)
@@ -158,8 +158,8 @@ def check_guidance(recipe: LanguageRecipe, strengths: Sequence[float]) -> None:
     """
     if not recipe.start:
         raise RecipeError("guidance distillation starts from a model that draws", "give it with --start MODEL")
-    if unknown := sorted(set(strengths) - set(STRENGTHS)):
-        known = ", ".join(f"{strength:g}" for strength in STRENGTHS)
+    if unknown := sorted(set(strengths) - set(GUIDANCE_SCALES)):
+        known = ", ".join(f"{scale:g}" for scale in GUIDANCE_SCALES)
         raise RecipeError(f"no special token stands for a guidance of {unknown[0]:g}", f"choose among {known}")
 
 

@@ -30,7 +30,7 @@ from lantu.recipes.language_start import start_language
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.training.task import Metrics, Task
-from lantu.weights.language_config import strengths_of
+from lantu.weights.language_config import guidance_scales_of
 
 SAMPLING = SamplingParams(guidance=1.5, temperature=0.3)
 AROUND = 32  # ids of a document beside its codes and its caption: special tokens, sides, and the words of a request
@@ -130,8 +130,8 @@ class LanguageTask(Task):
         setup, config = self.setup, json.loads(self.model.config.to_json_string())
         weights = {name: value.float().cpu().numpy() for name, value in self.model.state_dict().items()}
         language = Language(config, weights)
-        grid, strengths = setup.pictures.grid, strengths_of(config)
-        return Drafts(language, setup.codec, setup.vocabulary, setup.tokenizer, grid, SAMPLING, strengths)
+        grid, guidance_scales = setup.pictures.grid, guidance_scales_of(config)
+        return Drafts(language, setup.codec, setup.vocabulary, setup.tokenizer, grid, SAMPLING, guidance_scales)
 
     def export(self, folder: Path) -> None:
         """Write the language model as a model directory keeps it."""

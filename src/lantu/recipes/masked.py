@@ -150,7 +150,7 @@ class Task(training.Task):
         captions = {index: caption for index, caption in captions.items() if caption}
         if not captions:
             return
-        drafts = draft(MaskedDrafter(self.model, together=64), [self._request(*each) for each in captions.items()])
+        drafts = draft(MaskedDrafter(self.model, max_drafts=64), [self._request(*each) for each in captions.items()])
         height, width = self.pictures.grid
         grids = [codes_from(ids, height, width, self.vocabulary) for ids in drafts]
         drawn = paint(self.tokenizer, np.stack(grids))

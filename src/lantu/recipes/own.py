@@ -21,7 +21,7 @@ from lantu.engine.sampling_params import Overrides
 from lantu.errors import DataError
 from lantu.evaluation.likeness import Eye, Likeness
 from lantu.evaluation.metrics import frechet, psnr
-from lantu.evaluation.results import Exhibit, Suite, Verdict
+from lantu.evaluation.results import Exhibit, SuiteResult, Verdict
 from lantu.evaluation.suites import summary, to_pixels
 from lantu.evaluation.trial import OWN, Trial
 from lantu.pipeline import Model
@@ -42,8 +42,8 @@ def evaluate_own(
     seed: int,
     note: Callable[[str], None],
     progress: Callable[[int, int], None],
-    **dials: Unpack[Overrides],
-) -> dict[str, Suite]:
+    **overrides: Unpack[Overrides],
+) -> dict[str, SuiteResult]:
     """The suites of ``OWN``, in their order; those that need captions only if there are some.
 
     Args:
@@ -55,7 +55,7 @@ def evaluate_own(
     """
     if unknown := sorted(set(suites or ()) - set(OWN)):
         raise DataError(f"no suite for your own pictures is called {unknown[0]}", f"choose from {', '.join(OWN)}")
-    exam = Exam(model, album, limit, seed, note, dials)
+    exam = Exam(model, album, limit, seed, note, overrides)
     chosen = [name for name in OWN if suites is None or name in suites]
     if album.split != "val":
         note(f"no picture of {album.folder} was kept for validation: these scores are from training pictures")
@@ -89,12 +89,12 @@ class Exam:
     limit: int
     seed: int
     note: Callable[[str], None]
-    dials: Overrides = field(default_factory=Overrides)
+    overrides: Overrides = field(default_factory=Overrides)
 
     @cached_property
     def generator(self) -> ModelGenerator:
         """The model as a generator."""
-        return ModelGenerator(self.model, **self.dials)
+        return ModelGenerator(self.model, **self.overrides)
 
     @cached_property
     def pictures(self) -> list[TruePicture]:
@@ -111,7 +111,7 @@ class Exam:
         """Describes pictures for the comparisons."""
         return open_eye(self.note)
 
-    def codes(self) -> Suite:
+    def codes(self) -> SuiteResult:
         """How well the codes of true pictures are predicted after their captions.
 
         "score" is the share of codes that are the most likely of all. Details of the score: "nats", the mean
@@ -130,7 +130,7 @@ class Exam:
         if any(one.prompt for one in pictures):
             details["nats_uncaptioned"] = float(self.expected(bare, ids)[0].mean())
         judged = {"score": {"score": float(right.mean())} | details, "round_trip": {"score": 1.0}}
-        return Suite(len(pictures), judged | {"ceiling": {"score": 1.0}})
+        return SuiteResult(len(pictures), judged | {"ceiling": {"score": 1.0}})
 
     def expected(self, prefixes: list[list[int]], ids_Bn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The cross-entropy of each code in nats, and whether it is the most likely: (B, n) each."""
@@ -157,7 +157,7 @@ class Exam:
 
         return load(self.model.folder.path / "language").eval()
 
-    def reconstruction(self) -> Suite:
+    def reconstruction(self) -> SuiteResult:
         """Is each round trip still nearest, by features, to its own picture? With PSNR, LPIPS, Fréchet distance."""
         pictures = self.pictures
         real = stacked(pictures)
@@ -173,7 +173,7 @@ class Exam:
         self.add_frechet(suite, judge, {"score": rebuilt}, real)
         return suite
 
-    def drawing(self) -> Suite:
+    def drawing(self) -> SuiteResult:
         """Is each drawing nearest, by features, to true pictures of its caption?"""
         pictures = self.captioned
         real, rebuilt = stacked(pictures), self.rebuilt(pictures)
@@ -189,7 +189,7 @@ class Exam:
         suite.details["score"]["captions"] = float(len(judge.captions))
         return suite
 
-    def captioning(self) -> Suite:
+    def captioning(self) -> SuiteResult:
         """Is each caption nearer, by words, to its picture's caption than to any other?"""
         pictures = self.captioned
         answers = {
@@ -235,7 +235,7 @@ class Exam:
                 values.append(distance(*(interpolate(one, scale_factor=scale) if scale > 1 else one for one in pair)))
         return {"lpips": torch.cat(values).numpy()}
 
-    def add_frechet(self, suite: Suite, judge: Likeness, kinds: dict[str, np.ndarray], real: np.ndarray) -> None:
+    def add_frechet(self, suite: SuiteResult, judge: Likeness, kinds: dict[str, np.ndarray], real: np.ndarray) -> None:
         """Add the Fréchet distances of some kinds of pictures from the true ones; none for fewer than two pictures."""
         if len(real) > 1:
             true = judge.pooled(real)
@@ -250,7 +250,7 @@ class Exam:
         rebuilt: np.ndarray,
         drawn: np.ndarray | None = None,
         texts: Sequence[str] | None = None,
-    ) -> Suite:
+    ) -> SuiteResult:
         """The averages of a suite, and its first trials to look at."""
         read = name != "reconstruction"  # whose averages are not divided by the language of captions
         trials = [Trial(name, one.prompt, one.language if read else "en", (), one.image, one.key) for one in pictures]

@@ -13,7 +13,7 @@ from lantu.data.trials import trials
 from lantu.engine.sampling_params import Overrides
 from lantu.errors import DataError
 from lantu.evaluation.report import as_json, as_text, write_sheet
-from lantu.evaluation.results import Suite
+from lantu.evaluation.results import SuiteResult
 from lantu.evaluation.retrieval import Network, Retrieval
 from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.suites import evaluate as examine
@@ -38,20 +38,20 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
     progress: Progress | None = None,
-    **dials: Unpack[Overrides],
+    **overrides: Unpack[Overrides],
 ) -> dict[str, dict[str, Any]]:
     """Score a model on named suites.
 
     Args:
-        data: a data folder: composed scenes, for their gallery, or a user's own pictures. When None the data that the
-            model's index names; a gallery is made in the cache.
-        suites: names of ``SUITES`` or of ``lantu.recipes.abilities.WAYS``; when None all of the first, and those of the
-            second whose ability the model has. For a user's own pictures of ``OWN``, all when None.
+        data: a data folder: composed scenes, for their gallery, or a user's own pictures. None: the data that the
+            model's index names; its gallery is built in the cache.
+        suites: names of ``SUITES`` or of ``lantu.recipes.abilities.WAYS``; None: all of the former, and those of
+            the latter whose ability the model has. For a user's own pictures, names of ``OWN``; None: all.
         limit: trials of each suite.
-        seed: another seed, other trials and other drawings.
+        seed: decides the trials and the drawings.
         out: folder for scores.json, scores.txt and sheet.png.
         progress: called with (trials done, in all).
-        dials: how to draw, see ``lantu.engine.sampling_params.SamplingParams``.
+        overrides: sampling parameters, see ``lantu.engine.sampling_params.SamplingParams``.
 
     Returns:
         per suite: score, ceiling (of the true pictures), round_trip (of their reconstructions), n, and more. For a
@@ -64,9 +64,9 @@ def evaluate(
     if own is not None:
         album, notes = Album(own, model.size), list[str]()
         tell = progress or (lambda done, total: None)
-        scores = evaluate_own(model, album, suites, limit, seed, notes.append, tell, **dials)
+        scores = evaluate_own(model, album, suites, limit, seed, notes.append, tell, **overrides)
         return report(scores, out, split=album.split, notes=notes)
-    return evaluate_scenes(model, data, suites, limit, seed, out, progress, **dials)
+    return evaluate_scenes(model, data, suites, limit, seed, out, progress, **overrides)
 
 
 def evaluate_scenes(
@@ -77,7 +77,7 @@ def evaluate_scenes(
     seed: int,
     out: str | Path | None,
     progress: Progress | None,
-    **dials: Unpack[Overrides],
+    **overrides: Unpack[Overrides],
 ) -> dict[str, dict[str, Any]]:
     """``evaluate`` on scenes that are composed of a gallery's drawings."""
     from lantu.features.efficientnet import load_efficientnet
@@ -100,7 +100,7 @@ def evaluate_scenes(
     network = load_efficientnet()
     scorer = scorer_of(gallery, network)
     scores = examine(
-        ModelGenerator(model, **dials),
+        ModelGenerator(model, **overrides),
         asked,
         scorer,
         perceptual=load_lpips("alex"),
@@ -109,14 +109,14 @@ def evaluate_scenes(
         seed=seed,
         progress=lambda done, _: tell(done, total),
     )
-    exam = abilities.Exam(model, composer, scorer, seed, Path(out) if out is not None else None, dials)
+    exam = abilities.Exam(model, composer, scorer, seed, Path(out) if out is not None else None, overrides)
     for number, name in enumerate(beyond, 1):
         scores[name] = abilities.WAYS[name](exam, limit)
         tell(len(asked) + limit * number, total)
     return report(scores, out)
 
 
-def report(scores: Mapping[str, Suite], out: str | Path | None, **more: Any) -> dict[str, dict[str, Any]]:
+def report(scores: Mapping[str, SuiteResult], out: str | Path | None, **more: Any) -> dict[str, dict[str, Any]]:
     """The scores as JSON, each with ``more``; writes scores.json, scores.txt and sheet.png to ``out``, if given."""
     rows = {name: values | more for name, values in as_json(scores).items()}
     if out is not None:

@@ -171,7 +171,7 @@ class Tuner:
 
         A model that has learnt guidance draws in one row at the scales that it has learnt: only these are tried.
         """
-        learnt = self.model.parts.strengths
+        learnt = self.model.parts.guidance_scales
         guidance = (1.0, *sorted(set(learnt) - {1.0})) if learnt else GUIDANCE
         values = {"guidance": guidance, "temperature": TEMPERATURE}
         values |= {name: (value,) for name, value in self.fixed.items() if name in values}
@@ -188,7 +188,7 @@ class Tuner:
 
     def one_row(self, guidance: float) -> bool:
         """Whether drafting with a guidance takes one row of the language model, not two."""
-        return guidance == 1.0 or guidance in self.model.parts.strengths
+        return guidance == 1.0 or guidance in self.model.parts.guidance_scales
 
     def count(self, rows: int) -> int:
         """Captions for each draft: as many as ``WORK`` allows, which is the same on all machines."""

@@ -23,7 +23,7 @@ def encode(picture: Picture, form: str = "png", quality: int | None = None) -> b
 
     Args:
         form: one of ``TYPES``.
-        quality: of JPEG and WebP, 0 to 100; None: 95.
+        quality: of JPEG and WebP, 0 to 100; None for 95.
     """
     if form == "png":
         return save(picture.image, form, pnginfo=metadata.chunk(picture), compress_level=FINAL_LEVEL)

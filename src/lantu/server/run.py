@@ -21,7 +21,7 @@ log = logging.getLogger("lantu.server")
 
 
 class Server(uvicorn.Server):
-    """A server that keeps listening while it drains, so that new requests receive an answer.
+    """A server that keeps listening while it drains, so that new requests are answered with an error, not refused.
 
     Args:
         on_listening: called with the server's URL once it listens.

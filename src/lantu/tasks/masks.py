@@ -17,7 +17,7 @@ Box = tuple[float, float, float, float]
 
 
 def cells(size: tuple[int, int], patch: int, box: Box | None, mask: "Image | None") -> np.ndarray:
-    """The cells that a box or a mask touches, (h, w) bool.
+    """The cells that a box or a mask touches, (h, w) bool; all cells, if neither is given.
 
     Raises:
         ImageError: both are given; or see ``cells_of_box`` and ``cells_of_mask``.

@@ -1,6 +1,6 @@
-"""Runs tasks to their end, for the library; the server's worker advances tasks of many requests instead.
+"""Runs tasks to completion, for the library; the server's worker advances tasks of many requests instead.
 
-Tasks draft first, then render; both are batched where that is exact or asked for.
+Tasks draft first, then render; both are batched where that is exact or requested.
 """
 
 import time
@@ -24,7 +24,7 @@ class Running(Generic[T]):
     Attributes:
         effect: None when the task has ended.
         drafts: (drafter, job) for each request of a ``Draft`` effect, once submitted.
-        draft_s: seconds of drafting; of time shared with other tasks, an equal share.
+        draft_s: seconds of drafting; time shared with other tasks is divided equally.
         result: what the task returned.
     """
 

@@ -257,14 +257,14 @@ def partial_codes(ids: Sequence[int], height: int, width: int, vocabulary: Vocab
 
 
 def draw_prefix(
-    text_ids: Sequence[int], height: int, width: int, vocabulary: Vocabulary, strength: float | None = None
+    text_ids: Sequence[int], height: int, width: int, vocabulary: Vocabulary, guidance: float | None = None
 ) -> list[int]:
     """The prompt for a picture of h by w codes.
 
     Args:
-        strength: scale of distilled guidance, one of ``vocabulary.STRENGTHS``.
+        guidance: scale of distilled guidance, one of ``vocabulary.GUIDANCE_SCALES``.
     """
-    guided = [] if strength is None else [vocabulary.special(f"guidance_{strength:g}")]
+    guided = [] if guidance is None else [vocabulary.special(f"guidance_{guidance:g}")]
     return [vocabulary.special("bos"), *text_ids, *guided, *picture_start(height, width, vocabulary)]
 
 

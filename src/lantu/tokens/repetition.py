@@ -33,7 +33,7 @@ def first_repeat(text: str) -> int | None:
 
 
 def repeats(clause: str, before: str) -> bool:
-    """Whether a clause is an earlier one, possibly with a place added."""
+    """Whether a clause is an earlier one, possibly with a position added ("in the middle")."""
     return clause == before or (clause.startswith(before) and PLACED.match(clause, len(before)) is not None)
 
 

@@ -10,7 +10,7 @@ The special tokens come before the codes, so that a larger codebook (new ids at 
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-STRENGTHS = (1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0)  # guidance scales that have a token
+GUIDANCE_SCALES = (1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0)  # guidance scales that have a token
 SPECIAL_TOKENS = (
     "<|pad|>",
     "<|bos|>",  # begins every document
@@ -23,15 +23,15 @@ SPECIAL_TOKENS = (
     "<|lantu|>",
     "<|edit|>",  # begins a picture with holes, and what fills them
     # Before <|boi|>: draw as with this guidance scale, for models with distilled guidance.
-    *(f"<|guidance_{strength:g}|>" for strength in STRENGTHS),
+    *(f"<|guidance_{scale:g}|>" for scale in GUIDANCE_SCALES),
     "<|hole|>",  # in place of a code that is to be filled in, or masked
     "<|plan|>",  # the assistant's plan, before it answers or draws (chain of thought)
 )
 SPELLED = {"assistant": "lantu"}  # short names that differ from the token, whose spelling released tokenizers keep
 RESERVED = 64 - len(SPECIAL_TOKENS)
 MAX_SIDE = 64  # the longest side of a grid, in codes
-MOST_CODES = 1 << 16  # of a codebook: data folders store codes in 16 bits
-MOST_PATCH = 256  # pixels a side of a code
+MAX_CODES = 1 << 16  # of a codebook: data folders store codes in 16 bits
+MAX_PATCH = 256  # pixels a side of a code
 CONTROLS = 64 + MAX_SIDE
 
 

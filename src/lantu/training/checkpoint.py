@@ -1,8 +1,8 @@
-"""Everything that a run needs to continue exactly where it was.
+"""Training checkpoints: all that a run needs to continue exactly where it was.
 
     RUN/checkpoints/step-00001200/      the newest ``LoopConfig.kept``
         state.json                      steps done and the values logged since the log's last line
-        weights/ average/ optimizer/    safetensors, float32, "module/name"
+        weights/ average/ optimizer/    safetensors, float32, "module/name"; average/ is the EMA
     RUN/checkpoints/before-decay/       the end of the stable phase: a longer run starts from here
 
 A checkpoint is written under another name and then renamed, so it exists completely or not at all.
@@ -27,7 +27,7 @@ from lantu.weights import tensors
 
 BEFORE_DECAY = "before-decay"
 KINDS = ("weights", "average", "optimizer")
-SORT = files.Sort(
+FOLDER_KIND = files.FolderKind(
     "a checkpoint", ("state.json",), ("state.json", *(name for kind in KINDS for name in files.WEIGHTS.within(kind)))
 )
 
@@ -82,13 +82,13 @@ def save(
     }
     if not first:
         return
-    with files.replacing_folder(checkpoints / name, SORT) as temporary:
+    with files.replacing_folder(checkpoints / name, FOLDER_KIND) as temporary:
         temporary.mkdir()
         for kind, named in kinds.items():
             tensors.save(named, temporary / kind, dtype=None, max_shard_bytes=1 << 31)
         files.write_json(temporary / "state.json", asdict(state))
     for old in numbered(checkpoints)[kept:]:
-        files.discard(old, SORT)
+        files.discard(old, FOLDER_KIND)
 
 
 def choose(checkpoints: Path, config: LoopConfig) -> tuple[Path, State] | None:
@@ -165,7 +165,7 @@ def clean(checkpoints: Path, after: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
     for path in numbered(checkpoints):
         if number(path) > after:
-            files.discard(path, SORT)
+            files.discard(path, FOLDER_KIND)
 
 
 def numbered(checkpoints: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""An exponential moving average of weights, which draws and scores better than the weights themselves."""
+"""EMA: an exponential moving average of the weights, which draws and scores better than the weights themselves."""
 
 import contextlib
 from collections.abc import Iterable, Iterator

@@ -8,8 +8,8 @@
 
 A run that is resumed after a kill at any moment continues with exactly the losses of an unbroken run: batches, all
 randomness and the learning rate are pure functions of the step. A run that is resumed with a larger ``steps`` is
-lengthened: it continues from the end of the stable phase, since a network whose rate has decayed learns badly from
-there.
+lengthened: it continues from the end of the stable phase, since a network whose learning rate has decayed learns
+badly when trained further.
 """
 
 import contextlib
@@ -87,18 +87,18 @@ def train(
         raise RecipeError(f"there is a run in {folder} already", "resume it with --resume, or choose another folder")
     with joined(device) as ranks:
         trainer = Trainer(task, config, device, ranks)
-        shown = make_progress(config.steps, progress and ranks.first)
+        display = make_progress(config.steps, progress and ranks.first)
         try:
-            return Run(trainer, folder, shown, options or config.model_dump()).run()
+            return Run(trainer, folder, display, options or config.model_dump()).run()
         finally:
-            shown.close()
+            display.close()
 
 
 class Run:
     """The files, the clock and the display of a run."""
 
-    def __init__(self, trainer: Trainer, folder: Path, shown: Progress, options: Mapping[str, Any]):
-        self.trainer, self.folder, self.shown, self.options = trainer, folder, shown, options
+    def __init__(self, trainer: Trainer, folder: Path, progress: Progress, options: Mapping[str, Any]):
+        self.trainer, self.folder, self.progress, self.options = trainer, folder, progress, options
         self.config, self.ranks = trainer.config, trainer.ranks
         self.checkpoints = folder / "checkpoints"
         self.step = 0
@@ -127,7 +127,7 @@ class Run:
             self.window = Window(state.window)
             self.last = next((line for line in reversed(read_log(self.folder)) if line["step"] <= self.step), {})
             self.trainer.skipped, self.trainer.skipped_in_row = state.skipped, state.skipped_in_row
-            self.shown.say(f"resumed at step {self.step} of {self.config.steps}")
+            self.progress.say(f"resumed at step {self.step} of {self.config.steps}")
         self.ranks.wait()
         if self.ranks.first:
             checkpoint.clean(self.checkpoints, self.step)
@@ -149,7 +149,7 @@ class Run:
                 self.window.add(self.trainer.update(self.step, batches.take()))
                 self.step += 1
                 self.clock.tick()
-                self.shown.step(self.step)
+                self.progress.step(self.step)
                 if self.step % config.log_every == 0 or self.step == config.steps:
                     self.write(log)
                 stops = ranks.any(bool(stop.reason)) and self.step < config.steps
@@ -161,7 +161,7 @@ class Run:
                         saved = time.monotonic()
                 if stops:
                     reason = stop.reason or "interrupted"
-                    self.shown.say(f"stopped at step {self.step} ({reason}); continue with --resume")
+                    self.progress.say(f"stopped at step {self.step} ({reason}); continue with --resume")
                     return reason
         return "finished"
 
@@ -188,7 +188,7 @@ class Run:
         self.last = {name: float(f"{v:.6g}") if isinstance(v, float) else v for name, v in record.items()}
         if log:
             log.write(self.last)
-        self.shown.record(self.last)
+        self.progress.record(self.last)
 
     def save(self, name: str) -> None:
         """Write a checkpoint."""
@@ -212,7 +212,7 @@ class Run:
                 self.trainer.task.sample(self.step, folder)
 
     def finish(self, reason: str) -> None:
-        """Sample (unless a person waits for the end) and export the current state."""
+        """Sample (unless interrupted: then a person waits for the end) and export the current state."""
         if reason != "interrupted":
             self.sample()
         if self.ranks.world == 1:

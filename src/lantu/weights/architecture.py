@@ -10,7 +10,7 @@ from lantu.errors import ModelError
 from lantu.files.untrusted import Fields, shown
 
 WHERE = "the language model's config.json"
-MOST_LAYERS, MOST_WIDTH, MOST_IDS = 1000, 1 << 17, 1 << 24  # far beyond any Qwen3 or Llama
+MAX_LAYERS, MAX_WIDTH, MAX_IDS = 1000, 1 << 17, 1 << 24  # far beyond any Qwen3 or Llama
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Sizes:
         """
         check(config)
         fields, rope = Fields(config, WHERE), Fields(config.get("rope_parameters") or config, WHERE)
-        layers = fields.whole("num_hidden_layers", 1, MOST_LAYERS)
-        width = fields.whole("hidden_size", 1, MOST_WIDTH)
-        heads = fields.whole("num_attention_heads", 1, MOST_WIDTH)
+        layers = fields.whole("num_hidden_layers", 1, MAX_LAYERS)
+        width = fields.whole("hidden_size", 1, MAX_WIDTH)
+        heads = fields.whole("num_attention_heads", 1, MAX_WIDTH)
         shared = fields.given("num_key_value_heads")
         key_value_heads = fields.whole("num_key_value_heads", 1, heads) if shared else heads
         if heads % key_value_heads:
             fields.refuse("num_key_value_heads", f"a divisor of num_attention_heads {heads}")
-        head_width = fields.whole("head_dim", 2, MOST_WIDTH) if fields.given("head_dim") else width // heads
+        head_width = fields.whole("head_dim", 2, MAX_WIDTH) if fields.given("head_dim") else width // heads
         if head_width < 2 or head_width % 2:
             fields.refuse("head_dim", f"an even number (hidden_size {width}, num_attention_heads {heads})")
         if fields.given("layer_types") and len(fields.texts("layer_types")) != layers:
@@ -64,8 +64,8 @@ class Sizes:
             heads=heads,
             key_value_heads=key_value_heads,
             head_width=head_width,
-            inner=fields.whole("intermediate_size", 1, MOST_WIDTH),
-            ids=fields.whole("vocab_size", 1, MOST_IDS),
+            inner=fields.whole("intermediate_size", 1, MAX_WIDTH),
+            ids=fields.whole("vocab_size", 1, MAX_IDS),
             eps=fields.real("rms_norm_eps", 1e-12, 0.1),
             rope_base=rope.real("rope_theta", 1.0, 1e12),
             normed=config["model_type"] == "qwen3",

@@ -30,8 +30,8 @@ TYPES = {
     "U8": np.uint8,
     "BOOL": np.bool_,
 }
-MOST_HEADER = 25_000_000  # bytes: 200,000 tensors
-MOST_AXES = 8
+MAX_HEADER = 25_000_000  # bytes: 200,000 tensors
+MAX_AXES = 8
 HINT = "give a complete model directory, or make it again"
 T = TypeVar("T")
 
@@ -146,7 +146,7 @@ def header_bytes(path: Path) -> tuple[int, bytes, int]:
         size = file.seek(0, 2)
         file.seek(0)
         length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(MOST_HEADER, size - 8):
+        if not 2 <= length <= min(MAX_HEADER, size - 8):
             raise ValueError(f"{path.name} is damaged")
         content = file.read(length)
     if not content.startswith(b"{"):
@@ -162,7 +162,7 @@ def read_entry(name: str, entry: Any, path: Path) -> Entry:
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in TYPES:
         raise ValueError(f"{what} has the dtype {shown(dtype)}, not one of {', '.join(TYPES)}")
-    if not is_sizes(shape) or len(shape) > MOST_AXES:
+    if not is_sizes(shape) or len(shape) > MAX_AXES:
         raise ValueError(f"{what} has the shape {shown(shape)}")
     if not is_sizes(offsets) or len(offsets) != 2:
         raise ValueError(f"{what} has the data_offsets {shown(offsets)}")

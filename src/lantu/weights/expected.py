@@ -9,14 +9,14 @@ from typing import Any
 
 from lantu.files.untrusted import Fields
 from lantu.kernels.blocks import heads_of, inner_of
-from lantu.tokens.vocabulary import MAX_SIDE, MOST_CODES, MOST_PATCH
-from lantu.weights.architecture import MOST_IDS, MOST_LAYERS, MOST_WIDTH, WHERE, Sizes
-from lantu.weights.language_config import drawing
+from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
+from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, Sizes
+from lantu.weights.language_config import drawing_config
 
 FLOATS, OWN_FLOATS, TRUTH = ("BF16", "F32", "F16", "F64"), ("BF16", "F32"), ("BOOL",)
 MASKED = "lantu-masked"  # model_type of a language model that drafts by masked diffusion
 CONTROL_KINDS = 3  # of ``lantu.models.lantu.controls``
-MOST_PASSES = 10_000  # of masked diffusion
+MAX_PASSES = 10_000  # of masked diffusion
 WAVES = 128  # width of the decoder's time embedding
 
 Wanted = dict[str, tuple[tuple[int, ...], tuple[str, ...]]]  # name → shape, allowed dtypes
@@ -64,10 +64,10 @@ def check_language(config: Mapping[str, Any], sizes: Sizes) -> None:
             fields.real(name, least, most)
     for name in ("max_position_embeddings", "max_window_layers"):
         if fields.given(name):
-            fields.whole(name, 1 if name.startswith("max_p") else 0, MOST_IDS)
+            fields.whole(name, 1 if name.startswith("max_p") else 0, MAX_IDS)
     if "lantu" not in config:
         return
-    vocabulary = drawing(config).vocabulary
+    vocabulary = drawing_config(config).vocabulary
     if sizes.ids < vocabulary.size:
         fields.refuse("vocab_size", f"{vocabulary.size} or more, text_size and codebook_size being what they are")
     for name in ("bos", "eos", "pad"):
@@ -82,11 +82,11 @@ def check_language(config: Mapping[str, Any], sizes: Sizes) -> None:
 def masked(config: Mapping[str, Any]) -> Wanted:
     """``lantu.models.masked.network.MaskedTransformer``."""
     fields = Fields(config, WHERE)
-    D, layers = width_of(fields), fields.whole("layers", 1, MOST_LAYERS)
-    fields.whole("passes", 1, MOST_PASSES)
+    D, layers = width_of(fields), fields.whole("layers", 1, MAX_LAYERS)
+    fields.whole("passes", 1, MAX_PASSES)
     fields.real("choice_temperature", 0, 1000)
-    fields.whole("max_position_embeddings", 1, MOST_IDS)
-    vocabulary = drawing(config).vocabulary
+    fields.whole("max_position_embeddings", 1, MAX_IDS)
+    vocabulary = drawing_config(config).vocabulary
     return floats("", {"embedding.weight": (vocabulary.size, D), "norm.weight": (D,)}) | blocks("blocks.", layers, D)
 
 
@@ -96,16 +96,16 @@ def tokenizer(config: Mapping[str, Any]) -> Wanted:
     counts = ("encoder_layers", "decoder_layers")
     later = ("reach", "encoder_window")  # fields that version 0.1 lacks
     fields.only(("size", "patch", "width", *counts, *CODES, "levels", "semantic_width", *later))
-    P, D = fields.whole("patch", 1, MOST_PATCH), width_of(fields)
-    if fields.whole("size", P, MOST_PATCH * MAX_SIDE) % P:
+    P, D = fields.whole("patch", 1, MAX_PATCH), width_of(fields)
+    if fields.whole("size", P, MAX_PATCH * MAX_SIDE) % P:
         fields.refuse("size", f"a multiple of patch {P}")
-    encoders, decoders = (fields.whole(name, 0, MOST_LAYERS) for name in counts)
-    reach, _ = (fields.whole(name, 0, MOST_PATCH) if fields.given(name) else 0 for name in later)
+    encoders, decoders = (fields.whole(name, 0, MAX_LAYERS) for name in counts)
+    reach, _ = (fields.whole(name, 0, MAX_PATCH) if fields.given(name) else 0 for name in later)
     if reach and (reach < P or (reach - P) % 2 or reach % 8):
         fields.refuse("reach", f"a multiple of 8 that leaves a rim around a patch of {P}")
     quantizer = fields.one_of("quantizer", ("vq", "following", "fsq", "simvq"))
-    count, E = fields.whole("codebook_size", 2, MOST_CODES), fields.whole("code_width", 1, MOST_WIDTH)
-    levels, semantic = fields.wholes("levels", 2, MOST_CODES), fields.whole("semantic_width", 0, MOST_WIDTH)
+    count, E = fields.whole("codebook_size", 2, MAX_CODES), fields.whole("code_width", 1, MAX_WIDTH)
+    levels, semantic = fields.wholes("levels", 2, MAX_CODES), fields.whole("semantic_width", 0, MAX_WIDTH)
     if quantizer == "fsq" and (math.prod(levels) != count or len(levels) != E):
         fields.refuse("levels", f"code_width {E} numbers whose product is codebook_size {count}")
     wanted = linear("encoder.patches", D, 3 * (reach or P) ** 2) | blocks("encoder.blocks.", encoders, D)
@@ -133,8 +133,8 @@ def decoder(config: Mapping[str, Any]) -> Wanted:
     fields = Fields(config, "the diffusion decoder's config.json")
     fields.only(("patch", "width", "layers", "codebook_size", "tokenizer"))
     texts_in(fields, "tokenizer")
-    P, D = fields.whole("patch", 1, MOST_PATCH), width_of(fields)
-    layers, count = fields.whole("layers", 1, MOST_LAYERS), fields.whole("codebook_size", 2, MOST_CODES)
+    P, D = fields.whole("patch", 1, MAX_PATCH), width_of(fields)
+    layers, count = fields.whole("layers", 1, MAX_LAYERS), fields.whole("codebook_size", 2, MAX_CODES)
     wanted = floats("", {"codes.weight": (count + 1, D)}) | linear("noisy", D, 3 * P * P)
     wanted |= linear("time.0", D, WAVES) | linear("time.2", 6 * D, D) | blocks("blocks.", layers, D)
     wanted |= floats("blocks.", {f"{number}.table": (6, D) for number in range(layers)})
@@ -146,8 +146,8 @@ def control(config: Mapping[str, Any]) -> Wanted:
     fields = Fields(config, "the control's config.json")
     fields.only(("patch", "width", "layers", "codebook_size", "strengths", "prior", "tokenizer", "decoder"))
     texts_in(fields, "tokenizer", "decoder")
-    P, D = fields.whole("patch", 1, MOST_PATCH), width_of(fields)
-    layers, count = fields.whole("layers", 1, MOST_LAYERS), fields.whole("codebook_size", 2, MOST_CODES)
+    P, D = fields.whole("patch", 1, MAX_PATCH), width_of(fields)
+    layers, count = fields.whole("layers", 1, MAX_LAYERS), fields.whole("codebook_size", 2, MAX_CODES)
     if len(fields.reals("strengths", 0, 100)) != CONTROL_KINDS:
         fields.refuse("strengths", f"{CONTROL_KINDS} numbers")
     fields.real("prior", 0, 1)
@@ -165,7 +165,7 @@ def texts_in(fields: Fields, *names: str) -> None:
 
 def width_of(fields: Fields) -> int:
     """A width that divides into heads, and each head into the four parts of a two-dimensional rotary embedding."""
-    width = fields.whole("width", 4, MOST_WIDTH)
+    width = fields.whole("width", 4, MAX_WIDTH)
     if width % (4 * heads_of(width)):
         fields.refuse("width", f"a multiple of {4 * heads_of(width)}")
     return width

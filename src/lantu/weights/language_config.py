@@ -1,4 +1,4 @@
-"""The entry "lantu" of a language model's config.json: its ids, and the pictures that it draws."""
+"""The entry "lantu" of a language model's config.json: its id space, and the pictures that it draws."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any
 
 from lantu.errors import ModelError
 from lantu.files.untrusted import Fields
-from lantu.tokens.vocabulary import MAX_SIDE, MOST_CODES, STRENGTHS, Vocabulary
-from lantu.weights.architecture import MOST_IDS, WHERE
+from lantu.tokens.vocabulary import GUIDANCE_SCALES, MAX_CODES, MAX_SIDE, Vocabulary
+from lantu.weights.architecture import MAX_IDS, WHERE
 from lantu.weights.arrays import read_config
 
 
 @dataclass(frozen=True)
-class Drawing:
+class DrawingConfig:
     """The entry "lantu" of a language model's config.json.
 
     Attributes:
         grid: height and width in codes of the pictures it was trained on.
-        guidance: scales that were distilled into the model.
+        guidance: guidance scales that were distilled into the model.
         learnt: abilities other than drawing and captioning.
     """
 
@@ -43,15 +43,15 @@ def read_grid(folder: str | Path) -> tuple[int, int]:
     Raises:
         ModelError: the model doesn't draw.
     """
-    return drawing(read_config(folder)).grid
+    return drawing_config(read_config(folder)).grid
 
 
-def read_strengths(folder: str | Path) -> tuple[float, ...]:
+def read_guidance_scales(folder: str | Path) -> tuple[float, ...]:
     """The guidance scales that were distilled into a model, which then needs no unconditional pass."""
-    return strengths_of(read_config(folder))
+    return guidance_scales_of(read_config(folder))
 
 
-def drawing(config: Mapping[str, Any]) -> Drawing:
+def drawing_config(config: Mapping[str, Any]) -> DrawingConfig:
     """The entry of a language model's config.
 
     Raises:
@@ -62,28 +62,32 @@ def drawing(config: Mapping[str, Any]) -> Drawing:
     if len(grid) != 2:
         fields.refuse("grid", "a height and a width")
     learnt = fields.texts("learnt") if fields.given("learnt") else ()
-    return Drawing(vocabulary_of(config), (grid[0], grid[1]), strengths_of(config), learnt)
+    return DrawingConfig(vocabulary_of(config), (grid[0], grid[1]), guidance_scales_of(config), learnt)
 
 
 def vocabulary_of(config: Mapping[str, Any]) -> Vocabulary:
-    """``read_vocabulary`` of a config. Raises ModelError like ``drawing``."""
+    """``read_vocabulary`` of a config. Raises ModelError like ``drawing_config``."""
     fields = drawing_fields(config)
-    return Vocabulary(fields.whole("text_size", 256, MOST_IDS), fields.whole("codebook_size", 2, MOST_CODES))
+    return Vocabulary(fields.whole("text_size", 256, MAX_IDS), fields.whole("codebook_size", 2, MAX_CODES))
 
 
-def strengths_of(config: Mapping[str, Any]) -> tuple[float, ...]:
-    """``read_strengths`` of a config; none if the model doesn't draw. Raises ModelError if one is out of range."""
+def guidance_scales_of(config: Mapping[str, Any]) -> tuple[float, ...]:
+    """``read_guidance_scales`` of a config; none if the model doesn't draw.
+
+    Raises:
+        ModelError: one is out of range.
+    """
     if "lantu" not in config:
         return ()
     fields = drawing_fields(config)
-    strengths = fields.reals("guidance", 1, 100) if fields.given("guidance") else ()
-    if len(set(strengths)) != len(strengths) or not set(strengths) <= set(STRENGTHS):
-        fields.refuse("guidance", f"different ones of {', '.join(f'{each:g}' for each in STRENGTHS)}")
-    return strengths
+    scales = fields.reals("guidance", 1, 100) if fields.given("guidance") else ()
+    if len(set(scales)) != len(scales) or not set(scales) <= set(GUIDANCE_SCALES):
+        fields.refuse("guidance", f"different ones of {', '.join(f'{each:g}' for each in GUIDANCE_SCALES)}")
+    return scales
 
 
 def drawing_fields(config: Mapping[str, Any]) -> Fields:
-    """The fields of the entry."""
+    """The fields of the entry "lantu", to be read with checks."""
     entry = config.get("lantu")
     if not isinstance(entry, Mapping):
         raise ModelError("the language model has no image codes", "adopt it first, or give one that draws")

@@ -14,9 +14,9 @@ import numpy as np
 from lantu.errors import ModelError
 from lantu.files.untrusted import Fields, read_json, shown
 from lantu.weights import arrays, checksums
-from lantu.weights.architecture import MOST_IDS, MOST_LAYERS, MOST_WIDTH, WHERE, is_plain
+from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, is_plain
 from lantu.weights.expected import MASKED, OPTIONAL, WANTED, Wanted
-from lantu.weights.language_config import drawing
+from lantu.weights.language_config import drawing_config
 
 NAMES = {
     "language": "language model",
@@ -101,14 +101,14 @@ def read_foreign(folder: str | Path) -> dict[str, Any]:
     """
     config = arrays.read_config(folder)
     fields = Fields(config, WHERE)
-    most = {"layers": MOST_LAYERS, "layer": MOST_LAYERS, "size": MOST_IDS, "embd": MOST_IDS, "dim": MOST_IDS}
-    most |= {"heads": MOST_WIDTH, "head": MOST_WIDTH, "positions": MOST_IDS, "embeddings": MOST_IDS}
+    most = {"layers": MAX_LAYERS, "layer": MAX_LAYERS, "size": MAX_IDS, "embd": MAX_IDS, "dim": MAX_IDS}
+    most |= {"heads": MAX_WIDTH, "head": MAX_WIDTH, "positions": MAX_IDS, "embeddings": MAX_IDS}
     for name, value in config.items():
         if type(value) in (int, float) and (ending := name.rsplit("_", 1)[-1]) in most:
             fields.whole(name, 0, most[ending])
     arrays.entries(folder)
     if "lantu" in config:
-        drawing(config)
+        drawing_config(config)
     checksums.verify(folder)
     return config
 
@@ -196,7 +196,7 @@ def check_generation(folder: Path, config: Mapping[str, Any]) -> None:
         if fields.given(name):
             fields.real(name, least, most)
     if fields.given("top_k"):
-        fields.whole("top_k", 0, MOST_IDS)
+        fields.whole("top_k", 0, MAX_IDS)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         if "lantu" in config and fields.given(name) and config.get(name) is not None:
             fields.one_of(name, (config[name],))

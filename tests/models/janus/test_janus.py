@@ -65,7 +65,7 @@ def test_codes_are_those_of_transformers(theirs, layout, language):
     assert len(set(map(tuple, wanted))) == 3
     assert min(len(set(codes)) for codes in wanted) >= 4  # not one id for ever
     requests = [layout.draw(prompt, layout.config.grid, 0, GREEDY) for prompt in PROMPTS]
-    drafts = draft(Engine(language, together=3), requests)
+    drafts = draft(Engine(language, max_jobs=3), requests)
     assert [layout.codes(ids, layout.config.grid).ravel().tolist() for ids in drafts] == wanted
     ahead = GREEDY.change(num_draft_tokens=3)
     assert draft(Engine(language), [layout.draw(PROMPTS[0], layout.config.grid, 0, ahead)]) == drafts[:1]
@@ -108,7 +108,7 @@ def test_captions_are_those_of_transformers(theirs, layout, language):
 
 def test_sampling_is_decided_by_the_seed_alone(layout, language):
     requests = [layout.draw(PROMPTS[0], layout.config.grid, seed, PARAMS) for seed in (1, 2, 3)]
-    together = draft(Engine(language, together=3), requests)
+    together = draft(Engine(language, max_jobs=3), requests)
     assert len(set(map(tuple, together))) == 3
     if language.exact:
         assert together == [draft(Engine(language), [request])[0] for request in requests]

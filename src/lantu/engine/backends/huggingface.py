@@ -30,10 +30,10 @@ class CachedSequence:
 
 
 class Language:
-    """A causal language model that only reads: see ``backend.Backend``."""
+    """A causal language model: see ``protocol.Backend``."""
 
     exact = True
-    at_once = 64
+    tokens_per_pass = 64
 
     def __init__(self, model: Any):
         self.model = model.eval()
@@ -59,10 +59,10 @@ class Language:
         return CachedSequence(copy.deepcopy(prefix.cache), prefix.length, prefix.logits[-1:])
 
     def close(self, row: CachedSequence) -> None:
-        """Nothing to do: its memory goes with it."""
+        """Nothing to do: the memory is freed with the object."""
 
     def rewind(self, row: CachedSequence, length: int) -> None:
-        row.cache.crop(length - row.length)  # so many fewer
+        row.cache.crop(length - row.length)  # a negative number removes that many
         row.length = length
 
     @torch.inference_mode()
@@ -72,7 +72,7 @@ class Language:
                 **self.inputs(each),
                 cache=row.cache,
                 use_cache=True,
-                logits_to_keep=0 if row.length else 1,  # a prefix is asked for its end alone
+                logits_to_keep=0 if row.length else 1,  # of a prefix only the last position's are needed
             )
             row.logits = outputs.logits[0].float()
             row.length += len(each)

@@ -1,6 +1,6 @@
-"""A Qwen3 or Llama directory on the kernels: no torch, rows of any lengths together, prefixes shared.
+"""A Qwen3 or Llama directory on the kernels: no torch, one batch for rows of any lengths, shared prefixes.
 
-It computes what transformers computes; the tests hold it to that.
+Tests compare its logits with those of transformers.
 Shapes: T new tokens of all rows, D width, K head width, V ids.
 """
 
@@ -17,17 +17,17 @@ from lantu.kernels import Choice, Layer, Linear, Segment, Shape, to_float
 from lantu.weights import manifest
 from lantu.weights.architecture import Sizes
 
-HEADS_KEPT = 8
+HEADS_KEPT = 8  # sliced heads in the cache
 
 
 class CachedSequence:
-    """A sequence: what it shares, what it has read itself, and the hidden states (n, D) after its last read's ids."""
+    """A row: its shared prefix, its own KV cache, and the hidden states (n, D) of the ids of its last pass."""
 
     __slots__ = ("cache", "hidden", "prefix")
 
     def __init__(self, cache: kernels.Cache, prefix: "CachedSequence | None"):
         self.cache, self.prefix = cache, prefix
-        self.hidden: Any = prefix.hidden[-1:] if prefix else None  # None before anything was read
+        self.hidden: Any = prefix.hidden[-1:] if prefix else None  # None before the first pass
 
     @property
     def length(self) -> int:
@@ -35,7 +35,7 @@ class CachedSequence:
 
 
 class Language:
-    """A causal language model that only reads: see ``backend.Backend``.
+    """A causal language model: see ``protocol.Backend``.
 
     Args:
         config: the directory's config.json.
@@ -46,10 +46,10 @@ class Language:
         text: the table of the directory's own ids.
 
     Raises:
-        ModelError: the architecture is another, or the weights are not those that the config asks for.
+        ModelError: the architecture is not supported, or the weights are not those that the config describes.
     """
 
-    at_once = 8  # two cores: with 4 rows guesses no longer pay (docs/log.md)
+    tokens_per_pass = 8  # on two cores: with 4 rows draft tokens no longer pay (docs/log.md)
 
     def __init__(self, config: Mapping[str, Any], state: Mapping[str, np.ndarray], precise: bool = False):
         manifest.check("language", config, state)
@@ -89,14 +89,14 @@ class Language:
         return sum(table.size for table in self.tables)
 
     def add(self, table: IdTable) -> None:
-        """More ids behind the others, with an embedding and a head of their own."""
+        """Append ids after the existing ones, with their own embedding and head."""
         self.tables.append(table)
 
     def open(self, capacity: int, prefix: CachedSequence | None = None) -> CachedSequence:
         return CachedSequence(self.stack.cache(max(1, capacity)), prefix)
 
     def close(self, row: CachedSequence) -> None:
-        """Nothing to do: its memory goes with it."""
+        """Nothing to do: the memory is freed with the object."""
 
     def rewind(self, row: CachedSequence, length: int) -> None:
         row.cache.used = length - (row.prefix.length if row.prefix else 0)
@@ -117,7 +117,7 @@ class Language:
             row.hidden = x_TD[end - len(each) : end]
 
     def embed_all(self, prompts: Sequence[Prompt]) -> np.ndarray:
-        """(T, D) float32: the vectors of several prompts, one behind the other."""
+        """(T, D) float32: the input embeddings of several prompts, concatenated."""
         ids = [each for each in prompts if not isinstance(each, Embeddings)]
         if len(ids) == len(prompts):
             return self.embed(np.fromiter((id_ for each in ids for id_ in each), np.int64))
@@ -125,11 +125,11 @@ class Language:
         return np.concatenate(parts)
 
     def vectors(self, ids: Sequence[int]) -> np.ndarray:
-        """(N, D) float32: what the first layer reads of ids, to make a prompt of embeddings with."""
+        """The input embeddings of ids, (N, D) float32, to compose a prompt of embeddings from."""
         return self.embed(np.asarray(ids, np.int64))
 
     def embed(self, ids_T: np.ndarray) -> np.ndarray:
-        """(T, D) float32: what the first layer reads of ids."""
+        """The input embeddings of ids, (T, D) float32."""
         if len(self.tables) == 1:
             return self.text.embed(ids_T)
         x_TD = np.zeros((len(ids_T), self.sizes.width), np.float32)
@@ -142,10 +142,10 @@ class Language:
         return x_TD
 
     def logits(self, rows: Sequence[CachedSequence], ranges: Ranges, backs: Sequence[int] = ()) -> np.ndarray:
-        """(rows, ids in ranges) float32: of those ids and of no others, for the head is the widest layer.
+        """Logits (rows, ids in ranges) float32; only of these ids, because the head is the widest layer.
 
         Args:
-            backs: of each row, how many ids of its last read are not to be known yet; none if not given.
+            backs: for each row, see ``Draw.back``; 0 by default.
         """
         backs = backs or [0] * len(rows)
         hidden_RD = np.stack([row.hidden[-1 - back] for row, back in zip(rows, backs, strict=True)])
@@ -160,7 +160,9 @@ class Language:
     def choose(self, draws: Sequence[Draw]) -> list[int]:
         ids = [0] * len(draws)
         for ranges, places in by_ranges(draws).items():
-            asked: dict[tuple[int, int], tuple[CachedSequence, int]] = {}  # by identity: each place's logits once
+            asked: dict[
+                tuple[int, int], tuple[CachedSequence, int]
+            ] = {}  # by identity: logits that several draws need are computed once
             for draw in (draws[place] for place in places):
                 for row in (draw.row, draw.unconditional):
                     if row is not None:
@@ -193,7 +195,7 @@ class TextTable:
         return to_float(self.embedding_VD[ids_T])
 
     def logits(self, hidden_RD: np.ndarray, ranges: Ranges) -> np.ndarray:
-        """Final norm and head. The heads for the last few ``ranges`` are kept: a draft asks for few, many times."""
+        """Final norm and head. The heads for a few ``ranges`` are cached, because a draft needs them many times."""
         if ranges not in self.heads_kept:
             if len(self.heads_kept) == HEADS_KEPT:
                 self.heads_kept.pop(next(iter(self.heads_kept)))
@@ -203,7 +205,8 @@ class TextTable:
 
 
 def stored_precise(state: Mapping[str, np.ndarray]) -> bool:
-    """Whether any matrix is stored in more than bfloat16; then all are computed in float32, or ties break otherwise."""
+    """Whether any matrix is stored in more than bfloat16; then all are computed in float32, so that no rounding breaks
+    ties differently."""
     return any(value.ndim > 1 and value.dtype != np.uint16 for value in state.values())
 
 

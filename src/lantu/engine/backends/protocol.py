@@ -1,4 +1,7 @@
-"""What computes for the engine: rows that read ids, and ids drawn from where rows have come to."""
+"""The language backend of the engine: forward passes over sequences with KV caches, and sampling of their next ids.
+
+A *row* is one sequence with its KV cache. It *reads* ids: a forward pass computes them and appends them to the cache.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,26 +13,27 @@ from lantu.engine.request import Prompt, Ranges
 
 
 class CachedSequence(Protocol):
-    """A sequence that is being read: keys and values of what it has read, and where that led."""
+    """A row: one sequence with its KV cache and its newest hidden states or logits."""
 
     @property
     def length(self) -> int:
-        """Ids read so far, those of its prefix included."""
+        """Ids in its KV cache, those of its prefix included."""
         ...
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One id to be drawn.
+    """One id to sample.
 
     Attributes:
-        row: has read all that comes before it.
-        unconditional: the same without the prompt; None without guidance.
-        ranges: ids that may be drawn.
+        row: the sequence that it continues.
+        unconditional: the same sequence without the prompt, for guidance; None without guidance.
+        ranges: ids that may be sampled.
         guidance, temperature, top_k, top_p, contrast: see ``lantu.kernels.Choice``.
-        uniform: in [0, 1), decides.
-        back: of the ids that the row read last, so many at the end are not to be known yet.
-        bias: (ids in ranges) float32, added to the row's logits; None for nothing.
+        uniform: a random number in [0, 1) that decides.
+        back: sample after the id that lies so many before the newest of the last pass; 0 for after the newest. Draft
+            tokens are verified so.
+        bias: (ids in ranges) float32, added to the conditional logits; None for no bias.
     """
 
     row: Any
@@ -46,15 +50,16 @@ class Draw:
 
 
 class Backend(Protocol):
-    """A language model that reads.
+    """A language model with KV caches.
 
     Attributes:
-        exact: rows that are read together are what each would be alone, bit for bit.
-        at_once: ids of all rows that a pass reads in little more time than one: as many as it pays to guess.
+        exact: a row computed in a batch is bit for bit the row computed alone.
+        tokens_per_pass: ids of all rows that one pass computes in little more time than a single id; more draft tokens
+            do not pay.
     """
 
     exact: bool
-    at_once: int
+    tokens_per_pass: int
 
     @property
     def vocabulary_size(self) -> int:
@@ -62,38 +67,38 @@ class Backend(Protocol):
         ...
 
     def open(self, capacity: int, prefix: Any = None) -> Any:
-        """A row with room for exactly so many ids, behind a prefix that other rows may share.
+        """A new row with a KV cache for ``capacity`` ids, after a prefix that other rows may share.
 
-        The prefix must have been read, and must not be closed or read further while the row lives.
+        The prefix must have been read, and must not be closed, rewound or read further while the row is open.
         """
         ...
 
     def vectors(self, ids: Sequence[int]) -> np.ndarray:
-        """(N, D) float32: what the first layer reads of ids, to make a prompt of embeddings with."""
+        """The input embeddings of ids, (N, D) float32, to compose a prompt of embeddings from."""
         ...
 
     def close(self, row: Any) -> None:
-        """Give a row's room back."""
+        """Free a row's KV cache."""
         ...
 
     def rewind(self, row: Any, length: int) -> None:
-        """Forget what a row has read beyond so many ids, those of its prefix included."""
+        """Cut a row to its first ``length`` ids, those of its prefix included: drops rejected draft tokens."""
         ...
 
     def read(self, rows: Sequence[Any], ids: Sequence[Prompt]) -> None:
-        """Let each row read its ids, one or more, or embeddings, in one forward pass."""
+        """One forward pass: append to each row its ids (one or more) or embeddings."""
         ...
 
     def choose(self, draws: Sequence[Draw]) -> list[int]:
-        """Draw an id for each, after what its row has read last (for a row that has read nothing, its prefix).
+        """Sample an id for each draw, after the newest id of its row (of its prefix, while the row is empty).
 
-        With ``back``, after one of the ids before, but of the last read alone.
+        With ``back``, after an earlier id of the row's last pass.
         """
         ...
 
 
 class IdTable(Protocol):
-    """Consecutive ids of one kind, text or image codes: their vectors on the way in, their logits on the way out.
+    """Consecutive ids of one kind, text or image codes: their input embedding and their output head.
 
     A language model has one table or several; the ids of each follow those of the table before it. A family whose
     image codes have an embedding and a head of their own brings a table for them. Arrays are NumPy's on the native
@@ -106,7 +111,7 @@ class IdTable(Protocol):
     size: int
 
     def embed(self, ids_T: Any) -> Any:
-        """Ids (T,) int64 → (T, D), what the first layer reads."""
+        """Ids (T,) int64 → their input embeddings (T, D)."""
         ...
 
     def logits(self, hidden_RD: Any, ranges: Ranges) -> Any:
@@ -148,7 +153,7 @@ def split(ranges: Ranges, sizes: Sequence[int]) -> list[tuple[int, Ranges]]:
 
 
 def by_ranges(draws: Sequence[Draw]) -> dict[Ranges, list[int]]:
-    """The places of those that draw from the same ids, whose logits are had together."""
+    """The indices of the draws, grouped by their ranges: each group's logits are computed in one matrix product."""
     groups: dict[Ranges, list[int]] = {}
     for place, draw in enumerate(draws):
         groups.setdefault(draw.ranges, []).append(place)

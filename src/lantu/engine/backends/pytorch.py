@@ -50,7 +50,7 @@ class CachedSequence:
 
 
 class Language:
-    """A causal language model that only reads: see ``backend.Backend``.
+    """A causal language model: see ``protocol.Backend``.
 
     Args:
         config: the directory's config.json.
@@ -65,7 +65,7 @@ class Language:
     """
 
     exact = False
-    at_once = 64
+    tokens_per_pass = 64
 
     def __init__(
         self,
@@ -175,7 +175,7 @@ class Language:
 
     @torch.inference_mode()
     def read(self, rows: Sequence[CachedSequence], ids: Sequence[Prompt]) -> None:
-        """Rows that read as many ids go together."""
+        """One batch for all rows that read the same number of ids."""
         by_count: dict[int, list[tuple[CachedSequence, Prompt]]] = {}
         for row, each in zip(rows, ids, strict=True):
             if row.length + len(each) > row.capacity:
@@ -204,11 +204,11 @@ class Language:
         return torch.from_numpy(np.stack(parts)).to(self.device, self.dtype)
 
     def vectors(self, ids: Sequence[int]) -> np.ndarray:
-        """(N, D) float32: what the first layer reads of ids, to make a prompt of embeddings with."""
+        """The input embeddings of ids, (N, D) float32, to compose a prompt of embeddings from."""
         return self.embed(torch.tensor(list(ids), device=self.device)).float().cpu().numpy()
 
     def embed(self, ids: Tensor) -> Tensor:
-        """(…, D): what the first layer reads of ids."""
+        """The input embeddings of ids, (…, D)."""
         if len(self.tables) == 1:
             return self.text.embed(ids)
         x_TD = self.zeros(ids.numel(), self.sizes.width)
@@ -269,7 +269,7 @@ class Language:
         """(rows, ids in ranges) float32: of those ids and of no others, for the head is the widest layer.
 
         Args:
-            backs: of each row, how many ids of its last read are not to be known yet; none if not given.
+            backs: for each row, see ``Draw.back``; 0 by default.
         """
         backs = backs or [0] * len(rows)
         hidden = torch.stack([row.hidden[-1 - back] for row, back in zip(rows, backs, strict=True)])

@@ -1,7 +1,7 @@
-"""Draw one id a row from logits: temperature, top-k, top-p (arXiv:1904.09751).
+"""Sampling on torch: guidance, temperature, top-k and top-p (arXiv:1904.09751), then one id for each row of logits.
 
-One uniform number decides a draw, so all chance is in numbers that come from outside, one stream a request.
-Shapes: B requests, V ids.
+One uniform number, which the caller supplies, decides each id, so nothing here draws random numbers. The kernels do
+the same on NumPy arrays: ``lantu.kernels.choose``. Shapes: B rows, V ids.
 """
 
 import math
@@ -20,10 +20,10 @@ Logits = Callable[[Sequence[Any], Ranges, Sequence[int]], Tensor]
 
 
 def choose(logits: Logits, draws: Sequence[Draw]) -> list[int]:
-    """An id for each draw: see ``backend.Backend``.
+    """An id for each draw: see ``protocol.Backend``.
 
     Args:
-        logits: rows, ranges and how far back in each row → (rows, ids in ranges) float32.
+        logits: rows, ranges and each row's ``Draw.back`` → (rows, ids in ranges) float32.
     """
     ids = [0] * len(draws)
     for ranges, places in by_ranges(draws).items():
@@ -57,8 +57,8 @@ def choose(logits: Logits, draws: Sequence[Draw]) -> list[int]:
 def guide(conditional_BV: Tensor, unconditional_BV: Tensor, guidance_B: Tensor) -> Tensor:
     """Classifier-free guidance (arXiv:2207.12598, for language models arXiv:2306.17806).
 
-    log p = log p_u + g (log p_c - log p_u) up to a constant; it may be taken of logits, for what makes them
-    log-probabilities is a constant too.
+    log p = log p_u + g (log p_c - log p_u) up to a constant. Logits do as well as log-probabilities, since they differ
+    by a constant in each row.
     """
     return torch.lerp(unconditional_BV, conditional_BV, guidance_B[:, None])
 
@@ -79,13 +79,13 @@ def contrast(conditional_BV: Tensor, unconditional_BV: Tensor, guidance_B: Tenso
 def sample(
     logits_BV: Tensor, uniform_B: Tensor, temperature: Sequence[float], top_k: Sequence[int], top_p: Sequence[float]
 ) -> Tensor:
-    """Draw from each row.
+    """Sample one id from each row.
 
     Args:
         uniform_B: float32 in [0, 1), each decides its row.
         temperature: per row; 0 takes the likeliest id.
-        top_k: per row; ids that may be drawn, 0 for all. Of ids equally likely at the edge all stay.
-        top_p: per row; the likeliest ids that hold this share of probability may be drawn, 1 for all.
+        top_k: per row; number of candidates, 0 for all; ties with the last candidate stay.
+        top_p: per row; the candidates are the likeliest ids that together have this probability; 1 for all.
 
     Returns:
         (B,) int64: columns of ``logits_BV``.

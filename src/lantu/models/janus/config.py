@@ -8,9 +8,9 @@ from typing import Any
 
 from lantu.errors import ModelError
 from lantu.files.untrusted import Fields, read_json
-from lantu.tokens.vocabulary import MAX_SIDE, MOST_CODES, MOST_PATCH
+from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
 from lantu.weights import arrays
-from lantu.weights.architecture import MOST_IDS, MOST_WIDTH, Sizes
+from lantu.weights.architecture import MAX_IDS, MAX_WIDTH, Sizes
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 MODEL_TYPE = "janus"
@@ -95,7 +95,7 @@ class Config:
             vq=vq,
             sizes=sizes,
             tied=fields.one_of("tie_word_embeddings", (True, False)) if fields.given("tie_word_embeddings") else True,
-            image_token=fields.whole("image_token_id", 0, MOST_IDS) if fields.given("image_token_id") else 100581,
+            image_token=fields.whole("image_token_id", 0, MAX_IDS) if fields.given("image_token_id") else 100581,
             bos=both.whole("bos_token_id", 0, sizes.ids - 1),
             eos=eos,
             pad=both.whole("pad_token_id", 0, sizes.ids - 1) if both.given("pad_token_id") else eos,
@@ -109,7 +109,7 @@ class Config:
         vq = Fields(self.vq, f'"vq_config" of {CONFIG}')
         vq.one_of("hidden_act", ("gelu",))
         for name in ("projection_dim", "image_token_embed_dim"):
-            vq.whole(name, 1, MOST_WIDTH)
+            vq.whole(name, 1, MAX_WIDTH)
         for name in ("projection_dim", "image_token_embed_dim"):
             if self.vq[name] != self.sizes.width:
                 vq.refuse(name, f"the language model's width {self.sizes.width}")
@@ -128,24 +128,24 @@ class Config:
     def longest(self) -> int:
         """Ids that the language model can read and write."""
         fields = Fields(self.text, f'"text_config" of {CONFIG}')
-        return fields.whole("max_position_embeddings", 1, MOST_IDS)
+        return fields.whole("max_position_embeddings", 1, MAX_IDS)
 
     @property
     def codebook_size(self) -> int:
         """Number of image codes."""
-        return Fields(self.vq, f'"vq_config" of {CONFIG}').whole("num_embeddings", 2, MOST_CODES)
+        return Fields(self.vq, f'"vq_config" of {CONFIG}').whole("num_embeddings", 2, MAX_CODES)
 
     @property
     def code_width(self) -> int:
         """Width of a code's vector in the VQ codebook."""
-        return Fields(self.vq, f'"vq_config" of {CONFIG}').whole("embed_dim", 1, MOST_WIDTH)
+        return Fields(self.vq, f'"vq_config" of {CONFIG}').whole("embed_dim", 1, MAX_WIDTH)
 
     @cached_property
     def grid(self) -> tuple[int, int]:
         """Height and width in codes: Janus draws one size."""
         fields = Fields(self.vision, f'"vision_config" of {CONFIG}')
-        patch = fields.whole("patch_size", 1, MOST_PATCH)
-        side = fields.whole("image_size", patch, MOST_PATCH * MAX_SIDE) // patch
+        patch = fields.whole("patch_size", 1, MAX_PATCH)
+        side = fields.whole("image_size", patch, MAX_PATCH * MAX_SIDE) // patch
         return side, side
 
     @property

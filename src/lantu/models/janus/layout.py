@@ -26,7 +26,7 @@ from lantu.types import MASK_CODE, Picture, UnknownWord
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MOST_ANSWER = 512  # ids of a caption
+MAX_ANSWER = 512  # ids of a caption
 BOI = "<begin_of_image>"
 NEEDS = "pip install 'lantu[train]'"
 QUESTION = {"en": "Describe this image in one sentence.", "zh": "用一句话描述这张图片。"}
@@ -158,7 +158,7 @@ class JanusLayout:
             prompt: text and features of a picture, see ``vision.Reader``.
         """
         text, eos = (range(self.config.text_size),), self.config.eos
-        limit = max(1, min(MOST_ANSWER, self.config.longest - len(prompt)))
+        limit = max(1, min(MAX_ANSWER, self.config.longest - len(prompt)))
         return Request(prompt, text, limit=limit, stop=eos, seed=seed, temperature=temperature)
 
     def codes(self, ids: Sequence[int], grid: Grid) -> np.ndarray:

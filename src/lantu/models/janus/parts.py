@@ -66,7 +66,7 @@ class JanusParts:
     @cached_property
     def batched_drafter(self) -> Drafter:
         """Drafts many requests together even where that rounds sums in another order."""
-        return self.drafter if self.drafter.exact else Engine(self.language, together=BATCH)
+        return self.drafter if self.drafter.exact else Engine(self.language, max_jobs=BATCH)
 
     @property
     def exact(self) -> bool:

@@ -21,19 +21,19 @@ from typing import TYPE_CHECKING, Any
 
 from lantu.engine.sampling_params import SamplingParams, renamed
 from lantu.errors import LantuError, ModelError
-from lantu.files import WEIGHTS, Sort, sha256
+from lantu.files import WEIGHTS, FolderKind, sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
-from lantu.tokens.vocabulary import MAX_SIDE, MOST_CODES, MOST_PATCH
+from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
 
 if TYPE_CHECKING:
-    from lantu.weights.language_config import Drawing
+    from lantu.weights.language_config import DrawingConfig
 
 INDEX = "model_index.json"
 OPTIONAL_ENTRIES = ("license", "data", "scores")  # of the index, written by the model's makers
 PARTS = ("language", "tokenizer", "decoder")
 CONTROL = "control"  # a part that may be missing
 HINT = "fetch or assemble the model again"
-SORT = Sort(
+FOLDER_KIND = FolderKind(
     "a model directory",
     (INDEX,),
     (
@@ -103,17 +103,17 @@ class LantuFolder:
     @property
     def grid(self) -> tuple[int, int]:
         """Height and width in codes of the pictures that it was trained on."""
-        return self.drawing.grid
+        return self.drawing_config.grid
 
     @property
     def codebook_size(self) -> int:
         """The number of codes."""
-        return self.number("tokenizer/config.json", "codebook_size", 2, MOST_CODES)
+        return self.number("tokenizer/config.json", "codebook_size", 2, MAX_CODES)
 
     @property
     def patch(self) -> int:
         """Pixels a side that the decoder paints for one code."""
-        return self.number("decoder/config.json", "patch", 1, MOST_PATCH)
+        return self.number("decoder/config.json", "patch", 1, MAX_PATCH)
 
     @property
     def sides(self) -> tuple[int, int] | None:
@@ -122,7 +122,7 @@ class LantuFolder:
         if sides is None:
             return None
         fits = isinstance(sides, list) and len(sides) == 2 and all(type(side) is int for side in sides)
-        if not fits or not 1 <= sides[0] <= sides[1] <= MOST_PATCH * MAX_SIDE:
+        if not fits or not 1 <= sides[0] <= sides[1] <= MAX_PATCH * MAX_SIDE:
             what = f"the sides in {self.path / INDEX} are {shown(sides)}"
             raise ModelError(what, "write [shortest, longest] in pixels")
         return sides[0], sides[1]
@@ -130,7 +130,7 @@ class LantuFolder:
     @property
     def learnt(self) -> list[str]:
         """What its language model was taught beside drawing and captioning: "filling", "talking"."""
-        return list(self.drawing.learnt)
+        return list(self.drawing_config.learnt)
 
     @property
     def abilities(self) -> tuple[str, ...]:
@@ -189,12 +189,12 @@ class LantuFolder:
         return Fields(self.read(name), str(self.path / name)).whole(key, least, most)
 
     @property
-    def drawing(self) -> "Drawing":
+    def drawing_config(self) -> "DrawingConfig":
         """What the language model's config says about pictures."""
-        from lantu.weights.language_config import drawing
+        from lantu.weights.language_config import drawing_config
 
         self.entry("language/config.json", "lantu")
-        return drawing(self.read("language/config.json"))
+        return drawing_config(self.read("language/config.json"))
 
     @property
     def architecture(self) -> str:
@@ -214,8 +214,8 @@ class LantuFolder:
         parts = (*PARTS, CONTROL) if self.controlled else PARTS
         _ = self.name, self.settings, self.sides
         check_budget(self.index.get("budget", {}), self.path / INDEX)
-        sizes = {part: self.number(f"{part}/config.json", "codebook_size", 2, MOST_CODES) for part in parts[1:]}
-        sizes["language"] = self.drawing.vocabulary.codebook_size
+        sizes = {part: self.number(f"{part}/config.json", "codebook_size", 2, MAX_CODES) for part in parts[1:]}
+        sizes["language"] = self.drawing_config.vocabulary.codebook_size
         if len(set(sizes.values())) > 1:
             facts = ", ".join(f"{part} {size}" for part, size in sizes.items())
             what = f"the parts have codebooks of different sizes ({facts})"
@@ -226,7 +226,7 @@ class LantuFolder:
                 if configs[CONTROL][name] != configs["decoder"][name]:
                     what = f"the control has {name} {configs[CONTROL][name]}, its decoder {configs['decoder'][name]}"
                     raise ModelError(what, "train a control of this decoder: lantu train control")
-        check_grid(self.drawing.grid, configs["tokenizer"], self.path)
+        check_grid(self.drawing_config.grid, configs["tokenizer"], self.path)
         return self
 
     def part(self, part: str) -> dict[str, Any]:
@@ -251,7 +251,7 @@ class LantuFolder:
             "bytes": self.size_bytes(),
             "draw": self.settings.as_dict(),
             "learnt": self.learnt,
-            "guidance_learnt": list(self.drawing.guidance),
+            "guidance_learnt": list(self.drawing_config.guidance),
         }
         return facts | {key: self.index[key] for key in OPTIONAL_ENTRIES if key in self.index}
 

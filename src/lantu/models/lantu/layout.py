@@ -52,7 +52,7 @@ class Components(Protocol):
         ...
 
     @property
-    def strengths(self) -> tuple[float, ...]:
+    def guidance_scales(self) -> tuple[float, ...]:
         """Guidance scales that the language model has learnt to apply by itself."""
         ...
 
@@ -230,7 +230,7 @@ class LantuLayout:
             plan: ids of a plan of what they and the prompt mean, see ``plan_drawing``.
         """
         text = [*self.parts.text.encode(self.expand_emoji(prompt)), *plan]
-        how = (params, self.parts.strengths, examples, control)
+        how = (params, self.parts.guidance_scales, examples, control)
         return self.check_length(requests.drawing(text, grid, self.parts.vocabulary, choose_seed(seed), *how))
 
     def example_ids(self, examples: Sequence[Example], language: str = "") -> list[int]:

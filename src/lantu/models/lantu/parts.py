@@ -63,11 +63,11 @@ class LantuParts:
         return read_vocabulary(self.folder.path / "language")
 
     @cached_property
-    def strengths(self) -> tuple[float, ...]:
+    def guidance_scales(self) -> tuple[float, ...]:
         """Guidance scales that the language model applies without an unconditional row."""
-        from lantu.weights.language_config import read_strengths
+        from lantu.weights.language_config import read_guidance_scales
 
-        return read_strengths(self.folder.path / "language")
+        return read_guidance_scales(self.folder.path / "language")
 
     @cached_property
     def text(self) -> TextCodec:
@@ -102,7 +102,7 @@ class LantuParts:
         """Batches requests even where that reorders floating-point sums."""
         if self.drafter.exact or self.backend == "vllm":
             return self.drafter
-        return Engine(self.language, together=BATCH)
+        return Engine(self.language, max_jobs=BATCH)
 
     @property
     def exact(self) -> bool:

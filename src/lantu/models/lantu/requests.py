@@ -22,18 +22,18 @@ def drawing(
     vocabulary: Vocabulary,
     seed: int,
     settings: SamplingParams,
-    strengths: Sequence[float] = (),
+    guidance_scales: Sequence[float] = (),
     before: Sequence[int] = (),
     bias: Callable[[Sequence[int]], np.ndarray] | None = None,
 ) -> Request:
     """A picture of a text: exactly h·w codes, guided by it.
 
     Args:
-        strengths: guidance scales that the model applies without an unconditional row; any other takes one.
+        guidance_scales: guidance scales that the model applies without an unconditional row; any other takes one.
         before: ids of examples, after which the model was not trained to apply guidance by itself.
         bias: the logits that a control adds for the next code, given the codes so far.
     """
-    learnt = settings.guidance in strengths and not settings.contrast and not before
+    learnt = settings.guidance in guidance_scales and not settings.contrast and not before
     bos, *prompt = document.draw_prefix(text_ids, *grid, vocabulary, settings.guidance if learnt else None)
     return Request(
         [bos, *before, *prompt],

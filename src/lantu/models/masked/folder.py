@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from lantu.models.lantu.folder import SORT as LANTU_SORT
+from lantu.models.lantu.folder import FOLDER_KIND as LANTU_FOLDER
 from lantu.models.lantu.folder import LantuFolder
 
 CLASS = "lantu.MaskedModel"  # _class_name in model_index.json
 LANGUAGE = ["lantu.models.masked.network", "MaskedTransformer"]
-SORT = replace(LANTU_SORT, proof=("_class_name", CLASS))
+FOLDER_KIND = replace(LANTU_FOLDER, proof=("_class_name", CLASS))
 
 
 class MaskedFolder(LantuFolder):

@@ -20,7 +20,9 @@ from lantu.tokens import bpe
 from lantu.weights import manifest, tensors
 from lantu.weights.language_config import vocabulary_of
 
-SORT = files.Sort("a masked language model", ("config.json",), files.WEIGHTS.files, ("model_type", manifest.MASKED))
+FOLDER_KIND = files.FolderKind(
+    "a masked language model", ("config.json",), files.WEIGHTS.files, ("model_type", manifest.MASKED)
+)
 
 
 class MaskedTransformer(nn.Module):
@@ -77,7 +79,7 @@ class MaskedTransformer(nn.Module):
             DiskError: they can't be written.
         """
         config = self.config.model_dump() | {"dtype": str(dtype).removeprefix("torch.")}
-        with files.replacing_folder(folder, SORT) as temporary:
+        with files.replacing_folder(folder, FOLDER_KIND) as temporary:
             tensors.save(self.state_dict(), temporary, dtype)
             files.write_json(temporary / "config.json", config)
             bpe.save(codec, self.vocabulary, temporary)

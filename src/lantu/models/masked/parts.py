@@ -72,7 +72,7 @@ class MaskedParts(LantuParts):
     @cached_property
     def batched_drafter(self) -> Drafter:
         """Drafts many requests together even where that rounds sums in another order."""
-        return self.drafter if self.drafter.exact else MaskedDrafter(self.language, together=BATCH)
+        return self.drafter if self.drafter.exact else MaskedDrafter(self.language, max_drafts=BATCH)
 
     def check(self, request: Request) -> None:
         """Refuse what masked diffusion can't draft.

@@ -6,11 +6,11 @@ things or drawing. Pictures are judged as everywhere, a changed background by th
 
 from collections.abc import Callable, Sequence
 
-from lantu.evaluation.results import Suite
+from lantu.evaluation.results import SuiteResult
 from lantu.recipes.abilities import context, editing, filling, questions
 from lantu.recipes.abilities.exam import Exam
 
-WAYS: dict[str, Callable[[Exam, int], Suite]] = {
+WAYS: dict[str, Callable[[Exam, int], SuiteResult]] = {
     "questions": questions.suite,
     "filling": filling.suite,
     "editing": editing.suite,

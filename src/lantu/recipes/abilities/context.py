@@ -8,7 +8,7 @@ import numpy as np
 from lantu.data import context
 from lantu.data.edits import edit
 from lantu.engine.request import Request
-from lantu.evaluation.results import Suite
+from lantu.evaluation.results import SuiteResult
 from lantu.evaluation.trial import Trial
 from lantu.models.lantu.requests import plan_of_examples, planning, reading, sampling
 from lantu.recipes.abilities.exam import NEW, Exam
@@ -20,7 +20,7 @@ from lantu.types import CodeGrid, Document, Sample
 SHOTS = (0, 1, 2, 4)
 
 
-def suite(exam: Exam, limit: int) -> Suite:
+def suite(exam: Exam, limit: int) -> SuiteResult:
     """Right answers after the most examples; details by task and number of examples."""
     details = {
         f"{name}, {shots} shots": float(np.mean(way(exam, shots, limit)))
@@ -29,7 +29,7 @@ def suite(exam: Exam, limit: int) -> Suite:
     }
     score = float(np.mean([details[f"{name}, {SHOTS[-1]} shots"] for name in TASKS]))
     ideal = {"score": 1.0}
-    return Suite(limit * len(TASKS), {"score": {"score": score} | details, "round_trip": ideal, "ceiling": ideal})
+    return SuiteResult(limit * len(TASKS), {"score": {"score": score} | details, "round_trip": ideal, "ceiling": ideal})
 
 
 def style(exam: Exam, shots: int, limit: int) -> list[float]:
@@ -57,7 +57,7 @@ def name_drawn(exam: Exam, shots: int, limit: int) -> list[float]:
     return [verdict["score"] for verdict in exam.judge(scenes, images)]
 
 
-def name_told(exam: Exam, shots: int, limit: int) -> list[float]:
+def name_given(exam: Exam, shots: int, limit: int) -> list[float]:
     """The made-up name of a thing."""
     prefixes, scenes, words = naming(exam, shots, limit, drawn=False)
     codes = exam.codes([exam.composer.compose(scene.objects, "white") for scene in scenes])
@@ -152,7 +152,7 @@ def drawing(exam: Exam, prefix: Sequence[int], seed: int) -> Request:
 TASKS: dict[str, Callable[[Exam, int, int], list[float]]] = {
     "style": style,
     "made-up name drawn": name_drawn,
-    "made-up name told": name_told,
+    "made-up name told": name_given,
     "swap": swap,
     "recolour": recolour,
 }

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from lantu.data.edits import KINDS, edit
-from lantu.evaluation.results import Suite
+from lantu.evaluation.results import SuiteResult
 from lantu.recipes.abilities.exam import NEW, Exam
 from lantu.tokens.document import LANGUAGES, read_reply
 from lantu.types import Sample
 
 
-def suite(exam: Exam, limit: int) -> Suite:
+def suite(exam: Exam, limit: int) -> SuiteResult:
     """Right pictures; details by kind, ``limit`` of each, beside the target drawn from its caption."""
     right: dict[str, list[float]] = {"score": [], "answered": [], "afresh": []}
     ideal: dict[str, list[float]] = {"round_trip": [], "ceiling": []}
@@ -30,7 +30,7 @@ def suite(exam: Exam, limit: int) -> Suite:
         exam.sheet(f"edit-{kind}", befores, images, targets)
     details = {"score": {key: float(np.mean(values)) for key, values in right.items()}}
     details |= {name: {"score": float(np.mean(values))} for name, values in ideal.items()}
-    return Suite(len(right["score"]), details)
+    return SuiteResult(len(right["score"]), details)
 
 
 def instructions(exam: Exam, limit: int) -> dict[str, list[tuple[np.ndarray, Sample, np.ndarray]]]:

@@ -37,7 +37,7 @@ class Exam:
 
     Attributes:
         out: folder for sheets of prompts and answers; None for none.
-        dials: how to draw, see ``lantu.engine.sampling_params.SamplingParams``.
+        overrides: sampling parameters, see ``lantu.engine.sampling_params.SamplingParams``.
     """
 
     model: Model
@@ -45,7 +45,7 @@ class Exam:
     scorer: Scorer
     seed: int
     out: Path | None
-    dials: Overrides
+    overrides: Overrides
 
     @property
     def concepts(self) -> Mapping[str, Concept]:
@@ -55,7 +55,7 @@ class Exam:
     @property
     def settings(self) -> Any:
         """How the model draws."""
-        return self.model.folder.settings.change(**self.dials)
+        return self.model.folder.settings.change(**self.overrides)
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import numpy as np
 from lantu.data.questions import listed
 from lantu.data.scenes import Composer
 from lantu.data.trials import trials
-from lantu.evaluation.results import Suite
+from lantu.evaluation.results import SuiteResult
 from lantu.models.lantu.requests import filling
 from lantu.recipes.abilities.exam import Exam
 from lantu.tasks.masks import cells_of_box
@@ -15,7 +15,7 @@ from lantu.tokens.document import fill
 from lantu.types import Placed, Sample
 
 
-def suite(exam: Exam, limit: int) -> Suite:
+def suite(exam: Exam, limit: int) -> SuiteResult:
     """Both things right; details: their share, unchanged cells elsewhere, and the same pair drawn from its caption."""
     rng, model = np.random.default_rng((exam.seed, 1)), exam.model
     asked = trials(exam.composer, "pairs", limit, seed=exam.seed + 5)
@@ -51,7 +51,7 @@ def suite(exam: Exam, limit: int) -> Suite:
         details[name] = {key: float(np.mean([verdict[key] for verdict in verdicts])) for key in ("score", "some")}
     details["score"] |= {"others the same": float(np.mean(same)), "afresh": details.pop("afresh")["score"]}
     exam.sheet("filling", [trial.image for trial in asked], images)
-    return Suite(limit, details)
+    return SuiteResult(limit, details)
 
 
 def other(composer: Composer, rng: np.random.Generator, shown: set[str], style: str) -> str:

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from lantu.data.questions import KINDS, ask
-from lantu.evaluation.results import Suite
+from lantu.evaluation.results import SuiteResult
 from lantu.recipes.abilities.exam import NEW, Exam
 from lantu.tokens.document import LANGUAGES
 
 
-def suite(exam: Exam, limit: int) -> Suite:
+def suite(exam: Exam, limit: int) -> SuiteResult:
     """Right answers; details by kind and by language, ``limit`` questions of each."""
     asked: list[tuple[str, str, str]] = []
     images, requests, index = [], [], 0
@@ -32,4 +32,4 @@ def suite(exam: Exam, limit: int) -> Suite:
         for key in ("score", kind, language, f"{kind} {language}"):
             right.setdefault(key, []).append(exam.said(ids) == answer)
     means = {key: float(np.mean(values)) for key, values in right.items()}
-    return Suite(len(asked), {"score": means, "round_trip": {"score": 1.0}, "ceiling": {"score": 1.0}})
+    return SuiteResult(len(asked), {"score": means, "round_trip": {"score": 1.0}, "ceiling": {"score": 1.0}})

@@ -21,14 +21,14 @@ from lantu.server.worker.queue import Full, Queue
 from lantu.server.worker.unavailable import DeadlineExceeded, Draining, Loading, QueueFull
 from lantu.server.worker.wait_estimator import WaitEstimator
 from lantu.tasks.effects import Compute, Draft, Render
-from lantu.tasks.preview import PARAMS, known
-from lantu.tasks.run import render_group
+from lantu.tasks.preview import PARAMS
+from lantu.tasks.run import known, render_group
 
 log = logging.getLogger("lantu.server")
 
 MAX_ROWS = 64  # of the engine's batch
 MAX_RENDERED_CODES = 512  # per step, because drafts wait while a group is rendered
-QUIET_JOBS = 4  # with at most so many running, there is time for optional previews
+QUIET_JOBS = 4  # while no more are running, there is time for optional previews
 
 
 class Worker(threading.Thread):

@@ -19,8 +19,8 @@ class PixelDecoder(nn.Module):
     """A diffusion transformer over cells (DiT, arXiv:2212.09748) that predicts the clean picture (arXiv:2511.13720).
 
     Each token is a cell: the embedding of its code plus its patch of noisy pixels. The projection of the noisy pixels
-    and all modulation start at zero, so that a decoder copied from a tokenizer's plain decoder renders as well from
-    the first step.
+    and all modulation start at zero, so that a decoder copied from a tokenizer's plain decoder renders as well as
+    that one from the first step on.
     """
 
     def __init__(self, config: DecoderConfig):
@@ -64,7 +64,7 @@ class PixelDecoder(nn.Module):
 
     @torch.no_grad()
     def start_from(self, plain: dict[str, Tensor], code_embeddings_KD: Tensor) -> None:
-        """Copy a tokenizer's plain decoder; for patches of another size, resize its output layer.
+        """Start from a tokenizer's plain decoder; for patches of another size its output layer is resized.
 
         Args:
             plain: its state dict. Blocks that it lacks keep their fresh weights, with residual branches of zero.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ARCHITECTURES = ("qwen3", "llama")
-SORT = files.Sort("a language model of lantu's", ("config.json",), files.WEIGHTS.files, ("lantu", None))
+FOLDER_KIND = files.FolderKind("a language model of lantu's", ("config.json",), files.WEIGHTS.files, ("lantu", None))
 
 
 def make(
@@ -182,7 +182,7 @@ def export(
     state = dict(model.state_dict())
     if model.config.tie_word_embeddings:
         state.pop("lm_head.weight", None)
-    with files.replacing_folder(folder, SORT) as temporary:
+    with files.replacing_folder(folder, FOLDER_KIND) as temporary:
         tensors.save(state, temporary, dtype)
         files.write_json(temporary / "config.json", config)
         files.write_json(temporary / "generation_config.json", generation)
