@@ -169,6 +169,7 @@ async def read(request: Request, service: Serving, image: Annotated[UploadFile, 
 async def caption(body: schemas.Caption, request: Request, service: Serving) -> dict[str, str]:
     """Describe a picture in words."""
     model = service.model
+    require(model.folder, "captioning")
     codes = fields.read_codes(model, body.codes)
     await judge_codes(codes, "codes", request, service)
 

@@ -240,7 +240,8 @@ class Worker(threading.Thread):
 
             return on_ids
 
-        job.drafts = [(drafter, drafter.submit(request, on_ids_of_request())) for request in effect.requests]
+        for request in effect.requests:  # those before one that is refused are cancelled with the job
+            job.drafts.append((drafter, drafter.submit(request, on_ids_of_request())))
 
     def draft(self) -> None:
         """Run one step of the engine, and advance jobs whose drafts have ended."""
