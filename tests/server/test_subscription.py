@@ -8,19 +8,23 @@ from lantu.server.worker.unavailable import DeadlineExceeded
 
 
 def test_an_error_after_the_client_left_is_not_reported_as_forgotten():
-    forgotten, reading = [], []
+    forgotten = []
 
     async def events():
-        await asyncio.sleep(0)
-        reading[0].cancel()  # the client leaves just when the error comes
-        raise DeadlineExceeded
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:  # as wait_for does when an event comes just then
+            raise DeadlineExceeded from None
         yield
 
     async def leave():
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: forgotten.append(context))
-        reading.append(asyncio.ensure_future(anext(with_keep_alive(events()))))
-        await asyncio.gather(*reading, return_exceptions=True)
-        reading.clear()
+        reading = asyncio.ensure_future(anext(with_keep_alive(events())))
+        await asyncio.sleep(0.01)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        del reading
+        await asyncio.sleep(0.01)
         gc.collect()
 
     asyncio.run(leave())
