@@ -20,8 +20,9 @@ def test_a_mapping_of_0_1_is_read():
 
 
 def test_keywords_of_0_1_work_and_warn():
-    with pytest.warns(DeprecationWarning, match="ahead is now num_draft_tokens"):
+    with pytest.warns(DeprecationWarning, match="ahead is now num_draft_tokens") as warned:
         assert SamplingParams(min_accepted=2).change(ahead=4) == NOW
+    assert [warning.filename for warning in warned] == [__file__]  # else Python does not show it
 
 
 def test_a_model_directory_of_0_1_is_opened(tiny_model, tmp_path):

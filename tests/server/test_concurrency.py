@@ -175,6 +175,14 @@ def test_small_answers_are_sent_at_once(server):
     assert sorted(seconds)[10] < 0.03  # without TCP_NODELAY it is 0.04
 
 
+def test_nothing_counts_as_in_use_when_all_is_done(server):
+    server.post("/v1/images/generations", json={"prompt": "a cat"})
+    server.idle()
+    lines = server.client.get("/metrics").text.splitlines()
+    for name in ("lantu_running", "lantu_rows_in_use", "lantu_pairs_in_use"):
+        assert f"{name} 0.0" in lines
+
+
 def test_metrics(server):
     server.post("/v1/images/generations", json={"prompt": "a cat"})
     server.post("/v1/images/generations", json={"prompt": ""})

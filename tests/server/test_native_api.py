@@ -316,3 +316,14 @@ def test_captions_of_examples_are_filtered(tiny_model, red):
     with serving(tiny_model, refused_phrases=("badword",)) as running:
         answer = running.post("/v1/lantu/draw", json={"prompt": "a cat", "examples": [example]})
         assert answer.status_code == 400
+
+
+def test_a_caption_of_an_example_that_is_refused_is_named(server, red):
+    picture = base64.b64encode(red).decode()
+    for caption, says in (("  ", "is empty"), ("a dog " * 1000, "has 6,000 characters")):
+        examples = [{"caption": "a cat", "picture": picture}, {"caption": caption, "picture": picture}]
+        answer = server.post("/v1/lantu/draw", json={"prompt": "a cat", "examples": examples})
+        assert answer.status_code == 400
+        error = answer.json()["error"]
+        assert error["param"] == "examples.1.caption"
+        assert error["message"].startswith(f"examples.1.caption {says}")

@@ -50,7 +50,16 @@ def test_captions(served, alone):
     content = [{"type": "text", "text": "describe this picture"}, {"type": "image_url", "image_url": {"url": url}}]
     answer = served.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": content}]})
     assert answer.status_code == 200, answer.text
-    assert answer.json()["choices"][0]["message"]["content"]
+    content = answer.json()["choices"][0]["message"]["content"]
+    assert content
+    assert content == alone.caption(picture)  # of its pixels, as offline
+
+
+def test_codes_of_another_grid_are_refused(served):
+    for route in ("render", "caption"):
+        error = served.post(f"/v1/lantu/{route}", json={"codes": [[1, 2, 3]]})
+        assert error.status_code == 400
+        assert error.json()["error"]["message"].startswith("a grid of 3x1 codes, the model has 4x4")
 
 
 WHITE = png(Image.new("RGB", (64, 64), "white"))

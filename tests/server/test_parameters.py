@@ -315,3 +315,10 @@ def test_slow_streams_send_keep_alives(server, monkeypatch):
         text = server.post(path, json=body | ({"stream": True} if path == DRAW else {})).text
         assert ": keep-alive\n\n" in text
         assert text.endswith("data: [DONE]\n\n")
+
+
+def test_a_wrong_value_under_a_former_name_is_named_as_it_was_sent(server):
+    answer = server.post("/v1/images/generations", json={"prompt": "a cat", "ahead": "many"})
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["param"], error["message"]) == ("ahead", "ahead: it must be a whole number")

@@ -1,5 +1,6 @@
 """Sampling parameters and their ranges."""
 
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -14,6 +15,14 @@ def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
     """The same values, those under a name of lantu 0.1 under today's; where both are given, today's name wins."""
     old = {FORMER[name]: value for name, value in values.items() if name in FORMER}
     return old | {name: value for name, value in values.items() if name not in FORMER}
+
+
+def caller_level() -> int:
+    """``stacklevel`` of a warning about code outside lantu, the only one that Python shows by default."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "lantu":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ class SamplingParams:
         """A copy with other values; None keeps the old one."""
         if former := FORMER.keys() & overrides.keys():
             names = ", ".join(f"{name} is now {FORMER[name]}" for name in sorted(former))
-            warnings.warn(f"renamed sampling parameters: {names}", DeprecationWarning, stacklevel=2)
+            warnings.warn(f"renamed sampling parameters: {names}", DeprecationWarning, stacklevel=caller_level())
         return replace(self, **{name: value for name, value in renamed(overrides).items() if value is not None})
 
     @classmethod

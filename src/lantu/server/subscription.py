@@ -161,6 +161,8 @@ async def with_keep_alive(events: AsyncIterator[dict[str, Any] | None]) -> Async
     """The events, and None whenever the next one takes longer than ``KEEP_ALIVE_S``."""
     while True:
         upcoming = asyncio.ensure_future(anext(events, END))
+        # When the client has left, nobody reads its error, which asyncio would print as forgotten.
+        upcoming.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             while not (await asyncio.wait({upcoming}, timeout=KEEP_ALIVE_S))[0]:
                 yield None

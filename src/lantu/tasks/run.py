@@ -124,7 +124,8 @@ def submit(parts: Parts, waiting: Running[Any], batched: bool, on_ids: OnIds | N
     assert isinstance(effect, Draft)
     drafter = parts.batched_drafter if batched or effect.batched else parts.drafter
     watch = None if on_ids is None else lambda ids: on_ids(effect, ids)
-    waiting.drafts = [(drafter, drafter.submit(request, watch)) for request in effect.requests]
+    for request in effect.requests:  # those before one that is refused are cancelled, too
+        waiting.drafts.append((drafter, drafter.submit(request, watch)))
 
 
 def render(parts: Parts, waiting: Sequence[Running[Any]], batched: bool) -> list[Picture]:

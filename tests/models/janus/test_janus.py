@@ -201,6 +201,9 @@ def test_every_tensor_of_janus_pro_1b_is_where_it_is_looked_for():
         ("config.json", {"vq_config": {"projection_dim": 32}}, "projection_dim"),
         ("config.json", {"vq_config": {"hidden_act": "relu"}}, "hidden_act"),
         ("config.json", {"vision_config": {"image_size": 80}}, "num_image_tokens"),
+        ("config.json", {"vision_config": {"num_hidden_layers": 10**9}}, "num_hidden_layers"),
+        ("config.json", {"vision_config": {"depth": 10**9}}, "depth"),
+        ("config.json", {"vq_config": {"num_res_blocks": "two"}}, "num_res_blocks"),
         ("config.json", {"text_config": {"num_hidden_layers": 3}}, "layers.2"),
         ("config.json", {"text_config": {"model_type": "mamba"}}, "model_type"),
         ("config.json", {"text_config": 7}, "text_config"),
@@ -223,7 +226,6 @@ def test_what_does_not_fit_is_named(janus, tmp_path, file, changes, match):
     [
         ("vq_config", {"base_channels": 64}, "vqmodel"),
         ("vq_config", {"base_channels": 1 << 20}, "vqmodel"),  # terabytes
-        ("vq_config", {"num_res_blocks": "two"}, "num_res_blocks"),
         ("vision_config", {"hidden_size": 1 << 20}, "vision_model"),
         ("vision_config", {"num_attention_heads": 5}, "vision_model"),
     ],
@@ -244,3 +246,17 @@ def test_a_template_that_fails_is_refused(janus, tmp_path):
     (folder / "chat_template.jinja").write_text("{{ raise_exception('no\\nno') }}")
     with pytest.raises(ModelError, match=r"can't encode a prompt \(no\)"):
         JanusParts(JanusFolder(folder)).layout.encode("a cat")
+
+
+def test_a_template_with_places_for_two_pictures_is_refused(janus, tmp_path):
+    folder = shutil.copytree(janus, tmp_path / "damaged")
+    (folder / "chat_template.jinja").write_text("<image_placeholder> <image_placeholder>")
+    with pytest.raises(ModelError, match="2 places for a picture"):
+        JanusParts(JanusFolder(folder)).read(np.zeros((1, 64, 64, 3), np.uint8), "en", 0, 0.0)
+
+
+def test_an_encoder_of_damaged_weights_is_refused(janus):
+    parts = JanusParts(JanusFolder(janus))
+    parts.vq.network.quantize.embedding.weight.data[3] = float("nan")
+    with pytest.raises(ModelError, match="image tokenizer computes numbers that are not finite"):
+        parts.encode(np.zeros((1, 64, 64, 3), np.uint8))

@@ -14,6 +14,7 @@ from lantu.weights.architecture import MAX_IDS, MAX_WIDTH, Sizes
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
 MODEL_TYPE = "janus"
+MOST_LAYERS = 1000  # of a part that transformers computes, which builds as many as it is told, even billions
 HINT = "restore it, or fetch the model again"
 TEXT_DEFAULTS: dict[str, Any] = {  # of transformers' LlamaConfig
     "model_type": "llama",
@@ -114,9 +115,12 @@ class Config:
             if self.vq[name] != self.sizes.width:
                 vq.refuse(name, f"the language model's width {self.sizes.width}")
         vq.whole("num_hidden_layers", 1, 100)
+        vision = Fields(self.vision, f'"vision_config" of {CONFIG}')
+        for fields, name in ((vision, "num_hidden_layers"), (vision, "depth"), (vq, "num_res_blocks")):
+            if fields.given(name):
+                fields.whole(name, 1, MOST_LAYERS)
         _ = self.codebook_size, self.code_width, self.patch, self.longest
         if self.vision["num_image_tokens"] != self.grid[0] * self.grid[1]:
-            vision = Fields(self.vision, f'"vision_config" of {CONFIG}')
             vision.refuse("num_image_tokens", f"{self.grid[0]} x {self.grid[1]}, what image_size and patch_size say")
 
     @property

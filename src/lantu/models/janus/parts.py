@@ -12,7 +12,7 @@ from lantu import images
 from lantu.engine.drafting import Drafter, draft
 from lantu.engine.engine import Engine
 from lantu.engine.sampling_params import SamplingParams
-from lantu.errors import LantuError
+from lantu.errors import DataError, LantuError
 from lantu.models.control import Control
 from lantu.models.janus.folder import JanusFolder
 from lantu.models.janus.layout import QUESTION, JanusLayout
@@ -90,9 +90,16 @@ class JanusParts:
     def render(
         self, codes_Bhw: np.ndarray, seeds: Sequence[int], params: SamplingParams, control: Control | None = None
     ) -> np.ndarray:
-        """Codes → pictures (B, H, W, 3) uint8; neither seeds nor sampling parameters matter to a VQ decoder."""
+        """Codes → pictures (B, H, W, 3) uint8; neither seeds nor sampling parameters matter to a VQ decoder.
+
+        Raises:
+            DataError: the codes are not those of a grid of the model's size.
+        """
         if control:
             self.refuse_control()
+        if codes_Bhw.shape[1:] != self.folder.grid:
+            what = "a grid of {}x{} codes, the model has {}x{}".format(*codes_Bhw.shape[:0:-1], *self.folder.grid[::-1])
+            raise DataError(what, "give the codes of a picture made by this model")
         return images.to_bytes(self.vq.decode(codes_Bhw))
 
     def control_processor(self, control: Control, grid: Grid) -> None:

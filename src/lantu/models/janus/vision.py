@@ -74,13 +74,19 @@ class Vq:
         return pixels
 
     def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray:
-        """Pictures (B, 3, H, W) in [-1, 1] → codes (B, h, w) int64."""
+        """Pictures (B, 3, H, W) in [-1, 1] → codes (B, h, w) int64.
+
+        Raises:
+            ModelError: the weights are damaged: some numbers are not finite.
+        """
         import torch
 
         with torch.inference_mode():
             pixels = torch.from_numpy(pixels_BCHW).to(self.device, self.network.dtype)
-            found = [self.network.encode(each[None]).image_tokens for each in pixels]
-        return torch.stack(found).reshape(-1, *self.grid).cpu().numpy()
+            found = [self.network.encode(each[None]) for each in pixels]
+        # How far the vectors are from those of their codes: NaN if any of them is.
+        manifest.check_finite("tokenizer", np.array([float(each.embedding_loss) for each in found]))
+        return torch.stack([each.image_tokens for each in found]).reshape(-1, *self.grid).cpu().numpy()
 
 
 class Reader:
@@ -121,12 +127,13 @@ class Reader:
         """The placeholder of a picture becomes begin, one placeholder a feature, end: as transformers' processor does.
 
         Raises:
-            ModelError: the chat template has no place for a picture.
+            ModelError: the chat template has no place for a picture, or several.
         """
         words, token = self.processor.tokenizer, self.layout.config.image_token
         begin, end = (words.convert_tokens_to_ids(name) for name in (words.boi_token, words.eoi_token))
-        if token not in ids:
-            raise ModelError(f"the chat template in {self.layout.folder} has no place for a picture", HINT)
+        if (places := list(ids).count(token)) != 1:
+            what = f"{places} places for a picture" if places else "no place for a picture"
+            raise ModelError(f"the chat template in {self.layout.folder} has {what}", HINT)
         at = list(ids).index(token)
         return [*ids[:at], begin, *[token] * features, end, *ids[at + 1 :]]
 

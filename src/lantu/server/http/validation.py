@@ -5,6 +5,8 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 
+from lantu.engine.sampling_params import FORMER
+
 MESSAGES = {
     "missing": "it is required",
     "extra_forbidden": "there is no such parameter",
@@ -81,6 +83,8 @@ def path_of(error: Mapping[str, Any], body: Any) -> list[int | str]:
     location: Sequence[int | str] = error["loc"]
     in_body, path = location[0] == "body", list[int | str]()
     for number, part in enumerate(location[1:] if location[0] in ("body", "path", "query", "header") else location):
+        if isinstance(body, Mapping) and part not in body:  # sent under its name of lantu 0.1
+            part = next((old for old, new in FORMER.items() if new == part and old in body), part)
         exists = isinstance(body, Mapping) and part in body
         if exists or (isinstance(body, list) and isinstance(part, int) and part < len(body)):
             body = body[part]

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -31,8 +32,9 @@ from lantu.server.worker.jobs import Done, Job, Progress, each_token, no_progres
 from lantu.tasks import caption
 from lantu.tasks.chat import Answer, chat
 from lantu.tasks.draw import draw
+from lantu.tasks.effects import Task
 from lantu.tokens.repetition import without_repeats
-from lantu.types import Picture
+from lantu.types import Caption, Picture
 
 router = APIRouter(prefix="/v1/chat", tags=["openai"], responses=dict(ERRORS), route_class=Route)
 MAX_CAPTION_TEXT = 40  # characters that a message to be answered with a caption may have, e.g. "What is this?"
@@ -171,16 +173,17 @@ def plain_jobs(body: schemas.Chat, model: Model, turn: Turn, request: Request) -
         require(model.folder, "talking")
     unsupported.check_modalities(body, {"text"})
     unsupported.check_caption(body)
-    # With one candidate, a stream can show its text while it is drafted.
-    options: dict[str, Any] = {"temperature": body.temperature or 0.0, "candidates": 1, "most": max_tokens_of(body)}
+    picture, language, temperature = pictures[0], language_of(text), body.temperature or 0.0
+
+    def task(seed: int) -> Task[Caption]:
+        if model.parts.reads_pixels:
+            return caption.caption(model.parts, np.asarray(picture.image), language, seed, temperature)
+        # With one candidate, a stream can show its text while it is drafted.
+        options: dict[str, Any] = {"candidates": 1, "most": max_tokens_of(body)}
+        return caption.caption_codes(model.parts, picture.codes, language, seed, temperature, **options)
+
     text_marks = each_token if body.stream else no_progress
-    return [
-        Job(
-            caption.caption_codes(model.parts, pictures[0].codes, language_of(text), seed, **options),
-            text_marks=text_marks,
-        )
-        for seed in derive_seeds(body.seed or 0, body.n or 1)
-    ]
+    return [Job(task(seed), text_marks=text_marks) for seed in derive_seeds(body.seed or 0, body.n or 1)]
 
 
 def count_tokens(model: Model, turns: list[Turn]) -> tuple[int, int]:

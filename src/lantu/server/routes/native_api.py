@@ -9,11 +9,11 @@ from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import Response
 
 from lantu.engine.seeds import choose_seed
-from lantu.errors import ImageError
+from lantu.errors import ImageError, PromptError
 from lantu.images import metadata
 from lantu.models.lantu.controls import KINDS
 from lantu.models.spec import Grid, Size
-from lantu.models.validation import require
+from lantu.models.validation import check_prompt, require
 from lantu.pipeline import Control, Model
 from lantu.server import files, uploads
 from lantu.server.http.bodies import Route
@@ -77,6 +77,8 @@ async def draw(body: schemas.Draw, request: Request, service: Serving) -> Respon
     if control:  # on the worker, because the first use loads the control network
         processor = await call_on_worker(request, service, lambda: model.parts.control_processor(control, grid))
     parts, urls = body.examples or [], [part.picture for part in body.examples or []]
+    for place, part in enumerate(parts):
+        check_caption(part.caption, f"examples.{place}.caption")
     pictures = await read_pictures(urls, "examples", request, service, bool(body.fit))
     captions = [part.caption for part in parts]
     examples = model.parts.layout.example_ids(list(zip(captions, pictures, strict=True))) if parts else ()
@@ -169,6 +171,7 @@ async def read(request: Request, service: Serving, image: Annotated[UploadFile, 
 async def caption(body: schemas.Caption, request: Request, service: Serving) -> dict[str, str]:
     """Describe a picture in words."""
     model = service.model
+    require(model.folder, "captioning")
     codes = fields.read_codes(model, body.codes)
     await judge_codes(codes, "codes", request, service)
 
@@ -177,6 +180,19 @@ async def caption(body: schemas.Caption, request: Request, service: Serving) -> 
         return (yield from captions.caption_codes(model.parts, denoised, body.language))
 
     return {"caption": await result_of(request, service, Job(task()))}
+
+
+def check_caption(caption: str, param: str) -> None:
+    """Check the caption of an example like a prompt.
+
+    Raises:
+        ApiError: it is empty or too long; names its field.
+    """
+    try:
+        check_prompt(caption)
+    except PromptError as problem:
+        message = str(problem).replace("the prompt", param, 1)
+        raise ApiError(400, message, "invalid_prompt", param) from problem
 
 
 @dataclass(frozen=True)

@@ -188,6 +188,10 @@ class Worker(threading.Thread):
             self.metrics.wait_s.observe(job.started_at - job.submitted_at)
             job.notify(Started())
             self.perform(job)
+        self.measure()
+
+    def measure(self) -> None:
+        """Set the metrics of what is running."""
         self.metrics.running.set(len(self.running))
         self.metrics.rows.set(self.rows)
         self.metrics.pairs.set(sum(job.rows == 2 for job in self.running))
@@ -236,7 +240,8 @@ class Worker(threading.Thread):
 
             return on_ids
 
-        job.drafts = [(drafter, drafter.submit(request, on_ids_of_request())) for request in effect.requests]
+        for request in effect.requests:  # those before one that is refused are cancelled with the job
+            job.drafts.append((drafter, drafter.submit(request, on_ids_of_request())))
 
     def draft(self) -> None:
         """Run one step of the engine, and advance jobs whose drafts have ended."""
@@ -335,5 +340,5 @@ class Worker(threading.Thread):
             self.queue.remove(job)
             if job in self.running:
                 self.running.remove(job)
-            self.metrics.running.set(len(self.running))
+        self.measure()
         job.notify(event)
