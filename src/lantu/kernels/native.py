@@ -179,11 +179,13 @@ class Linear:
         if (handle := getattr(self, "handle", None)) and calls:
             calls().lantu_matrix_free(handle)
 
-    def __call__(self, x_TD: np.ndarray) -> np.ndarray:
+    def __call__(self, x_TD: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
         x_TD = np.ascontiguousarray(x_TD, np.float32)
         if x_TD.ndim != 2 or x_TD.shape[1] != self.columns:
             raise ValueError(f"rows of shape {x_TD.shape}, expected {self.columns} columns")
-        out = np.empty((len(x_TD), self.rows), np.float32)
+        out = np.empty((len(x_TD), self.rows), np.float32) if into is None else into
+        if out.shape != (len(x_TD), self.rows) or out.dtype != np.float32 or not out.flags.c_contiguous:
+            raise ValueError(f"a result of shape {out.shape} and type {out.dtype}, expected {len(x_TD)} x {self.rows}")
         calls().lantu_linear(self.handle, _at(self.bias), _at(self.norm), self.eps, _at(x_TD), len(x_TD), _at(out))
         return out
 

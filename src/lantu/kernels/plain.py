@@ -80,11 +80,11 @@ class Linear:
         self.eps = eps
 
     @QUIET
-    def __call__(self, x_TD: np.ndarray) -> np.ndarray:
+    def __call__(self, x_TD: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
         if self.norm is not None:
             x_TD = rms_norm(x_TD, self.norm, self.eps)
-        out = x_TD @ self.weight.T
-        return out if self.bias is None else out + self.bias
+        out = np.matmul(x_TD, self.weight.T, out=into)
+        return out if self.bias is None else np.add(out, self.bias, out=out)
 
 
 def in_full(layer: Layer) -> Layer:

@@ -144,8 +144,12 @@ class TransformerStack(Protocol):
 class Linear(Protocol):
     """A matrix, with an optional norm before it and an optional bias after it."""
 
-    def __call__(self, x_TD: np.ndarray) -> np.ndarray:
-        """(T, in) float32 → (T, out) float32."""
+    def __call__(self, x_TD: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
+        """(T, in) float32 → (T, out) float32.
+
+        Args:
+            into: a contiguous array of that shape for the result, which saves allocating a large one again and again.
+        """
         ...
 
 

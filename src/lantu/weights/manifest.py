@@ -6,6 +6,7 @@ is missing, unknown, or of a wrong shape or type, and says what is expected (``l
 """
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -149,7 +150,13 @@ def compare(
 
 def kind_of(tensor: Tensor) -> str:
     """The dtype of a tensor, as safetensors spells it."""
-    text = str(tensor.dtype).removeprefix("torch.")
+    return kind_of_dtype(tensor.dtype)
+
+
+@cache  # NumPy spells a dtype slowly, and a model has hundreds of tensors
+def kind_of_dtype(dtype: Any) -> str:
+    """A dtype of NumPy, torch or safetensors, as safetensors spells it."""
+    text = str(dtype).removeprefix("torch.")
     return KINDS.get(text, text)
 
 

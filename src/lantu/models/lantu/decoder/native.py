@@ -51,6 +51,7 @@ class NativeDenoiser:
         )
         self.modulations: dict[float, np.ndarray] = {}
         self.caches: list[kernels.Cache] = []
+        self.patches = np.empty((0, 0), np.float32)  # of the last pass, the largest array of all: it is used again
 
     @classmethod
     def load(cls, folder: str | Path, precise: bool = False) -> "NativeDenoiser":
@@ -80,7 +81,9 @@ class NativeDenoiser:
         x_TD = self.stack.forward(x_TD, np.tile(rotation_2NK, (1, B, 1)), segments, self.modulation(timestep))
         if residuals_2BND is not None:
             x_TD = x_TD + residuals_2BND[1].reshape(x_TD.shape)
-        return blocks.add_up(self.out(x_TD), height, width, self.patch)
+        if len(self.patches) != len(x_TD):
+            self.patches = np.empty((len(x_TD), 4 * self.patch * self.patch * 3), np.float32)
+        return blocks.add_up(self.out(x_TD, into=self.patches), height, width, self.patch)
 
     @np.errstate(over="ignore", invalid="ignore")
     def modulation(self, time: float) -> np.ndarray:
