@@ -249,7 +249,7 @@ def test_an_opened_picture_is_read_into_codes_and_rendered_from_them(visit, ship
     studio.ready()
     assert asked[0]["codes"] == studio.codes()
     assert "Converted to 64 codes" in studio.text("#status")
-    assert studio.text("#panel-title") == "An opened picture"
+    assert studio.text("#panel-title") == "Opened picture"
     after = studio.pixels()
     studio.page.fill("#compare", "100")
     assert studio.pixels() != after

@@ -18,8 +18,8 @@ def test_pictures_survive_a_reload(visit, taught):
     studio.page.reload()
     studio.page.wait_for_selector("#earlier-list li:nth-child(3)")
     told = earlier(studio)
-    assert told[2] == "a cat, seed 1. Open it"
-    assert sorted(told[:2]) == ["a dog, seed 2. Open it", "a dog, seed 3. Open it"]
+    assert told[2] == "Open: a cat, seed 1"
+    assert sorted(told[:2]) == ["Open: a dog, seed 2", "Open: a dog, seed 3"]
     studio.find("#earlier-list button").nth(2).click()
     studio.page.wait_for_selector("#panel:not([hidden])")
     assert studio.codes() == codes
@@ -37,7 +37,7 @@ def test_versions_of_a_picture_are_kept_too(visit, taught):
     studio.page.wait_for_selector("#earlier-list li:nth-child(2)")
     studio.page.reload()
     studio.page.wait_for_selector("#earlier-list li:nth-child(2)")
-    assert earlier(studio)[0].startswith("a cat → a dog")
+    assert earlier(studio)[0].startswith("Open: a cat → a dog")
 
 
 def test_one_picture_is_forgotten_or_all_of_them(visit, taught):
@@ -46,7 +46,7 @@ def test_one_picture_is_forgotten_or_all_of_them(visit, taught):
         studio.draw("a cat", seed=seed)
     studio.page.click("#forget")
     studio.page.wait_for_selector("#empty", state="visible")
-    assert [text.split(",")[1] for text in earlier(studio)] == [" seed 2. Open it", " seed 1. Open it"]
+    assert [text.split(",")[1] for text in earlier(studio)] == [" seed 2", " seed 1"]
     studio.page.click("#forget-all")
     assert studio.text("#forget-all") == "Delete all 2 pictures?"
     assert len(earlier(studio)) == 2
