@@ -1,5 +1,6 @@
 """The command ``lantu``: registers the subcommands, and turns errors into one line and an exit code."""
 
+import importlib
 import os
 import sys
 from typing import Annotated
@@ -7,29 +8,32 @@ from typing import Annotated
 import typer
 
 from lantu import __version__, files
-from lantu.commands import bench, data, models, pictures, serving, talking, terminal, training
+from lantu.commands import terminal
 from lantu.errors import LantuError, OutputError
 
 DONE, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 MAX_NAMED = 8  # files that a message lists by name
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-app.command()(pictures.draw)
-app.command()(talking.edit)
-app.command()(pictures.caption)
-app.command()(talking.chat)
-app.command()(pictures.tokenize)
-app.command()(pictures.detokenize)
-app.command()(serving.serve)
-app.command("studio", help="Open the studio, a page in the browser; serves all that lantu serve does.")(serving.serve)
-app.command("models")(models.list_models)
-app.command()(models.info)
-app.add_typer(models.exports, name="export")
-app.add_typer(data.app, name="data")
-app.command()(training.train)
-app.command()(training.assemble)
-app.command("eval")(training.evaluate)
-app.command()(bench.bench)
+# Name → module of ``lantu.commands`` and the function, or the group of commands, there; in the order of the help.
+COMMANDS = {
+    "draw": ("pictures", "draw"),
+    "edit": ("talking", "edit"),
+    "caption": ("pictures", "caption"),
+    "chat": ("talking", "chat"),
+    "tokenize": ("pictures", "tokenize"),
+    "detokenize": ("pictures", "detokenize"),
+    "serve": ("serving", "serve"),
+    "studio": ("serving", "serve"),
+    "models": ("models", "list_models"),
+    "info": ("models", "info"),
+    "export": ("models", "exports"),
+    "data": ("data", "app"),
+    "train": ("training", "train"),
+    "assemble": ("training", "assemble"),
+    "eval": ("training", "evaluate"),
+    "bench": ("bench", "bench"),
+}
+HELP = {"studio": "Open the studio, a page in the browser; serves all that lantu serve does."}
 
 
 def show_version(wanted: bool) -> None:
@@ -39,13 +43,26 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def lantu(
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """蓝图: a language model drafts a picture, a diffusion decoder builds it."""
+
+
+def application(arguments: list[str]) -> typer.Typer:
+    """The command with its subcommands: the one that is called alone, for building the others takes longer than it."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+    app.callback()(lantu)
+    for name in arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS:
+        module, attribute = COMMANDS[name]
+        command = getattr(importlib.import_module(f"lantu.commands.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name, help=HELP.get(name))(command)
+    return app
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,6 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(arguments: list[str]) -> int:
     """Run one command with prepared streams; see ``main``."""
     try:
+        app = application(arguments)
         code = app(args=arguments or ["--help"], prog_name="lantu", standalone_mode=False) or DONE
         sys.stdout.flush()  # an error can still be reported here
         return code

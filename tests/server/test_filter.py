@@ -12,7 +12,7 @@ from PIL import Image
 from running import serving
 from typer.testing import CliRunner
 
-from lantu.cli import app
+from lantu.cli import application
 from lantu.errors import LantuError
 from lantu.server.filter import first_match, load_judge, normalise, read_phrases
 
@@ -144,7 +144,7 @@ def test_a_judge_is_loaded_from_the_working_folder(rules):
     ],
 )
 def test_a_bad_judge_is_reported_in_one_line_at_start(rules, name):
-    outcome = CliRunner().invoke(app, ["serve", "--judge", name])
+    outcome = CliRunner().invoke(application([]), ["serve", "--judge", name])
     assert isinstance(outcome.exception, LantuError)
     with pytest.raises(LantuError) as raised:
         load_judge(name)
