@@ -94,7 +94,7 @@ def pass_times() -> None:
     for size in ("small", "medium"):
         with made_up(size) as task:
             language = Language.load(task.folder)
-            told = []
+            medians = []
             for ahead in AHEAD:
                 pair = [language.open(256) for _ in range(2)]
                 language.read(pair, [[1] * 128] * 2)
@@ -105,8 +105,8 @@ def pass_times() -> None:
                     took.append(1000 * (time.perf_counter() - started))
                     for row in pair:
                         language.rewind(row, 128)
-                told.append(f"{statistics.median(took):.2f}")
-            print(f"| {size} | {' | '.join(told)} |", flush=True)
+                medians.append(f"{statistics.median(took):.2f}")
+            print(f"| {size} | {' | '.join(medians)} |", flush=True)
     print()
 
 
@@ -141,17 +141,17 @@ def main() -> None:
         pairs = [tested(language, request) for request in asked] if ahead else []
         right = [value for each, _ in pairs for value in each]
         chances = [value for _, each in pairs for value in each]
-        told = [f"{np.mean(right):.0%}" if right else "", f"{np.mean(chances):.0%}" if chances else ""]
+        shares = [f"{np.mean(right):.0%}" if right else "", f"{np.mean(chances):.0%}" if chances else ""]
         passes = statistics.mean(job.passes for job in jobs)
         same = [job.ids for job in jobs] == expected * ROUNDS
-        print(f"| {ahead} | {passes:.1f} | {' | '.join(told)} | {statistics.median(took):.1f} | {same} |", flush=True)
+        print(f"| {ahead} | {passes:.1f} | {' | '.join(shares)} | {statistics.median(took):.1f} | {same} |", flush=True)
     if not arguments.data:
         return
     print("\n| guesses | taken at least | passes | single | pairs | counts |\n|---|---|---|---|---|---|")
     for ahead, least in LEAST:
-        dials = {"num_draft_tokens": ahead, "min_accepted": least}
-        jobs = [run(Engine(language, cached_prefixes=0), replace(request, **dials)) for request in requests]
-        scores = evaluate(model, arguments.data, SUITES, arguments.limit, **dials)
+        params = {"num_draft_tokens": ahead, "min_accepted": least}
+        jobs = [run(Engine(language, cached_prefixes=0), replace(request, **params)) for request in requests]
+        scores = evaluate(model, arguments.data, SUITES, arguments.limit, **params)
         shares = " | ".join(f"{scores[suite]['score']:.1%}" for suite in SUITES)
         print(f"| {ahead} | {least} | {statistics.mean(job.passes for job in jobs):.1f} | {shares} |", flush=True)
 

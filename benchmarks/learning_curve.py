@@ -32,8 +32,8 @@ def score(checkpoint: Path, model: Model, limit: int, seed: int) -> tuple[int, d
     with tempfile.TemporaryDirectory() as folder:
         export(language, Path(folder) / "language", TextCodec(model.folder.path / "language"))
         parts = (model.folder.path, Path(folder) / "language", model.folder.path)
-        dials = model.folder.settings.as_dict()
-        made = Model(assemble(*parts, Path(folder) / "model", draw=dials), model.device)
+        params = model.folder.settings.as_dict()
+        made = Model(assemble(*parts, Path(folder) / "model", draw=params), model.parts.device)
         made.folder.index["data"] = model.folder.index["data"]
         return step, recipes.evaluate(made, suites=SUITES, limit=limit, seed=seed)
 
@@ -79,8 +79,8 @@ def main() -> None:
         documents = arguments.before + step * each
         shares = {suite: scores[suite]["score"] for suite in SUITES}
         points.append({"documents": documents, "pflop": documents * flop / 1e15, **shares})
-        told = " | ".join(f"{100 * share:.0f} %" for share in shares.values())
-        rows.append(f"| {documents:,} | {points[-1]['pflop']:.2f} | {told} |")
+        percent = " | ".join(f"{100 * share:.0f} %" for share in shares.values())
+        rows.append(f"| {documents:,} | {points[-1]['pflop']:.2f} | {percent} |")
         print(rows[-1], flush=True)
     write_json(arguments.out / "curve.json", points)
     write_text(arguments.out / "table.md", "\n".join(rows) + "\n")

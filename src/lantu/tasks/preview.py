@@ -17,7 +17,7 @@ from lantu.engine.drafting import MASK_ID
 from lantu.engine.sampling_params import SamplingParams
 from lantu.models.spec import Parts
 from lantu.tasks.effects import Draft
-from lantu.tasks.run import Running, known, render, submit
+from lantu.tasks.run import Running, cancel_drafts, known, render, submit
 from lantu.types import Picture, Step
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ def stream(parts: Parts, running: Running[Picture], seed: int, every: int) -> It
         (picture,) = render(parts, [running], batched=False)
         yield Step(picture.image, picture.codes, 1.0, picture)
     finally:
-        for drafter, draft in running.drafts:
-            drafter.cancel(draft)
+        cancel_drafts(running)
         running.task.close()
 
 

@@ -6,7 +6,7 @@ Tasks draft first, then render; both are batched where that is exact or requeste
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from lantu.models.spec import Parts
 from lantu.tasks.effects import Compute, Draft, Effect, Render, Task
@@ -30,7 +30,7 @@ class Running(Generic[T]):
 
     task: Task[T]
     effect: Effect | None = None
-    drafts: list[Any] = field(default_factory=list)
+    drafts: list[tuple[Any, Any]] = field(default_factory=list)
     draft_s: float = 0.0
     result: Any = None
 
@@ -85,8 +85,9 @@ def count_codes(progress: Callable[[int, int], None], total: int) -> OnIds:
 
     def count(effect: Draft, ids: Sequence[int]) -> None:
         nonlocal done
-        done += known(ids) - drafted.get(effect, 0)
-        drafted[effect] = known(ids)
+        count_now = known(ids)
+        done += count_now - drafted.get(effect, 0)
+        drafted[effect] = count_now
         progress(done, total)
 
     return count
@@ -105,17 +106,45 @@ def draft(parts: Parts, running: Sequence[Running[Any]], batched: bool, on_ids: 
             for each in drafting:
                 if not each.drafts:
                     submit(parts, each, batched, on_ids)
-            for drafter in {id(drafter): drafter for each in drafting for drafter, _ in each.drafts}.values():
-                drafter.step()
+            step_drafters(drafting)
             for each in drafting:
                 each.draft_s += (time.perf_counter() - started) / len(drafting)
-                if all(draft.ended for _, draft in each.drafts):
-                    ids, each.drafts = [list(draft.ids) for _, draft in each.drafts], []
+                if (ids := take_ids(each)) is not None:
                     each.advance(ids)
     finally:
         for each in running:
-            for drafter, draft in each.drafts:
-                drafter.cancel(draft)
+            cancel_drafts(each)
+
+
+class Drafting(Protocol):
+    """What waits for drafts: a task that the library runs, or a job of the server.
+
+    Attributes:
+        drafts: each with its drafter.
+    """
+
+    drafts: list[tuple[Any, Any]]
+
+
+def step_drafters(waiting: Sequence[Drafting]) -> None:
+    """One step of each drafter that any of these waits for."""
+    for drafter in {id(drafter): drafter for each in waiting for drafter, _ in each.drafts}.values():
+        drafter.step()
+
+
+def take_ids(waiting: Drafting) -> list[list[int]] | None:
+    """The ids of all drafts once all have ended, which are then no longer waited for; None before."""
+    if not all(draft.ended for _, draft in waiting.drafts):
+        return None
+    ids, waiting.drafts = [list(draft.ids) for _, draft in waiting.drafts], []
+    return ids
+
+
+def cancel_drafts(waiting: Drafting) -> None:
+    """Free what the drafters hold."""
+    for drafter, draft in waiting.drafts:
+        drafter.cancel(draft)
+    waiting.drafts = []
 
 
 def submit(parts: Parts, waiting: Running[Any], batched: bool, on_ids: OnIds | None) -> None:

@@ -5,37 +5,23 @@ from functools import cached_property
 
 from lantu.engine import masked_diffusion
 from lantu.engine.drafting import Drafter
-from lantu.engine.logits_processors import ControlLogitsProcessor
 from lantu.engine.masked_diffusion import MaskedDrafter, MaskedLanguage
 from lantu.engine.request import Request
-from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import AbilityError, LantuError
-from lantu.models.lantu.layout import LantuLayout
+from lantu.models.lantu.layout import Example, LantuLayout
 from lantu.models.lantu.parts import BATCH, LantuParts
-from lantu.models.spec import Grid
 
 
 class MaskedLayout(LantuLayout):
     """Prompts as lantu's own family writes them, without examples."""
 
-    def draw(
-        self,
-        prompt: str,
-        grid: Grid,
-        seed: int,
-        params: SamplingParams,
-        control: ControlLogitsProcessor | None = None,
-        examples: Sequence[int] = (),
-        plan: Sequence[int] = (),
-    ) -> Request:
-        """The request for one picture; see ``LantuLayout.draw``.
+    def example_ids(self, examples: Sequence[Example], language: str = "") -> list[int]:
+        """Refuse examples.
 
         Raises:
-            AbilityError: there are examples.
+            AbilityError: always.
         """
-        if examples:
-            raise AbilityError(f"{self.folder.name} can't draw by examples", "leave them out", "examples")
-        return super().draw(prompt, grid, seed, params, control)
+        raise AbilityError(f"{self.folder.name} can't draw by examples", "leave them out", "examples")
 
 
 class MaskedParts(LantuParts):

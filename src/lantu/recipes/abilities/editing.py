@@ -7,7 +7,7 @@ import numpy as np
 from lantu.data.edits import KINDS, edit
 from lantu.evaluation.results import SuiteResult
 from lantu.recipes.abilities.exam import NEW, Exam
-from lantu.tokens.document import LANGUAGES, read_reply
+from lantu.tokens.document import LANGUAGES
 from lantu.types import Sample
 
 
@@ -67,7 +67,7 @@ def answered(exam: Exam, codes: Sequence[np.ndarray], afters: Sequence[Sample]) 
     ]
     begins = exam.vocabulary.special("boi")
     replies = exam.draft(asked)
-    said = [read_reply(ids, exam.vocabulary, exam.model.parts.text.decode) for ids in replies]
+    said = [exam.layout.read_reply(ids) for ids in replies]
     return [float(reply.draws or begins in ids) for ids, reply in zip(replies, said, strict=True)]
 
 

@@ -23,7 +23,7 @@ from lantu.pipeline import Model
 from lantu.recipes.sheets import save_sheet
 from lantu.tasks.draw import render
 from lantu.tasks.run import run
-from lantu.tokens.document import codes_from, read_reply
+from lantu.tokens.document import codes_from
 from lantu.types import Placed, Sample
 
 NEW = 900_000  # scenes of the validation split from this number on are used nowhere else
@@ -86,7 +86,7 @@ class Exam:
 
     def said(self, ids: list[int]) -> str:
         """The words of an answer."""
-        reply = read_reply(ids, self.vocabulary, self.model.parts.text.decode)
+        reply = self.layout.read_reply(ids)
         return " ".join(part.strip() for part in reply.parts if isinstance(part, str))
 
     def picture(self, ids: list[int]) -> np.ndarray:

@@ -22,7 +22,7 @@ from lantu.server.worker.unavailable import DeadlineExceeded, Draining, Loading,
 from lantu.server.worker.wait_estimator import WaitEstimator
 from lantu.tasks.effects import Compute, Draft, Render
 from lantu.tasks.preview import PARAMS
-from lantu.tasks.run import known, render_group
+from lantu.tasks.run import cancel_drafts, known, render_group, step_drafters, take_ids
 
 log = logging.getLogger("lantu.server")
 
@@ -249,16 +249,15 @@ class Worker(threading.Thread):
         if not drafting:
             return
         started, self.step_tokens = time.monotonic(), 0
-        for drafter in {id(drafter): drafter for job in drafting for drafter, _ in job.drafts}.values():
-            drafter.step()
+        step_drafters(drafting)
         now = time.monotonic()
         self.estimator.add_drafted(self.step_tokens, now - started)
         self.metrics.steps.inc()
         self.metrics.codes.inc(self.step_tokens)
         self.metrics.rate.set(1 / self.estimator.token_s if self.estimator.token_s else 0)
         for job in drafting:
-            if all(draft.ended for _, draft in job.drafts):
-                ids, job.drafts, job.drafted_at = [list(draft.ids) for _, draft in job.drafts], [], now
+            if (ids := take_ids(job)) is not None:
+                job.drafted_at = now
                 job.count_tokens(sum(map(len, ids)))
                 self.advance(job, ids)
 
@@ -331,9 +330,8 @@ class Worker(threading.Thread):
 
     def end(self, job: Job, event: Event) -> None:
         """Free everything that a job holds, and send its client the last event."""
-        for drafter, draft in job.drafts:
-            drafter.cancel(draft)
-        job.drafts, job.effect = [], None
+        cancel_drafts(job)
+        job.effect = None
         job.task.close()
         self.due_progress = [due for due in self.due_progress if due[0] is not job]
         with self.changed:
