@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lantu.errors import ModelError
-from lantu.files.untrusted import Fields, read_json
+from lantu.files.untrusted import Fields
+from lantu.models.published.folder import HINT, read_optional
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
 from lantu.weights import arrays
 from lantu.weights.architecture import MAX_IDS, MAX_WIDTH, Sizes
@@ -15,7 +16,6 @@ from lantu.weights.architecture import MAX_IDS, MAX_WIDTH, Sizes
 CONFIG, GENERATION = "config.json", "generation_config.json"
 MODEL_TYPE = "janus"
 MOST_LAYERS = 1000  # of a part that transformers computes, which builds as many as it is told, even billions
-HINT = "restore it, or fetch the model again"
 TEXT_DEFAULTS: dict[str, Any] = {  # of transformers' LlamaConfig
     "model_type": "llama",
     "hidden_act": "silu",
@@ -76,7 +76,7 @@ class Config:
             ModelError: a file can't be read, or a value is missing or out of range.
         """
         folder = Path(folder)
-        return cls.of(arrays.read_config(folder), read_generation(folder))
+        return cls.of(arrays.read_config(folder), read_optional(folder / GENERATION))
 
     @classmethod
     def of(cls, config: Mapping[str, Any], generation: Mapping[str, Any]) -> "Config":
@@ -175,14 +175,3 @@ def special(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(found["eos_token_id"], list) and found["eos_token_id"]:
         found["eos_token_id"] = found["eos_token_id"][0]
     return {name: value for name, value in found.items() if value is not None}
-
-
-def read_generation(folder: Path) -> dict[str, Any]:
-    """generation_config.json, {} where there is none. Raises ModelError where it can't be read."""
-    path = folder / GENERATION
-    if not path.exists():
-        return {}
-    try:
-        return read_json(path)
-    except (OSError, ValueError) as problem:
-        raise ModelError(f"{path} can't be read as JSON ({problem})", HINT) from problem

@@ -3,27 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from lantu import images
-from lantu.engine.drafting import Drafter, draft
+from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
 from lantu.engine.sampling_params import SamplingParams
-from lantu.errors import DataError, LantuError
+from lantu.errors import LantuError
 from lantu.models.control import Control
 from lantu.models.janus.folder import JanusFolder
 from lantu.models.janus.layout import QUESTION, JanusLayout
-from lantu.models.spec import Grid
+from lantu.models.published.parts import PublishedParts
 
-BATCH = 32  # requests that the batched drafter drafts together
 MULTIPLE = 16  # of which the native kernels want widths
 
 
 @dataclass(frozen=True)
-class JanusParts:
+class JanusParts(PublishedParts):
     """Each part is loaded when it is first needed; see ``lantu.models.spec.Parts``.
 
     Raises:
@@ -31,10 +30,7 @@ class JanusParts:
     """
 
     folder: JanusFolder
-    device: str = "cpu"
-    backend: str = "native"
 
-    previews = False  # the VQ decoder needs every code
     reads_pixels = True
 
     def __post_init__(self):
@@ -44,7 +40,7 @@ class JanusParts:
 
     @cached_property
     def layout(self) -> JanusLayout:
-        return JanusLayout(self.folder.path, self.folder.config, self.encode)
+        return JanusLayout(self.folder, self.encode)
 
     @cached_property
     def language(self) -> Any:
@@ -57,21 +53,6 @@ class JanusParts:
         from lantu.models.janus import pytorch
 
         return pytorch.load(self.folder.path, self.device)
-
-    @cached_property
-    def drafter(self) -> Drafter:
-        """Drafts requests together only where that changes nothing."""
-        return Engine(self.language)
-
-    @cached_property
-    def batched_drafter(self) -> Drafter:
-        """Drafts many requests together even where that rounds sums in another order."""
-        return self.drafter if self.drafter.exact else Engine(self.language, max_jobs=BATCH)
-
-    @property
-    def exact(self) -> bool:
-        """Pictures are decoded one by one."""
-        return self.device == "cpu"
 
     @cached_property
     def vq(self) -> Any:
@@ -97,18 +78,8 @@ class JanusParts:
         """
         if control:
             self.refuse_control()
-        if codes_Bhw.shape[1:] != self.folder.grid:
-            what = "a grid of {}x{} codes, the model has {}x{}".format(*codes_Bhw.shape[:0:-1], *self.folder.grid[::-1])
-            raise DataError(what, "give the codes of a picture made by this model")
+        self.check_grid(codes_Bhw, self.folder.grid)
         return images.to_bytes(self.vq.decode(codes_Bhw))
-
-    def control_processor(self, control: Control, grid: Grid) -> None:
-        """Raises LantuError: Janus follows no picture of control."""
-        self.refuse_control()
-
-    def refuse_control(self) -> NoReturn:
-        """Raises LantuError."""
-        raise LantuError(f"{self.folder.name} can't be controlled by a picture", "leave out the control")
 
     def encode(self, pictures: np.ndarray) -> np.ndarray:
         """(B, H, W, 3) uint8 → codes (B, h, w) int64."""

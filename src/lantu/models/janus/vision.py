@@ -4,25 +4,25 @@ Each loads its own tensors of the directory and no others, in the dtype in which
 Shapes: B batch, H W pixels, h w grid, N ids of a prompt, F features of a picture, D width of the language model.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lantu.engine.request import Embeddings
-from lantu.errors import LantuError, ModelError
+from lantu.errors import ModelError
 from lantu.models.janus import weights
 from lantu.models.janus.config import Config
-from lantu.models.janus.layout import NEEDS, JanusLayout, first_line
+from lantu.models.janus.layout import JanusLayout
+from lantu.models.published.modules import HINT, load, require
+from lantu.models.published.text import first_line
 from lantu.weights import manifest
 
 if TYPE_CHECKING:
-    import torch
     from PIL.Image import Image
 
 HALF = np.float32(127.5)
-HINT = "fetch the model again"
 
 
 class Vq:
@@ -34,7 +34,7 @@ class Vq:
     """
 
     def __init__(self, folder: str | Path, config: Config, device: str = "cpu"):
-        require()
+        require("Janus")
         from transformers import JanusVQVAEConfig
         from transformers.models.janus.modeling_janus import JanusVQVAE
 
@@ -97,11 +97,11 @@ class Reader:
     """
 
     def __init__(self, layout: JanusLayout, embed: Callable[[Sequence[int]], np.ndarray], device: str = "cpu"):
-        require()
+        require("Janus")
         from transformers import JanusProcessor, JanusVisionConfig, JanusVisionModel
         from transformers.models.janus.modeling_janus import JanusVisionAlignerMLP
 
-        config, folder = layout.config, layout.folder
+        config, folder = layout.config, layout.folder.path
         vision: dict[str, Any] = dict(config.vision)
         self.layout, self.embed, self.device = layout, embed, device
         self.tower: Any = load(lambda: JanusVisionModel(JanusVisionConfig(**vision)), folder, weights.TOWER, device)
@@ -145,54 +145,3 @@ class Reader:
         with torch.inference_mode():
             hidden = self.tower(pixels.to(self.device, self.tower.dtype)).last_hidden_state
             return self.aligner(hidden)[0].float().cpu().numpy()
-
-
-def require() -> None:
-    """Refuse where transformers is missing. Raises LantuError."""
-    try:
-        import transformers  # noqa: F401
-    except ImportError as problem:
-        raise LantuError("Janus needs transformers, which is not installed", NEEDS) from problem
-
-
-def load(make: "Callable[[], torch.nn.Module]", folder: str | Path, prefix: str, device: str) -> "torch.nn.Module":
-    """A module of transformers with its tensors of a directory, in their own dtype, ready for inference.
-
-    Args:
-        make: builds the module; called first where it takes no memory, whatever sizes config.json has.
-        prefix: of its tensors' names.
-
-    Raises:
-        ModelError: transformers refuses the config, or a tensor is missing, unknown or of another shape.
-    """
-    import torch
-    from transformers.initialization import no_init_weights
-
-    from lantu.weights import tensors
-
-    state = {name.removeprefix(prefix): value for name, value in tensors.load(folder, (prefix,)).items()}
-    try:
-        with torch.device("meta"):
-            wanted = make().state_dict()
-        compare(f"{folder}: {prefix}", wanted, state)
-        with no_init_weights():  # random numbers that nothing reads take seconds
-            module = make()
-        module.load_state_dict(state, assign=True)
-    except LantuError:
-        raise
-    except Exception as problem:  # of any kind: transformers does not check what a config says
-        what = f"transformers can't build {prefix.strip('.')} of {folder} ({first_line(problem)})"
-        raise ModelError(what, HINT) from problem
-    return module.to(device).eval().requires_grad_(False)
-
-
-def compare(where: str, wanted: "Mapping[str, torch.Tensor]", found: "Mapping[str, torch.Tensor]") -> None:
-    """Hold a module's tensors against those of a directory. Raises ModelError."""
-    for name, value in wanted.items():
-        if name not in found:
-            raise ModelError(f"{where}{name} is missing, in config.json {list(value.shape)}", HINT)
-        if found[name].shape != value.shape:
-            what = f"{where}{name} is {list(found[name].shape)}, in config.json {list(value.shape)}"
-            raise ModelError(what, HINT)
-    if unknown := sorted(found.keys() - wanted.keys()):
-        raise ModelError(f"{where}{unknown[0]} is a tensor that config.json does not ask for", HINT)
