@@ -91,6 +91,21 @@ def test_a_share_of_the_pictures_is_mixed_with_a_colour():
     assert spread.min() > 0.4  # a quarter of the picture's contrast is always left
 
 
+def test_a_share_of_the_pictures_is_one_colour_or_a_slope():
+    real = torch.rand(400, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    made = tokenizer.flatten(real, 0.25, torch.Generator().manual_seed(0))
+    changed = (made != real).flatten(1).any(1)
+    assert 0.15 < changed.float().mean() < 0.35
+    plain = made[changed]
+    assert plain.abs().max() <= 1
+    bent = (plain[..., 2:] - 2 * plain[..., 1:-1] + plain[..., :-2]).abs().max()
+    assert bent < 1e-5  # straight from edge to edge
+    spread = plain.flatten(2).amax(2) - plain.flatten(2).amin(2)
+    flat = (spread.amax(1) < 1e-6).float().mean()
+    assert 0.3 < flat < 0.7
+    assert spread.max() > 1
+
+
 @pytest.mark.parametrize("way", ["following", "frozen"])
 def test_a_run_that_is_resumed_goes_on_exactly(way, folders, tmp_path):
     """Though a resumed one leaves the start out, which its checkpoint makes good."""

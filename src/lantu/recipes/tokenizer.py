@@ -47,6 +47,8 @@ class TokenizerRecipe(RecipeConfig):
         moved: the most pixels by which pictures are shifted in each direction, with repeated edges; half of them are
             also mirrored. 0 leaves all as they are.
         tinted: share of the pictures that are mixed with a random colour, so that codes cover all colours.
+        plain: share of the pictures that give way to one colour, or to a slope between two, so that codes keep the exact
+            colours of plain backgrounds.
         encoder_rate: the encoder's share of the learning rate.
         encoder_from: the step from which encoder and codebook are trained; before it the decoder learns to read the
             codes of the start.
@@ -68,6 +70,7 @@ class TokenizerRecipe(RecipeConfig):
     beside_share: float = Field(0.0, ge=0, lt=1)
     moved: int = Field(0, ge=0)
     tinted: float = Field(0.0, ge=0, le=1)
+    plain: float = Field(0.0, ge=0, le=1)
     encoder_rate: float = Field(1.0, ge=0)
     encoder_from: int = Field(0, ge=0)
     quantizer_weight: float = Field(1.0, ge=0)
@@ -159,7 +162,8 @@ class Task(training.Task):
         if count:
             pixels = pixels[torch.randperm(size, generator=generator)]
         pixels = tint(pixels, recipe.tinted, generator) if recipe.tinted else pixels
-        return move(pixels, recipe.moved, generator) if recipe.moved else pixels
+        pixels = move(pixels, recipe.moved, generator) if recipe.moved else pixels
+        return flatten(pixels, recipe.plain, generator) if recipe.plain else pixels
 
     def loss(self, module: str, batch: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         playing = bool(self.recipe.adversarial_weight) and step >= self.recipe.adversarial_from
@@ -267,6 +271,19 @@ def move(pixels_BCHW: Tensor, most: int, generator: torch.Generator) -> Tensor:
     return torch.where(mirrored_B[:, None, None, None], moved.flip(3), moved)
 
 
+def flatten(pixels_BCHW: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Put one colour, or a slope from one to another, in place of a share of the pictures."""
+    B, C, H, W = pixels_BCHW.shape
+    chosen_B, sloping_B = (torch.rand(B, generator=generator) < odds for odds in (share, 0.5))
+    first_BC, last_BC = (2 * torch.rand(B, C, generator=generator) - 1 for _ in range(2))
+    last_BC = torch.where(sloping_B[:, None], last_BC, first_BC)
+    angle_B = 2 * torch.pi * torch.rand(B, 1, 1, generator=generator)
+    y_H1, x_W = torch.linspace(-1, 1, H)[:, None], torch.linspace(-1, 1, W)
+    along_BHW = (angle_B.sin() * y_H1 + angle_B.cos() * x_W) / 2**1.5 + 0.5
+    plain_BCHW = torch.lerp(first_BC[..., None, None], last_BC[..., None, None], along_BHW[:, None])
+    return torch.where(chosen_B[:, None, None, None], plain_BCHW, pixels_BCHW)
+
+
 def emoji() -> TokenizerRecipe:
     """The shipped model's: 64 codes of 4,096 for 128 px, set by k-means, then a plain decoder learns to read them.
 
@@ -333,6 +350,7 @@ def anywhere() -> TokenizerRecipe:
         semantic_weight=0,
         moved=16,
         tinted=0.2,
+        plain=0.08,
         encoder_rate=0.05,
         encoder_from=1500,
         quantizer_weight=0.1,
