@@ -47,8 +47,8 @@ class TokenizerRecipe(RecipeConfig):
         moved: the most pixels by which pictures are shifted in each direction, with repeated edges; half of them are
             also mirrored. 0 leaves all as they are.
         tinted: share of the pictures that are mixed with a random colour, so that codes cover all colours.
-        plain: share of the pictures that give way to one colour, or to a slope between two, so that codes keep the exact
-            colours of plain backgrounds.
+        plain: share of the pictures that give way to one colour, or to a slope between two, so that codes keep the
+            exact colours of plain backgrounds.
         encoder_rate: the encoder's share of the learning rate.
         encoder_from: the step from which encoder and codebook are trained; before it the decoder learns to read the
             codes of the start.
