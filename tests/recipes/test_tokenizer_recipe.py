@@ -13,7 +13,7 @@ from lantu import recipes
 from lantu.data.build import build_folder
 from lantu.errors import RecipeError
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
-from lantu.recipes import tokenizer
+from lantu.recipes import augment, tokenizer
 from lantu.training import checkpoint
 from lantu.weights import tensors
 
@@ -66,7 +66,7 @@ def test_a_batch_holds_its_share_of_both_and_is_a_function_of_the_step(folders):
 
 def test_pictures_move_by_whole_pixels_with_their_edge_repeated():
     ramp = torch.arange(64.0).view(1, 1, 8, 8).expand(40, 3, 8, 8)
-    moved = tokenizer.move(ramp, 3, torch.Generator().manual_seed(1))
+    moved = augment.move(ramp, 3, torch.Generator().manual_seed(1))
     found = set()
     for one in moved[:, 0]:
         flipped = bool(one[4, 3] > one[4, 4])
@@ -83,7 +83,7 @@ def test_pictures_move_by_whole_pixels_with_their_edge_repeated():
 
 def test_a_share_of_the_pictures_is_mixed_with_a_colour():
     real = torch.linspace(-1, 1, 8).view(1, 1, 1, 8).expand(400, 3, 8, 8)
-    tinted = tokenizer.tint(real, 0.25, torch.Generator().manual_seed(0))
+    tinted = augment.tint(real, 0.25, torch.Generator().manual_seed(0))
     changed = (tinted - real).flatten(1).abs().amax(1) > 1e-6
     assert 0.15 < changed.float().mean() < 0.35
     assert tinted.abs().max() <= 1
@@ -93,7 +93,7 @@ def test_a_share_of_the_pictures_is_mixed_with_a_colour():
 
 def test_a_share_of_the_pictures_is_one_colour_or_a_slope():
     real = torch.rand(400, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    made = tokenizer.flatten(real, 0.25, torch.Generator().manual_seed(0))
+    made = augment.flatten(real, 0.25, torch.Generator().manual_seed(0))
     changed = (made != real).flatten(1).any(1)
     assert 0.15 < changed.float().mean() < 0.35
     plain = made[changed]

@@ -67,6 +67,9 @@ class Task(decoder.Task):
         self.networks = {"model": self.pair}
         self.teacher = PixelDecoder.load(part_folder(recipe.start, "decoder"))
 
+    def validation(self, number: int, size: int) -> None:
+        """None: a lower flow loss would not mean a better decoder of few steps."""
+
     def to(self, device: torch.device) -> None:
         """Move the perceptual network and the teacher to the device."""
         super().to(device)

@@ -108,6 +108,9 @@ class Task(decoder.Task):
             )
         return made.train().requires_grad_()
 
+    def validation(self, number: int, size: int) -> None:
+        """None: a lower flow loss would not mean a better control."""
+
     def to(self, device: torch.device) -> None:
         """Move the perceptual network and the decoder to the device."""
         super().to(device)

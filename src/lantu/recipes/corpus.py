@@ -22,19 +22,24 @@ from lantu.types import Document
 
 
 class Pictures:
-    """The training and validation pictures of a data folder, and the codes of the former.
+    """The training and validation pictures of a data folder, and the codes of one of the two.
+
+    Args:
+        split: of those whose codes are wanted, "train" or "val".
 
     Attributes:
-        shards, val: the pictures of the two splits; the second may be empty.
-        grids: (M, h, w) codes of the training pictures.
+        shards: the pictures of the split.
+        val: the validation pictures, of which there may be none.
+        grids: (M, h, w) codes of the split's pictures.
         grid: height and width in codes.
-        samples: descriptions of the training pictures.
+        samples: descriptions of the split's pictures.
         order: in which they are trained on.
     """
 
-    def __init__(self, data: Path, tokenizer: ImageTokenizer, seed: int):
-        self.shards, self.val = Shards(data, "train"), Shards(data, "val", or_empty=True)
-        self.grids = codes_of(data, tokenizer, "train")
+    def __init__(self, data: Path, tokenizer: ImageTokenizer, seed: int, split: str = "train"):
+        self.val = Shards(data, "val", or_empty=True)
+        self.shards = Shards(data, "train") if split == "train" else self.val
+        self.grids = codes_of(data, tokenizer, split)
         self.grid: tuple[int, int] = (int(self.grids.shape[1]), int(self.grids.shape[2]))
         self.order = Order(len(self.shards), seed)
         self.samples = [self.shards.sample(index) for index in range(len(self.shards))]
@@ -52,7 +57,7 @@ class Corpus:
         asked: share of captions that are worded as requests.
 
     Attributes:
-        samples: of the training pictures, with the captions that can be learnt.
+        samples: of the pictures, with the captions that can be learnt.
         notes: lines that say which captions were cut or left out.
     """
 

@@ -123,6 +123,16 @@ class Task(training.Task):
         judged, parts = self._judge(clean, batch.pixels)
         return loss + judged, {"flow": loss.detach(), **parts}
 
+    def validation(self, number: int, size: int) -> Any:
+        """Validation pictures and their codes: a ``Batch``."""
+        indices = np.arange(number * size, min((number + 1) * size, len(self.shards["val"])))
+        return self._load("val", indices) if len(indices) else None
+
+    def validation_loss(self, batch: Any, generator: torch.Generator) -> Metrics:
+        """The flow loss by the true codes, at noise times that are always the same."""
+        loss, _ = flow_loss(self.model, batch.pixels, batch.codes, generator, self.recipe.mean, self.recipe.spread)
+        return {"loss": loss}
+
     def _judge(self, clean_BCHW: Tensor, wanted_BCHW: Tensor) -> tuple[Tensor | float, Metrics]:
         """The weighted perceptual distance of a share of the pictures, and its metric; 0 if there is no weight."""
         if self.perceptual is None:

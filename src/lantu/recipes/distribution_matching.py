@@ -64,6 +64,9 @@ class Task(decoder.Task):
         self.networks: dict[str, nn.Module] = {"model": self.model, "critic": self.critic}
         self.drawn: list[tuple[Tensor, Tensor]] = []  # pictures and codes of the student's update, for the critic's
 
+    def validation(self, number: int, size: int) -> None:
+        """None: a lower flow loss would not mean a better decoder of few steps."""
+
     def to(self, device: torch.device) -> None:
         """Move the perceptual network and the teacher to the device."""
         super().to(device)

@@ -5,7 +5,7 @@ from pathlib import Path
 from lantu.recipes.documents import Captioned
 from lantu.recipes.language_settings import LanguageRecipe
 from lantu.recipes.language_task import LanguageSetup, LanguageTask
-from lantu.recipes.next_token import NextToken
+from lantu.recipes.next_token import NextToken, captioned
 from lantu.training.config import LoopConfig
 
 
@@ -15,7 +15,8 @@ class Task(LanguageTask):
     def __init__(self, recipe: LanguageRecipe, data: Path):
         setup = LanguageSetup(recipe, data)
         documents = Captioned(setup.corpus, recipe.captioning, recipe.dropped)
-        super().__init__(setup, [(1.0, NextToken(setup.model, setup.corpus, documents, recipe.row))])
+        learnt = NextToken(setup.model, setup.corpus, documents, recipe.row)
+        super().__init__(setup, [(1.0, learnt)], captioned(setup))
 
 
 def emoji() -> LanguageRecipe:

@@ -7,7 +7,8 @@ objectives, each with a share of every batch.
 import itertools
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,16 @@ class LanguageSetup:
         self.model.config.lantu["tokenizer"] = self.tokenizer.codes_digest()
         self.vocabulary = Vocabulary(self.codec.size, codebook_size)
         longest = longest_caption(recipe, self.pictures.grid)
-        self.corpus = Corpus(self.pictures, self.codec, self.vocabulary, longest, recipe.asked, recipe.loop.seed)
+        self.encoding = self.codec, self.vocabulary, longest, recipe.asked, recipe.loop.seed
+        self.corpus = Corpus(self.pictures, *self.encoding)
+        self.data = data
+
+    @cached_property
+    def validation(self) -> Corpus | None:
+        """The pictures that are kept for validation; None if there are none."""
+        if not len(self.pictures.val):
+            return None
+        return Corpus(Pictures(self.data, self.tokenizer, self.recipe.loop.seed, "val"), *self.encoding)
 
 
 class Objective(ABC):
@@ -75,9 +85,17 @@ class LanguageTask(Task):
 
     Args:
         objectives: share of the batch and objective; the shares add up to 1.
+        validated: what is measured on validation pictures, made of their corpus; None for nothing, where a lower loss
+            would not mean a better model.
     """
 
-    def __init__(self, setup: LanguageSetup, objectives: Sequence[tuple[float, Objective]]):
+    def __init__(
+        self,
+        setup: LanguageSetup,
+        objectives: Sequence[tuple[float, Objective]],
+        validated: Callable[[Corpus], Objective] | None = None,
+    ):
+        self.validated = validated(setup.validation) if validated and setup.validation else None
         self.setup, self.recipe, self.model = setup, setup.recipe, setup.model
         self.shares = [share for share, _ in objectives]
         self.objectives = [objective for _, objective in objectives]
@@ -104,6 +122,20 @@ class LanguageTask(Task):
                 value, more = objective.loss(part, step)
                 loss, metrics = loss + value, metrics | more
         return loss, metrics
+
+    def validation(self, number: int, size: int) -> Any:
+        """Documents of the validation pictures, in the order of the data."""
+        corpus = self.setup.validation
+        if self.validated is None or corpus is None:
+            return None
+        indices = list(range(number * size, min((number + 1) * size, len(corpus.samples))))
+        return self.validated.batch(indices, number * size) if indices else None
+
+    def validation_loss(self, batch: Any, generator: torch.Generator) -> Metrics:
+        """The loss of captions and codes, in both directions."""
+        assert self.validated is not None
+        loss, metrics = self.validated.loss(batch, 0)
+        return {"loss": loss, **metrics}
 
     def to(self, device: torch.device) -> None:
         for objective in self.objectives:

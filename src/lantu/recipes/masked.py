@@ -74,7 +74,10 @@ class Task(training.Task):
         self.pictures = Pictures(data, self.tokenizer, recipe.loop.seed)
         codec = bpe.train(self.pictures.texts(), recipe.text_size)
         self.vocabulary = Vocabulary(codec.size, self.tokenizer.config.codebook_size)
-        self.corpus = Corpus(self.pictures, codec, self.vocabulary, recipe.longest, recipe.asked, recipe.loop.seed)
+        encoding = codec, self.vocabulary, recipe.longest, recipe.asked, recipe.loop.seed
+        self.corpus, self.held = Corpus(self.pictures, *encoding), None
+        if len(self.pictures.val):
+            self.held = Corpus(Pictures(data, self.tokenizer, recipe.loop.seed, "val"), *encoding)
         self.notes = self.corpus.notes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
@@ -101,15 +104,18 @@ class Task(training.Task):
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
         """ids (B, N) with masked codes, seen (B, N) bool, targets (B, n), IGNORED where a code is not masked."""
-        places = range(step * size, (step + 1) * size)
-        indices = self.pictures.order.indices(places[0], size).tolist()
-        vocabulary, (height, width) = self.vocabulary, self.pictures.grid
+        indices = self.pictures.order.indices(step * size, size).tolist()
+        return self._masked(self.corpus, indices, step * size)
+
+    def _masked(self, corpus: Corpus, indices: Sequence[int], first: int) -> dict[str, Tensor]:
+        """Pictures as ``batch`` has them; what is masked depends on the positions, which begin with ``first``."""
+        size, vocabulary, (height, width) = len(indices), self.vocabulary, corpus.grid
         rows, targets = [], []
-        for place, index in zip(places, indices, strict=True):
+        for place, index in enumerate(indices, first):
             rng = np.random.default_rng((self.recipe.loop.seed, 1, place))
-            codes = self.pictures.grids[index].reshape(-1).astype(np.int64)
+            codes = corpus.grids[index].reshape(-1).astype(np.int64)
             masked = mask(height * width, rng)
-            prompt = draw_prefix(self._prompt(index, rng), height, width, vocabulary)
+            prompt = draw_prefix(self._prompt(corpus, index, rng), height, width, vocabulary)
             rows.append(
                 sequence.ids_of(prompt, np.where(masked, -1, vocabulary.codes_to_ids(codes)).tolist(), vocabulary)
             )
@@ -121,12 +127,24 @@ class Task(training.Task):
         batch = {"ids": ids_BN, "seen": np.arange(lengths.max()) < lengths[:, None], "targets": np.stack(targets)}
         return {name: torch.from_numpy(value) for name, value in batch.items()}
 
-    def _prompt(self, index: int, rng: np.random.Generator) -> Sequence[int]:
+    def validation(self, number: int, size: int) -> dict[str, Tensor] | None:
+        """Validation pictures, masked always alike."""
+        if self.held is None:
+            return None
+        indices = list(range(number * size, min((number + 1) * size, len(self.held.samples))))
+        return self._masked(self.held, indices, number * size) if indices else None
+
+    def validation_loss(self, batch: Any, generator: torch.Generator) -> Metrics:
+        """Of the masked codes."""
+        loss, metrics = self.loss("model", batch, 0, generator)
+        return {"loss": loss, **metrics}
+
+    def _prompt(self, corpus: Corpus, index: int, rng: np.random.Generator) -> Sequence[int]:
         """The ids of one of a picture's captions; none where it has none, or where it is dropped."""
         if rng.random() < self.recipe.dropped:
             return []
-        caption, language = self.corpus.caption(index, rng)
-        return self.corpus.encode(self.corpus.request(caption, language, rng)) if caption else []
+        caption, language = corpus.caption(index, rng)
+        return corpus.encode(corpus.request(caption, language, rng)) if caption else []
 
     def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         """Cross-entropy of the masked codes."""

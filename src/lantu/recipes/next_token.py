@@ -4,7 +4,7 @@ Shapes: R rows, N ids a row, V ids, n = h·w codes of a picture.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from lantu.data.packing import apart, block_causal_mask, cuts, one_each, pack
 from lantu.recipes.corpus import Corpus
-from lantu.recipes.documents import Documents
-from lantu.recipes.language_task import Objective
+from lantu.recipes.documents import Captioned, Documents
+from lantu.recipes.language_task import LanguageSetup, Objective
 from lantu.recipes.trained_parts import trained_parts
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.training.task import Metrics
@@ -48,6 +48,12 @@ class NextToken(Objective):
         losses, targets = next_token_losses(self.model, **batch)
         loss = losses.sum() / (targets >= 0).sum()
         return loss, split_losses(losses, targets, self.corpus.vocabulary)
+
+
+def captioned(setup: LanguageSetup) -> Callable[[Corpus], NextToken]:
+    """What is measured on validation pictures: captions and codes, in both directions, none dropped."""
+    recipe = setup.recipe
+    return lambda corpus: NextToken(setup.model, corpus, Captioned(corpus, recipe.captioning, 0.0), recipe.row)
 
 
 class Replies(Objective):

@@ -26,7 +26,7 @@ OWN = ("config.json", "log.jsonl", "tensorboard", "samples", "checkpoints", "mod
 # Settings that may change when a run is resumed: length, speed and logging, but not data or sizes.
 FREE = {
     *("steps", "minutes", "lr", "lr_scale", "decay_fraction", "clip_norm", "weight_decay", "precision", "compile"),
-    *("checkpoint_every_s", "log_every", "sample_every", "kept", "device"),
+    *("checkpoint_every_s", "log_every", "sample_every", "validate_every", "validated", "patience", "kept", "device"),
 }
 NAMING = {"tokenizer", *PARTS, *DATA}  # settings whose content is compared, not the path
 

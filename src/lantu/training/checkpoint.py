@@ -4,6 +4,7 @@
         state.json                      steps done and the values logged since the log's last line
         weights/ average/ optimizer/    safetensors, float32, "module/name"; average/ is the EMA
     RUN/checkpoints/before-decay/       the end of the stable phase: a longer run starts from here
+    RUN/checkpoints/best/               the least validation loss so far
 
 A checkpoint is written under another name and then renamed, so it exists completely or not at all.
 """
@@ -13,6 +14,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +27,7 @@ from lantu.training.optimized_module import OptimizedModule
 from lantu.training.schedule import decay_start
 from lantu.weights import tensors
 
-BEFORE_DECAY = "before-decay"
+BEFORE_DECAY, BEST = "before-decay", "best"
 KINDS = ("weights", "average", "optimizer")
 FOLDER_KIND = files.FolderKind(
     "a checkpoint", ("state.json",), ("state.json", *(name for kind in KINDS for name in files.WEIGHTS.within(kind)))
@@ -42,6 +44,7 @@ class State:
         skipped, skipped_in_row: see ``Trainer``.
         window: values logged since the last line of the log.
         train_s: seconds of training, over all sessions.
+        best: ``validation.Best``; {} before the first validation.
     """
 
     step: int
@@ -51,6 +54,7 @@ class State:
     skipped_in_row: int = 0
     window: dict[str, list[float]] = field(default_factory=dict)
     train_s: float = 0.0
+    best: dict[str, Any] = field(default_factory=dict)
 
     def fits(self, config: LoopConfig) -> bool:
         """Whether a run of ``config.steps`` steps would have reached this state: always so before the rate decays."""
@@ -161,11 +165,20 @@ def put_average(path: Path, networks: dict[str, torch.nn.Module]) -> int:
 
 def clean(checkpoints: Path, after: int) -> None:
     """Remove what a killed process left half written, and checkpoints after step ``after``, which will come again."""
-    for path in [*checkpoints.glob(".step-*"), *checkpoints.glob(f".{BEFORE_DECAY}.*")]:
-        shutil.rmtree(path, ignore_errors=True)
-    for path in numbered(checkpoints):
-        if number(path) > after:
+    for pattern in (".step-*", f".{BEFORE_DECAY}.*", f".{BEST}.*"):
+        for path in checkpoints.glob(pattern):
+            shutil.rmtree(path, ignore_errors=True)
+    for path in [*numbered(checkpoints), checkpoints / BEST]:
+        if path.exists() and step_of(path) > after:
             files.discard(path, FOLDER_KIND)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Updates done by a checkpoint; a huge number if it can't be read, for then it is of no use."""
+    try:
+        return int(json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 1 << 62
 
 
 def numbered(checkpoints: Path) -> list[Path]:

@@ -31,6 +31,10 @@ class LoopConfig(BaseModel):
         compile: with torch.compile: the first step takes a minute, later ones less.
         minutes: stop after so many, with a checkpoint; resume to go on.
         checkpoint_every_s, log_every, sample_every: seconds, steps and steps; 0 samples only at the end.
+        validate_every: steps between validations, whose metrics are logged as "val_…"; 0 for none. The best checkpoint
+            is kept as checkpoints/best, and exported where the last one is worse.
+        validated: samples of a validation.
+        patience: stop after so many validations without a better one; 0 never stops early.
         kept: the number of newest checkpoints that are kept; all of them make a learning curve.
         device: "auto", "cpu", "cuda" or "cuda:N".
     """
@@ -55,6 +59,9 @@ class LoopConfig(BaseModel):
     seed: int = Field(0, ge=0)
     minutes: float | None = Field(None, ge=0)
     checkpoint_every_s: float = Field(300.0, ge=0)
+    validate_every: int = Field(200, ge=0)
+    validated: int = Field(64, ge=1)
+    patience: int = Field(0, ge=0)
     kept: int = Field(2, ge=1)
     log_every: int = Field(20, ge=1)
     sample_every: int = Field(500, ge=0)

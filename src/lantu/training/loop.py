@@ -4,7 +4,7 @@
     RUN/log.jsonl       one line every ``log_every`` steps; RUN/tensorboard has the same values
     RUN/samples/        samples of the task
     RUN/checkpoints/    see ``checkpoint``
-    RUN/model/          the task's export, with the EMA weights
+    RUN/model/          the task's export, with the EMA weights; of the best checkpoint where the last one is worse
 
 A run that is resumed after a kill at any moment continues with exactly the losses of an unbroken run: batches, all
 randomness and the learning rate are pure functions of the step. A run that is resumed with a larger ``steps`` is
@@ -15,7 +15,7 @@ badly when trained further.
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from lantu.training.schedule import decay_start, factor
 from lantu.training.stop import Stop
 from lantu.training.task import Task
 from lantu.training.trainer import Trainer
+from lantu.training.validation import PREFIX, Best, Watch
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Summary:
 
     Attributes:
         folder: of the run.
-        reason: "finished", "interrupted" (Ctrl-C, SIGTERM) or "time" (``minutes``); the latter two can be resumed.
+        reason: "finished" (also where validation no longer became better), "interrupted" (Ctrl-C, SIGTERM) or "time"
+            (``minutes``); the latter two can be resumed.
         step, steps: updates done, and in all.
         skipped: updates lost to a gradient that was not finite.
         train_s: seconds of training, over all sessions.
@@ -105,6 +107,7 @@ class Run:
         self.clock = Clock(0)
         self.window = Window()
         self.last: Record = {}
+        self.best, self.watch = Best(), Watch(self.config.patience)
 
     def run(self) -> Summary:
         """Train to the end and export."""
@@ -124,7 +127,7 @@ class Run:
             checkpoint.restore(path, self.trainer.modules)
             self.step = state.step
             self.clock = Clock(self.step, state.train_s)
-            self.window = Window(state.window)
+            self.window, self.best = Window(state.window), Best(**state.best)
             self.last = next((line for line in reversed(read_log(self.folder)) if line["step"] <= self.step), {})
             self.trainer.skipped, self.trainer.skipped_in_row = state.skipped, state.skipped_in_row
             self.progress.say(f"resumed at step {self.step} of {self.config.steps}")
@@ -146,17 +149,21 @@ class Run:
             self.trainer.task, config.batch_size, config.accumulate, self.step, config.steps, ranks.rank, ranks.world
         ) as batches:
             while self.step < config.steps:
+                if self.stuck:
+                    self.progress.say(f"no better validation since step {self.best.step:,}: stopped early")
+                    break
                 self.window.add(self.trainer.update(self.step, batches.take()))
                 self.step += 1
                 self.clock.tick()
                 self.progress.step(self.step)
-                if self.step % config.log_every == 0 or self.step == config.steps:
-                    self.write(log)
+                metrics = self.validate()
+                if metrics or self.step % config.log_every == 0 or self.step == config.steps:
+                    self.write(log, metrics)
                 stops = ranks.any(bool(stop.reason)) and self.step < config.steps
                 due = ranks.any(time.monotonic() - saved >= config.checkpoint_every_s)
                 with self.clock.paused():
                     self.at_milestones()
-                    if stops or due or self.step == config.steps:
+                    if stops or due or self.step == config.steps or self.stuck:
                         self.save(checkpoint.name_of(self.step))
                         saved = time.monotonic()
                 if stops:
@@ -164,6 +171,11 @@ class Run:
                     self.progress.say(f"stopped at step {self.step} ({reason}); continue with --resume")
                     return reason
         return "finished"
+
+    @property
+    def stuck(self) -> bool:
+        """Whether validation has not become better for as long as the run waits."""
+        return 0 < self.config.patience <= self.best.stale
 
     def at_milestones(self) -> None:
         """Samples and checkpoints that are due at certain steps."""
@@ -173,7 +185,18 @@ class Run:
         if self.step == decay_start(config) < config.steps:
             self.save(checkpoint.BEFORE_DECAY)
 
-    def write(self, log: Log | None) -> None:
+    def validate(self) -> Record:
+        """Validation metrics where they are due, {} elsewhere; the best checkpoint is kept."""
+        every = self.config.validate_every
+        if not every or (self.step % every and self.step != self.config.steps):
+            return {}
+        with self.clock.paused():
+            metrics = self.trainer.validate(self.config.validated)
+            if metrics and self.best.see(metrics["loss"], self.step):
+                self.save(checkpoint.BEST)
+        return {PREFIX + name: value for name, value in metrics.items()}
+
+    def write(self, log: Log | None, validated: Record) -> None:
         """Write a line of the log, over the window that ends here."""
         config = self.config
         means = self.window.means()
@@ -184,11 +207,13 @@ class Run:
         record |= {"skipped": self.trainer.skipped, "samples_per_s": samples_per_s}
         if flops := self.trainer.task.flops_per_sample:
             record["gflop_per_s"] = samples_per_s * flops / 1e9
-        record["left_s"] = (config.steps - self.step) / rate
+        record |= {**validated, "left_s": (config.steps - self.step) / rate}
         self.last = {name: float(f"{v:.6g}") if isinstance(v, float) else v for name, v in record.items()}
         if log:
             log.write(self.last)
         self.progress.record(self.last)
+        for warning in self.watch.see(self.last, self.best, self.step > config.warmup_steps):
+            self.progress.say(f"warning: {warning}")
 
     def save(self, name: str) -> None:
         """Write a checkpoint."""
@@ -200,6 +225,7 @@ class Run:
             skipped_in_row=self.trainer.skipped_in_row,
             window=self.window.read(),
             train_s=self.clock.train_s,
+            best=asdict(self.best),
         )
         checkpoint.save(self.checkpoints, name, self.trainer.modules, state, self.ranks.first, self.config.kept)
 
@@ -216,6 +242,16 @@ class Run:
         if reason != "interrupted":
             self.sample()
         if self.ranks.world == 1:
+            self.take_best()
             with self.trainer.averaged(), files.replacing_folder(self.folder / "model", files.WEIGHTS) as temporary:
                 temporary.mkdir()
                 self.trainer.task.export(temporary)
+
+    def take_best(self) -> None:
+        """Put the best checkpoint's weights back where the last ones are worse on validation samples."""
+        last = self.last.get(f"{PREFIX}loss")
+        path = self.checkpoints / checkpoint.BEST
+        if last is None or self.last["step"] != self.step or not self.best.beats(last) or not path.is_dir():
+            return
+        checkpoint.restore(path, self.trainer.modules)
+        self.progress.say(f"exported as it was at step {self.best.step:,}, where the validation loss was least")

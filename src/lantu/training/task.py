@@ -70,6 +70,20 @@ class Task(ABC):
     def sample(self, step: int, folder: Path) -> None:  # noqa: B027
         """Write samples for a person to look at; called with the averaged weights and without gradients."""
 
+    def validation(self, number: int, size: int) -> Any:
+        """The ``number``-th batch of the samples that are kept for validation, the same ones in every run.
+
+        None after the last one, or where there is none: then nothing is validated.
+        """
+        return None
+
+    def validation_loss(self, batch: Any, generator: torch.Generator) -> Metrics:
+        """Metrics of a batch of ``validation``: "loss", by which the best checkpoint is chosen, and others for the log.
+
+        Called as ``sample`` is, and seeded alike each time.
+        """
+        raise NotImplementedError
+
     def after_step(self, step: int) -> None:  # noqa: B027
         """Called after the update of ``step``."""
 

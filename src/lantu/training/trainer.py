@@ -92,6 +92,23 @@ class Trainer:
             total["grad_norm"] = module.step(step)
         return total
 
+    def validate(self, samples: int) -> dict[str, float]:
+        """The task's validation metrics over about so many samples; {} where it has none. All ranks see the same."""
+        totals: dict[str, float] = {}
+        size = self.config.batch_size
+        count = -(-samples // size)
+        done = 0
+        with self.averaged():
+            for number in range(count):
+                if (batch := self.task.validation(number, size)) is None:
+                    break
+                self.seed(number, len(self.modules), 0)
+                metrics = self.task.validation_loss(to_device(batch, self.device), self.generator)
+                for name, value in metrics.items():
+                    totals[name] = totals.get(name, 0.0) + float(value)
+                done += 1
+        return {name: value / done for name, value in totals.items()}
+
     def seed(self, step: int, module: int, micro: int) -> None:
         """Make all randomness a function of the step, so that no generator's state must be saved."""
         entropy = [self.config.seed, step, module, micro, self.ranks.rank]
