@@ -229,3 +229,16 @@ def test_so_does_one_that_is_named(house, tmp_path, name):
     (tmp_path / "shelf" / name / file).write_text('{"_class_name": "GlmImagePipeline"}')
     call(house, "caption", "a.png", "--model", name, LANTU_MODELS=f"/nowhere:{tmp_path / 'shelf'}")
     assert any(line.endswith("[serve,train]") for line in calls(house))
+
+
+@pytest.mark.parametrize("command", [["draw", "a cat"], ["info"]])
+def test_so_does_the_id_of_a_model_on_the_hub(house, command):
+    call(house, *command, "--model", "deepseek-community/Janus-Pro-1B@main")
+    assert any(line.endswith("[serve,train]") for line in calls(house))
+
+
+def test_a_folder_of_two_names_is_no_id(house, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("models/mine").mkdir(parents=True)
+    call(house, "info", "--model", "models/mine")
+    assert not any(line.endswith("[serve,train]") for line in calls(house))

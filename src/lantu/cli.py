@@ -24,7 +24,7 @@ COMMANDS = {
     "detokenize": ("pictures", "detokenize"),
     "serve": ("serving", "serve"),
     "studio": ("serving", "serve"),
-    "models": ("models", "list_models"),
+    "models": ("models", "models"),
     "info": ("models", "info"),
     "export": ("models", "exports"),
     "data": ("data", "app"),

@@ -1,4 +1,4 @@
-"""The commands ``models``, ``info`` and ``export``."""
+"""The commands ``models``, ``models accept``, ``info`` and ``export``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,13 +8,17 @@ import typer
 from lantu.commands import terminal
 from lantu.commands.options import Json, ModelName
 from lantu.errors import ModelError
-from lantu.models import hub, registry
+from lantu.models import hub, registry, terms
 
 exports = typer.Typer(help="Write a model in another format.")
+models = typer.Typer(help="List the models that can be named, and the families that can be opened.")
 
 
-def list_models(json: Json = False) -> None:
+@models.callback(invoke_without_command=True)
+def list_models(context: typer.Context, json: Json = False) -> None:
     """List the models that can be named, and the families that can be opened."""
+    if context.invoked_subcommand:
+        return
     facts = []
     for folder in hub.every():
         try:
@@ -30,11 +34,28 @@ def list_models(json: Json = False) -> None:
     else:
         rows = [(name(each), each["pixels"], parameters(each), megabytes(each), each["folder"]) for each in facts]
         terminal.print_table([("model", "pixels", "parameters", "size", "folder"), *rows])
-    print("\nfamilies that can be opened from a folder (--model DIR)")
-    columns = ("name", "tasks", "licence", "tokens", "sizes")
+    print("\nfamilies that can be opened from a folder or the hub (--model DIR or ID)")
+    columns = ("name", "tasks", "licence", "size", "tokens", "sizes")
     terminal.print_table(
         [("family", *columns[1:]), *(tuple(readable(one[key]) for key in columns) for one in families)]
     )
+    for one in families:
+        if not one["accepted"]:
+            print(f"\n{one['name']} is off until you accept: {one['notice']}: lantu models accept {one['name']}")
+
+
+@models.command("accept")
+def accept(
+    family: Annotated[str, typer.Argument(help="Its name (see lantu models).", metavar="FAMILY")], json: Json = False
+) -> None:
+    """Accept the terms of a family of models that is off until you do."""
+    chosen = registry.named(family)
+    if chosen.must_accept:
+        terms.accept(chosen.name, chosen.must_accept)
+    if json:
+        terminal.print_json({"family": family, "accepted": chosen.must_accept})
+    else:
+        print(f"accepted: {chosen.must_accept}" if chosen.must_accept else f"{family} asks for nothing to be accepted")
 
 
 def info(model: ModelName = None, json: Json = False) -> None:

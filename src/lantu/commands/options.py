@@ -18,7 +18,7 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The same seed g
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")]
 Backend = Annotated[str, typer.Option("--backend", help="native, transformers or vllm.", metavar="NAME")]
 ModelName = Annotated[
-    str | None, typer.Option("--model", help="A name (see lantu models) or a folder.", metavar="MODEL")
+    str | None, typer.Option("--model", help="A name (see lantu models), a folder or a hub id.", metavar="MODEL")
 ]
 Fit = Annotated[bool, typer.Option("--fit", help="Scale and crop pictures of another size.")]
 Examples = Annotated[

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from lantu.errors import ModelError
 
 MAX_JSON = 256_000_000  # bytes; the largest published tokenizer.json has about 35 MB
+SHARED_STORE = ".huggingface-shared-blobs"  # the mark in blobs/ of a Hugging Face cache
 NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # so that opening a pipe doesn't wait for a writer
 
 
@@ -23,7 +24,7 @@ def open_regular(path: Path) -> BinaryIO:
     """Open a regular file to read it.
 
     A symbolic link must point into its own folder. The only exception is the Hugging Face cache, whose snapshots are
-    links to files in ``blobs/``.
+    links to files in ``blobs/``, which may be links into a store that all its repositories share.
 
     Raises:
         OSError: the file is missing or unreadable.
@@ -56,8 +57,12 @@ def check_regular(paths: Iterable[Path]) -> None:
 
 
 def is_blob(target: Path) -> bool:
-    """Whether a path is a blob of a Hugging Face cache: models--OWNER--NAME/blobs/DIGEST."""
-    return target.parent.name == "blobs" and target.parent.parent.name.startswith("models--")
+    """Whether a path is a blob of a Hugging Face cache: models--OWNER--NAME/blobs/DIGEST, or blobs/AB/DIGEST of the
+    shared store, which huggingface_hub marks as its own."""
+    if target.parent.name == "blobs":
+        return target.parent.parent.name.startswith("models--")
+    store = target.parent.parent
+    return store.name == "blobs" and target.name[:2] == target.parent.name and (store / SHARED_STORE).is_file()
 
 
 def is_plain_name(name: object) -> bool:

@@ -1,4 +1,4 @@
-"""Finds models by name or folder."""
+"""Finds models by folder, name or hub id."""
 
 import contextlib
 import os
@@ -7,9 +7,12 @@ from pathlib import Path
 from lantu.errors import DiskError, ModelError
 from lantu.files import cache_dir, expand
 from lantu.models import registry
+from lantu.models.download import fetch, is_id
 from lantu.models.spec import ModelFolder
 
 DEFAULT = "lantu-emoji"
+
+__all__ = ["DEFAULT", "every", "fetch", "find", "is_id", "locate", "shelves"]
 
 
 def shelves() -> list[Path]:
@@ -28,24 +31,49 @@ def shelves() -> list[Path]:
     return places
 
 
+def locate(model: str | Path) -> Path:
+    """The folder of a model, or of a part of one: a folder, a name on a shelf, or an id of the Hugging Face hub.
+
+    A folder wins over a name, a name over an id.
+
+    Raises:
+        ModelError: there is no such model.
+        LantuError, DiskError: it can't be downloaded; see ``download.fetch``.
+    """
+    name = str(model)
+    path = expand(name)
+    if path.is_dir():
+        return path
+    if len(path.parts) == 1 and (there := on_shelf(name)):
+        return there
+    if is_id(name) and not path.exists():
+        return fetch(name)
+    raise unknown(name)
+
+
+def on_shelf(name: str) -> Path | None:
+    """The folder of that name on the first shelf that has one."""
+    return next((shelf / name for shelf in shelves() if (shelf / name).is_dir()), None)
+
+
+def unknown(name: str) -> ModelError:
+    """The error for a name that is nowhere."""
+    there = ", ".join(folder.name for folder in every())
+    hint = f"choose one of {there}, or give a folder" if there else "give a folder"
+    return ModelError(f"no model called {name}", f"{hint}, or the id of a model on the Hugging Face hub (owner/name)")
+
+
 def find(model: str | Path | None = None) -> ModelFolder:
-    """A model by its name or its folder.
+    """A model by its folder, its name or its hub id; by default the shipped one.
 
     Raises:
         ModelError: there is no such model, or it is incomplete.
+        LantuError, DiskError: it can't be downloaded; see ``download.fetch``.
     """
-    name = str(model) if model is not None else DEFAULT
-    path = expand(name)
-    if model is not None and path.is_dir():
-        return registry.open_folder(path)
-    if len(path.parts) == 1:
-        for shelf in shelves():
-            if (shelf / name).is_dir():
-                return registry.open_folder(shelf / name)
-    there = ", ".join(folder.name for folder in every())
-    raise ModelError(
-        f"no model called {name}", f"choose one of {there}, or give a folder" if there else "give a folder"
-    )
+    path = on_shelf(DEFAULT) if model is None else locate(model)
+    if path is None:
+        raise unknown(DEFAULT)
+    return registry.open_folder(path)
 
 
 def every() -> list[ModelFolder]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from lantu.errors import LantuError, ModelError
 from lantu.files.untrusted import read_json, shown
+from lantu.models import terms
 from lantu.models.spec import ModelFolder, Parts
 
 HINT = "give a model directory: lantu models lists the models and the families that can be opened"
@@ -30,6 +31,9 @@ class Family:
         parts: its ``Parts``, as "module:class"; called with the folder, the device and the backend.
         tasks: what its models do.
         licence: of the published weights.
+        notice: limits of that licence, in a sentence, which is said once per machine; "" for none.
+        must_accept: what is unclear about it, where the family is off until the user accepts that; "" elsewhere.
+        size: of the published weights; "as published" where there are many.
         tokens: codes of a picture.
         sizes: of its pictures, in pixels.
         needs: packages beyond those that drawing with the shipped model needs.
@@ -47,14 +51,20 @@ class Family:
     classes: tuple[str, ...] = ()
     model_types: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    notice: str = ""
+    must_accept: str = ""
+    size: str = "as published"
     components: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
-        """Name, tasks, licence, tokens and sizes, as JSON."""
+        """Name, tasks, licence, size, tokens and sizes, and whether its terms stand in the way, as JSON."""
         return {
             "name": self.name,
             "tasks": list(self.tasks),
             "licence": self.licence,
+            "notice": self.must_accept or self.notice,
+            "accepted": not self.must_accept or terms.is_accepted(self.name, self.must_accept),
+            "size": self.size,
             "tokens": self.tokens,
             "sizes": self.sizes,
         }
@@ -67,6 +77,7 @@ FAMILIES = (
         parts="lantu.models.lantu.parts:LantuParts",
         tasks=("draw", "caption", "edit", "chat", "control"),
         licence="that of each model",
+        size="that of each model",
         tokens="as trained: 16 to 256",
         sizes="as trained: 64 to 512",
         classes=("lantu.Model",),
@@ -83,6 +94,7 @@ FAMILIES = (
         parts="lantu.models.masked.parts:MaskedParts",
         tasks=("draw",),
         licence="that of each model",
+        size="that of each model",
         tokens="as trained: 16 to 256",
         sizes="as trained: 64 to 512",
         classes=("lantu.MaskedModel",),
@@ -98,12 +110,24 @@ FAMILIES = (
         parts="lantu.models.janus.parts:JanusParts",
         tasks=("draw", "caption"),
         licence="DeepSeek Model License (code: MIT)",
+        notice="the weights are under the DeepSeek Model License, which allows commercial use; its restrictions of use "
+        "bind you and must be passed on (github.com/deepseek-ai/Janus, LICENSE-MODEL)",
+        size="4 GB (1B), 15 GB (7B)",
         tokens="576",
         sizes="384x384",
         model_types=("janus",),
         needs=("torch", "transformers"),
     ),
 )
+
+
+def named(name: str) -> Family:
+    """The family of that name. Raises LantuError."""
+    for family in FAMILIES:
+        if family.name == name:
+            return family
+    known = ", ".join(family.name for family in FAMILIES)
+    raise LantuError(f"no family of models called {name}", f"choose one of {known}")
 
 
 def family_of(path: Path) -> Family:
@@ -159,13 +183,15 @@ def load_parts(folder: ModelFolder, device: str = "cpu", backend: str = "native"
     """The parts of a model; each is loaded when it is first needed.
 
     Raises:
-        LantuError: a package that its family needs is not installed.
+        LantuError: a package that its family needs is not installed, or the terms of its weights are not accepted.
     """
     family = family_of(folder.path)
+    terms.check(family.name, family.must_accept)
     missing = [name for name in family.needs if importlib.util.find_spec(name) is None]
     if missing:
         what = f"models of the family {family.name} need {' and '.join(missing)}"
         raise LantuError(what, "pip install 'lantu[train]'")
+    terms.say(family.name, family.notice)
     return resolve(family.parts)(folder, device, backend)
 
 

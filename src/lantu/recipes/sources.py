@@ -5,14 +5,15 @@ from typing import Any
 
 from lantu.errors import ModelError
 from lantu.files import expand
-from lantu.models.hub import find
+from lantu.models.hub import is_id, locate
 from lantu.weights.arrays import read_config
 
 BEGINNINGS = ("patches", "noise")  # values of a tokenizer's ``start`` that name no part
 
 
 def part_folder(source: str | Path, part: str) -> Path:
-    """The exported part of a run, the part of a model directory (or of a model by name), or the folder itself.
+    """The exported part of a run, the part of a model directory (or of a model by name or hub id), or the
+    folder itself.
 
     Args:
         part: "tokenizer", "language", "decoder" or "control".
@@ -21,8 +22,8 @@ def part_folder(source: str | Path, part: str) -> Path:
         ModelError: it is none of these, or holds another part.
     """
     folder = expand(source)
-    if not folder.exists() and len(folder.parts) == 1:
-        folder = find(source).path
+    if not folder.exists() and (len(folder.parts) == 1 or is_id(str(source))):
+        folder = locate(source)
     for place in (folder / "model", folder / part, folder):
         if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
             kind = kind_of(read_config(place))
