@@ -110,9 +110,13 @@ class DiffusionDecoder:
         channels, factor = (self.codec.channels, self.codec.factor) if self.codec else (3, 1)
         return channels, height * self.patch // factor, width * self.patch // factor
 
-    def times(self, steps: int) -> list[float]:
-        """The times of so many steps: the schedule's, from where the parameterisation is defined."""
-        first, *others = self.schedule.times(steps)
+    def times(self, steps: int, latents: int = 0) -> list[float]:
+        """The times of so many steps: the schedule's, from where the parameterisation is defined.
+
+        Args:
+            latents: how many positions are denoised.
+        """
+        first, *others = self.schedule.times(steps, latents)
         return [max(first, PARAMETERISATIONS[self.parameterisation].min_signal), *others]
 
     def denoise(self, x_BCHW: Array, t: float, conditioning: Conditioning) -> Array:

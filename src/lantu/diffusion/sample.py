@@ -62,7 +62,7 @@ def sample(
             clean = unconditional + float(guidance) * (conditional - unconditional)
         return clean if decoder.codec else clean.clip(-OVERSHOOT, OVERSHOOT)
 
-    x = draw(denoise, noise, decoder.times(steps), each, decoder.schedule.min_noise)
+    x = draw(denoise, noise, decoder.times(steps, shape[1] * shape[2]), each, decoder.schedule.min_noise)
     finite.finish()
     pixels_BCHW = decoder.codec.decode(x) if decoder.codec else x
     return to_numpy(pixels_BCHW.clip(-1, 1))

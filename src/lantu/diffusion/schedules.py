@@ -13,6 +13,8 @@ it the clean estimate (arXiv:2206.00364, appendix C; arXiv:2403.03206, section 2
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
 from typing import Protocol
 
 import numpy as np
@@ -37,9 +39,44 @@ class NoiseSchedule(Protocol):
         """The timestep that the denoiser is given for time t."""
         ...
 
-    def times(self, steps: int) -> list[float]:
-        """The times of a sampler's steps, ascending: ``steps`` + 1 of them, the last one 1."""
+    def times(self, steps: int, latents: int = 0) -> list[float]:
+        """The times of a sampler's steps, ascending: ``steps`` + 1 of them, the last one 1.
+
+        Args:
+            latents: how many positions are denoised, H · W: some schedules spend more steps on the noise of large ones.
+        """
         ...
+
+    def training_time(self, chance: float, latents: int = 0) -> float:
+        """The time of a training example, distributed as the denoiser knows it.
+
+        Args:
+            chance: uniform in [0, 1).
+            latents: as of ``times``.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class DynamicShift:
+    """A shift that grows with the picture (FLUX.1, Stable Diffusion 3.5): its logarithm is a line through two sizes.
+
+    Attributes:
+        least, most: the logarithm of the shift (the shift itself, if ``linear``) at the two sizes.
+        few, many: the sizes, in tokens of 2 × 2 latents.
+    """
+
+    least: float = 0.5
+    most: float = 1.15
+    few: int = 256
+    many: int = 4096
+    linear: bool = False
+
+    def of(self, latents: int) -> float:
+        """The shift for so many latents."""
+        slope = (self.most - self.least) / (self.many - self.few)
+        value = self.least + slope * (latents / 4 - self.few)
+        return value if self.linear else math.exp(value)
 
 
 @dataclass(frozen=True)
@@ -50,12 +87,14 @@ class FlowSchedule:
         train_steps: 0 for denoisers that are given t; else they are given ``train_steps · (1 - t)``, as those of
             diffusers are.
         shift: above 1 more of the steps are spent on noise (arXiv:2403.03206, equation 23).
+        dynamic: in the place of ``shift``, one that depends on the number of latents.
         min_noise: of the loss that the denoiser was trained with (arXiv:2511.13720).
     """
 
     train_steps: int = 0
     shift: float = 1.0
     min_noise: float = MIN_NOISE
+    dynamic: DynamicShift | None = None
 
     def scale(self, t: float) -> float:
         """1."""
@@ -65,10 +104,19 @@ class FlowSchedule:
         """See ``train_steps``."""
         return self.train_steps * (1 - t) if self.train_steps else t
 
-    def times(self, steps: int) -> list[float]:
+    def times(self, steps: int, latents: int = 0) -> list[float]:
         """Evenly spaced, then shifted towards noise."""
-        even = times(steps)
-        return even if self.shift == 1 else [t / (t + self.shift * (1 - t)) for t in even]
+        even, shift = times(steps), self.shift_of(latents)
+        return even if shift == 1 else [t / (t + shift * (1 - t)) for t in even]
+
+    def training_time(self, chance: float, latents: int = 0) -> float:
+        """The logistic of a normal number, shifted (arXiv:2403.03206, section 3.1, with m = 0 and s = 1)."""
+        t = 1 / (1 + math.exp(-NormalDist().inv_cdf(min(max(chance, 1e-6), 1 - 1e-6))))
+        return t / (t + self.shift_of(latents) * (1 - t))
+
+    def shift_of(self, latents: int) -> float:
+        """The shift for so many latents."""
+        return self.dynamic.of(latents) if self.dynamic else self.shift
 
 
 @dataclass(frozen=True)
@@ -111,7 +159,7 @@ class DDPMSchedule:
         """ᾱ = ∏ (1 - β)."""
         return cls(tuple(np.cumprod(1 - np.asarray(betas, np.float64)).tolist()))
 
-    @property
+    @cached_property
     def flow_times(self) -> np.ndarray:
         """t of each training step: α / (α + σ), descending."""
         squares = np.array(self.alphas_cumprod)
@@ -129,7 +177,11 @@ class DDPMSchedule:
         ratios = np.log(own) - np.log1p(-own)
         return float(np.interp(-math.log(t / (1 - t)), -ratios, np.arange(len(own))))
 
-    def times(self, steps: int) -> list[float]:
+    def training_time(self, chance: float, latents: int = 0) -> float:
+        """That of any training step, all equally likely (arXiv:2006.11239, algorithm 1)."""
+        return float(self.flow_times[min(int(chance * len(self.alphas_cumprod)), len(self.alphas_cumprod) - 1)])
+
+    def times(self, steps: int, latents: int = 0) -> list[float]:
         """Those of evenly spaced training steps, the noisiest first ("trailing", arXiv:2305.08891, table 2), then 1."""
         count = len(self.alphas_cumprod)
         chosen = np.round(np.linspace(count, 0, min(steps, count), endpoint=False)).astype(int) - 1

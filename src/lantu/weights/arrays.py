@@ -16,8 +16,9 @@ import numpy as np
 from lantu.errors import ModelError
 from lantu.files.untrusted import is_plain_name, open_regular, parse_json, read_json, shown
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
+STEM = "model"
+SINGLE = f"{STEM}.safetensors"
+INDEX = f"{STEM}.safetensors.index.json"
 TYPES = {
     "F64": np.float64,
     "F32": np.float32,
@@ -66,35 +67,38 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         )
 
 
-def read(folder: str | Path) -> dict[str, np.ndarray]:
+def read(folder: str | Path, stem: str = STEM) -> dict[str, np.ndarray]:
     """All arrays of a folder, in one file or in shards.
+
+    Args:
+        stem: of the files' names: "diffusion_pytorch_model" in directories of diffusers.
 
     Raises:
         ModelError: there is none, a shard is missing, or a file is damaged.
     """
-    return of_folder(folder, read_file)
+    return of_folder(folder, read_file, stem)
 
 
-def entries(folder: str | Path) -> dict[str, Entry]:
+def entries(folder: str | Path, stem: str = STEM) -> dict[str, Entry]:
     """The header entries of all tensors of a folder; no data is read. Raises ModelError like ``read``."""
-    return of_folder(folder, lambda path: read_header(path)[1])
+    return of_folder(folder, lambda path: read_header(path)[1], stem)
 
 
-def of_folder(folder: str | Path, read_one: Callable[[Path], dict[str, T]]) -> dict[str, T]:
+def of_folder(folder: str | Path, read_one: Callable[[Path], dict[str, T]], stem: str = STEM) -> dict[str, T]:
     """The tensors of all files of a folder, each in the file that the index names."""
     folder = Path(folder)
     state: dict[str, T] = {}
     try:
-        where = weight_map(folder)
-        for path in shard_paths(folder):
+        where = weight_map(folder, stem)
+        for path in shard_paths(folder, stem):
             found = read_one(path)
             for name in found:
                 if where is not None and where.get(name) != path.name:
-                    raise ValueError(f"{shown(name)} is in {path.name}, but {INDEX} names another file")
+                    raise ValueError(f"{shown(name)} is in {path.name}, but {index_of(stem)} names another file")
             state |= found
         for name, file in (where or {}).items():
             if name not in state:
-                raise ValueError(f"{shown(name)} is missing from {file}, which {INDEX} names")
+                raise ValueError(f"{shown(name)} is missing from {file}, which {index_of(stem)} names")
     except (OSError, ValueError) as problem:
         raise ModelError(f"can't read the weights in {folder} ({problem})", HINT) from problem
     return state
@@ -177,22 +181,31 @@ def is_sizes(value: object) -> bool:
     return isinstance(value, list) and all(type(each) is int and each >= 0 for each in value)
 
 
-def shard_paths(folder: Path) -> list[Path]:
+def shard_paths(folder: Path, stem: str = STEM) -> list[Path]:
     """The safetensors files of a folder. Raises OSError or ValueError."""
-    where = weight_map(folder)
-    return [folder / SINGLE] if where is None else [folder / name for name in sorted(set(where.values()))]
+    where = weight_map(folder, stem)
+    return (
+        [folder / f"{stem}.safetensors"] if where is None else [folder / name for name in sorted(set(where.values()))]
+    )
 
 
-def weight_map(folder: Path) -> dict[str, str] | None:
+def weight_map(folder: Path, stem: str = STEM) -> dict[str, str] | None:
     """The index of a folder, tensor → file; None if it has no index. Raises OSError or ValueError."""
-    if not (folder / INDEX).exists():
+    index = index_of(stem)
+    if not (folder / index).exists():
         return None
-    where = read_json(folder / INDEX).get("weight_map")
+    where = read_json(folder / index).get("weight_map")
     if not isinstance(where, dict) or not where:
-        raise ValueError(f"{INDEX} has no weight_map")
+        raise ValueError(f"{index} has no weight_map")
     for name, file in where.items():
         if not is_plain_name(file) or not file.endswith(".safetensors"):
             raise ValueError(
-                f"{INDEX} names {shown(file)} for {shown(name)}, which is not a safetensors file beside it"
+                f"{index} names {shown(file)} for {shown(name)}, which is not a safetensors file beside it"
             )
     return where
+
+
+def index_of(stem: str) -> str:
+    """The name of the index of sharded weights; of ``NAME.VARIANT`` diffusers puts the variant last."""
+    name, _, variant = stem.partition(".")
+    return f"{name}.safetensors.index.{variant}.json" if variant else f"{name}.safetensors.index.json"

@@ -29,8 +29,9 @@ def of_parts(folder: Path, parts: Iterable[str]) -> dict[str, str]:
     for part in parts:
         try:
             files = [folder / part / name for name in SETTINGS if (folder / part / name).exists()]
-            files += shard_paths(folder / part)
-            made |= {f"{part}/{path.name}": checksum(path) for path in files}
+            inner = [path for path in (folder / part).glob("*/*") if path.suffix in (".json", ".safetensors")]
+            files += sorted(inner) or shard_paths(folder / part)  # a pretrained decoder has folders of its own
+            made |= {path.relative_to(folder).as_posix(): checksum(path) for path in files}
         except (OSError, ValueError) as problem:
             raise ModelError(f"{folder / part} can't be read ({problem})", "give a complete model directory") from (
                 problem
@@ -56,7 +57,7 @@ def verify(part_folder: str | Path) -> None:
         raise ModelError(f"{ENTRY} in {index} must map files to texts", "fetch or assemble the model again")
     for name, wanted in recorded.items():
         part, _, file = name.partition("/")
-        if not is_plain_name(part) or not is_plain_name(file):
+        if not is_plain_name(part) or not all(map(is_plain_name, file.split("/"))):
             raise ModelError(
                 f"{ENTRY} in {index} name {shown(name)}, which is not a file of a part", "assemble the model again"
             )

@@ -17,6 +17,7 @@ FLOATS, OWN_FLOATS, TRUTH = ("BF16", "F32", "F16", "F64"), ("BF16", "F32"), ("BO
 MASKED = "lantu-masked"  # model_type of a language model that drafts by masked diffusion
 CONTROL_KINDS = 3  # of ``lantu.models.lantu.controls``
 MAX_PASSES = 10_000  # of masked diffusion
+PRETRAINED = "PretrainedDecoder"  # ``_class_name`` of a decoder that is a pretrained diffusion model
 WAVES = 128  # width of the decoder's time embedding
 
 Wanted = dict[str, tuple[tuple[int, ...], tuple[str, ...]]]  # name → shape, allowed dtypes
@@ -141,6 +142,43 @@ def decoder(config: Mapping[str, Any]) -> Wanted:
     return wanted | linear("out.linear", 12 * P * P, D)
 
 
+def adapter(config: Mapping[str, Any]) -> Wanted:
+    """``lantu.models.diffusers.conditioning.Adapter``."""
+    fields = Fields(config, "the adapter's config.json")
+    widths = ("context_width", "pooled_width", "spatial_width", "spatial_kernel")
+    fields.only(("codebook_size", "width", "layers", *widths))
+    D, layers, count = (
+        width_of(fields),
+        fields.whole("layers", 0, MAX_LAYERS),
+        fields.whole("codebook_size", 2, MAX_CODES),
+    )
+    context, pooled, spatial = (fields.whole(name, name != "pooled_width", MAX_WIDTH) for name in widths[:3])
+    kernel = fields.one_of("spatial_kernel", (1, 3))
+    wanted = floats("", {"codes.weight": (count + 1, D), "spatial.weight": (spatial, D, kernel, kernel)})
+    wanted |= linear("mlp.0", 2 * D, D) | linear("mlp.2", D, 2 * D) | floats("norm.", {"weight": (D,), "bias": (D,)})
+    for number in range(layers):
+        prefix = f"layers.{number}."
+        wanted |= floats(f"{prefix}self_attn.in_proj_", {"weight": (3 * D, D), "bias": (3 * D,)})
+        wanted |= linear(f"{prefix}self_attn.out_proj", D, D)
+        wanted |= linear(f"{prefix}linear1", 4 * D, D) | linear(f"{prefix}linear2", D, 4 * D)
+        for norm in ("norm1", "norm2"):
+            wanted |= floats(f"{prefix}{norm}.", {"weight": (D,), "bias": (D,)})
+    return wanted | linear("context", context, D) | (linear("pooled", pooled, D) if pooled else {})
+
+
+def pretrained(config: Mapping[str, Any]) -> None:
+    """Check the config.json of a pretrained decoder: ``lantu.models.diffusers.pretrained``."""
+    fields = Fields(config, "the diffusion decoder's config.json")
+    texts = ("tokenizer", "network", "codec", "origin", "license")
+    fields.only(("_class_name", "patch", "codebook_size", *texts, "time_ids", "aesthetic_score", "guidance"))
+    texts_in(fields, *texts)
+    fields.whole("patch", 1, MAX_PATCH)
+    fields.whole("codebook_size", 2, MAX_CODES)
+    fields.one_of("time_ids", (0, 5, 6))
+    for name in ("aesthetic_score", "guidance"):
+        fields.real(name, 0, 100)
+
+
 def control(config: Mapping[str, Any]) -> Wanted:
     """The network of ``lantu.models.lantu.decoder.control``."""
     fields = Fields(config, "the control's config.json")
@@ -202,6 +240,7 @@ WANTED: dict[str, Callable[[Mapping[str, Any]], Wanted]] = {
     "masked": masked,
     "tokenizer": tokenizer,
     "decoder": decoder,
+    "adapter": adapter,
     "control": control,
 }
 OPTIONAL: dict[str, Callable[[Mapping[str, Any]], Wanted]] = {"language": head}

@@ -16,7 +16,7 @@ from lantu.errors import ModelError
 from lantu.files.untrusted import Fields, read_json, shown
 from lantu.weights import arrays, checksums
 from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, is_plain
-from lantu.weights.expected import MASKED, OPTIONAL, WANTED, Wanted
+from lantu.weights.expected import MASKED, OPTIONAL, PRETRAINED, WANTED, Wanted, pretrained
 from lantu.weights.language_config import drawing_config
 
 NAMES = {
@@ -24,6 +24,7 @@ NAMES = {
     "masked": "masked language model",
     "tokenizer": "image tokenizer",
     "decoder": "diffusion decoder",
+    "adapter": "adapter of the diffusion decoder",
     "control": "control",
 }
 HALVES = {"float16": "F16", "bfloat16": "BF16"}
@@ -50,7 +51,7 @@ def read(part: str, folder: str | Path) -> dict[str, Any]:
     """The config of a part's folder, once its tensors match it.
 
     Args:
-        part: "language", "tokenizer", "decoder" or "control".
+        part: "language", "tokenizer", "decoder", "adapter" or "control".
 
     Raises:
         ModelError: a number is out of range, a tensor is not as expected, a file is damaged or was changed.
@@ -69,6 +70,28 @@ def read_arrays(part: str, folder: str | Path) -> tuple[dict[str, Any], dict[str
     check(part, config, state)
     verify(part, Path(folder), config)
     return config, state
+
+
+def read_decoder(folder: str | Path) -> dict[str, Any]:
+    """The config of a decoder of either class.
+
+    Of a pretrained one, its own config and its adapter are checked here. Its network and autoencoder, whose tensors
+    only diffusers knows, are checked as they are loaded.
+
+    Raises:
+        ModelError: as ``read`` does.
+    """
+    require("decoder", folder)
+    config = arrays.read_config(folder)
+    if config.get("_class_name") != PRETRAINED:
+        return read("decoder", folder)
+    pretrained(config)
+    adapter = read("adapter", Path(folder) / "adapter")
+    if adapter["codebook_size"] != config["codebook_size"]:
+        what = f"the decoder renders {config['codebook_size']} codes, its adapter reads {adapter['codebook_size']}"
+        raise ModelError(what, HINT)
+    checksums.verify(folder)
+    return config
 
 
 def require(part: str, folder: str | Path) -> None:

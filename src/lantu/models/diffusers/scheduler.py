@@ -3,11 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lantu.diffusion.schedules import DDPMSchedule, FlowSchedule, NoiseSchedule
+from lantu.diffusion.schedules import DDPMSchedule, DynamicShift, FlowSchedule, NoiseSchedule
 from lantu.errors import ModelError
+from lantu.files.untrusted import Fields, shown
+
+MAX_STEPS = 100_000
+BETAS = {"beta_start": 1e-4, "beta_end": 0.02}  # and their usual values
 
 PREDICTIONS = {"sample": "x0", "epsilon": "eps", "v_prediction": "v", "flow_prediction": "flow"}
-UNSUPPORTED = ("rescale_betas_zero_snr", "use_dynamic_shifting")
+UNSUPPORTED = ("rescale_betas_zero_snr", "shift_terminal", "invert_sigmas")
+# Schedulers are samplers; all of these share the noise schedules that are read here.
+KNOWN = {
+    *("DDPM", "DDIM", "PNDM", "LCM", "TCD", "LMSDiscrete", "EulerDiscrete", "EulerAncestralDiscrete", "HeunDiscrete"),
+    *("KDPM2Discrete", "KDPM2AncestralDiscrete", "DPMSolverMultistep", "DPMSolverSinglestep", "DPMSolverSDE"),
+    *("DEISMultistep", "UniPCMultistep", "FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete"),
+}
 
 
 def read_scheduler(config: Mapping[str, Any]) -> tuple[NoiseSchedule, str]:
@@ -16,17 +26,40 @@ def read_scheduler(config: Mapping[str, Any]) -> tuple[NoiseSchedule, str]:
     Raises:
         ModelError: it is of a kind that isn't supported.
     """
-    for name in UNSUPPORTED:
-        if config.get(name):
-            raise ModelError(f"a noise schedule with {name}", "choose a model without it")
-    steps = int(config.get("num_train_timesteps", 1000))
-    if str(config.get("_class_name", "")).startswith("FlowMatch") or config.get("use_flow_sigmas"):
-        shift = float(config.get("shift", config.get("flow_shift", 1.0)))
-        return FlowSchedule(train_steps=steps, shift=shift, min_noise=0.0), "flow"
+    fields = Fields(config, "scheduler_config.json")
+    name = config.get("_class_name", "DDPMScheduler")
+    if not isinstance(name, str) or name.removesuffix("Scheduler") not in KNOWN:
+        raise ModelError(f"a noise schedule of the class {shown(name)}", f"known are {', '.join(sorted(KNOWN))}")
+    for entry in UNSUPPORTED:
+        if config.get(entry):
+            raise ModelError(f"a noise schedule with {entry}", "choose a model without it")
+    if config.get("timestep_type", "discrete") != "discrete":
+        fields.refuse("timestep_type", "discrete")
+    steps = fields.whole("num_train_timesteps", 2, MAX_STEPS) if fields.given("num_train_timesteps") else 1000
+    if name.startswith("FlowMatch") or config.get("use_flow_sigmas"):
+        return read_flow(fields, steps), "flow"
     prediction = config.get("prediction_type", "epsilon")
-    if prediction not in PREDICTIONS:
-        raise ModelError(f"a denoiser that predicts {prediction!r}", f"one of {', '.join(PREDICTIONS)} is supported")
+    if not isinstance(prediction, str) or prediction not in PREDICTIONS:
+        raise ModelError(f"a denoiser that predicts {shown(prediction)}", f"one of {', '.join(PREDICTIONS)} is supported")
     return read_betas(config, steps), PREDICTIONS[prediction]
+
+
+def read_flow(fields: Fields, steps: int) -> FlowSchedule:
+    """The schedule of a flow: a fixed shift, or one that depends on the picture's size. Raises ModelError."""
+
+    def number(name: str, default: float, least: float = -100.0, most: float = 100.0) -> float:
+        return fields.real(name, least, most) if fields.given(name) else default
+
+    if fields.values.get("use_dynamic_shifting"):
+        least, most = number("base_shift", 0.5), number("max_shift", 1.15)
+        few, many = number("base_image_seq_len", 256, 1, 1e9), number("max_image_seq_len", 4096, 1, 1e9)
+        linear = fields.values.get("time_shift_type", "exponential") == "linear"
+        if many <= few or (linear and least <= 0):
+            fields.refuse("max_image_seq_len", f"more than {few:g}")
+        dynamic = DynamicShift(least, most, int(few), int(many), linear)
+        return FlowSchedule(train_steps=steps, min_noise=0.0, dynamic=dynamic)
+    shift = number("shift", number("flow_shift", 1.0, 0.001), 0.001)
+    return FlowSchedule(train_steps=steps, shift=shift, min_noise=0.0)
 
 
 def read_betas(config: Mapping[str, Any], steps: int) -> DDPMSchedule:
@@ -35,14 +68,17 @@ def read_betas(config: Mapping[str, Any], steps: int) -> DDPMSchedule:
     Raises:
         ModelError: it is of a kind that isn't supported.
     """
-    if config.get("trained_betas") is not None:
-        return DDPMSchedule.from_betas(config["trained_betas"])
+    fields = Fields(config, "scheduler_config.json")
+    if fields.given("trained_betas"):
+        return DDPMSchedule.from_betas(fields.reals("trained_betas", 1e-12, 1 - 1e-6))
+    ends = [fields.real(name, 1e-9, 0.999) if fields.given(name) else usual for name, usual in BETAS.items()]
     kind = config.get("beta_schedule", "linear")
-    ends = float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02))
     if kind == "linear":
         return DDPMSchedule.linear(steps, *ends)
     if kind == "scaled_linear":
         return DDPMSchedule.scaled_linear(steps, *ends)
     if kind == "squaredcos_cap_v2":
         return DDPMSchedule.cosine(steps)
-    raise ModelError(f"a noise schedule called {kind!r}", "linear, scaled_linear and squaredcos_cap_v2 are supported")
+    raise ModelError(
+        f"a noise schedule called {shown(kind)}", "linear, scaled_linear and squaredcos_cap_v2 are supported"
+    )

@@ -1,5 +1,6 @@
 """Autoencoders of diffusers as latent codecs. Shapes: B batch, C channels, H W pixels, h w sides of a latent."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,15 @@ import torch
 from torch import Tensor
 
 from lantu.diffusion.arrays import Array
+from lantu.diffusion.decoder import LatentCodec
 from lantu.errors import ModelError
+from lantu.files.untrusted import Fields
+from lantu.models.diffusers import modules
+from lantu.models.diffusers.kinds import MAX_WIDTH, check_numbers
+from lantu.models.diffusers.tiny_autoencoder import TinyAutoencoder
+
+CODECS = ("AutoencoderKL", "AutoencoderTiny", "AutoencoderDC")
+TINY = "TinyAutoencoder"
 
 
 class AutoencoderCodec:
@@ -23,11 +32,9 @@ class AutoencoderCodec:
     def __init__(self, network: Any):
         self.network = network.eval().requires_grad_(False)
         config = network.config
-        self.channels = int(config.latent_channels)
+        self.channels, self.factor = sizes_of(config, "the autoencoder's config.json")
         self.scaling = float(getattr(config, "scaling_factor", None) or 1.0)
         self.shift = float(getattr(config, "shift_factor", None) or 0.0)
-        levels = getattr(config, "block_out_channels", None) or config.encoder_block_out_channels
-        self.factor = 2 ** (len(levels) - 1)
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "AutoencoderCodec":
@@ -62,3 +69,49 @@ class AutoencoderCodec:
     def tensor(self, array: Array) -> Tensor:
         """A NumPy array or a tensor, on the network's device and in its dtype."""
         return torch.as_tensor(array).to(next(self.network.parameters()))
+
+
+def codec_class(folder: Path) -> str:
+    """The class of the autoencoder in a folder: one of ``CODECS``, or ``TINY`` for two files without a config.
+
+    Raises:
+        ModelError: there is none, or it is of another class.
+    """
+    if not (folder / "config.json").exists() and (folder / "decoder.safetensors").is_file():
+        return TINY
+    return str(modules.read_config(folder, CODECS, "autoencoder")["_class_name"])
+
+
+def load_codec(folder: Path, device: str | torch.device = "cpu") -> LatentCodec:
+    """The autoencoder in a folder, in float32: it runs once for a picture, and half precision overflows in some.
+
+    Raises:
+        ModelError: it is missing or damaged, or a tensor is not what its config asks for.
+    """
+    if codec_class(folder) == TINY:
+        return TinyAutoencoder.load(folder, device)
+    config = modules.read_config(folder, CODECS, "autoencoder")
+    for entry in ("latents_mean", "latents_std"):
+        if config.get(entry):
+            raise ModelError(f"the autoencoder in {folder} has {entry}", "give one that only scales and shifts")
+    check_numbers(config, str(folder / "config.json"))
+    modules.check(folder, config)
+    return AutoencoderCodec(modules.load(folder, config, torch.float32, device))
+
+
+def codec_sizes(folder: Path) -> tuple[int, int]:
+    """Channels of the latents of the autoencoder in a folder, and pixels a side of one of them.
+
+    Raises:
+        ModelError: it is missing or damaged.
+    """
+    if codec_class(folder) == TINY:
+        return TinyAutoencoder.load(folder).channels, TinyAutoencoder.factor
+    return sizes_of(modules.read_config(folder, CODECS, "autoencoder"), str(folder / "config.json"))
+
+
+def sizes_of(config: Mapping[str, Any], where: str) -> tuple[int, int]:
+    """Channels and factor by an autoencoder's config. Raises ModelError."""
+    fields = Fields(config, where)
+    levels = "block_out_channels" if fields.given("block_out_channels") else "encoder_block_out_channels"
+    return fields.whole("latent_channels", 1, MAX_WIDTH), 2 ** (len(fields.wholes(levels, 1, MAX_WIDTH)) - 1)

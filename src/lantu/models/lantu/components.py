@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from lantu.diffusion.decoder import DiffusionDecoder
+from lantu.weights.arrays import read_config
+from lantu.weights.expected import PRETRAINED
 
 
 class Encoder(Protocol):
@@ -73,11 +75,16 @@ def load_encoder(folder: Path, device: str = "cpu") -> Encoder:
 
 
 def load_decoder(folder: Path, device: str = "cpu") -> DiffusionDecoder:
-    """Read a decoder's folder.
+    """Read a decoder's folder, of the class that its config.json names.
 
     Raises:
         ModelError: it is missing or damaged.
+        LantuError: a package that it needs is not installed.
     """
+    if is_pretrained(folder):
+        from lantu.models.diffusers.pretrained import Pretrained
+
+        return Pretrained.load(folder, device).decoder()
     if device == "cpu":
         from lantu.models.lantu.decoder.native import NativeDenoiser
 
@@ -87,6 +94,11 @@ def load_decoder(folder: Path, device: str = "cpu") -> DiffusionDecoder:
 
         denoiser = TorchDenoiser.load(folder, device)
     return DiffusionDecoder(denoiser, denoiser.patch)
+
+
+def is_pretrained(folder: Path) -> bool:
+    """Whether a decoder's folder holds a pretrained diffusion model. Raises ModelError where it can't be read."""
+    return read_config(folder).get("_class_name") == PRETRAINED
 
 
 def load_control(folder: Path, device: str = "cpu") -> ControlBackend:
