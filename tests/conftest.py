@@ -89,6 +89,16 @@ def janus(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def emu3(tmp_path_factory):
+    """The folder of a tiny Emu3, just saved by transformers: 32x32 pixels, 4x4 codes."""
+    from tiny_emu3 import make
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-emu3"
+    make(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def small_model(tiny_model, tmp_path_factory):
     """A small model with all parts, a control and two shards among them, and with checksums."""
     import shutil

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 MASK_CODE = -1  # in place of an unknown code: dropped for guidance, or not drafted yet
+MAX_GRID = 256  # the longest side of a grid, in codes, of any model family
 ROLES = ("user", "assistant", "plan")
 
 

@@ -283,3 +283,23 @@ def test_drafts_have_the_distribution_of_the_model(language):
     drafts = draft(Engine(language), [replace(request, seed=seed) for seed in range(4000)])
     counts = np.bincount([third - 40 for _, _, third in drafts], minlength=4)
     assert ((counts - 4000 * expected) ** 2 / (4000 * expected)).sum() < 16.3  # 3 degrees of freedom, p = 0.001
+
+
+def test_ends_of_rows_are_read_but_not_drafted(language):
+    """The same codes as where a grammar makes the model draft the ends; with draft tokens, and in any batch."""
+    codes, end, width = (range(10, 60),), 5, 3
+
+    def spelled(ids):
+        return (range(end, end + 1),) if len(ids) % (width + 1) == width else codes
+
+    guided = Request([1, 7], codes, 11, unconditional=[1, 2], guidance=3.0, temperature=0.0)
+    (likeliest,) = draft(Engine(language), [replace(guided, allowed=spelled)])
+    wanted = [id_ for id_ in likeliest if id_ != end]
+    assert len(wanted) == 9
+    rows = replace(guided, limit=9, stride=width, row_end=(end,))
+    for ahead in (0, 2):
+        assert draft(Engine(language), [replace(rows, num_draft_tokens=ahead)]) == [wanted]
+    sampled = [replace(rows, temperature=1.0, seed=seed) for seed in (1, 2)]
+    assert draft(Engine(language), sampled) == [draft(Engine(language), [each])[0] for each in sampled]
+    with pytest.raises(ValueError, match="stride"):
+        replace(guided, row_end=(end,))

@@ -29,7 +29,7 @@ class Job:
 
     Attributes:
         ids: drafted so far.
-        unread: the newest of them, which are not in the KV caches yet.
+        unread: the newest of them, which are not in the KV caches yet, with the ends of rows.
         draft_tokens: guesses of the ids after them, verified in the same pass.
         passes: forward passes so far.
         state: "waiting", "running", "done" or "cancelled".
@@ -168,8 +168,8 @@ class Engine:
             self.backend.read(rows, ids)
         for job in self.running:
             if not job.rows:
-                most = job.request.limit - 1  # the last id never enters the cache
-                job.rows = [self.backend.open(most, self.prefixes[key].row) for key in job.prefixes]
+                capacity = job.request.capacity
+                job.rows = [self.backend.open(capacity, self.prefixes[key].row) for key in job.prefixes]
 
     def sample(self) -> None:
         """Sample the next ids of every running job; jobs that are done leave."""
@@ -209,7 +209,8 @@ class Engine:
             if len(job.draft_tokens) > right:
                 self.backend.rewind(row, row.length - (len(job.draft_tokens) - right))
         job.passes += 1
-        job.unread, job.draft_tokens = drawn[right:taken], drawn[taken:]
+        job.unread = job.request.read_as(drawn[right:taken], len(job.ids) + right)
+        job.draft_tokens = drawn[taken:]
         for id_ in drawn[:taken]:
             job.ids.append(id_)
             job.next = job.request.after(job.ids)

@@ -74,6 +74,8 @@ class Request:
             drafted so far. The allowed ids must be the same at every step.
         stride: number of ids whose biases are computed together. Draft tokens stop at the end of a stride, because the
             next biases depend on the ids before it. 0 for no limit.
+        row_end: ids that the model reads after every ``stride`` drafted ones, as between the rows of a picture. They
+            are part of the sequence, not of the draft.
     """
 
     prefix: Prompt
@@ -91,6 +93,7 @@ class Request:
     min_accepted: int = 1
     bias: Callable[[Sequence[int]], Any] | None = field(default=None, compare=False)
     stride: int = 0
+    row_end: tuple[int, ...] = ()
 
     def __post_init__(self):
         for name in ("prefix", "unconditional"):
@@ -104,6 +107,8 @@ class Request:
             raise ValueError("draft tokens need the same allowed ids at every step")
         if self.bias and callable(self.allowed):
             raise ValueError("a bias needs the same allowed ids at every step")
+        if self.row_end and not self.stride:
+            raise ValueError("row_end needs a stride, the length of a row")
 
     @property
     def prefix_ids(self) -> Sequence[int]:
@@ -128,6 +133,25 @@ class Request:
     def rows(self) -> int:
         """Sequences of a forward pass: two with guidance, otherwise one."""
         return 2 if self.guided else 1
+
+    @property
+    def capacity(self) -> int:
+        """Ids behind the prefix that a KV cache takes: all that are drafted but the last, and the ends of rows."""
+        read = self.limit - 1
+        return read + (read // self.stride * len(self.row_end) if self.row_end else 0)
+
+    def read_as(self, ids: Sequence[int], start: int) -> list[int]:
+        """Drafted ids as the model reads them, with the ends of rows.
+
+        Args:
+            start: number of ids that were drafted before them.
+        """
+        if not self.row_end:
+            return list(ids)
+        read: list[int] = []
+        for place, id_ in enumerate(ids, start + 1):
+            read += (id_, *self.row_end) if place % self.stride == 0 else (id_,)
+        return read
 
     def after(self, ids: Sequence[int]) -> Ranges:
         """The ids that may follow those drafted so far; none when the draft is done."""

@@ -17,7 +17,7 @@ import numpy as np
 from lantu.engine.sampling_params import SamplingParams
 from lantu.engine.seeds import choose_seed
 from lantu.errors import ImageError, LantuError
-from lantu.tokens.vocabulary import MAX_SIDE
+from lantu.types import MAX_GRID
 
 CHUNK = "lantu"  # the keyword of the text chunk
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -32,7 +32,7 @@ class Description:
     """A picture's record of how it was drawn.
 
     Attributes:
-        codes: (h, w) int64, each 0 or more, at most ``MAX_SIDE`` a side, of the codebook of ``model``.
+        codes: (h, w) int64, each 0 or more, at most ``MAX_GRID`` a side, of the codebook of ``model``.
         prompt: "" for a picture that was rendered from codes.
         seed: of draft and rendering.
         model: digest of the model directory.
@@ -94,9 +94,9 @@ def _checked(record: Any) -> Description:
     json.dumps([prompt, model, settings], ensure_ascii=False, allow_nan=False).encode()
     SamplingParams.read(settings)
     choose_seed(seed)
-    if not (isinstance(rows, list) and 0 < len(rows) <= MAX_SIDE):
+    if not (isinstance(rows, list) and 0 < len(rows) <= MAX_GRID):
         raise ValueError("codes")
-    if not all(isinstance(row, list) and 0 < len(row) <= MAX_SIDE and len(row) == len(rows[0]) for row in rows):
+    if not all(isinstance(row, list) and 0 < len(row) <= MAX_GRID and len(row) == len(rows[0]) for row in rows):
         raise ValueError("rows of codes")
     if not all(type(code) is int and 0 <= code < 2**31 for row in rows for code in row):
         raise ValueError("codes")

@@ -118,6 +118,17 @@ FAMILIES = (
         model_types=("janus",),
         needs=("torch", "transformers"),
     ),
+    Family(
+        name="emu3",
+        folder="lantu.models.emu3.folder:Emu3Folder",
+        parts="lantu.models.emu3.parts:Emu3Parts",
+        tasks=("draw",),
+        licence="Apache-2.0",
+        tokens="8100 at 720x720",
+        sizes="multiples of 8, about as many pixels as 720x720",
+        model_types=("emu3",),
+        needs=("torch", "transformers"),
+    ),
 )
 
 

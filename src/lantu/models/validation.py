@@ -7,6 +7,7 @@ import numpy as np
 from lantu.errors import AbilityError, DataError, ImageError, LantuError, PromptError
 from lantu.models.spec import Grid, ModelFolder, Size
 from lantu.tokens.vocabulary import MAX_SIDE
+from lantu.types import MAX_GRID
 
 MAX_PROMPT = 2000
 
@@ -38,13 +39,16 @@ def parse_size(text: str) -> Size:
     return int(match[1]), int(match[2])
 
 
-def grid_of(size: Size, patch: int) -> Grid:
+def grid_of(size: Size, patch: int, max_side: int = MAX_SIDE) -> Grid:
     """Height and width in codes of a picture of ``size`` pixels, ``patch`` of them to a code.
+
+    Args:
+        max_side: the longest side of a grid.
 
     Raises:
         ImageError: there is no such grid.
     """
-    longest = MAX_SIDE * patch
+    longest = max_side * patch
     if any(side % patch or not 0 < side <= longest for side in size):
         hint = f"make each side a multiple of {patch}, {longest} at most"
         raise ImageError("no picture can have {}x{} pixels".format(*size), hint)
@@ -83,8 +87,8 @@ def check_codes(codes: np.ndarray, codebook_size: int) -> np.ndarray:
     hint = "give the codes of a picture made by this model"
     if codes.ndim != 2 or not codes.size or codes.dtype.kind not in "iu":
         raise DataError(f"codes of shape {codes.shape} and kind {codes.dtype} are not a grid", hint)
-    if max(codes.shape) > MAX_SIDE:
-        raise DataError(f"a grid of {codes.shape[1]}x{codes.shape[0]} codes", f"{MAX_SIDE} a side is the most")
+    if max(codes.shape) > MAX_GRID:
+        raise DataError(f"a grid of {codes.shape[1]}x{codes.shape[0]} codes", f"{MAX_GRID} a side is the most")
     if codes.min() < 0 or codes.max() >= codebook_size:
         raise DataError(f"codes from {codes.min()} to {codes.max()}, the model has 0 to {codebook_size - 1}", hint)
     return codes.astype(np.int64)

@@ -23,7 +23,6 @@ from lantu.server.service import Service, call_on_worker
 from lantu.server.uploads import Decoding
 from lantu.server.worker.unavailable import DeadlineExceeded
 from lantu.tasks import reader
-from lantu.tokens.vocabulary import MAX_SIDE
 from lantu.types import Picture
 
 JUDGE_SIDE = 1024  # the most pixels per side that the judge sees of a client's picture
@@ -86,7 +85,11 @@ async def open_picture(
 
 def can_draw(size: Size, model: Model) -> bool:
     """Whether the model could have drawn a picture of that size."""
-    return all(side % model.folder.patch == 0 and side <= MAX_SIDE * model.folder.patch for side in size)
+    try:
+        model.parts.layout.grid_of(size)
+    except ImageError:
+        return False
+    return True
 
 
 async def check_total_size(files: Sequence[tuple[str, bytes]], service: Service) -> None:

@@ -1,0 +1,67 @@
+"""What an Emu3 directory in transformers' format says of itself, read without loading a weight."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from lantu.engine.sampling_params import SamplingParams
+from lantu.models.emu3 import weights
+from lantu.models.emu3.config import Config
+from lantu.models.published.folder import DENOISING, PublishedFolder, count
+from lantu.weights import arrays, manifest
+
+PARAMS = SamplingParams(guidance=3.0, top_k=2048)  # of BAAI's own image_generation.py
+
+
+@dataclass(frozen=True)
+class Emu3Folder(PublishedFolder):
+    """An Emu3 directory; see ``lantu.models.spec.ModelFolder``.
+
+    Raises:
+        ModelError: its config can't be read, or its sizes don't fit one another.
+    """
+
+    abilities = ("drawing",)
+    settings = PARAMS
+    unused_params = DENOISING
+    licence = "Apache-2.0"
+    architecture = "Emu3ForConditionalGeneration"
+
+    def __post_init__(self):
+        _ = self.config
+
+    @cached_property
+    def config(self) -> Config:
+        """The directory's config.json, checked."""
+        return Config.read(self.path)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.config.grid
+
+    @property
+    def patch(self) -> int:
+        """Pixels a side that the VQ decoder paints for one code."""
+        return self.config.patch
+
+    @property
+    def codebook_size(self) -> int:
+        return self.config.codebook_size
+
+    def check(self) -> "Emu3Folder":
+        """Itself, once the language model's tensors are those that config.json asks for; no weights are read.
+
+        What transformers computes is checked when it is loaded.
+
+        Raises:
+            ModelError: a tensor is missing, unknown, or of another shape or type.
+        """
+        entries = arrays.entries(self.path)
+        manifest.check("language", *weights.language(entries, self.config))
+        weights.vq_prefix(entries)
+        return self
+
+    def parameters(self) -> dict[str, int]:
+        """How many numbers each part has, from the headers of its files."""
+        entries = arrays.entries(self.path)
+        decoder = count(entries, weights.vq_prefix(entries))
+        return {"language": count(entries) - decoder, "decoder": decoder}
