@@ -75,6 +75,7 @@ FAMILIES = (
             "language": ("AutoModelForCausalLM",),
             "decoder": ("PixelDecoder",),
             "control": ("Control", "ControlNetwork"),
+            "refiner": ("Pretrained",),
         },
     ),
     Family(
@@ -90,6 +91,7 @@ FAMILIES = (
             "tokenizer": ("ImageTokenizer",),
             "language": ("MaskedTransformer",),
             "decoder": ("PixelDecoder",),
+            "refiner": ("Pretrained",),
         },
     ),
     Family(
