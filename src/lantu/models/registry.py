@@ -86,6 +86,7 @@ FAMILIES = (
             "language": ("AutoModelForCausalLM",),
             "decoder": ("PixelDecoder",),
             "control": ("Control", "ControlNetwork"),
+            "refiner": ("Pretrained",),
         },
     ),
     Family(
@@ -102,6 +103,7 @@ FAMILIES = (
             "tokenizer": ("ImageTokenizer",),
             "language": ("MaskedTransformer",),
             "decoder": ("PixelDecoder",),
+            "refiner": ("Pretrained",),
         },
     ),
     Family(

@@ -11,7 +11,7 @@ from typing import Any
 from lantu.data.taught import taught_by
 from lantu.errors import DataError, ModelError
 from lantu.files import replacing_folder, write_json, write_text
-from lantu.models.lantu.folder import CONTROL, FOLDER_KIND, LantuFolder
+from lantu.models.lantu.folder import CONTROL, FOLDER_KIND, REFINER, LantuFolder
 from lantu.models.masked import folder as masked
 from lantu.recipes.budget import budget_of
 from lantu.recipes.identity import check_parts
@@ -28,7 +28,10 @@ CLASSES = {  # part → module and class, as diffusers' model_index.json names t
     "language": ["transformers", "AutoModelForCausalLM"],
     "decoder": ["lantu.models.lantu.decoder.network", "PixelDecoder"],
     CONTROL: ["lantu.models.lantu.decoder.control", "Control"],
+    REFINER: ["lantu.models.diffusers.pretrained", "Pretrained"],
 }
+KIND = {REFINER: "decoder"}  # what a part is, where its name doesn't say so
+STRENGTH = 0.3  # of a refiner, unless another is chosen
 
 
 def assemble(
@@ -42,6 +45,7 @@ def assemble(
     data: str | Path | None = None,
     draw: Mapping[str, Any] | None = None,
     control: str | Path | None = None,
+    refiner: str | Path | None = None,
 ) -> LantuFolder:
     """Put parts together, completely or not at all. An older model in ``out`` is replaced; other files are not touched.
 
@@ -55,6 +59,7 @@ def assemble(
             the model knows (``lantu.tokens.words``).
         draw: settings that it draws with by default, see ``lantu.engine.sampling_params.SamplingParams``.
         control: a run of ``train control``, or a control's folder.
+        refiner: a pretrained decoder that goes over the drawings of the first one, by default with ``STRENGTH``.
 
     Raises:
         ModelError: a part is missing, the parts have different codes, or there is no such card.
@@ -64,9 +69,12 @@ def assemble(
     sources = dict(zip(PARTS, (tokenizer, language, decoder), strict=True))
     if control is not None:
         sources[CONTROL] = control
+    if refiner is not None:
+        sources[REFINER] = refiner
+        draw = {"refine": STRENGTH} | dict(draw or {})
     index = {"_class_name": "lantu.Model", "name": name or out.name, "license": licence}
     index |= {part: CLASSES[part] for part in sources} | {"draw": dict(draw or {})} | background_of(sources, data)
-    folders = {part: part_folder(source, part) for part, source in sources.items()}
+    folders = {part: part_folder(source, KIND.get(part, part)) for part, source in sources.items()}
     drafts_masked = read_config(folders["language"]).get("model_type") == MASKED
     if drafts_masked:
         index |= {"_class_name": masked.CLASS, "language": masked.LANGUAGE}

@@ -7,6 +7,7 @@ from lantu.errors import ModelError
 from lantu.files import expand
 from lantu.models.hub import is_id, locate
 from lantu.weights.arrays import read_config
+from lantu.weights.expected import PRETRAINED
 
 BEGINNINGS = ("patches", "noise")  # values of a tokenizer's ``start`` that name no part
 
@@ -25,7 +26,7 @@ def part_folder(source: str | Path, part: str) -> Path:
     if not folder.exists() and (len(folder.parts) == 1 or is_id(str(source))):
         folder = locate(source)
     for place in (folder / "model", folder / part, folder):
-        if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
+        if (place / "config.json").is_file() and any(place.rglob("*.safetensors")):
             kind = kind_of(read_config(place))
             if kind not in (part, ""):
                 raise ModelError(f"{source} holds a {kind}, not a {part}", f"name a run or a folder of a {part}")
@@ -43,4 +44,6 @@ def kind_of(config: dict[str, Any]) -> str:
         return "control"
     if "model_type" in config:
         return "language"
+    if config.get("_class_name") == PRETRAINED:
+        return "decoder"
     return "decoder" if {"patch", "width", "layers", "codebook_size"} <= config.keys() else ""
