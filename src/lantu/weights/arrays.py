@@ -16,9 +16,9 @@ import numpy as np
 from lantu.errors import ModelError
 from lantu.files.untrusted import is_plain_name, open_regular, parse_json, read_json, shown
 
-STEM = "model"
-SINGLE = f"{STEM}.safetensors"
-INDEX = f"{STEM}.safetensors.index.json"
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+STEMS = ("model", "diffusion_pytorch_model")  # of the files' names: transformers' and diffusers'
 TYPES = {
     "F64": np.float64,
     "F32": np.float32,
@@ -67,11 +67,11 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         )
 
 
-def read(folder: str | Path, stem: str = STEM) -> dict[str, np.ndarray]:
+def read(folder: str | Path, stem: str = "") -> dict[str, np.ndarray]:
     """All arrays of a folder, in one file or in shards.
 
     Args:
-        stem: of the files' names: "diffusion_pytorch_model" in directories of diffusers.
+        stem: of the files' names, e.g. "diffusion_pytorch_model.fp16"; "" for the one that is there.
 
     Raises:
         ModelError: there is none, a shard is missing, or a file is damaged.
@@ -79,15 +79,16 @@ def read(folder: str | Path, stem: str = STEM) -> dict[str, np.ndarray]:
     return of_folder(folder, read_file, stem)
 
 
-def entries(folder: str | Path, stem: str = STEM) -> dict[str, Entry]:
+def entries(folder: str | Path, stem: str = "") -> dict[str, Entry]:
     """The header entries of all tensors of a folder; no data is read. Raises ModelError like ``read``."""
     return of_folder(folder, lambda path: read_header(path)[1], stem)
 
 
-def of_folder(folder: str | Path, read_one: Callable[[Path], dict[str, T]], stem: str = STEM) -> dict[str, T]:
+def of_folder(folder: str | Path, read_one: Callable[[Path], dict[str, T]], stem: str = "") -> dict[str, T]:
     """The tensors of all files of a folder, each in the file that the index names."""
     folder = Path(folder)
     state: dict[str, T] = {}
+    stem = stem or stem_of(folder)
     try:
         where = weight_map(folder, stem)
         for path in shard_paths(folder, stem):
@@ -181,17 +182,17 @@ def is_sizes(value: object) -> bool:
     return isinstance(value, list) and all(type(each) is int and each >= 0 for each in value)
 
 
-def shard_paths(folder: Path, stem: str = STEM) -> list[Path]:
+def shard_paths(folder: Path, stem: str = "") -> list[Path]:
     """The safetensors files of a folder. Raises OSError or ValueError."""
+    stem = stem or stem_of(folder)
     where = weight_map(folder, stem)
-    return (
-        [folder / f"{stem}.safetensors"] if where is None else [folder / name for name in sorted(set(where.values()))]
-    )
+    names = [f"{stem}.safetensors"] if where is None else sorted(set(where.values()))
+    return [folder / name for name in names]
 
 
-def weight_map(folder: Path, stem: str = STEM) -> dict[str, str] | None:
+def weight_map(folder: Path, stem: str = "") -> dict[str, str] | None:
     """The index of a folder, tensor → file; None if it has no index. Raises OSError or ValueError."""
-    index = index_of(stem)
+    index = index_of(stem or stem_of(folder))
     if not (folder / index).exists():
         return None
     where = read_json(folder / index).get("weight_map")
@@ -203,6 +204,12 @@ def weight_map(folder: Path, stem: str = STEM) -> dict[str, str] | None:
                 f"{index} names {shown(file)} for {shown(name)}, which is not a safetensors file beside it"
             )
     return where
+
+
+def stem_of(folder: Path) -> str:
+    """How the names of a folder's weights begin: as transformers', unless only files of diffusers are there."""
+    there = (stem for stem in STEMS if any((folder / name).exists() for name in (f"{stem}.safetensors", index_of(stem))))
+    return next(there, STEMS[0])
 
 
 def index_of(stem: str) -> str:
