@@ -10,7 +10,7 @@ SIZES = {
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "head_dim": 8,
+    "head_dim": 16,  # the native kernels take multiples of 16
     "max_position_embeddings": 512,
 }
 ARCHITECTURES = ("qwen2", "qwen3", "llama", "gemma", "mistral")
