@@ -30,6 +30,7 @@ COMMANDS = {
     "data": ("data", "app"),
     "train": ("training", "train"),
     "assemble": ("training", "assemble"),
+    "adopt": ("adopt", "adopt"),
     "eval": ("training", "evaluate"),
     "bench": ("bench", "bench"),
 }

@@ -76,11 +76,11 @@ def made_up(size: str) -> Iterator[Drafting]:
 def of_model(folder: Path) -> Drafting:
     """A model's own language model, at its own size."""
     from lantu.tokens import document
-    from lantu.tokens.bpe import TextCodec
     from lantu.weights.language_config import read_grid, read_vocabulary
+    from lantu.weights.text_codec import read_codec
 
     vocabulary, grid = read_vocabulary(folder / "language"), read_grid(folder / "language")
-    text = TextCodec(folder / "language").encode(WORDS)
+    text = read_codec(folder / "language").encode(WORDS)
     prefix = document.draw_prefix(text, *grid, vocabulary)
     other = document.draw_prefix(text[::-1], *grid, vocabulary)
     limit = grid[0] * grid[1]

@@ -124,9 +124,9 @@ def inspect(
 
     encode = None
     if model is not None:
-        from lantu.tokens.bpe import TextCodec
+        from lantu.weights.text_codec import read_codec
 
-        encode = TextCodec(hub.find(model).path / "language").encode
+        encode = read_codec(hub.find(model).path / "language").encode
     with terminal.progress("counting", shown=not json) as advance:
         summary = inspect(folder, encode, advance)
     if sheet:

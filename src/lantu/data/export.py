@@ -19,10 +19,10 @@ from lantu.data.codes import load_codes
 from lantu.data.shards import Shards
 from lantu.errors import DataError
 from lantu.files import replacing
-from lantu.tokens.bpe import TextCodec
 from lantu.tokens.document import LANGUAGES, to_ids
 from lantu.types import CodeGrid, Document, Sample
 from lantu.weights.language_config import read_vocabulary
+from lantu.weights.text_codec import read_codec
 
 Progress = Callable[[int, int], None]
 
@@ -66,7 +66,7 @@ def export(
     if format not in WRITERS:
         raise DataError(f"no format is called {format!r}", f"choose from {', '.join(WRITERS)}")
     shards, codes_Nhw = Shards(folder, split), load_codes(folder, name, split)
-    vocabulary, codec = read_vocabulary(language), TextCodec(language)
+    vocabulary, codec = read_vocabulary(language), read_codec(language)
 
     def records() -> Iterator[Record]:
         for number in range(len(shards)):

@@ -170,6 +170,8 @@ class FolderKind:
         return any(len(Path(one).parts) == len(path.parts) and path.match(one) for one in self.files)
 
 
+# The papers of a pretrained model, kept beside what is made of it: its licence, and its card as SOURCE.md.
+PAPERS = ("LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "NOTICE.txt", "SOURCE.md")
 # What ``lantu.weights.tensors`` writes, and transformers beside it.
 WEIGHTS = FolderKind(
     "a folder of weights",
@@ -177,6 +179,7 @@ WEIGHTS = FolderKind(
     (
         *("config.json", "model.safetensors", "model-?????-of-?????.safetensors", "model.safetensors.index.json"),
         *("generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+        *("added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja", *PAPERS),
     ),
 )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "tokenizer": ("tokenizer",),
-    "language": ("language", "guidance_distillation", "multitask", "grpo", "masked"),
+    "language": ("language", "adopted", "guidance_distillation", "multitask", "grpo", "masked"),
     "decoder": ("decoder", "consistency", "distribution_matching"),
     "control": ("control",),
 }

@@ -21,6 +21,7 @@ from lantu.tokens.words import RELATED, WORDS
 from lantu.weights import checksums
 from lantu.weights.arrays import read_config
 from lantu.weights.expected import MASKED
+from lantu.weights.language_config import is_adopted
 
 PARTS = ("tokenizer", "language", "decoder")
 CLASSES = {  # part → module and class, as diffusers' model_index.json names them
@@ -53,7 +54,7 @@ def assemble(
         tokenizer, language, decoder: runs that ``train`` wrote, or folders of the parts themselves.
         out: the model directory.
         name: of the model; the folder's, if not given.
-        licence: of the weights, kept in the model's index.
+        licence: of the weights, kept in the model's index; that of an adopted language model if not given.
         card: a Markdown file that becomes README.md; without one an older model's stays.
         data: the data folder of the training. Its settings are kept for evaluation, and its captions say which words
             the model knows (``lantu.tokens.words``).
@@ -72,10 +73,12 @@ def assemble(
     if refiner is not None:
         sources[REFINER] = refiner
         draw = {"refine": STRENGTH} | dict(draw or {})
+    folders = {part: part_folder(source, KIND.get(part, part)) for part, source in sources.items()}
+    config = read_config(folders["language"])
+    licence = licence or adopted_licence(config)
     index = {"_class_name": "lantu.Model", "name": name or out.name, "license": licence}
     index |= {part: CLASSES[part] for part in sources} | {"draw": dict(draw or {})} | background_of(sources, data)
-    folders = {part: part_folder(source, KIND.get(part, part)) for part, source in sources.items()}
-    drafts_masked = read_config(folders["language"]).get("model_type") == MASKED
+    drafts_masked = config.get("model_type") == MASKED
     if drafts_masked:
         index |= {"_class_name": masked.CLASS, "language": masked.LANGUAGE}
     check_apart(out, folders)
@@ -96,6 +99,15 @@ def assemble(
         index[checksums.ENTRY] = checksums.of_parts(temporary, sources)
         write_json(temporary / "model_index.json", index)
     return LantuFolder(out)
+
+
+def adopted_licence(config: Mapping[str, Any]) -> str:
+    """The licence of the pretrained model that a language model was made of; "" if there is none."""
+    if not is_adopted(config):
+        return ""
+    origin = config["lantu"]["adopted"]
+    licence = origin.get("licence") if isinstance(origin, dict) else None
+    return licence if isinstance(licence, str) else ""
 
 
 def background_of(sources: Mapping[str, str | Path], data: str | Path | None) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class Corpus:
 
     Attributes:
         samples: of the pictures, with the captions that can be learnt.
+        longest: see above.
         notes: lines that say which captions were cut or left out.
     """
 
@@ -65,6 +66,7 @@ class Corpus:
         self, pictures: Pictures, codec: TextCodec, vocabulary: Vocabulary, longest: int, asked: float, seed: int
     ):
         self.pictures, self.codec, self.vocabulary, self.asked, self.seed = pictures, codec, vocabulary, asked, seed
+        self.longest = longest
         self.grids, self.grid, self.order = pictures.grids, pictures.grid, pictures.order
         self.samples, self.notes = learnable(pictures.samples, codec, longest)
         self.encode = lru_cache(maxsize=1 << 19)(codec.encode)

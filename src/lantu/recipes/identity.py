@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lantu.data.shards import read_index
+from lantu.data.texts import text_digest
 from lantu.errors import LantuError, ModelError, RecipeError
 from lantu.files import sha256
 from lantu.recipes.sources import BEGINNINGS, part_folder
@@ -57,6 +58,8 @@ def of(part: str, recipe: str, settings: Any, data: str | Path) -> Identity:
     for name in DATA:
         if source := getattr(settings, name, ""):
             identity[name] = data_digest(source)
+    if text := getattr(settings, "text", ""):
+        identity["text"] = text_digest(text)
     return identity
 
 

@@ -11,6 +11,7 @@ from lantu.recipes.sources import part_folder
 from lantu.tokens import bpe
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.weights.language_config import read_vocabulary
+from lantu.weights.text_codec import read_codec
 
 
 @dataclass(frozen=True)
@@ -63,4 +64,4 @@ def start_language(
     describe(model.config, read_vocabulary(folder), grid)
     if new:
         model.config.lantu["added"] = new  # so that a later run can tell them from the others
-    return LanguageStart(bpe.TextCodec(folder), model, tuple(f"model.layers.{place}." for place in new))
+    return LanguageStart(read_codec(folder), model, tuple(f"model.layers.{place}." for place in new))

@@ -41,7 +41,7 @@ class LanguageSetup:
     """A language model, ready to be trained, and the corpus that it learns from."""
 
     def __init__(self, recipe: LanguageRecipe, data: Path):
-        self.recipe = recipe
+        self.recipe, self.data = recipe, data
         self.tokenizer = load_tokenizer(recipe.tokenizer)
         self.pictures = Pictures(data, self.tokenizer, recipe.loop.seed)
         codebook_size = self.tokenizer.config.codebook_size

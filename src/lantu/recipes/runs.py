@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 IDENTITY = "identity"
 NOTES = (IDENTITY, "data")  # entries of config.json that are not settings
 # Everything that a run writes.
-OWN = ("config.json", "log.jsonl", "tensorboard", "samples", "checkpoints", "model")
+OWN = ("config.json", "log.jsonl", "tensorboard", "samples", "checkpoints", "model", "adapter")
 # Settings that may change when a run is resumed: length, speed and logging, but not data or sizes.
 FREE = {
     *("steps", "minutes", "lr", "lr_scale", "decay_fraction", "clip_norm", "weight_decay", "precision", "compile"),
     *("checkpoint_every_s", "log_every", "sample_every", "validate_every", "validated", "patience", "kept", "device"),
 }
-NAMING = {"tokenizer", *PARTS, *DATA}  # settings whose content is compared, not the path
+NAMING = {"tokenizer", "text", *PARTS, *DATA}  # settings whose content is compared, not the path
 
 
 def read(folder: Path) -> dict[str, Any] | None:

@@ -42,6 +42,14 @@ BYTE_OF = byte_letters()
 FULL_WIDTH = re.compile("([！-／：-＠［-｀｛-～…]+)")
 
 
+def check_unicode(text: str) -> None:
+    """Refuse lone surrogates. Raises PromptError."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as problem:
+        raise PromptError("the text is not valid Unicode", "type it again") from problem
+
+
 def normalise(text: str) -> str:
     """A text as the tokenizer reads it.
 
@@ -49,10 +57,7 @@ def normalise(text: str) -> str:
         PromptError: it holds lone surrogates, so it is not valid Unicode.
     """
     if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as problem:
-            raise PromptError("the text is not valid Unicode", "type it again") from problem
+        check_unicode(text)
         pieces = FULL_WIDTH.split(text)
         pieces[::2] = [unicodedata.normalize("NFKC", piece) for piece in pieces[::2]]
         text = "".join(pieces)
@@ -61,6 +66,8 @@ def normalise(text: str) -> str:
 
 class TextCodec:
     """Text ↔ ids below ``size``. A text that spells a special token, such as "<|boi|>", stays text.
+
+    The text tokenizer of a pretrained language model is a ``lantu.tokens.pretrained.PretrainedCodec``.
 
     Args:
         source: a language model's directory, or a tokenizer.
@@ -80,13 +87,17 @@ class TextCodec:
         first_control = self.tokenizer.token_to_id("<|pad|>")
         self.size: int = ids_of(self.tokenizer) if first_control is None else first_control
 
+    def normalise(self, text: str) -> str:
+        """A text as the tokenizer reads it. Raises PromptError if it is not valid Unicode."""
+        return normalise(text)
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text. Raises PromptError if it is not valid Unicode."""
-        return self.tokenizer.encode(normalise(text), add_special_tokens=False).ids
+        return self.tokenizer.encode(self.normalise(text), add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """``encode`` for many texts, on all cores."""
-        encodings = self.tokenizer.encode_batch([normalise(text) for text in texts], add_special_tokens=False)
+        encodings = self.tokenizer.encode_batch([self.normalise(text) for text in texts], add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
     def han_ids(self) -> set[int]:
@@ -106,6 +117,10 @@ class TextCodec:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the text ids among ``ids``; invalid UTF-8 becomes U+FFFD."""
         return self.tokenizer.decode([int(id_) for id_ in ids if id_ < self.size], skip_special_tokens=False)
+
+    def save(self, vocabulary: Vocabulary, folder: str | Path) -> None:
+        """Write the tokenizer with a token for every id, in the format of AutoTokenizer: see ``save``."""
+        save(self, vocabulary, folder)
 
 
 def train(captions: Iterable[str], size: int = 4096) -> TextCodec:

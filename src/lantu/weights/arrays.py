@@ -208,8 +208,10 @@ def weight_map(folder: Path, stem: str = "") -> dict[str, str] | None:
 
 def stem_of(folder: Path) -> str:
     """How the names of a folder's weights begin: as transformers', unless only files of diffusers are there."""
-    there = (stem for stem in STEMS if any((folder / name).exists() for name in (f"{stem}.safetensors", index_of(stem))))
-    return next(there, STEMS[0])
+    for stem in STEMS:
+        if any((folder / name).exists() for name in (f"{stem}.safetensors", index_of(stem))):
+            return stem
+    return STEMS[0]
 
 
 def index_of(stem: str) -> str:

@@ -11,7 +11,7 @@ from lantu.files.untrusted import Fields
 from lantu.kernels.blocks import heads_of, inner_of
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
 from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, Sizes
-from lantu.weights.language_config import drawing_config
+from lantu.weights.language_config import drawing_config, is_adopted
 
 FLOATS, OWN_FLOATS, TRUTH = ("BF16", "F32", "F16", "F64"), ("BF16", "F32"), ("BOOL",)
 MASKED = "lantu-masked"  # model_type of a language model that drafts by masked diffusion
@@ -71,7 +71,7 @@ def check_language(config: Mapping[str, Any], sizes: Sizes) -> None:
     vocabulary = drawing_config(config).vocabulary
     if sizes.ids < vocabulary.size:
         fields.refuse("vocab_size", f"{vocabulary.size} or more, text_size and codebook_size being what they are")
-    for name in ("bos", "eos", "pad"):
+    for name in () if is_adopted(config) else ("bos", "eos", "pad"):
         if fields.given(f"{name}_token_id"):
             fields.one_of(f"{name}_token_id", (vocabulary.special(name),))
     added = Fields(config["lantu"], f'"lantu" in {WHERE}')

@@ -86,9 +86,17 @@ def guidance_scales_of(config: Mapping[str, Any]) -> tuple[float, ...]:
     return scales
 
 
+def is_adopted(config: Mapping[str, Any]) -> bool:
+    """Whether a language model was pretrained by others, so that text tokenizer and special tokens are its own."""
+    entry = config.get("lantu")
+    return isinstance(entry, Mapping) and "adopted" in entry
+
+
 def drawing_fields(config: Mapping[str, Any]) -> Fields:
     """The fields of the entry "lantu", to be read with checks."""
     entry = config.get("lantu")
     if not isinstance(entry, Mapping):
-        raise ModelError("the language model has no image codes", "adopt it first, or give one that draws")
+        raise ModelError(
+            "the language model has no image codes", "adopt it first (lantu adopt language), or give one that draws"
+        )
     return Fields(entry, f'"lantu" in {WHERE}')

@@ -17,7 +17,7 @@ from lantu.files.untrusted import Fields, read_json, shown
 from lantu.weights import arrays, checksums
 from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, is_plain
 from lantu.weights.expected import MASKED, OPTIONAL, PRETRAINED, WANTED, Wanted, pretrained
-from lantu.weights.language_config import drawing_config
+from lantu.weights.language_config import drawing_config, is_adopted
 
 NAMES = {
     "language": "language model",
@@ -228,5 +228,5 @@ def check_generation(folder: Path, config: Mapping[str, Any]) -> None:
     if fields.given("top_k"):
         fields.whole("top_k", 0, MAX_IDS)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        if "lantu" in config and fields.given(name) and config.get(name) is not None:
+        if "lantu" in config and not is_adopted(config) and fields.given(name) and config.get(name) is not None:
             fields.one_of(name, (config[name],))

@@ -84,7 +84,9 @@ class Config:
         text = TEXT_DEFAULTS | part(config, "text_config")
         text |= {"model_type": "llama", "tie_word_embeddings": tied}  # which is what it computes
         sizes, vq = Sizes.of(text), VQ_DEFAULTS | part(config, "vq_config")
-        first, end = ids_of(config, Fields(vq, f'"vq_config" of {CONFIG}').whole("codebook_size", 2, MAX_CODES), sizes.ids)
+        first, end = ids_of(
+            config, Fields(vq, f'"vq_config" of {CONFIG}').whole("codebook_size", 2, MAX_CODES), sizes.ids
+        )
         stats = Fields({"image_mean": CLIP_MEAN, "image_std": CLIP_STD, **processor}, "the picture processor's file")
         made = cls(
             text=text,

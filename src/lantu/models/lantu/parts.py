@@ -30,6 +30,7 @@ from lantu.tokens import bpe
 from lantu.tokens.bpe import TextCodec
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.weights import manifest
+from lantu.weights.text_codec import read_codec
 
 BATCH = 32  # requests that the batched drafter drafts together
 
@@ -72,7 +73,7 @@ class LantuParts:
     @cached_property
     def text(self) -> TextCodec:
         """The text tokenizer, checked against the vocabulary."""
-        codec = TextCodec(self.folder.path / "language")
+        codec = read_codec(self.folder.path / "language")
         bpe.check(codec, self.vocabulary)
         return codec
 

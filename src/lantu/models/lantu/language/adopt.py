@@ -1,89 +1,69 @@
-"""Adding ids to an existing language model: special tokens and image codes, or more codes.
+"""A pretrained causal language model gets lantu's special tokens and image codes, and stays a stock directory.
 
-New ids come last, so that no old id moves. Their embeddings start near the mean of old ones, which gives them little
-probability, so that the model still writes what it wrote before.
+New ids come last, so that no old id moves and no old weight changes: on text it computes exactly what it computed.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lantu import files
 from lantu.errors import ModelError
-from lantu.models.lantu.language import model
-from lantu.tokens import bpe
-from lantu.tokens.vocabulary import Vocabulary
-from lantu.weights.language_config import read_grid, read_vocabulary
+from lantu.models.lantu.language.model import FOLDER_KIND, entry
+from lantu.models.lantu.language.rows import new_rows
+from lantu.models.lantu.language.source import Source
+from lantu.tokens import bpe, pretrained
+from lantu.tokens.vocabulary import CONTROLS, Vocabulary
+from lantu.weights import arrays
+from lantu.weights.appending import copy_with_rows
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
-    from transformers import PreTrainedModel
-
-NOISE = 0.1
 
 
 def adopt(
-    folder: str | Path, codebook_size: int, out: str | Path, grid: tuple[int, int] = (12, 12), seed: int = 0
-) -> Vocabulary:
-    """Give a pretrained language model special tokens and image codes.
-
-    Its tokenizer still encodes text as before, but no longer adds special tokens: documents bring lantu's.
+    source: Source,
+    vocabulary: Vocabulary,
+    grid: tuple[int, int],
+    tokenizer: str,
+    out: str | Path,
+    vectors_KE: "Tensor | None" = None,
+    seed: int = 0,
+) -> None:
+    """Write a language model that can learn to draw.
 
     Args:
-        folder: any transformers directory of a causal language model with a tokenizer.json.
-        out: folder of the new model.
+        vocabulary: its text ids are the rows that the model has.
         grid: height and width in codes of the pictures that it will draw.
-        seed: for the new embeddings.
+        tokenizer: the codes digest of the image tokenizer.
+        out: folder of the new model; an older one of lantu's is replaced.
+        vectors_KE: of the codes, which their rows are made of; without them all begin near the mean.
+        seed: for the new rows.
 
     Raises:
-        ModelError: the directory can't be read, its tokenizer has ids that the model lacks, or lantu's tokens.
-        DiskError: it can't be written.
+        ModelError: its tokenizer can't take the new tokens, or a file is damaged.
+        DiskError: it can't be written, or ``out`` holds other things.
     """
-    codec = bpe.TextCodec(folder)
-    vocabulary = Vocabulary(bpe.ids_of(codec.tokenizer), codebook_size)
-    if taken := [token for token in vocabulary.tokens() if codec.tokenizer.token_to_id(token) is not None]:
-        raise ModelError(f"its tokenizer already has {taken[0]}", "adopt a model that does not draw, or grow this one")
-    codec.tokenizer.post_processor = None
-    language = model.load(folder)
-    if len(tables(language)[0]) < vocabulary.text_size:
-        raise ModelError("its tokenizer has more ids than the model", "give a model with its own tokenizer")
-    extend(language, slice(0, vocabulary.text_size), vocabulary.size, seed)
-    model.describe(language.config, vocabulary, grid)
-    model.export(language, out, codec)
-    return vocabulary
+    companions = pretrained.with_tokens(source.companions, vocabulary)
+    known = min(source.ids, bpe.ids_of(pretrained.parse(source.companions)))
+    parts = [CONTROLS, vocabulary.codebook_size if vectors_KE is None else vectors_KE]
+    config = dict(source.config) | {"vocab_size": vocabulary.size}
+    config["lantu"] = entry(vocabulary, grid) | {"tokenizer": tokenizer, "adopted": source.origin()}
+    with files.replacing_folder(out, FOLDER_KIND) as temporary:
+        temporary.mkdir()
+        try:
+            copy_with_rows(source.folder, temporary, rows_of(source, known, parts, seed))
+        except ValueError as problem:
+            raise ModelError(f"can't read the weights in {source.folder} ({problem})", arrays.HINT) from problem
+        files.write_json(temporary / "config.json", config)
+        pretrained.write_companions(companions, temporary)
 
 
-def grow(folder: str | Path, codebook_size: int, out: str | Path, seed: int = 0) -> Vocabulary:
-    """Enlarge the codebook of a model that draws; old codes keep their ids and embeddings.
-
-    Raises:
-        ModelError: the directory can't be read, or has as many codes already.
-        DiskError: it can't be written.
-    """
-    old = read_vocabulary(folder)
-    if codebook_size <= old.codebook_size:
-        raise ModelError(f"the model has {old.codebook_size} codes already", "ask for more")
-    vocabulary = Vocabulary(old.text_size, codebook_size)
-    language = model.load(folder)
-    extend(language, slice(old.code_range.start, old.size), vocabulary.size, seed)
-    model.describe(language.config, vocabulary, read_grid(folder))
-    model.export(language, out, bpe.TextCodec(folder))
-    return vocabulary
-
-
-def extend(language: "PreTrainedModel", like: slice, size: int, seed: int) -> None:
-    """Resize a model to ``size`` ids; the embeddings of those after ``like`` start near the mean of ``like``."""
-    import torch
-
-    language.resize_token_embeddings(size, mean_resizing=False)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for table_VD in tables(language):
-            known_VD = table_VD[like]
-            noise_VD = torch.randn(size - like.stop, table_VD.shape[1], generator=generator)
-            table_VD[like.stop :] = known_VD.mean(0) + NOISE * known_VD.std(0) * noise_VD
-
-
-def tables(language: "PreTrainedModel") -> "list[Tensor]":
-    """The embedding tables, each (V, D): input, and output if it is not tied to the input."""
-    inputs: Any = language.get_input_embeddings()
-    outputs: Any = language.get_output_embeddings()
-    return [inputs.weight] if inputs.weight is outputs.weight else [inputs.weight, outputs.weight]
+def rows_of(source: Source, known: int, parts: "list[int | Tensor]", seed: int) -> "dict[str, np.ndarray]":
+    """The new rows of each table; tied ones get the same."""
+    state = arrays.read(source.folder)
+    made: dict[str, np.ndarray] = {}
+    for name in sorted(source.tables, key=lambda name: name in source.tied):
+        model = source.tied.get(name, "")
+        made[name] = made[model] if model in made else new_rows(state[name], known, parts, seed)
+    return made

@@ -6,7 +6,7 @@ lantu adds one entry to config.json, which other programs ignore:
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from lantu.errors import ModelError
 from lantu.tokens import bpe
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.weights import stock, tensors
-from lantu.weights.language_config import vocabulary_of
+from lantu.weights.language_config import is_adopted, vocabulary_of
 
 if TYPE_CHECKING:
     import torch
@@ -142,51 +142,58 @@ def revert(model: "PreTrainedModel", origin: "PreTrainedModel", share: float) ->
 
 
 def describe(config: Any, vocabulary: Vocabulary, grid: tuple[int, int]) -> None:
-    """Write vocabulary and grid into a transformers config."""
-    config.bos_token_id = vocabulary.special("bos")
-    config.eos_token_id = vocabulary.special("eos")
-    config.pad_token_id = vocabulary.special("pad")
-    config.lantu = {
-        "text_size": vocabulary.text_size,
-        "codebook_size": vocabulary.codebook_size,
-        "grid": list(grid),
-    }
+    """Write vocabulary and grid into a transformers config; an adopted model keeps its own special tokens."""
+    before = getattr(config, "lantu", None) or {}
+    kept = {"adopted": before["adopted"]} if "adopted" in before else {}
+    if not kept:
+        for name in ("bos", "eos", "pad"):
+            setattr(config, f"{name}_token_id", vocabulary.special(name))
+    config.lantu = entry(vocabulary, grid) | kept
+
+
+def entry(vocabulary: Vocabulary, grid: tuple[int, int]) -> dict[str, Any]:
+    """What config.json says of lantu."""
+    return {"text_size": vocabulary.text_size, "codebook_size": vocabulary.codebook_size, "grid": list(grid)}
 
 
 def export(
-    model: "PreTrainedModel", folder: str | Path, codec: bpe.TextCodec, dtype: "torch.dtype | None" = None
+    model: "PreTrainedModel",
+    folder: str | Path,
+    codec: bpe.TextCodec,
+    dtype: "torch.dtype | None" = None,
+    state: "Mapping[str, torch.Tensor] | None" = None,
 ) -> None:
     """Write a directory for ``AutoModelForCausalLM`` and ``AutoTokenizer``, atomically.
 
     Args:
-        dtype: of the weights in the file; bfloat16 by default.
+        dtype: of the weights in the file; by default bfloat16, and of an adopted model as it was published.
+        state: the weights by name; those of ``model`` if not given.
 
     Raises:
         DiskError: it can't be written.
     """
     import torch
 
-    dtype = dtype or torch.bfloat16
-    vocabulary = vocabulary_of(model.config.to_dict())
     config = json.loads(model.config.to_json_string())
+    adopted = is_adopted(config)
+    dtype = dtype or (getattr(torch, config["lantu"]["adopted"]["dtype"]) if adopted else torch.bfloat16)
+    vocabulary = vocabulary_of(config)
     config |= {"architectures": [type(model).__name__], "dtype": str(dtype).removeprefix("torch.")}
-    generation = {
-        "bos_token_id": vocabulary.special("bos"),
-        "eos_token_id": vocabulary.special("eos"),
-        "pad_token_id": vocabulary.special("pad"),
-        "do_sample": True,
-        "temperature": 1.0,
-        "top_k": 0,
-        "top_p": 1.0,
-    }
-    state = dict(model.state_dict())
+    weights = dict(model.state_dict() if state is None else state)
     if model.config.tie_word_embeddings:
-        state.pop("lm_head.weight", None)
+        weights.pop("lm_head.weight", None)
     with files.replacing_folder(folder, FOLDER_KIND) as temporary:
-        tensors.save(state, temporary, dtype)
+        tensors.save(weights, temporary, dtype)
         files.write_json(temporary / "config.json", config)
-        files.write_json(temporary / "generation_config.json", generation)
-        bpe.save(codec, vocabulary, temporary)
+        if not adopted:
+            files.write_json(temporary / "generation_config.json", generation_of(vocabulary))
+        codec.save(vocabulary, temporary)
+
+
+def generation_of(vocabulary: Vocabulary) -> dict[str, Any]:
+    """What generation_config.json says: sampling from all ids, with lantu's special tokens."""
+    special = {f"{name}_token_id": vocabulary.special(name) for name in ("bos", "eos", "pad")}
+    return {**special, "do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 
 
 def load(folder: str | Path, dtype: "torch.dtype | None" = None) -> "PreTrainedModel":

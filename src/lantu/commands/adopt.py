@@ -1,0 +1,13 @@
+"""The group ``adopt``: pretrained parts of others become parts of a lantu model. One module a part."""
+
+import typer
+
+from lantu.commands.adopt_language import language
+
+adopt = typer.Typer(help="Make a part of somebody else's pretrained model.")
+adopt.command()(language)
+
+
+@adopt.callback()
+def parts() -> None:
+    """Make a part of somebody else's pretrained model."""
