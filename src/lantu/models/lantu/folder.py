@@ -26,6 +26,7 @@ from lantu.files.untrusted import Fields, check_regular, read_json, shown
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
 
 if TYPE_CHECKING:
+    from lantu.models.estimate import Memory
     from lantu.weights.language_config import DrawingConfig
 
 INDEX = "model_index.json"
@@ -247,7 +248,9 @@ class LantuFolder:
             "grid": f"{width}x{height}",
             "codebook": self.codebook_size,
             "language": self.architecture,
+            "ids": self.ids,
             "parameters": self.parameters(),
+            "memory": self.memory("cpu").as_dict(),
             "bytes": self.size_bytes(),
             "draw": self.settings.as_dict(),
             "learnt": self.learnt,
@@ -268,10 +271,41 @@ class LantuFolder:
         """The size on disk in bytes."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
+    @property
+    def ids(self) -> int:
+        """How many ids a picture of the training size is drafted as."""
+        return math.prod(self.grid)
+
+    def memory(self, device: str) -> "Memory":
+        """Bytes that drawing a picture takes; on a GPU the language model computes in float32."""
+        from lantu.models.estimate import PACKED, Memory, convolution_bytes
+
+        stored = {part: part_bytes(self.path / part) for part in PARTS}
+        numbers = self.parameters()["language"]
+        precise = device == "cuda" or stored["language"] > 2.5 * numbers
+        height, width = self.grid
+        return Memory(
+            language=4 * numbers if device == "cuda" else int(PACKED * stored["language"]),
+            caches=self.draft_bytes(4 if precise else 2),
+            decoder=int(PACKED * stored["decoder"]),
+            working=convolution_bytes(width * self.patch, height * self.patch),
+        )
+
+    def draft_bytes(self, number_bytes: int) -> int:
+        """What the longest draft takes beside the weights: its keys and values."""
+        from lantu.models.estimate import cache_bytes, cached_width
+
+        return cache_bytes(*cached_width(self.read("language/config.json")), self.ids, number_bytes)
+
     def parameters(self) -> dict[str, int]:
         """The number of parameters of each part, from the headers of its files."""
         parts = (*PARTS, CONTROL) if self.controlled else PARTS
         return {part: sum(map(count, (self.path / part).glob("*.safetensors"))) for part in parts}
+
+
+def part_bytes(folder: Path) -> int:
+    """The size of a part's weights in bytes."""
+    return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
 
 
 def check_budget(budget: Any, index: Path) -> None:
