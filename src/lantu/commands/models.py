@@ -8,7 +8,7 @@ import typer
 from lantu.commands import terminal
 from lantu.commands.options import Json, ModelName
 from lantu.errors import ModelError
-from lantu.models import hub, registry, terms
+from lantu.models import hub, memory, registry, terms
 
 exports = typer.Typer(help="Write a model in another format.")
 models = typer.Typer(help="List the models that can be named, and the families that can be opened.")
@@ -64,6 +64,7 @@ def info(model: ModelName = None, json: Json = False) -> None:
     if json:
         terminal.print_json(facts)
     else:
+        facts["memory"] = {part: memory.readable(count) for part, count in facts["memory"].items()}
         terminal.print_table([(key, readable(value)) for key, value in facts.items()])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from lantu.errors import LantuError, ModelError
 from lantu.files.untrusted import read_json, shown
-from lantu.models import terms
+from lantu.models import memory, terms
 from lantu.models.spec import ModelFolder, Parts
 
 HINT = "give a model directory: lantu models lists the models and the families that can be opened"
@@ -196,7 +196,8 @@ def load_parts(folder: ModelFolder, device: str = "cpu", backend: str = "native"
     """The parts of a model; each is loaded when it is first needed.
 
     Raises:
-        LantuError: a package that its family needs is not installed, or the terms of its weights are not accepted.
+        LantuError: a package that its family needs is not installed, the terms of its weights are not accepted, or it
+            does not fit into memory.
     """
     family = family_of(folder.path)
     terms.check(family.name, family.must_accept)
@@ -204,6 +205,8 @@ def load_parts(folder: ModelFolder, device: str = "cpu", backend: str = "native"
     if missing:
         what = f"models of the family {family.name} need {' and '.join(missing)}"
         raise LantuError(what, "pip install 'lantu[train]'")
+    if backend != "vllm":  # which reserves memory itself
+        memory.check(folder, device)
     terms.say(family.name, family.notice)
     return resolve(family.parts)(folder, device, backend)
 

@@ -15,7 +15,7 @@ Shapes: B batch, h w grid, H W pixels.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lantu.engine.request import Request
     from lantu.engine.sampling_params import SamplingParams
     from lantu.models.control import Control
+    from lantu.models.estimate import Memory
     from lantu.types import UnknownWord
 
 Grid = tuple[int, int]  # height, width in codes
@@ -93,6 +94,15 @@ class ModelFolder(Protocol):
 
     def lacks(self, ability: str) -> str:
         """What to do about an ability that the model lacks, for the user: a hint of an error."""
+        ...
+
+    @property
+    def ids(self) -> int:
+        """How many ids a picture of the training size is drafted as."""
+        ...
+
+    def memory(self, device: str) -> "Memory":
+        """Bytes that drawing a picture of the training size takes on "cpu" or "cuda", from headers alone."""
         ...
 
     def check(self) -> "ModelFolder":
@@ -191,6 +201,19 @@ class Parts(Protocol):
     @property
     def exact(self) -> bool:
         """Whether pictures rendered together are bit for bit those rendered alone."""
+        ...
+
+    @property
+    def sparing(self) -> bool:
+        """Whether memory is too short for drafting and rendering at the same time; see ``lantu.models.memory``."""
+        ...
+
+    def make_room(self, stage: Literal["drafting", "rendering"]) -> None:
+        """Free what the other stage loaded, where memory is short. Called before each stage."""
+        ...
+
+    def check_both(self) -> None:
+        """Refuse where drafting and rendering must take turns. Raises LantuError."""
         ...
 
     @property

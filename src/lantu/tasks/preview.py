@@ -100,7 +100,7 @@ def drafting(parts: Parts, running: Running[Picture], seed: int, every: int) -> 
     ((drafter, draft),) = running.drafts
     total, shown = effect.requests[0].limit, 0
     in_order = MASK_ID not in draft.ids
-    watched = parts.previews and effect.partial is not None
+    watched = parts.previews and not parts.sparing and effect.partial is not None
     waiting: collections.deque[tuple[Future[Image], np.ndarray]] = collections.deque()
     with Previewer(parts, beside=watched and parts.exact and every < total) as previewer:
         while not draft.ended:

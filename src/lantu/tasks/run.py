@@ -151,6 +151,7 @@ def submit(parts: Parts, waiting: Running[Any], batched: bool, on_ids: OnIds | N
     """Submit the requests of a task's ``Draft`` effect."""
     effect = waiting.effect
     assert isinstance(effect, Draft)
+    parts.make_room("drafting")
     drafter = parts.batched_drafter if batched or effect.batched else parts.drafter
     watch = None if on_ids is None else lambda ids: on_ids(effect, ids)
     for request in effect.requests:  # those before one that is refused are cancelled, too
@@ -159,6 +160,8 @@ def submit(parts: Parts, waiting: Running[Any], batched: bool, on_ids: OnIds | N
 
 def render(parts: Parts, waiting: Sequence[Running[Any]], batched: bool) -> list[Picture]:
     """The pictures that tasks wait for, in their order."""
+    if waiting:
+        parts.make_room("rendering")
     wanted = [each.effect for each in waiting if isinstance(each.effect, Render)]
     pictures: list[Picture] = []
     for group in neighbours(wanted, BATCH if batched or parts.exact else 1):

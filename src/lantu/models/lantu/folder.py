@@ -29,6 +29,7 @@ from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
 from lantu.weights.expected import PRETRAINED
 
 if TYPE_CHECKING:
+    from lantu.models.estimate import Memory
     from lantu.weights.language_config import DrawingConfig
 
 INDEX = "model_index.json"
@@ -274,7 +275,9 @@ class LantuFolder:
             "grid": f"{width}x{height}",
             "codebook": self.codebook_size,
             "language": self.architecture,
+            "ids": self.ids,
             "parameters": self.parameters(),
+            "memory": self.memory("cpu").as_dict(),
             "bytes": self.size_bytes(),
             "draw": self.settings.as_dict(),
             "learnt": self.learnt,
@@ -295,6 +298,32 @@ class LantuFolder:
         """The size on disk in bytes."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
+    @property
+    def ids(self) -> int:
+        """How many ids a picture of the training size is drafted as."""
+        return math.prod(self.grid)
+
+    def memory(self, device: str) -> "Memory":
+        """Bytes that drawing a picture takes; on a GPU the language model computes in float32."""
+        from lantu.models.estimate import PACKED, Memory, convolution_bytes
+
+        stored = {part: part_bytes(self.path / part) for part in PARTS}
+        numbers = self.parameters()["language"]
+        precise = device == "cuda" or stored["language"] > 2.5 * numbers
+        height, width = self.grid
+        return Memory(
+            language=4 * numbers if device == "cuda" else int(PACKED * stored["language"]),
+            caches=self.draft_bytes(4 if precise else 2),
+            decoder=int(PACKED * stored["decoder"]),
+            working=convolution_bytes(width * self.patch, height * self.patch),
+        )
+
+    def draft_bytes(self, number_bytes: int) -> int:
+        """What the longest draft takes beside the weights: its keys and values."""
+        from lantu.models.estimate import cache_bytes, cached_width
+
+        return cache_bytes(*cached_width(self.read("language/config.json")), self.ids, number_bytes)
+
     def parameters(self) -> dict[str, int]:
         """The number of parameters of each part, from the headers of its files."""
         there = [part for part in (*PARTS, CONTROL, REFINER) if (self.path / part).is_dir()]
@@ -305,6 +334,11 @@ def check_refiner(folder: LantuFolder, params: SamplingParams) -> None:
     """Refuse a second pass where there is no refiner. Raises LantuError."""
     if params.refine and not folder.refined:
         raise LantuError(f"{folder.name} has no refiner", "leave refine at 0, or attach one: lantu assemble --refiner")
+
+
+def part_bytes(folder: Path) -> int:
+    """The size of a part's weights in bytes."""
+    return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
 
 
 def check_budget(budget: Any, index: Path) -> None:

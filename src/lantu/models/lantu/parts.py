@@ -25,6 +25,7 @@ from lantu.models.lantu.components import ControlBackend, Encoder
 from lantu.models.lantu.controls import KINDS
 from lantu.models.lantu.folder import REFINER, LantuFolder, check_refiner
 from lantu.models.lantu.layout import LantuLayout
+from lantu.models.memory import Sparing
 from lantu.models.spec import Grid
 from lantu.tokens import bpe
 from lantu.tokens.bpe import TextCodec
@@ -36,7 +37,7 @@ BATCH = 32  # requests that the batched drafter drafts together
 
 
 @dataclass(frozen=True)
-class LantuParts:
+class LantuParts(Sparing):
     """Each part is loaded when it is first needed; see ``lantu.models.spec.Parts``.
 
     Attributes:

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 from lantu.models.lantu.folder import FOLDER_KIND as LANTU_FOLDER
 from lantu.models.lantu.folder import LantuFolder
+from lantu.weights.architecture import MAX_WIDTH
 
 CLASS = "lantu.MaskedModel"  # _class_name in model_index.json
 LANGUAGE = ["lantu.models.masked.network", "MaskedTransformer"]
+ARRAYS = 8  # of a pass that are alive at once
 FOLDER_KIND = replace(LANTU_FOLDER, proof=("_class_name", CLASS))
 
 
@@ -22,6 +24,12 @@ class MaskedFolder(LantuFolder):
     def controlled(self) -> bool:
         """A control's bias needs a draft in reading order."""
         return False
+
+    def draft_bytes(self, number_bytes: int) -> int:
+        """The arrays of a pass: nothing is cached between passes."""
+        from lantu.models.estimate import cache_bytes
+
+        return cache_bytes(ARRAYS, self.number("language/config.json", "width", 1, MAX_WIDTH), self.ids, 4)
 
     def lacks(self, ability: str) -> str:
         """What to do about an ability that the model lacks."""

@@ -12,8 +12,10 @@ from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ModelError
 from lantu.files import sha256
 from lantu.files.untrusted import check_regular, open_regular, read_json
+from lantu.models.estimate import PACKED, Memory, cache_bytes, convolution_bytes
 from lantu.models.spec import Grid
 from lantu.weights import arrays
+from lantu.weights.architecture import Sizes
 
 SAMPLES, SAMPLE = 64, 1 << 16  # blocks of each file, and their bytes, by which weights are told apart
 HINT = "restore it, or fetch the model again"
@@ -25,13 +27,14 @@ class PublishedFolder:
     """A directory in its publisher's format; the base of a family's ``ModelFolder`` (see ``lantu.models.spec``).
 
     A family says what its config gives: ``grid``, ``patch``, ``codebook_size``, ``abilities``, ``settings``, ``check``,
-    and which tensors belong to which part.
+    ``sizes``, and which tensors belong to which part; ``ids`` where they are more than the codes of the grid.
 
     Attributes:
         path: the directory.
         config_name: the file that its date is taken from.
         licence: of the published weights; a README.md beside them may say more.
         architecture: the class of the language model.
+        drafting_parts: those of ``parameters`` that draft; ``reading_parts`` only read pictures, all others render.
     """
 
     path: Path
@@ -43,6 +46,8 @@ class PublishedFolder:
     abilities: ClassVar[tuple[str, ...]]
     settings: ClassVar[SamplingParams]
     unused_params: ClassVar[tuple[str, ...]]
+    drafting_parts: ClassVar[tuple[str, ...]] = ("language", "codes")
+    reading_parts: ClassVar[tuple[str, ...]] = ("reader",)
 
     @property
     def name(self) -> str:
@@ -109,7 +114,9 @@ class PublishedFolder:
             "grid": f"{width}x{height}",
             "codebook": self.codebook_size,
             "language": self.architecture,
+            "ids": self.ids,
             "parameters": self.parameters(),
+            "memory": self.memory("cpu").as_dict(),
             "bytes": sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file()),
             "draw": self.settings.as_dict(),
             "learnt": [],
@@ -120,6 +127,32 @@ class PublishedFolder:
     def parameters(self) -> dict[str, int]:
         """How many numbers each part has, from the headers of its files."""
         raise NotImplementedError
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of the language model."""
+        raise NotImplementedError
+
+    @property
+    def ids(self) -> int:
+        """How many ids a picture is drafted as."""
+        return math.prod(self.grid)
+
+    def memory(self, device: str) -> Memory:
+        """Bytes that drawing a picture takes: weights in the dtype that they are stored in, on both devices."""
+        parts = self.parameters()
+        number_bytes = sum(path.stat().st_size for path in self.weight_files()) / max(1, sum(parts.values()))
+        drafting = sum(count for part, count in parts.items() if part in self.drafting_parts)
+        rendering = sum(parts.values()) - drafting - sum(parts.get(part, 0) for part in self.reading_parts)
+        (height, width), sizes = self.grid, self.sizes
+        return Memory(
+            language=int(drafting * number_bytes * (PACKED if device == "cpu" else 1)),
+            caches=cache_bytes(
+                sizes.layers, sizes.key_value_heads * sizes.head_width, self.ids, 4 if number_bytes > 2.5 else 2
+            ),
+            decoder=int(rendering * number_bytes),
+            working=convolution_bytes(width * self.patch, height * self.patch),
+        )
 
     def lacks(self, ability: str) -> str:
         """What to do about an ability that it lacks."""

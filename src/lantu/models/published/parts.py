@@ -10,16 +10,18 @@ from lantu.engine.drafting import Drafter
 from lantu.engine.engine import Engine
 from lantu.errors import DataError, LantuError
 from lantu.models.control import Control
+from lantu.models.memory import Sparing
 from lantu.models.spec import Grid
 
 BATCH = 32  # requests that the batched drafter drafts together
 
 
 @dataclass(frozen=True)
-class PublishedParts:
+class PublishedParts(Sparing):
     """The base of a family's ``Parts`` (see ``lantu.models.spec``); each part is loaded when it is first needed.
 
-    A family adds ``layout``, ``language`` and ``render``, and where it reads pictures ``encode`` or ``read``.
+    A family adds ``layout``, ``language`` and ``render``, where it reads pictures ``encode`` or ``read``, and names in
+    ``freed`` the cached properties that hold its weights, where they are called otherwise.
     """
 
     folder: Any

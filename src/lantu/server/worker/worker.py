@@ -125,6 +125,7 @@ class Worker(threading.Thread):
         """Load the model, then run jobs until ``stop`` is called."""
         try:
             self.model = self.load()
+            self.model.parts.check_both()
             self.warm_up()
         except BaseException as problem:
             self.problem = problem
