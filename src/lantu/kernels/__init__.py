@@ -10,6 +10,8 @@ Language model, image tokenizer and diffusion decoder use the same block: RMS no
 optional normalisation of queries and keys, SwiGLU. Attention is causal in language models, bidirectional elsewhere.
 """
 
+from collections.abc import Iterable
+
 from lantu.kernels.library import ThreadGroup, reason, threads, use_threads
 from lantu.kernels.shapes import Cache, Choice, Layer, Linear, Segment, Shape, TransformerStack, to_float
 
@@ -43,10 +45,11 @@ def _module():
     return native
 
 
-def stack(shape: Shape, layers: "list[Layer]", precise: bool = False) -> TransformerStack:
+def stack(shape: Shape, layers: Iterable[Layer], precise: bool = False) -> TransformerStack:
     """Transformer blocks, see ``shapes.TransformerStack``.
 
     Args:
+        layers: as many as ``shape`` says; each is packed before the next is asked for.
         precise: compute in float32. Otherwise weights, factors and KV caches are bfloat16 and sums float32. NumPy
             always computes in float32.
     """

@@ -1,7 +1,7 @@
 """The blocks in C++: ``csrc/lantu.h`` through ctypes, which releases the GIL during a call."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ctypes import POINTER, Structure, c_char_p, c_double, c_float, c_int32, c_int64, c_void_p
 from functools import lru_cache
 
@@ -26,6 +26,8 @@ class _Layer(Structure):
         ("query_norm", c_void_p),
         ("key_norm", c_void_p),
         ("feed_forward_norm", c_void_p),
+        *((name, c_void_p) for name in ("query_bias", "key_bias", "value_bias")),
+        *((name, c_void_p) for name in ("attention_post_norm", "feed_forward_post_norm")),
         *((name, _Source) for name in ("query", "key", "value", "out", "gate", "up", "down")),
     ]
 
@@ -34,7 +36,7 @@ class _Shape(Structure):
     _fields_ = [
         *(
             (name, c_int32)
-            for name in ("layers", "width", "heads", "key_value_heads", "head_width", "inner", "precise")
+            for name in ("layers", "width", "heads", "key_value_heads", "head_width", "inner", "precise", "gelu")
         ),
         ("eps", c_float),
     ]
@@ -66,7 +68,8 @@ def calls() -> ctypes.CDLL:
         "lantu_matrix": (c_void_p, [POINTER(_Source), c_int32]),
         "lantu_matrix_free": (None, [c_void_p]),
         "lantu_linear": (None, [c_void_p, c_void_p, c_void_p, c_float, c_void_p, c_int32, c_void_p]),
-        "lantu_stack": (c_void_p, [POINTER(_Shape), POINTER(_Layer)]),
+        "lantu_stack": (c_void_p, [POINTER(_Shape)]),
+        "lantu_stack_add": (None, [c_void_p, POINTER(_Layer)]),
         "lantu_stack_free": (None, [c_void_p]),
         "lantu_cache_bytes": (c_int64, [c_void_p, c_int32]),
         "lantu_forward": (
@@ -94,16 +97,21 @@ class TransformerStack:
         ValueError: the shape of an array contradicts ``shape``.
     """
 
-    def __init__(self, shape: Shape, layers: Sequence[Layer], precise: bool = False):
+    def __init__(self, shape: Shape, layers: Iterable[Layer], precise: bool = False):
         if shape.width % WIDTHS or shape.head_width % WIDTHS:
             widths = f"{shape.width} and heads of {shape.head_width}"
             raise LantuError(f"no native code for widths that are no multiples of {WIDTHS}: {widths}", HINT)
-        check(shape, layers)
+        check_shape(shape)
         self.shape, self.number_bytes = shape, 4 if precise else 2
-        kept: list[np.ndarray] = []
-        sources = (_Layer * len(layers))(*(_layer(layer, kept) for layer in layers))
         sizes = (shape.layers, shape.width, shape.heads, shape.key_value_heads, shape.head_width, shape.inner)
-        self.handle = calls().lantu_stack(_Shape(*sizes, int(precise), shape.eps), sources)
+        self.handle = calls().lantu_stack(_Shape(*sizes, int(precise), int(shape.activation == "gelu"), shape.eps))
+        count, self.post_norms = 0, False
+        for count, layer in enumerate(layers, 1):  # packed one by one, so that no more than one is held twice
+            check_layer(shape, layer)
+            kept: list[np.ndarray] = []
+            calls().lantu_stack_add(self.handle, _layer(layer, kept))
+            self.post_norms |= layer.attention_post_norm is not None
+        agree(count, max(shape.layers, 1))
 
     def __del__(self):
         if (handle := getattr(self, "handle", None)) and calls:  # nothing is left of the module at the very end
@@ -141,6 +149,7 @@ class TransformerStack:
         if modulation_L6D is not None:
             modulation_L6D = np.ascontiguousarray(modulation_L6D, np.float32)
             agree(modulation_L6D.shape, (shape.layers, 6, shape.width))
+            agree(self.post_norms, False)
         sequences = (_Sequence * len(segments))(*map(_sequence, segments))
         cosine, sine = rotation_2TK
         calls().lantu_forward(
@@ -210,24 +219,36 @@ def choose(logits_RV: np.ndarray, choices: Sequence[Choice]) -> list[int]:
     return columns.tolist()
 
 
-def check(shape: Shape, layers: Sequence[Layer]) -> None:
-    """Compare the arrays of blocks with their sizes, which the native code trusts.
+def check_shape(shape: Shape) -> None:
+    """Raise ValueError where sizes contradict one another; the native code trusts them."""
+    sizes = (shape.heads, shape.key_value_heads, shape.inner)
+    if min(sizes) < 1 or shape.heads % shape.key_value_heads or shape.activation not in ("silu", "gelu"):
+        raise ValueError(f"invalid sizes of blocks: {shape}")
+
+
+def check_layer(shape: Shape, layer: Layer) -> None:
+    """Compare the arrays of a block with the sizes, which the native code trusts.
 
     Raises:
         ValueError: they disagree.
     """
     D, K, F = shape.width, shape.head_width, shape.inner
     HK, GK = shape.heads * K, shape.key_value_heads * K
-    if min(shape.heads, shape.key_value_heads, F) < 1 or shape.heads % shape.key_value_heads:
-        raise ValueError(f"invalid sizes of blocks: {shape}")
-    agree(len(layers), max(shape.layers, 1))
-    for layer in layers:
-        agree((layer.attention_norm.shape, layer.feed_forward_norm.shape), ((D,), (D,)))
-        for norm in (layer.query_norm, layer.key_norm):
-            agree(None if norm is None else norm.shape, None if norm is None else (K,))
-        agree((layer.query.shape, layer.key.shape, layer.value.shape), ((HK, D), (GK, D), (GK, D)))
-        agree((layer.out.shape, layer.gate.shape, layer.up.shape), ((D, HK), (F, D), (F, D)))
-        agree(layer.down.shape, (D, F))
+    agree((layer.attention_norm.shape, layer.feed_forward_norm.shape), ((D,), (D,)))
+    for norm in (layer.query_norm, layer.key_norm):
+        agree(None if norm is None else norm.shape, None if norm is None else (K,))
+    agree((layer.query.shape, layer.key.shape, layer.value.shape), ((HK, D), (GK, D), (GK, D)))
+    agree((layer.out.shape, layer.gate.shape, layer.up.shape), ((D, HK), (F, D), (F, D)))
+    agree(layer.down.shape, (D, F))
+    biases, posts = biases_of(layer), (layer.attention_post_norm, layer.feed_forward_post_norm)
+    for found, expected in ((biases, ((HK,), (GK,), (GK,))), (posts, ((D,), (D,)))):
+        if any(array is not None for array in found):
+            agree(tuple(None if array is None else array.shape for array in found), expected)
+
+
+def biases_of(layer: Layer) -> tuple[np.ndarray | None, ...]:
+    """Of queries, keys and values."""
+    return layer.query_bias, layer.key_bias, layer.value_bias
 
 
 def agree(found: object, expected: object) -> None:
@@ -247,7 +268,7 @@ def _source(weight: np.ndarray, kept: list[np.ndarray]) -> _Source:
     return _Source(_at(weight), *weight.shape, int(weight.dtype == np.uint16))
 
 
-def _norm(weight: np.ndarray | None, kept: list[np.ndarray]) -> int | None:
+def _vector(weight: np.ndarray | None, kept: list[np.ndarray]) -> int | None:
     if weight is None:
         return None
     kept.append(to_float(weight))
@@ -255,9 +276,10 @@ def _norm(weight: np.ndarray | None, kept: list[np.ndarray]) -> int | None:
 
 
 def _layer(layer: Layer, kept: list[np.ndarray]) -> _Layer:
-    norms = (layer.attention_norm, layer.query_norm, layer.key_norm, layer.feed_forward_norm)
+    vectors = (layer.attention_norm, layer.query_norm, layer.key_norm, layer.feed_forward_norm, *biases_of(layer))
+    vectors += (layer.attention_post_norm, layer.feed_forward_post_norm)
     matrices = (layer.query, layer.key, layer.value, layer.out, layer.gate, layer.up, layer.down)
-    return _Layer(*(_norm(weight, kept) for weight in norms), *(_source(weight, kept) for weight in matrices))
+    return _Layer(*(_vector(weight, kept) for weight in vectors), *(_source(weight, kept) for weight in matrices))
 
 
 def _sequence(segment: Segment) -> _Sequence:

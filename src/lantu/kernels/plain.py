@@ -1,6 +1,6 @@
 """The blocks in NumPy, in float32: the readable reference of the native code."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ def implementation() -> str:
 class TransformerStack:
     """Transformer blocks: see ``shapes.TransformerStack``."""
 
-    def __init__(self, shape: Shape, layers: Sequence[Layer], precise: bool = True):
+    def __init__(self, shape: Shape, layers: Iterable[Layer], precise: bool = True):
         self.shape = shape
         self.layers = list(map(in_full, layers))
 
@@ -46,18 +46,28 @@ class TransformerStack:
                 np.zeros((6, 1), np.float32) if modulation_L6D is None else modulation_L6D[number]
             )
             inner = rms_norm(x_TD, layer.attention_norm, shape.eps) * (1 + scale) + shift
-            query, key = inner @ layer.query.T, inner @ layer.key.T
+            query, key, value = (
+                project(inner, weight, bias)
+                for weight, bias in (
+                    (layer.query, layer.query_bias),
+                    (layer.key, layer.key_bias),
+                    (layer.value, layer.value_bias),
+                )
+            )
             query_THK = rotate(heads(query, shape.head_width), layer.query_norm, shape.eps, rotation_2TK)
             key_TGK = rotate(heads(key, shape.head_width), layer.key_norm, shape.eps, rotation_2TK)
-            value_TGK = heads(inner @ layer.value.T, shape.head_width)
+            value_TGK = heads(value, shape.head_width)
             attended, first = [], 0
             for segment in segments:
                 part = slice(first, first + segment.tokens)
                 attended.append(attend(segment, number, query_THK[part], key_TGK[part], value_TGK[part]))
                 first += segment.tokens
-            x_TD = x_TD + (1 + gate) * (np.concatenate(attended) @ layer.out.T)
+            branch = (1 + gate) * (np.concatenate(attended) @ layer.out.T)
+            x_TD = x_TD + maybe_norm(branch, layer.attention_post_norm, shape.eps)
             inner = rms_norm(x_TD, layer.feed_forward_norm, shape.eps) * (1 + scale_f) + shift_f
-            x_TD = x_TD + (1 + gate_f) * ((silu(inner @ layer.gate.T) * (inner @ layer.up.T)) @ layer.down.T)
+            hidden = ACTIVATIONS[shape.activation](inner @ layer.gate.T) * (inner @ layer.up.T)
+            branch = (1 + gate_f) * (hidden @ layer.down.T)
+            x_TD = x_TD + maybe_norm(branch, layer.feed_forward_post_norm, shape.eps)
         for segment in segments:
             segment.cache.used += segment.tokens
         return x_TD
@@ -121,10 +131,14 @@ def heads(x_TD: np.ndarray, width: int) -> np.ndarray:
     return x_TD.reshape(len(x_TD), -1, width)
 
 
+def project(x_TD: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    """A matrix product, and a bias if there is one."""
+    return x_TD @ weight.T if bias is None else x_TD @ weight.T + bias
+
+
 def rotate(x_THK: np.ndarray, norm_K: np.ndarray | None, eps: float, rotation_2TK: np.ndarray) -> np.ndarray:
     """Normalise if there is a norm, then apply the rotary embedding to each head."""
-    if norm_K is not None:
-        x_THK = rms_norm(x_THK, norm_K, eps)
+    x_THK = maybe_norm(x_THK, norm_K, eps)
     cosine, sine = rotation_2TK[:, :, None]
     first, second = np.split(x_THK, 2, -1)
     return np.concatenate([first * cosine - second * sine, first * sine + second * cosine], -1)
@@ -135,11 +149,22 @@ def rms_norm(x: np.ndarray, weight: np.ndarray, eps: float) -> np.ndarray:
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(eps)) * weight
 
 
+def maybe_norm(x: np.ndarray, weight: np.ndarray | None, eps: float) -> np.ndarray:
+    """``rms_norm`` if there is a weight."""
+    return x if weight is None else rms_norm(x, weight, eps)
+
+
 def silu(x: np.ndarray) -> np.ndarray:
     """x · sigmoid(x)."""
     return x / (1 + np.exp(-np.clip(x, -87, 87)))
 
 
+def gelu(x: np.ndarray) -> np.ndarray:
+    """x/2 · (1 + tanh y) = x · sigmoid(2y), with y = √(2/π) (x + 0.044715 x³)."""
+    return x / (1 + np.exp(np.clip(np.float32(-1.5957691) * (x + np.float32(0.044715) * x**3), -87, 87)))
+
+
+ACTIVATIONS = {"silu": silu, "gelu": gelu}
 PLAUSIBLE = np.float32(-2.3025851)  # log 0.1
 
 

@@ -12,7 +12,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a stack of identical blocks."""
+    """Sizes of a stack of identical blocks.
+
+    Attributes:
+        activation: of the feed-forward's gate: "silu" (SwiGLU, arXiv:2002.05202), or "gelu" by its tanh approximation
+            (arXiv:1606.08415).
+    """
 
     layers: int
     width: int
@@ -21,6 +26,7 @@ class Shape:
     head_width: int
     inner: int
     eps: float = 1e-6
+    activation: str = "silu"
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Layer:
         query, key, value: (H·K, D), (G·K, D), (G·K, D).
         out: (D, H·K).
         gate, up, down: (F, D), (F, D), (D, F).
+        query_bias, key_bias, value_bias: (H·K), (G·K), (G·K), or all None.
+        attention_post_norm, feed_forward_post_norm: (D), of what the branch adds to its input; or None.
     """
 
     attention_norm: np.ndarray
@@ -45,6 +53,11 @@ class Layer:
     gate: np.ndarray
     up: np.ndarray
     down: np.ndarray
+    query_bias: np.ndarray | None = None
+    key_bias: np.ndarray | None = None
+    value_bias: np.ndarray | None = None
+    attention_post_norm: np.ndarray | None = None
+    feed_forward_post_norm: np.ndarray | None = None
 
 
 class Cache:
@@ -134,6 +147,7 @@ class TransformerStack(Protocol):
                 number of the first half of a head and one of the second.
             modulation_L6D: shift, scale and gate of attention, then of feed-forward, for each layer: a norm's output
                 becomes ``x · (1 + scale) + shift``, a branch's output is multiplied by ``1 + gate`` (arXiv:2310.00426).
+                Only without post norms.
 
         Returns:
             (T, D) float32.

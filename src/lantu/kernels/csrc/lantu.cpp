@@ -69,6 +69,8 @@ namespace {
 
 struct Layer {
     const float *attention_norm, *query_norm, *key_norm, *feed_forward_norm;
+    const float *attention_post_norm, *feed_forward_post_norm;
+    const float* bias;  // of queries, keys and values (qkv.stride), or null
     Matrix qkv, out, gate_up, down;
 };
 
@@ -96,6 +98,7 @@ struct Pass {
     int count;
     const int* firsts;  // first token of each sequence
     float* heads;       // (T, qkv.stride)
+    float* branch;      // (T, D), what attention or feed-forward adds, before its post norm
     void *inputs, *seen, *hidden;
     float** scores;     // of each member
     float** gates;      // (T, PANEL) of each member
@@ -384,35 +387,48 @@ void lantu_linear(const Matrix* matrix, const float* bias, const float* norm, fl
     });
 }
 
-Stack* lantu_stack(const Shape* shape, const LayerSource* sources) {
+Stack* lantu_stack(const Shape* shape) {
     auto* stack = new Stack;
     stack->shape = *shape;
-    const bool precise = shape->precise != 0;
-    const int D = shape->width, HK = shape->heads * shape->head_width, GK = shape->key_value_heads * shape->head_width;
-    stack->qkv.stride = (HK + 2 * GK + PANEL - 1) / PANEL * PANEL;
-    for (int number = 0; number < shape->layers; number++) {
-        const LayerSource& from = sources[number];
-        Layer layer;
-        layer.attention_norm = copy(from.attention_norm, D, stack->memory);
-        layer.query_norm = copy(from.query_norm, shape->head_width, stack->memory);
-        layer.key_norm = copy(from.key_norm, shape->head_width, stack->memory);
-        layer.feed_forward_norm = copy(from.feed_forward_norm, D, stack->memory);
-        layer.qkv = make(HK + 2 * GK, D, precise, stack->memory);
-        enter(layer.qkv, from.query, [](int row) { return row; });
-        enter(layer.qkv, from.key, [&](int row) { return HK + row; });
-        enter(layer.qkv, from.value, [&](int row) { return HK + GK + row; });
-        layer.out = make(D, HK, precise, stack->memory);
-        enter(layer.out, from.out, [](int row) { return row; });
-        const int panels = (shape->inner + PANEL - 1) / PANEL;
-        layer.gate_up = make(2 * panels * PANEL, D, precise, stack->memory);
-        enter(layer.gate_up, from.gate, [](int row) { return row / PANEL * 2 * PANEL + row % PANEL; });
-        enter(layer.gate_up, from.up, [](int row) { return row / PANEL * 2 * PANEL + PANEL + row % PANEL; });
-        // Inner places beyond the last are zero on both sides.
-        layer.down = make(D, panels * PANEL, precise, stack->memory);
-        enter(layer.down, from.down, [](int row) { return row; });
-        stack->layers.push_back(layer);
-    }
+    stack->qkv.stride = ((shape->heads + 2 * shape->key_value_heads) * shape->head_width + PANEL - 1) / PANEL * PANEL;
     return stack;
+}
+
+void lantu_stack_add(Stack* stack, const LayerSource* source) {
+    const LayerSource& from = *source;
+    const Shape& shape = stack->shape;
+    const bool precise = shape.precise != 0;
+    const int D = shape.width, K = shape.head_width, HK = shape.heads * K, GK = shape.key_value_heads * K;
+    std::vector<Memory>& memory = stack->memory;
+    Layer layer;
+    layer.attention_norm = copy(from.attention_norm, D, memory);
+    layer.query_norm = copy(from.query_norm, K, memory);
+    layer.key_norm = copy(from.key_norm, K, memory);
+    layer.feed_forward_norm = copy(from.feed_forward_norm, D, memory);
+    layer.attention_post_norm = copy(from.attention_post_norm, D, memory);
+    layer.feed_forward_post_norm = copy(from.feed_forward_post_norm, D, memory);
+    layer.bias = nullptr;
+    if (from.query_bias) {
+        std::vector<float> bias(stack->qkv.stride);
+        std::copy_n(from.query_bias, HK, bias.begin());
+        std::copy_n(from.key_bias, GK, bias.begin() + HK);
+        std::copy_n(from.value_bias, GK, bias.begin() + HK + GK);
+        layer.bias = copy(bias.data(), stack->qkv.stride, memory);
+    }
+    layer.qkv = make(HK + 2 * GK, D, precise, memory);
+    enter(layer.qkv, from.query, [](int row) { return row; });
+    enter(layer.qkv, from.key, [&](int row) { return HK + row; });
+    enter(layer.qkv, from.value, [&](int row) { return HK + GK + row; });
+    layer.out = make(D, HK, precise, memory);
+    enter(layer.out, from.out, [](int row) { return row; });
+    const int panels = (shape.inner + PANEL - 1) / PANEL;
+    layer.gate_up = make(2 * panels * PANEL, D, precise, memory);
+    enter(layer.gate_up, from.gate, [](int row) { return row / PANEL * 2 * PANEL + row % PANEL; });
+    enter(layer.gate_up, from.up, [](int row) { return row / PANEL * 2 * PANEL + PANEL + row % PANEL; });
+    // Inner places beyond the last are zero on both sides.
+    layer.down = make(D, panels * PANEL, precise, memory);
+    enter(layer.down, from.down, [](int row) { return row; });
+    stack->layers.push_back(layer);
 }
 
 void lantu_stack_free(Stack* stack) { delete stack; }
@@ -447,6 +463,8 @@ void lantu_forward(const Stack* stack, float* x, int32_t tokens, const float* co
     const size_t heads = reserve((size_t)tokens * stack->qkv.stride * 4);
     const size_t inputs = reserve((size_t)tokens * widest * 4);
     const size_t seen = reserve((size_t)tokens * widest * 4);
+    const bool apart = layer.attention_post_norm || layer.feed_forward_post_norm;
+    const size_t branch = reserve(apart ? (size_t)tokens * stack->shape.width * 4 : 0);
     const size_t hidden = reserve((size_t)tokens * layer.down.padded * 4);
     std::vector<size_t> scores, gates, own;
     for (int member = 0; member < all.size(); member++) {
@@ -475,6 +493,7 @@ void lantu_forward(const Stack* stack, float* x, int32_t tokens, const float* co
                        count,
                        firsts.data(),
                        (float*)(base + heads),
+                       (float*)(base + branch),
                        base + inputs,
                        base + seen,
                        base + hidden,

@@ -23,6 +23,8 @@ struct LayerSource {
     const float* query_norm;         // (K), or null
     const float* key_norm;           // (K), or null
     const float* feed_forward_norm;  // (D)
+    const float *query_bias, *key_bias, *value_bias;                 // (H·K), (G·K), (G·K), or all null
+    const float *attention_post_norm, *feed_forward_post_norm;       // (D), or null: of what a branch adds to its input
     Source query, key, value;        // (H·K, D), (G·K, D), (G·K, D)
     Source out;                      // (D, H·K)
     Source gate, up;                 // (F, D)
@@ -32,6 +34,7 @@ struct LayerSource {
 struct Shape {
     int32_t layers, width, heads, key_value_heads, head_width, inner;
     int32_t precise;  // all in float32; otherwise weights, activations and cache in bfloat16, sums in float32
+    int32_t gelu;     // the gate's activation is GELU by its tanh approximation; otherwise SiLU
     float eps;
 };
 
@@ -72,11 +75,13 @@ LANTU_API void lantu_matrix_free(Matrix* matrix);
 LANTU_API void lantu_linear(const Matrix* matrix, const float* bias, const float* norm, float eps, const float* x,
                             int32_t tokens, float* out);
 
-LANTU_API Stack* lantu_stack(const Shape* shape, const LayerSource* layers);
+// A stack without layers; lantu_stack_add appends one, shape->layers times, and copies what it is given.
+LANTU_API Stack* lantu_stack(const Shape* shape);
+LANTU_API void lantu_stack_add(Stack* stack, const LayerSource* layer);
 LANTU_API void lantu_stack_free(Stack* stack);
 LANTU_API int64_t lantu_cache_bytes(const Stack* stack, int32_t capacity);
 // Run x (T, D) through all blocks in place. cosine, sine: (T, K/2). modulation: (layers, 6, D), shift, scale and gate of
-// attention and of feed-forward, or null.
+// attention and of feed-forward, or null; with post norms it must be null.
 LANTU_API void lantu_forward(const Stack* stack, float* x, int32_t tokens, const float* cosine, const float* sine,
                              const Sequence* sequences, int32_t count, const float* modulation);
 
