@@ -121,6 +121,8 @@ def check(request: Request) -> None:
         raise LantuError("vLLM drafts nothing by a picture of control", "choose another backend, or no control")
     if isinstance(request.prefix, Embeddings):
         raise LantuError("vLLM reads prompts of ids alone, not embeddings", "choose another backend")
+    if request.positions is not None:
+        raise LantuError("vLLM counts positions itself, this model's have three axes", "choose another backend")
     if callable(request.allowed):
         raise ValueError("vLLM takes the allowed ids once, at the start")
 
