@@ -117,8 +117,8 @@ class Language:
         def take(weight: Tensor) -> Tensor:
             return weight.to(self.device, self.dtype)
 
-        def norm(weight: Tensor | None) -> Tensor | None:
-            return None if weight is None else take(1 + weight.float() if sizes.architecture.offset else weight)
+        def norm(weight: Tensor) -> Tensor:
+            return take(1 + weight.float() if sizes.architecture.offset else weight)
 
         def projection(*weights: Tensor) -> Tensor:
             return torch.cat([take(each) for each in weights]).t().contiguous()
@@ -131,16 +131,16 @@ class Language:
                 query = take(of["query_norm"]).expand(sizes.heads, -1)
                 both = torch.cat([query, take(of["key_norm"]).expand(sizes.key_value_heads, -1)])
             return Layer(
-                take(norm(of["attention_norm"])),
+                norm(of["attention_norm"]),
                 projection(of["query"], of["key"], of["value"]),
                 torch.cat([take(each) for each in bias]) if bias else None,
                 both,
                 projection(of["out"]),
-                norm(of.get("attention_post_norm")),
-                take(norm(of["feed_forward_norm"])),
+                norm(of["attention_post_norm"]) if sizes.architecture.post_norms else None,
+                norm(of["feed_forward_norm"]),
                 projection(of["gate"], of["up"]),
                 projection(of["down"]),
-                norm(of.get("feed_forward_post_norm")),
+                norm(of["feed_forward_post_norm"]) if sizes.architecture.post_norms else None,
             )
 
         embedding_VD = take(state[EMBEDDING])
@@ -309,6 +309,7 @@ class Language:
                 places_SN3[slot] = torch.from_numpy(row.positions)
         if (last := int(places_SN3.max())) >= self.rotation_2PK.shape[1]:
             self.rotation_2PK = self.rotation(2 * last)
+        assert self.sizes.rotary.axes is not None
         axes_K = torch.from_numpy(np.tile(self.sizes.rotary.axes, 2)).to(self.device)
         return self.rotation_2PK[:, places_SN3[..., axes_K], torch.arange(len(axes_K), device=self.device)][
             ..., None, :
