@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lantu.engine.backends.pytorch import Language
+from lantu.engine.backends.pytorch import ACTIVATIONS, Language
 from lantu.engine.request import Ranges
 
 
@@ -30,11 +30,14 @@ class Step(nn.Module):
         """
         sizes = self.language.sizes
         cosine_N1K, sine_N1K = self.rotation[0][places_N][:, None], self.rotation[1][places_N][:, None]
-        x_RND = F.embedding(ids_RN, self.language.text.embedding_VD)
+        x_RND = self.language.text.embed(ids_RN)
         fresh = []
         for number, layer in enumerate(self.language.layers):
             inner = norm(x_RND, layer.attention_norm_D, sizes.eps)
-            heads_RNHK = (inner @ layer.query_key_value).unflatten(-1, (-1, sizes.head_width))
+            heads_RND = inner @ layer.query_key_value
+            if layer.query_key_value_bias is not None:
+                heads_RND = heads_RND + layer.query_key_value_bias
+            heads_RNHK = heads_RND.unflatten(-1, (-1, sizes.head_width))
             turned = heads_RNHK[:, :, : -sizes.key_value_heads]
             if layer.query_key_norm_HK is not None:
                 turned = norm(turned, layer.query_key_norm_HK, sizes.eps)
@@ -47,10 +50,17 @@ class Step(nn.Module):
             keys = torch.cat([memory[number, 0], key], 2).repeat_interleave(shared, 1)
             values = torch.cat([memory[number, 1], value], 2).repeat_interleave(shared, 1)
             seen = F.scaled_dot_product_attention(turned[:, : sizes.heads], keys, values, attn_mask=mask_NP)
-            x_RND = x_RND + seen.transpose(1, 2).flatten(2) @ layer.out
+            branch = seen.transpose(1, 2).flatten(2) @ layer.out
+            x_RND = x_RND + post_norm(branch, layer.attention_post_norm_D, sizes.eps)
             gate, up = (norm(x_RND, layer.feed_forward_norm_D, sizes.eps) @ layer.gate_up).chunk(2, -1)
-            x_RND = x_RND + (F.silu(gate) * up) @ layer.down
+            branch = (ACTIVATIONS[sizes.activation](gate) * up) @ layer.down
+            x_RND = x_RND + post_norm(branch, layer.feed_forward_post_norm_D, sizes.eps)
         return norm(x_RND[:, -1], self.language.norm_D, sizes.eps) @ self.head, torch.stack(fresh)
+
+
+def post_norm(branch: Tensor, weight: Tensor | None, eps: float) -> Tensor:
+    """What attention or feed-forward adds, normalised if there is a weight."""
+    return branch if weight is None else norm(branch, weight, eps)
 
 
 def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

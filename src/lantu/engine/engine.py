@@ -62,6 +62,11 @@ class Job:
         del self.draft_tokens[count:]
         self.draft_tokens += [(self.draft_tokens or self.ids)[-1]] * (count - len(self.draft_tokens))
 
+    def positions(self, count: int) -> list[np.ndarray | None]:
+        """The positions (count, 3) of the next ids that each of its rows reads; None for 0, 1, 2, …"""
+        sides = zip(self.rows, self.request.sides, strict=True)
+        return [None if all_ is None else all_[row.length : row.length + count] for row, (_, all_) in sides]
+
     @property
     def ended(self) -> bool:
         """Whether it is done or cancelled."""
@@ -142,11 +147,10 @@ class Engine:
             if not job.next:
                 self.end(job, "done")
                 continue
-            sides = [request.prefix, request.unconditional or ()] if request.guided else [request.prefix]
-            for side in sides:
-                key = prefix_key(side)
+            for prompt, positions in request.sides:
+                key = prefix_key(prompt, positions)
                 if key not in self.prefixes:
-                    self.prefixes[key] = Prefix(self.backend.open(len(key)), key)
+                    self.prefixes[key] = Prefix(self.backend.open(len(prompt)), prompt, positions)
                     fresh.append(self.prefixes[key])
                 self.prefixes[key].users += 1
                 job.prefixes.append(key)
@@ -156,6 +160,7 @@ class Engine:
         """One forward pass: prefill new prefixes, and advance every sequence by its unread ids and draft tokens."""
         rows: list[Any] = [prefix.row for prefix in fresh]
         ids: list[Prompt] = [prefix.prompt for prefix in fresh]
+        positions = [prefix.positions for prefix in fresh]
         # Ids for each sequence, unread ones and draft tokens, that one pass computes cheaply.
         room = self.backend.tokens_per_pass // max(1, self.rows)
         for job in self.running:
@@ -164,8 +169,10 @@ class Engine:
                 job.propose(min(job.request.num_draft_tokens, worth))
                 rows += job.rows
                 ids += [[*job.unread, *job.draft_tokens]] * len(job.rows)
+                positions += job.positions(len(ids[-1]))
         if rows:
-            self.backend.read(rows, ids)
+            placed = any(each is not None for each in positions)
+            self.backend.read(rows, ids, positions) if placed else self.backend.read(rows, ids)
         for job in self.running:
             if not job.rows:
                 capacity = job.request.capacity
@@ -241,9 +248,11 @@ class Prefix:
 
     Attributes:
         users: number of rows that use it.
+        positions: (n, 3) of its ids; None for 0, 1, 2, …
     """
 
-    __slots__ = ("prompt", "row", "users")
+    __slots__ = ("positions", "prompt", "row", "users")
 
-    def __init__(self, row: Any, prompt: PrefixKey):
+    def __init__(self, row: Any, prompt: Prompt, positions: np.ndarray | None):
         self.row, self.prompt, self.users = row, prompt, 0
+        self.positions = None if positions is None else positions[: len(prompt)]

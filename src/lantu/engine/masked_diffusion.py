@@ -236,3 +236,5 @@ def check(request: Request) -> None:
         raise ValueError("masked diffusion drafts as many ids as there are, each from the same ids")
     if request.bias:
         raise ValueError("masked diffusion can't follow a bias that depends on the ids before")
+    if request.positions is not None:
+        raise ValueError("masked diffusion counts positions itself")

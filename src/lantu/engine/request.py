@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 Ranges = tuple[range, ...]
+MAX_POSITION = (1 << 17) - 1  # a table of rotary angles is as long
 
 
 class Embeddings:
@@ -45,12 +46,13 @@ class Embeddings:
 
 
 Prompt = Sequence[int] | Embeddings
-PrefixKey = tuple[int, ...] | Embeddings
+PrefixKey = tuple[int, ...] | Embeddings | tuple[tuple[int, ...] | Embeddings, bytes]
 
 
-def prefix_key(prompt: Prompt) -> PrefixKey:
-    """What identifies a prompt in the prefix cache."""
-    return prompt if isinstance(prompt, Embeddings) else tuple(prompt)
+def prefix_key(prompt: Prompt, positions_N3: np.ndarray | None = None) -> PrefixKey:
+    """What identifies a prompt, at its positions, in the prefix cache."""
+    key = prompt if isinstance(prompt, Embeddings) else tuple(prompt)
+    return key if positions_N3 is None else (key, positions_N3[: len(prompt)].tobytes())
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,9 @@ class Request:
             next biases depend on the ids before it. 0 for no limit.
         row_end: ids that the model reads after every ``stride`` drafted ones, as between the rows of a picture. They
             are part of the sequence, not of the draft.
+        positions: (N, 3) int64, time, row and column of each id of the prefix and of the draft, whose last id may be
+            left out, for language models with positions of three axes (m-RoPE); None counts 0, 1, 2, … on every axis.
+        unconditional_positions: the same for the unconditional prompt.
     """
 
     prefix: Prompt
@@ -94,6 +99,8 @@ class Request:
     bias: Callable[[Sequence[int]], Any] | None = field(default=None, compare=False)
     stride: int = 0
     row_end: tuple[int, ...] = ()
+    positions: np.ndarray | None = field(default=None, compare=False)
+    unconditional_positions: np.ndarray | None = field(default=None, compare=False)
 
     def __post_init__(self):
         for name in ("prefix", "unconditional"):
@@ -109,6 +116,31 @@ class Request:
             raise ValueError("a bias needs the same allowed ids at every step")
         if self.row_end and not self.stride:
             raise ValueError("row_end needs a stride, the length of a row")
+        if self.positions is not None or self.unconditional_positions is not None:
+            self.check_positions()
+
+    def check_positions(self) -> None:
+        """Take positions as int64. Raises ValueError where they are not those of the prompts and the draft."""
+        if self.positions is None or (self.guided and self.unconditional_positions is None):
+            raise ValueError("positions must be given for the prefix, and for the unconditional prompt if there is one")
+        for name, prompt in (("positions", self.prefix), ("unconditional_positions", self.unconditional)):
+            if (given := getattr(self, name)) is None or prompt is None:
+                continue
+            positions_N3 = np.ascontiguousarray(given, np.int64)
+            least = len(prompt) + max(0, self.limit - 1)
+            if positions_N3.ndim != 2 or positions_N3.shape[1] != 3 or len(positions_N3) < least:
+                raise ValueError(f"{name} must be ({least} or more, 3), not {positions_N3.shape}")
+            if positions_N3.min() < 0 or positions_N3.max() > MAX_POSITION:
+                raise ValueError(f"{name} must be from 0 to {MAX_POSITION}")
+            object.__setattr__(self, name, positions_N3)
+
+    @property
+    def sides(self) -> "list[tuple[Prompt, np.ndarray | None]]":
+        """The prompt, and with guidance the unconditional one, each with the positions of its sequence."""
+        found: list[tuple[Prompt, np.ndarray | None]] = [(self.prefix, self.positions)]
+        if self.guided and self.unconditional is not None:
+            found.append((self.unconditional, self.unconditional_positions))
+        return found
 
     @property
     def prefix_ids(self) -> Sequence[int]:

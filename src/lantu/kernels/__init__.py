@@ -13,7 +13,7 @@ optional normalisation of queries and keys, SwiGLU. Attention is causal in langu
 from collections.abc import Iterable
 
 from lantu.kernels.library import ThreadGroup, reason, threads, use_threads
-from lantu.kernels.shapes import Cache, Choice, Layer, Linear, Segment, Shape, TransformerStack, to_float
+from lantu.kernels.shapes import Cache, Choice, Layer, Linear, Segment, Shape, TransformerStack, to_bfloat16, to_float
 
 __all__ = [
     "Cache",
@@ -29,6 +29,7 @@ __all__ = [
     "name",
     "reason",
     "threads",
+    "to_bfloat16",
     "to_float",
     "use_threads",
 ]

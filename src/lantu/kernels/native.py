@@ -106,7 +106,8 @@ class TransformerStack:
         sizes = (shape.layers, shape.width, shape.heads, shape.key_value_heads, shape.head_width, shape.inner)
         self.handle = calls().lantu_stack(_Shape(*sizes, int(precise), int(shape.activation == "gelu"), shape.eps))
         count, self.post_norms = 0, False
-        for count, layer in enumerate(layers, 1):  # packed one by one, so that no more than one is held twice
+        for layer in layers:  # packed one by one, so that no more than one is held twice
+            count += 1
             check_layer(shape, layer)
             kept: list[np.ndarray] = []
             calls().lantu_stack_add(self.handle, _layer(layer, kept))

@@ -172,3 +172,9 @@ def to_float(values: np.ndarray) -> np.ndarray:
     if values.dtype == np.uint16:
         return (values.astype(np.uint32) << 16).view(np.float32)
     return np.ascontiguousarray(values, np.float32)
+
+
+def to_bfloat16(values: np.ndarray | np.float32) -> np.ndarray:
+    """Numbers of float32 as bfloat16, in uint16: to nearest, ties to even."""
+    bits = np.asarray(values, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)

@@ -1,28 +1,80 @@
 """The sizes in a transformers config.json, and the architectures that our forward passes support."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 from lantu.errors import ModelError
 from lantu.files.untrusted import Fields, shown
+from lantu.weights import rotary
+from lantu.weights.rotary import Rotary
 
 WHERE = "the language model's config.json"
-MAX_LAYERS, MAX_WIDTH, MAX_IDS = 1000, 1 << 17, 1 << 24  # far beyond any Qwen3 or Llama
+MAX_LAYERS, MAX_WIDTH, MAX_IDS = 1000, 1 << 17, 1 << 24  # far beyond any model of today
+SILU, GELU = {"silu": "silu"}, {"gelu": "gelu", "gelu_pytorch_tanh": "gelu"}  # Gemma's "gelu" is the approximation
+OFF = (None, False)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """In what a model_type of transformers differs from Llama.
+
+    Attributes:
+        activations: hidden_act → activation of ``lantu.kernels.Shape``.
+        normed: queries and keys are normalised.
+        biased: queries, keys and values have biases; None where attention_bias says so.
+        offset: norms multiply by 1 + weight.
+        scaled: embeddings are multiplied by the root of their width.
+        post_norms: what attention and feed-forward add is normalised too.
+        fused: gate and up are one tensor.
+        sections: positions have three axes, and these are their sections unless config.json says otherwise.
+        head_ids: the field with the number of rows of the head, where it is not that of the embedding.
+        defaults: of fields that a config.json may lack.
+    """
+
+    activations: Mapping[str, str] = field(default_factory=lambda: SILU)
+    normed: bool = False
+    biased: bool | None = False
+    offset: bool = False
+    scaled: bool = False
+    post_norms: bool = False
+    fused: bool = False
+    sections: tuple[int, ...] = ()
+    head_ids: str = "vocab_size"
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+ARCHITECTURES = {
+    "llama": Architecture(),
+    "mistral": Architecture(defaults={"sliding_window": 4096, "max_position_embeddings": 131072}),
+    "qwen2": Architecture(biased=True),
+    "qwen3": Architecture(normed=True),
+    "gemma": Architecture(
+        activations=GELU, offset=True, scaled=True, defaults={"tie_word_embeddings": True, "head_dim": 256}
+    ),
+    "glm_image_text": Architecture(
+        biased=None,
+        post_norms=True,
+        fused=True,
+        sections=(8, 12, 12),
+        head_ids="vision_vocab_size",
+        defaults={"attention_bias": True, "vision_vocab_size": 16512},
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of a Qwen3 or Llama.
+    """The sizes of a language model.
 
     Attributes:
-        inner: width of the SwiGLU.
+        inner: width of the feed-forward.
         ids: rows of the embedding table.
-        normed: queries and keys are normalised (Qwen3).
+        head_ids: rows of the output head; the first ids.
         tied: the output head is the embedding table.
-        rope_base: base of the rotary angles (arXiv:2104.09864).
+        biased: queries, keys and values have biases.
+        activation: of ``lantu.kernels.Shape``.
+        architecture: the rest.
     """
 
     layers: int
@@ -32,10 +84,13 @@ class Sizes:
     head_width: int
     inner: int
     ids: int
+    head_ids: int
     eps: float
-    rope_base: float
-    normed: bool
+    rotary: Rotary
     tied: bool
+    biased: bool
+    activation: str
+    architecture: Architecture
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Sizes":
@@ -45,7 +100,8 @@ class Sizes:
             ModelError: the architecture is not supported, or a field is missing or out of range.
         """
         check(config)
-        fields, rope = Fields(config, WHERE), Fields(config.get("rope_parameters") or config, WHERE)
+        architecture, config = with_defaults(config)
+        fields = Fields(config, WHERE)
         layers = fields.whole("num_hidden_layers", 1, MAX_LAYERS)
         width = fields.whole("hidden_size", 1, MAX_WIDTH)
         heads = fields.whole("num_attention_heads", 1, MAX_WIDTH)
@@ -58,6 +114,9 @@ class Sizes:
             fields.refuse("head_dim", f"an even number (hidden_size {width}, num_attention_heads {heads})")
         if fields.given("layer_types") and len(fields.texts("layer_types")) != layers:
             fields.refuse("layer_types", f"as many as num_hidden_layers, {layers}")
+        tied = fields.given("tie_word_embeddings") and fields.one_of("tie_word_embeddings", (True, False))
+        ids = fields.whole("vocab_size", 1, MAX_IDS)
+        biased = fields.one_of("attention_bias", (True, False)) if architecture.biased is None else architecture.biased
         return cls(
             layers=layers,
             width=width,
@@ -65,18 +124,21 @@ class Sizes:
             key_value_heads=key_value_heads,
             head_width=head_width,
             inner=fields.whole("intermediate_size", 1, MAX_WIDTH),
-            ids=fields.whole("vocab_size", 1, MAX_IDS),
+            ids=ids,
+            head_ids=ids if tied else fields.whole(architecture.head_ids, 1, ids),
             eps=fields.real("rms_norm_eps", 1e-12, 0.1),
-            rope_base=rope.real("rope_theta", 1.0, 1e12),
-            normed=config["model_type"] == "qwen3",
-            tied=fields.given("tie_word_embeddings") and fields.one_of("tie_word_embeddings", (True, False)),
+            rotary=Rotary.of(config, head_width, WHERE, architecture.sections),
+            tied=tied,
+            biased=biased,
+            activation=architecture.activations[config["hidden_act"]],
+            architecture=architecture,
         )
 
-    def rotation(self, length: int) -> np.ndarray:
-        """(2, length, K/2) float32: cosine and sine of the rotary angles of the first positions."""
-        half = np.arange(0, self.head_width, 2, dtype=np.float32) / self.head_width
-        angles = np.arange(length, dtype=np.float32)[:, None] * np.float32(self.rope_base) ** -half
-        return np.stack([np.cos(angles), np.sin(angles)])
+
+def with_defaults(config: Mapping[str, Any]) -> tuple[Architecture, Mapping[str, Any]]:
+    """The architecture of a config that ``check`` accepts, and the config with the fields that it may lack."""
+    architecture = ARCHITECTURES[config["model_type"]]
+    return architecture, {**architecture.defaults, **config}
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -85,29 +147,41 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
         ModelError: the architecture is not supported.
     """
-    unknown = [
-        f"{name} {shown(config.get(name))}"
-        for name, known in {
-            "model_type": ("qwen3", "llama"),
-            "hidden_act": ("silu",),
-            "attention_bias": (None, False),
-            "mlp_bias": (None, False),
-            "use_sliding_window": (None, False),
-            "rope_scaling": (None,),
-            "quantization_config": (None,),
-        }.items()
-        if not is_one_of(config.get(name), known)
-    ]
-    rope = config.get("rope_parameters") or {}
-    if not isinstance(rope, Mapping) or not set(rope) <= {"rope_type", "rope_theta"}:
-        unknown.append(f"rope_parameters {shown(rope)}")
-    elif rope.get("rope_type", "default") != "default":
-        unknown.append(f"rope_type {shown(rope['rope_type'])}")
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
+        refuse({"model_type": kind})
+    architecture, config = with_defaults(config)
+    accepted: dict[str, Sequence[object]] = {
+        "hidden_act": tuple(architecture.activations),
+        "mlp_bias": OFF,
+        "use_sliding_window": OFF,
+        "use_bidirectional_attention": OFF,
+        "quantization_config": (None,),
+    }
+    if architecture.biased is False:
+        accepted["attention_bias"] = OFF
+    unknown = {name: config.get(name) for name, known in accepted.items() if not is_one_of(config.get(name), known)}
+    unknown |= rotary.unsupported(config, bool(architecture.sections))
     layer_types = config.get("layer_types") or ()
     if not isinstance(layer_types, Sequence) or any(each != "full_attention" for each in layer_types):
-        unknown.append(f"layer_types {shown(layer_types)}")
+        unknown["layer_types"] = layer_types
+    if kind == "mistral" and slides(config):
+        unknown["sliding_window"] = config["sliding_window"]
     if unknown:
-        raise ModelError(f"can't draft with {', '.join(unknown)}", "give a plain Qwen3 or Llama directory")
+        refuse(unknown)
+
+
+def slides(config: Mapping[str, Any]) -> bool:
+    """Whether each id attends only to a window that is shorter than the longest text."""
+    window, longest = config.get("sliding_window"), config.get("max_position_embeddings")
+    return window is not None and not (isinstance(window, int) and isinstance(longest, int) and window >= longest)
+
+
+def refuse(unknown: Mapping[str, object]) -> NoReturn:
+    """Raise ModelError for fields that no forward pass of ours supports."""
+    listed = ", ".join(f"{name} {shown(value)}" for name, value in unknown.items())
+    known = ", ".join(kind for kind in ARCHITECTURES)
+    raise ModelError(f"can't draft with {listed}", f"choose --backend transformers; without it: plain {known}")
 
 
 def is_plain(config: Mapping[str, Any]) -> bool:

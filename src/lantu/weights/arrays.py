@@ -6,6 +6,7 @@ and ``shard_paths`` check them against the files.
 """
 
 import math
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,23 @@ def read_file(path: Path) -> dict[str, np.ndarray]:
         array = numbers[entry.first : entry.last].view(TYPES[entry.dtype]).reshape(entry.shape)
         state[name] = array if array.flags.aligned else array.copy()
     return state
+
+
+def release(*mapped: np.ndarray | None) -> None:
+    """Give the pages of mapped arrays' files back to the system, which reads them again when they are needed.
+
+    What a caller has packed into memory of its own need not be resident twice.
+    """
+    files: dict[int, mmap.mmap] = {}
+    for array in mapped:
+        base: Any = array
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if isinstance(base, mmap.mmap):
+            files[id(base)] = base
+    for file in files.values():
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            file.madvise(mmap.MADV_DONTNEED)
 
 
 def read_header(path: Path) -> tuple[int, dict[str, Entry]]:

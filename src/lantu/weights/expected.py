@@ -1,6 +1,6 @@
 """The tensors that each part of a model must have, derived from its config.json.
 
-Shapes: D width, H heads, G heads of keys and values, K head width, F inner width, V ids, P patch, E code width.
+Shapes: D width, K head width, F inner width, P patch, E code width.
 """
 
 import math
@@ -10,6 +10,7 @@ from typing import Any
 from lantu.files.untrusted import Fields
 from lantu.kernels.blocks import heads_of, inner_of
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
+from lantu.weights import language_tensors
 from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, Sizes
 from lantu.weights.language_config import drawing_config, is_adopted
 
@@ -24,37 +25,16 @@ Wanted = dict[str, tuple[tuple[int, ...], tuple[str, ...]]]  # name → shape, a
 
 
 def language(config: Mapping[str, Any]) -> Wanted:
-    """A Qwen3 or Llama of transformers. Raises ModelError like all functions here."""
+    """A language model of transformers. Raises ModelError like all functions here."""
     sizes = Sizes.of(config)
     check_language(config, sizes)
-    D, K, F = sizes.width, sizes.head_width, sizes.inner
-    HK, GK = sizes.heads * K, sizes.key_value_heads * K
-    each: dict[str, tuple[int, ...]] = {
-        "input_layernorm": (D,),
-        "self_attn.q_proj": (HK, D),
-        "self_attn.k_proj": (GK, D),
-        "self_attn.v_proj": (GK, D),
-        "self_attn.o_proj": (D, HK),
-        "post_attention_layernorm": (D,),
-        "mlp.gate_proj": (F, D),
-        "mlp.up_proj": (F, D),
-        "mlp.down_proj": (D, F),
-    }
-    if sizes.normed:
-        each |= {"self_attn.q_norm": (K,), "self_attn.k_norm": (K,)}
-    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (sizes.ids, D)}
-    for number in range(sizes.layers):
-        shapes |= {f"model.layers.{number}.{name}.weight": shape for name, shape in each.items()}
-    shapes["model.norm.weight"] = (D,)
-    if not sizes.tied:
-        shapes["lm_head.weight"] = (sizes.ids, D)
-    return {name: (shape, FLOATS) for name, shape in shapes.items()}
+    return {name: (shape, FLOATS) for name, shape in language_tensors.shapes(sizes).items()}
 
 
 def head(config: Mapping[str, Any]) -> Wanted:
     """The head, which transformers may also write if it is tied to the embedding."""
     sizes = Sizes.of(config)
-    return {"lm_head.weight": ((sizes.ids, sizes.width), FLOATS)} if sizes.tied else {}
+    return {language_tensors.HEAD: ((sizes.ids, sizes.width), FLOATS)} if sizes.tied else {}
 
 
 def check_language(config: Mapping[str, Any], sizes: Sizes) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lantu.engine.backends import sampling
-from lantu.engine.backends.protocol import Draw
+from lantu.engine.backends.protocol import Draw, check_axes
 from lantu.engine.request import Embeddings, Prompt, Ranges
 
 
@@ -66,7 +66,13 @@ class Language:
         row.length = length
 
     @torch.inference_mode()
-    def read(self, rows: Sequence[CachedSequence], ids: Sequence[Prompt]) -> None:
+    def read(
+        self,
+        rows: Sequence[CachedSequence],
+        ids: Sequence[Prompt],
+        positions: Sequence[np.ndarray | None] | None = None,
+    ) -> None:
+        check_axes(positions, sectioned=False)
         for row, each in zip(rows, ids, strict=True):
             outputs = self.model(
                 **self.inputs(each),

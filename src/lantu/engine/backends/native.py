@@ -1,21 +1,23 @@
-"""A Qwen3 or Llama directory on the kernels: no torch, one batch for rows of any lengths, shared prefixes.
+"""A language model's directory on the kernels: no torch, one batch for rows of any lengths, shared prefixes.
 
 Tests compare its logits with those of transformers.
-Shapes: T new tokens of all rows, D width, K head width, V ids.
+Shapes: T new tokens of all rows, P positions, D width, K head width, V ids.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lantu import kernels
-from lantu.engine.backends.protocol import Draw, IdTable, by_ranges, split
+from lantu.engine.backends.protocol import Draw, IdTable, by_ranges, check_axes, check_ids, split
 from lantu.engine.request import Embeddings, Prompt, Ranges, id_at
-from lantu.kernels import Choice, Layer, Linear, Segment, Shape, to_float
-from lantu.weights import manifest
+from lantu.kernels import Choice, Layer, Linear, Segment, Shape, to_bfloat16, to_float
+from lantu.weights import arrays, language_tensors, manifest
 from lantu.weights.architecture import Sizes
+from lantu.weights.language_tensors import EMBEDDING, HEAD, NORM
+from lantu.weights.rotary import AXES
 
 HEADS_KEPT = 8  # sliced heads in the cache
 
@@ -55,7 +57,6 @@ class Language:
         manifest.check("language", config, state)
         self.exact = kernels.exact()
         self.sizes = sizes = Sizes.of(config)
-        layers = [layer(state, number, sizes.normed) for number in range(sizes.layers)]
         self.text = TextTable(state, sizes, precise)
         self.tables: list[IdTable] = [self.text]
         shape = Shape(
@@ -66,9 +67,11 @@ class Language:
             sizes.head_width,
             sizes.inner,
             sizes.eps,
+            sizes.activation,
         )
-        self.stack = kernels.stack(shape, layers, precise)
-        self.rotation_2LK = sizes.rotation(512)
+        self.stack = kernels.stack(shape, layers(state, sizes), precise)
+        self.rotation_2PK = sizes.rotary.table(512)
+        self.axes_K = sizes.rotary.axes
 
     @classmethod
     def load(cls, folder: str | Path, precise: bool | None = None) -> "Language":
@@ -101,20 +104,35 @@ class Language:
     def rewind(self, row: CachedSequence, length: int) -> None:
         row.cache.used = length - (row.prefix.length if row.prefix else 0)
 
-    def read(self, rows: Sequence[CachedSequence], ids: Sequence[Prompt]) -> None:
-        places_T = np.concatenate(
-            [np.arange(row.length, row.length + len(each)) for row, each in zip(rows, ids, strict=True)]
-        )
-        if places_T.max() >= self.rotation_2LK.shape[1]:
-            self.rotation_2LK = self.sizes.rotation(2 * int(places_T.max()))
+    def read(
+        self,
+        rows: Sequence[CachedSequence],
+        ids: Sequence[Prompt],
+        positions: Sequence[np.ndarray | None] | None = None,
+    ) -> None:
+        check_axes(positions, self.axes_K is not None)
+        starts = [(row.length, len(each)) for row, each in zip(rows, ids, strict=True)]
+        places = [np.arange(start, start + count) for start, count in starts]
+        if positions is not None:  # of three axes; counted ones are the same on each
+            counted = [np.repeat(each[:, None], AXES, 1) for each in places]
+            places = [one if own is None else own for one, own in zip(counted, positions, strict=True)]
         spans = [
             Segment(row.cache, len(each), row.prefix.cache if row.prefix else None)
             for row, each in zip(rows, ids, strict=True)
         ]
-        x_TD = self.stack.forward(self.embed_all(ids), self.rotation_2LK[:, places_T], spans)
+        x_TD = self.stack.forward(self.embed_all(ids), self.rotation(np.concatenate(places)), spans)
         ends = np.cumsum([len(each) for each in ids])
         for row, each, end in zip(rows, ids, ends, strict=True):
             row.hidden = x_TD[end - len(each) : end]
+
+    def rotation(self, places: np.ndarray) -> np.ndarray:
+        """(2, T, K/2): the rotary angles of ids at places (T), or at positions (T, 3)."""
+        if places.max() >= self.rotation_2PK.shape[1]:
+            self.rotation_2PK = self.sizes.rotary.table(2 * int(places.max()))
+        if places.ndim == 1:
+            return self.rotation_2PK[:, places]
+        assert self.axes_K is not None
+        return self.rotation_2PK[:, places[:, self.axes_K], np.arange(len(self.axes_K))]
 
     def embed_all(self, prompts: Sequence[Prompt]) -> np.ndarray:
         """(T, D) float32: the input embeddings of several prompts, concatenated."""
@@ -185,23 +203,34 @@ class TextTable:
     """The embedding of a transformers directory, and its head: see ``protocol.IdTable``."""
 
     def __init__(self, state: Mapping[str, np.ndarray], sizes: Sizes, precise: bool):
-        self.embedding_VD = state["model.embed_tokens.weight"]
-        self.head_VD = self.embedding_VD if sizes.tied else state["lm_head.weight"]
-        self.norm_D, self.eps, self.precise = state["model.norm.weight"], sizes.eps, precise
+        self.embedding_VD = state[EMBEDDING]
+        self.head_VD = self.embedding_VD if sizes.tied else state[HEAD]
+        self.norm_D, self.eps, self.precise = norm(state[NORM], sizes), sizes.eps, precise
+        scale = np.float32(sizes.width**0.5 if sizes.architecture.scaled else 1)
+        self.scale = scale if precise else to_float(to_bfloat16(scale))  # as transformers rounds it
         self.size = len(self.embedding_VD)
         self.heads_kept: dict[Ranges, Linear] = {}
 
     def embed(self, ids_T: np.ndarray) -> np.ndarray:
-        return to_float(self.embedding_VD[ids_T])
+        x_TD = to_float(self.embedding_VD[ids_T])
+        return x_TD if self.scale == 1 else x_TD * self.scale
 
     def logits(self, hidden_RD: np.ndarray, ranges: Ranges) -> np.ndarray:
         """Final norm and head. The heads for a few ``ranges`` are cached, because a draft needs them many times."""
-        if ranges not in self.heads_kept:
+        return self.head(ranges)(hidden_RD)
+
+    def head(self, ranges: Ranges) -> Linear:
+        """The head for the ids in ``ranges``; those used last are kept. Raises IndexError for ids that it lacks."""
+        if (kept := self.heads_kept.pop(ranges, None)) is None:
+            check_ids(ranges, len(self.head_VD))
             if len(self.heads_kept) == HEADS_KEPT:
                 self.heads_kept.pop(next(iter(self.heads_kept)))
-            weight = np.concatenate([self.head_VD[allowed.start : allowed.stop] for allowed in ranges])
-            self.heads_kept[ranges] = kernels.linear(weight, norm=self.norm_D, eps=self.eps, precise=self.precise)
-        return self.heads_kept[ranges](hidden_RD)
+            parts = [self.head_VD[allowed.start : allowed.stop] for allowed in ranges]
+            weight = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            kept = kernels.linear(weight, norm=self.norm_D, eps=self.eps, precise=self.precise)
+            arrays.release(self.head_VD)
+        self.heads_kept[ranges] = kept
+        return kept
 
 
 def stored_precise(state: Mapping[str, np.ndarray]) -> bool:
@@ -224,20 +253,17 @@ def choice(draw: Draw, order: Mapping[tuple[int, int], int]) -> Choice:
     )
 
 
-def layer(state: Mapping[str, np.ndarray], number: int, normed: bool) -> Layer:
-    """The weights of one layer, by transformers' names."""
-    prefix = f"model.layers.{number}"
-    attention, feed_forward = f"{prefix}.self_attn", f"{prefix}.mlp"
-    return Layer(
-        attention_norm=state[f"{prefix}.input_layernorm.weight"],
-        query_norm=state[f"{attention}.q_norm.weight"] if normed else None,
-        key_norm=state[f"{attention}.k_norm.weight"] if normed else None,
-        query=state[f"{attention}.q_proj.weight"],
-        key=state[f"{attention}.k_proj.weight"],
-        value=state[f"{attention}.v_proj.weight"],
-        out=state[f"{attention}.o_proj.weight"],
-        feed_forward_norm=state[f"{prefix}.post_attention_layernorm.weight"],
-        gate=state[f"{feed_forward}.gate_proj.weight"],
-        up=state[f"{feed_forward}.up_proj.weight"],
-        down=state[f"{feed_forward}.down_proj.weight"],
-    )
+def layers(state: Mapping[str, np.ndarray], sizes: Sizes) -> Iterator[Layer]:
+    """The layers' weights, one after another; the pages of a layer are given back to the system after its turn."""
+    for number in range(sizes.layers):
+        weights = language_tensors.layer(state, number, sizes)
+        for name in weights:
+            if name.endswith("norm") and weights[name] is not None:
+                weights[name] = norm(weights[name], sizes)
+        yield Layer(**weights)
+        arrays.release(*weights.values())
+
+
+def norm(weight: np.ndarray, sizes: Sizes) -> np.ndarray:
+    """The factors of a norm."""
+    return 1 + to_float(weight) if sizes.architecture.offset else weight

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lantu.engine.request import Prompt, Ranges
+from lantu.errors import LantuError
 
 
 class CachedSequence(Protocol):
@@ -85,8 +86,18 @@ class Backend(Protocol):
         """Cut a row to its first ``length`` ids, those of its prefix included: drops rejected draft tokens."""
         ...
 
-    def read(self, rows: Sequence[Any], ids: Sequence[Prompt]) -> None:
-        """One forward pass: append to each row its ids (one or more) or embeddings."""
+    def read(
+        self, rows: Sequence[Any], ids: Sequence[Prompt], positions: Sequence[np.ndarray | None] | None = None
+    ) -> None:
+        """One forward pass: append to each row its ids (one or more) or embeddings.
+
+        Args:
+            positions: for each row the positions (n, 3) of these ids, time, row and column; None counts on from the
+                row's length, on every axis.
+
+        Raises:
+            LantuError: positions are given, and the language model's have one axis.
+        """
         ...
 
     def choose(self, draws: Sequence[Draw]) -> list[int]:
@@ -150,6 +161,25 @@ def split(ranges: Ranges, sizes: Sequence[int]) -> list[tuple[int, Ranges]]:
         if ids and not 0 <= ids.start < ids.stop <= first:
             raise IndexError(f"{ids} of {first} ids")
     return runs
+
+
+def check_ids(ranges: Ranges, size: int) -> None:
+    """Raise IndexError for ids that a head of ``size`` rows lacks."""
+    for ids in ranges:
+        if ids and not 0 <= ids.start < ids.stop <= size:
+            raise IndexError(f"{ids} of {size} ids")
+
+
+def check_axes(positions: Sequence[np.ndarray | None] | None, sectioned: bool) -> None:
+    """Refuse positions of three axes where the language model has one.
+
+    Raises:
+        LantuError: it has one.
+    """
+    if not sectioned and positions is not None and any(each is not None for each in positions):
+        raise LantuError(
+            "the language model's positions have one axis, the request's have three", "give it a request without them"
+        )
 
 
 def by_ranges(draws: Sequence[Draw]) -> dict[Ranges, list[int]]:

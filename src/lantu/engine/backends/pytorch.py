@@ -1,4 +1,4 @@
-"""A Qwen3 or Llama directory on torch: for GPUs, and to check the kernels by.
+"""A language model's directory on torch: for GPUs, and to check the kernels by.
 
 It computes what transformers computes; the tests hold it to that. All rows lie in one block of memory with a slot each,
 and a step computes the slots in use at once.
@@ -7,6 +7,7 @@ Shapes: S slots, N new ids, P places of a slot, D width, A heads, G heads of key
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +17,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lantu.engine.backends import sampling
-from lantu.engine.backends.protocol import Draw, IdTable, split
+from lantu.engine.backends.protocol import Draw, IdTable, check_axes, check_ids, split
 from lantu.engine.request import Embeddings, Prompt, Ranges
-from lantu.weights import manifest, tensors
+from lantu.weights import language_tensors, manifest, tensors
 from lantu.weights.architecture import Sizes
+from lantu.weights.language_tensors import EMBEDDING, HEAD, NORM
+from lantu.weights.rotary import AXES
 
 HEADS_KEPT = 8
+ACTIVATIONS = {"silu": F.silu, "gelu": partial(F.gelu, approximate="tanh")}
 
 
 class Layer(NamedTuple):
@@ -32,20 +36,24 @@ class Layer(NamedTuple):
 
     attention_norm_D: Tensor
     query_key_value: Tensor
+    query_key_value_bias: Tensor | None
     query_key_norm_HK: Tensor | None
     out: Tensor
+    attention_post_norm_D: Tensor | None
     feed_forward_norm_D: Tensor
     gate_up: Tensor
     down: Tensor
+    feed_forward_post_norm_D: Tensor | None
 
 
 class CachedSequence:
     """A sequence in its slot, the prefix copied to its beginning."""
 
-    __slots__ = ("capacity", "hidden", "length", "slot")
+    __slots__ = ("capacity", "hidden", "length", "positions", "slot")
 
     def __init__(self, slot: int, capacity: int, length: int, hidden: Any):
         self.slot, self.capacity, self.length = slot, capacity, length
+        self.positions: Any = None  # (n, 3) of the ids that it reads now; None counts on from its length
         self.hidden = hidden  # (n, D) after the ids of its last read; None before anything was read
 
 
@@ -106,37 +114,44 @@ class Language:
         """Bring the weights to their device and join those that share an input."""
         sizes = self.sizes
 
-        def take(name: str) -> Tensor:
-            return state[name].to(self.device, self.dtype)
+        def take(weight: Tensor) -> Tensor:
+            return weight.to(self.device, self.dtype)
 
-        def projection(*names: str) -> Tensor:
-            return torch.cat([take(f"{name}_proj.weight") for name in names]).t().contiguous()
+        def norm(weight: Tensor) -> Tensor:
+            return take(1 + weight.float() if sizes.architecture.offset else weight)
 
-        def layer(prefix: str) -> Layer:
-            attention, feed_forward = f"{prefix}.self_attn", f"{prefix}.mlp"
-            norm = None
-            if sizes.normed:
-                query = take(f"{attention}.q_norm.weight").expand(sizes.heads, -1)
-                key = take(f"{attention}.k_norm.weight").expand(sizes.key_value_heads, -1)
-                norm = torch.cat([query, key])
+        def projection(*weights: Tensor) -> Tensor:
+            return torch.cat([take(each) for each in weights]).t().contiguous()
+
+        def layer(number: int) -> Layer:
+            of = language_tensors.layer(state, number, sizes)
+            bias = [of[f"{name}_bias"] for name in ("query", "key", "value")] if sizes.biased else []
+            both = None
+            if of["query_norm"] is not None:
+                query = take(of["query_norm"]).expand(sizes.heads, -1)
+                both = torch.cat([query, take(of["key_norm"]).expand(sizes.key_value_heads, -1)])
             return Layer(
-                take(f"{prefix}.input_layernorm.weight"),
-                projection(*(f"{attention}.{name}" for name in "qkv")),
-                norm,
-                projection(f"{attention}.o"),
-                take(f"{prefix}.post_attention_layernorm.weight"),
-                projection(f"{feed_forward}.gate", f"{feed_forward}.up"),
-                projection(f"{feed_forward}.down"),
+                norm(of["attention_norm"]),
+                projection(of["query"], of["key"], of["value"]),
+                torch.cat([take(each) for each in bias]) if bias else None,
+                both,
+                projection(of["out"]),
+                norm(of["attention_post_norm"]) if sizes.architecture.post_norms else None,
+                norm(of["feed_forward_norm"]),
+                projection(of["gate"], of["up"]),
+                projection(of["down"]),
+                norm(of["feed_forward_post_norm"]) if sizes.architecture.post_norms else None,
             )
 
-        embedding_VD = take("model.embed_tokens.weight")
-        self.layers = [layer(f"model.layers.{number}") for number in range(sizes.layers)]
-        self.norm_D = take("model.norm.weight")
-        self.text = TextTable(embedding_VD, embedding_VD if sizes.tied else take("lm_head.weight"))
+        embedding_VD = take(state[EMBEDDING])
+        self.layers = [layer(number) for number in range(sizes.layers)]
+        self.norm_D = norm(state[NORM])
+        scale = sizes.width**0.5 if sizes.architecture.scaled else 1
+        self.text = TextTable(embedding_VD, embedding_VD if sizes.tied else take(state[HEAD]), scale)
 
     def rotation(self, length: int) -> Tensor:
         """(2, P, K): cosine and signed sine of the rotary angles of the first positions."""
-        cosine, sine = torch.from_numpy(self.sizes.rotation(length))
+        cosine, sine = torch.from_numpy(self.sizes.rotary.table(length))
         both = torch.stack([torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)])
         return both.to(self.device, self.dtype)
 
@@ -174,8 +189,16 @@ class Language:
         row.length = length
 
     @torch.inference_mode()
-    def read(self, rows: Sequence[CachedSequence], ids: Sequence[Prompt]) -> None:
+    def read(
+        self,
+        rows: Sequence[CachedSequence],
+        ids: Sequence[Prompt],
+        positions: Sequence[np.ndarray | None] | None = None,
+    ) -> None:
         """One batch for all rows that read the same number of ids."""
+        check_axes(positions, bool(self.sizes.rotary.sections))
+        for row, own in zip(rows, positions or [None] * len(rows), strict=True):
+            row.positions = own
         by_count: dict[int, list[tuple[CachedSequence, Prompt]]] = {}
         for row, each in zip(rows, ids, strict=True):
             if row.length + len(each) > row.capacity:
@@ -233,13 +256,16 @@ class Language:
         places_SN = starts[:, None] + torch.arange(new, device=device)
         hidden_SNP = torch.arange(seen, device=device) > places_SN[..., None]
         mask_S1NP = torch.zeros_like(hidden_SNP, dtype=self.dtype).masked_fill_(hidden_SNP, -torch.inf)[:, None]
-        cosine_SN1K, sine_SN1K = self.rotation_2PK[:, places_SN, None]
+        cosine_SN1K, sine_SN1K = self.angles(rows, places_SN)
         which_S1 = torch.arange(len(rows), device=device)[:, None]
         used_S = torch.tensor([row is not None for row in rows], device=device)
         width = x_SND.shape[-1:]
         for layer, (keys_SGPK, values_SGPK) in zip(self.layers, self.memory[:, :, slots], strict=True):
             inner = F.rms_norm(x_SND, width, layer.attention_norm_D, sizes.eps)
-            heads_SNHK = (inner @ layer.query_key_value).unflatten(-1, (-1, sizes.head_width))
+            heads_SND = inner @ layer.query_key_value
+            if layer.query_key_value_bias is not None:
+                heads_SND = heads_SND + layer.query_key_value_bias
+            heads_SNHK = heads_SND.unflatten(-1, (-1, sizes.head_width))
             turned_SNHK = heads_SNHK[:, :, : -sizes.key_value_heads]
             if layer.query_key_norm_HK is not None:
                 turned_SNHK = F.rms_norm(turned_SNHK, (sizes.head_width,), None, sizes.eps) * layer.query_key_norm_HK
@@ -259,11 +285,35 @@ class Language:
                 attn_mask=mask_S1NP,
                 enable_gqa=sizes.key_value_heads < sizes.heads,
             )
-            x_SND = x_SND + seen_SANK.transpose(1, 2).flatten(2) @ layer.out
+            branch_SND = seen_SANK.transpose(1, 2).flatten(2) @ layer.out
+            x_SND = x_SND + self.post_norm(branch_SND, layer.attention_post_norm_D)
             inner = F.rms_norm(x_SND, width, layer.feed_forward_norm_D, sizes.eps)
             gate, up = (inner @ layer.gate_up).chunk(2, -1)
-            x_SND = x_SND + (F.silu(gate) * up) @ layer.down
+            branch_SND = (ACTIVATIONS[sizes.activation](gate) * up) @ layer.down
+            x_SND = x_SND + self.post_norm(branch_SND, layer.feed_forward_post_norm_D)
         return F.rms_norm(x_SND, width, self.norm_D, sizes.eps)
+
+    def post_norm(self, branch_SND: Tensor, weight_D: Tensor | None) -> Tensor:
+        """What attention or feed-forward adds, normalised where the architecture does so."""
+        if weight_D is None:
+            return branch_SND
+        return F.rms_norm(branch_SND, branch_SND.shape[-1:], weight_D, self.sizes.eps)
+
+    def angles(self, rows: Sequence[CachedSequence | None], places_SN: Tensor) -> Tensor:
+        """(2, S, N, 1, K): cosine and signed sine of ids at places, or at the positions that their rows read."""
+        if not any(row is not None and row.positions is not None for row in rows):
+            return self.rotation_2PK[:, places_SN, None]
+        places_SN3 = places_SN[..., None].repeat(1, 1, AXES)
+        for slot, row in enumerate(rows):
+            if row is not None and row.positions is not None:
+                places_SN3[slot] = torch.from_numpy(row.positions)
+        if (last := int(places_SN3.max())) >= self.rotation_2PK.shape[1]:
+            self.rotation_2PK = self.rotation(2 * last)
+        assert self.sizes.rotary.axes is not None
+        axes_K = torch.from_numpy(np.tile(self.sizes.rotary.axes, 2)).to(self.device)
+        return self.rotation_2PK[:, places_SN3[..., axes_K], torch.arange(len(axes_K), device=self.device)][
+            ..., None, :
+        ]
 
     def logits(self, rows: Sequence[CachedSequence], ranges: Ranges, backs: Sequence[int] = ()) -> Tensor:
         """(rows, ids in ranges) float32: of those ids and of no others, for the head is the widest layer.
@@ -289,13 +339,15 @@ class Language:
 class TextTable:
     """The embedding of a transformers directory, and its head: see ``protocol.IdTable``."""
 
-    def __init__(self, embedding_VD: Tensor, head_VD: Tensor):
+    def __init__(self, embedding_VD: Tensor, head_VD: Tensor, scale: float = 1):
         self.embedding_VD, self.head_VD = embedding_VD, head_VD
+        self.scale = torch.tensor(scale, dtype=embedding_VD.dtype).item()  # as transformers rounds it
         self.size = len(embedding_VD)
         self.heads_kept: dict[Ranges, Tensor] = {}
 
     def embed(self, ids_T: Tensor) -> Tensor:
-        return F.embedding(ids_T, self.embedding_VD)
+        x_TD = F.embedding(ids_T, self.embedding_VD)
+        return x_TD if self.scale == 1 else x_TD * self.scale
 
     def logits(self, hidden_RD: Tensor, ranges: Ranges) -> Tensor:
         return (hidden_RD @ self.weight(ranges)).float()
@@ -303,6 +355,7 @@ class TextTable:
     def weight(self, ranges: Ranges) -> Tensor:
         """(D, ids in ranges); kept, for a draft asks for few different ones, hundreds of times."""
         if ranges not in self.heads_kept:
+            check_ids(ranges, len(self.head_VD))
             if len(self.heads_kept) == HEADS_KEPT:
                 self.heads_kept.pop(next(iter(self.heads_kept)))
             parts = [self.head_VD[allowed.start : allowed.stop] for allowed in ranges]

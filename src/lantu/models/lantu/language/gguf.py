@@ -87,7 +87,7 @@ def describe(writer: "GGUFWriter", config: dict[str, Any], sizes: Sizes) -> None
     writer.add_key_length(sizes.head_width)
     writer.add_value_length(sizes.head_width)
     writer.add_rope_dimension_count(sizes.head_width)
-    writer.add_rope_freq_base(sizes.rope_base)
+    writer.add_rope_freq_base(sizes.rotary.base)
     writer.add_layer_norm_rms_eps(sizes.eps)
     writer.add_vocab_size(config["vocab_size"])
     writer.add_file_type(32)  # mostly bfloat16
