@@ -35,24 +35,34 @@ def load(make: "Callable[[], torch.nn.Module]", folder: str | Path, prefix: str,
     Raises:
         ModelError: the library refuses the config, or a tensor is missing, unknown or of another shape.
     """
-    import torch
-    from transformers.initialization import no_init_weights
-
     from lantu.weights import tensors
 
     state = {name.removeprefix(prefix): value for name, value in tensors.load(folder, (prefix,)).items()}
+    return build(make, f"{folder}: {prefix}", state, device)
+
+
+def build(
+    make: "Callable[[], torch.nn.Module]", where: str, state: "Mapping[str, torch.Tensor]", device: str
+) -> "torch.nn.Module":
+    """A module with these tensors, see ``load``.
+
+    Args:
+        where: the tensors are from, for messages; before a tensor's name.
+    """
+    import torch
+    from transformers.initialization import no_init_weights
+
     try:
         with torch.device("meta"):
             wanted = make().state_dict()
-        compare(f"{folder}: {prefix}", wanted, state)
+        compare(where, wanted, state)
         with no_init_weights():  # random numbers that nothing reads take seconds
             module = make()
         module.load_state_dict(state, assign=True)
     except LantuError:
         raise
     except Exception as problem:  # of any kind: the libraries do not check what a config says
-        what = f"transformers can't build {prefix.strip('.')} of {folder} ({first_line(problem)})"
-        raise ModelError(what, HINT) from problem
+        raise ModelError(f"can't build {where.strip(' .')} ({first_line(problem)})", HINT) from problem
     return module.to(device).eval().requires_grad_(False)
 
 
