@@ -54,6 +54,8 @@ def test_rows_may_end_with_an_id(tmp_path):
 
 def test_codes_may_be_tokens_and_prompts_conversations(tmp_path):
     """As Tar has them: a chat template, a token for each code, no guidance, and no BOS."""
+    from transformers import AutoTokenizer
+
     words = tokenizer(tuple(f"<I{code}>" for code in range(CODES)))
     language(tmp_path, "qwen2", TEXT + CODES + 3, words=words)
     (tmp_path / "decoder").mkdir()
@@ -61,6 +63,7 @@ def test_codes_may_be_tokens_and_prompts_conversations(tmp_path):
     codes = {"token": "<I{}>", "size": CODES}
     changes = {"chat": chat, "prompt": "{chat}<im_start><S0>", "special_tokens": False, "codes": codes, "sampling": {}}
     written(tmp_path, {**LAYOUT, **changes, "unconditional": None})
+    words = AutoTokenizer.from_pretrained(tmp_path)
     text = words.apply_chat_template(
         [{"role": "system", "content": "the cat"}, {"role": "user", "content": PROMPT}], tokenize=False
     )
@@ -86,7 +89,7 @@ def test_codes_may_be_tokens_and_prompts_conversations(tmp_path):
 def test_published_directories_are_known(name, architecture, ids, first, prompt, unconditional, tmp_path):
     """Their own config, ids and templates; 12 codes of many, for speed."""
     class_name = "SimpARForCausalLM" if name == "simplear" else ""
-    language(tmp_path, architecture, ids, class_name=class_name, hidden_size=32, head_dim=16, num_attention_heads=2)
+    language(tmp_path, architecture, ids, class_name=class_name, hidden_size=32, max_position_embeddings=8192)
     folder = PlainFolder(tmp_path)
     assert folder.describe()["layout"].lower() == name
     with pytest.raises(ModelError, match="no decoder"):
