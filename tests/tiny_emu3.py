@@ -5,7 +5,22 @@ import torch
 CODES = 64
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<image>", "<|extra_200|>", "<|extra_201|>"]
 SPECIAL += ["<|image end|>", "<|image start|>", "<|image token|>"]
-WORDS = ["a", "cat", "dog", "red", "blue", "on", "the", "left", "masterpiece", "best", "quality", "lowres", "bad", "text"]
+WORDS = [
+    "a",
+    "cat",
+    "dog",
+    "red",
+    "blue",
+    "on",
+    "the",
+    "left",
+    "masterpiece",
+    "best",
+    "quality",
+    "lowres",
+    "bad",
+    "text",
+]
 WORDS += [".", ",", "*", *map(str, range(1, 10))]
 
 

@@ -8,8 +8,8 @@ import json
 import torch
 
 CODES = 64
-SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>", "<boi>", "<unconditional>", "<eol>", "<|t2i|>", "<|soi|>", "<im_start>", "<S0>"]
-WORDS = ["a", "cat", "dog", "red", "blue", "on", "the", "left", "Generate", "an", "image", "based", "this", "description", "."]
+SPECIAL = "<pad> <bos> <eos> <unk> <boi> <unconditional> <eol> <|t2i|> <|soi|> <im_start> <S0>".split()
+WORDS = "a cat dog red blue on the left Generate an image based this description .".split()
 WORDS += ["highly", "realistic", "of", "system", "user", "*", *map(str, range(1, 10))]
 TEXT = len(SPECIAL) + len(WORDS)
 TEMPLATE = "{% for turn in messages %}{{ turn['role'] }} {{ turn['content'] }} . {% endfor %}"
@@ -55,7 +55,9 @@ def tokenizer(extra: tuple[str, ...] = ()):
     return made
 
 
-def language(folder, architecture: str, ids: int, *, class_name: str = "", dtype=torch.float32, words=None, **sizes) -> None:
+def language(
+    folder, architecture: str, ids: int, *, class_name: str = "", dtype=torch.float32, words=None, **sizes
+) -> None:
     """Write a causal language model as transformers saves it.
 
     Args:

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from tiny_plain import LAYOUT, make
 
 from lantu.errors import ModelError
 from lantu.models import registry
@@ -11,6 +10,7 @@ from lantu.models.plain import known
 from lantu.models.plain.description import Description
 from lantu.models.plain.folder import PlainFolder
 from lantu.models.plain.layout import filled
+from tiny_plain import LAYOUT, make
 
 
 def test_every_layout_that_comes_with_lantu_is_right():

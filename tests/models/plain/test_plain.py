@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from generated import generated
-from tiny_plain import CODES, LAYOUT, TEXT, language, make, tokenizer
 
 from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
 from lantu.errors import AbilityError, DataError, ImageError, LantuError, ModelError, PromptError
 from lantu.models.plain.folder import PlainFolder
 from lantu.models.plain.parts import PlainParts
+from tiny_plain import CODES, LAYOUT, TEXT, language, make, tokenizer
 
 PROMPT = "a red cat"
 GREEDY = {"temperature": 0, "top_k": 0}
@@ -106,7 +106,9 @@ def test_published_directories_are_known(name, architecture, ids, first, prompt,
 def test_a_drawing_is_the_same_alone_and_among_others(plain):
     parts = opened(plain)
     settings = parts.folder.settings
-    requests = [parts.layout.draw(PROMPT, grid, seed, settings) for seed, grid in ((1, (4, 4)), (2, (2, 6)), (3, (5, 5)))]
+    requests = [
+        parts.layout.draw(PROMPT, grid, seed, settings) for seed, grid in ((1, (4, 4)), (2, (2, 6)), (3, (5, 5)))
+    ]
     together = draft(Engine(parts.language, max_jobs=3), requests)
     assert together == [draft(Engine(parts.language), [request])[0] for request in requests]
     ahead = replace(requests[0], num_draft_tokens=3)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from generated import generated
 from PIL import Image
-from tiny_plain import CODES, TEXT
 
 from lantu.pipeline import Model
+from tiny_plain import CODES, TEXT
 
 PROMPT = "a red cat"
 

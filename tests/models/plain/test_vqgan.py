@@ -7,11 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from tiny_plain import CODES, vqgan
 
 from lantu.errors import ModelError
 from lantu.models.plain.vqgan import VqGan
 from lantu.weights import tensors
+from tiny_plain import CODES, vqgan
 
 GRID = np.random.default_rng(0).integers(0, CODES, (2, 4, 4))
 LEVELS = 3
@@ -89,7 +89,10 @@ def test_a_vq_model_of_diffusers_is_one(attention, tmp_path):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda state: state.pop("decoder.up.1.block.0.conv2.bias"), r"up_blocks\.1\.resnets\.0\.conv2\.bias is missing"),
+        (
+            lambda state: state.pop("decoder.up.1.block.0.conv2.bias"),
+            r"up_blocks\.1\.resnets\.0\.conv2\.bias is missing",
+        ),
         (lambda state: state.update({"decoder.conv_in.bias": torch.zeros(3)}), r"conv_in\.bias is \[3\]"),
         (lambda state: state.update({"decoder.extra": torch.zeros(3)}), r"decoder\.extra is a tensor"),
         (lambda state: state.pop("quantize.embedding.weight"), "no VQ-GAN"),

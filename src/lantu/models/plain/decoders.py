@@ -52,9 +52,10 @@ class Emu3Vq:
         config = arrays.read_config(folder)
         if config.get("model_type") != Emu3VQVAEConfig.model_type:
             raise ModelError(f"{folder} holds no {Emu3VQVAEConfig.model_type}", HINT)
-        self.network: Any = load(lambda: Emu3VQVAE(Emu3VQVAEConfig(**config)), folder, "", device)
-        self.device, self.patch = device, self.network.spatial_scale_factor
-        self.codebook_size = self.network.config.codebook_size
+        settings: Any = Emu3VQVAEConfig(**config)
+        self.device, self.codebook_size = device, settings.codebook_size
+        self.network: Any = load(lambda: Emu3VQVAE(settings), folder, "", device)
+        self.patch: int = 2 ** (len(settings.channel_multiplier) - 1)
 
     def paint(self, codes_Bhw: np.ndarray, seeds: Sequence[int], params: SamplingParams) -> np.ndarray:
         """Codes → pictures (B, H, W, 3) uint8."""

@@ -10,9 +10,9 @@
       "decoder": {"kind": "vqgan", "folder": "decoder"}
     }
 
-See docs/families.md for all fields; with "like": "llamagen" it says only in what it differs from a layout that comes with
-lantu. The file is not trusted: numbers have ranges, templates take only the placeholders
-that are listed here, folders lie inside the model's.
+See docs/families.md for all fields; with "like": "llamagen" it says only in what it differs from a layout that comes
+with lantu. The file is not trusted: numbers have ranges, templates take only known placeholders, folders lie inside the
+model's.
 """
 
 import re
@@ -31,10 +31,13 @@ from lantu.types import MAX_GRID
 from lantu.weights.architecture import MAX_IDS
 
 FILE = "lantu_layout.json"
-PLACEHOLDERS = ("prompt", "chat", "height", "width")
+SIDES = ("height", "width")  # placeholders of every template: of the grid, in codes
 ROLES = ("system", "user", "assistant")
-KNOWN = ("name", "licence", "source", "language", "prompt", "chat", "special_tokens", "unconditional", "codes", "row_end",
-         "grid", "patch", "sampling", "decoder", "recognise")  # fmt: skip
+KNOWN = (
+    *("name", "licence", "source", "recognise"),
+    *("language", "prompt", "chat", "special_tokens", "unconditional", "codes", "row_end", "grid", "sampling"),
+    *("patch", "decoder"),
+)
 MAX_TEXT, MAX_TURNS = 4000, 8
 TOKEN_PATTERN = re.compile(r"[^{}]*\{(?::0\d{1,2}d?)?\}[^{}]*")  # one code, such as <I{}> or <|visual token {:06d}|>
 HINT = "docs/families.md says what each field means"
@@ -134,10 +137,10 @@ class Description:
             licence=given.text("licence", "unknown: see its model card"),
             source=given.text("source", ""),
             language=given.folder("language", "."),
-            prompt=given.template("prompt", ("chat", "height", "width") if chat else ("prompt", "height", "width")),
+            prompt=given.template("prompt", ("chat" if chat else "prompt", *SIDES)),
             chat=chat,
             special_tokens=given.one_of("special_tokens", (True, False)) if given.given("special_tokens") else True,
-            unconditional=given.template("unconditional", ("height", "width")) if given.given("unconditional") else None,
+            unconditional=given.template("unconditional", SIDES) if given.given("unconditional") else None,
             codes=codes_of(given.part("codes")),
             row_end=given.token("row_end") if given.given("row_end") else None,
             grids=grids_of(given.part("grid")),
@@ -218,7 +221,7 @@ def chat_of(given: Reader) -> tuple[tuple[str, str], ...]:
     if not isinstance(turns, list) or len(turns) > MAX_TURNS or not all(isinstance(each, Mapping) for each in turns):
         given.bad("chat", f'a list of at most {MAX_TURNS} objects with "role" and "content"')
     readers = [Reader(each, f'"chat" of {given.where}') for each in turns]
-    chat = tuple((each.one_of("role", ROLES), each.template("content", ("prompt", "height", "width"))) for each in readers)
+    chat = tuple((each.one_of("role", ROLES), each.template("content", ("prompt", *SIDES))) for each in readers)
     if chat and not any("{prompt}" in content for _, content in chat):
         given.bad("chat", "turns with {prompt} in one of them")
     return chat
@@ -253,9 +256,10 @@ def grids_of(given: Reader) -> Grids:
 
 def pair(given: Reader, name: str, value: object) -> tuple[int, int]:
     """Two sides in codes. Raises ModelError."""
-    if not isinstance(value, list) or len(value) != 2 or not all(type(side) is int and 1 <= side <= MAX_GRID for side in value):
+    sides = value if isinstance(value, list) else ()
+    if len(sides) != 2 or not all(type(side) is int and 1 <= side <= MAX_GRID for side in sides):
         given.bad(name, f"two whole numbers of codes from 1 to {MAX_GRID}")
-    return value[0], value[1]
+    return sides[0], sides[1]
 
 
 def sampling_of(given: Reader) -> SamplingParams:
@@ -265,7 +269,8 @@ def sampling_of(given: Reader) -> SamplingParams:
     wanted = given.part("sampling")
     wanted.only([field.name for field in fields(SamplingParams)])
     try:
-        return SamplingParams(**{"guidance": 1.0, **wanted.values})
+        values: dict[str, Any] = {"guidance": 1.0, **wanted.values}
+        return SamplingParams(**values)
     except (LantuError, TypeError) as problem:
         raise ModelError(f"{wanted.where}: {problem}".removesuffix("."), HINT) from problem
 

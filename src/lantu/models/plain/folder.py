@@ -64,33 +64,33 @@ class PlainFolder(PublishedFolder):
     @cached_property
     def longest(self) -> int:
         """Ids that the language model can read and write."""
-        fields = Fields(self.config, f"config.json in {self.language}")
-        return fields.whole("max_position_embeddings", 1, MAX_IDS) if fields.given("max_position_embeddings") else MAX_IDS
+        fields, name = Fields(self.config, f"config.json in {self.language}"), "max_position_embeddings"
+        return fields.whole(name, 1, MAX_IDS) if fields.given(name) else MAX_IDS
 
     @property
-    def settings(self) -> SamplingParams:
+    def settings(self) -> SamplingParams:  # pyrefly: ignore[bad-override]
         """The default sampling parameters."""
         return self.description.sampling
 
     @property
-    def unused_params(self) -> tuple[str, ...]:
+    def unused_params(self) -> tuple[str, ...]:  # pyrefly: ignore[bad-override]
         """Parameters of decoders that denoise, where the decoder doesn't."""
         entry = self.description.decoder
         return () if entry and entry.kind in DENOISING_KINDS else DENOISING
 
     @property
-    def licence(self) -> str:
+    def licence(self) -> str:  # pyrefly: ignore[bad-override]
         """Of the published weights."""
         return self.description.licence
 
     @property
-    def architecture(self) -> str:
+    def architecture(self) -> str:  # pyrefly: ignore[bad-override]
         """The class of the language model."""
         found = self.config.get("architectures")
         return str(found[0]) if isinstance(found, list) and found else str(self.config.get("model_type"))
 
     @property
-    def config_name(self) -> str:
+    def config_name(self) -> str:  # pyrefly: ignore[bad-override]
         """The file that the model's date is taken from."""
         return FILE if (self.path / FILE).is_file() else "config.json"
 
@@ -124,9 +124,9 @@ class PlainFolder(PublishedFolder):
         manifest.read_language(self.language)
         named = self.description.name or self.name
         if self.description.decoder is None:
-            what = f'{named} has no decoder: its {FILE} names none'
+            what = f"{named} has no decoder: its {FILE} names none"
             raise ModelError(what, f'put one beside the model and name it as "decoder" in {FILE}: docs/families.md')
-        if not self.decoder.is_dir():
+        if self.decoder is None or not self.decoder.is_dir():
             what = f"{named} has no decoder: there is no folder {self.decoder}"
             source = self.description.decoder.source
             raise ModelError(what, f"put it there: {source}" if source else "put it there")

@@ -133,7 +133,8 @@ class PlainLayout(PublishedLayout):
 
     def encode_nothing(self, pictures: np.ndarray) -> np.ndarray:
         """Raises AbilityError: only the decoder is known."""
-        raise AbilityError(f"{self.folder.name} only draws: it has no encoder", "choose another model for this", "encoding")
+        what = f"{self.folder.name} only draws: it has no encoder"
+        raise AbilityError(what, "choose another model for this", "encoding")
 
     def tokenize(self, image: "Image", *, fit: bool = False) -> np.ndarray:
         """Raises AbilityError: only the decoder is known."""

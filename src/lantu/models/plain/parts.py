@@ -35,7 +35,7 @@ class PlainParts(PublishedParts):
             raise LantuError("vLLM can't draft with guidance by a pair of rows", "choose another backend")
 
     @property
-    def previews(self) -> bool:
+    def previews(self) -> bool:  # pyrefly: ignore[bad-override]
         """Whether the decoder renders grids with missing codes."""
         entry = self.folder.description.decoder
         return entry is not None and entry.kind in DENOISING and self.renderer.partial

@@ -61,7 +61,10 @@ class VqGan:
         where = one_file(folder)
         state = {name: value for name, value in load_file(where).items() if is_decoders(name)}
         names = Names.of(state, folder)
-        state = {names.translated(name): value for name, value in state.items()}
+        try:
+            state = {names.translated(name): value for name, value in state.items()}
+        except (ValueError, IndexError) as problem:  # too few parts in a name
+            raise ModelError(f"{folder} holds no VQ-GAN that is known here", HINT) from problem
         self.device, sizes = device, sizes_of(state, where)
         self.patch, self.codebook_size = 2 ** (len(sizes["block_out_channels"]) - 1), len(state[CODEBOOK])
         codes_KE = state.pop(CODEBOOK)
@@ -109,15 +112,15 @@ class Names:
     @classmethod
     def of(cls, state: "Mapping[str, Tensor]", folder: Path) -> "Names":
         """Which names a VQ-GAN has. Raises ModelError for none of those known."""
-        for block, unit in (("conv_blocks", True), ("up_blocks", False), ("up", False)):
-            found = {int(match[1]) for name in state if (match := re.match(rf"decoder\.{block}\.(\d+)\.", name))}
-            if found and CODEBOOK in state:
-                break
-        else:
+        levels: dict[str, set[int]] = {}
+        for match in filter(None, (re.match(r"decoder\.(conv_blocks|up_blocks|up)\.(\d+)\.", name) for name in state)):
+            levels.setdefault(match[1], set()).add(int(match[2]))
+        if len(levels) != 1 or CODEBOOK not in state:
             raise ModelError(f"{folder} holds no VQ-GAN that is known here", HINT)
+        ((block, found),) = levels.items()
         first = f"decoder.{block}.0.upsample.conv.weight"
         upwards = block == "up" and len(found) > 1 and first not in state  # no upsampling behind the last level
-        return cls(len(found), unit or is_janus(folder), upwards)
+        return cls(len(found), block == "conv_blocks" or is_janus(folder), upwards)
 
     def translated(self, name: str) -> str:
         """A tensor's name in diffusers."""
@@ -137,22 +140,24 @@ class Names:
             number, layer, *rest = rest
             kinds = {"block": "resnets", "res": "resnets", "attn": "attentions"}
             layers = ATTENTION if kind == "attn" else LAYERS
-            return ".".join([f"decoder.up_blocks.{place}", kinds.get(kind, kind), number, layers.get(layer, layer), *rest])
+            block = f"decoder.up_blocks.{place}.{kinds.get(kind, kind)}.{number}"
+            return ".".join([block, layers.get(layer, layer), *rest])
         return ".".join(["decoder", LAYERS.get(part, part), *rest])
 
 
 def sizes_of(state: "Mapping[str, Tensor]", where: Path) -> dict[str, Any]:
     """The sizes of diffusers' decoder, which follow from the shapes of its tensors. Raises ModelError."""
-    levels = 1 + max((int(match[1]) for name in state if (match := re.match(r"decoder\.up_blocks\.(\d+)\.", name))))
+    levels = 1 + max(int(match[1]) for name in state if (match := re.match(r"decoder\.up_blocks\.(\d+)\.", name)))
     try:
         channels = [state[f"decoder.up_blocks.{level}.resnets.0.conv1.weight"].shape[0] for level in range(levels)]
         latent, painted = state[f"{BEHIND}.weight"].shape[0], state["decoder.conv_out.weight"].shape[0]
-    except KeyError as problem:
+    except (KeyError, IndexError) as problem:
         raise ModelError(f"{where}: {problem.args[0]} is missing", HINT) from problem
     if state[CODEBOOK].ndim != 2 or painted != 3 or levels > 9:
         raise ModelError(f"{where} holds no VQ-GAN of pictures", HINT)
     attends = [f"decoder.up_blocks.{level}.attentions.0.to_q.weight" in state for level in range(levels)]
-    layers = sum(re.fullmatch(r"decoder\.up_blocks\.0\.resnets\.\d+\.conv1\.weight", name) is not None for name in state)
+    counted = re.compile(r"decoder\.up_blocks\.0\.resnets\.\d+\.conv1\.weight")
+    layers = len([name for name in state if counted.fullmatch(name)])
     return {
         "in_channels": latent,
         "out_channels": painted,
