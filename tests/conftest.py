@@ -99,6 +99,16 @@ def emu3(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def plain(tmp_path_factory):
+    """The folder of a tiny Llama that draws by a layout file: 16x16 pixels, 4x4 codes."""
+    from tiny_plain import make
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-plain"
+    make(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def small_model(tiny_model, tmp_path_factory):
     """A small model with all parts, a control and two shards among them, and with checksums."""
     import shutil

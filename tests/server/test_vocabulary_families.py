@@ -13,7 +13,7 @@ from lantu.pipeline import Model
 PROMPT = "the blue dog on the left"
 
 
-@pytest.fixture(scope="module", params=["emu3"])
+@pytest.fixture(scope="module", params=["emu3", "plain"])
 def folder(request):
     return request.getfixturevalue(request.param)
 

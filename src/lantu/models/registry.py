@@ -27,6 +27,7 @@ class Family:
         name: what ``lantu models`` calls it.
         classes: ``_class_name`` in model_index.json by which its directories are recognised.
         model_types: ``model_type`` in config.json by which its directories in the published format are recognised.
+        recognise: whether a directory is one of its, as "module:function"; asked where neither of these says so.
         folder: its ``ModelFolder``, as "module:class".
         parts: its ``Parts``, as "module:class"; called with the folder, the device and the backend.
         tasks: what its models do.
@@ -50,6 +51,7 @@ class Family:
     sizes: str
     classes: tuple[str, ...] = ()
     model_types: tuple[str, ...] = ()
+    recognise: str = ""
     needs: tuple[str, ...] = ()
     notice: str = ""
     must_accept: str = ""
@@ -131,6 +133,17 @@ FAMILIES = (
         model_types=("emu3",),
         needs=("torch", "transformers"),
     ),
+    Family(
+        name="plain",  # SimpleAR, Liquid, and what a lantu_layout.json describes
+        folder="lantu.models.plain.folder:PlainFolder",
+        parts="lantu.models.plain.parts:PlainParts",
+        tasks=("draw",),
+        licence="that of each model",
+        tokens="as described: SimpleAR 4096, Liquid 1024",
+        sizes="as described: SimpleAR 1024x1024, Liquid 512x512",
+        recognise="lantu.models.plain.known:recognise",
+        needs=("torch", "transformers"),
+    ),
 )
 
 
@@ -146,8 +159,7 @@ def named(name: str) -> Family:
 def family_of(path: Path) -> Family:
     """The family that a model directory belongs to.
 
-    A directory without model_index.json and without a known ``model_type`` counts as lantu's own, whose error then says
-    what it lacks.
+    A directory that none recognises counts as lantu's own, whose error then says what it lacks.
 
     Raises:
         ModelError: it is of a family that lantu doesn't know.
@@ -160,7 +172,10 @@ def family_of(path: Path) -> Family:
                 return family
         raise ModelError(f"{path} holds a {shown(name)}, which lantu can't open", HINT)
     kind = (read(path / "config.json") or {}).get("model_type")
-    return next((family for family in FAMILIES if kind in family.model_types), FAMILIES[0])
+    for family in FAMILIES:
+        if kind in family.model_types:
+            return family
+    return next((each for each in FAMILIES if each.recognise and resolve(each.recognise)(path)), FAMILIES[0])
 
 
 def read(path: Path) -> dict[str, Any] | None:

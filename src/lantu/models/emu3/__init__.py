@@ -2,6 +2,6 @@
 
 config.py     what the directory's JSON files say
 weights.py    which tensors belong to which part
-layout.py     a prompt → the engine's request: image codes are ids of the text's own vocabulary, a row ends with an id
+layout.py     a prompt → the engine's request: codes are ids of the text's vocabulary, rows end with an id
 vision.py     the VQ decoder and encoder, which transformers computes
 """

@@ -84,9 +84,8 @@ class Config:
         text = TEXT_DEFAULTS | part(config, "text_config")
         text |= {"model_type": "llama", "tie_word_embeddings": tied}  # which is what it computes
         sizes, vq = Sizes.of(text), VQ_DEFAULTS | part(config, "vq_config")
-        first, end = ids_of(
-            config, Fields(vq, f'"vq_config" of {CONFIG}').whole("codebook_size", 2, MAX_CODES), sizes.ids
-        )
+        codebook_size = Fields(vq, f'"vq_config" of {CONFIG}').whole("codebook_size", 2, MAX_CODES)
+        first, end = ids_of(config, codebook_size, sizes.ids)
         stats = Fields({"image_mean": CLIP_MEAN, "image_std": CLIP_STD, **processor}, "the picture processor's file")
         made = cls(
             text=text,
@@ -136,7 +135,7 @@ class Config:
 
 
 def ids_of(config: Mapping[str, Any], codebook_size: int, ids: int) -> tuple[int, int]:
-    """The ids of image code 0 and of the end of a row, from "vocabulary_map", in which the codes must be consecutive."""
+    """The ids of image code 0 and of the end of a row, from "vocabulary_map"; codes must follow one another."""
     names = part(config, "vocabulary_map")
     where = f'"vocabulary_map" of {CONFIG}'
     for name in (VISUAL.format(0), END_OF_ROW):

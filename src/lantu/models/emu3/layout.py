@@ -1,7 +1,7 @@
 """How Emu3 writes a drawing: BOS, the prompt, a header with the sides of the grid, then the codes row by row.
 
-Each row ends with an id of its own, which needs no drafting. Behind the last row nothing is drafted: end of frame, end of
-image and EOS are certain. Guidance compares with a description of bad pictures, under the same header, as in BAAI's
+Each row ends with an id of its own, which needs no drafting. Behind the last row nothing is drafted: end of frame, end
+of image and EOS are certain. Guidance compares with a description of bad pictures, under the same header, as in BAAI's
 image_generation.py; the words of praise behind the prompt are from there, too.
 """
 

@@ -24,7 +24,8 @@ def language(state: Mapping[str, T], config: Config) -> tuple[dict[str, object],
         if name.startswith(prefix)
     }
     if not config.text["tie_word_embeddings"]:
-        found |= {"lm_head.weight": state[name] for name in HEAD if name in state}
+        for name in set(HEAD) & set(state):
+            found["lm_head.weight"] = state[name]
     return dict(config.text), found
 
 

@@ -36,12 +36,23 @@ def load(make: "Callable[[], torch.nn.Module]", folder: str | Path, prefix: str,
     Raises:
         ModelError: the library refuses the config, or a tensor is missing, unknown or of another shape.
     """
-    from transformers.initialization import no_init_weights
-
     from lantu.weights import tensors
 
     state = {name.removeprefix(prefix): value for name, value in tensors.load(folder, (prefix,)).items()}
-    module = check(make, folder, prefix, state)
+    return build(make, f"{folder}: {prefix}", state, device)
+
+
+def build(
+    make: "Callable[[], torch.nn.Module]", where: str, state: "dict[str, torch.Tensor]", device: str
+) -> "torch.nn.Module":
+    """A module with these tensors, see ``load``.
+
+    Args:
+        where: the tensors are from, for messages; before a tensor's name.
+    """
+    from transformers.initialization import no_init_weights
+
+    module = checked(make, where, state)
     for name, first in tied(module).items():
         state.setdefault(name, state[first])
     try:
@@ -50,7 +61,7 @@ def load(make: "Callable[[], torch.nn.Module]", folder: str | Path, prefix: str,
                 module = make()
         module.load_state_dict(state, assign=True)
     except Exception as problem:  # of any kind: the libraries do not check what a config says
-        raise unbuilt(folder, prefix, problem) from problem
+        raise unbuilt(where, problem) from problem
     return module.to(device).eval().requires_grad_(False)
 
 
@@ -66,14 +77,21 @@ def check(
     Raises:
         ModelError: the library refuses the config, or a tensor is missing, unknown or of another shape.
     """
+    return checked(make, f"{folder}: {prefix}", found)
+
+
+def checked(
+    make: "Callable[[], torch.nn.Module]", where: str, found: "Mapping[str, manifest.Tensor]"
+) -> "torch.nn.Module":
+    """``check``, with the place as messages name it."""
     import torch
 
     try:
         with torch.device("meta"):
             module = make()
     except Exception as problem:  # of any kind: the libraries do not check what a config says
-        raise unbuilt(folder, prefix, problem) from problem
-    compare(f"{folder}: {prefix}", module.state_dict(), found, tied(module))
+        raise unbuilt(where, problem) from problem
+    compare(where, module.state_dict(), found, tied(module))
     return module
 
 
@@ -84,10 +102,9 @@ def tied(module: "torch.nn.Module") -> dict[str, str]:
     return {name: other for name, other in pairs.items() if name != other}
 
 
-def unbuilt(folder: str | Path, prefix: str, problem: Exception) -> ModelError:
+def unbuilt(where: str, problem: Exception) -> ModelError:
     """The error of a library that can't build a module."""
-    what = f"no {prefix.strip('.') or 'module'} can be built from {folder} ({first_line(problem)})"
-    return ModelError(what, HINT)
+    return ModelError(f"can't build {where.strip(' .:')} ({first_line(problem)})", HINT)
 
 
 def compare(
