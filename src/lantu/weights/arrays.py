@@ -19,6 +19,7 @@ from lantu.files.untrusted import is_plain_name, open_regular, parse_json, read_
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+OF_DIFFUSERS = "diffusion_pytorch_"  # before these two names
 TYPES = {
     "F64": np.float64,
     "F32": np.float32,
@@ -91,11 +92,11 @@ def of_folder(folder: str | Path, read_one: Callable[[Path], dict[str, T]]) -> d
             found = read_one(path)
             for name in found:
                 if where is not None and where.get(name) != path.name:
-                    raise ValueError(f"{shown(name)} is in {path.name}, but {INDEX} names another file")
+                    raise ValueError(f"{shown(name)} is in {path.name}, but the index names another file")
             state |= found
         for name, file in (where or {}).items():
             if name not in state:
-                raise ValueError(f"{shown(name)} is missing from {file}, which {INDEX} names")
+                raise ValueError(f"{shown(name)} is missing from {file}, which the index names")
     except (OSError, ValueError) as problem:
         raise ModelError(f"can't read the weights in {folder} ({problem})", HINT) from problem
     return state
@@ -198,19 +199,27 @@ def is_sizes(value: object) -> bool:
 def shard_paths(folder: Path) -> list[Path]:
     """The safetensors files of a folder. Raises OSError or ValueError."""
     where = weight_map(folder)
-    return [folder / SINGLE] if where is None else [folder / name for name in sorted(set(where.values()))]
+    names = [f"{prefix(folder)}{SINGLE}"] if where is None else sorted(set(where.values()))
+    return [folder / name for name in names]
 
 
 def weight_map(folder: Path) -> dict[str, str] | None:
     """The index of a folder, tensor → file; None if it has no index. Raises OSError or ValueError."""
-    if not (folder / INDEX).exists():
+    index = folder / f"{prefix(folder)}{INDEX}"
+    if not index.exists():
         return None
-    where = read_json(folder / INDEX).get("weight_map")
+    where = read_json(index).get("weight_map")
     if not isinstance(where, dict) or not where:
-        raise ValueError(f"{INDEX} has no weight_map")
+        raise ValueError(f"{index.name} has no weight_map")
     for name, file in where.items():
         if not is_plain_name(file) or not file.endswith(".safetensors"):
-            raise ValueError(
-                f"{INDEX} names {shown(file)} for {shown(name)}, which is not a safetensors file beside it"
-            )
+            what = f"{index.name} names {shown(file)} for {shown(name)}, which is not a safetensors file beside it"
+            raise ValueError(what)
     return where
+
+
+def prefix(folder: Path) -> str:
+    """What precedes the names of a folder's weights: nothing, or diffusers' own prefix where only its files are."""
+    plain = any((folder / name).exists() for name in (SINGLE, INDEX))
+    theirs = any((folder / f"{OF_DIFFUSERS}{name}").exists() for name in (SINGLE, INDEX))
+    return OF_DIFFUSERS if theirs and not plain else ""

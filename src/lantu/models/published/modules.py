@@ -1,11 +1,12 @@
 """Builds modules of transformers and diffusers from a directory's weights, once every tensor is checked."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lantu.errors import LantuError, ModelError
 from lantu.models.published.text import NEEDS, first_line
+from lantu.weights import expected, manifest
 
 if TYPE_CHECKING:
     import torch
@@ -35,34 +36,76 @@ def load(make: "Callable[[], torch.nn.Module]", folder: str | Path, prefix: str,
     Raises:
         ModelError: the library refuses the config, or a tensor is missing, unknown or of another shape.
     """
-    import torch
     from transformers.initialization import no_init_weights
 
     from lantu.weights import tensors
 
     state = {name.removeprefix(prefix): value for name, value in tensors.load(folder, (prefix,)).items()}
+    module = check(make, folder, prefix, state)
+    for name, first in tied(module).items():
+        state.setdefault(name, state[first])
     try:
-        with torch.device("meta"):
-            wanted = make().state_dict()
-        compare(f"{folder}: {prefix}", wanted, state)
-        with no_init_weights():  # random numbers that nothing reads take seconds
-            module = make()
+        if any(name not in state for name, _ in module.named_buffers()):  # computed when it is built, not stored
+            with no_init_weights():  # random numbers that nothing reads take seconds
+                module = make()
         module.load_state_dict(state, assign=True)
-    except LantuError:
-        raise
     except Exception as problem:  # of any kind: the libraries do not check what a config says
-        what = f"transformers can't build {prefix.strip('.')} of {folder} ({first_line(problem)})"
-        raise ModelError(what, HINT) from problem
+        raise unbuilt(folder, prefix, problem) from problem
     return module.to(device).eval().requires_grad_(False)
 
 
-def compare(where: str, wanted: "Mapping[str, torch.Tensor]", found: "Mapping[str, torch.Tensor]") -> None:
+def check(
+    make: "Callable[[], torch.nn.Module]", folder: str | Path, prefix: str, found: "Mapping[str, manifest.Tensor]"
+) -> "torch.nn.Module":
+    """Hold the tensors of a directory, or their headers, against the module; gives it without memory.
+
+    Args:
+        make, prefix: see ``load``.
+        found: by their names without the prefix.
+
+    Raises:
+        ModelError: the library refuses the config, or a tensor is missing, unknown or of another shape.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            module = make()
+    except Exception as problem:  # of any kind: the libraries do not check what a config says
+        raise unbuilt(folder, prefix, problem) from problem
+    compare(f"{folder}: {prefix}", module.state_dict(), found, tied(module))
+    return module
+
+
+def tied(module: "torch.nn.Module") -> dict[str, str]:
+    """Names of parameters that are the same as others, which come first; files need not have both."""
+    first: dict[int, str] = {}
+    pairs = {name: first.setdefault(id(each), name) for name, each in module.named_parameters(remove_duplicate=False)}
+    return {name: other for name, other in pairs.items() if name != other}
+
+
+def unbuilt(folder: str | Path, prefix: str, problem: Exception) -> ModelError:
+    """The error of a library that can't build a module."""
+    what = f"no {prefix.strip('.') or 'module'} can be built from {folder} ({first_line(problem)})"
+    return ModelError(what, HINT)
+
+
+def compare(
+    where: str,
+    wanted: "Mapping[str, torch.Tensor]",
+    found: "Mapping[str, manifest.Tensor]",
+    optional: Collection[str] = (),
+) -> None:
     """Hold a module's tensors against those of a directory. Raises ModelError."""
     for name, value in wanted.items():
         if name not in found:
+            if name in optional:
+                continue
             raise ModelError(f"{where}{name} is missing, in config.json {list(value.shape)}", HINT)
-        if found[name].shape != value.shape:
+        if tuple(found[name].shape) != tuple(value.shape):
             what = f"{where}{name} is {list(found[name].shape)}, in config.json {list(value.shape)}"
             raise ModelError(what, HINT)
+        if value.is_floating_point() and (kind := manifest.kind_of(found[name])) not in expected.FLOATS:
+            raise ModelError(f"{where}{name} is {kind}, not {' or '.join(expected.FLOATS)}", HINT)
     if unknown := sorted(found.keys() - wanted.keys()):
         raise ModelError(f"{where}{unknown[0]} is a tensor that config.json does not ask for", HINT)
