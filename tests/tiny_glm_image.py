@@ -49,6 +49,7 @@ def processor():
     tokenizer.add_special_tokens(["[gMASK]", "<|user|>"])
     words = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
+        padding_side="left",
         pad_token="<|pad|>",
         bos_token=f"<|dit_token_{CODES}|>",
         eos_token=f"<|dit_token_{CODES + 1}|>",
@@ -124,8 +125,9 @@ def pipeline(**text: Any):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for part in (made.text_encoder, made.vision_language_encoder, made.vae, made.transformer):
-            for parameter in part.parameters():
-                parameter.data.normal_(std=0.2)  # else greedy decoding stays at one code
+            for name, parameter in part.named_parameters():
+                spread = 1.0 if "embed_tokens" in name or "norm" in name else 0.2
+                parameter.data.normal_(std=spread)  # else greedy decoding stays at few codes
             part.eval()
     return made
 
