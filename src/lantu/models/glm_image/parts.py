@@ -14,8 +14,6 @@ from lantu.models.glm_image.folder import GlmImageFolder
 from lantu.models.glm_image.layout import GlmImageLayout
 from lantu.models.published.parts import PublishedParts
 
-MULTIPLE = 16  # of which the native kernels want widths
-
 
 @dataclass(frozen=True)
 class GlmImageParts(PublishedParts):
