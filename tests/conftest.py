@@ -109,6 +109,16 @@ def plain(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def glm_image(tmp_path_factory):
+    """The folder of a tiny GLM-Image, just saved by diffusers: 128 codes, 32x32 pixels a code."""
+    from tiny_glm_image import make
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-glm-image"
+    make(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def small_model(tiny_model, tmp_path_factory):
     """A small model with all parts, a control and two shards among them, and with checksums."""
     import shutil

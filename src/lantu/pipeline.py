@@ -184,14 +184,19 @@ class Model:
         (running := Running(draw(self.parts, prompt, seed, grid, params))).advance()
         return stream(self.parts, running, seed, every)
 
-    def render(self, codes: np.ndarray, *, seed: int | None = None, **overrides: Unpack[Overrides]) -> Picture:
+    def render(
+        self, codes: np.ndarray, *, seed: int | None = None, prompt: str = "", **overrides: Unpack[Overrides]
+    ) -> Picture:
         """Render a grid of codes, (h, w) integers.
+
+        Args:
+            prompt: what they were drafted from, for decoders that read more of it than the codes say.
 
         Raises:
             DataError: it is not a grid, or has codes outside the codebook.
             LantuError: a sampling parameter is out of range.
         """
-        return run_one(self.parts, render(self.parts, codes, choose_seed(seed), self._params(overrides)))
+        return run_one(self.parts, render(self.parts, codes, choose_seed(seed), self._params(overrides), prompt))
 
     def edit(
         self,

@@ -83,6 +83,11 @@ class ModelFolder(Protocol):
         ...
 
     @property
+    def sketches(self) -> bool:
+        """Whether it drafts a small grid before a picture's, for previews; then its layout has ``sketch``."""
+        ...
+
+    @property
     def unused_params(self) -> tuple[str, ...]:
         """Sampling parameters that mean nothing to it, e.g. "steps" where no decoder denoises."""
         ...
@@ -153,6 +158,10 @@ class Layout(Protocol):
         """Drafted ids → codes (h, w) int64; MASK_CODE (-1) for those that are still missing or negative."""
         ...
 
+    def sketch(self, ids: Sequence[int], grid: Grid) -> "np.ndarray | None":
+        """Drafted ids → the small grid that comes first, None until it is complete. Only where the model sketches."""
+        ...
+
     def count_tokens(self, text: str) -> int:
         """Ids that a text takes."""
         ...
@@ -218,16 +227,22 @@ class Parts(Protocol):
 
     @property
     def previews(self) -> bool:
-        """Whether the decoder renders grids with missing codes (MASK_CODE)."""
+        """Whether drafts have previews: the decoder renders grids with missing codes (MASK_CODE), or sketches."""
         ...
 
     def render(
-        self, codes_Bhw: "np.ndarray", seeds: Sequence[int], params: "SamplingParams", control: "Control | None" = None
+        self,
+        codes_Bhw: "np.ndarray",
+        seeds: Sequence[int],
+        params: "SamplingParams",
+        control: "Control | None" = None,
+        prompts: Sequence[str] = (),
     ) -> "np.ndarray":
         """Codes → pictures (B, H, W, 3) uint8; a pure function of its arguments.
 
         Args:
             control: a picture that all of them follow, where ``ModelFolder.controlled``.
+            prompts: one a picture, or none, for decoders that read more of it than the codes say.
         """
         ...
 

@@ -39,7 +39,8 @@ def draw(
             ids = yield from drafted(layout.plan_drawing(prompt, examples), cells=grid[0] * grid[1])
             context["plan"] = layout.plan_ids(ids)
     request = layout.draw(prompt, grid, seed, params, processor, **context)
-    ids = yield from drafted(request, lambda ids: layout.codes(ids, grid), grid[0] * grid[1])
+    sketch = (lambda ids: layout.sketch(ids, grid)) if parts.folder.sketches else None
+    ids = yield from drafted(request, lambda ids: layout.codes(ids, grid), grid[0] * grid[1], sketch)
     control = control if control and control.scale else None
     return (yield from rendered(layout.codes(ids, grid), seed, params, prompt, control))
 

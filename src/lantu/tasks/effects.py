@@ -24,7 +24,9 @@ class Draft:
     Attributes:
         partial: the ids of the only request so far → a grid (h, w) with MASK_CODE where a code is missing, for progress
             and previews; None where ids are text.
-        cells: codes that will be rendered afterwards, to estimate waiting times.
+        sketch: the ids so far → the grid that previews show instead, of a model that drafts a small grid first; None
+            until it is complete.
+        cells: codes that will be rendered afterwards, to estimate waiting times and progress.
         batched: requests may share forward passes even where that reorders floating-point sums.
     """
 
@@ -32,6 +34,13 @@ class Draft:
     partial: Callable[[Sequence[int]], np.ndarray] | None = None
     cells: int = 0
     batched: bool = False
+    sketch: Callable[[Sequence[int]], np.ndarray | None] | None = None
+
+    def previewed(self, ids: Sequence[int]) -> np.ndarray | None:
+        """The grid (h, w) whose picture is a preview of the draft; None where there is none, or none yet."""
+        if self.sketch:
+            return self.sketch(ids)
+        return self.partial(ids) if self.partial else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +74,13 @@ Task = Generator[Effect, Any, T]
 
 
 def drafted(
-    request: Request, partial: Callable[[Sequence[int]], np.ndarray] | None = None, cells: int = 0
+    request: Request,
+    partial: Callable[[Sequence[int]], np.ndarray] | None = None,
+    cells: int = 0,
+    sketch: Callable[[Sequence[int]], np.ndarray | None] | None = None,
 ) -> Task[list[int]]:
     """The ids of one request."""
-    (ids,) = yield Draft((request,), partial, cells)
+    (ids,) = yield Draft((request,), partial, cells, sketch=sketch)
     return ids
 
 

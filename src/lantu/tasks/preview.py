@@ -102,6 +102,7 @@ def drafting(parts: Parts, running: Running[Picture], seed: int, every: int) -> 
     in_order = MASK_ID not in draft.ids
     watched = parts.previews and not parts.sparing and effect.partial is not None
     waiting: collections.deque[tuple[Future[Image], np.ndarray]] = collections.deque()
+    previewed: tuple[np.ndarray, Future[Image]] | None = None  # the newest, and its grid
     with Previewer(parts, beside=watched and parts.exact and every < total) as previewer:
         while not draft.ended:
             started = time.perf_counter()
@@ -113,8 +114,12 @@ def drafting(parts: Parts, running: Running[Picture], seed: int, every: int) -> 
                 if not in_order and count == total:  # the finished picture follows
                     break
                 shown = shown + every if in_order else count
-                codes = effect.partial(draft.ids[:shown] if in_order else draft.ids)
-                waiting.append((previewer.submit(codes, seed), codes))
+                ids = draft.ids[:shown] if in_order else draft.ids
+                if (grid := effect.previewed(ids)) is None:
+                    continue
+                if not previewed or not np.array_equal(grid, previewed[0]):  # a sketch stays what it is
+                    previewed = grid, previewer.submit(grid, seed)
+                waiting.append((previewed[1], effect.partial(ids)))
             while waiting and (draft.ended or waiting[0][0].done()):
                 future, codes = waiting.popleft()
                 yield Step(future.result(), codes, float((codes >= 0).mean()))

@@ -134,7 +134,7 @@ def _shows(image: "Image", said: Description, parts: Parts) -> bool:
     params = SamplingParams.read(said.settings)
     if params.steps > MAX_STEPS or params.sampler not in SAMPLERS:
         return False
-    rendered_HW3 = parts.render(said.codes[None], [said.seed], params)[0]
+    rendered_HW3 = parts.render(said.codes[None], [said.seed], params, prompts=[said.prompt])[0]
     difference_HW = np.abs(rendered_HW3.astype(np.float32) - np.asarray(image, np.float32)).mean(2)
     (height, width), patch = said.codes.shape, parts.folder.patch
     difference_hw = difference_HW.reshape(height, patch, width, patch).mean((1, 3))

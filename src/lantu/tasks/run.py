@@ -86,6 +86,8 @@ def count_codes(progress: Callable[[int, int], None], total: int) -> OnIds:
     def count(effect: Draft, ids: Sequence[int]) -> None:
         nonlocal done
         count_now = known(ids)
+        if len(effect.requests) == 1 and effect.cells:  # ids that are no code of the picture count as a part of it
+            count_now = count_now * effect.cells // max(1, effect.requests[0].limit)
         done += count_now - drafted.get(effect, 0)
         drafted[effect] = count_now
         progress(done, total)
@@ -191,7 +193,8 @@ def render_group(parts: Parts, group: Sequence[Render]) -> list[Picture]:
 
     params, control = group[0].params, group[0].control
     codes_Bhw = np.stack([each.codes for each in group])
-    arrays = parts.render(codes_Bhw, [each.seed for each in group], params, control)
+    prompts = [each.prompt for each in group]
+    arrays = parts.render(codes_Bhw, [each.seed for each in group], params, control, prompts)
     return [
         Picture(
             Image.fromarray(array),

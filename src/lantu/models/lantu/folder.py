@@ -141,6 +141,8 @@ class LantuFolder:
         """What it can do; see ``lantu.models.spec.ModelFolder``."""
         return ("drawing", "captioning", *self.learnt)
 
+    sketches = False
+
     @property
     def controlled(self) -> bool:
         """Whether its decoder can be controlled by a picture."""

@@ -172,7 +172,12 @@ class LantuParts(Sparing):
         return images.average(images.to_pixels(pictures), height, width)
 
     def render(
-        self, codes_Bhw: np.ndarray, seeds: Sequence[int], params: SamplingParams, control: Control | None = None
+        self,
+        codes_Bhw: np.ndarray,
+        seeds: Sequence[int],
+        params: SamplingParams,
+        control: Control | None = None,
+        prompts: Sequence[str] = (),
     ) -> np.ndarray:
         """Codes → pictures (B, H, W, 3) uint8.
 

@@ -40,6 +40,7 @@ class PublishedFolder:
     path: Path
 
     controlled = False
+    sketches = False
     config_name: ClassVar[str] = "config.json"
     licence: ClassVar[str]
     architecture: ClassVar[str]

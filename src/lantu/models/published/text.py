@@ -51,18 +51,19 @@ class Text:
             return None
         return old.get("chat_template") if isinstance(old, dict) else None
 
-    def chat(self, content: list[dict[str, str]] | str) -> str:
-        """What a user says, in the chat template, which must exist; the answer comes next.
+    def chat(self, content: list[dict[str, str]] | str, answer: bool = True) -> str:
+        """What a user says, in the chat template, which must exist.
 
         Args:
             content: parts of the message, as chat templates of transformers take them, or a text.
+            answer: the answer comes next, so the template begins it.
         """
         try:
             return self.tokenizer.apply_chat_template(
                 [{"role": "user", "content": content}],
                 chat_template=self.template,
                 tokenize=False,
-                add_generation_prompt=True,
+                add_generation_prompt=answer,
             )
         except Exception as problem:  # of any kind: a template is a program
             raise self.damaged(problem) from problem

@@ -268,10 +268,11 @@ class Worker(threading.Thread):
         quiet = len(self.running) <= QUIET_JOBS
         reports, to_preview = [], []
         for job, effect, ids in due:
-            codes = effect.partial(ids) if effect.partial else None
+            codes, grid = effect.partial(ids) if effect.partial else None, effect.previewed(ids)
             previewed = job.previews == "always" or (quiet and job.previews == "if quiet")
-            if codes is not None and previewed and self.model.parts.previews:
-                to_preview.append((len(reports), codes, effect.requests[0].seed))
+            if grid is not None and previewed and self.model.parts.previews and effect is not job.sketched:
+                to_preview.append((len(reports), grid, effect.requests[0].seed))
+                job.sketched = effect if effect.sketch else None
             reports.append((job, ids, effect.requests[0].limit, codes))
         previews = dict(zip([place for place, _, _ in to_preview], self.preview(to_preview), strict=True))
         for place, (job, ids, total, codes) in enumerate(reports):
