@@ -73,7 +73,7 @@ FAMILIES = (
         components={
             "tokenizer": ("ImageTokenizer",),
             "language": ("AutoModelForCausalLM",),
-            "decoder": ("PixelDecoder",),
+            "decoder": ("PixelDecoder", "PretrainedDecoder"),
             "control": ("Control", "ControlNetwork"),
         },
     ),
@@ -89,7 +89,7 @@ FAMILIES = (
         components={
             "tokenizer": ("ImageTokenizer",),
             "language": ("MaskedTransformer",),
-            "decoder": ("PixelDecoder",),
+            "decoder": ("PixelDecoder", "PretrainedDecoder"),
         },
     ),
     Family(

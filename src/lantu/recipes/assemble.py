@@ -11,6 +11,7 @@ from typing import Any
 from lantu.data.taught import taught_by
 from lantu.errors import DataError, ModelError
 from lantu.files import replacing_folder, write_json, write_text
+from lantu.models.lantu.components import is_pretrained
 from lantu.models.lantu.folder import CONTROL, FOLDER_KIND, LantuFolder
 from lantu.models.masked import folder as masked
 from lantu.recipes.budget import budget_of
@@ -20,7 +21,7 @@ from lantu.recipes.sources import part_folder
 from lantu.tokens.words import RELATED, WORDS
 from lantu.weights import checksums
 from lantu.weights.arrays import read_config
-from lantu.weights.expected import MASKED
+from lantu.weights.names import MASKED
 
 PARTS = ("tokenizer", "language", "decoder")
 CLASSES = {  # part → module and class, as diffusers' model_index.json names them
@@ -29,6 +30,8 @@ CLASSES = {  # part → module and class, as diffusers' model_index.json names t
     "decoder": ["lantu.models.lantu.decoder.network", "PixelDecoder"],
     CONTROL: ["lantu.models.lantu.decoder.control", "Control"],
 }
+PRETRAINED = ["lantu.models.diffusers.pretrained", "PretrainedDecoder"]
+STEPS = 20  # of a pretrained diffusion model
 
 
 def assemble(
@@ -65,8 +68,11 @@ def assemble(
     if control is not None:
         sources[CONTROL] = control
     index = {"_class_name": "lantu.Model", "name": name or out.name, "license": licence}
-    index |= {part: CLASSES[part] for part in sources} | {"draw": dict(draw or {})} | background_of(sources, data)
+    index |= {part: CLASSES[part] for part in sources} | background_of(sources, data)
     folders = {part: part_folder(source, part) for part, source in sources.items()}
+    if is_pretrained(folders["decoder"]):
+        index["decoder"] = PRETRAINED
+    index["draw"] = {**usual(folders["decoder"]), **(draw or {})}
     drafts_masked = read_config(folders["language"]).get("model_type") == MASKED
     if drafts_masked:
         index |= {"_class_name": masked.CLASS, "language": masked.LANGUAGE}
@@ -88,6 +94,11 @@ def assemble(
         index[checksums.ENTRY] = checksums.of_parts(temporary, sources)
         write_json(temporary / "model_index.json", index)
     return LantuFolder(out)
+
+
+def usual(decoder: Path) -> dict[str, Any]:
+    """The sampling parameters that a decoder's class renders well with. Raises ModelError where it can't be read."""
+    return {"steps": STEPS} if is_pretrained(decoder) else {}
 
 
 def background_of(sources: Mapping[str, str | Path], data: str | Path | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from lantu.errors import ModelError
 from lantu.files import expand
 from lantu.models.hub import find
 from lantu.weights.arrays import read_config
+from lantu.weights.names import PRETRAINED
 
 BEGINNINGS = ("patches", "noise")  # values of a tokenizer's ``start`` that name no part
 
@@ -24,7 +25,7 @@ def part_folder(source: str | Path, part: str) -> Path:
     if not folder.exists() and len(folder.parts) == 1:
         folder = find(source).path
     for place in (folder / "model", folder / part, folder):
-        if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
+        if (place / "config.json").is_file() and has_weights(place):
             kind = kind_of(read_config(place))
             if kind not in (part, ""):
                 raise ModelError(f"{source} holds a {kind}, not a {part}", f"name a run or a folder of a {part}")
@@ -32,6 +33,11 @@ def part_folder(source: str | Path, part: str) -> Path:
     raise ModelError(
         f"no trained {part} in {source}", "name a finished run of `lantu train`, a model, or a part's folder"
     )
+
+
+def has_weights(place: Path) -> bool:
+    """Whether a folder holds weights; a pretrained decoder has them in folders of its own."""
+    return any(place.glob("*.safetensors")) or any(place.glob("adapter/*.safetensors"))
 
 
 def kind_of(config: dict[str, Any]) -> str:
@@ -42,4 +48,6 @@ def kind_of(config: dict[str, Any]) -> str:
         return "control"
     if "model_type" in config:
         return "language"
+    if config.get("_class_name") == PRETRAINED:
+        return "decoder"
     return "decoder" if {"patch", "width", "layers", "codebook_size"} <= config.keys() else ""

@@ -28,7 +28,7 @@ from lantu.models.diffusers.scheduler import read_scheduler
 from lantu.models.diffusers.vae import load_codec
 from lantu.training.device import has_bf16
 from lantu.weights import manifest
-from lantu.weights.expected import PRETRAINED
+from lantu.weights.names import PRETRAINED
 
 HINT = "adopt the decoder again"
 

@@ -1,0 +1,75 @@
+"""Adopts a pretrained diffusion model as decoder of an image tokenizer's codes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lantu.errors import RecipeError
+from lantu.files import expand
+from lantu.models.diffusers.adopt import Choices, Codes, adopt
+from lantu.models.diffusers.pretrained import PretrainedConfig
+from lantu.recipes.codes import load_tokenizer
+from lantu.tokens.vocabulary import MAX_PATCH
+
+UNSAID = "unknown: see the model's card"
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What was made: the decoder's config, and the size of its pictures on the tokenizer's own grid."""
+
+    config: PretrainedConfig
+    size: int
+    licence: str
+
+
+def adopt_decoder(
+    source: str, tokenizer: str | Path, out: str | Path, size: int | None = None, vae: str | None = None, **how: Any
+) -> Adopted:
+    """Write a decoder's folder; see ``lantu.models.diffusers.adopt.adopt``.
+
+    Args:
+        source: a published pipeline's folder, or its id on the Hugging Face hub.
+        tokenizer: a run, a model or a folder: the image tokenizer whose codes the decoder is to render.
+        size: pixels a side of its pictures; by default the size that the pipeline was trained on.
+        vae: another autoencoder, by folder or hub id.
+        how: see ``Choices``.
+
+    Raises:
+        RecipeError: the codes' grid doesn't divide the size.
+        ModelError, DiskError: as of ``adopt``.
+    """
+    from lantu.models.diffusers.sizes import native_size
+
+    codes = load_tokenizer(tokenizer)
+    folder, other = located(source), located(vae) if vae else None
+    side = codes.config.size // codes.config.patch
+    size = size or native_size(folder)
+    if size % side or size // side > MAX_PATCH:
+        raise RecipeError(f"{size} pixels for {side} codes a side", f"give a multiple of {side}: --size PIXELS")
+    licence = how.pop("licence", "") or licence_of(folder) or UNSAID
+    choices = Choices(patch=size // side, origin=source, licence=licence, **how)
+    given = Codes(codes.quantizer.vectors().detach().float(), codes.codes_digest())
+    return Adopted(adopt(folder, given, Path(out), choices, other), size, licence)
+
+
+def located(source: str) -> Path:
+    """The folder that a name stands for: a folder, or a model on the Hugging Face hub, which is fetched."""
+    from lantu.models.hub import locate
+
+    return expand(source) if expand(source).is_dir() else locate(source)
+
+
+def licence_of(folder: Path) -> str:
+    """What the card of a published model says of its licence; "" where it says nothing."""
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8", errors="replace")[:20_000]
+    except OSError:
+        return ""
+    if not text.startswith("---"):
+        return ""
+    head = text[3:].partition("\n---")[0]
+    lines = (line.partition(":") for line in head.splitlines())
+    said = {name.strip(): value.strip().strip("\"'") for name, _, value in lines}
+    name = said.get("license", "")
+    return said.get("license_name", name) if name in ("", "other") else name
