@@ -55,9 +55,11 @@ def adopt_decoder(
 
 def located(source: str) -> Path:
     """The folder that a name stands for: a folder, or a model on the Hugging Face hub, which is fetched."""
+    if expand(source).is_dir():
+        return expand(source)
     from lantu.models.hub import locate
 
-    return expand(source) if expand(source).is_dir() else locate(source)
+    return locate(source)
 
 
 def licence_of(folder: Path) -> str:
