@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MODULES = {
     "tokenizer": ("tokenizer",),
     "language": ("language", "guidance_distillation", "multitask", "grpo", "masked"),
-    "decoder": ("decoder", "consistency", "distribution_matching"),
+    "decoder": ("decoder", "adopted", "consistency", "distribution_matching"),
     "control": ("control",),
 }
 PARTS = tuple(MODULES)

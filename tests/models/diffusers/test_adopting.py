@@ -1,11 +1,9 @@
 """A pretrained decoder as users meet it: adopted, assembled, drawn with, and refused where something is wrong."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
-import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 from tiny_pipelines import write

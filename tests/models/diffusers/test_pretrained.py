@@ -10,7 +10,6 @@ from tiny_pipelines import PIPELINES, write
 from lantu.diffusion.sample import sample
 from lantu.models.diffusers.adopt import Choices, Codes, adopt
 from lantu.models.diffusers.pretrained import Pretrained
-from lantu.models.lantu.components import load_decoder
 from lantu.types import MASK_CODE
 
 K, STEPS = 16, 3
@@ -53,7 +52,7 @@ def pipeline_of(name, parts):
     made = getattr(diffusers, PIPELINES[name][0])
     place = "unet" if isinstance(network, diffusers.UNet2DConditionModel) else "transformer"
     wanted = made._get_signature_keys(made)[0]
-    given = {part: None for part in set(wanted) - {"self"}} | {place: network, "vae": vae, "scheduler": scheduler}
+    given = dict.fromkeys(set(wanted) - {"self"}) | {place: network, "vae": vae, "scheduler": scheduler}
     more = {"requires_safety_checker": False} if "safety_checker" in made._optional_components else {}
     more |= {"requires_aesthetics_score": True} if name == "refiner" else {}
     pipeline = made(**given, **more)

@@ -89,9 +89,7 @@ def flux(guidance=True):
 
 def z_image():
     heads = {"n_heads": 2, "n_kv_heads": 2, "axes_dims": [4, 6, 6], "axes_lens": [512, 32, 32]}
-    return ZImageTransformer2DModel(
-        in_channels=4, dim=32, n_layers=1, n_refiner_layers=1, cap_feat_dim=24, **heads
-    )
+    return ZImageTransformer2DModel(in_channels=4, dim=32, n_layers=1, n_refiner_layers=1, cap_feat_dim=24, **heads)
 
 
 # Name → (pipeline's class, its denoiser, autoencoder and scheduler)
