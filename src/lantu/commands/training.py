@@ -125,12 +125,13 @@ def assemble(
 ) -> None:
     """Put trained parts together as a model that draws, and choose the settings that it draws best with."""
     terminal.show_warnings()
-    from lantu.recipes.assemble import assemble
+    from lantu.recipes.assemble import assemble, usual
+    from lantu.recipes.sources import part_folder
     from lantu.recipes.tuning import USUAL, data_of
     from lantu.recipes.tuning import tune as choose
     from lantu.tokens.words import WORDS
 
-    fixed = parse_overrides(dials)
+    fixed = {**usual(part_folder(decoder, "decoder")), **parse_overrides(dials)}
     data = data or data_of(language, tokenizer, decoder)
     folder = assemble(
         tokenizer, language, decoder, out, name, licence, card, data, {**USUAL, **fixed}, control, refiner

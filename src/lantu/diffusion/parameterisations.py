@@ -26,8 +26,8 @@ class Parameterisation:
         min_signal: the smallest α/(α + σ) at which a prediction carries information about the picture.
     """
 
-    clean: Callable[[Array, Array, float, float], Array]
-    target: Callable[[Array, Array, float, float], Array]
+    clean: Callable[[Array, Array, Array | float, Array | float], Array]
+    target: Callable[[Array, Array, Array | float, Array | float], Array]
     min_signal: float = 0.0
 
 

@@ -86,7 +86,7 @@ FAMILIES = (
         components={
             "tokenizer": ("ImageTokenizer",),
             "language": ("AutoModelForCausalLM",),
-            "decoder": ("PixelDecoder",),
+            "decoder": ("PixelDecoder", "PretrainedDecoder"),
             "control": ("Control", "ControlNetwork"),
             "refiner": ("Pretrained",),
         },
@@ -104,7 +104,7 @@ FAMILIES = (
         components={
             "tokenizer": ("ImageTokenizer",),
             "language": ("MaskedTransformer",),
-            "decoder": ("PixelDecoder",),
+            "decoder": ("PixelDecoder", "PretrainedDecoder"),
             "refiner": ("Pretrained",),
         },
     ),

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 MODULES = {
     "tokenizer": ("tokenizer",),
-    "language": ("language", "adopted", "guidance_distillation", "multitask", "grpo", "masked"),
-    "decoder": ("decoder", "consistency", "distribution_matching"),
+    "language": ("language", "adopted_language", "guidance_distillation", "multitask", "grpo", "masked"),
+    "decoder": ("decoder", "adopted_decoder", "consistency", "distribution_matching"),
     "control": ("control",),
 }
 PARTS = tuple(MODULES)

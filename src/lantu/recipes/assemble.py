@@ -11,6 +11,7 @@ from typing import Any
 from lantu.data.taught import taught_by
 from lantu.errors import DataError, ModelError
 from lantu.files import replacing_folder, write_json, write_text
+from lantu.models.lantu.components import is_pretrained
 from lantu.models.lantu.folder import CONTROL, FOLDER_KIND, REFINER, LantuFolder
 from lantu.models.masked import folder as masked
 from lantu.recipes.budget import budget_of
@@ -20,8 +21,8 @@ from lantu.recipes.sources import part_folder
 from lantu.tokens.words import RELATED, WORDS
 from lantu.weights import checksums
 from lantu.weights.arrays import read_config
-from lantu.weights.expected import MASKED
 from lantu.weights.language_config import is_adopted
+from lantu.weights.names import MASKED
 
 PARTS = ("tokenizer", "language", "decoder")
 CLASSES = {  # part → module and class, as diffusers' model_index.json names them
@@ -33,6 +34,8 @@ CLASSES = {  # part → module and class, as diffusers' model_index.json names t
 }
 KIND = {REFINER: "decoder"}  # what a part is, where its name doesn't say so
 STRENGTH = 0.3  # of a refiner, unless another is chosen
+PRETRAINED = ["lantu.models.diffusers.pretrained", "PretrainedDecoder"]
+STEPS = 20  # of a pretrained diffusion model
 
 
 def assemble(
@@ -77,7 +80,10 @@ def assemble(
     config = read_config(folders["language"])
     licence = licence or adopted_licence(config)
     index = {"_class_name": "lantu.Model", "name": name or out.name, "license": licence}
-    index |= {part: CLASSES[part] for part in sources} | {"draw": dict(draw or {})} | background_of(sources, data)
+    index |= {part: CLASSES[part] for part in sources} | background_of(sources, data)
+    if is_pretrained(folders["decoder"]):
+        index["decoder"] = PRETRAINED
+    index["draw"] = {**usual(folders["decoder"]), **(draw or {})}
     drafts_masked = config.get("model_type") == MASKED
     if drafts_masked:
         index |= {"_class_name": masked.CLASS, "language": masked.LANGUAGE}
@@ -108,6 +114,9 @@ def adopted_licence(config: Mapping[str, Any]) -> str:
     origin = config["lantu"]["adopted"]
     licence = origin.get("licence") if isinstance(origin, dict) else None
     return licence if isinstance(licence, str) else ""
+def usual(decoder: Path) -> dict[str, Any]:
+    """The sampling parameters that a decoder's class renders well with. Raises ModelError where it can't be read."""
+    return {"steps": STEPS} if is_pretrained(decoder) else {}
 
 
 def background_of(sources: Mapping[str, str | Path], data: str | Path | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from lantu.diffusion.flow import Corruption, flow_loss, replace
 from lantu.diffusion.sample import sample
 from lantu.errors import RecipeError
 from lantu.images import scale, to_array, to_bytes, to_tensor
+from lantu.models.lantu.components import is_pretrained
 from lantu.models.lantu.decoder.config import DecoderConfig
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.models.lantu.decoder.pytorch import as_decoder
@@ -93,7 +94,10 @@ class Task(training.Task):
             raise RecipeError(f"{recipe.size} pixels for {height} codes a side", f"set size to a multiple of {height}")
         patch, codebook_size = recipe.size // height, tokenizer.config.codebook_size
         if recipe.start:
-            model = PixelDecoder.load(part_folder(recipe.start, "decoder")).requires_grad_()
+            folder = part_folder(recipe.start, "decoder")
+            if is_pretrained(folder):
+                raise RecipeError(f"{recipe.start} holds a pretrained decoder", "train it with --recipe adopted")
+            model = PixelDecoder.load(folder).requires_grad_()
             if (model.config.patch, model.config.codebook_size) != (patch, codebook_size):
                 what = f"{recipe.start} renders {model.config.codebook_size:,} codes of {model.config.patch} pixels"
                 raise RecipeError(

@@ -92,8 +92,8 @@ def data_digest(folder: str | Path) -> str:
 
 
 def weights_digest(folder: Path) -> str:
-    """The SHA-256 of a part's safetensors, as hex."""
-    return sha256(*sorted(folder.glob("*.safetensors")))
+    """The SHA-256 of a part's safetensors, as hex; of a pretrained decoder also those of its folders."""
+    return sha256(*sorted(folder.rglob("*.safetensors")))
 
 
 def codes_digest(folder: Path) -> str:

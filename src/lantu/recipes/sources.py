@@ -7,7 +7,7 @@ from lantu.errors import ModelError
 from lantu.files import expand
 from lantu.models.hub import is_id, locate
 from lantu.weights.arrays import read_config
-from lantu.weights.expected import PRETRAINED
+from lantu.weights.names import PRETRAINED
 
 BEGINNINGS = ("patches", "noise")  # values of a tokenizer's ``start`` that name no part
 
@@ -26,7 +26,7 @@ def part_folder(source: str | Path, part: str) -> Path:
     if not folder.exists() and (len(folder.parts) == 1 or is_id(str(source))):
         folder = locate(source)
     for place in (folder / "model", folder / part, folder):
-        if (place / "config.json").is_file() and any(place.rglob("*.safetensors")):
+        if (place / "config.json").is_file() and has_weights(place):
             kind = kind_of(read_config(place))
             if kind not in (part, ""):
                 raise ModelError(f"{source} holds a {kind}, not a {part}", f"name a run or a folder of a {part}")
@@ -34,6 +34,11 @@ def part_folder(source: str | Path, part: str) -> Path:
     raise ModelError(
         f"no trained {part} in {source}", "name a finished run of `lantu train`, a model, or a part's folder"
     )
+
+
+def has_weights(place: Path) -> bool:
+    """Whether a folder holds weights; a pretrained decoder has them in folders of its own."""
+    return any(place.glob("*.safetensors")) or any(place.glob("adapter/*.safetensors"))
 
 
 def kind_of(config: dict[str, Any]) -> str:

@@ -120,7 +120,8 @@ class Run:
 
     def begin(self) -> None:
         """Continue from a checkpoint, if there is one."""
-        files.check_folder(self.folder / "model", files.WEIGHTS)  # before the hours of training, not after them
+        # Before the hours of training, not after them.
+        files.check_folder(self.folder / "model", self.trainer.task.exported)
         found = checkpoint.choose(self.checkpoints, self.config)
         if found:
             path, state = found
@@ -243,7 +244,8 @@ class Run:
             self.sample()
         if self.ranks.world == 1:
             self.take_best()
-            with self.trainer.averaged(), files.replacing_folder(self.folder / "model", files.WEIGHTS) as temporary:
+            kind = self.trainer.task.exported
+            with self.trainer.averaged(), files.replacing_folder(self.folder / "model", kind) as temporary:
                 temporary.mkdir()
                 self.trainer.task.export(temporary)
 

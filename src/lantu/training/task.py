@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lantu.files import WEIGHTS, FolderKind
 from lantu.training.optimizer import is_hidden
 
 Metrics = dict[str, float | Tensor]
@@ -27,11 +28,13 @@ class Task(ABC):
             don't require gradients stay as they are.
         flops_per_sample: forward and backward, for the logs; 0 if unknown.
         notes: lines about the data that the user should read before the run begins.
+        exported: the kind of folder that ``export`` writes.
     """
 
     networks: dict[str, nn.Module]
     flops_per_sample: float = 0.0
     notes: Sequence[str] = ()
+    exported: FolderKind = WEIGHTS
 
     def __init_subclass__(cls, **arguments: Any):
         """Refuse public methods that are no hooks.

@@ -15,10 +15,8 @@ from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, Si
 from lantu.weights.language_config import drawing_config, is_adopted
 
 FLOATS, OWN_FLOATS, TRUTH = ("BF16", "F32", "F16", "F64"), ("BF16", "F32"), ("BOOL",)
-MASKED = "lantu-masked"  # model_type of a language model that drafts by masked diffusion
 CONTROL_KINDS = 3  # of ``lantu.models.lantu.controls``
 MAX_PASSES = 10_000  # of masked diffusion
-PRETRAINED = "PretrainedDecoder"  # ``_class_name`` of a decoder that is a pretrained diffusion model
 WAVES = 128  # width of the decoder's time embedding
 
 Wanted = dict[str, tuple[tuple[int, ...], tuple[str, ...]]]  # name → shape, allowed dtypes

@@ -16,8 +16,9 @@ from lantu.errors import ModelError
 from lantu.files.untrusted import Fields, read_json, shown
 from lantu.weights import arrays, checksums
 from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, is_plain
-from lantu.weights.expected import MASKED, OPTIONAL, PRETRAINED, WANTED, Wanted, pretrained
+from lantu.weights.expected import OPTIONAL, WANTED, Wanted, pretrained
 from lantu.weights.language_config import drawing_config, is_adopted
+from lantu.weights.names import MASKED, PRETRAINED
 
 NAMES = {
     "language": "language model",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lantu.errors import ModelError
 from lantu.files import WEIGHTS, FolderKind
-from lantu.weights.expected import PRETRAINED
+from lantu.weights.names import PRETRAINED
 
 ADAPTER, VAE, SCHEDULER, LORA = "adapter", "vae", "scheduler", "lora"
 NETWORKS = ("unet", "transformer")

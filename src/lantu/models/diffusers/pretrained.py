@@ -18,18 +18,19 @@ from lantu.diffusion.decoder import Conditioning, DiffusionDecoder, LatentCodec
 from lantu.diffusion.schedules import NoiseSchedule
 from lantu.errors import ModelError
 from lantu.files.untrusted import read_json
-from lantu.models.diffusers import modules
+from lantu.models.diffusers import lora, modules
 from lantu.models.diffusers.calls import About
 from lantu.models.diffusers.conditioning import Adapter
-from lantu.models.diffusers.folder import ADAPTER, SCHEDULER, VAE, network_folder
+from lantu.models.diffusers.folder import ADAPTER, LORA, SCHEDULER, VAE, network_folder
 from lantu.models.diffusers.kinds import NAMES, Kind, kind_of
 from lantu.models.diffusers.network import Encoded, PretrainedNetwork
 from lantu.models.diffusers.scheduler import read_scheduler
 from lantu.models.diffusers.vae import load_codec
 from lantu.training.device import has_bf16
 from lantu.weights import manifest
-from lantu.weights.expected import PRETRAINED
+from lantu.weights.names import PRETRAINED
 
+DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 HINT = "adopt the decoder again"
 
 
@@ -82,11 +83,18 @@ class Pretrained:
     parameterisation: str
 
     @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Self:
+    def load(
+        cls,
+        folder: str | Path,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        merged: bool = True,
+    ) -> Self:
         """Read a decoder's folder, once every tensor of it is checked.
 
         Args:
             dtype: of the network's weights; None takes the file's where the device multiplies it fast.
+            merged: fold the decoder's LoRA, if it has one, into the network's weights; False leaves it beside them.
 
         Raises:
             ModelError: something is missing, damaged, or does not fit.
@@ -103,6 +111,11 @@ class Pretrained:
         schedule, parameterisation = read_schedule(folder)
         codec = load_codec(folder / VAE, device) if config.codec else None
         network = modules.load(place, about, dtype or dtype_on(torch.device(device), stored), device)
+        if (folder / LORA).is_dir():
+            lora.read(network, folder / LORA)
+            network.requires_grad_(False)
+            if merged:
+                lora.merge(network)
         told = About(codec.factor if codec else 1, config.time_ids, config.aesthetic_score, config.guidance)
         made = PretrainedNetwork(adapter.to(device), network, told)
         check_fit(kind, about, adapter, codec, folder)
@@ -146,8 +159,7 @@ def read_schedule(folder: Path) -> tuple[NoiseSchedule, str]:
 
 def dtype_on(device: torch.device, stored: str) -> torch.dtype:
     """The type to compute in: the file's, but float32 where the device multiplies halves slowly."""
-    dtype = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}[stored]
-    return torch.float32 if device.type == "cpu" and not has_bf16(device) else dtype
+    return torch.float32 if device.type == "cpu" and not has_bf16(device) else DTYPES[stored]
 
 
 def check_fit(kind: Kind, about: Mapping[str, Any], adapter: Adapter, codec: LatentCodec | None, folder: Path) -> None:

@@ -40,9 +40,8 @@ def read_scheduler(config: Mapping[str, Any]) -> tuple[NoiseSchedule, str]:
         return read_flow(fields, steps), "flow"
     prediction = config.get("prediction_type", "epsilon")
     if not isinstance(prediction, str) or prediction not in PREDICTIONS:
-        raise ModelError(
-            f"a denoiser that predicts {shown(prediction)}", f"one of {', '.join(PREDICTIONS)} is supported"
-        )
+        what = f"a denoiser that predicts {shown(prediction)}"
+        raise ModelError(what, f"one of {', '.join(PREDICTIONS)} is supported")
     return read_betas(config, steps), PREDICTIONS[prediction]
 
 

@@ -111,6 +111,10 @@ class TinyAutoencoder:
         """Latents → pixels (B, 3, H, W)."""
         return self.decoder(self.tensor(latents_BChw)) * 2 - 1
 
+    def to(self, device: torch.device) -> None:
+        """Move it to a device."""
+        self.encoder.to(device), self.decoder.to(device)
+
     def tensor(self, array: Array) -> Tensor:
         """A NumPy array or a tensor, on the networks' device, float32."""
         return torch.as_tensor(array).to(next(self.decoder.parameters()))

@@ -66,6 +66,10 @@ class AutoencoderCodec:
         """Latents → pixels (B, 3, H, W)."""
         return self.network.decode(self.tensor(latents_BChw) / self.scaling + self.shift).sample
 
+    def to(self, device: torch.device) -> None:
+        """Move it to a device."""
+        self.network.to(device)
+
     def tensor(self, array: Array) -> Tensor:
         """A NumPy array or a tensor, on the network's device and in its dtype."""
         return torch.as_tensor(array).to(next(self.network.parameters()))

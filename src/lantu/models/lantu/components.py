@@ -10,7 +10,7 @@ import numpy as np
 
 from lantu.diffusion.decoder import DiffusionDecoder
 from lantu.weights.arrays import read_config
-from lantu.weights.expected import PRETRAINED
+from lantu.weights.names import PRETRAINED
 
 
 class Encoder(Protocol):

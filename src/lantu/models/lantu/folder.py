@@ -25,8 +25,9 @@ from lantu.errors import LantuError, ModelError
 from lantu.files import WEIGHTS, FolderKind, sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
 from lantu.models.diffusers.folder import KIND as PRETRAINED_KIND
+from lantu.models.diffusers.folder import NETWORKS, VAE
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
-from lantu.weights.expected import PRETRAINED
+from lantu.weights.names import PRETRAINED
 
 if TYPE_CHECKING:
     from lantu.models.estimate import Memory
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 INDEX = "model_index.json"
 OPTIONAL_ENTRIES = ("license", "data", "scores")  # of the index, written by the model's makers
+PUBLISHED = (*NETWORKS, VAE)  # folders of a pretrained decoder, with gigabytes of weights
 PARTS = ("language", "tokenizer", "decoder")
 CONTROL, REFINER = "control", "refiner"  # parts that may be missing
 REFINING = ("refine", "refine_steps")  # parameters of a refiner
@@ -47,7 +49,7 @@ FOLDER_KIND = FolderKind(
         "words.json",
         "related.json",
         *(name for part in (*PARTS, CONTROL) for name in WEIGHTS.within(part)),
-        *PRETRAINED_KIND.within(REFINER),
+        *(name for part in ("decoder", REFINER) for name in PRETRAINED_KIND.within(part)),
     ),
     ("_class_name", "lantu.Model"),
 )
@@ -66,7 +68,7 @@ class LantuFolder:
 
     def __post_init__(self):
         missing = [name for name in REQUIRED if not (self.path / name).is_file()]
-        missing += [f"{part}/*.safetensors" for part in PARTS if not any((self.path / part).glob("*.safetensors"))]
+        missing += [f"{part}/*.safetensors" for part in PARTS if not any((self.path / part).rglob("*.safetensors"))]
         if missing:
             hint = "give a whole one, or one of those that lantu models lists"
             raise ModelError(f"{self.path} is no model directory, it lacks {', '.join(missing)}", hint)
@@ -164,7 +166,12 @@ class LantuFolder:
         everything = (path for part in (*PARTS, CONTROL, REFINER) for path in (self.path / part).rglob("*"))
         paths = sorted(path for path in everything if path.suffix in (".json", ".safetensors"))
         check_regular(paths)
-        return sha256(*paths)[:16]
+        large = [path for path in paths if path.suffix == ".safetensors" and path.parent.name in PUBLISHED]
+        if not large:
+            return sha256(*paths)[:16]
+        from lantu.models.published.folder import sampled
+
+        return sampled(sha256(*(path for path in paths if path not in large)), large)
 
     def read(self, name: str) -> dict[str, Any]:
         """One of its JSON files; not to be changed. It is parsed once, and again only after it has changed on disk.
@@ -239,9 +246,12 @@ class LantuFolder:
         configs = {part: self.part(part) for part in parts}
         if self.controlled:
             for name in ("patch", "width"):
-                if configs[CONTROL][name] != configs["decoder"][name]:
-                    what = f"the control has {name} {configs[CONTROL][name]}, its decoder {configs['decoder'][name]}"
-                    raise ModelError(what, "train a control of this decoder: lantu train control")
+                if configs[CONTROL][name] != configs["decoder"].get(name):
+                    own, other = configs[CONTROL][name], configs["decoder"].get(name)
+                    raise ModelError(
+                        f"the control has {name} {own}, its decoder {other}",
+                        "train a control of this decoder: lantu train control",
+                    )
         if self.refined:
             self.check_refiner()
         check_grid(self.drawing_config.grid, configs["tokenizer"], self.path)
@@ -264,7 +274,9 @@ class LantuFolder:
         from lantu.weights import manifest
 
         folder = self.path / part
-        return manifest.read_language(folder) if part == "language" else manifest.read(part, folder)
+        if part == "language":
+            return manifest.read_language(folder)
+        return manifest.read_decoder(folder) if part == "decoder" else manifest.read(part, folder)
 
     def describe(self) -> dict[str, Any]:
         """Facts that need no weights, as JSON."""
@@ -285,6 +297,9 @@ class LantuFolder:
             "learnt": self.learnt,
             "guidance_learnt": list(self.drawing_config.guidance),
         }
+        if decoder := self.read("decoder/config.json").get("network"):
+            origin = [self.read("decoder/config.json").get(name) for name in ("origin", "license")]
+            facts["decoder"] = ", ".join(map(str, filter(None, [decoder, *origin])))
         return facts | {key: self.index[key] for key in OPTIONAL_ENTRIES if key in self.index}
 
     @property

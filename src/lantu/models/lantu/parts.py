@@ -33,6 +33,7 @@ from lantu.tokens.vocabulary import Vocabulary
 from lantu.weights import manifest
 from lantu.weights.text_codec import read_codec
 
+PREVIEWED = 50_000_000  # parameters of the largest pretrained decoder that previews on a CPU
 BATCH = 32  # requests that the batched drafter drafts together
 
 
@@ -49,8 +50,18 @@ class LantuParts(Sparing):
     device: str = "cpu"
     backend: str = "native"
 
-    previews = True  # the decoder was trained on grids whose last codes are missing
     reads_pixels = False
+
+    @cached_property
+    def previews(self) -> bool:
+        """Decoders are trained on grids whose last codes are missing; large ones take too long for it on a CPU."""
+        small = not self.pretrained or self.folder.parameters()["decoder"] < PREVIEWED
+        return small or self.device != "cpu"
+
+    @cached_property
+    def pretrained(self) -> bool:
+        """Whether the decoder is a pretrained diffusion model, which torch runs."""
+        return components.is_pretrained(self.folder.path / "decoder")
 
     @cached_property
     def layout(self) -> LantuLayout:
@@ -109,7 +120,7 @@ class LantuParts(Sparing):
     @property
     def exact(self) -> bool:
         """Whether pictures rendered together are bit for bit those rendered alone."""
-        return self.device == "cpu" and kernels.exact()
+        return self.device == "cpu" and kernels.exact() and not self.pretrained
 
     @cached_property
     def language(self) -> Any:

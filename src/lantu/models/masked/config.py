@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from lantu.kernels.blocks import heads_of
-from lantu.weights.expected import MASKED
+from lantu.weights.names import MASKED
 
 
 class MaskedConfig(BaseModel):

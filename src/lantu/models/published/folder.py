@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,18 +87,10 @@ class PublishedFolder:
         folders = [self.path, *sorted(path for path in self.path.glob("*/") if not path.name.startswith("."))]
         files = [path for folder in folders for path in sorted(folder.glob("*.json")) if path.name not in indexes]
         check_regular(files)
-        total = hashlib.sha256(sha256(*files).encode())
         try:
-            for path in self.weight_files():
-                _, header, size = arrays.header_bytes(path)
-                total.update(header)
-                with open_regular(path) as file:
-                    for number in range(SAMPLES):
-                        file.seek(number * max(0, size - SAMPLE) // (SAMPLES - 1))
-                        total.update(file.read(SAMPLE))
+            return sampled(sha256(*files), self.weight_files())
         except (OSError, ValueError) as problem:
             raise ModelError(f"no weights can be read in {self.path} ({problem})", arrays.HINT) from problem
-        return total.hexdigest()[:16]
 
     def weight_files(self) -> Iterator[Path]:
         """The safetensors files of the model. Raises OSError or ValueError."""
@@ -160,6 +152,29 @@ class PublishedFolder:
         able = {"drawing": "draws", "captioning": "captions", "filling": "fills", "talking": "talks"}
         can = " and ".join(able[each] for each in self.abilities if each in able)
         return f"{self.name} {can}; choose another model for this"
+
+
+def sampled(settings: str, weights: Iterable[Path]) -> str:
+    """A digest of settings and of large weights, of which headers and blocks spread over each file are read.
+
+    Args:
+        settings: a digest of the small files.
+
+    Returns:
+        16 hex digits of a SHA-256.
+
+    Raises:
+        OSError, ValueError: a file can't be read.
+    """
+    total = hashlib.sha256(settings.encode())
+    for path in weights:
+        _, header, size = arrays.header_bytes(path)
+        total.update(header)
+        with open_regular(path) as file:
+            for number in range(SAMPLES):
+                file.seek(number * max(0, size - SAMPLE) // (SAMPLES - 1))
+                total.update(file.read(SAMPLE))
+    return total.hexdigest()[:16]
 
 
 def count(entries: Mapping[str, arrays.Entry], prefix: str = "") -> int:
