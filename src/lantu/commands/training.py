@@ -17,7 +17,9 @@ from lantu.commands.options import (
     Seed,
     check_results,
     parse_overrides,
+    parse_size,
 )
+from lantu.commands.suites import draw_suite
 from lantu.errors import LantuError
 
 Run = Annotated[Path, typer.Option(help="A run of lantu train, a model, or the part's own folder.", metavar="DIR")]
@@ -151,11 +153,23 @@ def evaluate(
     model: ModelName = None,
     data: Annotated[Path | None, typer.Option(help="A data folder (default: the model's own).", metavar="DIR")] = None,
     suites: Annotated[str | None, typer.Option(help="Names, with commas (default: all).")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Trials of each suite.", metavar="N")] = 64,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Trials of each suite (default: 64), or prompts (all).", metavar="N")
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="Instead, draw these prompts for another scorer.", metavar="FILE", show_default=False),
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="Of the drawings: geneval, dpg or parti (default: by FILE).", metavar="NAME")
+    ] = None,
+    count: Annotated[int, typer.Option("-n", min=1, max=64, help="Drawings of each prompt.", metavar="N")] = 4,
+    size: Annotated[str | None, typer.Option(help="Of the drawings, in pixels.", metavar="WxH")] = None,
     dials: Dials = None,
     seed: Annotated[int, typer.Option(min=0, help="Other trials.", metavar="N")] = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the scores and a contact sheet.", metavar="DIR")
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the scores, the drawings and a contact sheet.", metavar="DIR"),
     ] = None,
     device: Device = "auto",
     backend: Backend = "native",
@@ -164,6 +178,14 @@ def evaluate(
     """Score a model: its drawings, captions and reconstructions, beside the best possible scores."""
     chosen = [name.strip() for name in suites.split(",")] if suites else None
     how = parse_overrides(dials)
+    if prompts:
+        if suites or data:
+            raise LantuError("--prompts draws prompts of a file", "leave out --suites and --data")
+        options: dict[str, Any] = {"layout": layout, "count": count, "seed": seed, "limit": limit}
+        draw_suite(model, prompts, out, device, backend, json, size=parse_size(size), **options, **how)
+        return
+    if layout or size:
+        raise LantuError("--layout and --size are of drawings of prompts", "give their file: --prompts FILE")
     if out:
         check_results(out, ("scores.json", "scores.txt", "sheet.png"), {"score", "n"})
     from lantu import recipes
@@ -171,7 +193,7 @@ def evaluate(
 
     with terminal.progress("asking", shown=not json) as advance:
         opened = Model.load(model, device, backend)
-        scores = recipes.evaluate(opened, data, chosen, limit, seed, out, advance, **how)
+        scores = recipes.evaluate(opened, data, chosen, limit or 64, seed, out, advance, **how)
     for note in next(iter(scores.values()), {}).get("notes", ()):
         terminal.say(note)
     if json:
