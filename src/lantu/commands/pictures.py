@@ -60,6 +60,9 @@ def draw(
     ahead: Annotated[int | None, typer.Option(hidden=True, callback=renamed_to("--num-draft-tokens"))] = None,
     least: Annotated[int | None, typer.Option(hidden=True, callback=renamed_to("--min-accepted"))] = None,
     sampler: Sampler = None,
+    refine: Annotated[
+        float | None, typer.Option(help="Strength of a second pass by the model's refiner; 0: none.", metavar="S")
+    ] = None,
     size: Annotated[str | None, typer.Option(help="In pixels, e.g. 192x192.", metavar="WxH")] = None,
     control: Annotated[
         Path | None, typer.Option(help="A picture to follow, see --control-kind.", metavar="FILE", show_default=False)
@@ -104,7 +107,7 @@ def draw(
     if prompt is None and not from_tokens and not like:
         raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')
     overrides = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    overrides |= {"contrast": contrast, "sampler": sampler}
+    overrides |= {"contrast": contrast, "sampler": sampler, "refine": refine}
     overrides |= {"num_draft_tokens": ahead if num_draft_tokens is None else num_draft_tokens}
     overrides |= {"min_accepted": least if min_accepted is None else min_accepted}
     overrides = {name: value for name, value in overrides.items() if value is not None}

@@ -112,6 +112,10 @@ def assemble(
     control: Annotated[
         Path | None, typer.Option(help="A run of lantu train control.", metavar="DIR", show_default=False)
     ] = None,
+    refiner: Annotated[
+        Path | None,
+        typer.Option(help="A decoder of lantu adopt decoder, for a second pass.", metavar="DIR", show_default=False),
+    ] = None,
     dials: Dials = None,
     tune: Annotated[
         bool, typer.Option(help="Choose the settings that are not given, by drawing prompts of the data.")
@@ -129,7 +133,9 @@ def assemble(
 
     fixed = {**usual(part_folder(decoder, "decoder")), **parse_overrides(dials)}
     data = data or data_of(language, tokenizer, decoder)
-    folder = assemble(tokenizer, language, decoder, out, name, licence, card, data, {**USUAL, **fixed}, control)
+    folder = assemble(
+        tokenizer, language, decoder, out, name, licence, card, data, {**USUAL, **fixed}, control, refiner
+    )
     if data is not None and not (folder.path / WORDS).is_file():
         terminal.say(f"lantu: the captions in {data} can't be read: the model won't point out unknown words of prompts")
     choice = None

@@ -1,6 +1,7 @@
 """Codes to pixels: noise from the seeds, then a sampler's steps. Shapes: B batch, C channels, H W pixels, h w grid."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +12,21 @@ from lantu.errors import ModelError
 from lantu.types import MASK_CODE
 from lantu.weights.manifest import check_finite
 
+FIRST, SECOND = 1, 2  # streams of a seed, for the noise of a first and a second pass
 OVERSHOOT = 1.2  # clean estimates of pixels are clipped to ± this
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A picture to begin from in the place of noise (SDEdit, arXiv:2108.01073).
+
+    Attributes:
+        pixels_BCHW: in [-1, 1].
+        strength: from above 0 to 1, how much of the path is walked again: 1 begins with noise.
+    """
+
+    pixels_BCHW: np.ndarray
+    strength: float
 
 
 def sample(
@@ -23,6 +38,7 @@ def sample(
     sampler_name: str = "euler",
     each: Each | None = None,
     control_residuals_2BND: np.ndarray | None = None,
+    start: Start | None = None,
 ) -> np.ndarray:
     """Render grids of codes by diffusion sampling. Between steps nothing leaves the denoiser's device.
 
@@ -34,6 +50,7 @@ def sample(
             and takes twice as long.
         each: called with each step's clean estimate, of pixels or latents, in the denoiser's arrays.
         control_residuals_2BND: what a control network adds to the tokens; N = h·w tokens of width D.
+        start: the pictures that are noised and denoised again; their noise is another than that of a first pass.
 
     Returns:
         (B, C, h·P, w·P) float32 in [-1, 1].
@@ -46,8 +63,10 @@ def sample(
     if not decoder.partial and (guidance != 1 or (codes_Bhw == MASK_CODE).any()):
         raise ModelError("this decoder can't render masked codes", "give all codes, and no render guidance")
     draw, shape = sampler(sampler_name), decoder.noise_shape(h, w)
-    noise = np.stack([np.random.default_rng((seed, 1)).standard_normal(shape, np.float32) for seed in seeds])
-    noise = decoder.denoiser.to_device(noise)
+    stream = FIRST if start is None else SECOND
+    noise = np.stack([np.random.default_rng((seed, stream)).standard_normal(shape, np.float32) for seed in seeds])
+    to_device = decoder.denoiser.to_device
+    noise = to_device(noise)
     conditioning = conditioned(decoder, codes_Bhw, control_residuals_2BND, guidance != 1)
     finite = Finite()
 
@@ -62,7 +81,12 @@ def sample(
             clean = unconditional + float(guidance) * (conditional - unconditional)
         return clean if decoder.codec else clean.clip(-OVERSHOOT, OVERSHOOT)
 
-    x = draw(denoise, noise, decoder.times(steps, shape[1] * shape[2]), each, decoder.schedule.min_noise)
+    latents, picture = shape[1] * shape[2], None
+    times = decoder.times(steps, latents)
+    if start:
+        picture = decoder.codec.encode(start.pixels_BCHW) if decoder.codec else to_device(start.pixels_BCHW)
+        times = decoder.times(max(steps, round(steps / start.strength)), latents)[-steps - 1 :]
+    x = draw(denoise, noise, times, each, decoder.schedule.min_noise, picture)
     finite.finish()
     pixels_BCHW = decoder.codec.decode(x) if decoder.codec else x
     return to_numpy(pixels_BCHW.clip(-1, 1))

@@ -1,11 +1,12 @@
 """Samplers, which take noise to a picture in a few steps: functions with one signature, and diffusers' schedulers
 behind the same one.
 
-    sampler(denoise, noise, times, each, min_noise) → picture
+    sampler(denoise, noise, times, each, min_noise, picture) → picture
 
 ``denoise(x, t)`` returns the clean estimate of ``x = t · picture + (1 - t) · noise`` (B, C, H, W). ``times`` ascend
 from near 0 (noise) to 1 (the picture). ``each(step, clean)`` is called with the estimate of every step, so that
-previews cost nothing. All compute on the denoiser's own arrays, NumPy or torch, and move none to another device.
+previews cost nothing. With a ``picture`` the path begins at it, noised to the first time, in the place of pure noise.
+All compute on the denoiser's own arrays, NumPy or torch, and move none to another device.
 """
 
 import math
@@ -36,6 +37,7 @@ class Sampler(Protocol):
         times: Sequence[float],
         each: Each | None = None,
         min_noise: float = MIN_NOISE,
+        picture: Array | None = None,
     ) -> Array: ...
 
 
@@ -49,20 +51,27 @@ def times(steps: int) -> list[float]:
     return [index / steps for index in range(steps + 1)]
 
 
-def first_point(noise: Array, t: float) -> Array:
-    """The start of a path that begins at t > 0: noise with the standard deviation of x there, for pictures of unit
-    variance."""
+def first_point(noise: Array, t: float, picture: Array | None = None) -> Array:
+    """The start of a path that begins at t > 0: a picture that is noised so far (SDEdit, arXiv:2108.01073), else noise
+    with the standard deviation of x there, for pictures of unit variance."""
+    if picture is not None:
+        return t * picture + (1 - t) * noise
     return math.hypot(t, 1 - t) * noise if t else noise
 
 
 def euler(
-    denoise: Denoise, noise: Array, times: Sequence[float], each: Each | None = None, min_noise: float = MIN_NOISE
+    denoise: Denoise,
+    noise: Array,
+    times: Sequence[float],
+    each: Each | None = None,
+    min_noise: float = MIN_NOISE,
+    picture: Array | None = None,
 ) -> Array:
     """First order: one estimate a step. The last step lands on the clean estimate itself.
 
     On a variance-preserving schedule this is DDIM (arXiv:2010.02502, equation 12).
     """
-    x = first_point(noise, times[0])
+    x = first_point(noise, times[0], picture)
     for step, (now, then) in enumerate(pairwise(times)):
         clean = denoise(x, now)
         if each:
@@ -72,10 +81,15 @@ def euler(
 
 
 def heun(
-    denoise: Denoise, noise: Array, times: Sequence[float], each: Each | None = None, min_noise: float = MIN_NOISE
+    denoise: Denoise,
+    noise: Array,
+    times: Sequence[float],
+    each: Each | None = None,
+    min_noise: float = MIN_NOISE,
+    picture: Array | None = None,
 ) -> Array:
     """Second order (arXiv:2206.00364, algorithm 1): two estimates a step, except the last."""
-    x = first_point(noise, times[0])
+    x = first_point(noise, times[0], picture)
     for step, (now, then) in enumerate(pairwise(times)):
         clean = denoise(x, now)
         if each:
@@ -89,7 +103,12 @@ def heun(
 
 
 def consistency(
-    denoise: Denoise, noise: Array, times: Sequence[float], each: Each | None = None, min_noise: float = MIN_NOISE
+    denoise: Denoise,
+    noise: Array,
+    times: Sequence[float],
+    each: Each | None = None,
+    min_noise: float = MIN_NOISE,
+    picture: Array | None = None,
 ) -> Array:
     """Multistep consistency sampling (arXiv:2303.01469, algorithm 1), for denoisers trained by consistency.
 
@@ -97,7 +116,7 @@ def consistency(
     was drawn independently, so it is as good as a new one, and no random generator is needed here.
     """
     xp, flat = namespace(noise), noise.reshape(len(noise), -1)
-    x = clean = first_point(noise, times[0])
+    x = clean = first_point(noise, times[0], picture)
     for step, now in enumerate(times[:-1]):
         if step:
             x = now * clean + (1 - now) * xp.roll(flat, step * SHIFT, 1).reshape(noise.shape)
@@ -116,14 +135,19 @@ def from_diffusers(name: str, **config: Any) -> Sampler:
     import torch
 
     def sample(
-        denoise: Denoise, noise: Array, times: Sequence[float], each: Each | None = None, min_noise: float = MIN_NOISE
+        denoise: Denoise,
+        noise: Array,
+        times: Sequence[float],
+        each: Each | None = None,
+        min_noise: float = MIN_NOISE,
+        picture: Array | None = None,
     ) -> Array:
         scheduler, steps = getattr(diffusers, name)(**config), len(times) - 1
         even = times[0] == 0 and list(times) == [index / steps for index in range(steps + 1)]
         sigmas = torch.linspace(1, 1 / steps, steps).numpy() if even else 1 - np.array(times[:-1], np.float32)
         scheduler.set_timesteps(sigmas=sigmas)
         scheduler.set_begin_index(0)  # or it is looked up by the timestep, which close sigmas share
-        x = first_point(noise, times[0])
+        x = first_point(noise, times[0], picture)
         for step, timestep in enumerate(scheduler.timesteps):
             now = 1 - float(scheduler.sigmas[step])  # which the scheduler keeps on the host
             clean = denoise(x, now)

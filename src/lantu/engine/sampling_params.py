@@ -43,6 +43,9 @@ class SamplingParams:
         steps: of the diffusion decoder.
         render_guidance: guidance scale of the decoder; above 1 it exaggerates the codes, at twice the cost.
         sampler: of the decoder, one of ``lantu.diffusion.samplers.SAMPLERS``.
+        refine: strength of a second pass by the model's refiner, which noises the decoder's picture so far and denoises
+            it again; 0 is off.
+        refine_steps: of the refiner.
 
     Raises:
         LantuError: a parameter is out of range.
@@ -58,6 +61,8 @@ class SamplingParams:
     steps: int = 8
     render_guidance: float = 1.0
     sampler: str = "euler"
+    refine: float = 0.0
+    refine_steps: int = 8
 
     def __post_init__(self):
         self.check("guidance", 0, 100)
@@ -69,6 +74,8 @@ class SamplingParams:
         self.check("min_accepted", 1, 1000)
         self.check("steps", 1, 1000)
         self.check("render_guidance", 0, 100)
+        self.check("refine", 0, 1)
+        self.check("refine_steps", 1, 1000)
         if not isinstance(self.sampler, str):
             raise LantuError(f"sampler can't be {self.sampler!r}", "choose a sampler by its name")
 
@@ -111,3 +118,5 @@ class Overrides(TypedDict, total=False):
     steps: int | None
     render_guidance: float | None
     sampler: str | None
+    refine: float | None
+    refine_steps: int | None

@@ -75,6 +75,7 @@ FAMILIES = (
             "language": ("AutoModelForCausalLM",),
             "decoder": ("PixelDecoder", "PretrainedDecoder"),
             "control": ("Control", "ControlNetwork"),
+            "refiner": ("PretrainedDecoder",),
         },
     ),
     Family(
@@ -90,6 +91,7 @@ FAMILIES = (
             "tokenizer": ("ImageTokenizer",),
             "language": ("MaskedTransformer",),
             "decoder": ("PixelDecoder", "PretrainedDecoder"),
+            "refiner": ("PretrainedDecoder",),
         },
     ),
     Family(

@@ -12,7 +12,7 @@ from lantu.data.taught import taught_by
 from lantu.errors import DataError, ModelError
 from lantu.files import replacing_folder, write_json, write_text
 from lantu.models.lantu.components import is_pretrained
-from lantu.models.lantu.folder import CONTROL, FOLDER_KIND, LantuFolder
+from lantu.models.lantu.folder import CONTROL, FOLDER_KIND, REFINER, LantuFolder
 from lantu.models.masked import folder as masked
 from lantu.recipes.budget import budget_of
 from lantu.recipes.identity import check_parts
@@ -24,14 +24,17 @@ from lantu.weights.arrays import read_config
 from lantu.weights.names import MASKED
 
 PARTS = ("tokenizer", "language", "decoder")
+PRETRAINED = ["lantu.models.diffusers.pretrained", "PretrainedDecoder"]
 CLASSES = {  # part → module and class, as diffusers' model_index.json names them
     "tokenizer": ["lantu.models.lantu.tokenizer.model", "ImageTokenizer"],
     "language": ["transformers", "AutoModelForCausalLM"],
     "decoder": ["lantu.models.lantu.decoder.network", "PixelDecoder"],
     CONTROL: ["lantu.models.lantu.decoder.control", "Control"],
+    REFINER: PRETRAINED,
 }
-PRETRAINED = ["lantu.models.diffusers.pretrained", "PretrainedDecoder"]
 STEPS = 20  # of a pretrained diffusion model
+KIND = {REFINER: "decoder"}  # what a part is, where its name doesn't say so
+STRENGTH = 0.3  # of a refiner, unless another is chosen
 
 
 def assemble(
@@ -45,6 +48,7 @@ def assemble(
     data: str | Path | None = None,
     draw: Mapping[str, Any] | None = None,
     control: str | Path | None = None,
+    refiner: str | Path | None = None,
 ) -> LantuFolder:
     """Put parts together, completely or not at all. An older model in ``out`` is replaced; other files are not touched.
 
@@ -58,6 +62,7 @@ def assemble(
             the model knows (``lantu.tokens.words``).
         draw: settings that it draws with by default, see ``lantu.engine.sampling_params.SamplingParams``.
         control: a run of ``train control``, or a control's folder.
+        refiner: a pretrained decoder that goes over the drawings of the first one, by default with ``STRENGTH``.
 
     Raises:
         ModelError: a part is missing, the parts have different codes, or there is no such card.
@@ -67,9 +72,12 @@ def assemble(
     sources = dict(zip(PARTS, (tokenizer, language, decoder), strict=True))
     if control is not None:
         sources[CONTROL] = control
+    if refiner is not None:
+        sources[REFINER] = refiner
+        draw = {"refine": STRENGTH} | dict(draw or {})
     index = {"_class_name": "lantu.Model", "name": name or out.name, "license": licence}
     index |= {part: CLASSES[part] for part in sources} | background_of(sources, data)
-    folders = {part: part_folder(source, part) for part, source in sources.items()}
+    folders = {part: part_folder(source, KIND.get(part, part)) for part, source in sources.items()}
     if is_pretrained(folders["decoder"]):
         index["decoder"] = PRETRAINED
     index["draw"] = {**usual(folders["decoder"]), **(draw or {})}

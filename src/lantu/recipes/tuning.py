@@ -41,6 +41,7 @@ LEAST = 4  # captions without which drafts can't be compared
 WORK = 4e11  # codes times parameters of all drafts together: about a minute on one core
 FINALISTS = 3  # drafts that are drawn twice
 OTHER = 1_000_003  # offset of the seeds of the second time
+UNREFINED = {"refine": 0.0}  # the first pass is judged
 BATCH = 8
 
 Progress = Callable[[int, int], None]
@@ -205,7 +206,7 @@ class Tuner:
         tried: list[dict[str, Any]] = []
         real = stacked(true)
         for sampler, steps in decoders:
-            params: dict[str, Any] = {**self.fixed, "sampler": sampler, "steps": steps}
+            params: dict[str, Any] = {**UNREFINED, **self.fixed, "sampler": sampler, "steps": steps}
             generator = ModelGenerator(self.model, **params)
             rebuilt = [generator.reconstruct(real[first : first + BATCH]) for first in self.batches(len(real))]
             distance = float(judge.distance(np.concatenate(rebuilt), real).mean())
@@ -225,7 +226,7 @@ class Tuner:
         """The value of drawings with a guidance and a temperature."""
         guidance, temperature = draft
         seed = self.seed if seed is None else seed
-        params: dict[str, Any] = {**self.fixed, **dials, "guidance": guidance, "temperature": temperature}
+        params: dict[str, Any] = {**UNREFINED, **self.fixed, **dials, "guidance": guidance, "temperature": temperature}
         generator = ModelGenerator(self.model, **params)
         drawn = []
         for first in self.batches(len(pictures)):

@@ -49,7 +49,8 @@ class Render:
         """What pictures must have in common to be rendered together."""
         params = self.params
         control = id(self.control) if self.control else None
-        return self.codes.shape, params.steps, params.render_guidance, params.sampler, control
+        how = (params.steps, params.render_guidance, params.sampler, params.refine, params.refine_steps)
+        return self.codes.shape, *how, control
 
 
 @dataclass(frozen=True, eq=False)

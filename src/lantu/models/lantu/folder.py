@@ -8,6 +8,7 @@ NAME/
   tokenizer/           config.json, safetensors
   decoder/             config.json, safetensors
   control/             config.json, safetensors; only where the decoder can be controlled
+  refiner/             a pretrained decoder (``lantu.models.diffusers.folder``) for a second pass, if there is one
   words.json           words that it was taught, if it lists them; related.json: what is near to them
   README.md            the card
 """
@@ -26,6 +27,7 @@ from lantu.files.untrusted import Fields, check_regular, read_json, shown
 from lantu.models.diffusers.folder import KIND as PRETRAINED_KIND
 from lantu.models.diffusers.folder import NETWORKS, VAE
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
+from lantu.weights.names import PRETRAINED
 
 if TYPE_CHECKING:
     from lantu.weights.language_config import DrawingConfig
@@ -34,7 +36,8 @@ INDEX = "model_index.json"
 OPTIONAL_ENTRIES = ("license", "data", "scores")  # of the index, written by the model's makers
 PUBLISHED = (*NETWORKS, VAE)  # folders of a pretrained decoder, with gigabytes of weights
 PARTS = ("language", "tokenizer", "decoder")
-CONTROL = "control"  # a part that may be missing
+CONTROL, REFINER = "control", "refiner"  # parts that may be missing
+REFINING = ("refine", "refine_steps")  # parameters of a refiner
 HINT = "fetch or assemble the model again"
 FOLDER_KIND = FolderKind(
     "a model directory",
@@ -46,6 +49,7 @@ FOLDER_KIND = FolderKind(
         "related.json",
         *(name for part in (*PARTS, CONTROL) for name in WEIGHTS.within(part)),
         *PRETRAINED_KIND.within("decoder"),
+        *PRETRAINED_KIND.within(REFINER),
     ),
     ("_class_name", "lantu.Model"),
 )
@@ -61,8 +65,6 @@ class LantuFolder:
     """
 
     path: Path
-
-    unused_params = ()
 
     def __post_init__(self):
         missing = [name for name in REQUIRED if not (self.path / name).is_file()]
@@ -146,10 +148,20 @@ class LantuFolder:
         """Whether its decoder can be controlled by a picture."""
         return (self.path / CONTROL / "config.json").is_file()
 
+    @property
+    def refined(self) -> bool:
+        """Whether a refiner can go over its drawings."""
+        return (self.path / REFINER / "config.json").is_file()
+
+    @property
+    def unused_params(self) -> tuple[str, ...]:
+        """Those of a refiner, where there is none."""
+        return () if self.refined else REFINING
+
     @cached_property
     def digest(self) -> str:
         """Identifies exactly these weights and settings, whatever the folder is called: 16 hex digits of a SHA-256."""
-        everything = (path for part in (*PARTS, CONTROL) for path in (self.path / part).rglob("*"))
+        everything = (path for part in (*PARTS, CONTROL, REFINER) for path in (self.path / part).rglob("*"))
         paths = sorted(path for path in everything if path.suffix in (".json", ".safetensors"))
         check_regular(paths)
         large = [path for path in paths if path.suffix == ".safetensors" and path.parent.name in PUBLISHED]
@@ -238,8 +250,22 @@ class LantuFolder:
                         f"the control has {name} {own}, its decoder {other}",
                         "train a control of this decoder: lantu train control",
                     )
+        if self.refined:
+            self.check_refiner()
         check_grid(self.drawing_config.grid, configs["tokenizer"], self.path)
         return self
+
+    def check_refiner(self) -> None:
+        """Refuse a refiner of other codes, or of another size. Raises ModelError."""
+        from lantu.weights import manifest
+
+        config, own = manifest.read_decoder(self.path / REFINER), self.read("decoder/config.json")
+        if config.get("_class_name") != PRETRAINED:
+            raise ModelError(f"the refiner in {self.path} is no pretrained decoder", "adopt one: lantu adopt decoder")
+        for name in ("patch", "codebook_size"):
+            if config[name] != own[name]:
+                what = f"the refiner has {name} {config[name]}, the decoder {own[name]}"
+                raise ModelError(what, "adopt the refiner for this tokenizer and this size")
 
     def part(self, part: str) -> dict[str, Any]:
         """The config of a part, checked against the headers of its weights."""
@@ -287,8 +313,14 @@ class LantuFolder:
 
     def parameters(self) -> dict[str, int]:
         """The number of parameters of each part, from the headers of its files."""
-        parts = (*PARTS, CONTROL) if self.controlled else PARTS
-        return {part: sum(map(count, (self.path / part).rglob("*.safetensors"))) for part in parts}
+        there = [part for part in (*PARTS, CONTROL, REFINER) if (self.path / part).is_dir()]
+        return {part: sum(map(count, (self.path / part).rglob("*.safetensors"))) for part in there}
+
+
+def check_refiner(folder: LantuFolder, params: SamplingParams) -> None:
+    """Refuse a second pass where there is no refiner. Raises LantuError."""
+    if params.refine and not folder.refined:
+        raise LantuError(f"{folder.name} has no refiner", "leave refine at 0, or attach one: lantu assemble --refiner")
 
 
 def check_budget(budget: Any, index: Path) -> None:

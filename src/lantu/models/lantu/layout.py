@@ -17,7 +17,7 @@ from lantu.engine.sampling_params import SamplingParams
 from lantu.engine.seeds import choose_seed
 from lantu.errors import ImageError, PromptError
 from lantu.models.lantu import requests
-from lantu.models.lantu.folder import LantuFolder
+from lantu.models.lantu.folder import LantuFolder, check_refiner
 from lantu.models.lantu.requests import language_of
 from lantu.models.spec import Grid, Size
 from lantu.models.validation import check_codes, check_prompt, check_size, grid_of, require
@@ -229,6 +229,7 @@ class LantuLayout:
             examples: ids of examples, see ``example_ids``.
             plan: ids of a plan of what they and the prompt mean, see ``plan_drawing``.
         """
+        check_refiner(self.folder, params)
         text = [*self.parts.text.encode(self.expand_emoji(prompt)), *plan]
         how = (params, self.parts.guidance_scales, examples, control)
         return self.check_length(requests.drawing(text, grid, self.parts.vocabulary, choose_seed(seed), *how))

@@ -12,7 +12,7 @@ import numpy as np
 
 from lantu import images, kernels
 from lantu.diffusion.decoder import DiffusionDecoder
-from lantu.diffusion.sample import sample
+from lantu.diffusion.sample import Start, sample
 from lantu.engine.drafting import Drafter
 from lantu.engine.engine import Engine
 from lantu.engine.logits_processors import ControlLogitsProcessor
@@ -23,7 +23,7 @@ from lantu.models.control import Control
 from lantu.models.lantu import components
 from lantu.models.lantu.components import ControlBackend, Encoder
 from lantu.models.lantu.controls import KINDS
-from lantu.models.lantu.folder import LantuFolder
+from lantu.models.lantu.folder import REFINER, LantuFolder, check_refiner
 from lantu.models.lantu.layout import LantuLayout
 from lantu.models.spec import Grid
 from lantu.tokens import bpe
@@ -153,6 +153,11 @@ class LantuParts:
         return components.load_control(self.folder.path / "control", self.device)
 
     @cached_property
+    def refiner(self) -> DiffusionDecoder:
+        """The pretrained decoder of a second pass."""
+        return components.load_decoder(self.folder.path / REFINER, self.device)
+
+    @cached_property
     def encoder(self) -> Encoder:
         """The encoder of the image tokenizer."""
         return components.load_encoder(self.folder.path / "tokenizer", self.device)
@@ -184,9 +189,22 @@ class LantuParts:
             codes_Bhw: MASK_CODE where a code is not known.
             control: a picture that all of them follow.
         """
+        check_refiner(self.folder, params)
         residuals = self.control_residuals(control, codes_Bhw) if control and control.scale else None
         how = (params.steps, params.render_guidance, params.sampler)
-        return images.to_bytes(sample(self.decoder, codes_Bhw, list(seeds), *how, control_residuals_2BND=residuals))
+        pixels_BCHW = sample(self.decoder, codes_Bhw, list(seeds), *how, control_residuals_2BND=residuals)
+        return images.to_bytes(self.refine(pixels_BCHW, codes_Bhw, seeds, params) if params.refine else pixels_BCHW)
+
+    def refine(
+        self, pixels_BCHW: np.ndarray, codes_Bhw: np.ndarray, seeds: Sequence[int], params: SamplingParams
+    ) -> np.ndarray:
+        """A second pass of the refiner over pictures in [-1, 1], one by one, so that none depends on the others."""
+        how = (params.refine_steps, params.render_guidance)
+        refined = [
+            sample(self.refiner, codes[None], [seed], *how, start=Start(pixels[None], params.refine))
+            for pixels, codes, seed in zip(pixels_BCHW, codes_Bhw, seeds, strict=True)
+        ]
+        return np.concatenate(refined)
 
     def control_residuals(self, control: Control, codes_Bhw: np.ndarray) -> np.ndarray:
         """The residuals that a control adds to the decoder's tokens, (2, B, N, D)."""

@@ -50,6 +50,8 @@ class SamplingFields(Body):
     steps: Annotated[int, Field(ge=1, le=50)] | None = None
     render_guidance: Annotated[float, Field(ge=0, le=20)] | None = None
     sampler: Annotated[str, Field(max_length=40)] | None = None
+    refine: Annotated[float, Field(ge=0, le=1)] | None = None
+    refine_steps: Annotated[int, Field(ge=1, le=50)] | None = None
 
     @model_validator(mode="before")
     @classmethod

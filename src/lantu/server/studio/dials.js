@@ -12,6 +12,7 @@ const RANGES = {
   top_k: [0, 400, 10],
   top_p: [0.1, 1, 0.05],
   render_guidance: [0.5, 3, 0.1],
+  refine: [0, 1, 0.05],
 };
 const MAIN = ["guidance", "temperature", "steps"];
 
