@@ -6,6 +6,7 @@ import torch
 from overrides import settings
 
 from lantu import recipes
+from lantu.diffusion.samplers import times
 from lantu.errors import RecipeError
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.recipes import consistency, decoder, distribution_matching
@@ -31,7 +32,7 @@ def test_a_consistent_pupil_of_a_straight_path_has_nothing_to_learn():
     def sure(noisy, time, codes):
         return end
 
-    clean, target = consistency.consistency(sure, sure, sure, end, CODES, 8, generator())
+    clean, target = consistency.consistency(sure, sure, sure, end, CODES, times(8), generator())
     torch.testing.assert_close(clean, target)
     assert consistency.pseudo_huber(clean, target) == 0
 
@@ -49,7 +50,7 @@ def test_the_target_is_one_step_of_the_teacher_further_on():
 
     for seed in range(20):
         seen.clear()
-        clean, target = consistency.consistency(pupil, pupil, teacher, pixels, CODES, 4, generator(seed))
+        clean, target = consistency.consistency(pupil, pupil, teacher, pixels, CODES, times(4), generator(seed))
         (further, then), (noisy, now) = seen
         torch.testing.assert_close(then, now + 0.25)
         t = now[:, None, None, None]
@@ -61,7 +62,7 @@ def test_the_target_is_one_step_of_the_teacher_further_on():
 
 
 def test_the_pupil_of_matching_meets_what_rendering_gives_it():
-    from lantu.diffusion.samplers import euler, times
+    from lantu.diffusion.samplers import euler
 
     def predict(noisy, time, codes):
         return 0.3 * noisy + time[:, None, None, None]
@@ -69,12 +70,12 @@ def test_the_pupil_of_matching_meets_what_rendering_gives_it():
     def denoise(x, time):
         return predict(torch.from_numpy(x), torch.full((4,), time), CODES).numpy()
 
-    drawn = distribution_matching.few_steps(predict, torch.Size(SHAPE), CODES, (1,), generator())
+    drawn = distribution_matching.few_steps(predict, torch.Size(SHAPE), CODES, [times(1)], generator())
     noise = torch.randn(SHAPE, generator=generator())
     torch.testing.assert_close(drawn, 0.3 * noise)
     ends = set()
     for seed in range(40):
-        drawn = distribution_matching.few_steps(predict, torch.Size(SHAPE), CODES, (3,), generator(seed))
+        drawn = distribution_matching.few_steps(predict, torch.Size(SHAPE), CODES, [times(3)], generator(seed))
         noise = torch.randn(SHAPE, generator=generator(seed))
         steps: list[tuple[int, torch.Tensor]] = []
         euler(denoise, noise.numpy(), times(3), lambda *told, steps=steps: steps.append(told))

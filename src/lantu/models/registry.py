@@ -88,7 +88,7 @@ FAMILIES = (
             "language": ("AutoModelForCausalLM",),
             "decoder": ("PixelDecoder", "PretrainedDecoder"),
             "control": ("Control", "ControlNetwork"),
-            "refiner": ("Pretrained",),
+            "refiner": ("PretrainedDecoder",),
         },
     ),
     Family(
@@ -105,7 +105,7 @@ FAMILIES = (
             "tokenizer": ("ImageTokenizer",),
             "language": ("MaskedTransformer",),
             "decoder": ("PixelDecoder", "PretrainedDecoder"),
-            "refiner": ("Pretrained",),
+            "refiner": ("PretrainedDecoder",),
         },
     ),
     Family(

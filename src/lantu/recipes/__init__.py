@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MODULES = {
     "tokenizer": ("tokenizer",),
     "language": ("language", "adopted_language", "guidance_distillation", "multitask", "grpo", "masked"),
-    "decoder": ("decoder", "adopted_decoder", "consistency", "distribution_matching"),
+    "decoder": ("decoder", "pretrained_decoder", "consistency", "distribution_matching"),
     "control": ("control",),
 }
 PARTS = tuple(MODULES)

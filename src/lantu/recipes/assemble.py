@@ -25,17 +25,17 @@ from lantu.weights.language_config import is_adopted
 from lantu.weights.names import MASKED
 
 PARTS = ("tokenizer", "language", "decoder")
+PRETRAINED = ["lantu.models.diffusers.pretrained", "PretrainedDecoder"]
 CLASSES = {  # part → module and class, as diffusers' model_index.json names them
     "tokenizer": ["lantu.models.lantu.tokenizer.model", "ImageTokenizer"],
     "language": ["transformers", "AutoModelForCausalLM"],
     "decoder": ["lantu.models.lantu.decoder.network", "PixelDecoder"],
     CONTROL: ["lantu.models.lantu.decoder.control", "Control"],
-    REFINER: ["lantu.models.diffusers.pretrained", "Pretrained"],
+    REFINER: PRETRAINED,
 }
+STEPS = 20  # of a pretrained diffusion model
 KIND = {REFINER: "decoder"}  # what a part is, where its name doesn't say so
 STRENGTH = 0.3  # of a refiner, unless another is chosen
-PRETRAINED = ["lantu.models.diffusers.pretrained", "PretrainedDecoder"]
-STEPS = 20  # of a pretrained diffusion model
 
 
 def assemble(

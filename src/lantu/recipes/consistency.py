@@ -8,22 +8,20 @@ Shapes: B batch, C channels, H W pixels, h w grid.
 """
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from lantu.diffusion.distillation import consistency, pseudo_huber
+from lantu.diffusion.samplers import times
 from lantu.errors import RecipeError
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.recipes import decoder
 from lantu.recipes.decoder import Batch, DecoderRecipe
 from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
-
-HUBER = 0.03
-Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class ConsistencyRecipe(DecoderRecipe):
@@ -82,49 +80,11 @@ class Task(decoder.Task):
     def loss(self, module: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
         networks = (self.model, self.pair.target, self.teacher)
-        clean, target = consistency(*networks, batch.pixels, codes, self.path, generator)
+        clean, target = consistency(*networks, batch.pixels, codes, times(self.path), generator)
         distance = pseudo_huber(clean, target)
         parts: Metrics = {"path": distance.detach()}
         judged, seen = self._judge(clean, target)
         return distance + judged, parts | seen
-
-
-def consistency(
-    student: Network,
-    slow: Network,
-    teacher: Network,
-    pixels_BCHW: Tensor,
-    codes_Bhw: Tensor,
-    path: int,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """The student's estimate at a point of each picture's path, and its target; both (B, C, H, W).
-
-    Args:
-        slow: an average of the student.
-        path: steps of the teacher.
-    """
-    device = pixels_BCHW.device
-    place = torch.randint(path, (len(pixels_BCHW),), generator=generator, device=device)
-    noise = torch.randn(pixels_BCHW.shape, generator=generator, device=device)
-    now, then = place / path, (place + 1) / path
-    at = now[:, None, None, None]
-    noisy = at * pixels_BCHW + (1 - at) * noise
-    with torch.no_grad():
-        end = teacher(noisy, now, codes_Bhw).float()
-        further = noisy + (end - noisy) / (path - place)[:, None, None, None]
-        ahead = slow(further, then, codes_Bhw).float()
-        target = torch.where((place == path - 1)[:, None, None, None], end, ahead)
-    return student(noisy, now, codes_Bhw).float(), target
-
-
-def pseudo_huber(clean_BCHW: Tensor, target_BCHW: Tensor) -> Tensor:
-    """Between an absolute and a squared error: sqrt(d² + c²) - c per picture (arXiv:2310.14189, section 3.4).
-
-    d is a root mean square here and a norm in the paper, so that the loss does not depend on the picture's size.
-    """
-    square_B = (clean_BCHW - target_BCHW).square().flatten(1).mean(1)
-    return ((square_B + HUBER**2).sqrt() - HUBER).mean()
 
 
 def emoji() -> ConsistencyRecipe:

@@ -11,7 +11,6 @@ of ``steps`` steps.
 Shapes: B batch, C channels, H W pixels, h w grid.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from lantu.diffusion.distillation import few_steps, matching_loss
 from lantu.diffusion.flow import flow_loss
+from lantu.diffusion.samplers import times
 from lantu.errors import RecipeError
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.recipes import decoder
 from lantu.recipes.decoder import Batch, DecoderRecipe
 from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
-
-Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class DistributionMatchingRecipe(DecoderRecipe):
@@ -56,7 +55,7 @@ class Task(decoder.Task):
                 "this recipe starts from a decoder that renders in many steps", "give it with --start MODEL"
             )
         super().__init__(recipe, data)
-        self.steps, self.weight = recipe.steps, recipe.matching_weight
+        self.paths, self.weight = [times(steps) for steps in recipe.steps], recipe.matching_weight
         self.every, self.alone = recipe.every, recipe.alone
         folder = part_folder(recipe.start, "decoder")
         self.teacher = PixelDecoder.load(folder)
@@ -80,53 +79,13 @@ class Task(decoder.Task):
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
         moves = step >= self.alone and step % self.every == 0
         with torch.set_grad_enabled(moves):
-            pictures = few_steps(self.model, batch.pixels.shape, codes, self.steps, generator)
+            pictures = few_steps(self.model, batch.pixels.shape, codes, self.paths, generator)
         self.drawn.append((pictures.detach(), codes))
         if not moves:
             return torch.zeros(()), {}
         matched = matching_loss(self.teacher, self.critic, pictures, codes, generator)
         judged, parts = self._judge(pictures, batch.pixels)
         return self.weight * matched + judged, {"matching": matched.detach(), **parts}
-
-
-def few_steps(
-    predict: Network, shape: torch.Size, codes_Bhw: Tensor, choices: tuple[int, ...], generator: torch.Generator
-) -> Tensor:
-    """The clean estimate of a random step of an Euler path; the steps before it pass no gradient.
-
-    Args:
-        choices: numbers of steps that a path may have; one path for all pictures.
-    """
-    device = codes_Bhw.device
-    x = torch.randn(shape, generator=generator, device=device)
-    chance = torch.rand(2, generator=generator, device=device).tolist()
-    steps = choices[int(chance[0] * len(choices))]
-    last = int(chance[1] * steps)
-    times = torch.arange(steps, device=device) / steps
-    with torch.no_grad():
-        for now in times[:last]:
-            clean = predict(x, now.expand(len(x)), codes_Bhw).float()
-            x = x + (clean - x) / (steps * (1 - now))
-    return predict(x, times[last].expand(len(x)), codes_Bhw).float()
-
-
-def matching_loss(
-    teacher: Network, critic: Network, pictures_BCHW: Tensor, codes_Bhw: Tensor, generator: torch.Generator
-) -> Tensor:
-    """A loss whose gradient is the difference of the two clean estimates (arXiv:2311.18828, eq. 7 and 8).
-
-    As there, it is divided by the teacher's distance from each picture, so that all noise times weigh the same.
-    """
-    device = pictures_BCHW.device
-    with torch.no_grad():
-        time = 0.02 + 0.96 * torch.rand(len(pictures_BCHW), generator=generator, device=device)
-        t = time[:, None, None, None]
-        noise = torch.randn(pictures_BCHW.shape, generator=generator, device=device)
-        noisy = t * pictures_BCHW + (1 - t) * noise
-        real, fake = teacher(noisy, time, codes_Bhw).float(), critic(noisy, time, codes_Bhw).float()
-        distance = (pictures_BCHW - real).abs().mean((1, 2, 3), keepdim=True).clamp_min(1e-3)
-        target = pictures_BCHW - (fake - real) / distance
-    return 0.5 * (pictures_BCHW - target).square().mean()
 
 
 def emoji() -> DistributionMatchingRecipe:
