@@ -146,6 +146,7 @@ struct Instructions {
     const char* name;
     Forward forward;
     Linear linear;
+    int strip;  // outputs that are packed together
 };
 
 Instructions choose_instructions() {
@@ -156,12 +157,12 @@ Instructions choose_instructions() {
     const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (may("avx512bf16") && wide && __builtin_cpu_supports("avx512bf16"))
-        return {"avx512bf16", avx512bf16::forward, avx512bf16::linear};
-    if (may("avx512") && wide) return {"avx512", avx512::forward, avx512::linear};
+        return {"avx512bf16", avx512bf16::forward, avx512bf16::linear, avx512bf16::STRIP};
+    if (may("avx512") && wide) return {"avx512", avx512::forward, avx512::linear, avx512::STRIP};
     if (may("avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return {"avx2", avx2::forward, avx2::linear};
+        return {"avx2", avx2::forward, avx2::linear, avx2::STRIP};
 #endif
-    return {"plain", plain::forward, plain::linear};
+    return {"plain", plain::forward, plain::linear, plain::STRIP};
 }
 
 const Instructions& instructions() {
@@ -231,28 +232,29 @@ uint16_t to_bf16(float value) {
     return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-// Pack a source's rows into a matrix; row r goes to place(r).
+// Pack a source's rows into a matrix, as product.inc reads it; row r goes to place(r).
 template <class Place>
 void enter(Matrix& m, const Source& source, Place place) {
+    const int STRIP = instructions().strip;
     for (int row = 0; row < source.rows; row++) {
         const int to = place(row);
-        const long panel = (long)(to / PANEL) * PANEL * m.padded;
+        const long strip = (long)(to / STRIP) * STRIP * m.padded;
         const long from = (long)row * source.columns;
-        const int lane = to % PANEL;
+        const int lane = to % STRIP;
         if (m.precise) {
-            float* data = (float*)m.data + panel + lane;
+            float* data = (float*)m.data + strip + lane;
             for (int column = 0; column < source.columns; column++)
-                data[(long)column * PANEL] = value_at(source, from + column);
+                data[(long)column * STRIP] = value_at(source, from + column);
         } else if (source.is_bf16) {
-            uint16_t* data = (uint16_t*)m.data + panel + 2 * lane;
+            uint16_t* data = (uint16_t*)m.data + strip + 2 * lane;
             const uint16_t* values = (const uint16_t*)source.data + from;
             for (int column = 0; column < source.columns; column++)
-                data[(long)(column / 2) * 2 * PANEL + column % 2] = values[column];
+                data[(long)(column / 2) * 2 * STRIP + column % 2] = values[column];
         } else {
-            uint16_t* data = (uint16_t*)m.data + panel + 2 * lane;
+            uint16_t* data = (uint16_t*)m.data + strip + 2 * lane;
             const float* values = (const float*)source.data + from;
             for (int column = 0; column < source.columns; column++)
-                data[(long)(column / 2) * 2 * PANEL + column % 2] = to_bf16(values[column]);
+                data[(long)(column / 2) * 2 * STRIP + column % 2] = to_bf16(values[column]);
         }
     }
 }
