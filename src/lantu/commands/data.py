@@ -73,11 +73,18 @@ def build_folder(
     size: Pixels = 128,
     aspect: Annotated[
         Literal["crop", "pad"],
-        typer.Option(help="For pictures that aren't square: the centre, or everything on white."),
+        typer.Option(help="For pictures that aren't square: the centre, or all on the background."),
     ] = "crop",
     captions: Annotated[
         bool, typer.Option("--captions/--no-captions", help="Take captions from tables and files beside pictures.")
     ] = True,
+    background: Annotated[
+        str, typer.Option(help="Behind transparent pictures: white, #88ccff, ….", metavar="COLOUR")
+    ] = "white",
+    labels: Annotated[
+        str,
+        typer.Option(help="Class labels as captions: folders (their names), or a column.", metavar="folders|COLUMN"),
+    ] = "",
     val: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share held out for validation; 0 for none.", metavar="SHARE")
     ] = 0.05,
@@ -89,7 +96,7 @@ def build_folder(
     from lantu.data.build import build_folder
 
     with terminal.progress("reading", shown=not json) as advance:
-        folder = build_folder(path, out, size, val, seed, workers, advance, aspect, captions)
+        folder = build_folder(path, out, size, val, seed, workers, advance, aspect, captions, background, labels)
     report(folder, json)
 
 

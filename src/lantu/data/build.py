@@ -72,10 +72,11 @@ class Files:
     size: int
     start: int
     aspect: Aspect = "crop"
+    background: str = "white"
 
     def pictures(self, notes: list[Note]) -> Iterator[Picture]:
         for number, entry in enumerate(self.entries, self.start):
-            picture, found = load_picture(entry, self.size, self.aspect)
+            picture, found = load_picture(entry, self.size, self.aspect, self.background)
             notes += found
             if picture is not None:
                 yield number, Sample(entry.key, "picture", entry.captions), picture
@@ -178,6 +179,8 @@ def build_folder(
     progress: Progress | None = None,
     aspect: Aspect = "crop",
     captions: bool = True,
+    background: str = "white",
+    labels: str = "",
 ) -> Path:
     """Build data from a user's own pictures: see ``lantu.data.folder`` for what ``path`` may be.
 
@@ -192,8 +195,11 @@ def build_folder(
         seed: another seed, another choice.
         workers: processes; one for each core when None.
         progress: called with (pictures done, pictures in all).
-        aspect: what becomes of pictures that aren't square: "crop" keeps the central square, "pad" adds white.
+        aspect: what becomes of pictures that aren't square: "crop" keeps the central square, "pad" adds background.
         captions: take them; False takes the pictures alone.
+        background: the colour behind transparent pictures, as CSS writes it: "white", "#88ccff".
+        labels: class labels that become captions too: "folders" for the names of the pictures' folders, or a column of
+            the tables; "" for none.
 
     Returns:
         the data folder.
@@ -205,7 +211,8 @@ def build_folder(
     """
     path = expand(path).resolve()
     folder = Path(out) if out else cache_dir() / "data" / f"{path.stem}-{size}"
-    found = find_entries(path, folder, captions)
+    background = colour(background)
+    found = find_entries(path, folder, captions, labels)
     contents = found.contents()
     settings = {
         "path": printable(str(path)),
@@ -215,16 +222,30 @@ def build_folder(
         "aspect": aspect,
         "captions": captions,
     }
+    # Data of an older version is known by its digest, so what is as it always was is left out.
+    settings |= {"background": background} if background != "white" else {}
+    settings |= {"labels": labels} if labels else {}
     known = [(entry.key, entry.captions) for entry in found.entries]
     # Of the bytes: a changed file may have the same length and time as before.
     header = {"source": "folder", "size": size, "settings": settings, "digest": _digest(settings, known, contents)}
     jobs = [
-        Job(folder, split, shard, Files(chosen[start : start + SHARD], size, start, aspect))
+        Job(folder, split, shard, Files(chosen[start : start + SHARD], size, start, aspect, background))
         for split, chosen in _split(found.entries, val, seed).items()
         for shard, start in enumerate(range(0, len(chosen), SHARD))
     ]
     notes = [*found.notes, *_repeated(found.entries, contents)]
     return write_data(folder, header, jobs, len(found.entries), workers, progress, notes)
+
+
+def colour(name: str) -> str:
+    """A colour as "#rrggbb", or "white". Raises DataError where there is none of that name."""
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getrgb(name)[:3]
+    except ValueError as problem:
+        raise DataError(f"no colour is called {name!r}", "write it as CSS does: white, #88ccff") from problem
+    return "white" if (red, green, blue) == (255, 255, 255) else f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def _repeated(entries: Sequence[Entry], contents: Mapping[str, str]) -> Iterator[Note]:

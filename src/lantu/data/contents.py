@@ -38,9 +38,9 @@ PLAIN = {"RGB", "RGBA", "L", "LA", "P", "PA", "1", "RGBa", "La", "RGBX"}  # mode
 
 CROPPED = "cropped to the central square (--aspect pad keeps all of it)"
 HALVED = "cropped to a central square of less than half the picture (--aspect pad keeps all of it)"
-PADDED = "padded with white to a square (--aspect crop fills it)"
+PADDED = "padded with {background} to a square (--aspect crop fills it)"
 ENLARGED = "enlarged, as smaller than {size} pixels (--size makes smaller data)"
-WHITENED = "laid over white where transparent"
+LAID = "laid over {background} where transparent"
 SHALLOW = "scaled to 8 bits a channel"
 CONVERTED = "colours converted to RGB"
 FIRST = "only the first frame of an animation or page of a document"
@@ -113,12 +113,15 @@ class Entry:
     captions: Captions
 
 
-def load_picture(entry: Entry, size: int, aspect: Aspect = "crop") -> tuple[np.ndarray | None, list[Note]]:
-    """A picture as a square of 8-bit RGB, upright, on white where it is transparent.
+def load_picture(
+    entry: Entry, size: int, aspect: Aspect = "crop", background: str = "white"
+) -> tuple[np.ndarray | None, list[Note]]:
+    """A picture as a square of 8-bit RGB, upright, on a background where it is transparent.
 
     Args:
         size: pixels a side.
-        aspect: "crop" keeps the central square, "pad" keeps everything and adds white.
+        aspect: "crop" keeps the central square, "pad" keeps everything and adds background.
+        background: a colour as CSS writes it: "white", "#88ccff".
 
     Returns:
         (size, size, 3) uint8, or None if that is impossible; and what was changed, or why it is impossible.
@@ -127,13 +130,13 @@ def load_picture(entry: Entry, size: int, aspect: Aspect = "crop") -> tuple[np.n
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = _opened(entry.content.read(), size)
-            changes = _changes(picture, size, aspect)
+            changes = _changes(picture, size, aspect, background)
             picture.draft("RGB", (size, size))
             if _is_transparent(picture):
-                changes.append(WHITENED)
-            picture = to_rgb(picture)
+                changes.append(LAID.format(background=background))
+            picture = to_rgb(picture, background)
         if aspect == "pad":
-            square = ImageOps.pad(picture, (size, size), Image.Resampling.LANCZOS, color="white")
+            square = ImageOps.pad(picture, (size, size), Image.Resampling.LANCZOS, color=background)
         else:
             square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
         return np.asarray(square), [Note(entry.key, change, CHANGED) for change in changes]
@@ -173,13 +176,13 @@ def _rendered(content: bytes, size: int) -> Image.Image:
     return picture if picture.height >= size else render(None, size)
 
 
-def _changes(picture: Image.Image, size: int, aspect: Aspect) -> list[str]:
+def _changes(picture: Image.Image, size: int, aspect: Aspect, background: str) -> list[str]:
     """What changes in a picture's shape, frames and pixel format."""
     short, long = sorted(picture.size)
     changes = []
     if short != long:
         cropped = HALVED if 2 * short < long else CROPPED
-        changes.append(PADDED if aspect == "pad" else cropped)
+        changes.append(PADDED.format(background=background) if aspect == "pad" else cropped)
     if (long if aspect == "pad" else short) < size:
         changes.append(ENLARGED.format(size=size))
     if picture.mode.startswith(DEEP):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lantu.data.account import LEFT_OUT, TAKEN, UNUSED, Note, grouped, printable
-from lantu.data.columns import Spoken, caption_columns, decoded, file_column, merged
+from lantu.data.columns import Spoken, caption_columns, decoded, file_column, language_of, merged
 from lantu.data.contents import OTHERS, PICTURES, Content, Entry, InFile
 from lantu.data.sidecars import KEYS, Sidecars, captions_from, unused_keys
 from lantu.data.spelling import Names, file_named
@@ -34,6 +34,7 @@ PAPERS = re.compile(r"(readme|licen[cs]e|notice|changelog|credits|classes|labels
 NO_ROW = "rows whose picture isn't there"
 ADDRESS = "rows that name a web address: download the pictures first"
 NAMELESS = "rows that name no picture"
+FOLDERS = "folders"  # whose names are labels
 ORPHAN = "captions without a picture"
 
 
@@ -68,13 +69,14 @@ def _hash(path: Path) -> str:
         return f"unreadable: {problem.strerror}"  # the picture is left out, with this reason, when it is read
 
 
-def find_entries(path: Path, out: Path | None = None, captions: bool = True) -> Found:
+def find_entries(path: Path, out: Path | None = None, captions: bool = True, labels: str = "") -> Found:
     """Every picture of a source with its captions, and the account of everything else.
 
     Args:
         path: a folder, a table, a tar or a picture.
         out: the data folder that is being built, which is not part of the source.
         captions: take them; False takes the pictures alone.
+        labels: class labels that are captions too: ``FOLDERS``, or a column of the tables; "" for none.
 
     Raises:
         DataError: there is nothing to take, a table can't be read, or no picture has a caption though files look like
@@ -82,7 +84,9 @@ def find_entries(path: Path, out: Path | None = None, captions: bool = True) -> 
     """
     if not path.exists():
         raise DataError(f"there is no {path}", "name a folder of pictures, a table or tars")
-    source = Source(path if path.is_dir() else path.parent)
+    if labels and not captions:
+        raise DataError("labels become captions, but captions are left out", "leave out --labels or --no-captions")
+    source = Source(path if path.is_dir() else path.parent, labels)
     if path.is_dir():
         source.take_folder(out)
     else:
@@ -103,15 +107,21 @@ class Source:
 
     Args:
         root: the folder to which names are relative.
+        labels: see ``find_entries``.
     """
 
-    def __init__(self, root: Path):
-        self.root = root
+    def __init__(self, root: Path, labels: str = ""):
+        self.root, self.labels, self.labelled = root, labels, 0
         self.drafts: dict[str, Draft] = {}
         self.notes: list[Note] = []
         self.suspects: list[str] = []  # what was perhaps meant as captions
         self.unused: Counter[str] = Counter()  # keys of JSON files
         self.names = Names(())
+
+    @property
+    def column(self) -> str:
+        """The column of the tables that holds labels; "" for none."""
+        return "" if self.labels == FOLDERS else self.labels
 
     def name(self, path: Path) -> str:
         """A file's name relative to the root."""
@@ -218,7 +228,7 @@ class Source:
         """
         name = self.name(path)
         try:
-            table = Table(path)
+            table = Table(path, self.column)
             if not table.file:
                 self.useless(table, name, alone)
                 return
@@ -230,6 +240,7 @@ class Source:
             self.suspects.append(f"{problem.message.removeprefix(str(path.parent) + '/')}")
             return
         captions, known, problems = 0, set(), []
+        self.labelled += table.labelled
         for row in rows:
             key = self.key_of(row, path, beside)
             if isinstance(key, Note):
@@ -310,12 +321,29 @@ class Source:
         else:
             self.note(name, f"neither pictures nor captions ({suffix or 'no ending'})", UNUSED)
 
+    def label(self, path: Path) -> None:
+        """Make the names of folders captions, where that is asked for. Raises DataError where no label is found."""
+        if self.labels == FOLDERS:
+            for key, draft in self.drafts.items():
+                folder = key.rpartition("/")[0].rpartition("/")[2]
+                if words := " ".join(re.split(r"[\s_-]+", folder)).strip():
+                    draft.spoken.append((language_of(words), words))
+                    self.labelled += 1
+        if self.labels and not self.labelled:
+            what = (
+                "no picture lies in a subfolder" if self.labels == FOLDERS else f"no table has a column {self.labels}"
+            )
+            raise DataError(f"{path} has no labels: {what}", f"name {FOLDERS} or a column, or leave out --labels")
+        if self.labels == FOLDERS:
+            self.note("", "captions from the names of folders", TAKEN, self.labelled)
+
     def finished(self, path: Path, captions: bool) -> Found:
         """The entries, and the notes that concern all of them."""
         if not self.drafts:
             why = "; ".join(f"{one['count']:,} {one['reason']}" for one in grouped(self.notes)[:3])
             hint = "name a folder of pictures, a CSV or parquet table, or tars"
             raise DataError(f"no pictures in {path}" + (f" ({why})" if why else ""), hint)
+        self.label(path)
         entries = [Entry(key, draft.content, merged(draft.spoken)) for key, draft in self.drafts.items()]
         if not captions:
             count = sum(len(texts) for entry in entries for texts in entry.captions.values())

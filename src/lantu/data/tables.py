@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lantu.data.account import UNUSED, Note
-from lantu.data.columns import Spoken, caption_columns, captions_in, decoded, file_column, parsed
+from lantu.data.columns import Spoken, caption_columns, captions_in, decoded, file_column, parsed, plain
 from lantu.data.contents import PICTURES, InTable
 from lantu.errors import DataError
 
@@ -42,18 +42,20 @@ class Table:
 
     Args:
         path: of the file.
+        label: a column of class labels that are captions too; "" for none.
 
     Attributes:
         columns: all of them.
         file: the column that names or contains the pictures; None if there is none.
         captions: column → language of the columns that hold captions.
+        labelled: one of them is the column of labels.
         notes: on rows and columns that are not used, complete once ``rows`` has ended.
 
     Raises:
         DataError: it can't be read.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, label: str = ""):
         self.path = path
         self.notes: list[Note] = []
         self.holds = False
@@ -72,6 +74,9 @@ class Table:
             raise _unreadable(path, problem) from problem
         self.file = file_column(self.columns, contents=self.holds)
         self.captions = {name: spoken for name, spoken in caption_columns(self.columns).items() if name != self.file}
+        labels = [name for name in self.columns if label and plain(name) == plain(label) and name != self.file]
+        self.captions |= dict.fromkeys(labels, "")
+        self.labelled = bool(labels)
 
     @property
     def unused(self) -> list[str]:

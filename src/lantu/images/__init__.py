@@ -88,8 +88,8 @@ def _frames(image: "Image") -> int:
         return 1
 
 
-def to_rgb(picture: "Image") -> "Image":
-    """A picture of any mode and bit depth as 8-bit RGB: upright by its EXIF data, transparent parts over white.
+def to_rgb(picture: "Image", background: str = "white") -> "Image":
+    """A picture of any mode and bit depth as 8-bit RGB: upright by its EXIF data, transparent parts over a colour.
 
     16-bit levels are scaled to 8 bits. Modes I and F don't define white: it is the smallest of 1 (only F), 255 and
     65,535 that is no less than all levels, else the highest level; levels of F may be twice as high, because resampling
@@ -104,7 +104,7 @@ def to_rgb(picture: "Image") -> "Image":
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     picture = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, background), picture).convert("RGB")
 
 
 def to_rgba(picture: "Image") -> "Image":
