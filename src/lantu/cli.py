@@ -28,6 +28,7 @@ COMMANDS = {
     "info": ("models", "info"),
     "export": ("models", "exports"),
     "data": ("data", "app"),
+    "make": ("make", "make"),
     "train": ("training", "train"),
     "assemble": ("training", "assemble"),
     "adopt": ("adopt", "adopt"),

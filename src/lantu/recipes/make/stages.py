@@ -1,0 +1,163 @@
+"""Runs commands of lantu as processes of their own; a command that has finished is not run again."""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lantu.errors import LantuError, RecipeError
+from lantu.files import write_json
+from lantu.training.logs import Record, read_log
+
+LEDGER = "make.json"
+POLL_S = 0.5
+DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
+Tell = Callable[[str, Record], None]  # name of a stage, newest line of its log
+
+
+@dataclass
+class Ledger:
+    """What was asked for and what is done, kept in WORK/make.json.
+
+    Attributes:
+        asked: the settings of the call.
+        commands: stage → its command, once it is planned.
+        done: stage → what the command printed as JSON.
+        seconds: stage → how long it took, over all calls.
+    """
+
+    work: Path
+    asked: dict[str, Any]
+    commands: dict[str, list[str]] = field(default_factory=dict)
+    done: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, work: Path, asked: dict[str, Any]) -> "Ledger":
+        """Begin, or go on where an earlier call with the same settings was stopped.
+
+        Raises:
+            RecipeError: the folder holds the work of a call with other settings.
+        """
+        try:
+            kept = json.loads((work / LEDGER).read_text(encoding="utf-8"))
+            ledger = cls(work, kept["asked"], kept["commands"], kept["done"], kept["seconds"])
+        except FileNotFoundError:
+            return cls(work, asked)
+        except (OSError, ValueError, KeyError, TypeError) as problem:
+            raise RecipeError(f"{work / LEDGER} can't be read", "choose another folder: --work") from problem
+        if ledger.asked != asked:
+            other = next(name for name in {**asked, **ledger.asked} if asked.get(name) != ledger.asked.get(name))
+            what = f"{work} holds a model in the making with another {other} ({ledger.asked.get(other)})"
+            raise RecipeError(what, "repeat that call to go on, or choose another folder: --work")
+        return ledger
+
+    def save(self) -> None:
+        """Write it."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        kept = {"asked": self.asked, "commands": self.commands, "done": self.done, "seconds": self.seconds}
+        write_json(self.work / LEDGER, kept)
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds so far; of stages that ran side by side, the longer."""
+        both = max(self.seconds.get("language", 0.0), self.seconds.get("decoder", 0.0))
+        return both + sum(value for name, value in self.seconds.items() if name not in ("language", "decoder"))
+
+
+class Running:
+    """A command that runs: stdout in WORK/logs/STAGE.json, stderr in WORK/logs/STAGE.txt."""
+
+    def __init__(self, work: Path, name: str, command: Sequence[str], threads: int):
+        logs = work / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        self.name, self.run, self.command = name, work / name, command
+        self.out, self.messages = logs / f"{name}.json", logs / f"{name}.txt"
+        resumed = ["--resume"] if command[0] == "train" and (self.run / "config.json").is_file() else []
+        files: list[BinaryIO] = [self.out.open("wb"), self.messages.open("wb")]
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "lantu", *command, *resumed, "--json"],
+            stdout=files[0],
+            stderr=files[1],
+            env={**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"},
+            preexec_fn=end_with_parent if sys.platform == "linux" else None,
+        )
+        for file in files:
+            file.close()
+
+    @property
+    def steps(self) -> int:
+        """Of a training, as its command says; 0 where it doesn't."""
+        named = [word.removeprefix("loop.steps=") for word in self.command if word.startswith("loop.steps=")]
+        return int(named[-1]) if named else 0
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self.began
+
+    def result(self) -> Any:
+        """What it printed as JSON.
+
+        Raises:
+            LantuError: it refused something, as its message says.
+            RuntimeError: it failed.
+        """
+        code = self.process.wait()
+        lines = self.messages.read_text("utf-8", "replace").strip().splitlines()
+        if code == 2:
+            raise LantuError(lines[-1].removeprefix("lantu: ") if lines else f"{self.name} was refused")
+        if code:
+            raise RuntimeError(f"{self.name} failed with code {code}: {self.messages}")
+        return json.loads(self.out.read_text(encoding="utf-8"))
+
+
+def end_with_parent() -> None:
+    """Ask Linux to stop this process, with a checkpoint, when its parent is killed."""
+    ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGTERM)
+
+
+def run(ledger: Ledger, names: Sequence[str], tell: Tell, cores: int) -> None:
+    """Run planned stages at the same time, each on its share of the cores; those that are done are left out.
+
+    Raises:
+        KeyboardInterrupt: one was interrupted; the same call goes on.
+        LantuError, RuntimeError: see ``Running.result``; the others are stopped, with a checkpoint.
+    """
+    wanted = [name for name in names if name not in ledger.done]
+    threads = max(1, cores // max(1, len(wanted)))
+    before = dict(ledger.seconds)
+    running = [Running(ledger.work, name, ledger.commands[name], threads) for name in wanted]
+    try:
+        while running:
+            for one in list(running):
+                if log := read_log(one.run):
+                    tell(one.name, {**log[-1], "steps": one.steps})
+                ledger.seconds[one.name] = before.get(one.name, 0.0) + one.seconds
+                if one.process.poll() is not None:
+                    running.remove(one)
+                    finish(ledger, one)
+            time.sleep(POLL_S if running else 0)
+    finally:
+        for one in running:
+            one.process.terminate()
+        for one in running:
+            one.process.wait()
+        ledger.save()
+
+
+def finish(ledger: Ledger, one: Running) -> None:
+    """Take a stage's result. Raises as ``Running.result``; KeyboardInterrupt where training was interrupted."""
+    result = one.result()
+    if isinstance(result, Mapping) and result.get("reason") == "interrupted":
+        raise KeyboardInterrupt
+    ledger.done[one.name] = result
+    ledger.save()
