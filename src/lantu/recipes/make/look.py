@@ -48,7 +48,8 @@ class Look:
         """What it is, for a person, and what a model won't learn from it."""
         kind = "photographs" if self.photographs else "drawings"
         spoken = ", ".join(f"{count:,} with captions in {name}" for name, count in self.languages.items())
-        yield f"{self.train:,} pictures to learn from, {self.val:,} kept for validation; they look like {kind}; {spoken or 'no captions'}"
+        yield f"{self.train:,} pictures to learn from, {self.val:,} kept for validation; they look like {kind}"
+        yield spoken or "no captions"
         if self.train < FEW:
             yield f"{self.train:,} pictures are few: it will learn them by heart more than what they have in common"
         if not self.captioned:

@@ -72,13 +72,9 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model,
     """
     if not wanted.pictures.exists():
         raise DataError(f"there is no {wanted.pictures}", "name a folder of pictures, a table or tars")
-    began, cores = (
-        time.monotonic(),
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-    )
+    began, cores = time.monotonic(), usable_cores()
     ledger = Ledger.open(wanted.work, wanted.asked())
     before = ledger.spent_s
-    cores = cores or 1
     step(ledger, ["data"], {"data": data_command(wanted)}, tell, cores)
     found = look(wanted.work / "data")
     for line in found.lines():
@@ -86,17 +82,17 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model,
     left = 60 * wanted.minutes - before - (time.monotonic() - began)
     train(wanted, ledger, found, left, tell, cores)
     parts = [word for part in plan.PARTS for word in (f"--{part}", str(wanted.work / part))]
-    step(
-        ledger,
-        ["model"],
-        {"model": ["assemble", *parts, "--data", str(wanted.work / "data"), "--out", str(wanted.out)]},
-        tell,
-        cores,
-    )
-    scored = ["eval", "--model", str(wanted.out), "--data", str(wanted.work / "data"), "--limit", str(SCORED)]
-    step(ledger, ["scores"], {"scores": [*scored, "--out", str(wanted.work / "scores")]}, tell, cores)
+    data = ["--data", str(wanted.work / "data")]
+    step(ledger, ["model"], {"model": ["assemble", *parts, *data, "--out", str(wanted.out)]}, tell, cores)
+    scored = ["eval", "--model", str(wanted.out), *data, "--limit", str(SCORED), "--out", str(wanted.work / "scores")]
+    step(ledger, ["scores"], {"scores": scored}, tell, cores)
     model = Model.load(wanted.out, wanted.device)
     return model, report.write(wanted.work / "report", model, found, ledger, wanted.work / "data")
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def data_command(wanted: Wanted) -> list[str]:

@@ -32,7 +32,8 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 img { max-width: 100%; image-rendering: auto; } table { border-collapse: collapse; }
 td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; } th { font-weight: 600; }
 .drawn { display: grid; grid-template-columns: repeat(5, 1fr); gap: .4rem; margin-bottom: 1.2rem; font-size: 13px; }
-.drawn figure { margin: 0; } .drawn img { width: 100%; } pre { white-space: pre-wrap; background: #f4f4f4; padding: .6rem; }
+.drawn figure { margin: 0; } .drawn img { width: 100%; }
+pre { white-space: pre-wrap; background: #f4f4f4; padding: .6rem; }
 """
 
 
@@ -89,9 +90,8 @@ def draw(model: Model, album: Album) -> list[Drawn]:
     found = []
     for one in asked:
         pictures = [np.asarray(model.draw(one.prompt, seed=seed).image) for seed in range(SEEDS)]
-        found.append(
-            Drawn(one.prompt, one.image, pictures, nearest(described(eye, pictures[0][None]), features, trained))
-        )
+        near = nearest(described(eye, pictures[0][None]), features, trained)
+        found.append(Drawn(one.prompt, one.image, pictures, near))
     return found
 
 
@@ -125,10 +125,8 @@ def heading(model: Model, look: Look, ledger: Ledger) -> str:
     """What the model is, in a few lines."""
     width, height = model.size
     parts = ", ".join(f"{part} {count / 1e6:.1f}M" for part, count in model.folder.parameters().items())
-    lines = [
-        *look.lines(),
-        f"pictures of {width}x{height} px as {model.folder.grid[0] * model.folder.grid[1]} codes; {parts}",
-    ]
+    codes = model.folder.grid[0] * model.folder.grid[1]
+    lines = [*look.lines(), f"pictures of {width}x{height} px as {codes} codes; {parts}"]
     lines.append(f"made in {duration(ledger.spent_s)}: " + ", ".join(spent(ledger)))
     return f"<h1>{escape(model.name)}</h1>" + "".join(f"<p>{escape(line)}</p>" for line in lines)
 
@@ -142,11 +140,11 @@ def scores(suites: dict[str, Any]) -> str:
     """The table of ``lantu eval``: each score beside that of the round trip, and of true pictures."""
     if not suites:
         return "<p>None.</p>"
-    rows = [
-        f"<tr><td>{escape(name)}<td>{one['score']:.1%}<td>{one['round_trip']:.1%}<td>{one['ceiling']:.1%}<td>{one['n']}"
-        f"<td>{escape(', '.join(f'{key} {value:.3g}' for key, value in one['details']['score'].items() if key != 'score'))}"
-        for name, one in suites.items()
-    ]
+    rows = []
+    for name, one in suites.items():
+        details = ", ".join(f"{key} {value:.3g}" for key, value in one["details"]["score"].items() if key != "score")
+        shares = "".join(f"<td>{one[key]:.1%}" for key in ("score", "round_trip", "ceiling"))
+        rows.append(f"<tr><td>{escape(name)}{shares}<td>{one['n']}<td>{escape(details)}")
     head = "<tr><th>suite<th>score<th>round trip<th>true pictures<th>n<th>details"
     return f"<table>{head}{''.join(rows)}</table><p>What they mean: docs/evaluation.md.</p>"
 
