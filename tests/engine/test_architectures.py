@@ -2,6 +2,7 @@
 logits: cached as uncached, after a shared prefix, in a batch as alone."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,11 @@ import torch
 
 from lantu import kernels
 from lantu.engine import masked_diffusion
-from lantu.engine.backends import huggingface, native, pytorch, vllm_engine
+from lantu.engine.backends import huggingface, native, pytorch, stock, vllm_engine
 from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
 from lantu.engine.request import Request
-from lantu.errors import LantuError
+from lantu.errors import LantuError, ModelError
 from lantu.kernels import plain
 
 IDS = [5, 17, 3, 99, 42, 7, 60]
@@ -289,3 +290,101 @@ def test_positions_are_checked(saved, monkeypatch):
         vllm_engine.check(placed)
     with pytest.raises(ValueError, match="positions"):
         masked_diffusion.check(placed)
+
+
+# ---- what lantu's own code doesn't know
+
+FOREIGN = {
+    "gpt2": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 64},
+    "gemma2": {"head_dim": 32, "sliding_window": 4, "query_pre_attn_scalar": 32},
+    "gemma3_text": {"head_dim": 32, "sliding_window": 4, "query_pre_attn_scalar": 32},
+    "mistral": {"sliding_window": 3},
+    "llama": {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 500.0, "factor": 2.0}},
+    "qwen2": {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1},
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_transformers_runs_what_lantus_own_code_refuses(kind, tmp_path):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    theirs = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SMALL | FOREIGN[kind])).eval()
+    theirs.save_pretrained(tmp_path)
+    for device in ("cpu", "meta"):  # kernels and torch
+        with pytest.raises(ModelError, match="can't draft with") as refused:
+            stock.load(tmp_path, device)
+        assert "--backend transformers" in str(refused.value.hint)
+    ours = stock.load(tmp_path, backend="transformers")
+    wanted = theirs(torch.tensor([IDS])).logits[0].numpy()
+    prefix = ours.open(2)
+    ours.read([prefix], [IDS[:2]])
+    rows = [ours.open(5, prefix), ours.open(7)]
+    ours.read(rows, [IDS[2:3], IDS[:4]])
+    ours.read(rows[:1], [IDS[3:6]])
+    for got, length in zip(logits(ours, rows), (6, 4), strict=True):
+        np.testing.assert_allclose(got, wanted[length - 1], rtol=2e-4, atol=2e-4)
+    ours.read(rows[:1], [[8]])
+    ours.rewind(rows[0], 5)  # rejected draft tokens
+    ours.read(rows[:1], [IDS[5:7]])
+    np.testing.assert_allclose(logits(ours, rows[:1])[0], wanted[6], rtol=2e-4, atol=2e-4)
+
+
+def test_widths_that_the_kernels_dont_take_run_on_torch(tmp_path):
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(0)
+    theirs = Qwen2ForCausalLM(Qwen2Config(**SMALL | {"hidden_size": 40})).eval()
+    theirs.save_pretrained(tmp_path)
+    if not kernels.reason():
+        assert isinstance(stock.load(tmp_path), pytorch.Language)
+    wanted = theirs(torch.tensor([IDS])).logits[0, -1].numpy()
+    np.testing.assert_allclose(alone(stock.load(tmp_path), IDS), wanted, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("home", HOMES)
+@pytest.mark.parametrize("name", ["qwen2", "gemma"])
+def test_a_missing_or_odd_tensor_is_refused_by_name(name, home, saved, monkeypatch, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder, _ = saved(name)
+    state = load_file(folder / "model.safetensors")
+    wrong = "model.layers.1.self_attn.k_proj.bias" if name == "qwen2" else "model.layers.1.mlp.up_proj.weight"
+    (tmp_path / "config.json").write_text((folder / "config.json").read_text())
+    for change in ({}, {wrong: state[wrong][:-1].contiguous()}):
+        save_file({key: value for key, value in state.items() if key != wrong} | change, tmp_path / "model.safetensors")
+        with pytest.raises(ModelError, match=wrong):
+            load(home, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_both_spellings_of_rope_are_read(old, saved, tmp_path):
+    """Directories written before transformers 5 say rope_scaling and rope_theta, some "type" for "rope_type"."""
+    folder, theirs = saved("llama3")
+    config = json.loads((folder / "config.json").read_text())
+    scaling = config.pop("rope_parameters")
+    config |= {"rope_theta": scaling.pop("rope_theta")}
+    if old:
+        scaling["type"] = scaling.pop("rope_type")
+    (tmp_path / "config.json").write_text(json.dumps(config | {"rope_scaling": scaling}))
+    shutil.copy(folder / "model.safetensors", tmp_path)
+    wanted = theirs(torch.tensor([IDS])).logits[0, -1].numpy()
+    np.testing.assert_allclose(alone(pytorch.Language.load(tmp_path), IDS), wanted, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("home", [*HOMES, "transformers"])
+def test_ids_that_must_come_need_no_logits_and_heads_are_kept(home, saved, monkeypatch):
+    """Rows of codes with an id after each, as in Emu3: one head serves the whole draft."""
+    folder, theirs = saved("qwen2")
+    language = huggingface.Language(theirs) if home == "transformers" else load(home, folder, monkeypatch)
+    codes, end = (range(20, 80),), (range(90, 91),)
+    asked = []
+    plain_logits = language.logits
+    monkeypatch.setattr(
+        language, "logits", lambda rows, ranges, backs: asked.append(ranges) or plain_logits(rows, ranges, backs)
+    )
+    request = Request([1, 2], lambda ids: end if len(ids) % 4 == 3 else codes, limit=16, seed=1, top_k=5)
+    (ids,) = draft(Engine(language), [request])
+    assert [id_ for id_ in ids if id_ == 90] == ids[3::4] == [90] * 4
+    assert set(asked) == {codes}
+    assert home == "transformers" or set(language.text.heads_kept) == {codes}

@@ -55,6 +55,20 @@ def random_layers(shape: Shape, normed: bool = True) -> list[Layer]:
     ]
 
 
+def adorned(shape: Shape) -> tuple[Shape, list[Layer]]:
+    """A stack with a bias of queries, keys and values, post norms and a GELU gate."""
+    random = np.random.default_rng(4)
+
+    def vector(width: int) -> np.ndarray:
+        return (0.5 * random.standard_normal(width)).astype(np.float32)
+
+    D, H, G = shape.width, shape.heads * shape.head_width, shape.key_value_heads * shape.head_width
+    biases = {"query_bias": vector(H), "key_bias": vector(G), "value_bias": vector(G)}
+    posts = {"attention_post_norm": vector(D), "feed_forward_post_norm": vector(D)}
+    layers = [replace(layer, **biases, **posts) for layer in random_layers(shape, normed=False)]
+    return replace(shape, activation="gelu"), layers
+
+
 def halves(layers: list[Layer]) -> list[Layer]:
     """The same in bfloat16, as a file holds it."""
 
@@ -98,6 +112,21 @@ def test_native_code_computes_what_numpy_does(shape, causal, modulated):
 
 
 @needs_native
+@pytest.mark.parametrize("shape", SHAPES[1:], ids=str)
+def test_biases_post_norms_and_gelu(shape):
+    shape, layers = adorned(shape)
+    for part in (layers, [replace(layer, attention_post_norm=None, feed_forward_post_norm=None) for layer in layers]):
+        wanted, got = both_passes(shape, part, True)
+        np.testing.assert_allclose(got, wanted, atol=3e-5, rtol=2e-4)
+        wanted, got = both_passes(shape, halves(part), False)
+        assert np.abs(got - wanted).max() < 0.02 * np.abs(wanted).max()
+    with pytest.raises(ValueError, match="the native code got"):
+        native.TransformerStack(shape, [replace(layer, key_bias=None) for layer in layers])
+    with pytest.raises(ValueError, match="the native code got"):
+        both_passes(shape, layers, True, modulated=True)
+
+
+@needs_native
 def test_queries_need_no_norm():
     shape = SHAPES[0]
     wanted, got = both_passes(shape, random_layers(shape, normed=False), True)
@@ -106,9 +135,10 @@ def test_queries_need_no_norm():
 
 @needs_native
 @pytest.mark.parametrize("precise", [True, False])
-def test_a_row_is_the_same_bit_for_bit_in_any_company_and_on_any_threads(precise):
-    shape = SHAPES[0]
-    stack = native.TransformerStack(shape, random_layers(shape), precise)
+@pytest.mark.parametrize("with_all", [True, False])
+def test_a_row_is_the_same_bit_for_bit_in_any_company_and_on_any_threads(precise, with_all):
+    shape, layers = adorned(SHAPES[0]) if with_all else (SHAPES[0], random_layers(SHAPES[0]))
+    stack = native.TransformerStack(shape, layers, precise)
     head = native.Linear(np.random.default_rng(0).standard_normal((100, 256)).astype(np.float32), precise=precise)
     x, turn = inputs(shape, 40)
     try:
@@ -267,6 +297,25 @@ def test_guidance_moves_from_one_row_to_the_other():
 
 
 @pytest.mark.parametrize("home", ["plain", pytest.param("native", marks=needs_native)])
+@pytest.mark.parametrize("contrast", [0, 3])
+def test_guidance_of_logits_is_guidance_of_log_probabilities(home, contrast):
+    """A constant added to a row changes no choice. So one way serves families that guide logits (Janus) and those that
+    guide log-probabilities, of all ids (Emu3) or of the allowed ones."""
+    choose = getattr(kernels, home).choose
+    random = np.random.default_rng(0)
+    logits = 3 * random.standard_normal((2, 90))
+    normalised = logits - np.log(np.exp(logits).sum(-1, keepdims=True))  # of all ids
+    slices = [(each[:, 20:70]).astype(np.float32) for each in (logits, normalised)]
+    for uniform in (0.02, 0.3, 0.6, 0.97):
+        for dials in ({"temperature": 0.0}, {"top_k": 7}, {"top_p": 0.8}, {"temperature": 2.0, "top_k": 20}):
+            choice = Choice(0, 1, guidance=3.0, uniform=uniform, contrast=contrast, **dials)
+            assert choose(slices[0], [choice]) == choose(slices[1], [choice])
+    # what transformers' UnbatchedClassifierFreeGuidanceLogitsProcessor computes
+    guided = normalised[1] + 3.0 * (normalised[0] - normalised[1])
+    assert choose(slices[0], [Choice(0, 1, guidance=3.0, temperature=0.0)]) == [int(guided[20:70].argmax())]
+
+
+@pytest.mark.parametrize("home", ["plain", pytest.param("native", marks=needs_native)])
 def test_contrast_takes_what_the_prompt_adds_among_what_is_likely(home):
     prompted = np.log(np.array([0.5, 0.3, 0.15, 0.04, 0.01], np.float32))
     bare = np.log(np.array([0.8, 0.1, 0.05, 0.04, 0.01], np.float32))
@@ -287,11 +336,11 @@ def test_older_instruction_sets_compute_the_same(instructions):
     script = """
 import numpy as np, sys
 sys.path.insert(0, "tests/kernels")
-from test_kernels import SHAPES, both_passes, halves, random_layers
+from test_kernels import SHAPES, adorned, both_passes, halves, random_layers
 from lantu import kernels
 print(kernels.name())
-for shape in SHAPES:
-    for precise, layers in ((True, random_layers(shape)), (False, halves(random_layers(shape)))):
+for shape, exact in [(shape, random_layers(shape)) for shape in SHAPES] + [adorned(shape) for shape in SHAPES]:
+    for precise, layers in ((True, exact), (False, halves(exact))):
         wanted, got = both_passes(shape, layers, precise)
         assert np.abs(got - wanted).max() < (1e-4 if precise else 0.02) * np.abs(wanted).max()
 """

@@ -13,7 +13,18 @@ optional normalisation of queries and keys, SwiGLU. Attention is causal in langu
 from collections.abc import Iterable
 
 from lantu.kernels.library import ThreadGroup, reason, threads, use_threads
-from lantu.kernels.shapes import Cache, Choice, Layer, Linear, Segment, Shape, TransformerStack, to_bfloat16, to_float
+from lantu.kernels.shapes import (
+    MULTIPLE,
+    Cache,
+    Choice,
+    Layer,
+    Linear,
+    Segment,
+    Shape,
+    TransformerStack,
+    to_bfloat16,
+    to_float,
+)
 
 __all__ = [
     "Cache",
@@ -28,6 +39,7 @@ __all__ = [
     "exact",
     "name",
     "reason",
+    "takes",
     "threads",
     "to_bfloat16",
     "to_float",
@@ -65,6 +77,11 @@ def linear(weight, bias=None, norm=None, eps: float = 0.0, precise: bool = False
 def choose(logits, choices: "list[Choice]") -> "list[int]":
     """Sample one column of logits (R, V) float32 for each choice: see ``shapes.Choice``."""
     return _module().choose(logits, choices)
+
+
+def takes(*widths: int) -> bool:
+    """Whether matrices and heads may have these widths; native code wants multiples of 16."""
+    return bool(reason()) or not any(width % MULTIPLE for width in widths)
 
 
 def exact() -> bool:

@@ -10,9 +10,8 @@ import numpy as np
 from lantu.errors import LantuError
 from lantu.kernels import shapes
 from lantu.kernels.library import library
-from lantu.kernels.shapes import Cache, Choice, Layer, Segment, Shape, to_float
+from lantu.kernels.shapes import MULTIPLE, Cache, Choice, Layer, Segment, Shape, to_float
 
-WIDTHS = 16  # rows and heads must be multiples of it
 HINT = "compute with NumPy: set LANTU_KERNELS=numpy"
 
 
@@ -98,9 +97,9 @@ class TransformerStack:
     """
 
     def __init__(self, shape: Shape, layers: Iterable[Layer], precise: bool = False):
-        if shape.width % WIDTHS or shape.head_width % WIDTHS:
+        if shape.width % MULTIPLE or shape.head_width % MULTIPLE:
             widths = f"{shape.width} and heads of {shape.head_width}"
-            raise LantuError(f"no native code for widths that are no multiples of {WIDTHS}: {widths}", HINT)
+            raise LantuError(f"no native code for widths that are no multiples of {MULTIPLE}: {widths}", HINT)
         check_shape(shape)
         self.shape, self.number_bytes = shape, 4 if precise else 2
         sizes = (shape.layers, shape.width, shape.heads, shape.key_value_heads, shape.head_width, shape.inner)
@@ -125,7 +124,7 @@ class TransformerStack:
     def cache_bytes(self, capacity: int) -> int:
         """What ``lantu_cache_bytes`` says: keys and values of all layers, places in sixteens."""
         shape = self.shape
-        places = -(-capacity // WIDTHS) * WIDTHS
+        places = -(-capacity // MULTIPLE) * MULTIPLE
         return shape.layers * shape.key_value_heads * 2 * places * shape.head_width * self.number_bytes
 
     def forward(
@@ -173,9 +172,9 @@ class Linear:
         precise: bool = False,
     ):
         self.rows, self.columns = weight.shape
-        if self.columns % WIDTHS:
+        if self.columns % MULTIPLE:
             raise LantuError(
-                f"the native code can't multiply rows of {self.columns} numbers: it takes multiples of {WIDTHS}", HINT
+                f"the native code can't multiply rows of {self.columns} numbers: it takes multiples of {MULTIPLE}", HINT
             )
         agree(() if bias is None else bias.shape, () if bias is None else (self.rows,))
         agree(() if norm is None else norm.shape, () if norm is None else (self.columns,))

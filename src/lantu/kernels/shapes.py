@@ -9,6 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
+MULTIPLE = 16  # of which native code wants widths
+
 
 @dataclass(frozen=True)
 class Shape:

@@ -180,8 +180,8 @@ def slides(config: Mapping[str, Any]) -> bool:
 def refuse(unknown: Mapping[str, object]) -> NoReturn:
     """Raise ModelError for fields that no forward pass of ours supports."""
     listed = ", ".join(f"{name} {shown(value)}" for name, value in unknown.items())
-    known = ", ".join(kind for kind in ARCHITECTURES)
-    raise ModelError(f"can't draft with {listed}", f"choose --backend transformers; without it: plain {known}")
+    hint = f"choose --backend transformers; lantu's own code knows plain {', '.join(ARCHITECTURES)}"
+    raise ModelError(f"can't draft with {listed}", hint)
 
 
 def is_plain(config: Mapping[str, Any]) -> bool:

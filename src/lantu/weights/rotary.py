@@ -177,8 +177,10 @@ def read_scaling(scaling: str, fields: Fields) -> dict[str, float]:
         if found["low_freq_factor"] >= found["high_freq_factor"]:
             fields.refuse("high_freq_factor", f"more than low_freq_factor {found['low_freq_factor']:g}")
     if scaling == "yarn":
-        names = ("attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim")
-        found |= {name: fields.real(name, 0, 1e6) for name in names if fields.given(name)}
+        fields.real("rope_theta", 1.001, 1e12)
+        for name in ("attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim"):
+            if fields.given(name):
+                found[name] = fields.real(name, 1e-6 if name.startswith("beta") else 0, 1e6)
         if fields.given("truncate"):
             found["truncate"] = float(fields.one_of("truncate", (True, False)))
     return found

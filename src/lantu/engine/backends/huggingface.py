@@ -55,7 +55,10 @@ class Language:
         from transformers import DynamicCache
 
         if prefix is None:
-            return CachedSequence(DynamicCache(config=self.model.config), 0, None)
+            cache = DynamicCache(config=self.model.config)
+            if any(cache.is_sliding):  # it forgets what lies behind the window, and could not be rewound
+                cache = DynamicCache()
+            return CachedSequence(cache, 0, None)
         return CachedSequence(copy.deepcopy(prefix.cache), prefix.length, prefix.logits[-1:])
 
     def close(self, row: CachedSequence) -> None:

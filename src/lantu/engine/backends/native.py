@@ -176,8 +176,8 @@ class Language:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
 
     def choose(self, draws: Sequence[Draw]) -> list[int]:
-        ids = [0] * len(draws)
-        for ranges, places in by_ranges(draws).items():
+        ids, groups = by_ranges(draws)
+        for ranges, places in groups.items():
             asked: dict[
                 tuple[int, int], tuple[CachedSequence, int]
             ] = {}  # by identity: logits that several draws need are computed once

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lantu.engine.request import Prompt, Ranges
+from lantu.engine.request import Prompt, Ranges, id_at
 from lantu.errors import LantuError
 
 
@@ -182,9 +182,17 @@ def check_axes(positions: Sequence[np.ndarray | None] | None, sectioned: bool) -
         )
 
 
-def by_ranges(draws: Sequence[Draw]) -> dict[Ranges, list[int]]:
-    """The indices of the draws, grouped by their ranges: each group's logits are computed in one matrix product."""
-    groups: dict[Ranges, list[int]] = {}
+def by_ranges(draws: Sequence[Draw]) -> tuple[list[int], dict[Ranges, list[int]]]:
+    """What is to be sampled.
+
+    Returns:
+        an id for each draw, final where only that id is allowed, such as the end of a row of codes: it needs no logits;
+        and the indices of the other draws, grouped by their ranges: each group's logits are one matrix product.
+    """
+    ids, groups = [0] * len(draws), {}
     for place, draw in enumerate(draws):
-        groups.setdefault(draw.ranges, []).append(place)
-    return groups
+        if sum(map(len, draw.ranges)) == 1:
+            ids[place] = id_at(draw.ranges, 0)
+        else:
+            groups.setdefault(draw.ranges, []).append(place)
+    return ids, groups

@@ -353,14 +353,15 @@ class TextTable:
         return (hidden_RD @ self.weight(ranges)).float()
 
     def weight(self, ranges: Ranges) -> Tensor:
-        """(D, ids in ranges); kept, for a draft asks for few different ones, hundreds of times."""
-        if ranges not in self.heads_kept:
+        """(D, ids in ranges) of the head; those used last are kept. Raises IndexError for ids that it lacks."""
+        if (kept := self.heads_kept.pop(ranges, None)) is None:
             check_ids(ranges, len(self.head_VD))
             if len(self.heads_kept) == HEADS_KEPT:
                 self.heads_kept.pop(next(iter(self.heads_kept)))
             parts = [self.head_VD[allowed.start : allowed.stop] for allowed in ranges]
-            self.heads_kept[ranges] = torch.cat(parts).t().contiguous()
-        return self.heads_kept[ranges]
+            kept = torch.cat(parts).t().contiguous()
+        self.heads_kept[ranges] = kept
+        return kept
 
 
 def stored_dtype(state: Mapping[str, Tensor]) -> torch.dtype:

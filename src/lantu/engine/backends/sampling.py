@@ -25,8 +25,8 @@ def choose(logits: Logits, draws: Sequence[Draw]) -> list[int]:
     Args:
         logits: rows, ranges and each row's ``Draw.back`` → (rows, ids in ranges) float32.
     """
-    ids = [0] * len(draws)
-    for ranges, places in by_ranges(draws).items():
+    ids, groups = by_ranges(draws)
+    for ranges, places in groups.items():
         chosen = [draws[place] for place in places]
         backs = [draw.back for draw in chosen]
         logits_BV = logits([draw.row for draw in chosen], ranges, backs)

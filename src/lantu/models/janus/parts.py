@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from lantu import images
+from lantu.engine.backends import stock
 from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
 from lantu.engine.sampling_params import SamplingParams
@@ -17,8 +18,6 @@ from lantu.models.control import Control
 from lantu.models.janus.folder import JanusFolder
 from lantu.models.janus.layout import QUESTION, JanusLayout
 from lantu.models.published.parts import PublishedParts
-
-MULTIPLE = 16  # of which the native kernels want widths
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,7 @@ class JanusParts(PublishedParts):
     @cached_property
     def language(self) -> Any:
         """On the native kernels on a CPU; on torch on a GPU, and for widths that the kernels don't take."""
-        sizes = self.folder.config.sizes
-        if self.device == "cpu" and not (sizes.width % MULTIPLE or sizes.head_width % MULTIPLE):
+        if self.device == "cpu" and stock.fits(self.folder.config.sizes):
             from lantu.models.janus import native
 
             return native.load(self.folder.path)

@@ -13,6 +13,7 @@ import numpy as np
 from lantu import images, kernels
 from lantu.diffusion.decoder import DiffusionDecoder
 from lantu.diffusion.sample import Start, sample
+from lantu.engine.backends import stock
 from lantu.engine.drafting import Drafter
 from lantu.engine.engine import Engine
 from lantu.engine.logits_processors import ControlLogitsProcessor
@@ -125,18 +126,7 @@ class LantuParts(Sparing):
     @cached_property
     def language(self) -> Any:
         """The language model on the chosen backend."""
-        folder = self.folder.path / "language"
-        if self.backend == "transformers":
-            from lantu.engine.backends.huggingface import Language as LanguageOnTransformers
-
-            return LanguageOnTransformers.load(folder, self.device)
-        if self.device == "cpu":
-            from lantu.engine.backends.native import Language
-
-            return Language.load(folder)
-        from lantu.engine.backends.pytorch import Language as LanguageOnTorch
-
-        return LanguageOnTorch.load(folder, device=self.device)
+        return stock.load(self.folder.path / "language", self.device, self.backend)
 
     @cached_property
     def decoder(self) -> DiffusionDecoder:

@@ -36,6 +36,7 @@ LAYER = {
     "mlp.down_proj": "ffn_down",
 }
 WHOLE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+PLAIN = "give a plain Qwen3 or Llama directory"
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4  # kinds of token
 
 
@@ -58,6 +59,8 @@ def export(folder: str | Path, path: str | Path) -> Path:
     folder, path = Path(folder), Path(path)
     config, state = manifest.read("language", folder), arrays.read(folder)
     sizes, kind = Sizes.of(config), config["model_type"]
+    if kind not in ("qwen3", "llama") or sizes.rotary.scaling != "default":
+        raise ModelError(f"GGUF export can't write a {kind} with {sizes.rotary.scaling} rope", PLAIN)
     with files.replacing(path) as temporary:
         writer = GGUFWriter(str(temporary), kind)
         describe(writer, config, sizes)
@@ -128,7 +131,7 @@ def renamed(name: str) -> str:
     _, _, rest = stem.partition("model.layers.")
     number, _, part = rest.partition(".")
     if part not in LAYER:
-        raise ModelError(f"GGUF has no name for the weight {name}", "give a plain Qwen3 or Llama directory")
+        raise ModelError(f"GGUF has no name for the weight {name}", PLAIN)
     return f"blk.{number}.{LAYER[part]}.weight"
 
 
