@@ -80,12 +80,17 @@ def check(folder: Any) -> LantuParts:
     missing = [name for name in ("torch", "transformers", "diffusers") if importlib.util.find_spec(name) is None]
     if missing:
         raise LantuError(f"the export needs {' and '.join(missing)}", "pip install 'lantu[train]'")
+    check_settings(folder)
+    return LantuParts(folder.check())
+
+
+def check_settings(folder: ModelFolder) -> None:
+    """Refuse sampling parameters that the pipeline doesn't know. Raises LantuError."""
     if folder.settings.sampler not in SAMPLERS:
         what = f"the sampler {folder.settings.sampler} of {folder.name} isn't exported"
         raise LantuError(what, f'set "sampler" in model_index.json to one of {", ".join(SAMPLERS)}')
     if folder.settings.contrast:
         raise LantuError(f"{folder.name} draws with contrast, which isn't exported", 'set "contrast" to 0')
-    return LantuParts(folder.check())
 
 
 def index_of(folder: LantuFolder, parts: LantuParts) -> dict[str, Any]:
