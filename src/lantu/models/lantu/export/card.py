@@ -7,6 +7,8 @@ from typing import Any
 from lantu.data.styles import STYLES
 
 HEADER = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)  # the metadata of an older card
+BEGIN, END = "<!-- written by lantu export hub -->", "<!-- end of what lantu export hub wrote -->"
+MADE = re.compile(rf"{BEGIN}.*?{END}\n*", re.DOTALL)  # by an earlier export
 DRAWING = """## Draw with it
 
     pip install 'lantu[hub]'
@@ -31,9 +33,10 @@ def card(facts: Mapping[str, Any], written: str, samples: Sequence[tuple[str, st
         written: the card that the model has; "" for none.
         samples: file, prompt and seed of each picture.
     """
-    body = HEADER.sub("", written).strip() or f"# {facts['name']}"
+    body = MADE.sub("", HEADER.sub("", written)).strip() or f"# {facts['name']}"
     drawing = DRAWING.format(name=facts["name"], pixels=facts["pixels"], ids=facts["ids"])
-    parts = [f"---\n{metadata(facts)}\n---", body, drawing.strip(), pictures(samples), attribution(facts)]
+    made = [BEGIN, drawing.strip(), pictures(samples), attribution(facts), END]
+    parts = [f"---\n{metadata(facts)}\n---", body, *made]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
