@@ -26,7 +26,7 @@ COMMANDS = {
     "studio": ("serving", "serve"),
     "models": ("models", "models"),
     "info": ("models", "info"),
-    "export": ("models", "exports"),
+    "export": ("exporting", "exports"),
     "data": ("data", "app"),
     "make": ("make", "make"),
     "train": ("training", "train"),

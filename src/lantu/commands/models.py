@@ -1,6 +1,5 @@
-"""The commands ``models``, ``models accept``, ``info`` and ``export``."""
+"""The commands ``models``, ``models accept`` and ``info``."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,6 @@ from lantu.commands.options import Json, ModelName
 from lantu.errors import ModelError
 from lantu.models import hub, memory, registry, terms
 
-exports = typer.Typer(help="Write a model in another format.")
 models = typer.Typer(help="List the models that can be named, and the families that can be opened.")
 
 
@@ -66,31 +64,6 @@ def info(model: ModelName = None, json: Json = False) -> None:
     else:
         facts["memory"] = {part: memory.readable(count) for part, count in facts["memory"].items()}
         terminal.print_table([(key, readable(value)) for key, value in facts.items()])
-
-
-@exports.callback()
-def export() -> None:
-    """Write a model in another format."""
-
-
-@exports.command("gguf")
-def export_gguf(
-    model: ModelName = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file (default: MODEL.gguf).", metavar="FILE")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Write the language model as one GGUF file, for llama.cpp."""
-    from lantu.models.lantu.language.gguf import export
-
-    folder = hub.find(model)
-    path = export(folder.path / "language", output or Path(f"{folder.name}.gguf"))
-    size = path.stat().st_size
-    if json:
-        terminal.print_json({"file": str(path), "bytes": size, "model": folder.name})
-    else:
-        print(f"{path}  {size / 1e6:.1f} MB")
 
 
 def name(facts: dict[str, Any]) -> str:

@@ -15,7 +15,8 @@ from lantu.data.names import entries, table
 from lantu.data.shards import Shards, gallery_of, read_index
 from lantu.data.styles import STYLES
 from lantu.errors import DataError
-from lantu.tokens.words import CHINESE, ENGLISH, HAN, UNSEEN, tokens
+from lantu.tokens.prompts import HAN, UNSEEN
+from lantu.tokens.words import CHINESE, ENGLISH, tokens
 
 Taught = tuple[dict[str, Any], dict[str, Any]]  # the contents of words.json and related.json
 # A colour in the name of a thing ("red apple", 黄色爱心) counts as known.

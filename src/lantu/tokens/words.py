@@ -16,6 +16,7 @@ from typing import Any
 
 from lantu.errors import ModelError
 from lantu.files.untrusted import read_json
+from lantu.tokens.prompts import HAN, PICTOGRAM, Prompts
 from lantu.types import UnknownWord
 
 WORDS, RELATED = "words.json", "related.json"
@@ -23,12 +24,8 @@ HINT = "copy the whole model directory again, or delete this file: then prompts 
 KEPT = 64  # prompts whose unknown words are cached
 MOST = 8  # unknown words that are reported
 NEAREST = 3  # names for each unknown word
-HAN = re.compile("[\u3400-\u9fff]+")
 LETTERS = re.compile(r"[^\W\d_\u3400-\u9fff]+(?:['’][^\W\d_\u3400-\u9fff]+)*")
-UNSEEN = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")  # variation selectors and skin tones
 CAPITALS = re.compile(r"(?<!\w)(?=[a-z]*[A-Z])[A-Za-z]+(?!\w)")
-PICTOGRAM = re.compile("[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]")
-COUNTS = {"en": ("", "", "two", "three", "four"), "zh": ("", "一", "两", "三", "四")}
 
 
 def function_words(kind: str) -> frozenset[str]:
@@ -121,64 +118,14 @@ class Lexicon:
             return lower.capitalize() if begins else lower
         return lower if len(word) > 1 and word.isupper() and self.knows_english(lower) else word
 
+    @cached_property
+    def prompts(self) -> Prompts:
+        """Writes emoji in words."""
+        return Prompts(self.emoji, lambda: self.related["emoji"], ENGLISH, DETERMINERS)
+
     def expand(self, prompt: str) -> str:
-        """A prompt with emoji replaced by words: "🐱" becomes "a cat", and "🍎🍎🍎和🐱" becomes 三个苹果和猫."""
-        if not PICTOGRAM.search(prompt):
-            return prompt
-        plain = UNSEEN.sub("", prompt)
-        language = "zh" if HAN.search(plain) else "en"
-        parts: list[str] = []
-        for run in self.runs(plain):
-            if isinstance(run, str):
-                parts.append(run)
-                continue
-            bare = described("".join(parts))
-            named = [self.counted(key, count, language, bare and not place) for place, (key, count) in enumerate(run)]
-            if language == "zh":
-                parts.append("和".join(named))
-            else:
-                parts += [" " if parts and not parts[-1].endswith(" ") else "", " and ".join(named), " "]
-        return " ".join("".join(parts).split())
-
-    def runs(self, text: str) -> Iterator[str | list[tuple[list[str], int]]]:
-        """A text split into plain text and runs of emoji: the names of each emoji, and how often it is repeated."""
-        keys = {**self.related["emoji"], **self.emoji} if self.has_untaught_emoji(text) else self.emoji
-        longest = max(map(len, keys), default=0)
-        plain, run, place = "", [], 0
-        while place < len(text):
-            key = next((text[place : place + n] for n in range(longest, 0, -1) if text[place : place + n] in keys), "")
-            if key and len(key) <= len(text) - place:
-                if plain and (plain.strip() or not run):
-                    yield from ([run] if run else [])
-                    yield plain
-                    run = []
-                plain = ""
-                if run and run[-1][0] == keys[key]:
-                    run[-1] = (keys[key], run[-1][1] + 1)
-                else:
-                    run = [*run, (keys[key], 1)]
-                place += len(key)
-                continue
-            plain += text[place]
-            place += 1
-        if run:
-            yield run
-        if plain:
-            yield plain
-
-    def has_untaught_emoji(self, text: str) -> bool:
-        """Whether a text has emoji that the model was not taught."""
-        for key in sorted(self.emoji, key=len, reverse=True):
-            text = text.replace(key, "")
-        return PICTOGRAM.search(text) is not None
-
-    def counted(self, names: Sequence[str], count: int, language: str, bare: bool) -> str:
-        """An emoji in words, by its names (English, Chinese, with article, plural, measure word); bare: no article."""
-        english, chinese, *rest = names
-        one, many, measure = rest if len(rest) == 3 else (english, english, "个")
-        if language == "zh":
-            return f"{COUNTS['zh'][count]}{measure}{chinese}" if 1 < count < 5 else chinese
-        return f"{COUNTS['en'][count]} {many}" if 1 < count < 5 else english if bare else one
+        """A prompt with emoji replaced by words: see ``Prompts.expand``."""
+        return self.prompts.expand(prompt)
 
     def unknown(self, prompt: str) -> tuple[UnknownWord, ...]:
         """Words of a prompt that the model was never taught, in order, ``MOST`` at most, with their nearest names."""
@@ -321,19 +268,6 @@ class Lexicon:
             sharing = [(len(characters(name) & its) / len(characters(name) | its), name) for name in known]
             found += [name for share, name in sorted(sharing, key=lambda one: -one[0]) if share >= 1 / 3]
         return tuple(dict.fromkeys(found))[:NEAREST]
-
-
-def described(before: str) -> bool:
-    """Whether English text ends in a noun's description, after which no article may follow: "a big red", "two"."""
-    words = re.findall(r"\w+|[^\w\s]", before.lower())
-    for place, word in enumerate(reversed(words)):
-        if word in DETERMINERS:
-            return True
-        if word in ENGLISH or not word.isalnum():
-            return False
-        if place == len(words) - 1:
-            return True
-    return False
 
 
 def characters(word: str) -> set[str]:
