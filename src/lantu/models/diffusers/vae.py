@@ -62,9 +62,9 @@ class AutoencoderCodec:
         return (latents - self.shift) * self.scaling
 
     @torch.inference_mode()
-    def decode(self, latents_BChw: Array) -> Tensor:
+    def decode(self, latents_BCHW: Array) -> Tensor:
         """Latents → pixels (B, 3, H, W)."""
-        return self.network.decode(self.tensor(latents_BChw) / self.scaling + self.shift).sample
+        return self.network.decode(self.tensor(latents_BCHW) / self.scaling + self.shift).sample
 
     def to(self, device: torch.device) -> None:
         """Move it to a device."""
