@@ -10,7 +10,7 @@ of a latent), h w grid, N = h·w, D width.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -72,6 +72,10 @@ class LatentCodec(Protocol):
 
     def decode(self, latents_BCHW: Array) -> Array:
         """Latents → pixels, in [-1, 1] but for overshoot."""
+        ...
+
+    def to(self, device: Any) -> None:
+        """Move it to a device of its arrays' library."""
         ...
 
 

@@ -101,9 +101,10 @@ def load(folder: Path, config: dict[str, Any], dtype: "torch.dtype", device: "st
 def class_of(config: dict[str, Any]) -> Any:
     """The class of diffusers that a config names."""
     import diffusers
+    from diffusers.utils import logging
 
-    diffusers.logging.set_verbosity_error()  # what it warns about is refused here
-    diffusers.logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what it warns about is refused here
+    logging.disable_progress_bar()
     return getattr(diffusers, config["_class_name"])
 
 

@@ -107,9 +107,9 @@ class TinyAutoencoder:
         return self.encoder(self.tensor(pixels_BCHW) / 2 + 0.5)
 
     @torch.inference_mode()
-    def decode(self, latents_BChw: Array) -> Tensor:
+    def decode(self, latents_BCHW: Array) -> Tensor:
         """Latents → pixels (B, 3, H, W)."""
-        return self.decoder(self.tensor(latents_BChw)) * 2 - 1
+        return self.decoder(self.tensor(latents_BCHW)) * 2 - 1
 
     def to(self, device: torch.device) -> None:
         """Move it to a device."""

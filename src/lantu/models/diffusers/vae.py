@@ -62,9 +62,9 @@ class AutoencoderCodec:
         return (latents - self.shift) * self.scaling
 
     @torch.inference_mode()
-    def decode(self, latents_BChw: Array) -> Tensor:
+    def decode(self, latents_BCHW: Array) -> Tensor:
         """Latents → pixels (B, 3, H, W)."""
-        return self.network.decode(self.tensor(latents_BChw) / self.scaling + self.shift).sample
+        return self.network.decode(self.tensor(latents_BCHW) / self.scaling + self.shift).sample
 
     def to(self, device: torch.device) -> None:
         """Move it to a device."""
@@ -83,7 +83,21 @@ def codec_class(folder: Path) -> str:
     """
     if not (folder / "config.json").exists() and (folder / "decoder.safetensors").is_file():
         return TINY
-    return str(modules.read_config(folder, CODECS, "autoencoder")["_class_name"])
+    return str(codec_config(folder)["_class_name"])
+
+
+def codec_config(folder: Path) -> dict[str, Any]:
+    """The config.json of an autoencoder of diffusers, once its numbers are in range.
+
+    Raises:
+        ModelError: it is of another class, or its latents are not only scaled and shifted.
+    """
+    config = modules.read_config(folder, CODECS, "autoencoder")
+    for entry in ("latents_mean", "latents_std"):
+        if config.get(entry):
+            raise ModelError(f"the autoencoder in {folder} has {entry}", "give one that only scales and shifts")
+    check_numbers(config, str(folder / "config.json"))
+    return config
 
 
 def load_codec(folder: Path, device: str | torch.device = "cpu") -> LatentCodec:
@@ -94,11 +108,7 @@ def load_codec(folder: Path, device: str | torch.device = "cpu") -> LatentCodec:
     """
     if codec_class(folder) == TINY:
         return TinyAutoencoder.load(folder, device)
-    config = modules.read_config(folder, CODECS, "autoencoder")
-    for entry in ("latents_mean", "latents_std"):
-        if config.get(entry):
-            raise ModelError(f"the autoencoder in {folder} has {entry}", "give one that only scales and shifts")
-    check_numbers(config, str(folder / "config.json"))
+    config = codec_config(folder)
     modules.check(folder, config)
     return AutoencoderCodec(modules.load(folder, config, torch.float32, device))
 
@@ -111,7 +121,7 @@ def codec_sizes(folder: Path) -> tuple[int, int]:
     """
     if codec_class(folder) == TINY:
         return TinyAutoencoder.load(folder).channels, TinyAutoencoder.factor
-    return sizes_of(modules.read_config(folder, CODECS, "autoencoder"), str(folder / "config.json"))
+    return sizes_of(codec_config(folder), str(folder / "config.json"))
 
 
 def sizes_of(config: Mapping[str, Any], where: str) -> tuple[int, int]:
