@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from running import serving
 
+from lantu.models.glm_image.folder import PARAMS
 from lantu.pipeline import Model
 
 PROMPT = 'the red sign says "OPEN"'
@@ -14,9 +15,10 @@ PROMPT = 'the red sign says "OPEN"'
 
 @pytest.fixture(scope="module")
 def served(glm_image):
-    """A server whose first picture, by which it warms up, is a small one."""
+    """A server whose default pictures, of which it draws one to warm up, are small and quick."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lantu.models.glm_image.folder.SIDE", 64)
+        patch.setattr("lantu.models.glm_image.folder.PARAMS", PARAMS.change(steps=2))
         with serving(glm_image) as running:
             yield running
 
