@@ -7,6 +7,8 @@ import torch
 CODES = 128  # image codes; begin and end of a picture follow them
 WORDS = ["a", "cat", "dog", "red", "blue", "on", "the", "left", "right", "sign", "that", "says", "OPEN", '"', "'"]
 FIRST_WORD = 130
+PROMPTS = ["a red cat", 'the sign says "OPEN"', "dog"]
+GRID = (2, 3)  # of the pictures that tests draw most
 SPECIAL = {"<|image|>": 601, "<sop>": 610, "<eop>": 611, "<|user|>": 612, "<|pad|>": 600, "[gMASK]": 613}
 TEMPLATE = (
     "[gMASK]{% for message in messages %}<|user|>{% for part in message['content'] %}"

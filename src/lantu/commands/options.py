@@ -30,6 +30,10 @@ Examples = Annotated[
     ),
 ]
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps of the diffusion decoder.", metavar="N")]
+RenderGuidance = Annotated[
+    float | None,
+    typer.Option("--render-guidance", help="How closely the decoder follows the codes; 1 is off.", metavar="G"),
+]
 Sampler = Annotated[
     str | None, typer.Option("--sampler", help="euler, heun, consistency, flow-euler or unipc.", metavar="NAME")
 ]

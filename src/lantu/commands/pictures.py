@@ -17,6 +17,7 @@ from lantu.commands.options import (
     Json,
     ModelName,
     Output,
+    RenderGuidance,
     Sampler,
     Seed,
     Steps,
@@ -63,6 +64,7 @@ def draw(
     refine: Annotated[
         float | None, typer.Option(help="Strength of a second pass by the model's refiner; 0: none.", metavar="S")
     ] = None,
+    render_guidance: RenderGuidance = None,
     size: Annotated[str | None, typer.Option(help="In pixels, e.g. 192x192.", metavar="WxH")] = None,
     control: Annotated[
         Path | None, typer.Option(help="A picture to follow, see --control-kind.", metavar="FILE", show_default=False)
@@ -107,7 +109,7 @@ def draw(
     if prompt is None and not from_tokens and not like:
         raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')
     overrides = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    overrides |= {"contrast": contrast, "sampler": sampler, "refine": refine}
+    overrides |= {"contrast": contrast, "sampler": sampler, "refine": refine, "render_guidance": render_guidance}
     overrides |= {"num_draft_tokens": ahead if num_draft_tokens is None else num_draft_tokens}
     overrides |= {"min_accepted": least if min_accepted is None else min_accepted}
     overrides = {name: value for name, value in overrides.items() if value is not None}
@@ -130,6 +132,7 @@ def detokenize(
     output: Output = None,
     steps: Steps = None,
     sampler: Sampler = None,
+    render_guidance: RenderGuidance = None,
     seed: Seed = None,
     model: ModelName = None,
     device: Device = "auto",
@@ -140,7 +143,8 @@ def detokenize(
 
     output = output or unused(Path("tokens.png" if str(tokens) == "-" else f"{tokens.stem}.png"))
     metadata.check_output(output)
-    order = Order(None, read_grids(tokens), seed, None, {"steps": steps, "sampler": sampler})
+    overrides = {"steps": steps, "sampler": sampler, "render_guidance": render_guidance}
+    order = Order(None, read_grids(tokens), seed, None, overrides)
     make(load(model, device), order, 1, output, None, None, json)
 
 

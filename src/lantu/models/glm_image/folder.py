@@ -10,9 +10,11 @@ from lantu.engine.sampling_params import SamplingParams
 from lantu.files.untrusted import Fields
 from lantu.models.glm_image import weights
 from lantu.models.glm_image.config import GLYPHS, LANGUAGE, PATCH, TRANSFORMER, VAE, Config
+from lantu.models.glm_image.positions import drafted
 from lantu.models.published.folder import PublishedFolder, count
 from lantu.models.spec import Grid
 from lantu.weights import arrays, manifest
+from lantu.weights.architecture import Sizes
 
 SIDE = 1024  # pixels of the pictures that it draws by default, as the pipeline does
 PARAMS = SamplingParams(guidance=1.0, temperature=0.9, top_p=0.75, steps=50, render_guidance=1.5)
@@ -29,7 +31,8 @@ class GlmImageFolder(PublishedFolder):
 
     abilities = ("drawing",)
     sketches = True
-    unused_params = ("guidance", "contrast", "sampler")  # it drafts unguided; its sampler is that of its scheduler
+    # It drafts unguided, its sampler is that of its scheduler, and there is no refiner.
+    unused_params = ("guidance", "contrast", "sampler", "refine", "refine_steps")
     licence = "Apache-2.0"
     architecture = "GlmImageForConditionalGeneration"
     config_name = "model_index.json"
@@ -54,6 +57,16 @@ class GlmImageFolder(PublishedFolder):
     @property
     def grid(self) -> Grid:
         return SIDE // PATCH, SIDE // PATCH
+
+    @property
+    def ids(self) -> int:
+        """Ids that a picture is drafted as, with those of the small grid."""
+        return drafted(self.grid)
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of the language model."""
+        return Sizes.of(self.config.text)
 
     @property
     def patch(self) -> int:

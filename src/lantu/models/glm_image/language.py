@@ -6,7 +6,6 @@ from lantu.models.glm_image import weights
 from lantu.models.glm_image.config import LANGUAGE
 from lantu.models.glm_image.folder import GlmImageFolder
 from lantu.weights import arrays
-from lantu.weights.architecture import Sizes
 
 MULTIPLE = 16  # of which the native kernels want widths
 
@@ -17,7 +16,7 @@ def load(folder: GlmImageFolder, device: str = "cpu") -> Any:
     Raises:
         ModelError: a file is missing or damaged, or a tensor is not the one that config.json asks for.
     """
-    sizes = Sizes.of(folder.config.text)
+    sizes = folder.sizes
     fits = not (sizes.width % MULTIPLE or sizes.head_width % MULTIPLE)
     return load_native(folder) if device == "cpu" and fits else load_torch(folder, device)
 

@@ -4,7 +4,8 @@ Guidance belongs to the decoder; the draft has none. The number of codes is exac
 where transformers' ``generate`` may end a grid early. Source: transformers' ``GlmImageProcessor``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from lantu.models.published.text import Text
 from lantu.models.spec import Grid, Size
 from lantu.models.validation import check_prompt, grid_of
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 TOKENS = ("grid_bos_token", "grid_eos_token", "bos_token")
 LEARNT = 24 * 24, 64 * 64  # codes of the pictures that it draws well: 768 to 2,048 pixels a side
 
@@ -29,8 +33,8 @@ class GlmImageLayout(PublishedLayout):
 
     first_code = 0
 
-    def __init__(self, folder: GlmImageFolder, encode: Callable[[np.ndarray], np.ndarray]):
-        super().__init__(folder, Text(folder.path / PROCESSOR, folder.config.text["vocab_size"]), encode)
+    def __init__(self, folder: GlmImageFolder):
+        super().__init__(folder, Text(folder.path / PROCESSOR, folder.config.text["vocab_size"]), self.refuse_picture)
         self.longest, self.boi_id = folder.config.longest, folder.config.boi
 
     def grid_of(self, size: Size) -> Grid:
@@ -103,6 +107,14 @@ class GlmImageLayout(PublishedLayout):
         if not isinstance(token, str):
             raise ModelError(f"the tokenizer in {self.text.folder} has no {name}", "fetch the model again")
         return token
+
+    def tokenize(self, image: "Image", *, fit: bool = False) -> np.ndarray:
+        """Raises LantuError: only its own drawings' codes are known, which their PNGs carry."""
+        self.refuse_picture()
+
+    def refuse_picture(self, *_: object) -> NoReturn:
+        """Raises LantuError: pictures that it did not draw have no codes."""
+        raise LantuError(f"{self.folder.name} tokenizes no pictures", "give a PNG that it drew, or another model")
 
     def codes(self, ids: Sequence[int], grid: Grid) -> np.ndarray:
         """Drafted ids → (h, w) int64; MASK_CODE where a code is still missing, as all are while the small grid is."""

@@ -34,7 +34,7 @@ class GlmImageParts(PublishedParts):
 
     @cached_property
     def layout(self) -> GlmImageLayout:
-        return GlmImageLayout(self.folder, self.encode)
+        return GlmImageLayout(self.folder)
 
     @cached_property
     def language(self) -> Any:
@@ -73,5 +73,4 @@ class GlmImageParts(PublishedParts):
 
     def encode(self, pictures: np.ndarray) -> NoReturn:
         """Raises LantuError: only its drawings' own codes are read."""
-        what = f"{self.folder.name} tokenizes no pictures"
-        raise LantuError(what, "give codes that it drafted, or choose another model for this")
+        self.layout.refuse_picture()

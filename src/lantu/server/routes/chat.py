@@ -270,7 +270,9 @@ class Reply:
         """Numbers of tokens read and drafted."""
         text, images = self.read
         drafted = sum(end.tokens for end in ends)
-        drawn = sum(picture.codes.size for end in ends for picture in pictures_in(end.result))
+        # Drafts of pictures may have more ids than codes; drafts of whole answers have both words and pictures.
+        codes = [sum(picture.codes.size for picture in pictures_in(end.result)) for end in ends]
+        drawn = sum(max(end.image_tokens, count) for end, count in zip(ends, codes, strict=True))
         return {
             "prompt_tokens": text + images,
             "completion_tokens": drafted,
