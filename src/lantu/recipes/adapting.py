@@ -1,7 +1,7 @@
 """What of an adopted language model is trained: its new rows, low-rank adapters (LoRA, arXiv:2106.09685) too, or all.
 
-In all three the new rows are parameters of their own (``new_rows``). ``merged`` gives the weights back under the names of
-the stock model.
+In all three the new rows are parameters of their own (``new_rows``). ``merged`` gives the weights back under the names
+of the stock model.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ ADAPTER_KIND = files.FolderKind(
 )
 
 
-def adapt(model: Any, first: int, trained: Trained, rank: int, alpha: float, seed: int) -> list[nn.Parameter]:
+def adapt(model: Any, first: int, trained: Trained, rank: int, alpha: int, seed: int) -> list[nn.Parameter]:
     """Prepare a transformers causal language model for training, in place; returns the new rows.
 
     Args:
@@ -74,8 +74,9 @@ def merged(model: nn.Module) -> dict[str, Tensor]:
     state = dict(model.state_dict())
     deltas: dict[str, Tensor] = {}
     for name, module in model.named_modules():
-        if hasattr(module, "get_delta_weight"):
-            deltas[f"{name}.weight"] = module.get_delta_weight("default")
+        delta: Any = getattr(module, "get_delta_weight", None)  # of peft's layers
+        if delta is not None:
+            deltas[f"{name}.weight"] = delta("default")
     found = {}
     for name, value in state.items():
         if ".lora_" in name or name.endswith((".old.weight", ".new")):
@@ -85,7 +86,7 @@ def merged(model: nn.Module) -> dict[str, Tensor]:
     return found | dict(new_rows.joined(model))
 
 
-def save_adapter(model: nn.Module, first: int, base: str, folder: Path, rank: int, alpha: float) -> None:
+def save_adapter(model: nn.Module, first: int, base: str, folder: Path, rank: int, alpha: int) -> None:
     """Write the adapters and the new rows as peft keeps them: ``PeftModel.from_pretrained(base, folder)`` opens them.
 
     Args:

@@ -48,7 +48,7 @@ class AdoptedRecipe(LanguageRecipe):
     trained: Trained = "lora"
     rows_first: int = Field(0, ge=0)
     rank: int = Field(16, ge=1)
-    alpha: float = Field(32, gt=0)
+    alpha: int = Field(32, ge=1)
     text: str = ""
     text_share: float = Field(0.2, ge=0, lt=1)
     text_length: int = Field(256, ge=2)
@@ -69,6 +69,7 @@ class Task(LanguageTask):
             raise RecipeError(f"{recipe.start} is no adopted language model", "train it with another recipe")
         text_size = setup.vocabulary.text_size
         how = (recipe.trained, recipe.rank, recipe.alpha, recipe.loop.seed)
+        self.rows_first = recipe.rows_first
         self.rows = {id(row) for row in adapt(setup.model, text_size, *how)}
         if recipe.checkpointing:
             setup.model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -101,8 +102,8 @@ class Task(LanguageTask):
     def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         if step == 0:
             self.held.before(self.model)
-        if self.recipe.rows_first:
-            self._free_others(step >= self.recipe.rows_first)
+        if self.rows_first:
+            self._free_others(step >= self.rows_first)
         return super().loss(module, batch, step, generator)
 
     def _free_others(self, free: bool) -> None:
