@@ -54,6 +54,20 @@ def adapt(model: Any, first: int, trained: Trained, rank: int, alpha: int, seed:
     return rows
 
 
+def freeze_in(model: nn.Module, dtype: torch.dtype) -> None:
+    """Keep the weights that do not learn in another dtype; buffers, such as rotary frequencies, stay exact."""
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            parameter.data = parameter.data.to(dtype)
+
+
+def recompute(model: Any) -> None:
+    """Keep no activations of the layers for the backward pass."""
+    # transformers below 5.24 knows only the second name, which those from 6 on do not.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
 def linear_layers(model: Any) -> list[str]:
     """The names of all linear layers but the head."""
     head = model.get_output_embeddings()
