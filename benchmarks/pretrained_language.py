@@ -51,7 +51,20 @@ def make_data(work: Path) -> None:
 
     if not (work / "scenes").exists():
         counts = ("--train", 6000, "--val", 0, "--heldout", 0)
-        lantu("data", "build", "emoji", "--world", "few", "--styles", "noto", *counts, "--size", SIZE, "-o", work / "scenes")
+        lantu(
+            "data",
+            "build",
+            "emoji",
+            "--world",
+            "few",
+            "--styles",
+            "noto",
+            *counts,
+            "--size",
+            SIZE,
+            "-o",
+            work / "scenes",
+        )
     if not (work / "data").exists():
         pictures = work / "pictures"
         shutil.rmtree(pictures, ignore_errors=True)
@@ -84,7 +97,11 @@ def publish(work: Path, gguf: Path) -> None:
         place, gguf_file=name, dtype=torch.float32, quantization_config=GgufConfig(gguf_file=name, dequantize=True)
     )
     config = type(model.config)(
-        **{key: value for key, value in model.config.to_dict().items() if key not in ("quantization_config", "_name_or_path")}
+        **{
+            key: value
+            for key, value in model.config.to_dict().items()
+            if key not in ("quantization_config", "_name_or_path")
+        }
     )
     torch.manual_seed(0)
     random = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -93,7 +110,9 @@ def publish(work: Path, gguf: Path) -> None:
         random.to(torch.bfloat16).save_pretrained(work / f"{kind}.new")
         random.float()
         tokenizer.save_pretrained(work / f"{kind}.new")
-        (work / f"{kind}.new" / "README.md").write_text("---\nlicense: apache-2.0\n---\nSmolLM2-135M-Instruct, from Q4_1\n")
+        (work / f"{kind}.new" / "README.md").write_text(
+            "---\nlicense: apache-2.0\n---\nSmolLM2-135M-Instruct, from Q4_1\n"
+        )
         (work / f"{kind}.new").rename(work / kind)
 
 
@@ -167,7 +186,9 @@ def report(work: Path, runs: dict[str, str]) -> None:
     for name, fact in facts.items():
         for when in ("before", "after"):
             if when in fact:
-                lines.append(f"{name:12} {when:6} " + ", ".join(f"{key} {value:.3f}" for key, value in fact[when].items()))
+                lines.append(
+                    f"{name:12} {when:6} " + ", ".join(f"{key} {value:.3f}" for key, value in fact[when].items())
+                )
     write_text(work / "report.txt", "\n".join(lines) + "\n")
     print("\n".join(lines))
 

@@ -120,6 +120,17 @@ def test_a_killed_run_goes_on_as_an_unbroken_one(adopted, tiny_model, captioned_
     assert json.loads(seen[0].splitlines()[-1]) == json.loads(seen[1].splitlines()[-1])
 
 
+def test_frozen_weights_may_stay_as_they_were_published(adopted, tiny_model, captioned_data, tmp_path):
+    start = adopted("qwen3", False)
+    half = ("trained=lora", "frozen=file", "loop.precision=bf16", "loop.steps=10", "checkpointing=true")
+    train(start, tiny_model, captioned_data, tmp_path / "run", *half)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["codes"] < lines[0]["codes"]
+    before, after = weights(start), weights(tmp_path / "run" / "model")
+    assert {value.dtype for value in after.values()} == {torch.bfloat16}
+    assert torch.equal(after["model.norm.weight"], before["model.norm.weight"])
+
+
 def test_only_new_rows_learn_at_first(adopted, tiny_model, captioned_data, tmp_path):
     start = adopted("qwen3", True)
     train(start, tiny_model, captioned_data, tmp_path / "run", "trained=all", "rows_first=30")

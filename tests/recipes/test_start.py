@@ -97,7 +97,7 @@ def test_drafts_draw_rebuild_and_read(tiny_model):
 
 
 def test_a_language_model_of_other_codes_is_refused(tiny_model, data, tmp_path):
-    from lantu.models.lantu.language.adopt import grow
+    from lantu.models.lantu.language.grow import grow
 
     grow(tiny_model / "language", 64, tmp_path / "grown")
     recipe = settings(language.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tmp_path}/grown")

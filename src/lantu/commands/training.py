@@ -31,7 +31,10 @@ def train(
     data: DataFolder,
     recipe: Annotated[
         str | None,
-        typer.Option(help="An unknown name lists them all (default: emoji; with --resume the run's).", metavar="NAME"),
+        typer.Option(
+            help="An unknown name lists them all (default: emoji; with --resume the run's; adopted from such a start).",
+            metavar="NAME",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Of the run (default: runs/PART-RECIPE).", metavar="DIR")
@@ -63,9 +66,10 @@ def train(
     from lantu.recipes import runs
 
     overrides = [*(setting or []), *named_settings(part, seed, tokenizer, start)]
-    folder = out or Path("runs") / f"{part}-{recipe or RECIPE}"
+    usual = "adopted" if part == "language" and recipe is None and starts_adopted(overrides) else RECIPE
+    folder = out or Path("runs") / f"{part}-{recipe or usual}"
     if recipe is None:
-        recipe = (runs.recipe_of(folder) if resume else "") or RECIPE
+        recipe = (runs.recipe_of(folder) if resume else "") or usual
     result: Any = recipes.train(part, recipe, data, folder, overrides, resume, dry_run, device, not json)
     if dry_run:
         terminal.print_json(result.as_dict()) if json else print(result.text())
@@ -75,6 +79,17 @@ def train(
         print(f"{result.folder}  {result.reason} at step {result.step:,} of {result.steps:,}")
         if result.reason != "finished":
             print("continue with --resume")
+
+
+def starts_adopted(settings: list[str]) -> bool:
+    """Whether training starts from a language model that others have pretrained."""
+    from lantu.weights.arrays import read_config
+    from lantu.weights.language_config import is_adopted
+
+    named = [value for name, _, value in (each.partition("=") for each in settings) if name == "start"]
+    if not named or not (Path(named[-1]) / "config.json").is_file():
+        return False
+    return is_adopted(read_config(named[-1]))
 
 
 def named_settings(part: str, seed: int | None, tokenizer: Path | None, start: str | None) -> list[str]:

@@ -1,7 +1,7 @@
 """What of an adopted language model is trained: its new rows, low-rank adapters (LoRA, arXiv:2106.09685) too, or all.
 
-In all three the new rows are parameters of their own (``new_rows``). ``merged`` gives the weights back under the names of
-the stock model.
+In all three the new rows are parameters of their own (``new_rows``). ``merged`` gives the weights back under the names
+of the stock model.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ ADAPTER_KIND = files.FolderKind(
 )
 
 
-def adapt(model: Any, first: int, trained: Trained, rank: int, alpha: float, seed: int) -> list[nn.Parameter]:
+def adapt(model: Any, first: int, trained: Trained, rank: int, alpha: int, seed: int) -> list[nn.Parameter]:
     """Prepare a transformers causal language model for training, in place; returns the new rows.
 
     Args:
@@ -54,6 +54,20 @@ def adapt(model: Any, first: int, trained: Trained, rank: int, alpha: float, see
     return rows
 
 
+def freeze_in(model: nn.Module, dtype: torch.dtype) -> None:
+    """Keep the weights that do not learn in another dtype; buffers, such as rotary frequencies, stay exact."""
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            parameter.data = parameter.data.to(dtype)
+
+
+def recompute(model: Any) -> None:
+    """Keep no activations of the layers for the backward pass."""
+    # transformers below 5.24 knows only the second name, which those from 6 on do not.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
 def linear_layers(model: Any) -> list[str]:
     """The names of all linear layers but the head."""
     head = model.get_output_embeddings()
@@ -74,8 +88,9 @@ def merged(model: nn.Module) -> dict[str, Tensor]:
     state = dict(model.state_dict())
     deltas: dict[str, Tensor] = {}
     for name, module in model.named_modules():
-        if hasattr(module, "get_delta_weight"):
-            deltas[f"{name}.weight"] = module.get_delta_weight("default")
+        delta: Any = getattr(module, "get_delta_weight", None)  # of peft's layers
+        if delta is not None:
+            deltas[f"{name}.weight"] = delta("default")
     found = {}
     for name, value in state.items():
         if ".lora_" in name or name.endswith((".old.weight", ".new")):
@@ -85,7 +100,7 @@ def merged(model: nn.Module) -> dict[str, Tensor]:
     return found | dict(new_rows.joined(model))
 
 
-def save_adapter(model: nn.Module, first: int, base: str, folder: Path, rank: int, alpha: float) -> None:
+def save_adapter(model: nn.Module, first: int, base: str, folder: Path, rank: int, alpha: int) -> None:
     """Write the adapters and the new rows as peft keeps them: ``PeftModel.from_pretrained(base, folder)`` opens them.
 
     Args:

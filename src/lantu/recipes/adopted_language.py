@@ -9,7 +9,7 @@ alone, and RUN/samples/validation.jsonl the losses of held-out text, captions an
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -17,18 +17,19 @@ from torch import Tensor
 
 from lantu.errors import RecipeError
 from lantu.models.lantu.language.model import export
-from lantu.recipes.adapting import Trained, adapt, merged, save_adapter
+from lantu.recipes.adapting import Trained, adapt, freeze_in, merged, recompute, save_adapter
 from lantu.recipes.documents import Captioned
 from lantu.recipes.drafts import Drafts
 from lantu.recipes.language_settings import LanguageRecipe
 from lantu.recipes.language_task import SAMPLING, LanguageSetup, LanguageTask, Objective
 from lantu.recipes.next_token import NextToken
 from lantu.recipes.plain_text import PlainText, parted, pieces
+from lantu.recipes.sources import part_folder
 from lantu.recipes.validation import Validation
 from lantu.tokens.pretrained import PretrainedCodec
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
-from lantu.weights.language_config import guidance_scales_of
+from lantu.weights.language_config import guidance_scales_of, origin_of
 
 
 class AdoptedRecipe(LanguageRecipe):
@@ -43,17 +44,20 @@ class AdoptedRecipe(LanguageRecipe):
         text_length: ids of a piece of plain text.
         validated: pictures, and pieces of text, that the losses of validation are taken of.
         checkpointing: compute activations again in the backward pass, which saves memory and costs time.
+        frozen: dtype of the weights that do not learn: "fp32", or "file" for that of the published file, which takes
+            half the memory, and needs ``loop.precision=bf16``.
     """
 
     trained: Trained = "lora"
     rows_first: int = Field(0, ge=0)
     rank: int = Field(16, ge=1)
-    alpha: float = Field(32, gt=0)
+    alpha: int = Field(32, ge=1)
     text: str = ""
     text_share: float = Field(0.2, ge=0, lt=1)
     text_length: int = Field(256, ge=2)
     validated: int = Field(64, ge=1)
     checkpointing: bool = False
+    frozen: Literal["fp32", "file"] = "fp32"
 
 
 class Task(LanguageTask):
@@ -69,9 +73,12 @@ class Task(LanguageTask):
             raise RecipeError(f"{recipe.start} is no adopted language model", "train it with another recipe")
         text_size = setup.vocabulary.text_size
         how = (recipe.trained, recipe.rank, recipe.alpha, recipe.loop.seed)
+        self.rows_first = recipe.rows_first
         self.rows = {id(row) for row in adapt(setup.model, text_size, *how)}
+        if recipe.frozen == "file":
+            freeze_in(setup.model, getattr(torch, origin_of(setup.model.config.to_dict())["dtype"]))
         if recipe.checkpointing:
-            setup.model.gradient_checkpointing_enable({"use_reentrant": False})
+            recompute(setup.model)
         documents = Captioned(setup.corpus, recipe.captioning, recipe.dropped)
         drawing = NextToken(setup.model, setup.corpus, documents, recipe.row)
         train, held_out = self._text(setup, recipe)
@@ -101,8 +108,8 @@ class Task(LanguageTask):
     def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         if step == 0:
             self.held.before(self.model)
-        if self.recipe.rows_first:
-            self._free_others(step >= self.recipe.rows_first)
+        if self.rows_first:
+            self._free_others(step >= self.rows_first)
         return super().loss(module, batch, step, generator)
 
     def _free_others(self, free: bool) -> None:
@@ -135,7 +142,8 @@ class Task(LanguageTask):
         recipe: Any = self.recipe
         if recipe.trained != "all":
             first, beside = self.setup.vocabulary.text_size, folder.parent / "adapter"
-            save_adapter(self.model, first, os.path.abspath(recipe.start), beside, recipe.rank, recipe.alpha)
+            base = os.path.abspath(part_folder(recipe.start, "language"))
+            save_adapter(self.model, first, base, beside, recipe.rank, recipe.alpha)
         export(self.model, folder, self.setup.codec, state=merged(self.model))
 
 

@@ -21,7 +21,7 @@ from lantu.recipes.sources import part_folder
 from lantu.tokens.words import RELATED, WORDS
 from lantu.weights import checksums
 from lantu.weights.arrays import read_config
-from lantu.weights.language_config import is_adopted
+from lantu.weights.language_config import origin_of
 from lantu.weights.names import MASKED
 
 PARTS = ("tokenizer", "language", "decoder")
@@ -78,7 +78,7 @@ def assemble(
         draw = {"refine": STRENGTH} | dict(draw or {})
     folders = {part: part_folder(source, KIND.get(part, part)) for part, source in sources.items()}
     config = read_config(folders["language"])
-    licence = licence or adopted_licence(config)
+    licence = licence or origin_of(config).get("licence", "")
     index = {"_class_name": "lantu.Model", "name": name or out.name, "license": licence}
     index |= {part: CLASSES[part] for part in sources} | background_of(sources, data)
     if is_pretrained(folders["decoder"]):
@@ -107,13 +107,6 @@ def assemble(
     return LantuFolder(out)
 
 
-def adopted_licence(config: Mapping[str, Any]) -> str:
-    """The licence of the pretrained model that a language model was made of; "" if there is none."""
-    if not is_adopted(config):
-        return ""
-    origin = config["lantu"]["adopted"]
-    licence = origin.get("licence") if isinstance(origin, dict) else None
-    return licence if isinstance(licence, str) else ""
 def usual(decoder: Path) -> dict[str, Any]:
     """The sampling parameters that a decoder's class renders well with. Raises ModelError where it can't be read."""
     return {"steps": STEPS} if is_pretrained(decoder) else {}

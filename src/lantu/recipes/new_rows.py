@@ -1,4 +1,4 @@
-"""The rows of a language model's new ids as parameters of their own, so that the old rows stay as they are, bit for bit.
+"""The rows of a language model's new ids as parameters of their own, so that the old rows stay bit for bit.
 
 Neither an optimizer's weight decay nor its rounding can reach what is not among its parameters, and no moments are kept
 for a table of 150,000 rows of which 4,000 learn.

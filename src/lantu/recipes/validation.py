@@ -1,6 +1,6 @@
 """The losses of an adopted language model on what it is not trained on: codes, captions and plain text.
 
-RUN/samples/validation.jsonl has a line for the model before its first step, and one for each time that samples are made.
+RUN/samples/validation.jsonl has a line for the model before its first step, and one whenever samples are made.
 """
 
 import json

@@ -11,6 +11,8 @@ from lantu.tokens.vocabulary import GUIDANCE_SCALES, MAX_CODES, MAX_SIDE, Vocabu
 from lantu.weights.architecture import MAX_IDS, WHERE
 from lantu.weights.arrays import read_config
 
+DTYPES = ("bfloat16", "float16", "float32")  # of published weights
+
 
 @dataclass(frozen=True)
 class DrawingConfig:
@@ -62,6 +64,7 @@ def drawing_config(config: Mapping[str, Any]) -> DrawingConfig:
     if len(grid) != 2:
         fields.refuse("grid", "a height and a width")
     learnt = fields.texts("learnt") if fields.given("learnt") else ()
+    origin_of(config)
     return DrawingConfig(vocabulary_of(config), (grid[0], grid[1]), guidance_scales_of(config), learnt)
 
 
@@ -90,6 +93,22 @@ def is_adopted(config: Mapping[str, Any]) -> bool:
     """Whether a language model was pretrained by others, so that text tokenizer and special tokens are its own."""
     entry = config.get("lantu")
     return isinstance(entry, Mapping) and "adopted" in entry
+
+
+def origin_of(config: Mapping[str, Any]) -> Mapping[str, str]:
+    """What is recorded of the pretrained model: "source", "sha256", "licence", "dtype"; {} if there is none.
+
+    Raises:
+        ModelError: it is something else.
+    """
+    if not is_adopted(config):
+        return {}
+    where = f'"adopted" in {WHERE}'
+    entry = config["lantu"]["adopted"]
+    if not isinstance(entry, Mapping) or not all(isinstance(value, str) for value in entry.values()):
+        raise ModelError(f"{where} is not a map of texts", "fetch the model again, or adopt it again")
+    Fields(entry, where).one_of("dtype", DTYPES)
+    return entry
 
 
 def drawing_fields(config: Mapping[str, Any]) -> Fields:

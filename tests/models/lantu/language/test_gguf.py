@@ -100,3 +100,25 @@ def test_llama_cpp_computes_the_same(folder, file):
     assert np.abs(np.array(theirs.scores[: len(ids)]) - wanted).max() < 0.05 * wanted.std()
     text = b" a cat on the left"
     assert theirs.tokenize(text, add_bos=False) == bpe.TextCodec(folder).encode("a cat on the left")
+
+
+def test_an_adopted_model_keeps_its_own_marks(tiny_model, tmp_path):
+    from gguf import GGUFReader
+
+    import tiny_language
+    from lantu.recipes.adoption import adopt_language
+
+    for architecture in ("qwen3", "llama"):
+        tiny_language.write(tmp_path / architecture, architecture, rows=352)
+        adopt_language(str(tmp_path / architecture), tmp_path / f"{architecture}-adopted", tiny_model)
+    file = gguf.export(tmp_path / "qwen3-adopted", tmp_path / "model.gguf")
+    told = {name: field.contents() for name, field in GGUFReader(file).fields.items()}
+    config = arrays.read_config(tmp_path / "qwen3")
+    vocabulary = read_vocabulary(tmp_path / "qwen3-adopted")
+    assert told["tokenizer.ggml.pre"] == "qwen2"
+    assert told["tokenizer.ggml.eos_token_id"] == config["eos_token_id"]
+    kinds, tokens = told["tokenizer.ggml.token_type"], told["tokenizer.ggml.tokens"]
+    assert [kinds[id_] for id_ in (50, vocabulary.special("boi"), vocabulary.code(0))] == [1, 3, 4]
+    assert kinds[tokens.index("<|im_end|>")] == 3
+    with pytest.raises(ModelError, match="byte-level"):
+        gguf.export(tmp_path / "llama-adopted", tmp_path / "other.gguf")

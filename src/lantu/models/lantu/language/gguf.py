@@ -16,7 +16,7 @@ from lantu.errors import LantuError, ModelError
 from lantu.kernels import to_float
 from lantu.weights import arrays, manifest
 from lantu.weights.architecture import Sizes
-from lantu.weights.language_config import read_vocabulary
+from lantu.weights.language_config import is_adopted, vocabulary_of
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
@@ -98,25 +98,50 @@ def describe(writer: "GGUFWriter", config: dict[str, Any], sizes: Sizes) -> None
 
 def spell(writer: "GGUFWriter", folder: Path, size: int) -> None:
     """Write every id's token, and the merges of the BPE."""
-    vocabulary = read_vocabulary(folder)
+    config = arrays.read_config(folder)
+    vocabulary = vocabulary_of(config)
     tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     tokens = {id_: text for text, id_ in tokenizer["model"]["vocab"].items()}
     tokens |= {added["id"]: added["content"] for added in tokenizer["added_tokens"]}
+    special = {added["id"] for added in tokenizer["added_tokens"] if added["special"]}
     ids = range(size)
-    kinds = [
-        NORMAL if id_ < vocabulary.text_size else CONTROL if id_ < vocabulary.first_code else USER_DEFINED
-        for id_ in ids
-    ]
+    special |= set(range(vocabulary.text_size, vocabulary.first_code))
+    kinds = [USER_DEFINED if id_ >= vocabulary.first_code else CONTROL if id_ in special else NORMAL for id_ in ids]
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
+    writer.add_tokenizer_pre(pre_tokenizer_of(tokenizer, config))
     writer.add_token_list([tokens.get(id_, f"<|unused_{id_}|>") for id_ in ids])
     writer.add_token_types(kinds)
     merges = tokenizer["model"]["merges"]
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
-    writer.add_bos_token_id(vocabulary.special("bos"))
-    writer.add_eos_token_id(vocabulary.special("eos"))
-    writer.add_pad_token_id(vocabulary.special("pad"))
-    writer.add_add_bos_token(True)
+    writer.add_bos_token_id(mark_of("bos", config))
+    writer.add_eos_token_id(mark_of("eos", config))
+    writer.add_pad_token_id(mark_of("pad", config))
+    writer.add_add_bos_token(not is_adopted(config))
+
+
+def mark_of(name: str, config: dict[str, Any]) -> int:
+    """The id of a special token: lantu's, or that of an adopted model, which goes on writing text."""
+    id_ = config.get(f"{name}_token_id") if is_adopted(config) else None
+    id_ = id_[0] if isinstance(id_, list) and id_ else id_
+    return id_ if isinstance(id_, int) else vocabulary_of(config).special(name)
+
+
+def pre_tokenizer_of(tokenizer: dict[str, Any], config: dict[str, Any]) -> str:
+    """llama.cpp's name of the pre-tokenizer that is nearest to a tokenizer's own.
+
+    Raises:
+        ModelError: it is no byte-level BPE.
+    """
+    if not is_adopted(config):
+        return "gpt-2"
+    before = json.dumps(tokenizer.get("pre_tokenizer"))
+    if tokenizer["model"].get("type") != "BPE" or '"ByteLevel"' not in before:
+        hint = "use llama.cpp's own convert_hf_to_gguf.py: the directory is a stock one"
+        raise ModelError("only models with a byte-level BPE can be written as GGUF", hint)
+    for mark, name in (("{N}{1,3}", "llama-bpe"), ('"Digits"', "smollm"), (r"\\p{N}|", "qwen2")):
+        if mark in before:
+            return name
+    return "gpt-2"
 
 
 def renamed(name: str) -> str:

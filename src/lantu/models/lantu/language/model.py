@@ -15,7 +15,7 @@ from lantu.errors import ModelError
 from lantu.tokens import bpe
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.weights import stock, tensors
-from lantu.weights.language_config import is_adopted, vocabulary_of
+from lantu.weights.language_config import is_adopted, origin_of, vocabulary_of
 
 if TYPE_CHECKING:
     import torch
@@ -176,7 +176,7 @@ def export(
 
     config = json.loads(model.config.to_json_string())
     adopted = is_adopted(config)
-    dtype = dtype or (getattr(torch, config["lantu"]["adopted"]["dtype"]) if adopted else torch.bfloat16)
+    dtype = dtype or getattr(torch, origin_of(config).get("dtype", "bfloat16"))
     vocabulary = vocabulary_of(config)
     config |= {"architectures": [type(model).__name__], "dtype": str(dtype).removeprefix("torch.")}
     weights = dict(model.state_dict() if state is None else state)

@@ -19,6 +19,7 @@ HINT = "give a causal language model of transformers as it was published"
 NEEDS = "pip install 'lantu[train]'"
 DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 CARD = "README.md"
+MIN_IDS = 256  # of text
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ def open_source(folder: Path, name: str, added: int) -> Source:
         added: the number of ids that it is to get.
 
     Raises:
-        ModelError: it is no causal language model of transformers, is quantised, draws already, or has a missing, unknown
-            or odd-shaped tensor.
+        ModelError: it is no causal language model of transformers, is quantised, draws already, or has a missing,
+            unknown or odd-shaped tensor.
         LantuError: transformers is not installed.
     """
     config = arrays.read_config(folder)
@@ -110,6 +111,8 @@ def check_kind(config: Mapping[str, Any]) -> str:
         raise ModelError("the language model draws already", "train it: lantu train language --start DIR")
     if type(config.get("vocab_size")) is not int:
         raise ModelError(f"{names[0]} keeps its text model inside another config", "give the text model alone")
+    if config["vocab_size"] < MIN_IDS:
+        raise ModelError(f"the language model has only {config['vocab_size']} ids", HINT)
     return names[0]
 
 
