@@ -13,7 +13,7 @@ from lantu.pipeline import Model
 PROMPT = "the blue dog on the left"
 
 
-@pytest.fixture(scope="module", params=["emu3", "plain"])
+@pytest.fixture(scope="module", params=["emu3", "plain", "tar"])
 def folder(request):
     return request.getfixturevalue(request.param)
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from generated import generated
 
+from guided_generate import generated
 from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
 from lantu.errors import AbilityError, DataError, ImageError, LantuError, ModelError, PromptError

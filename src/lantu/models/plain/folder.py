@@ -74,9 +74,10 @@ class PlainFolder(PublishedFolder):
 
     @property
     def unused_params(self) -> tuple[str, ...]:  # pyrefly: ignore[bad-override]
-        """Parameters of decoders that denoise, where the decoder doesn't."""
+        """Parameters of decoders that denoise, where the decoder doesn't; guidance where there is none."""
         entry = self.description.decoder
-        return () if entry and entry.kind in DENOISING_KINDS else DENOISING
+        unused = () if entry and entry.kind in DENOISING_KINDS else DENOISING
+        return unused if self.description.unconditional is not None else ("guidance", "contrast", *unused)
 
     @property
     def licence(self) -> str:  # pyrefly: ignore[bad-override]
