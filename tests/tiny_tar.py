@@ -1,5 +1,7 @@
-"""Writes a tiny Tar of random weights: language model and SANA as transformers and diffusers save them, TA-Tok's tensors
-under their published names."""
+"""Writes a tiny Tar of random weights: language model and SANA as transformers and diffusers save them, and TA-Tok.
+
+TA-Tok's tensors have their published names.
+"""
 
 import json
 
