@@ -159,6 +159,7 @@ FAMILIES = (
         parts="lantu.models.tar.parts:TarParts",
         tasks=("draw",),
         licence="unclear",
+        must_accept="its repository names no licence; it is built on Qwen2.5, and on SANA, which has NVIDIA's terms",
         tokens="729",
         sizes="1024x1024 or 512x512, as its SANA draws",
         recognise="lantu.models.tar.folder:recognise",

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lantu.engine.sampling_params import SamplingParams
-from lantu.errors import LantuError, ModelError
+from lantu.errors import ModelError
 from lantu.files.untrusted import read_json, shown
-from lantu.models.published.modules import build
-from lantu.models.published.text import NEEDS, first_line
-from lantu.weights import arrays, manifest
+from lantu.models.diffusers import modules
+from lantu.models.published.text import first_line
+from lantu.models.spec import Size
+from lantu.weights import manifest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-STEM = "diffusion_pytorch_model"
 HINT = "fetch it again, or give a pipeline of diffusers that takes prompt_embeds"
 HALVES = ("transformer", "unet")  # components that a GPU computes in bfloat16
 
@@ -37,11 +37,9 @@ class PromptedPipeline:
     """
 
     def __init__(self, folder: Path, device: str = "cpu"):
-        try:
-            import diffusers
-        except ImportError as problem:
-            raise LantuError("a pipeline needs diffusers, which is not installed", NEEDS) from problem
-        diffusers.logging.set_verbosity_error()
+        modules.require()
+        import diffusers
+
         self.folder, self.device = folder, device
         index = read_index(folder)
         made: Any = getattr(diffusers, index["_class_name"], None)
@@ -55,8 +53,11 @@ class PromptedPipeline:
         except Exception as problem:  # of any kind: diffusers does not check what an index says
             raise ModelError(f"diffusers can't open {folder} ({first_line(problem)})", HINT) from problem
         self.pipeline.set_progress_bar_config(disable=True)
-        side = int(self.pipeline.vae_scale_factor) * int((parts.get("transformer") or parts["unet"]).config.sample_size)
-        self.size = side, side
+        denoiser: Any = parts.get("transformer") or parts.get("unet")
+        sample = getattr(getattr(denoiser, "config", None), "sample_size", None)
+        if not isinstance(sample, int):
+            raise ModelError(f"the denoiser in {folder} names no sample_size", HINT)
+        self.size = sample * int(self.pipeline.vae_scale_factor), sample * int(self.pipeline.vae_scale_factor)
 
     def part(self, name: str, named: object) -> Any:
         """A component; None for those that only texts need. Raises ModelError."""
@@ -75,14 +76,19 @@ class PromptedPipeline:
                 raise ModelError(f"diffusers can't read {folder} ({first_line(problem)})", HINT) from problem
         if not (inspect.isclass(found) and issubclass(found, diffusers.ModelMixin)):
             raise ModelError(f"{name} of {self.folder} is {shown(kind)}, which diffusers has not", HINT)
-        config = arrays.read_config(folder)
-        module: Any = build(lambda: found.from_config(config), f"{folder}: ", read(folder), self.device)
-        return module.to(torch.bfloat16 if self.device != "cpu" and name in HALVES else torch.float32)
+        config = modules.read_config(folder, (kind,), name)
+        modules.check(folder, config)
+        half = self.device != "cpu" and name in HALVES
+        return modules.load(folder, config, torch.bfloat16 if half else torch.float32, self.device)
 
     def paint(
-        self, features_BND: "Tensor", negative_MD: "Tensor", size: tuple[int, int], seeds: Sequence[int],
+        self,
+        features_BND: "Tensor",
+        negative_MD: "Tensor",
+        size: Size,
+        seeds: Sequence[int],
         params: SamplingParams,
-    ) -> np.ndarray:  # fmt: skip
+    ) -> np.ndarray:
         """Features → pictures (B, H, W, 3) uint8, by ``params.steps`` steps with ``params.render_guidance``.
 
         Args:
@@ -127,36 +133,3 @@ def read_index(folder: Path) -> dict[str, Any]:
     if not isinstance(index.get("_class_name"), str):
         raise ModelError(f"{folder} holds a pipeline of a class of its own", HINT)
     return index
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a component. Raises OSError or ValueError."""
-    index = folder / f"{STEM}.safetensors.index.json"
-    names = read_json(index).get("weight_map") if index.exists() else None
-    if names is None:
-        return [folder / f"{STEM}.safetensors"]
-    found = sorted(set(names.values())) if isinstance(names, dict) and all(map(is_file_name, names.values())) else []
-    if not found:
-        raise ValueError(f"{index.name} has no weight_map")
-    return [folder / name for name in found]
-
-
-def is_file_name(name: object) -> bool:
-    """Whether an index may name such a file."""
-    from lantu.files.untrusted import is_plain_name
-
-    return is_plain_name(name) and str(name).endswith(".safetensors")
-
-
-def read(folder: Path) -> "dict[str, Tensor]":
-    """A component's tensors. Raises ModelError."""
-    from safetensors.torch import load_file
-
-    state: dict[str, Tensor] = {}
-    try:
-        for path in weight_files(folder):
-            arrays.read_header(path)
-            state |= load_file(path)
-    except (OSError, ValueError) as problem:
-        raise ModelError(f"can't read the weights in {folder} ({problem})", arrays.HINT) from problem
-    return state

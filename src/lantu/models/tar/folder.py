@@ -102,7 +102,7 @@ class TarFolder(PlainFolder):
         """Pixels a side of a code, rounded down: SANA's latents have no cell for a code."""
         return max(1, self.pixels // self.grid[0])
 
-    @property
+    @cached_property
     def decoder(self) -> Path:
         """The folder of SANA."""
         return self.path / SANA

@@ -21,7 +21,7 @@ from lantu.weights.architecture import Sizes, is_plain
 class TarLayout(PlainLayout):
     """Prompts and codes as ids; all pictures have SANA's size, whatever the number of their codes."""
 
-    folder: TarFolder
+    folder: TarFolder  # pyrefly: ignore[bad-override-mutable-attribute]
 
     def size_of(self, grid: Grid) -> Size:
         """Width and height in pixels."""
