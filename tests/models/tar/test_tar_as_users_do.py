@@ -21,7 +21,7 @@ def test_it_is_off_until_its_terms_are_accepted(lantu, tar, monkeypatch):
     codes = np.random.default_rng(0).integers(0, 64, (9, 9)).tolist()
     with open("t.json", "w") as file:
         json.dump({"pictures": [{"codes": codes, "seed": 3}]}, file)
-    arguments = ("--model", tar, "--steps", 2, "--render-guidance", 4)
+    arguments = ("--model", tar, "--steps", 2)
     code, out, err = lantu("detokenize", "t.json", *arguments, "-o", "a.png")
     assert code == 0, err
     with Image.open("a.png") as picture:

@@ -144,4 +144,5 @@ def vqgan(folder: Path, device: str = "cpu") -> Renderer:
 
 
 KINDS = {"vqgan": vqgan, "emu3": Emu3Vq, "lantu": Diffusion, "pipeline": Prompted}
-NOT_FOLLOWED = {"lantu": (), "pipeline": ("sampler",)}  # parameters of rendering that kinds which denoise do not follow
+REFINING = ("refine", "refine_steps")
+NOT_FOLLOWED = {"lantu": REFINING, "pipeline": ("sampler", *REFINING)}  # parameters, by those kinds that denoise

@@ -17,6 +17,7 @@ from typing import Any
 
 from lantu.errors import ModelError
 from lantu.files.untrusted import Fields, read_json
+from lantu.models.plain.decoders import NOT_FOLLOWED
 from lantu.models.plain.description import Description
 from lantu.models.plain.folder import PlainFolder
 from lantu.models.published.folder import count
@@ -95,7 +96,7 @@ class TarFolder(PlainFolder):
     @property
     def unused_params(self) -> tuple[str, ...]:  # pyrefly: ignore[bad-override]
         """Tar drafts without guidance, and SANA has a sampler of its own."""
-        return ("guidance", "contrast", "sampler")
+        return ("guidance", "contrast", *NOT_FOLLOWED["pipeline"])
 
     @property
     def patch(self) -> int:
