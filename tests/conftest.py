@@ -119,6 +119,16 @@ def glm_image(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tar(tmp_path_factory):
+    """The folder of a tiny Tar: 27x27 codes of its language model, 32x32 pixels of its SANA."""
+    from tiny_tar import make
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-tar"
+    make(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def small_model(tiny_model, tmp_path_factory):
     """A small model with all parts, a control and two shards among them, and with checksums."""
     import shutil

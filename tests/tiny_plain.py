@@ -8,8 +8,36 @@ import json
 import torch
 
 CODES = 64
-SPECIAL = "<pad> <bos> <eos> <unk> <boi> <unconditional> <eol> <|t2i|> <|soi|> <im_start> <S0>".split()
-WORDS = "a cat dog red blue on the left Generate an image based this description .".split()
+SPECIAL = [
+    "<pad>",
+    "<bos>",
+    "<eos>",
+    "<unk>",
+    "<boi>",
+    "<unconditional>",
+    "<eol>",
+    "<|t2i|>",
+    "<|soi|>",
+    "<im_start>",
+    "<S0>",
+]
+WORDS = [
+    "a",
+    "cat",
+    "dog",
+    "red",
+    "blue",
+    "on",
+    "the",
+    "left",
+    "Generate",
+    "an",
+    "image",
+    "based",
+    "this",
+    "description",
+    ".",
+]
 WORDS += ["highly", "realistic", "of", "system", "user", "*", *map(str, range(1, 10))]
 TEXT = len(SPECIAL) + len(WORDS)
 TEMPLATE = "{% for turn in messages %}{{ turn['role'] }} {{ turn['content'] }} . {% endfor %}"
@@ -50,7 +78,7 @@ def tokenizer(extra: tuple[str, ...] = ()):
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     words.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
     options = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>"}
-    made = PreTrainedTokenizerFast(tokenizer_object=words, **options, extra_special_tokens=SPECIAL[4:])
+    made = PreTrainedTokenizerFast(tokenizer_object=words, **options, extra_special_tokens=[*SPECIAL[4:], *extra])
     made.chat_template = TEMPLATE
     return made
 

@@ -13,13 +13,14 @@ from lantu.pipeline import Model
 PROMPT = "the blue dog on the left"
 
 
-@pytest.fixture(scope="module", params=["emu3", "plain"])
+@pytest.fixture(scope="module", params=["emu3", "plain", "tar"])
 def folder(request):
     return request.getfixturevalue(request.param)
 
 
-def test_drawings_are_the_same_as_offline(folder):
+def test_drawings_are_the_same_as_offline(folder, monkeypatch):
     """Pictures, codes and progress, which counts codes and no ends of rows."""
+    monkeypatch.setenv("LANTU_ACCEPT", "tar")
     wanted = Model.load(folder, "cpu").draw(PROMPT, temperature=0)
     rows, columns = wanted.codes.shape
     with serving(folder) as server:
@@ -31,5 +32,5 @@ def test_drawings_are_the_same_as_offline(folder):
         assert events[-1]["picture"]["codes"] == wanted.codes.tolist()
         done = [event["done"] for event in events if event["type"] == "codes"]
         assert done == [columns * row for row in range(1, rows)]
-        refused = server.post("/v1/images/generations", json={"prompt": "a cat", "steps": 3})
+        refused = server.post("/v1/images/generations", json={"prompt": "a cat", "sampler": "heun"})
         assert refused.status_code == 400

@@ -155,6 +155,18 @@ FAMILIES = (
         needs=("torch", "transformers"),
     ),
     Family(
+        name="tar",
+        folder="lantu.models.tar.folder:TarFolder",
+        parts="lantu.models.tar.parts:TarParts",
+        tasks=("draw",),
+        licence="unclear",
+        must_accept="its repository names no licence; it is built on Qwen2.5, and on SANA, which has NVIDIA's terms",
+        tokens="729",
+        sizes="1024x1024 or 512x512, as its SANA draws",
+        recognise="lantu.models.tar.folder:recognise",
+        needs=("torch", "transformers", "diffusers"),
+    ),
+    Family(
         name="plain",  # SimpleAR, Liquid, and what a lantu_layout.json describes
         folder="lantu.models.plain.folder:PlainFolder",
         parts="lantu.models.plain.parts:PlainParts",

@@ -136,6 +136,5 @@ def _shows(image: "Image", said: Description, parts: Parts) -> bool:
         return False
     rendered_HW3 = parts.render(said.codes[None], [said.seed], params, prompts=[said.prompt])[0]
     difference_HW = np.abs(rendered_HW3.astype(np.float32) - np.asarray(image, np.float32)).mean(2)
-    (height, width), patch = said.codes.shape, parts.folder.patch
-    difference_hw = difference_HW.reshape(height, patch, width, patch).mean((1, 3))
+    difference_hw = images.average(difference_HW[None, None], *said.codes.shape)[0, 0]
     return bool(difference_hw.mean() <= MAX_DIFFERENCE and difference_hw.max() <= MAX_CELL_DIFFERENCE)

@@ -124,7 +124,7 @@ def test_every_tensor_of_emu3_gen_is_where_it_is_looked_for():
     config = Config.of(model.config.to_dict(), {})
     assert (config.grid, config.patch, config.codebook_size) == ((90, 90), 8, 32768)
     assert (config.first_code, config.end_of_row, config.longest) == (151854, 151846, 9216)
-    assert config.sizes.rope_base == 1e6
+    assert config.sizes.rotary.base == 1e6
     state = model.state_dict()
     text_config, text_state = weights.language(state, config)
     manifest.check("language", text_config, text_state)

@@ -10,6 +10,7 @@ from lantu.models.plain import known
 from lantu.models.plain.description import Description
 from lantu.models.plain.folder import PlainFolder
 from lantu.models.plain.layout import filled
+from lantu.pipeline import Model
 from tiny_plain import LAYOUT, make
 
 
@@ -37,6 +38,29 @@ def test_a_layout_can_name_only_its_differences(tmp_path, plain):
     assert not known.recognise(plain / "decoder")
     with pytest.raises(ModelError, match="none of lantu's own"):
         known.describe(plain / "decoder")
+
+
+def test_parts_may_lie_on_the_hub(tmp_path, plain, monkeypatch):
+    """Here in a cache that is filled already: the two parts of the tiny model under ids of their own."""
+    hub = tmp_path / "hub" / "hub"
+    for name, source in (("models--owner--words", plain), ("models--owner--pixels", plain / "decoder")):
+        snapshot = hub / name / "snapshots" / "0123abc"
+        snapshot.mkdir(parents=True)
+        for path in source.iterdir():
+            if path.is_file() and path.name != "lantu_layout.json":
+                (snapshot / path.name).write_bytes(path.read_bytes())
+        (hub / name / "refs").mkdir()
+        (hub / name / "refs" / "main").write_text("0123abc")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    parts = {"language": {"hub": "owner/words"}, "decoder": {"kind": "vqgan", "hub": "owner/pixels"}}
+    (mine / "lantu_layout.json").write_text(json.dumps(LAYOUT | parts))
+    assert registry.family_of(mine).name == "plain"
+    ours, theirs = Model.load(mine, "cpu"), Model.load(plain, "cpu")
+    assert ours.draw("a cat", seed=1).image.tobytes() == theirs.draw("a cat", seed=1).image.tobytes()
+    assert ours.info()["parameters"] == theirs.info()["parameters"]
 
 
 def test_a_prompt_may_contain_braces():
@@ -82,6 +106,8 @@ def test_a_prompt_may_contain_braces():
         ({"decoder": {"kind": "vqgan", "folder": "../decoder"}}, '"folder"'),
         ({"decoder": {"kind": "vqgan", "folder": "/decoder"}}, '"folder"'),
         ({"language": 3}, '"language"'),
+        ({"language": {"hub": "no id"}}, '"hub"'),
+        ({"decoder": {"kind": "vqgan", "hub": "../../x"}}, '"hub"'),
         ({"name": "a\nb"}, '"name"'),
         ({"codes": {"first": 100, "size": 64}}, "up to the id 163"),
     ],

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from generated import generated
 
+from guided_generate import generated
 from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
 from lantu.errors import AbilityError, DataError, ImageError, LantuError, ModelError, PromptError
@@ -164,6 +164,47 @@ def test_a_decoder_of_lantus_own_renders_too(tmp_path, tiny_model):
     written(tmp_path, {**LAYOUT, "decoder": decoder})
     with pytest.raises(ModelError, match="32 codes of 8 pixels"):
         opened(tmp_path).render(np.zeros((1, 4, 4), np.int64), [0], model.folder.settings)
+
+
+def test_a_pipeline_renders_features_of_codes(tmp_path):
+    from diffusers import SanaPipeline
+    from safetensors.torch import save_file
+
+    from tiny_tar import WIDTH, make_sana
+
+    language(tmp_path, "llama", TEXT + CODES)
+    make_sana(tmp_path / "decoder")
+    torch.manual_seed(1)
+    state = {
+        "codes": torch.randn(CODES, WIDTH),
+        "positions": torch.randn(16, WIDTH),
+        "negative": torch.zeros(16, WIDTH),
+    }
+    save_file(state, tmp_path / "decoder" / "features.safetensors")
+    written(tmp_path, {**LAYOUT, "patch": 8, "decoder": {"kind": "pipeline"}})
+    parts, codes = opened(tmp_path), np.random.default_rng(0).integers(0, CODES, (1, 4, 4))
+    params = parts.folder.settings.change(steps=2, render_guidance=3.0)
+    pipeline = SanaPipeline.from_pretrained(tmp_path / "decoder", text_encoder=None, tokenizer=None)
+    features = (state["codes"][torch.from_numpy(codes).flatten()] + state["positions"])[None]
+    mask = torch.ones(1, 16)
+    wanted = pipeline(
+        prompt_embeds=features,
+        prompt_attention_mask=mask,
+        negative_prompt=None,
+        negative_prompt_embeds=state["negative"][None],
+        negative_prompt_attention_mask=mask,
+        num_inference_steps=2,
+        guidance_scale=3.0,
+        width=32,
+        height=32,
+        use_resolution_binning=False,
+        generator=torch.Generator().manual_seed(5),
+    ).images[0]
+    assert np.abs(parts.render(codes, [5], params)[0].astype(int) - np.asarray(wanted)).max() <= 1
+    assert set(parts.folder.unused_params) == {"sampler", "refine", "refine_steps"}
+    save_file({**state, "codes": torch.randn(CODES, 3)}, tmp_path / "decoder" / "features.safetensors")
+    with pytest.raises(ModelError, match="differ in width"):
+        opened(tmp_path).render(codes, [5], params)
 
 
 @pytest.mark.parametrize(

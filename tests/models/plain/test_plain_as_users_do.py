@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-from generated import generated
 from PIL import Image
 
+from guided_generate import generated
 from lantu.pipeline import Model
 from tiny_plain import CODES, TEXT
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from lantu import images
 from lantu.engine.sampling_params import SamplingParams
-from lantu.errors import ModelError
+from lantu.errors import DataError, ModelError
 from lantu.models.published.modules import load, require
 from lantu.weights import arrays, manifest
 
-HINT = "fetch it again"
+HINT, FEATURES = "fetch it again", "features.safetensors"
 
 
 class Renderer(Protocol):
@@ -90,6 +90,52 @@ class Diffusion:
         return images.to_bytes(sample(self.decoder, codes_Bhw, list(seeds), *how))
 
 
+class Prompted:
+    """A pipeline of diffusers that takes features of codes in the place of a prompt: see ``Renderer``.
+
+    Its folder has a ``features.safetensors`` beside model_index.json: ``codes`` (K, D), a feature for each code;
+    ``negative`` (M, D), what guidance compares with; and perhaps ``positions`` (N, D), which are added to a grid's
+    features.
+
+    Raises:
+        ModelError: a part is missing or damaged.
+    """
+
+    partial, patch = False, 0  # it renders any size
+
+    def __init__(self, folder: Path, device: str = "cpu"):
+        from safetensors.torch import load_file
+
+        from lantu.models.diffusers.prompted import PromptedPipeline
+
+        self.pipeline, path = PromptedPipeline(folder, device), folder / FEATURES
+        try:
+            arrays.read_header(path)
+            self.state = {name: value.to(device).float() for name, value in load_file(path).items()}
+        except (OSError, ValueError) as problem:
+            raise ModelError(f"can't read {path} ({problem})", HINT) from problem
+        named = {"codes", "negative"} <= set(self.state) <= {"codes", "negative", "positions"}
+        if not named or any(value.ndim != 2 for value in self.state.values()):
+            raise ModelError(f"{path} holds other tensors than codes, negative and positions, all (…, D)", HINT)
+        if len({value.shape[1] for value in self.state.values()}) != 1:
+            raise ModelError(f"the features in {path} differ in width", HINT)
+        self.codebook_size = len(self.state["codes"])
+
+    def paint(self, codes_Bhw: np.ndarray, seeds: Sequence[int], params: SamplingParams) -> np.ndarray:
+        """Codes → pictures (B, H, W, 3) uint8."""
+        import torch
+
+        codes_BN = torch.from_numpy(np.ascontiguousarray(codes_Bhw, np.int64)).flatten(1)
+        features_BND = self.state["codes"][codes_BN.to(self.state["codes"].device)]
+        if (positions_ND := self.state.get("positions")) is not None:
+            if len(positions_ND) != codes_BN.shape[1]:
+                what = f"a grid of {codes_BN.shape[1]} codes, {FEATURES} has {len(positions_ND)} positions"
+                raise DataError(what, HINT)
+            features_BND = features_BND + positions_ND
+        height, width = (side * self.patch for side in codes_Bhw.shape[1:])
+        return self.pipeline.paint(features_BND, self.state["negative"], (width, height), seeds, params)
+
+
 def vqgan(folder: Path, device: str = "cpu") -> Renderer:
     """A VQ-GAN. Raises ModelError."""
     from lantu.models.plain.vqgan import VqGan
@@ -97,5 +143,6 @@ def vqgan(folder: Path, device: str = "cpu") -> Renderer:
     return VqGan(folder, device)
 
 
-KINDS = {"vqgan": vqgan, "emu3": Emu3Vq, "lantu": Diffusion}
-DENOISING = ("lantu",)  # kinds that follow seeds, steps, render guidance and sampler
+KINDS = {"vqgan": vqgan, "emu3": Emu3Vq, "lantu": Diffusion, "pipeline": Prompted}
+REFINING = ("refine", "refine_steps")
+NOT_FOLLOWED = {"lantu": REFINING, "pipeline": ("sampler", *REFINING)}  # parameters, by those kinds that denoise

@@ -18,12 +18,13 @@ model's.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import LantuError, ModelError
 from lantu.files.untrusted import Fields, is_plain_name, shown
+from lantu.models import download
 from lantu.models.plain.decoders import KINDS
 from lantu.models.spec import Grid
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH
@@ -80,17 +81,32 @@ class Grids:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a part lies: a folder inside the model's own, or inside a model of the hub.
+
+    Attributes:
+        hub: its id; "" for none.
+    """
+
+    folder: str
+    hub: str = ""
+
+    def find(self, home: Path) -> Path:
+        """The folder, which is downloaded where the cache has it not. Raises ModelError, LantuError or DiskError."""
+        return (download.fetch(self.hub) if self.hub else home) / self.folder
+
+
+@dataclass(frozen=True)
 class DecoderEntry:
     """What renders.
 
     Attributes:
         kind: one of ``decoders.KINDS``.
-        folder: inside the model's.
         source: where it can be had from, for the error where it is missing.
     """
 
     kind: str
-    folder: str
+    place: Place
     source: str = ""
 
 
@@ -99,7 +115,7 @@ class Description:
     """The content of a layout file, checked.
 
     Attributes:
-        language: folder of the language model and its tokenizer, inside the model's.
+        language: where the language model and its tokenizer lie.
         prompt: template with {prompt} or {chat}, and the sides of the grid in codes as {height} and {width}.
         chat: roles and texts, with {prompt}, that the model's chat template turns into {chat}.
         special_tokens: whether the tokenizer adds its own at the ends.
@@ -113,7 +129,7 @@ class Description:
     name: str
     licence: str
     source: str
-    language: str
+    language: Place
     prompt: str
     chat: tuple[tuple[str, str], ...]
     special_tokens: bool
@@ -136,7 +152,7 @@ class Description:
             name=given.text("name", ""),
             licence=given.text("licence", "unknown: see its model card"),
             source=given.text("source", ""),
-            language=given.folder("language", "."),
+            language=language_of(given),
             prompt=given.template("prompt", ("chat" if chat else "prompt", *SIDES)),
             chat=chat,
             special_tokens=given.one_of("special_tokens", (True, False)) if given.given("special_tokens") else True,
@@ -277,5 +293,21 @@ def sampling_of(given: Reader) -> SamplingParams:
 
 def decoder_of(given: Reader) -> DecoderEntry:
     """The field "decoder". Raises ModelError."""
-    given.only(("kind", "folder", "source"))
-    return DecoderEntry(given.one_of("kind", tuple(KINDS)), given.folder("folder", "decoder"), given.text("source", ""))
+    given.only(("kind", "folder", "hub", "source"))
+    kind, source = given.one_of("kind", tuple(KINDS)), given.text("source", "")
+    return DecoderEntry(kind, place_of(given, "decoder"), source)
+
+
+def language_of(given: Reader) -> Place:
+    """The field "language": a folder, or an object with "hub" and "folder". Raises ModelError."""
+    if isinstance(given.values.get("language"), Mapping):
+        return place_of(given.part("language"))
+    return Place(given.folder("language", "."))
+
+
+def place_of(given: Reader, default: str = ".") -> Place:
+    """The fields "hub" and "folder". Raises ModelError."""
+    hub = given.text("hub", "")
+    if hub and not download.is_id(hub):
+        given.bad("hub", "the id of a model on the hub, owner/name")
+    return Place(given.folder("folder", "." if hub else default), hub)

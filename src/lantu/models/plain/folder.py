@@ -10,12 +10,19 @@ from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ModelError
 from lantu.files.untrusted import Fields
 from lantu.models.plain import known
-from lantu.models.plain.decoders import DENOISING as DENOISING_KINDS
+from lantu.models.plain.decoders import NOT_FOLLOWED
 from lantu.models.plain.description import FILE, Description
 from lantu.models.published.folder import DENOISING, PublishedFolder, count
 from lantu.models.spec import Grid
 from lantu.weights import arrays, manifest
-from lantu.weights.architecture import MAX_IDS
+from lantu.weights.architecture import MAX_IDS, Sizes, is_plain
+
+LLAMA = {"model_type": "llama", "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 1e4}
+SAME = ("num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size")
+NUMBERS = {  # of any language model's config.json, under today's names and GPT-2's
+    **{"n_layer": "num_hidden_layers", "n_embd": "hidden_size", "n_head": "num_attention_heads"},
+    **{name: name for name in (*SAME, "intermediate_size")},
+}
 
 
 @dataclass(frozen=True)
@@ -29,22 +36,22 @@ class PlainFolder(PublishedFolder):
     abilities = ("drawing",)
 
     def __post_init__(self):
-        _ = self.description, self.ids
+        _ = self.description, self.vocabulary
 
     @cached_property
     def description(self) -> Description:
         """How the model draws."""
         return known.describe(self.path)
 
-    @property
+    @cached_property
     def language(self) -> Path:
         """The folder of the language model and its tokenizer."""
-        return self.path / self.description.language
+        return self.description.language.find(self.path)
 
-    @property
+    @cached_property
     def decoder(self) -> Path | None:
         """The folder of what renders, if the layout names any."""
-        return self.path / self.description.decoder.folder if self.description.decoder else None
+        return self.description.decoder.place.find(self.path) if self.description.decoder else None
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -52,7 +59,7 @@ class PlainFolder(PublishedFolder):
         return arrays.read_config(self.language)
 
     @cached_property
-    def ids(self) -> int:
+    def vocabulary(self) -> int:
         """Rows of the language model's embedding, which must have all image codes."""
         ids = Fields(self.config, f"config.json in {self.language}").whole("vocab_size", 1, MAX_IDS)
         codes = self.description.codes
@@ -60,6 +67,19 @@ class PlainFolder(PublishedFolder):
             what = f'"codes" of {FILE} go up to the id {codes.first + codes.size - 1}'
             raise ModelError(f"{what}, the language model in {self.language} has {ids}", "correct one of them")
         return ids
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of the language model; of one that only transformers knows, those of a Llama as large."""
+        if is_plain(self.config):
+            return Sizes.of(self.config)
+        numbers = {name: self.config[old] for old, name in NUMBERS.items() if old in self.config}
+        return Sizes.of({**LLAMA, "intermediate_size": 4 * numbers.get("hidden_size", 1), **numbers})
+
+    @property
+    def ids(self) -> int:
+        """How many ids a picture takes, with the ends of its rows."""
+        return self.grid[0] * (self.grid[1] + (self.description.row_end is not None))
 
     @cached_property
     def longest(self) -> int:
@@ -74,9 +94,10 @@ class PlainFolder(PublishedFolder):
 
     @property
     def unused_params(self) -> tuple[str, ...]:  # pyrefly: ignore[bad-override]
-        """Parameters of decoders that denoise, where the decoder doesn't."""
+        """Parameters of decoders that denoise, where the decoder doesn't; guidance where there is none."""
         entry = self.description.decoder
-        return () if entry and entry.kind in DENOISING_KINDS else DENOISING
+        unused = NOT_FOLLOWED.get(entry.kind, DENOISING) if entry else DENOISING
+        return unused if self.description.unconditional is not None else ("guidance", "contrast", *unused)
 
     @property
     def licence(self) -> str:  # pyrefly: ignore[bad-override]

@@ -27,7 +27,7 @@ class PlainLayout(PublishedLayout):
     """Prompts and codes as ids; see ``lantu.models.spec.Layout``."""
 
     def __init__(self, folder: PlainFolder):
-        super().__init__(folder, Text(folder.language, folder.ids), self.encode_nothing)
+        super().__init__(folder, Text(folder.language, folder.vocabulary), self.encode_nothing)
         self.description, self.longest = folder.description, folder.longest
 
     @cached_property

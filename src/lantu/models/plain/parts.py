@@ -1,16 +1,17 @@
 """The parts of a described model: the language model by lantu's engine, pixels by what the layout file names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import DataError, LantuError, ModelError
 from lantu.models.control import Control
-from lantu.models.plain.decoders import DENOISING, KINDS, Renderer
+from lantu.models.memory import Sparing, Stage
+from lantu.models.plain.decoders import KINDS, NOT_FOLLOWED, Renderer
 from lantu.models.plain.description import FILE
 from lantu.models.plain.folder import PlainFolder
 from lantu.models.plain.layout import PlainLayout
@@ -30,6 +31,8 @@ class PlainParts(PublishedParts):
 
     folder: PlainFolder
 
+    freed: ClassVar[Mapping[Stage, tuple[str, ...]]] = {**Sparing.freed, "rendering": ("renderer",)}
+
     def __post_init__(self):
         if self.backend == "vllm":
             raise LantuError("vLLM can't draft with guidance by a pair of rows", "choose another backend")
@@ -38,7 +41,7 @@ class PlainParts(PublishedParts):
     def previews(self) -> bool:  # pyrefly: ignore[bad-override]
         """Whether the decoder renders grids with missing codes."""
         entry = self.folder.description.decoder
-        return entry is not None and entry.kind in DENOISING and self.renderer.partial
+        return entry is not None and entry.kind in NOT_FOLLOWED and self.renderer.partial
 
     @cached_property
     def layout(self) -> PlainLayout:
@@ -68,6 +71,7 @@ class PlainParts(PublishedParts):
         if entry is None or folder is None:
             raise ModelError(f"{FILE} names no decoder", "docs/families.md")
         made, (patch, size) = KINDS[entry.kind](folder, self.device), (self.folder.patch, self.folder.codebook_size)
+        made.patch = made.patch or patch
         if (made.patch, made.codebook_size) != (patch, size):
             what = f"the decoder in {folder} has {made.codebook_size} codes of {made.patch} pixels a side"
             raise ModelError(what, f"{FILE} says {size} and {patch}: correct it, or give the model's own decoder")
