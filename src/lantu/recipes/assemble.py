@@ -114,6 +114,8 @@ def adopted_licence(config: Mapping[str, Any]) -> str:
     origin = config["lantu"]["adopted"]
     licence = origin.get("licence") if isinstance(origin, dict) else None
     return licence if isinstance(licence, str) else ""
+
+
 def usual(decoder: Path) -> dict[str, Any]:
     """The sampling parameters that a decoder's class renders well with. Raises ModelError where it can't be read."""
     return {"steps": STEPS} if is_pretrained(decoder) else {}
