@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "tokenizer": ("tokenizer",),
+    "language": ("language", "adopted_language", "guidance_distillation", "multitask", "grpo", "masked"),
     "decoder": (
         *("decoder", "consistency", "distribution_matching"),
         *("pretrained_decoder", "pretrained_consistency", "pretrained_matching"),
