@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 MODULES = {
     "tokenizer": ("tokenizer",),
     "language": ("language", "adopted_language", "guidance_distillation", "multitask", "grpo", "masked"),
-    "decoder": ("decoder", "pretrained_decoder", "consistency", "distribution_matching"),
+    "decoder": (
+        *("decoder", "consistency", "distribution_matching"),
+        *("pretrained_decoder", "pretrained_consistency", "pretrained_matching"),
+    ),
     "control": ("control",),
 }
 PARTS = tuple(MODULES)

@@ -83,7 +83,7 @@ class Task(training.Task):
         self.shards = {"train": Shards(data, "train"), "val": Shards(data, "val", or_empty=True)}
         self.grids = {split: codes_of(data, tokenizer, split, or_empty=split == "val") for split in self.shards}
         self.order = Order(len(self.shards["train"]), recipe.loop.seed)
-        self.pretrained = prepared(recipe, self.start)
+        self.pretrained = self._prepared()
         self.codebook_size = tokenizer.config.codebook_size
         if self.pretrained.config.codebook_size != self.codebook_size:
             what = f"{recipe.start} renders {self.pretrained.config.codebook_size:,} codes, not {self.codebook_size:,}"
@@ -92,6 +92,10 @@ class Task(training.Task):
         self.networks: dict[str, nn.Module] = {"model": only_trained(self.model)}
         self.spoil = Corruption(recipe.dropped, recipe.hidden, recipe.spoilt, recipe.most)
         self.latents: dict[int, Tensor] = {}
+
+    def _prepared(self) -> Pretrained:
+        """The decoder with gradients where it is to learn."""
+        return prepared(self.recipe, self.start)
 
     def _load(self, split: str, indices: np.ndarray) -> Batch:
         """Pictures of a split with their codes."""
