@@ -11,8 +11,8 @@ import torch
 from lantu import recipes
 from lantu.errors import RecipeError
 from lantu.models.diffusers.pretrained import Pretrained
-from lantu.recipes.pretrained_decoder import Task, adopted
 from lantu.recipes.adopted_decoder import adopt_decoder
+from lantu.recipes.pretrained_decoder import Task, adopted
 from lantu.training.config import override
 
 pytest.importorskip("diffusers")
