@@ -204,18 +204,20 @@ def test_without_a_fit_python_it_says_what_to_install(house):
 def test_a_model_of_another_family_brings_what_it_needs(house, tmp_path):
     """Published directories have their config.json at the top; a diffusers index names another class."""
     janus = tmp_path / "some models" / "janus"
-    pipeline, ours = janus.parent / "pipeline", janus.parent / "ours"
-    for folder in (janus, pipeline, ours):
+    pipeline, ours, mixed = (janus.parent / name for name in ("pipeline", "ours", "mixed"))
+    for folder in (janus, pipeline, ours, mixed):
         folder.mkdir(parents=True)
     (janus / "config.json").write_text('{"model_type": "janus"}')
     (pipeline / "model_index.json").write_text('{"_class_name": "GlmImagePipeline"}')
     (ours / "model_index.json").write_text('{\n  "_class_name": "lantu.MaskedModel"\n}')
+    decoder = '"decoder": [\n  "lantu.models.diffusers.pretrained",\n  "PretrainedDecoder"\n ]'
+    (mixed / "model_index.json").write_text(f'{{\n "_class_name": "lantu.Model",\n {decoder}\n}}')
     for arguments, extras in (
         (["draw", "a cat", "--model", str(ours)], ""),
         (["draw", "--model", "lantu-emoji", "--", "--model"], None),
         (["info", "--model", str(janus)], None),
         (["serve", f"--model={ours}"], "[serve]"),
-        (["draw", "a cat", f"--model={janus}"], "[serve,train]"),
+        (["draw", "a cat", f"--model={mixed}"], "[serve,train]"),  # Janus: the next test
     ):
         call(house, *arguments)
         pip = [line for line in calls(house) if "-m pip" in line]

@@ -7,10 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lantu import recipes
+from lantu.data.build import build_folder
+from lantu.diffusion.sample import sample
 from lantu.errors import RecipeError
+from lantu.images import to_tensor
 from lantu.models.diffusers.pretrained import Pretrained
+from lantu.models.lantu.components import load_decoder
+from lantu.models.lantu.tokenizer.config import TokenizerConfig
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.adopted_decoder import adopt_decoder
 from lantu.recipes.pretrained_decoder import Task, adopted
 from lantu.training.config import override
@@ -131,3 +138,50 @@ def test_wrong_starts_are_refused(tiny_model, start, captioned_data, tmp_path):
         train(tiny_model, tiny_model, captioned_data, tmp_path / "run")
     with pytest.raises(RecipeError, match="--recipe adopted"):
         recipes.train("decoder", "debug", captioned_data, tmp_path / "run", settings(tiny_model, start), device="cpu")
+
+
+COLOURS = np.array([[220, 30, 30], [30, 200, 40], [40, 60, 220], [240, 230, 60]], np.uint8)
+
+
+def tokenizer_of_colours(folder):
+    """An image tokenizer of four codes, one for each colour in its order."""
+    torch.manual_seed(0)
+    sizes = {"width": 32, "encoder_layers": 0, "decoder_layers": 1, "codebook_size": 4, "code_width": 4}
+    tokenizer = ImageTokenizer(TokenizerConfig(size=32, patch=16, **sizes))
+    plain = to_tensor(COLOURS[:, None, None].repeat(32, 1).repeat(32, 2))
+    tokenizer(plain.repeat(2, 1, 1, 1))  # the first batch sets the codebook
+    tokenizer.quantizer.set_codebook(tokenizer.encoder(plain)[:, 0])
+    tokenizer.save(folder)
+    return tokenizer.encode(plain)[:, 0, 0].tolist()
+
+
+@pytest.mark.slow
+def test_its_loss_falls_and_its_pictures_follow_the_codes(tmp_path):
+    """A UNet of pixels with random weights learns four codes that are four colours."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "models" / "diffusers"))
+    from tiny_pipelines import ddim, unet
+
+    rng = np.random.default_rng(0)
+    (tmp_path / "pictures").mkdir()
+    for number in range(64):
+        cells = COLOURS[rng.integers(4, size=(2, 2))]
+        Image.fromarray(cells.repeat(16, 0).repeat(16, 1)).save(tmp_path / "pictures" / f"{number}.png")
+    build_folder(tmp_path / "pictures", tmp_path / "data", size=32)
+    order = tokenizer_of_colours(tmp_path / "tokenizer")
+    assert sorted(order) == [0, 1, 2, 3]
+    network = unet(in_channels=3, out_channels=3, sample_size=16, block_out_channels=(16, 32))
+    network.save_pretrained(tmp_path / "published" / "unet")
+    ddim(prediction_type="v_prediction").save_pretrained(tmp_path / "published" / "scheduler")
+    adopt_decoder(str(tmp_path / "published"), tmp_path / "tokenizer", tmp_path / "decoder", width=32, layers=1)
+    named = [f"tokenizer={tmp_path / 'tokenizer'}", f"start={tmp_path / 'decoder'}", "trained=all", "network_share=1.0"]
+    loop = {"steps": 200, "batch_size": 16, "lr": 3e-3, "ema_decay": 0.95, "ema_every": 1}
+    named += [f"loop.{name}={value}" for name, value in loop.items()]
+    train = {"device": "cpu", "progress": False}
+    recipes.train("decoder", "adopted-debug", tmp_path / "data", tmp_path / "run", named, **train)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert losses[-1] < 0.5 * losses[0]
+    colours = np.array([[[0, 1], [2, 3]], [[3, 3], [1, 0]], [[2, 0], [0, 2]]])
+    drawn = sample(load_decoder(tmp_path / "run" / "model"), np.array(order)[colours], [1, 2, 3], 10)
+    cells = drawn.reshape(3, 3, 2, 8, 2, 8).mean((3, 5)).transpose(0, 2, 3, 1)
+    distances = np.square(cells[..., None, :] - (COLOURS / 127.5 - 1)).sum(-1)
+    assert (distances.argmin(-1) == colours).mean() > 0.9

@@ -89,6 +89,22 @@ def test_info_tells_where_it_comes_from(lantu, model, published):
     assert facts["parameters"]["decoder"] > 10_000
 
 
+def test_the_command_adopts_and_says_the_licence(lantu, published, tiny_model):
+    how = ("--tokenizer", tiny_model, "-o", "out", "--size", 16, "--width", 32, "--layers", 0)
+    code, out, err = lantu("adopt", "decoder", published, *how)
+    assert code == 0, err
+    assert "UNet2DConditionModel, 16 px, 32 codes of 4 px" in out
+    assert f"licence of {published}: openrail++" in err
+    code, out, err = lantu("adopt", "decoder", published, *how, "--license", "mine", "--json")
+    assert code == 0, err
+    facts = json.loads(out)
+    assert (facts["license"], facts["pixels"], facts["network"]) == ("mine", 16, "UNet2DConditionModel")
+    code, out, err = lantu("adopt", "decoder", tiny_model, *how)
+    assert (code, out) == (2, "")
+    assert "no unet/ and no transformer/" in err
+    assert err.count("\n") == 1
+
+
 def edit(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
