@@ -212,7 +212,7 @@ def main() -> None:
             out = ["-o", work / f"adopted-{kind}", "--tokenizer", work / "tokenizer", "--rows", arguments.rows]
             lantu("adopt", "language", work / kind, *out)
     steps = max(20, arguments.documents // BATCH)
-    text = (f"text={work / 'text'}", f"text_share={SHARE}", f"text_length={PIECE}", "asked=0", "validated=48")
+    text = (f"text={work / 'text'}", f"text_share={SHARE}", f"text_length={PIECE}", "asked=0", "measured=48")
     trained = (f"trained={arguments.trained}", f"loop.lr={arguments.lr}")
     train(work, "pretrained-run", "adopted", steps, *trained, f"start={work / 'adopted-pretrained'}", *text)
     runs = {"pretrained-run": "adopted-pretrained", "random-run": "adopted-random", "small-run": ""}
@@ -222,7 +222,7 @@ def main() -> None:
     small = ("asked=0", "loop.lr=0.003", "loop.optimizer=muon", *SMALL)
     train(work, "small-run", "emoji", round(budget / (6 * ids * 5.1e6) / BATCH), *small)
     report(work, runs)
-    none = ("trained=all", "asked=0", "loop.lr=0.001", "validated=48", f"start={work / 'adopted-random'}")
+    none = ("trained=all", "asked=0", "loop.lr=0.001", "measured=48", f"start={work / 'adopted-random'}")
     train(work, "random-run", "adopted", max(20, round(budget / (6 * ids * 137e6) / BATCH)), *none)
     report(work, runs)
 

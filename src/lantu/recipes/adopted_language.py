@@ -22,7 +22,7 @@ from lantu.recipes.documents import Captioned
 from lantu.recipes.drafts import Drafts
 from lantu.recipes.language_settings import LanguageRecipe
 from lantu.recipes.language_task import SAMPLING, LanguageSetup, LanguageTask, Objective
-from lantu.recipes.next_token import NextToken
+from lantu.recipes.next_token import NextToken, captioned
 from lantu.recipes.plain_text import PlainText, parted, pieces
 from lantu.recipes.sources import part_folder
 from lantu.recipes.validation import Validation
@@ -42,7 +42,7 @@ class AdoptedRecipe(LanguageRecipe):
         text: a file or a folder of plain text; a twentieth of it is held out. "" for none.
         text_share: share of a batch that is plain text, and of the loss.
         text_length: ids of a piece of plain text.
-        validated: pictures, and pieces of text, that the losses of validation are taken of.
+        measured: pictures, and pieces of text, that the losses in validation.jsonl are taken of.
         checkpointing: compute activations again in the backward pass, which saves memory and costs time.
         frozen: dtype of the weights that do not learn: "fp32", or "file" for that of the published file, which takes
             half the memory, and needs ``loop.precision=bf16``.
@@ -55,13 +55,15 @@ class AdoptedRecipe(LanguageRecipe):
     text: str = ""
     text_share: float = Field(0.2, ge=0, lt=1)
     text_length: int = Field(256, ge=2)
-    validated: int = Field(64, ge=1)
+    measured: int = Field(64, ge=1)
     checkpointing: bool = False
     frozen: Literal["fp32", "file"] = "fp32"
 
 
 class Task(LanguageTask):
     """Next-token prediction on captioned pictures and on plain text."""
+
+    reads_frozen = True  # they may be many gigabytes
 
     def __init__(self, recipe: AdoptedRecipe, data: Path):
         if not recipe.start:
@@ -87,8 +89,8 @@ class Task(LanguageTask):
         if share:
             how = (recipe.text_length, setup.vocabulary.special("pad"), share / (1 - share), recipe.loop.seed)
             objectives.append((share, PlainText(setup.model, train, *how)))
-        super().__init__(setup, objectives)
-        self.held = Validation(setup, held_out, recipe.validated, recipe.text_length)
+        super().__init__(setup, objectives, captioned(setup))
+        self.held = Validation(setup, held_out, recipe.measured, recipe.text_length)
         learns = sum(parameter.numel() for parameter in self._trained())
         self.flops_per_sample *= 2 / 3 + learns / 3 / sum(parameter.numel() for parameter in self.model.parameters())
         if not train:
@@ -157,7 +159,7 @@ def adopted() -> AdoptedRecipe:
 def debug() -> AdoptedRecipe:
     """In seconds, for a tiny model."""
     loop = LoopConfig(steps=40, batch_size=8, lr=3e-3, warmup_steps=5, precision="fp32", weight_decay=0.0)
-    return AdoptedRecipe(rank=4, alpha=8, text_length=64, validated=8, loop=loop)
+    return AdoptedRecipe(rank=4, alpha=8, text_length=64, measured=8, loop=loop)
 
 
 RECIPES = {"adopted": adopted, "adopted-debug": debug}

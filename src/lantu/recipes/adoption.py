@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lantu import files
-from lantu.errors import LantuError, ModelError
+from lantu.errors import LantuError
 from lantu.models import hub
 from lantu.models.lantu.language.adopt import adopt
 from lantu.models.lantu.language.model import FOLDER_KIND
@@ -39,7 +39,7 @@ def adopt_language(
     named = str(tokenizer or hub.DEFAULT)
     images = ImageTokenizer.load(part_folder(named, "tokenizer"))
     files.check_folder(Path(out), FOLDER_KIND)
-    folder = located(source)
+    folder = hub.locate(source)
     count = images.config.codebook_size
     found = open_source(folder, source if folder != files.expand(source) else folder.resolve().name, CONTROLS + count)
     side = images.config.size // images.config.patch
@@ -55,15 +55,3 @@ def adopt_language(
         "codes": count,
         "tokenizer": named,
     }
-
-
-def located(source: str) -> Path:
-    """The folder of a published model.
-
-    Raises:
-        ModelError: there is none.
-    """
-    folder = files.expand(source)
-    if folder.is_dir():
-        return folder
-    raise ModelError(f"no folder {source}", "give a directory of a published language model")

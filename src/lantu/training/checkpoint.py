@@ -11,7 +11,7 @@ A checkpoint is written under another name and then renamed, so it exists comple
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,7 @@ def put_average(path: Path, networks: dict[str, torch.nn.Module]) -> int:
         step = json.loads((path / "state.json").read_text(encoding="utf-8"))["step"]
         stored = tensors.load(path / "weights") | tensors.load(path / "average")
         for name, network in networks.items():
-            fill(without_frozen(network, lambda parameter: parameter.requires_grad), stored, name)
+            fill(network.state_dict(), stored, name)
     except (OSError, LantuError, KeyError, ValueError) as problem:
         hint = "name a checkpoint of a run, and that run's recipe"
         raise RecipeError(f"{path} can't be used ({problem})", hint) from problem
@@ -198,16 +198,14 @@ def name_of(step: int) -> str:
 
 
 def saved(module: OptimizedModule) -> dict[str, Tensor]:
-    """A module's weights and buffers, sharing memory with the network; without weights that are not trained."""
+    """A module's weights and buffers, sharing memory with the network."""
+    state = module.network.state_dict()
+    if module.saves_frozen:
+        return state
     trained = {id(parameter) for parameter in module.named.values()}
-    return without_frozen(module.network, lambda parameter: id(parameter) in trained)
-
-
-def without_frozen(network: torch.nn.Module, is_trained: Callable[[Tensor], bool]) -> dict[str, Tensor]:
-    """A network's weights and buffers, without the weights that training leaves as they are."""
-    everything = network.named_parameters(remove_duplicate=False)
-    frozen = {name for name, parameter in everything if not is_trained(parameter)}
-    return {name: value for name, value in network.state_dict().items() if name not in frozen}
+    everything = module.network.named_parameters(remove_duplicate=False)
+    frozen = {name for name, parameter in everything if id(parameter) not in trained}
+    return {name: value for name, value in state.items() if name not in frozen}
 
 
 def optimizer_state(module: OptimizedModule) -> dict[str, dict[str, Tensor]]:

@@ -18,6 +18,7 @@ class OptimizedModule:
     Args:
         name: of the module.
         uses_muon, lr_share: see ``lantu.training.task.Task``.
+        saves_frozen: checkpoints hold the weights that are not trained too.
 
     Attributes:
         named: the parameters that are trained, by name.
@@ -25,8 +26,16 @@ class OptimizedModule:
         average: the EMA of these parameters; None if ``ema_decay`` is 0.
     """
 
-    def __init__(self, name: str, network: nn.Module, config: LoopConfig, uses_muon: UsesMuon, lr_share: LrShare):
-        self.name, self.network, self.config = name, network, config
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        config: LoopConfig,
+        uses_muon: UsesMuon,
+        lr_share: LrShare,
+        saves_frozen: bool = True,
+    ):
+        self.name, self.network, self.config, self.saves_frozen = name, network, config, saves_frozen
         self.named = {key: value for key, value in network.named_parameters() if value.requires_grad}
         self.lr = config.lr * config.lr_scale.get(name, 1.0)
         self.optimizers = make_optimizers(network, config, self.lr, uses_muon, lr_share)

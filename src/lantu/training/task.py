@@ -29,12 +29,14 @@ class Task(ABC):
         flops_per_sample: forward and backward, for the logs; 0 if unknown.
         notes: lines about the data that the user should read before the run begins.
         exported: the kind of folder that ``export`` writes.
+        reads_frozen: weights that are not trained are read again when a run is resumed, so checkpoints leave them out.
     """
 
     networks: dict[str, nn.Module]
     flops_per_sample: float = 0.0
     notes: Sequence[str] = ()
     exported: FolderKind = WEIGHTS
+    reads_frozen: bool = False
 
     def __init_subclass__(cls, **arguments: Any):
         """Refuse public methods that are no hooks.

@@ -39,7 +39,7 @@ class Trainer:
         if config.compile:
             task.compile()
         self.modules = [
-            OptimizedModule(name, network, config, task.uses_muon, task.lr_share)
+            OptimizedModule(name, network, config, task.uses_muon, task.lr_share, not task.reads_frozen)
             for name, network in task.networks.items()
         ]
         self.generator = torch.Generator(device)
