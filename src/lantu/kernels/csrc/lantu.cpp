@@ -29,6 +29,7 @@ namespace {
 
 constexpr int PANEL = 64;  // outputs that are computed together
 constexpr int FEW = 8;     // up to so many tokens are prepared by every member itself
+constexpr int TOGETHER = 2;  // queries that attend to the same places together
 
 INLINE int padded16(int count) { return (count + 15) & ~15; }
 
@@ -470,7 +471,7 @@ void lantu_forward(const Stack* stack, float* x, int32_t tokens, const float* co
     const size_t hidden = reserve((size_t)tokens * layer.down.padded * 4);
     std::vector<size_t> scores, gates, own;
     for (int member = 0; member < all.size(); member++) {
-        scores.push_back(reserve((size_t)(longest + 32) * 4));
+        scores.push_back(reserve((size_t)(longest + 32) * TOGETHER * 4));
         gates.push_back(reserve((size_t)tokens * PANEL * 4));
         own.push_back(reserve((size_t)std::min<int>(tokens, FEW) * widest * 4));
     }
