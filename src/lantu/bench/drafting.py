@@ -1,12 +1,14 @@
 """The engines whose drafting is timed, on the same weights: each function takes the task and returns a ``Draft``.
 
-All but the last two guide with a pair of rows per picture. All sample from the ``TOP_K`` likeliest codes, in bfloat16.
+All but the last two guide with a pair of rows per picture. All sample from the ``TOP_K`` likeliest codes, in the
+precision in which each is fastest on this processor.
 Shapes: R rows (B with the prompt, then B without), N ids, L layers, G heads of keys and values, P places, K head width.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lantu.bench import machine
 from lantu.bench.task import GUIDANCE, TOP_K, Drafting
 
 # Number of pictures → the ids of their codes, (pictures, n).
@@ -37,24 +39,21 @@ def lantu_learnt(task: Drafting) -> Draft:
 
 def lantu_torch(task: Drafting) -> Draft:
     """What ``lantu draw --device cuda`` does, here on the CPU."""
-    import torch
-
     from lantu.engine.backends.pytorch import Language
     from lantu.engine.drafting import draft
     from lantu.engine.engine import Engine
 
-    engine = Engine(Language.load(task.folder, torch.bfloat16), cached_prefixes=0, max_jobs=64)
+    engine = Engine(Language.load(task.folder, machine.torch_dtype()), cached_prefixes=0, max_jobs=64)
     return lambda pictures: draft(engine, [task.request(seed) for seed in range(pictures)])
 
 
 def load_transformers(task: Drafting) -> Any:
-    """The task's model on transformers, in bfloat16."""
-    import torch
+    """The task's model on transformers."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    return AutoModelForCausalLM.from_pretrained(task.folder, dtype=torch.bfloat16).eval()
+    return AutoModelForCausalLM.from_pretrained(task.folder, dtype=machine.torch_dtype()).eval()
 
 
 def transformers_generate(task: Drafting) -> Draft:
@@ -168,7 +167,7 @@ def openvino(task: Drafting) -> Draft:
             )
             shapes = [[count, -1], [-1], list(memory.shape), [-1, -1]]
             model = ov.convert_model(step, example_input=example, input=shapes)
-            hints = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
+            hints = {"INFERENCE_PRECISION_HINT": machine.precision(), "PERFORMANCE_HINT": "LATENCY"}
             compiled[count] = ov.Core().compile_model(model, "CPU", hints).create_infer_request(), memory.numpy()
         return compiled[count]
 

@@ -69,16 +69,51 @@ def bandwidth_gb_s(size_bytes: int) -> float:
     """The bandwidth of reading so many bytes repeatedly, on all cores: the more bytes, the fewer come from a cache."""
     import torch
 
-    numbers = torch.zeros(max(1, size_bytes // 4))
+    numbers = torch.ones(max(1, size_bytes // 8), dtype=torch.int64)  # whose sum waits for memory alone
     return size_bytes / fastest(numbers.sum) / 1e9
 
 
-def matrix_gflop_s(rows: int = 1024, width: int = 1024) -> float:
-    """The rate of bfloat16 products of large matrices."""
+def precision() -> str:
+    """The precision in which torch and OpenVINO are fastest here: "bf16" on processors that multiply it, else "f32"."""
     import torch
 
-    a, b = torch.randn(rows, width).bfloat16(), torch.randn(width, width).bfloat16()
-    return 2 * rows * width * width / fastest(lambda: torch.nn.functional.linear(a, b)) / 1e9
+    from lantu.training.device import has_bf16
+
+    return "bf16" if has_bf16(torch.device("cpu")) else "f32"
+
+
+def torch_dtype() -> Any:
+    """``precision`` as torch names it."""
+    import torch
+
+    return {"bf16": torch.bfloat16, "f32": torch.float32}[precision()]
+
+
+def our_precision() -> str:
+    """That of lantu's kernels on the models that are timed, whose weights are bfloat16; NumPy widens them."""
+    from lantu import kernels
+
+    return "f32" if kernels.reason() else "bf16 weights"
+
+
+def matrix_gflop_s(rows: int = 1024, width: int = 1024) -> dict[str, float]:
+    """The rates of products of large matrices: torch's in its best precision, and the kernels'.
+
+    The roofline is the highest of them, whoever reaches it.
+    """
+    import torch
+
+    from lantu import kernels
+
+    random = np.random.default_rng(0)
+    x, weight = (random.standard_normal(shape).astype(np.float32) for shape in ((rows, width), (width, width)))
+    a, b = torch.from_numpy(x).to(torch_dtype()), torch.from_numpy(weight).to(torch_dtype())
+    ours, out = kernels.linear(weight), np.empty((rows, width), np.float32)
+    operations = 2e-9 * rows * width * width
+    return {
+        f"torch, {precision()}": operations / fastest(lambda: torch.nn.functional.linear(a, b)),
+        f"lantu, {our_precision()}": operations / fastest(lambda: ours(x, into=out)),
+    }
 
 
 def fastest(work: Callable[[], Any], rounds: int = ROUNDS) -> float:

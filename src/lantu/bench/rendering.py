@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from lantu.bench import machine
+
 STEPS = 4
 
 Render = Callable[[np.ndarray], Any]  # codes (B, h, w)
@@ -21,7 +23,7 @@ def lantu_kernels(folder: Path) -> Render:
 
 
 def diffusers_loop(folder: Path) -> Render:
-    """As diffusers' pipelines do it: the network on torch in bfloat16, steps by its scheduler."""
+    """As diffusers' pipelines do it: the network on torch, steps by its scheduler."""
     import torch
     from diffusers import FlowMatchEulerDiscreteScheduler
 
@@ -38,7 +40,7 @@ def diffusers_loop(folder: Path) -> Render:
         scheduler: Any = FlowMatchEulerDiscreteScheduler()
         scheduler.set_timesteps(sigmas=np.linspace(1, 1 / STEPS, STEPS))
         x = torch.randn(B, 3, height * patch, width * patch)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=machine.precision() == "bf16"):
             for step, timestep in enumerate(scheduler.timesteps):
                 now = 1 - float(scheduler.sigmas[step])
                 clean = network(x, x.new_full((B,), now), grid).float()
@@ -49,7 +51,7 @@ def diffusers_loop(folder: Path) -> Render:
 
 
 def openvino(folder: Path) -> Render:
-    """The network on OpenVINO's CPU runtime in bfloat16, with our loop."""
+    """The network on OpenVINO's CPU runtime, with our loop."""
     import openvino as ov
     import torch
 
@@ -69,7 +71,7 @@ def openvino(folder: Path) -> Render:
             if codes.shape not in compiled:
                 example = (torch.from_numpy(x_t_BCHW), torch.zeros(len(codes)), torch.from_numpy(codes))
                 model = ov.convert_model(network, example_input=example, input=[list(each.shape) for each in example])
-                hints = {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY"}
+                hints = {"INFERENCE_PRECISION_HINT": machine.precision(), "PERFORMANCE_HINT": "LATENCY"}
                 compiled[codes.shape] = ov.Core().compile_model(model, "CPU", hints).create_infer_request()
             times = np.full(len(codes), timestep, np.float32)
             return compiled[codes.shape].infer([x_t_BCHW, times, codes], share_inputs=True)[0].copy()

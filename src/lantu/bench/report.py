@@ -15,12 +15,23 @@ def tables(report: dict[str, Any]) -> list[tuple[str, Rows]]:
     drafted: Rows = [["drafting", *(f"{count} pictures, s" if count > 1 else "1 picture, s" for count in counts)]]
     names = list(dict.fromkeys(row["name"] for row in report["drafting"]))
     for name in names:
-        drafted.append([name, *(spread(report["drafting"], name, "pictures", count, "s") for count in counts)])
-    drafted.append(["roofline", *(f"{floor['drafting_s'][str(count)]:.3f}" for count in counts)])
+        drafted.append(
+            [
+                label(report["drafting"], name),
+                *(spread(report["drafting"], name, "pictures", count, "s") for count in counts),
+            ]
+        )
+    for title, key in (("roofline", "drafting_s"), ("of it reading", "reading_s"), ("multiplying", "multiplying_s")):
+        drafted.append([title, *(f"{floor[key][str(count)]:.3f}" for count in counts)])
     batches = sorted({row["batch"] for row in report["decoder"]})
     rendered: Rows = [["decoder, 4 steps", *(f"batch {batch}, ms" for batch in batches)]]
     for name in dict.fromkeys(row["name"] for row in report["decoder"]):
-        rendered.append([name, *(spread(report["decoder"], name, "batch", batch, "ms") for batch in batches)])
+        rendered.append(
+            [
+                label(report["decoder"], name),
+                *(spread(report["decoder"], name, "batch", batch, "ms") for batch in batches),
+            ]
+        )
     whole: Rows = [
         ["a drawing of the model", "ms"],
         *([key.removesuffix("_ms"), f"{value:.0f}"] for key, value in report["end_to_end"].items()),
@@ -30,9 +41,16 @@ def tables(report: dict[str, Any]) -> list[tuple[str, Rows]]:
     return [(what, drafted), ("", rendered), ("", whole)]
 
 
+def label(rows: list[dict[str, Any]], name: str) -> str:
+    """An engine's name with the precision in which it computed."""
+    return f"{name}, {next(row['precision'] for row in rows if row['name'] == name)}"
+
+
 def spread(rows: list[dict[str, Any]], name: str, unit: str, count: int, suffix: str) -> str:
-    """A median with its range."""
-    row = next(row for row in rows if row["name"] == name and row[unit] == count)
+    """A median with its range; "–" if the row got no turn."""
+    row = next((row for row in rows if row["name"] == name and row[unit] == count), None)
+    if row is None:
+        return "–"
     digits = 3 if suffix == "s" else 1
     median, least, most = (f"{row[f'{key}_{suffix}']:.{digits}f}" for key in ("median", "min", "max"))
     return f"{median} ({least} to {most})"

@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def bench(
     peers: Sequence[str] | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] = print,
+    minutes: float = float("inf"),
 ) -> dict[str, Any]:
     """Time drafting, rendering and whole drawings.
 
@@ -38,7 +40,9 @@ def bench(
         pictures: batch sizes.
         rounds: that count; one more comes first.
         peers: names of the engines to time; all that are installed if not given.
-        say: called with a line for each engine that can't be timed.
+        progress: told before each piece of work how many are done of how many, and which comes next.
+        say: called with a line for each engine that can't be timed, and for each row that got no turn.
+        minutes: after so many, no further piece is begun.
 
     Returns:
         machine, roofline, drafting, decoder, end_to_end: as ``lantu bench --json`` prints them.
@@ -47,6 +51,7 @@ def bench(
         LantuError: an unknown size or peer.
         ModelError: there is no such model.
     """
+    until = time.perf_counter() + 60 * minutes
     folder = hub.find(model)
     if size not in (*SIZES, "model"):
         raise LantuError(f"no size {size!r}", f"choose one of {', '.join((*SIZES, 'model'))}")
@@ -54,14 +59,24 @@ def bench(
     renderers = present(rendering.PEERS, peers, say)
     if not drafters and not renderers:
         raise LantuError("there is no engine to time", f"choose among {', '.join(drafting.PEERS)}")
+    say("lantu: measuring the machine, then loading " + ", ".join(dict.fromkeys([*drafters, *renderers])))
     with contextlib.ExitStack() as stack:
         task = of_model(folder.path) if size == "model" else stack.enter_context(made_up(size))
         floor = roofline(task, pictures)
         work = drafting_work(drafters, task, pictures) | rendering_work(renderers, folder, pictures)
         for kind, whole in end_to_end(str(folder.path), stack).items():
             work["end_to_end", kind, 1] = whole
-        measured = measure(work, rounds, progress)
-    return {"machine": machine.describe() | {"rounds": rounds, "size": size}, "roofline": floor, **tables(measured)}
+        measured = measure(in_order(work), rounds, progress, until)
+    late = [key for key in work if key not in measured]
+    for _, name, count in late:
+        say(f"lantu: {name}, {count} at once, got no turn within {minutes:g} minutes; allow more with --minutes")
+    described = machine.describe() | {"rounds": rounds, "size": size}
+    return {"machine": described, "roofline": floor, **tables(measured), "not_timed": [list(key) for key in late]}
+
+
+def in_order(work: Work) -> Work:
+    """Small batches first, so that a cap on time costs as few rows as it can."""
+    return dict(sorted(work.items(), key=lambda item: item[0][2]))
 
 
 def drafting_work(names: Sequence[str], task: Drafting, pictures: Sequence[int]) -> Work:
@@ -124,11 +139,18 @@ def row(name: str, unit: str, count: int, took: Seconds, scale: float = 1) -> di
     """A row of a table: the median, least and most of some times."""
     suffix = "s" if scale == 1 else "ms"
     values = {"median": took.median, "min": took.least, "max": took.most}
-    return {"name": name, unit: count} | {f"{key}_{suffix}": round(scale * value, 4) for key, value in values.items()}
+    ours = name.startswith("lantu") and "torch" not in name
+    about = {"precision": machine.our_precision() if ours else machine.precision(), "rounds": took.rounds}
+    times = {f"{key}_{suffix}": round(scale * value, 4) for key, value in values.items()}
+    return {"name": name, unit: count} | times | about
 
 
 def roofline(task: Drafting, pictures: Sequence[int]) -> dict[str, Any]:
-    """How long drafting would take if every step only read the weights and caches once, or only did the arithmetic."""
+    """How long drafting would take if every step only read the weights and caches once, or only did the arithmetic.
+
+    Weights and caches are bfloat16, as they are stored. The rate is the best that any library here reaches, in any
+    precision.
+    """
     from lantu.weights import arrays, manifest
     from lantu.weights.architecture import Sizes
 
@@ -136,20 +158,24 @@ def roofline(task: Drafting, pictures: Sequence[int]) -> dict[str, Any]:
     state = arrays.read(task.folder)
     blocks = sum(value.size for name, value in state.items() if ".layers." in name)
     weights = blocks + task.count * sizes.width
-    bandwidth, rate = machine.bandwidth_gb_s(2 * weights), machine.matrix_gflop_s()
-    floors = {}
+    bandwidth, rates = machine.bandwidth_gb_s(2 * weights), machine.matrix_gflop_s()
+    rate = max(rates.values())
+    floors: dict[str, dict[str, float]] = {"drafting_s": {}, "reading_s": {}, "multiplying_s": {}}
     for count in pictures:
         per_id = 2 * sizes.layers * sizes.key_value_heads * sizes.head_width
         cached = 2 * count * per_id * (len(task.prefix) + task.limit / 2)
         reading = 2 * (weights + cached) / (bandwidth * 1e9)
         multiplying = 2 * weights * 2 * count / (rate * 1e9)
-        floors[str(count)] = round(task.limit * max(reading, multiplying), 4)
+        parts = (max(reading, multiplying), reading, multiplying)
+        for name, seconds in zip(floors, parts, strict=True):
+            floors[name][str(count)] = round(task.limit * seconds, 4)
     return {
         "bandwidth_gb_s": round(bandwidth, 1),
         "matrix_gflop_s": round(rate),
+        "matrix_rates_gflop_s": {name: round(value) for name, value in rates.items()},
         "weights_mb": round(2 * weights / 1e6, 1),
         "codes": task.limit,
-        "drafting_s": floors,
+        **floors,
     }
 
 

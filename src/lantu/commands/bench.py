@@ -18,6 +18,10 @@ def bench(
     ] = "small",
     pictures: Annotated[str, typer.Option(help="Batch sizes, with commas.", metavar="N,N")] = "1,8",
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds, after one to warm up.", metavar="N")] = 5,
+    minutes: Annotated[
+        float,
+        typer.Option(min=0.1, help="Begin nothing after so many minutes; say which rows got no turn.", metavar="M"),
+    ] = 4,
     peers: Annotated[
         str | None, typer.Option(help="Names, separated by commas (default: all that are installed).")
     ] = None,
@@ -43,9 +47,11 @@ def bench(
     from lantu.files import write_json, write_text
 
     names = [name.strip() for name in peers.split(",")] if peers else None
-    with terminal.progress("timing", shown=not json) as advance, warnings.catch_warnings():
+    with terminal.steps("timing", shown=not json) as advance, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing and exporting libraries warn a lot
-        figures = measurements.bench(model, size, counts, rounds, names, advance, terminal.say)
+        figures = measurements.bench(
+            model, size, counts, rounds, names, progress=advance, say=terminal.say, minutes=minutes
+        )
     if out:
         write_json(out / "bench.json", figures)
         write_text(out / "bench.md", report.markdown(figures))

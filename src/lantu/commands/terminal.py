@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +177,27 @@ def progress(title: str, shown: bool = True) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as bar:
         row = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(row, completed=done, total=total or None)
+
+
+@contextlib.contextmanager
+def steps(title: str, shown: bool = True, every_s: float = 10) -> Iterator[Callable[[int, int, object], None]]:
+    """Progress of few, long steps on stderr: a bar if that is a terminal, else a line now and then.
+
+    Yields:
+        ``begin(done, total, step)``, to be called before each step.
+    """
+    with progress(title, shown) as advance:
+        said = 0.0
+
+        def begin(done: int, total: int, step: object) -> None:
+            nonlocal said
+            advance(done, total)
+            if time.monotonic() - said > every_s or (said == 0 and done == 0):
+                said = time.monotonic()
+                name = ", ".join(map(str, step)) if isinstance(step, tuple) else str(step)
+                say(f"{title} {name} ({total - done} of {total} remain)")
+
+        yield begin
 
 
 def shows_pictures() -> bool:
