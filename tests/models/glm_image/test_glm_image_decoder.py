@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lantu.errors import ModelError
+from lantu.errors import LantuError, ModelError
 from lantu.models.glm_image import decoder as decoders
 from lantu.models.glm_image.config import Config
 from lantu.models.glm_image.decoder import Decoder
@@ -95,6 +95,12 @@ def test_parts_that_do_not_fit_their_configs_are_named(damaged, part, change, ma
     with pytest.raises(ModelError, match=match) as found:
         decoders.check(damaged)
     assert "\n" not in str(found.value)
+
+
+def test_versions_of_diffusers_that_draw_magenta_are_refused(glm_image, monkeypatch):
+    monkeypatch.setattr("diffusers.__version__", "0.41.0")
+    with pytest.raises(LantuError, match=r"diffusers 0\.41\.0 .*pip install"):
+        decoders.check(glm_image)
 
 
 @pytest.mark.parametrize("file", ["scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json"])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lantu.errors import ModelError
+from lantu.errors import LantuError, ModelError
 from lantu.models.glm_image.config import GLYPH_TOKENIZER, GLYPHS, PATCH, SCHEDULER, TRANSFORMER, VAE, Config
 from lantu.models.published import modules
 from lantu.models.published.text import AGAIN, first_line
@@ -22,6 +22,8 @@ from lantu.weights import arrays, manifest
 
 if TYPE_CHECKING:
     import torch
+
+MAGENTA = ("0.40.", "0.41.")  # versions of diffusers: vllm-omni#7951
 
 
 class Decoder:
@@ -114,11 +116,22 @@ def check(folder: Path) -> None:
 
     Raises:
         ModelError: a tensor is missing, unknown, or of another shape or type.
+        LantuError: the installed diffusers can't render with it.
     """
+    check_version()
     for name, make in makers(folder).items():
         modules.check(make, folder / name, "", arrays.entries(folder / name))
     read_json(folder / SCHEDULER / "scheduler_config.json")
     glyph_tokenizer(folder / GLYPH_TOKENIZER)
+
+
+def check_version() -> None:
+    """Refuse versions of diffusers that ignore a pipeline's timesteps: pictures are magenta. Raises LantuError."""
+    import diffusers
+
+    if diffusers.__version__.startswith(MAGENTA):
+        what = f"diffusers {diffusers.__version__} ignores the timesteps of GLM-Image's pipeline"
+        raise LantuError(what, "pip install 'diffusers>=0.42,<0.43'")
 
 
 def glyph_tokenizer(folder: Path) -> Any:
