@@ -76,6 +76,17 @@ def test_what_does_not_fit_is_refused_before_it_is_loaded(path, allow):
     assert load_parts(folder).sparing is False
 
 
+@pytest.mark.parametrize("name", ["emu3", "plain", "glm_image"])
+def test_every_family_tells_what_it_takes(name, request):
+    folder = open_folder(request.getfixturevalue(name))
+    told = json.loads(json.dumps(folder.describe()))
+    assert told["ids"] >= folder.grid[0] * folder.grid[1]
+    assert min(told["memory"].values()) > 0
+    parts = load_parts(folder)
+    for names in parts.freed.values():  # its large parts are among those that can be freed
+        assert any(hasattr(type(parts), each) for each in names)
+
+
 def test_vllm_reserves_memory_itself(tiny_model, allow):
     allow(1)
     assert load_parts(open_folder(tiny_model), backend="vllm").sparing is False

@@ -65,7 +65,7 @@ class Sparing:
 
     freed: ClassVar[Mapping[Stage, tuple[str, ...]]] = {
         "drafting": ("language", "drafter", "batched_drafter", "reader"),
-        "rendering": ("decoder", "vq", "control", "encoder"),
+        "rendering": ("decoder", "vq", "renderer", "refiner", "control", "encoder"),
     }
 
     @cached_property

@@ -102,7 +102,7 @@ class ModelFolder(Protocol):
         ...
 
     @property
-    def ids(self) -> int:
+    def draft_length(self) -> int:
         """How many ids a picture of the training size is drafted as."""
         ...
 

@@ -71,6 +71,12 @@ class Emu3Folder(PublishedFolder):
         weights.vq_prefix(entries)
         return self
 
+    @property
+    def draft_length(self) -> int:
+        """Rows of codes, each with the id that ends it."""
+        height, width = self.grid
+        return height * (width + 1)
+
     def parameters(self) -> dict[str, int]:
         """How many numbers each part has, from the headers of its files."""
         entries = arrays.entries(self.path)

@@ -76,6 +76,16 @@ class GlmImageFolder(PublishedFolder):
     def codebook_size(self) -> int:
         return self.config.codebook_size
 
+    @property
+    def draft_length(self) -> int:
+        """Codes of the small grid and of the full one."""
+        return drafted(self.grid)
+
+    @property
+    def language_folder(self) -> Path:
+        """Where the language model's config.json is."""
+        return self.path / LANGUAGE
+
     def weight_files(self) -> Iterator[Path]:
         """The safetensors files of all parts. Raises OSError or ValueError."""
         for part in (LANGUAGE, GLYPHS, TRANSFORMER, VAE):

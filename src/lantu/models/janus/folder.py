@@ -9,7 +9,6 @@ from lantu.models.janus import weights
 from lantu.models.janus.config import Config
 from lantu.models.published.folder import DENOISING, PublishedFolder, count
 from lantu.weights import arrays, manifest
-from lantu.weights.architecture import Sizes
 
 PARAMS = SamplingParams(guidance=5.0)  # of DeepSeek's own generation_inference.py
 PARTS = {"language": weights.LANGUAGE, "codes": weights.CODES, "decoder": weights.VQ, "reader": weights.TOWER}
@@ -49,11 +48,6 @@ class JanusFolder(PublishedFolder):
     @property
     def codebook_size(self) -> int:
         return self.config.codebook_size
-
-    @property
-    def sizes(self) -> Sizes:
-        """The sizes of the language model, a Llama."""
-        return self.config.sizes
 
     def check(self) -> "JanusFolder":
         """Itself, once the language model's tensors are those that config.json asks for; no weights are read.

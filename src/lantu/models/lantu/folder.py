@@ -289,7 +289,7 @@ class LantuFolder:
             "grid": f"{width}x{height}",
             "codebook": self.codebook_size,
             "language": self.architecture,
-            "ids": self.ids,
+            "ids": self.draft_length,
             "parameters": self.parameters(),
             "memory": self.memory("cpu").as_dict(),
             "bytes": self.size_bytes(),
@@ -316,7 +316,7 @@ class LantuFolder:
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
     @property
-    def ids(self) -> int:
+    def draft_length(self) -> int:
         """How many ids a picture of the training size is drafted as."""
         return math.prod(self.grid)
 
@@ -339,7 +339,7 @@ class LantuFolder:
         """What the longest draft takes beside the weights: its keys and values."""
         from lantu.models.estimate import cache_bytes, cached_width
 
-        return cache_bytes(*cached_width(self.read("language/config.json")), self.ids, number_bytes)
+        return cache_bytes(*cached_width(self.read("language/config.json")), self.draft_length, number_bytes)
 
     def parameters(self) -> dict[str, int]:
         """The number of parameters of each part, from the headers of its files."""

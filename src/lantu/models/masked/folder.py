@@ -29,7 +29,7 @@ class MaskedFolder(LantuFolder):
         """The arrays of a pass: nothing is cached between passes."""
         from lantu.models.estimate import cache_bytes
 
-        return cache_bytes(ARRAYS, self.number("language/config.json", "width", 1, MAX_WIDTH), self.ids, 4)
+        return cache_bytes(ARRAYS, self.number("language/config.json", "width", 1, MAX_WIDTH), self.draft_length, 4)
 
     def lacks(self, ability: str) -> str:
         """What to do about an ability that the model lacks."""

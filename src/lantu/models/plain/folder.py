@@ -130,6 +130,11 @@ class PlainFolder(PublishedFolder):
         """Number of codes."""
         return self.description.codes.size
 
+    @property
+    def language_folder(self) -> Path:
+        """Where the language model's config.json is."""
+        return self.language
+
     def weight_files(self) -> Iterator[Path]:
         """The safetensors files of both parts."""
         yield from arrays.shard_paths(self.language)

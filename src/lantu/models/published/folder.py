@@ -12,10 +12,9 @@ from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ModelError
 from lantu.files import sha256
 from lantu.files.untrusted import check_regular, open_regular, read_json
-from lantu.models.estimate import PACKED, Memory, cache_bytes, convolution_bytes
+from lantu.models.estimate import PACKED, Memory, cache_bytes, cached_width, convolution_bytes
 from lantu.models.spec import Grid
 from lantu.weights import arrays
-from lantu.weights.architecture import Sizes
 
 SAMPLES, SAMPLE = 64, 1 << 16  # blocks of each file, and their bytes, by which weights are told apart
 HINT = "restore it, or fetch the model again"
@@ -27,7 +26,7 @@ class PublishedFolder:
     """A directory in its publisher's format; the base of a family's ``ModelFolder`` (see ``lantu.models.spec``).
 
     A family says what its config gives: ``grid``, ``patch``, ``codebook_size``, ``abilities``, ``settings``, ``check``,
-    ``sizes``, and which tensors belong to which part; ``ids`` where they are more than the codes of the grid.
+    and which tensors belong to which part; ``draft_length`` where it is more than the codes of the grid.
 
     Attributes:
         path: the directory.
@@ -107,7 +106,7 @@ class PublishedFolder:
             "grid": f"{width}x{height}",
             "codebook": self.codebook_size,
             "language": self.architecture,
-            "ids": self.ids,
+            "ids": self.draft_length,
             "parameters": self.parameters(),
             "memory": self.memory("cpu").as_dict(),
             "bytes": sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file()),
@@ -122,14 +121,14 @@ class PublishedFolder:
         raise NotImplementedError
 
     @property
-    def sizes(self) -> Sizes:
-        """The sizes of the language model."""
-        raise NotImplementedError
-
-    @property
-    def ids(self) -> int:
+    def draft_length(self) -> int:
         """How many ids a picture is drafted as."""
         return math.prod(self.grid)
+
+    @property
+    def language_folder(self) -> Path:
+        """Where the language model's config.json is."""
+        return self.path
 
     def memory(self, device: str) -> Memory:
         """Bytes that drawing a picture takes: weights in the dtype that they are stored in, on both devices."""
@@ -137,12 +136,12 @@ class PublishedFolder:
         number_bytes = sum(path.stat().st_size for path in self.weight_files()) / max(1, sum(parts.values()))
         drafting = sum(count for part, count in parts.items() if part in self.drafting_parts)
         rendering = sum(parts.values()) - drafting - sum(parts.get(part, 0) for part in self.reading_parts)
-        (height, width), sizes = self.grid, self.sizes
+        config, (height, width) = read_optional(self.language_folder / "config.json"), self.grid
+        text = config.get("text_config")
+        cached = cached_width(text if isinstance(text, dict) else config)
         return Memory(
             language=int(drafting * number_bytes * (PACKED if device == "cpu" else 1)),
-            caches=cache_bytes(
-                sizes.layers, sizes.key_value_heads * sizes.head_width, self.ids, 4 if number_bytes > 2.5 else 2
-            ),
+            caches=cache_bytes(*cached, self.draft_length, 4 if number_bytes > 2.5 else 2),
             decoder=int(rendering * number_bytes),
             working=convolution_bytes(width * self.patch, height * self.patch),
         )

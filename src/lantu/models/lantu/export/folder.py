@@ -17,6 +17,7 @@ from lantu import files
 from lantu.errors import LantuError, ModelError
 from lantu.files import FolderKind, replacing_folder
 from lantu.files.untrusted import check_regular
+from lantu.models.lantu import components
 from lantu.models.lantu.folder import LantuFolder
 from lantu.models.lantu.parts import LantuParts
 from lantu.models.spec import ModelFolder
@@ -24,6 +25,7 @@ from lantu.tokens import prompts
 from lantu.tokens.prompts import Prompts
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.tokens.words import DETERMINERS, ENGLISH
+from lantu.weights.language_config import is_adopted
 
 SAMPLERS = {"euler": "euler", "flow-euler": "euler", "heun": "heun", "consistency": "consistency"}
 DEFAULTS = ("guidance", "temperature", "top_k", "top_p", "steps", "render_guidance")  # of a call
@@ -63,7 +65,8 @@ def export(folder: ModelFolder, out: str | Path) -> Path:
         write_decoder(model, temporary)
         lexicon = parts.layout.lexicon
         emoji, others = (lexicon.emoji, lexicon.related["emoji"]) if lexicon else ({}, {})
-        Prompts(emoji, lambda: others, ENGLISH, DETERMINERS).save_pretrained(temporary / "prompts")
+        plain = is_adopted(model.read("language/config.json"))
+        Prompts(emoji, lambda: others, ENGLISH, DETERMINERS, plain).save_pretrained(temporary / "prompts")
         for name, source in CODE.items():
             shutil.copyfile(source, temporary / name)
         if (model.path / "README.md").is_file():
@@ -77,6 +80,9 @@ def check(folder: Any) -> LantuParts:
     if type(folder) is not LantuFolder:
         what = f"{folder.name} can't be exported for diffusers"
         raise LantuError(what, "next-token models of lantu's own family can; others are published in their own format")
+    if components.is_pretrained(folder.path / "decoder"):
+        what = f"the decoder of {folder.name} is a pretrained model, which isn't exported"
+        raise LantuError(what, "export a model with lantu's own decoder")
     missing = [name for name in ("torch", "transformers", "diffusers") if importlib.util.find_spec(name) is None]
     if missing:
         raise LantuError(f"the export needs {' and '.join(missing)}", "pip install 'lantu[train]'")
