@@ -12,7 +12,9 @@ def generated(folder, prompt: str, unconditional: str, codes: range, count: int,
         special: the tokenizer adds its own tokens.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     words = AutoTokenizer.from_pretrained(folder)
     options = {"return_tensors": "pt", "add_special_tokens": special}

@@ -224,10 +224,10 @@ def test_a_model_of_another_family_brings_what_it_needs(house, tmp_path):
         assert [line.endswith(f"house with spaces{extras}") for line in pip] == ([] if extras is None else [True])
 
 
-@pytest.mark.parametrize("name", ["janus", "pipeline"])
+@pytest.mark.parametrize("name", ["janus", "pipeline", "described"])
 def test_so_does_one_that_is_named(house, tmp_path, name):
     (tmp_path / "shelf" / name).mkdir(parents=True)
-    file = "config.json" if name == "janus" else "model_index.json"
+    file = {"janus": "config.json", "described": "lantu_layout.json"}.get(name, "model_index.json")
     (tmp_path / "shelf" / name / file).write_text('{"_class_name": "GlmImagePipeline"}')
     call(house, "caption", "a.png", "--model", name, LANTU_MODELS=f"/nowhere:{tmp_path / 'shelf'}")
     assert any(line.endswith("[serve,train]") for line in calls(house))

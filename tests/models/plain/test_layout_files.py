@@ -44,13 +44,13 @@ def test_parts_may_lie_on_the_hub(tmp_path, plain, monkeypatch):
     """Here in a cache that is filled already: the two parts of the tiny model under ids of their own."""
     hub = tmp_path / "hub" / "hub"
     for name, source in (("models--owner--words", plain), ("models--owner--pixels", plain / "decoder")):
-        snapshot = hub / name / "snapshots" / "0123abc"
+        snapshot = hub / name / "snapshots" / ("0" * 40)
         snapshot.mkdir(parents=True)
         for path in source.iterdir():
             if path.is_file() and path.name != "lantu_layout.json":
                 (snapshot / path.name).write_bytes(path.read_bytes())
         (hub / name / "refs").mkdir()
-        (hub / name / "refs" / "main").write_text("0123abc")
+        (hub / name / "refs" / "main").write_text("0" * 40)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     mine = tmp_path / "mine"

@@ -12,7 +12,9 @@ from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
 from lantu.errors import AbilityError, DataError, ImageError, LantuError, ModelError, PromptError
 from lantu.models.plain.folder import PlainFolder
-from lantu.models.plain.parts import PlainParts
+from lantu.models.plain.parts import MULTIPLE, PlainParts
+from lantu.weights import manifest
+from lantu.weights.architecture import Sizes
 from tiny_plain import CODES, LAYOUT, TEXT, language, make, tokenizer
 
 PROMPT = "a red cat"
@@ -101,6 +103,34 @@ def test_published_directories_are_known(name, architecture, ids, first, prompt,
     negative = unconditional or folder.description.unconditional
     drawn = generated(tmp_path, prompt.format(PROMPT), negative, *request.allowed, 12, folder.settings.guidance)
     assert draft(parts.drafter, [replace(request, limit=12)]) == [drawn]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sizes"),
+    [
+        ("gemma", {"vocab_size": 264192}),  # Liquid: transformers' defaults are those of Gemma 7B
+        ("qwen2", {"vocab_size": 217216}),  # SimpleAR-1.5B and Tar-1.5B: Qwen2.5-1.5B with more ids
+        ("qwen2", {"vocab_size": 217216, "tie_word_embeddings": False}),
+    ],
+)
+def test_every_tensor_of_published_sizes_is_where_it_is_looked_for(architecture, sizes):
+    """On the meta device; no weights are made."""
+    from transformers import GemmaConfig, GemmaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+    qwen = {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12}
+    qwen |= {"num_key_value_heads": 2, "max_position_embeddings": 32768, "tie_word_embeddings": True}
+    with torch.device("meta"):
+        if architecture == "gemma":
+            model = GemmaForCausalLM(GemmaConfig(**sizes))
+        else:
+            model = Qwen2ForCausalLM(Qwen2Config(**{**qwen, **sizes}))
+    config, state = model.config.to_dict(), model.state_dict()
+    if config["tie_word_embeddings"]:
+        del state["lm_head.weight"]  # which transformers does not save twice
+    manifest.check("language", config, state)
+    found = Sizes.of(config)
+    assert found.ids == sizes["vocab_size"]
+    assert not found.width % MULTIPLE + found.head_width % MULTIPLE  # the kernels take it
 
 
 def test_a_drawing_is_the_same_alone_and_among_others(plain):

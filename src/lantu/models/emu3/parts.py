@@ -61,7 +61,12 @@ class Emu3Parts(PublishedParts):
         return Vq(self.folder.path, self.folder.config, self.device)
 
     def render(
-        self, codes_Bhw: np.ndarray, seeds: Sequence[int], params: SamplingParams, control: Control | None = None
+        self,
+        codes_Bhw: np.ndarray,
+        seeds: Sequence[int],
+        params: SamplingParams,
+        control: Control | None = None,
+        prompts: Sequence[str] = (),
     ) -> np.ndarray:
         """Codes → pictures (B, H, W, 3) uint8; neither seeds nor sampling parameters matter to a VQ decoder."""
         if control:

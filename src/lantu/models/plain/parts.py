@@ -78,7 +78,12 @@ class PlainParts(PublishedParts):
         return made
 
     def render(
-        self, codes_Bhw: np.ndarray, seeds: Sequence[int], params: SamplingParams, control: Control | None = None
+        self,
+        codes_Bhw: np.ndarray,
+        seeds: Sequence[int],
+        params: SamplingParams,
+        control: Control | None = None,
+        prompts: Sequence[str] = (),
     ) -> np.ndarray:
         """Codes → pictures (B, H, W, 3) uint8.
 
