@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import pytest
 
@@ -16,6 +17,14 @@ os.environ.update(
 )
 
 SIZE, PATCH, CODES = 32, 8, 32
+
+
+@pytest.fixture(autouse=True)
+def gradients():
+    """A test that leaves gradients switched off would break those behind it."""
+    yield
+    torch = sys.modules.get("torch")
+    assert torch is None or not hasattr(torch, "is_grad_enabled") or torch.is_grad_enabled()
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ def generated(theirs):
 
     model, processor = theirs
 
+    @torch.inference_mode()
     def generate(prompt: str, height: int, width: int):
         options = {"return_for_image_generation": True, "ratio": f"{width}:{height}", "image_area": 64 * height * width}
         logging.set_verbosity_error()
@@ -54,5 +55,4 @@ def generated(theirs):
         codes = model.vocabulary_mapping.convert_bpe2img(rows)
         return inputs["input_ids"][0].tolist(), negative["input_ids"][0].tolist(), codes.numpy(), pixels, picture
 
-    with torch.inference_mode():
-        yield generate
+    return generate
