@@ -6,12 +6,14 @@ from typing import Any
 
 from lantu.errors import RecipeError
 from lantu.files import expand
+from lantu.files.untrusted import read_bytes
 from lantu.models.diffusers.adopt import Choices, Codes, adopt
 from lantu.models.diffusers.pretrained import PretrainedConfig
 from lantu.recipes.codes import load_tokenizer
 from lantu.tokens.vocabulary import MAX_PATCH
 
 UNSAID = "unknown: see the model's card"
+MAX_CARD = 5_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ def located(source: str) -> Path:
 def licence_of(folder: Path) -> str:
     """What the card of a published model says of its licence; "" where it says nothing."""
     try:
-        text = (folder / "README.md").read_text(encoding="utf-8", errors="replace")[:20_000]
-    except OSError:
+        text = read_bytes(folder / "README.md", MAX_CARD).decode("utf-8", "replace")
+    except (OSError, ValueError):
         return ""
     if not text.startswith("---"):
         return ""

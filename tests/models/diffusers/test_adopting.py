@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tiny_pipelines import write
+from tiny_pipelines import ddim, unet, write
 
 from lantu.diffusion.sample import sample
 from lantu.errors import DiskError, LantuError, ModelError, RecipeError
@@ -19,6 +20,8 @@ from lantu.models.lantu.components import load_decoder
 from lantu.pipeline import Model
 from lantu.recipes.adopted_decoder import adopt_decoder
 from lantu.recipes.assemble import assemble
+
+TAEF2 = os.environ.get("LANTU_TAEF2", "")
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,7 @@ def test_info_tells_where_it_comes_from(lantu, model, published):
     assert facts["decoder"] == f"UNet2DConditionModel, {published}, openrail++"
     assert facts["pixels"] == "16x16"
     assert facts["parameters"]["decoder"] > 10_000
+    assert facts["memory"]["decoder"] == 4 * facts["parameters"]["decoder"]
 
 
 def test_the_command_adopts_and_says_the_licence(lantu, published, tiny_model):
@@ -243,3 +247,20 @@ def test_a_tiny_autoencoder_takes_the_place_of_the_large_one(published, tiny_mod
         save_file(make(5, 8).state_dict(), tmp_path / "tiny" / f"{name}.safetensors")
     with pytest.raises(ModelError, match="denoises 4 channels, the autoencoder has 5"):
         adopt_decoder(str(published), tiny_model, tmp_path / "other", size=64, vae=str(tmp_path / "tiny"))
+
+
+@pytest.mark.skipif(not TAEF2, reason="needs TAEF2's weights, see LANTU_TAEF2 in tests/diffusion")
+def test_taef2_decodes_what_a_network_denoises(tiny_model, tmp_path):
+    channels = tiny_autoencoder.TinyAutoencoder.load(TAEF2).channels
+    (tmp_path / "published").mkdir()
+    network = unet(in_channels=channels, out_channels=channels)
+    network.save_pretrained(tmp_path / "published" / "unet")
+    ddim(prediction_type="v_prediction").save_pretrained(tmp_path / "published" / "scheduler")
+    adopt_decoder(str(tmp_path / "published"), tiny_model, tmp_path / "out", size=64, vae=TAEF2, width=32)
+    for half in ("encoder", "decoder"):
+        name = f"{half}.safetensors"
+        assert (tmp_path / "out" / "vae" / name).read_bytes() == (Path(TAEF2) / name).read_bytes()
+    decoder = load_decoder(tmp_path / "out")
+    latents = decoder.codec.encode(np.full((1, 3, 64, 64), 0.5, np.float32))
+    np.testing.assert_allclose(decoder.codec.decode(latents).numpy(), 0.5, atol=0.15)
+    assert sample(decoder, np.zeros((1, 4, 4), np.int64), [0], 2).shape == (1, 3, 64, 64)

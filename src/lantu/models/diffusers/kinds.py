@@ -23,7 +23,6 @@ from lantu.files.untrusted import Fields, shown
 Config = Mapping[str, Any]
 MAX_WIDTH, MAX_LAYERS, MAX_SAMPLE = 1 << 16, 256, 1024
 MAX_POSITIONS = 1 << 28  # numbers in a table of position embeddings, which is computed as the network is made
-SIZES = ("dim", "channels", "heads", "size", "width")  # last words of the names of numbers that set a tensor's shape
 
 
 @dataclass(frozen=True)
@@ -115,6 +114,8 @@ def kind_of(config: Config, where: str) -> Kind:
     else:
         fields.whole("num_attention_heads", 1, MAX_WIDTH)
         fields.whole("attention_head_dim", 1, MAX_WIDTH)
+        if kind.name == "SanaTransformer2DModel" and config.get("guidance_embeds"):
+            fields.refuse("guidance_embeds", "false: SANA-Sprint is sampled in another way")
     if kind.packed and config["in_channels"] % kind.packed**2:
         fields.refuse("in_channels", f"a multiple of {kind.packed**2}")
     if kind.folder == "transformer" and "patch_size" in config:
@@ -136,7 +137,7 @@ def check_numbers(config: Config, where: str) -> None:
             fields.refuse(name, f"a list of {MAX_LAYERS} entries at most")
     sides = [config[name] for name in ("sample_size", "pos_embed_max_size") if type(config.get(name)) is int]
     heads, width = config.get("num_attention_heads"), config.get("attention_head_dim")
-    if sides and type(heads) is int and type(width) is int and max(sides) ** 2 * heads * width > MAX_POSITIONS * 4:
+    if sides and type(heads) is int and type(width) is int and max(sides) ** 2 * heads * width > MAX_POSITIONS:
         fields.refuse("sample_size", "one whose positions fit in memory")
 
 

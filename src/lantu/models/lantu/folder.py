@@ -326,12 +326,14 @@ class LantuFolder:
 
         stored = {part: part_bytes(self.path / part) for part in PARTS}
         numbers = self.parameters()["language"]
+        pretrained = "network" in self.read("decoder/config.json")  # on most processors in float32
+        decoder = stored["decoder"] if device == "cuda" else 4 * self.parameters()["decoder"]
         precise = device == "cuda" or stored["language"] > 2.5 * numbers
         height, width = self.grid
         return Memory(
             language=4 * numbers if device == "cuda" else int(PACKED * stored["language"]),
             caches=self.draft_bytes(4 if precise else 2),
-            decoder=int(PACKED * stored["decoder"]),
+            decoder=decoder if pretrained else int(PACKED * stored["decoder"]),
             working=convolution_bytes(width * self.patch, height * self.patch),
         )
 
