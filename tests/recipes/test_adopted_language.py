@@ -185,3 +185,21 @@ def test_what_can_not_be_trained_is_one_line(adopted, tiny_model, captioned_data
     with pytest.raises(LantuError, match="too short"):
         train(start, tiny_model, captioned_data, tmp_path / "run", f"text={tmp_path}/short.txt")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("architecture", tiny_language.ARCHITECTURES)
+def test_an_adopted_model_draws_the_same_on_both_backends(tiny_model, tmp_path, architecture):
+    """Float32, greedy: native kernels and transformers draft the same codes, for both languages."""
+    from lantu.pipeline import Model
+    from lantu.recipes.assemble import assemble
+
+    tiny_language.write(tmp_path / "published", architecture, architecture != "mistral", torch.float32, rows=352)
+    adopt_language(str(tmp_path / "published"), tmp_path / "adopted", tiny_model, "codes")
+    folder = assemble(tiny_model, tmp_path / "adopted", tiny_model, tmp_path / "model").path
+    prompts, params = ["a red cat", "一只猫在左边"], {"temperature": 0.0, "guidance": 2.0, "steps": 1}
+    native, transformers = (
+        [Model.load(folder, "cpu", backend).draw(prompt, seed=1, **params).codes for prompt in prompts]
+        for backend in ("native", "transformers")
+    )
+    for ours, theirs in zip(native, transformers, strict=True):
+        assert ours.tolist() == theirs.tolist()
