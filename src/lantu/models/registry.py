@@ -87,7 +87,7 @@ FAMILIES = (
             "tokenizer": ("ImageTokenizer",),
             "language": ("AutoModelForCausalLM",),
             "decoder": ("PixelDecoder", "PretrainedDecoder"),
-            "control": ("Control", "ControlNetwork"),
+            "control": ("Control", "ControlNetwork", "PretrainedControl"),
             "refiner": ("PretrainedDecoder",),
         },
     ),

@@ -22,7 +22,7 @@ MODULES = {
         *("decoder", "consistency", "distribution_matching"),
         *("pretrained_decoder", "pretrained_consistency", "pretrained_matching"),
     ),
-    "control": ("control",),
+    "control": ("control", "pretrained_control"),
 }
 PARTS = tuple(MODULES)
 FORMER = {  # name in lantu 0.1, still accepted → name of today

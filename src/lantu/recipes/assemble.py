@@ -22,7 +22,7 @@ from lantu.tokens.words import RELATED, WORDS
 from lantu.weights import checksums
 from lantu.weights.arrays import read_config
 from lantu.weights.language_config import origin_of
-from lantu.weights.names import MASKED
+from lantu.weights.names import MASKED, PRETRAINED_CONTROL
 
 PARTS = ("tokenizer", "language", "decoder")
 PRETRAINED = ["lantu.models.diffusers.pretrained", "PretrainedDecoder"]
@@ -83,6 +83,8 @@ def assemble(
     index |= {part: CLASSES[part] for part in sources} | background_of(sources, data)
     if is_pretrained(folders["decoder"]):
         index["decoder"] = PRETRAINED
+    if CONTROL in folders and read_config(folders[CONTROL]).get("_class_name") == PRETRAINED_CONTROL:
+        index[CONTROL] = ["lantu.models.diffusers.control", PRETRAINED_CONTROL]
     index["draw"] = {**usual(folders["decoder"]), **(draw or {})}
     drafts_masked = config.get("model_type") == MASKED
     if drafts_masked:

@@ -37,8 +37,6 @@ class PretrainedConsistencyRecipe(PretrainedStepsRecipe):
 class Task(pretrained_steps.Task):
     """From noisy latents and codes to the end of the teacher's path, in one step."""
 
-    recipe: PretrainedConsistencyRecipe
-
     def __init__(self, recipe: PretrainedConsistencyRecipe, data: Path):
         super().__init__(recipe, data, (STUDENT, SLOW))
         self.followed = Followed(self.variants.module(STUDENT), self.variants.module(SLOW))

@@ -76,6 +76,8 @@ class Task(training.Task):
 
     exported = folders.KIND
 
+    recipe: Any  # ``AdoptedRecipe``, or that of a recipe built on this one
+
     def __init__(self, recipe: AdoptedRecipe, data: Path):
         self.recipe = recipe
         self.tokenizer = tokenizer = load_tokenizer(recipe.tokenizer)
@@ -121,7 +123,7 @@ class Task(training.Task):
         )
         return loss, {}
 
-    def _encode(self, batch: Batch) -> Tensor:
+    def _encode(self, batch: Any) -> Tensor:
         """The latents of training pictures, or the pictures themselves if the model has no autoencoder.
 
         Each is encoded alone, so that kept ones and those of a resumed run are the same.

@@ -41,8 +41,6 @@ class PretrainedMatchingRecipe(PretrainedStepsRecipe):
 class Task(pretrained_steps.Task):
     """A student that renders in few steps, and a critic of its latents."""
 
-    recipe: PretrainedMatchingRecipe
-
     def __init__(self, recipe: PretrainedMatchingRecipe, data: Path):
         super().__init__(recipe, data, (STUDENT, CRITIC))
         self.paths = [self.path.times(steps) for steps in recipe.steps]

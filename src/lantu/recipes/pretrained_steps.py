@@ -15,6 +15,7 @@ from torch import Tensor
 from lantu.diffusion.decoder import DiffusionDecoder
 from lantu.diffusion.distillation import Network, guided
 from lantu.diffusion.sample import sample
+from lantu.errors import RecipeError
 from lantu.images import to_array, to_bytes
 from lantu.models.diffusers import lora
 from lantu.models.diffusers.folder import LORA
@@ -42,7 +43,7 @@ class PretrainedStepsRecipe(AdoptedRecipe):
         shown_steps: of the teacher, on the sample sheets.
     """
 
-    trained: Literal["lora", "all"] = "lora"
+    trained: Literal["adapter", "lora", "all"] = "lora"
     rank: int = Field(64, ge=1, le=1024)
     network_share: float = Field(1.0, ge=0)
     guidance: tuple[float, float] = (1.0, 2.0)
@@ -56,7 +57,6 @@ class Task(pretrained_decoder.Task):
         names: of the versions beside the teacher; the first is ``STUDENT``.
     """
 
-    recipe: PretrainedStepsRecipe
     variants: Variants
 
     def __init__(self, recipe: PretrainedStepsRecipe, data: Path, names: tuple[str, ...]):
@@ -69,6 +69,8 @@ class Task(pretrained_decoder.Task):
     def _prepared(self) -> Pretrained:
         """The decoder, a LoRA that it has merged into its weights, and its versions."""
         recipe = self.recipe
+        if recipe.trained == "adapter":
+            raise RecipeError("this recipe trains lora or all", "choose one of them: --set trained=lora")
         device = choose_device(recipe.loop.device)
         half = recipe.trained == "lora" and has_bf16(device) and recipe.loop.precision != "fp32"
         pretrained = Pretrained.load(self.start, dtype=torch.bfloat16 if half else torch.float32)
@@ -130,5 +132,6 @@ class Task(pretrained_decoder.Task):
 
 def loop(**changes: Any) -> LoopConfig:
     """The loop's settings of these recipes."""
-    usual = {"steps": 4000, "batch_size": 12, "lr": 1e-4, "warmup_steps": 100, "weight_decay": 0.0, "ema_decay": 0.99}
-    return LoopConfig(**{**usual, "ema_every": 1, **changes})
+    usual: dict[str, Any] = {"steps": 4000, "batch_size": 12, "lr": 1e-4, "warmup_steps": 100, "weight_decay": 0.0}
+    settings: dict[str, Any] = usual | {"ema_decay": 0.99, "ema_every": 1} | changes
+    return LoopConfig(**settings)

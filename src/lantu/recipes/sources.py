@@ -7,7 +7,7 @@ from lantu.errors import ModelError
 from lantu.files import expand
 from lantu.models.hub import is_id, locate
 from lantu.weights.arrays import read_config
-from lantu.weights.names import PRETRAINED
+from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
 
 BEGINNINGS = ("patches", "noise")  # values of a tokenizer's ``start`` that name no part
 
@@ -37,8 +37,8 @@ def part_folder(source: str | Path, part: str) -> Path:
 
 
 def has_weights(place: Path) -> bool:
-    """Whether a folder holds weights; a pretrained decoder has them in folders of its own."""
-    return any(place.glob("*.safetensors")) or any(place.glob("adapter/*.safetensors"))
+    """Whether a folder holds weights; a pretrained decoder and its control have them in folders of their own."""
+    return any(any(place.glob(f"{inner}*.safetensors")) for inner in ("", "adapter/", "controlnet/"))
 
 
 def kind_of(config: dict[str, Any]) -> str:
@@ -49,6 +49,6 @@ def kind_of(config: dict[str, Any]) -> str:
         return "control"
     if "model_type" in config:
         return "language"
-    if config.get("_class_name") == PRETRAINED:
-        return "decoder"
+    if config.get("_class_name") in (PRETRAINED, PRETRAINED_CONTROL):
+        return "decoder" if config["_class_name"] == PRETRAINED else "control"
     return "decoder" if {"patch", "width", "layers", "codebook_size"} <= config.keys() else ""

@@ -157,6 +157,15 @@ def pretrained(config: Mapping[str, Any]) -> None:
         fields.real(name, 0, 100)
 
 
+def pretrained_control(config: Mapping[str, Any]) -> None:
+    """Check the config.json of its control: ``lantu.models.diffusers.control``."""
+    fields = Fields(config, "the control's config.json")
+    fields.only(("_class_name", "patch", "codebook_size", "kind", "tokenizer", "decoder"))
+    texts_in(fields, "kind", "tokenizer", "decoder")
+    fields.whole("patch", 1, MAX_PATCH)
+    fields.whole("codebook_size", 2, MAX_CODES)
+
+
 def control(config: Mapping[str, Any]) -> Wanted:
     """The network of ``lantu.models.lantu.decoder.control``."""
     fields = Fields(config, "the control's config.json")

@@ -16,9 +16,9 @@ from lantu.errors import ModelError
 from lantu.files.untrusted import Fields, read_json, shown
 from lantu.weights import arrays, checksums
 from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, is_plain
-from lantu.weights.expected import OPTIONAL, WANTED, Wanted, pretrained
+from lantu.weights.expected import OPTIONAL, WANTED, Wanted, pretrained, pretrained_control
 from lantu.weights.language_config import drawing_config, is_adopted
-from lantu.weights.names import MASKED, PRETRAINED
+from lantu.weights.names import MASKED, PRETRAINED, PRETRAINED_CONTROL
 
 NAMES = {
     "language": "language model",
@@ -91,6 +91,21 @@ def read_decoder(folder: str | Path) -> dict[str, Any]:
     if adapter["codebook_size"] != config["codebook_size"]:
         what = f"the decoder renders {config['codebook_size']} codes, its adapter reads {adapter['codebook_size']}"
         raise ModelError(what, HINT)
+    checksums.verify(folder)
+    return config
+
+
+def read_control(folder: str | Path) -> dict[str, Any]:
+    """The config of a control of either class; the tensors of a ControlNet are checked as it is loaded.
+
+    Raises:
+        ModelError: as ``read`` does.
+    """
+    require("control", folder)
+    config = arrays.read_config(folder)
+    if config.get("_class_name") != PRETRAINED_CONTROL:
+        return read("control", folder)
+    pretrained_control(config)
     checksums.verify(folder)
     return config
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from lantu.errors import ModelError
 from lantu.files import WEIGHTS, FolderKind
-from lantu.weights.names import PRETRAINED
+from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
 
+CONTROLNET = "controlnet"  # in the folder of a control
 ADAPTER, VAE, SCHEDULER, LORA = "adapter", "vae", "scheduler", "lora"
 NETWORKS = ("unet", "transformer")
 STEM = "diffusion_pytorch_model"
@@ -39,6 +40,13 @@ KIND = FolderKind(
         f"{LORA}/{LORA_FILE}",
     ),
     ("_class_name", PRETRAINED),
+)
+
+CONTROL_KIND = FolderKind(
+    "a control",
+    ("config.json",),
+    ("config.json", *(f"{CONTROLNET}/{name}" for name in PUBLISHED)),
+    ("_class_name", PRETRAINED_CONTROL),
 )
 
 

@@ -45,8 +45,12 @@ class PretrainedNetwork(nn.Module):
         """
         return self.predict(x_t_BCHW, timestep_B, self.adapter(codes_Bhw))
 
-    def predict(self, x_t_BCHW: Tensor, timestep_B: Tensor, encoded: Encoded) -> Tensor:
-        """``forward`` with what the adapter made of the codes, which all steps of a sampler share."""
+    def predict(self, x_t_BCHW: Tensor, timestep_B: Tensor, encoded: Encoded, through: Any = None) -> Tensor:
+        """``forward`` with what the adapter made of the codes, which all steps of a sampler share.
+
+        Args:
+            through: what is called in the place of the network, and calls it: with a ControlNet.
+        """
         context, pooled, features = encoded
         dtype = next(self.network.parameters()).dtype
         height, width = (side // self.side for side in x_t_BCHW.shape[2:])
@@ -55,7 +59,9 @@ class PretrainedNetwork(nn.Module):
         try:
             pooled = None if pooled is None else pooled.to(dtype)
             call = CALLS[self.kind.name]
-            return call(self.network, x_t_BCHW.to(dtype), timestep_B, context.to(dtype), pooled, self.about).float()
+            return call(
+                through or self.network, x_t_BCHW.to(dtype), timestep_B, context.to(dtype), pooled, self.about
+            ).float()
         finally:
             RESIDUAL.reset(token)
 

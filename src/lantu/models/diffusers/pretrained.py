@@ -141,11 +141,15 @@ class PretrainedDenoiser:
     @torch.inference_mode()
     def __call__(self, x_t_BCHW: Tensor, timestep: float, conditioning: Conditioning) -> Tensor:
         """The prediction (B, C, H, W) float32."""
+        times_B = x_t_BCHW.new_full((len(x_t_BCHW),), timestep)
+        return self.network.predict(x_t_BCHW, times_B, self.encoded(conditioning))
+
+    def encoded(self, conditioning: Conditioning) -> Encoded:
+        """What the adapter makes of the codes."""
         last = self.last
         if last is None or last[0] is not conditioning:
             last = self.last = conditioning, self.network.adapter(conditioning.codes_Bhw)
-        times_B = x_t_BCHW.new_full((len(x_t_BCHW),), timestep)
-        return self.network.predict(x_t_BCHW, times_B, last[1])
+        return last[1]
 
 
 def read_schedule(folder: Path) -> tuple[NoiseSchedule, str]:

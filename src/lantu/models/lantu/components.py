@@ -4,13 +4,16 @@ Shapes: B batch, H W pixels, h w grid, N = h·w, D width, E code width, K codebo
 """
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from lantu.diffusion.decoder import DiffusionDecoder
 from lantu.weights.arrays import read_config
-from lantu.weights.names import PRETRAINED
+from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
+
+if TYPE_CHECKING:
+    from lantu.models.diffusers.control import PretrainedControl
 
 
 class Encoder(Protocol):
@@ -101,12 +104,17 @@ def is_pretrained(folder: Path) -> bool:
     return read_config(folder).get("_class_name") == PRETRAINED
 
 
-def load_control(folder: Path, device: str = "cpu") -> ControlBackend:
-    """Read a control's folder.
+def load_control(folder: Path, device: str = "cpu") -> "ControlBackend | PretrainedControl":
+    """Read a control's folder, of the class that its config.json names.
 
     Raises:
         ModelError: it is missing or damaged.
+        LantuError: a package that it needs is not installed.
     """
+    if read_config(folder).get("_class_name") == PRETRAINED_CONTROL:
+        from lantu.models.diffusers.control import PretrainedControl
+
+        return PretrainedControl.load(folder, device)
     if device == "cpu":
         from lantu.models.lantu.decoder.native import NativeControl
 

@@ -24,10 +24,10 @@ from lantu.engine.sampling_params import SamplingParams, renamed
 from lantu.errors import LantuError, ModelError
 from lantu.files import WEIGHTS, FolderKind, sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
+from lantu.models.diffusers.folder import CONTROL_KIND, NETWORKS, VAE
 from lantu.models.diffusers.folder import KIND as PRETRAINED_KIND
-from lantu.models.diffusers.folder import NETWORKS, VAE
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
-from lantu.weights.names import PRETRAINED
+from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
 
 if TYPE_CHECKING:
     from lantu.models.estimate import Memory
@@ -50,6 +50,7 @@ FOLDER_KIND = FolderKind(
         "related.json",
         *(name for part in (*PARTS, CONTROL) for name in WEIGHTS.within(part)),
         *(name for part in ("decoder", REFINER) for name in PRETRAINED_KIND.within(part)),
+        *CONTROL_KIND.within(CONTROL),
     ),
     ("_class_name", "lantu.Model"),
 )
@@ -245,13 +246,7 @@ class LantuFolder:
             raise ModelError(what, "train them on the same tokenizer")
         configs = {part: self.part(part) for part in parts}
         if self.controlled:
-            for name in ("patch", "width"):
-                if configs[CONTROL][name] != configs["decoder"].get(name):
-                    own, other = configs[CONTROL][name], configs["decoder"].get(name)
-                    raise ModelError(
-                        f"the control has {name} {own}, its decoder {other}",
-                        "train a control of this decoder: lantu train control",
-                    )
+            check_control(configs[CONTROL], configs["decoder"])
         if self.refined:
             self.check_refiner()
         check_grid(self.drawing_config.grid, configs["tokenizer"], self.path)
@@ -276,6 +271,8 @@ class LantuFolder:
         folder = self.path / part
         if part == "language":
             return manifest.read_language(folder)
+        if part == CONTROL:
+            return manifest.read_control(folder)
         return manifest.read_decoder(folder) if part == "decoder" else manifest.read(part, folder)
 
     def describe(self) -> dict[str, Any]:
@@ -347,6 +344,16 @@ class LantuFolder:
         """The number of parameters of each part, from the headers of its files."""
         there = [part for part in (*PARTS, CONTROL, REFINER) if (self.path / part).is_dir()]
         return {part: sum(map(count, (self.path / part).rglob("*.safetensors"))) for part in there}
+
+
+def check_control(control: Mapping[str, Any], decoder: Mapping[str, Any]) -> None:
+    """Refuse a control of another decoder. Raises ModelError."""
+    hint = "train a control of this decoder: lantu train control"
+    if (control.get("_class_name") == PRETRAINED_CONTROL) != (decoder.get("_class_name") == PRETRAINED):
+        raise ModelError("the control belongs to a decoder of another class", hint)
+    for name in ("patch", "width"):
+        if name in control and control[name] != decoder.get(name):
+            raise ModelError(f"the control has {name} {control[name]}, its decoder {decoder.get(name)}", hint)
 
 
 def check_refiner(folder: LantuFolder, params: SamplingParams) -> None:

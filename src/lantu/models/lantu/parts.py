@@ -22,7 +22,7 @@ from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ImageError, LantuError
 from lantu.models.control import Control
 from lantu.models.lantu import components
-from lantu.models.lantu.components import ControlBackend, Encoder
+from lantu.models.lantu.components import Encoder
 from lantu.models.lantu.controls import KINDS
 from lantu.models.lantu.folder import REFINER, LantuFolder, check_refiner
 from lantu.models.lantu.layout import LantuLayout
@@ -134,8 +134,10 @@ class LantuParts(Sparing):
         return components.load_decoder(self.folder.path / "decoder", self.device)
 
     @cached_property
-    def control(self) -> ControlBackend:
-        """Turns a picture of control into residuals for the decoder and a bias for the draft.
+    def control(self) -> Any:
+        """Turns a picture of control into residuals for the decoder and a bias for the draft: ``ControlBackend``.
+
+        That of a pretrained decoder is a ``PretrainedControl``, which steers it and has no bias.
 
         Raises:
             LantuError: the model has none.
@@ -187,9 +189,13 @@ class LantuParts(Sparing):
             control: a picture that all of them follow.
         """
         check_refiner(self.folder, params)
-        residuals = self.control_residuals(control, codes_Bhw) if control and control.scale else None
+        decoder, residuals = self.decoder, None
+        if control and control.scale and hasattr(self.control, "steer"):
+            decoder = self.control.steer(decoder, control_pixels(control)[0], control.kind, control.scale)
+        elif control and control.scale:
+            residuals = self.control_residuals(control, codes_Bhw)
         how = (params.steps, params.render_guidance, params.sampler)
-        pixels_BCHW = sample(self.decoder, codes_Bhw, list(seeds), *how, control_residuals_2BND=residuals)
+        pixels_BCHW = sample(decoder, codes_Bhw, list(seeds), *how, control_residuals_2BND=residuals)
         return images.to_bytes(self.refine(pixels_BCHW, codes_Bhw, seeds, params) if params.refine else pixels_BCHW)
 
     def refine(
@@ -217,7 +223,7 @@ class LantuParts(Sparing):
         """
         self.check_control(control, grid)
         pixels_1CHW, kind = control_pixels(control)
-        if not control.scale or not self.control.strengths[kind]:
+        if not control.scale or hasattr(self.control, "steer") or not self.control.strengths[kind]:
             return None
 
         def bias_of_row(codes_hw: np.ndarray, row: int) -> np.ndarray:
@@ -237,7 +243,8 @@ class LantuParts(Sparing):
         if control.picture.size != self.layout.size_of(grid):
             what = "{}x{} pixels, the drawing {}x{}".format(*control.picture.size, *self.layout.size_of(grid))
             raise ImageError(f"the control has {what}", "scale it, or have it scaled and cropped with --fit")
-        _ = self.control  # raises if the model has none
+        if hasattr(self.control, "steer"):  # raises if the model has none
+            self.control.check(control.kind)
 
 
 def control_pixels(control: Control) -> tuple[np.ndarray, int]:
