@@ -6,8 +6,8 @@
     library.py    loads the compiled code, or says why there is none
     blocks.py     the blocks of lantu's own networks, and their geometry
 
-Language model, image tokenizer and diffusion decoder use the same block: RMS norm, attention with rotary embeddings, a
-gated feed-forward; optional are biases and normalisation of queries and keys, and norms after attention and feed-forward.
+Language model, image tokenizer and diffusion decoder use the same block: RMS norm, attention with rotary embeddings,
+gated feed-forward; optionally biases and norms of queries and keys, and norms after attention and feed-forward.
 Attention is causal in language models, bidirectional elsewhere.
 """
 
