@@ -6,8 +6,9 @@
     library.py    loads the compiled code, or says why there is none
     blocks.py     the blocks of lantu's own networks, and their geometry
 
-Language model, image tokenizer and diffusion decoder use the same block: RMS norm, attention with rotary embeddings and
-optional normalisation of queries and keys, SwiGLU. Attention is causal in language models, bidirectional elsewhere.
+Language model, image tokenizer and diffusion decoder use the same block: RMS norm, attention with rotary embeddings,
+gated feed-forward; optionally biases and norms of queries and keys, and norms after attention and feed-forward.
+Attention is causal in language models, bidirectional elsewhere.
 """
 
 from collections.abc import Iterable

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lantu.engine.backends import stock
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import LantuError
 from lantu.models.control import Control
@@ -15,8 +16,6 @@ from lantu.models.emu3.folder import Emu3Folder
 from lantu.models.emu3.layout import Emu3Layout
 from lantu.models.published.parts import PublishedParts
 from lantu.weights import arrays
-
-MULTIPLE = 16  # of which the native kernels want widths
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Emu3Parts(PublishedParts):
     def language(self) -> Any:
         """On the native kernels on a CPU; on torch on a GPU, and for widths that the kernels don't take."""
         path, config = self.folder.path, self.folder.config
-        if self.device == "cpu" and not (config.sizes.width % MULTIPLE or config.sizes.head_width % MULTIPLE):
+        if self.device == "cpu" and stock.fits(config.sizes):
             from lantu.engine.backends import native
 
             text_config, state = weights.language(arrays.read(path), config)

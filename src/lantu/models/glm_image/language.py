@@ -2,12 +2,11 @@
 
 from typing import Any
 
+from lantu.engine.backends import stock
 from lantu.models.glm_image import weights
 from lantu.models.glm_image.config import LANGUAGE
 from lantu.models.glm_image.folder import GlmImageFolder
 from lantu.weights import arrays
-
-MULTIPLE = 16  # of which the native kernels want widths
 
 
 def load(folder: GlmImageFolder, device: str = "cpu") -> Any:
@@ -16,9 +15,8 @@ def load(folder: GlmImageFolder, device: str = "cpu") -> Any:
     Raises:
         ModelError: a file is missing or damaged, or a tensor is not the one that config.json asks for.
     """
-    sizes = folder.sizes
-    fits = not (sizes.width % MULTIPLE or sizes.head_width % MULTIPLE)
-    return load_native(folder) if device == "cpu" and fits else load_torch(folder, device)
+    on_kernels = device == "cpu" and stock.fits(folder.sizes)
+    return load_native(folder) if on_kernels else load_torch(folder, device)
 
 
 def load_native(folder: GlmImageFolder) -> Any:

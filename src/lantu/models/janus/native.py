@@ -13,11 +13,11 @@ from lantu import kernels
 from lantu.engine.backends.native import HEADS_KEPT, Language, stored_precise
 from lantu.engine.request import Ranges
 from lantu.kernels import Linear, to_float
+from lantu.kernels.shapes import MULTIPLE
 from lantu.models.janus import weights
 from lantu.models.janus.config import Config
 from lantu.weights import arrays
 
-MULTIPLE = 16  # of which the kernels want widths
 ERF = np.frompyfunc(math.erf, 1, 1)
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lantu.engine.backends import stock
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import DataError, LantuError, ModelError
 from lantu.models.control import Control
@@ -17,8 +18,6 @@ from lantu.models.plain.folder import PlainFolder
 from lantu.models.plain.layout import PlainLayout
 from lantu.models.published.parts import PublishedParts
 from lantu.weights.architecture import Sizes, is_plain
-
-MULTIPLE = 16  # of which the native kernels want widths
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,7 @@ class PlainParts(PublishedParts):
             from lantu.engine.backends import huggingface
 
             return huggingface.Language.load(path, self.device)
-        sizes = Sizes.of(config)
-        if self.device == "cpu" and not (sizes.width % MULTIPLE or sizes.head_width % MULTIPLE):
+        if self.device == "cpu" and stock.fits(Sizes.of(config)):
             from lantu.engine.backends import native
 
             return native.Language.load(path)
