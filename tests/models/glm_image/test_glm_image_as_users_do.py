@@ -95,6 +95,20 @@ def test_the_small_grid_is_shown_while_the_large_one_is_drafted(model):
     assert steps[-1].picture.image.tobytes() == picture.image.tobytes()
 
 
+def test_language_model_and_decoder_take_turns_where_memory_is_short(glm_image, model, monkeypatch):
+    monkeypatch.setattr("lantu.models.glm_image.folder.SIDE", 64)
+    needed = hub.find(glm_image).memory("cpu")
+    monkeypatch.setenv("LANTU_MEMORY", str((needed.apart + needed.together) / 2e9))
+    sparing, options = Model.load(glm_image, "cpu"), {"seed": 3, "size": SIZE, "steps": 1}
+    picture = sparing.draw(PLAIN, **options)
+    assert "decoder" in vars(sparing.parts)
+    assert "language" not in vars(sparing.parts)
+    assert picture.image.tobytes() == model.draw(PLAIN, **options).image.tobytes()
+    monkeypatch.setenv("LANTU_MEMORY", "0.000001")
+    with pytest.raises(LantuError, match=r"needs .* of memory"):
+        Model.load(glm_image, "cpu")
+
+
 WHITE = Image.new("RGB", SIZE, "white")
 
 

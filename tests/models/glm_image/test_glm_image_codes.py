@@ -47,8 +47,9 @@ def test_codes_are_those_of_transformers(generated, layout, language):
     assert len(set(map(tuple, generated))) == 3
     together = draft(Engine(language, max_jobs=3), [greedy(layout, prompt) for prompt in PROMPTS])
     assert together == generated
-    alone = replace(greedy(layout, PROMPTS[1]), limit=60)
-    assert draft(Engine(language), [alone])[0] == generated[1][:60]
+    alone, engine = replace(greedy(layout, PROMPTS[1]), limit=60), Engine(language)
+    assert draft(engine, [alone])[0] == generated[1][:60]
+    assert draft(engine, [alone])[0] == generated[1][:60]  # after the cached prefix
     ahead = replace(greedy(layout, PROMPTS[0], num_draft_tokens=3), limit=60)
     assert draft(Engine(language), [ahead])[0] == generated[0][:60]
 
