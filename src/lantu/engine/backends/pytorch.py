@@ -7,16 +7,16 @@ Shapes: S slots, N new ids, P places of a slot, D width, A heads, G heads of key
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lantu.engine.backends import sampling
+from lantu.engine.backends import sampling, torch_blocks
+from lantu.engine.backends.cuda_graphs import StepGraphs, recorder
 from lantu.engine.backends.protocol import Draw, IdTable, check_axes, check_ids, split
 from lantu.engine.request import Embeddings, Prompt, Ranges
 from lantu.weights import language_tensors, manifest, tensors
@@ -25,25 +25,6 @@ from lantu.weights.language_tensors import EMBEDDING, HEAD, NORM
 from lantu.weights.rotary import AXES
 
 HEADS_KEPT = 8
-ACTIVATIONS = {"silu": F.silu, "gelu": partial(F.gelu, approximate="tanh")}
-
-
-class Layer(NamedTuple):
-    """The weights of one layer.
-
-    Projections that share their input are one matrix. Each is (in, out), which a CPU reads twice as fast for few rows.
-    """
-
-    attention_norm_D: Tensor
-    query_key_value: Tensor
-    query_key_value_bias: Tensor | None
-    query_key_norm_HK: Tensor | None
-    out: Tensor
-    attention_post_norm_D: Tensor | None
-    feed_forward_norm_D: Tensor
-    gate_up: Tensor
-    down: Tensor
-    feed_forward_post_norm_D: Tensor | None
 
 
 class CachedSequence:
@@ -90,6 +71,8 @@ class Language:
         self.free: list[int] = []
         sizes = self.sizes
         self.memory = self.zeros(sizes.layers, 2, 0, sizes.key_value_heads, 0, sizes.head_width)
+        record = recorder(self.device)
+        self.graphs = StepGraphs(self.blocks, record) if record else None
 
     @classmethod
     def load(
@@ -123,14 +106,14 @@ class Language:
         def projection(*weights: Tensor) -> Tensor:
             return torch.cat([take(each) for each in weights]).t().contiguous()
 
-        def layer(number: int) -> Layer:
+        def layer(number: int) -> torch_blocks.Layer:
             of = language_tensors.layer(state, number, sizes)
             bias = [of[f"{name}_bias"] for name in ("query", "key", "value")] if sizes.biased else []
             both = None
             if of["query_norm"] is not None:
                 query = take(of["query_norm"]).expand(sizes.heads, -1)
                 both = torch.cat([query, take(of["key_norm"]).expand(sizes.key_value_heads, -1)])
-            return Layer(
+            return torch_blocks.Layer(
                 norm(of["attention_norm"]),
                 projection(of["query"], of["key"], of["value"]),
                 torch.cat([take(each) for each in bias]) if bias else None,
@@ -249,55 +232,20 @@ class Language:
         Args:
             x_SND: the new ids' vectors.
         """
-        sizes, device = self.sizes, self.device
         new = x_SND.shape[1]
-        starts = torch.tensor([row.length if row else 0 for row in rows], device=device)
-        seen = int(starts.max()) + new
-        places_SN = starts[:, None] + torch.arange(new, device=device)
-        hidden_SNP = torch.arange(seen, device=device) > places_SN[..., None]
-        mask_S1NP = torch.zeros_like(hidden_SNP, dtype=self.dtype).masked_fill_(hidden_SNP, -torch.inf)[:, None]
-        cosine_SN1K, sine_SN1K = self.angles(rows, places_SN)
-        which_S1 = torch.arange(len(rows), device=device)[:, None]
-        used_S = torch.tensor([row is not None for row in rows], device=device)
-        width = x_SND.shape[-1:]
-        for layer, (keys_SGPK, values_SGPK) in zip(self.layers, self.memory[:, :, slots], strict=True):
-            inner = F.rms_norm(x_SND, width, layer.attention_norm_D, sizes.eps)
-            heads_SND = inner @ layer.query_key_value
-            if layer.query_key_value_bias is not None:
-                heads_SND = heads_SND + layer.query_key_value_bias
-            heads_SNHK = heads_SND.unflatten(-1, (-1, sizes.head_width))
-            turned_SNHK = heads_SNHK[:, :, : -sizes.key_value_heads]
-            if layer.query_key_norm_HK is not None:
-                turned_SNHK = F.rms_norm(turned_SNHK, (sizes.head_width,), None, sizes.eps) * layer.query_key_norm_HK
-            swapped = turned_SNHK.roll(sizes.head_width // 2, -1)
-            turned_SNHK = (turned_SNHK * cosine_SN1K).addcmul_(swapped, sine_SN1K)
-            # Slots that only stand between others keep what they have.
-            for memory, fresh_SNGK in (
-                (keys_SGPK, turned_SNHK[:, :, sizes.heads :]),
-                (values_SGPK, heads_SNHK[:, :, -sizes.key_value_heads :]),
-            ):
-                by_place = memory.transpose(1, 2)
-                by_place[which_S1[used_S], places_SN[used_S]] = fresh_SNGK[used_S]
-            seen_SANK = F.scaled_dot_product_attention(
-                turned_SNHK[:, :, : sizes.heads].transpose(1, 2),
-                keys_SGPK[:, :, :seen],
-                values_SGPK[:, :, :seen],
-                attn_mask=mask_S1NP,
-                enable_gqa=sizes.key_value_heads < sizes.heads,
-            )
-            branch_SND = seen_SANK.transpose(1, 2).flatten(2) @ layer.out
-            x_SND = x_SND + self.post_norm(branch_SND, layer.attention_post_norm_D)
-            inner = F.rms_norm(x_SND, width, layer.feed_forward_norm_D, sizes.eps)
-            gate, up = (inner @ layer.gate_up).chunk(2, -1)
-            branch_SND = (ACTIVATIONS[sizes.activation](gate) * up) @ layer.down
-            x_SND = x_SND + self.post_norm(branch_SND, layer.feed_forward_post_norm_D)
-        return F.rms_norm(x_SND, width, self.norm_D, sizes.eps)
+        lengths = [row.length if row else 0 for row in rows]
+        starts_S = torch.tensor(lengths, device=self.device)
+        used_S = torch.tensor([row is not None for row in rows], device=self.device)
+        turns = self.angles(rows, starts_S[:, None] + torch.arange(new, device=self.device))
+        seen, inputs = max(lengths) + new, (x_SND, starts_S, used_S, turns)
+        if self.graphs and new == 1:
+            return self.graphs.step(inputs, self.memory, seen)
+        return self.blocks(*inputs, self.memory[:, :, slots], seen)
 
-    def post_norm(self, branch_SND: Tensor, weight_D: Tensor | None) -> Tensor:
-        """What attention or feed-forward adds, normalised where the architecture does so."""
-        if weight_D is None:
-            return branch_SND
-        return F.rms_norm(branch_SND, branch_SND.shape[-1:], weight_D, self.sizes.eps)
+    def blocks(self, *step: Any) -> Tensor:
+        """All layers and the final norm: see ``torch_blocks.forward``."""
+        x_SND = torch_blocks.forward(self.layers, self.sizes, *step)
+        return F.rms_norm(x_SND, x_SND.shape[-1:], self.norm_D, self.sizes.eps)
 
     def angles(self, rows: Sequence[CachedSequence | None], places_SN: Tensor) -> Tensor:
         """(2, S, N, 1, K): cosine and signed sine of ids at places, or at the positions that their rows read."""
