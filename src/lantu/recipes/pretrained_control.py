@@ -143,7 +143,7 @@ def controlnet() -> PretrainedControlRecipe:
 
 def debug() -> PretrainedControlRecipe:
     """In seconds, of a tiny decoder."""
-    loop = LoopConfig(steps=8, batch_size=4, warmup_steps=2, precision="fp32", sample_every=0)
+    loop = LoopConfig(steps=8, batch_size=4, warmup_steps=2, precision="fp32", sample_every=0, ema_every=1)
     return PretrainedControlRecipe(shown_steps=2, loop=loop)
 
 
