@@ -102,6 +102,7 @@ def test_checkpoints_hold_what_is_trained_alone(tiny_model, start, captioned_dat
     assert all(name.startswith("model/adapter.") for name in entries(checkpoint / "weights"))
 
 
+@pytest.mark.slow
 def test_one_stage_goes_on_from_another_and_draws(tiny_model, start, captioned_data, tmp_path):
     from lantu.pipeline import Model
     from lantu.recipes.assemble import assemble
