@@ -29,7 +29,7 @@ def test_a_family_is_off_until_its_terms_are_accepted(lantu, unclear):
     assert lantu("info")[0] == 0  # reading about it is free
     assert lantu("models", "accept", "lantu")[:2] == (0, f"accepted: {UNCLEAR}\n")
     assert lantu("draw", "a cat", "-o", "a.png")[0] == 0
-    assert "is off" not in lantu("models")[1]
+    assert "lantu is off" not in lantu("models")[1]
 
 
 def test_the_environment_accepts(lantu, unclear, monkeypatch):
@@ -47,7 +47,7 @@ def test_changed_terms_are_asked_again(lantu, unclear, monkeypatch):
 def test_accepting_what_asks_for_nothing(lantu):
     assert lantu("models", "accept", "janus")[:2] == (0, "janus asks for nothing to be accepted\n")
     assert lantu("models", "accept", "nothing")[0] == 2
-    assert "choose one of lantu, masked, janus" in lantu("models", "accept", "nothing")[2]
+    assert "choose one of lantu, masked, " in lantu("models", "accept", "nothing")[2]
 
 
 def test_a_notice_is_said_once_per_machine_on_stderr(lantu, monkeypatch, tmp_path):
