@@ -10,7 +10,7 @@ from lantu import recipes
 from lantu.errors import DataError, LantuError, RecipeError
 from lantu.recipes.adoption import adopt_language
 
-STEPS = ["loop.steps=30", "loop.sample_every=15", "loop.log_every=5"]
+STEPS = ["loop.steps=16", "loop.sample_every=8", "loop.log_every=4"]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_it_learns_to_draw(adopted, tiny_model, captioned_data, texts, tmp_path,
     assert lines[-1]["codes"] < lines[0]["codes"]
     assert {"codes", "text", "plain"} <= lines[0].keys()
     seen = [json.loads(line) for line in (tmp_path / "run" / "samples" / "validation.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in seen] == [0, 15, 30]
+    assert [line["step"] for line in seen] == [0, 8, 16]
     assert all({"codes", "captions", "text"} <= line.keys() for line in seen)
     assert seen[-1]["codes"] < seen[0]["codes"]
     before, after = weights(start), weights(tmp_path / "run" / "model")
@@ -99,17 +99,17 @@ def test_the_adapter_alone_is_what_peft_opens(adopted, tiny_model, captioned_dat
     assert (merged - plain).abs().mean() > 20 * (merged - adapted).abs().mean()
 
 
-@pytest.mark.parametrize("trained", ["lora", "all"])
+@pytest.mark.parametrize("trained", ["lora", pytest.param("all", marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on_as_an_unbroken_one(adopted, tiny_model, captioned_data, texts, tmp_path, trained):
     given = (adopted("llama", True), tiny_model, captioned_data)
-    changes = (f"trained={trained}", f"text={texts}", "rows_first=10", "loop.ema_every=2")
+    changes = (f"trained={trained}", f"text={texts}", "rows_first=6", "loop.ema_every=2")
     train(*given, tmp_path / "whole", *changes)
     train(*given, tmp_path / "broken", *changes, "loop.minutes=0")
     for _ in range(2):
         steps = [
             json.loads(path.read_text())["step"] for path in (tmp_path / "broken").glob("checkpoints/*/state.json")
         ]
-        assert max(steps) < 30
+        assert max(steps) < 16
         minutes = ["loop.minutes=0"] if _ == 0 else ["loop.minutes=none"]
         recipes.train(
             "language", "adopted-debug", captioned_data, tmp_path / "broken", minutes, resume=True, progress=False
@@ -133,7 +133,7 @@ def test_frozen_weights_may_stay_as_they_were_published(adopted, tiny_model, cap
 
 def test_only_new_rows_learn_at_first(adopted, tiny_model, captioned_data, tmp_path):
     start = adopted("qwen3", True)
-    train(start, tiny_model, captioned_data, tmp_path / "run", "trained=all", "rows_first=30")
+    train(start, tiny_model, captioned_data, tmp_path / "run", "trained=all", "rows_first=16")
     before, after = weights(start), weights(tmp_path / "run" / "model")
     assert not torch.equal(after["model.embed_tokens.weight"], before["model.embed_tokens.weight"])
     assert torch.equal(after["model.embed_tokens.weight"][:352], before["model.embed_tokens.weight"][:352])

@@ -87,17 +87,13 @@ class TextCodec:
         first_control = self.tokenizer.token_to_id("<|pad|>")
         self.size: int = ids_of(self.tokenizer) if first_control is None else first_control
 
-    def normalise(self, text: str) -> str:
-        """A text as the tokenizer reads it. Raises PromptError if it is not valid Unicode."""
-        return normalise(text)
-
     def encode(self, text: str) -> list[int]:
         """The ids of a text. Raises PromptError if it is not valid Unicode."""
-        return self.tokenizer.encode(self.normalise(text), add_special_tokens=False).ids
+        return self.tokenizer.encode(normalise(text), add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """``encode`` for many texts, on all cores."""
-        encodings = self.tokenizer.encode_batch([self.normalise(text) for text in texts], add_special_tokens=False)
+        encodings = self.tokenizer.encode_batch([normalise(text) for text in texts], add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
     def han_ids(self) -> set[int]:

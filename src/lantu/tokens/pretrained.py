@@ -30,6 +30,8 @@ HINT = "give a directory with the tokenizer.json of its model"
 class PretrainedCodec(bpe.TextCodec):
     """Text ↔ ids by a pretrained model's own tokenizer, without its chat template.
 
+    Captions and prompts are normalised as all of lantu's, plain text is not.
+
     Args:
         companions: name → content of the files that are kept as they are, tokenizer.json among them.
         size: the number of text ids.
@@ -46,11 +48,6 @@ class PretrainedCodec(bpe.TextCodec):
     def load(cls, folder: Path, size: int) -> "PretrainedCodec":
         """The tokenizer of an adopted language model."""
         return cls(read_companions(folder), size)
-
-    def normalise(self, text: str) -> str:
-        """A text with single spaces; what else is normalised, the tokenizer itself decides."""
-        bpe.check_unicode(text)
-        return " ".join(text.split())
 
     def encode_page(self, text: str) -> list[int]:
         """The ids of plain text with its white space and the marks that the model expects, as AutoTokenizer's."""
