@@ -66,7 +66,7 @@ def hostile_descriptions(honest):
         "codes fractions": honest | {"codes": [[0.5] * 4] * 4},
         "codes truth": honest | {"codes": [[True] * 4] * 4},
         "codes huge": honest | {"codes": [[10**30] * 4] * 4},
-        "codes wide": honest | {"codes": [[0] * 65] * 4},
+        "codes wide": honest | {"codes": [[0] * 257] * 4},
         "codes many": honest | {"codes": [[0] * 300] * 300},
         "codes nested": honest | {"codes": [[[0]]]},
         "prompt number": honest | {"prompt": 5},

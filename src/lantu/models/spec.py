@@ -73,6 +73,11 @@ class ModelFolder(Protocol):
         ...
 
     @property
+    def max_side(self) -> int:
+        """Codes a side of a grid, at most."""
+        ...
+
+    @property
     def abilities(self) -> tuple[str, ...]:
         """What it can do: "drawing", "captioning", "filling", "talking", "planning"."""
         ...

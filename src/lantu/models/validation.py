@@ -1,13 +1,13 @@
 """Checks of user input, with one-line errors. Shapes: h w grid."""
 
 import re
+from typing import Protocol
 
 import numpy as np
 
 from lantu.errors import AbilityError, DataError, ImageError, LantuError, PromptError
 from lantu.models.spec import Grid, ModelFolder, Size
 from lantu.tokens.vocabulary import MAX_SIDE
-from lantu.types import MAX_GRID
 
 MAX_PROMPT = 2000
 
@@ -77,20 +77,38 @@ def check_size(size: Size, learnt: Size, sides: "tuple[int, int] | None" = None)
     return "{}; things come apart in those of {}x{}".format(known, *size)
 
 
-def check_codes(codes: np.ndarray, codebook_size: int) -> np.ndarray:
+class Codebook(Protocol):
+    """What a ``ModelFolder`` says of codes."""
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes."""
+        ...
+
+    @property
+    def max_side(self) -> int:
+        """Codes a side of a grid, at most."""
+        ...
+
+
+def check_codes(codes: np.ndarray, folder: Codebook) -> np.ndarray:
     """A grid of codes as (h, w) int64.
 
+    Args:
+        folder: of the model that renders them.
+
     Raises:
-        DataError: it is not a grid, or has codes outside the codebook.
+        DataError: it is not a grid, too large a one, or has codes outside the codebook.
     """
     codes = np.asarray(codes)
     hint = "give the codes of a picture made by this model"
     if codes.ndim != 2 or not codes.size or codes.dtype.kind not in "iu":
         raise DataError(f"codes of shape {codes.shape} and kind {codes.dtype} are not a grid", hint)
-    if max(codes.shape) > MAX_GRID:
-        raise DataError(f"a grid of {codes.shape[1]}x{codes.shape[0]} codes", f"{MAX_GRID} a side is the most")
-    if codes.min() < 0 or codes.max() >= codebook_size:
-        raise DataError(f"codes from {codes.min()} to {codes.max()}, the model has 0 to {codebook_size - 1}", hint)
+    if max(codes.shape) > folder.max_side:
+        raise DataError(f"a grid of {codes.shape[1]}x{codes.shape[0]} codes", f"{folder.max_side} a side is the most")
+    if codes.min() < 0 or codes.max() >= folder.codebook_size:
+        known = f"the model has 0 to {folder.codebook_size - 1}"
+        raise DataError(f"codes from {codes.min()} to {codes.max()}, {known}", hint)
     return codes.astype(np.int64)
 
 

@@ -51,5 +51,5 @@ def render(parts: Parts, codes: np.ndarray, seed: int, params: SamplingParams, p
     Raises:
         DataError: it is not a grid, or has codes outside the codebook.
     """
-    codes = check_codes(codes, parts.folder.codebook_size)
+    codes = check_codes(codes, parts.folder)
     return (yield from rendered(codes, seed, params, prompt))

@@ -99,7 +99,7 @@ def claim(source: "Path | BinaryIO", image: "Image", name: str, parts: Parts) ->
     if said.model != parts.folder.digest:
         return Claim(image, name, note=pixels_count(f"{name} was drawn by another model"))
     try:
-        check_codes(said.codes, parts.folder.codebook_size)
+        check_codes(said.codes, parts.folder)
     except DataError:
         return Claim(image, name, note=pixels_count(f"the record of the drawing in {name} is damaged"))
     height, width = said.codes.shape

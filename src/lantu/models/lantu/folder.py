@@ -26,6 +26,7 @@ from lantu.files import WEIGHTS, FolderKind, sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
 from lantu.models.diffusers.folder import CONTROL_KIND, NETWORKS, VAE
 from lantu.models.diffusers.folder import KIND as PRETRAINED_KIND
+from lantu.models.lantu.counting import count, part_bytes
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
 from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
 
@@ -66,6 +67,8 @@ class LantuFolder:
     """
 
     path: Path
+
+    max_side = MAX_SIDE
 
     def __post_init__(self):
         missing = [name for name in REQUIRED if not (self.path / name).is_file()]
@@ -362,11 +365,6 @@ def check_refiner(folder: LantuFolder, params: SamplingParams) -> None:
         raise LantuError(f"{folder.name} has no refiner", "leave refine at 0, or attach one: lantu assemble --refiner")
 
 
-def part_bytes(folder: Path) -> int:
-    """The size of a part's weights in bytes."""
-    return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
-
-
 def check_budget(budget: Any, index: Path) -> None:
     """Refuse an invalid training cost. Raises ModelError."""
     if not isinstance(budget, dict) or not all(isinstance(cost, dict) for cost in budget.values()):
@@ -393,13 +391,3 @@ def check_grid(grid: tuple[int, int], tokenizer: Mapping[str, Any], model: Path)
     if grid != (side, side):
         what = f"the language model in {model} draws {grid[1]}x{grid[0]} codes, its tokenizer makes {side}x{side}"
         raise ModelError(what, "restore grid in language/config.json, or join parts of the same tokenizer")
-
-
-def count(path: Path) -> int:
-    """The number of parameters in a safetensors file, from its header."""
-    from lantu.weights.arrays import read_header
-
-    try:
-        return sum(math.prod(entry.shape) for entry in read_header(path)[1].values())
-    except (OSError, ValueError) as problem:
-        raise ModelError(f"{path} is damaged ({problem})", HINT) from problem

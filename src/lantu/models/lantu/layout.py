@@ -189,7 +189,7 @@ class LantuLayout:
         if not isinstance(picture, Picture):
             image = images.to_rgb(picture)
             return image, self.tokenize(image)
-        codes = check_codes(picture.codes, self.folder.codebook_size)
+        codes = check_codes(picture.codes, self.folder)
         size = self.size_of((codes.shape[0], codes.shape[1]))
         if picture.image.size != size:
             what = "{}x{} pixels, its codes stand for {}x{}".format(*picture.image.size, *size)

@@ -14,6 +14,7 @@ from lantu.files import sha256
 from lantu.files.untrusted import check_regular, open_regular, read_json
 from lantu.models.estimate import PACKED, Memory, cache_bytes, cached_width, convolution_bytes
 from lantu.models.spec import Grid
+from lantu.types import MAX_GRID
 from lantu.weights import arrays
 
 SAMPLES, SAMPLE = 64, 1 << 16  # blocks of each file, and their bytes, by which weights are told apart
@@ -39,6 +40,7 @@ class PublishedFolder:
     path: Path
 
     controlled = False
+    max_side = MAX_GRID
     sketches = False
     config_name: ClassVar[str] = "config.json"
     licence: ClassVar[str]

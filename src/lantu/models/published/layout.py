@@ -111,7 +111,7 @@ class PublishedLayout:
     def with_codes(self, picture: "Picture | Image") -> "tuple[Image, np.ndarray]":
         """A picture and its codes, (h, w) int64. Raises ImageError, DataError."""
         if isinstance(picture, Picture):
-            return picture.image, check_codes(picture.codes, self.folder.codebook_size)
+            return picture.image, check_codes(picture.codes, self.folder)
         image = images.to_rgb(picture)
         return image, self.tokenize(image)
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from lantu.engine.backends import stock
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ImageError, ModelError
 from lantu.models.plain.layout import PlainLayout
-from lantu.models.plain.parts import MULTIPLE, PlainParts
+from lantu.models.plain.parts import PlainParts
 from lantu.models.spec import Grid, Size
 from lantu.models.tar.folder import NEGATIVE, SANA, TA_TOK, TEXT, TarFolder
 from lantu.weights import arrays
@@ -58,7 +59,7 @@ class TarParts(PlainParts):
         if self.backend == "transformers" or not is_plain(config):
             return super().language
         sizes = Sizes.of(config)
-        if self.device == "cpu" and not (sizes.width % MULTIPLE or sizes.head_width % MULTIPLE):
+        if self.device == "cpu" and stock.fits(sizes):
             from lantu.engine.backends import native
 
             state = {name: value for name, value in arrays.read(path).items() if name.startswith(TEXT)}

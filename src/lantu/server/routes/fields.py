@@ -63,7 +63,7 @@ def read_codes(model: Model, rows: list[list[int]]) -> np.ndarray:
     if len({len(row) for row in rows}) != 1:
         raise DataError("the rows of codes differ in length", "make them equally long")
     try:
-        return check_codes(np.array(rows, np.int64), model.folder.codebook_size)
+        return check_codes(np.array(rows, np.int64), model.folder)
     except OverflowError as problem:
         raise DataError("codes can't be that large", "send the codes of a picture drawn by this model") from problem
 
