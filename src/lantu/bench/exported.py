@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lantu.engine.backends.pytorch import ACTIVATIONS, Language
+from lantu.engine.backends.pytorch import Language
+from lantu.engine.backends.torch_blocks import ACTIVATIONS
 from lantu.engine.request import Ranges
 
 
