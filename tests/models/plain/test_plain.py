@@ -11,8 +11,9 @@ from guided_generate import generated
 from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
 from lantu.errors import AbilityError, DataError, ImageError, LantuError, ModelError, PromptError
+from lantu.kernels import MULTIPLE
 from lantu.models.plain.folder import PlainFolder
-from lantu.models.plain.parts import MULTIPLE, PlainParts
+from lantu.models.plain.parts import PlainParts
 from lantu.weights import manifest
 from lantu.weights.architecture import Sizes
 from tiny_plain import CODES, LAYOUT, TEXT, language, make, tokenizer
