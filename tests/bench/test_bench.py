@@ -106,7 +106,7 @@ def test_a_cap_on_time_names_the_rows_without_a_turn(tiny_model, tmp_path):
     figures = bench(tiny_model, "tiny", (1,), 1, ["lantu"], say=said.append, minutes=0)
     assert figures["drafting"] == [] == figures["decoder"]
     assert ["drafting", "lantu", 1] in figures["not_timed"]
-    assert any("drafting, lantu, 1 at once, got no turn within 0 minutes" in line for line in said)
+    assert any("drafting, lantu, 1 at once, got no turn in 0 minutes" in line for line in said)
     assert report.markdown(figures)
     report.chart(figures, tmp_path / "empty.png")
 

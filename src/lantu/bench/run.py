@@ -70,7 +70,7 @@ def bench(
     late = [key for key in work if key not in measured]
     for part, name, count in late:
         say(
-            f"lantu: {part}, {name}, {count} at once, got no turn within {minutes:g} minutes; allow more with --minutes"
+            f"lantu: {part}, {name}, {count} at once, got no turn in {minutes:g} minutes; allow more with --minutes"
         )
     described = machine.describe() | {"rounds": rounds, "size": size}
     return {"machine": described, "roofline": floor, **tables(measured), "not_timed": [list(key) for key in late]}
