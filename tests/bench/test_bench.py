@@ -101,13 +101,14 @@ def test_what_got_no_turn_is_said_and_the_rest_goes_on():
     assert told == [(0, 12, "quick"), (1, 12, "slow"), (2, 12, "late"), (3, 12, "quick"), (5, 12, "late")]
 
 
-def test_a_cap_on_time_names_the_rows_without_a_turn(tiny_model):
+def test_a_cap_on_time_names_the_rows_without_a_turn(tiny_model, tmp_path):
     said = []
     figures = bench(tiny_model, "tiny", (1,), 1, ["lantu"], say=said.append, minutes=0)
     assert figures["drafting"] == [] == figures["decoder"]
     assert ["drafting", "lantu", 1] in figures["not_timed"]
-    assert any("lantu, 1 at once, got no turn within 0 minutes" in line for line in said)
+    assert any("drafting, lantu, 1 at once, got no turn in 0 minutes" in line for line in said)
     assert report.markdown(figures)
+    report.chart(figures, tmp_path / "empty.png")
 
 
 @pytest.mark.parametrize(("flags", "wanted"), [({"avx2": True}, "f32"), ({"avx512_bf16": True}, "bf16")])

@@ -11,7 +11,7 @@ Rows = list[list[str]]
 def tables(report: dict[str, Any]) -> list[tuple[str, Rows]]:
     """Titles and rows; the first row of each is its head."""
     floor, machine = report["roofline"], report["machine"]
-    counts = sorted({row["pictures"] for row in report["drafting"]})
+    counts = sorted(map(int, report["roofline"]["drafting_s"]))
     drafted: Rows = [["drafting", *(f"{count} pictures, s" if count > 1 else "1 picture, s" for count in counts)]]
     names = list(dict.fromkeys(row["name"] for row in report["drafting"]))
     for name in names:
@@ -74,7 +74,7 @@ def chart(report: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    counts = sorted({row["pictures"] for row in report["drafting"]})
+    counts = sorted(map(int, report["roofline"]["drafting_s"]))
     figure, places = pyplot.subplots(1, len(counts), figsize=(5.2 * len(counts), 3.2), squeeze=False)
     for place, count in zip(places[0], counts, strict=True):
         rows = [row for row in report["drafting"] if row["pictures"] == count]

@@ -68,8 +68,10 @@ def bench(
             work["end_to_end", kind, 1] = whole
         measured = measure(in_order(work), rounds, progress, until)
     late = [key for key in work if key not in measured]
-    for _, name, count in late:
-        say(f"lantu: {name}, {count} at once, got no turn within {minutes:g} minutes; allow more with --minutes")
+    for part, name, count in late:
+        say(
+            f"lantu: {part}, {name}, {count} at once, got no turn in {minutes:g} minutes; allow more with --minutes"
+        )
     described = machine.describe() | {"rounds": rounds, "size": size}
     return {"machine": described, "roofline": floor, **tables(measured), "not_timed": [list(key) for key in late]}
 
