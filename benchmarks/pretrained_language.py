@@ -135,10 +135,10 @@ def train(work: Path, name: str, recipe: str, steps: int, *changes: object) -> N
 
 def measure(work: Path, folder: Path) -> dict[str, float]:
     """The losses of a language model: of validation pictures, of the held-out text, of lantu's docs."""
+    from lantu.recipes.adopted_validation import Validation
     from lantu.recipes.language_settings import LanguageRecipe
     from lantu.recipes.language_task import LanguageSetup
     from lantu.recipes.plain_text import parted, pieces
-    from lantu.recipes.validation import Validation
     from lantu.tokens.pretrained import PretrainedCodec
 
     setup = LanguageSetup(LanguageRecipe(tokenizer=str(work / "tokenizer"), start=str(folder)), work / "data")

@@ -8,7 +8,7 @@ import torch
 import tiny_language
 from lantu import recipes
 from lantu.errors import DataError, LantuError, RecipeError
-from lantu.recipes.adoption import adopt_language
+from lantu.recipes.adopt_language import adopt_language
 
 STEPS = ["loop.steps=16", "loop.sample_every=8", "loop.log_every=4"]
 

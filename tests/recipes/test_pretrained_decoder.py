@@ -18,7 +18,7 @@ from lantu.models.diffusers.pretrained import Pretrained
 from lantu.models.lantu.components import load_decoder
 from lantu.models.lantu.tokenizer.config import TokenizerConfig
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
-from lantu.recipes.adopted_decoder import adopt_decoder
+from lantu.recipes.adopt_decoder import adopt_decoder
 from lantu.recipes.pretrained_decoder import Task, adopted
 from lantu.training.config import override
 

@@ -16,7 +16,7 @@ from lantu.models.diffusers import lora
 from lantu.models.diffusers.path import StraightPath
 from lantu.models.diffusers.pretrained import Pretrained
 from lantu.recipes import pretrained_consistency, pretrained_matching
-from lantu.recipes.adopted_decoder import adopt_decoder
+from lantu.recipes.adopt_decoder import adopt_decoder
 from lantu.recipes.pretrained_steps import STUDENT
 from lantu.training import checkpoint
 from lantu.training.config import override

@@ -36,7 +36,7 @@ def decoder(
     lantu train decoder --recipe adopted --start OUT --data DATA
     """
     terminal.show_warnings()
-    from lantu.recipes.adopted_decoder import adopt_decoder
+    from lantu.recipes.adopt_decoder import adopt_decoder
 
     choices = {"variant": variant, "width": width, "layers": layers, "licence": licence, "seed": seed}
     made = adopt_decoder(source, tokenizer, out, size, vae, **choices)

@@ -31,7 +31,7 @@ def language(
     lantu train language --start OUT --data DATA
     """
     terminal.show_warnings()
-    from lantu.recipes.adoption import adopt_language
+    from lantu.recipes.adopt_language import adopt_language
 
     facts = adopt_language(source, out, tokenizer, rows, seed)
     if json:

@@ -1,4 +1,7 @@
-"""Estimates the memory that a model takes, from sizes that its directory declares."""
+"""Estimates the memory that a model takes, from sizes that its directory declares.
+
+What there is of it: ``free_memory``. What is refused, and what takes turns: ``memory``.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -18,6 +18,7 @@ from torch import Tensor
 from lantu.errors import RecipeError
 from lantu.models.lantu.language.model import export
 from lantu.recipes.adapting import Trained, adapt, freeze_in, merged, recompute, save_adapter
+from lantu.recipes.adopted_validation import Validation
 from lantu.recipes.documents import Captioned
 from lantu.recipes.drafts import Drafts
 from lantu.recipes.language_settings import LanguageRecipe
@@ -25,7 +26,6 @@ from lantu.recipes.language_task import SAMPLING, LanguageSetup, LanguageTask, O
 from lantu.recipes.next_token import NextToken, captioned
 from lantu.recipes.plain_text import PlainText, parted, pieces
 from lantu.recipes.sources import part_folder
-from lantu.recipes.validation import Validation
 from lantu.tokens.pretrained import PretrainedCodec
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics

@@ -57,7 +57,7 @@ class Task(pretrained_steps.Task):
 def lcm_lora() -> PretrainedConsistencyRecipe:
     """LCM-LoRA: rank 64, a few thousand updates of 12 pictures. Render with sampler consistency in 4 to 8 steps.
 
-    It was proven on tiny random weights only: no time or loss to expect is known.
+    It was tested on tiny random weights only: no time or loss to expect is known.
     """
     return PretrainedConsistencyRecipe(loop=loop())
 

@@ -135,7 +135,7 @@ class Task(pretrained_decoder.Task):
 def controlnet() -> PretrainedControlRecipe:
     """A ControlNet of edges, on one GPU.
 
-    It was proven on tiny random weights only: no time or loss to expect is known.
+    It was tested on tiny random weights only: no time or loss to expect is known.
     """
     loop = LoopConfig(steps=20_000, batch_size=16, lr=1e-5, warmup_steps=500, weight_decay=0.01, sample_every=1000)
     return PretrainedControlRecipe(recompute=True, loop=loop)

@@ -76,7 +76,7 @@ class Task(pretrained_steps.Task):
 def low_rank() -> PretrainedMatchingRecipe:
     """Student and critic as updates of rank 64. Render in 1 to 4 steps, with sampler euler.
 
-    It was proven on tiny random weights only: no time or loss to expect is known.
+    It was tested on tiny random weights only: no time or loss to expect is known.
     """
     return PretrainedMatchingRecipe(loop=loop(lr_scale={CRITIC: 2.0}))
 

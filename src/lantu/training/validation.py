@@ -1,5 +1,5 @@
 """Validation in the course of a run: the loss of samples that it does not learn from, the best step so far, and what to
-tell the user about it."""
+tell the user about it. What is measured: ``Task.validation`` and ``Task.validation_loss``."""
 
 import math
 from collections.abc import Mapping

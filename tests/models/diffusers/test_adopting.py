@@ -18,7 +18,7 @@ from lantu.errors import DiskError, LantuError, ModelError, RecipeError
 from lantu.models.diffusers import tiny_autoencoder
 from lantu.models.lantu.components import load_decoder
 from lantu.pipeline import Model
-from lantu.recipes.adopted_decoder import adopt_decoder
+from lantu.recipes.adopt_decoder import adopt_decoder
 from lantu.recipes.assemble import assemble
 
 TAEF2 = os.environ.get("LANTU_TAEF2", "")

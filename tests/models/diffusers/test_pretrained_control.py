@@ -18,7 +18,7 @@ from lantu.models.diffusers.adopt import Choices, Codes, adopt
 from lantu.models.diffusers.control import ControlConfig, PretrainedControl, begin
 from lantu.models.diffusers.pretrained import Pretrained
 from lantu.pipeline import Control, Model
-from lantu.recipes.adopted_decoder import adopt_decoder
+from lantu.recipes.adopt_decoder import adopt_decoder
 from lantu.recipes.assemble import assemble
 from lantu.types import MASK_CODE
 

@@ -53,6 +53,8 @@ def test_rows_may_end_with_an_id(tmp_path):
     parts = opened(tmp_path)
     (ids,) = draft(parts.drafter, [parts.layout.draw(PROMPT, (3, 5), 0, parts.folder.settings.change(**GREEDY))])
     assert ids == [id_ for id_ in drawn if id_ != end]
+    height, width = parts.folder.grid
+    assert parts.folder.describe()["ids"] == height * (width + 1)
 
 
 def test_codes_may_be_tokens_and_prompts_conversations(tmp_path):

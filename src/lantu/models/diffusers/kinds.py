@@ -36,7 +36,6 @@ class Kind:
         inlet: the module to whose output the spatial branch is added.
         pooled: the config's entry for the width of the pooled vector; "" for none.
         packed: latents a side that a patch has where the config doesn't say: those of Flux come packed.
-        flow: whether it predicts the velocity of a flow, whatever its scheduler is called.
     """
 
     name: str

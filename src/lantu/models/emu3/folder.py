@@ -8,7 +8,6 @@ from lantu.models.emu3 import weights
 from lantu.models.emu3.config import Config
 from lantu.models.published.folder import DENOISING, PublishedFolder, count
 from lantu.weights import arrays, manifest
-from lantu.weights.architecture import Sizes
 
 PARAMS = SamplingParams(guidance=3.0, top_k=2048)  # of BAAI's own image_generation.py
 
@@ -47,16 +46,6 @@ class Emu3Folder(PublishedFolder):
     @property
     def codebook_size(self) -> int:
         return self.config.codebook_size
-
-    @property
-    def sizes(self) -> Sizes:
-        """The sizes of the language model."""
-        return self.config.sizes
-
-    @property
-    def ids(self) -> int:
-        """How many ids a picture takes, with the ends of its rows."""
-        return self.grid[0] * (self.grid[1] + 1)
 
     def check(self) -> "Emu3Folder":
         """Itself, once the language model's tensors are those that config.json asks for; no weights are read.

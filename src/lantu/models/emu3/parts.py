@@ -15,7 +15,6 @@ from lantu.models.emu3 import weights
 from lantu.models.emu3.folder import Emu3Folder
 from lantu.models.emu3.layout import Emu3Layout
 from lantu.models.published.parts import PublishedParts
-from lantu.weights import arrays
 
 
 @dataclass(frozen=True)
@@ -41,16 +40,8 @@ class Emu3Parts(PublishedParts):
     def language(self) -> Any:
         """On the native kernels on a CPU; on torch on a GPU, and for widths that the kernels don't take."""
         path, config = self.folder.path, self.folder.config
-        if self.device == "cpu" and stock.fits(config.sizes):
-            from lantu.engine.backends import native
-
-            text_config, state = weights.language(arrays.read(path), config)
-            return native.Language(text_config, state, native.stored_precise(state))
-        from lantu.engine.backends import pytorch
-        from lantu.weights import tensors
-
-        text_config, state = weights.language(tensors.load(path, (*weights.LANGUAGE, *weights.HEAD)), config)
-        return pytorch.Language(text_config, state, pytorch.stored_dtype(state), self.device)
+        names = (*weights.LANGUAGE, *weights.HEAD)
+        return stock.load_part(path, config.sizes, names, lambda state: weights.language(state, config), self.device)
 
     @cached_property
     def vq(self) -> Any:

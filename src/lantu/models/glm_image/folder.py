@@ -59,11 +59,6 @@ class GlmImageFolder(PublishedFolder):
         return SIDE // PATCH, SIDE // PATCH
 
     @property
-    def ids(self) -> int:
-        """Ids that a picture is drafted as, with those of the small grid."""
-        return drafted(self.grid)
-
-    @property
     def sizes(self) -> Sizes:
         """The sizes of the language model."""
         return Sizes.of(self.config.text)

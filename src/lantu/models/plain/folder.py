@@ -15,14 +15,7 @@ from lantu.models.plain.description import FILE, Description
 from lantu.models.published.folder import DENOISING, PublishedFolder, count
 from lantu.models.spec import Grid
 from lantu.weights import arrays, manifest
-from lantu.weights.architecture import MAX_IDS, Sizes, is_plain
-
-LLAMA = {"model_type": "llama", "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 1e4}
-SAME = ("num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size")
-NUMBERS = {  # of any language model's config.json, under today's names and GPT-2's
-    **{"n_layer": "num_hidden_layers", "n_embd": "hidden_size", "n_head": "num_attention_heads"},
-    **{name: name for name in (*SAME, "intermediate_size")},
-}
+from lantu.weights.architecture import MAX_IDS
 
 
 @dataclass(frozen=True)
@@ -69,15 +62,7 @@ class PlainFolder(PublishedFolder):
         return ids
 
     @property
-    def sizes(self) -> Sizes:
-        """The sizes of the language model; of one that only transformers knows, those of a Llama as large."""
-        if is_plain(self.config):
-            return Sizes.of(self.config)
-        numbers = {name: self.config[old] for old, name in NUMBERS.items() if old in self.config}
-        return Sizes.of({**LLAMA, "intermediate_size": 4 * numbers.get("hidden_size", 1), **numbers})
-
-    @property
-    def ids(self) -> int:
+    def draft_length(self) -> int:
         """How many ids a picture takes, with the ends of its rows."""
         return self.grid[0] * (self.grid[1] + (self.description.row_end is not None))
 

@@ -1,7 +1,7 @@
 """The parts of a Tar model: the language model by lantu's engine, features by TA-Tok, pixels by SANA."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -58,17 +58,11 @@ class TarParts(PlainParts):
         path, config = self.folder.path, self.folder.config
         if self.backend == "transformers" or not is_plain(config):
             return super().language
-        sizes = Sizes.of(config)
-        if self.device == "cpu" and stock.fits(sizes):
-            from lantu.engine.backends import native
 
-            state = {name: value for name, value in arrays.read(path).items() if name.startswith(TEXT)}
-            return native.Language(config, state, native.stored_precise(state))
-        from lantu.engine.backends import pytorch
-        from lantu.weights import tensors
+        def take(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+            return config, {name: value for name, value in state.items() if name.startswith(TEXT)}
 
-        found = tensors.load(path, TEXT)
-        return pytorch.Language(config, found, pytorch.stored_dtype(found), self.device)
+        return stock.load_part(path, Sizes.of(config), TEXT, take, self.device)
 
     @cached_property
     def renderer(self) -> "Detokenizer":

@@ -9,7 +9,7 @@ import torch
 import tiny_language
 from lantu import recipes  # noqa: F401
 from lantu.errors import DiskError, LantuError, ModelError
-from lantu.recipes.adoption import adopt_language
+from lantu.recipes.adopt_language import adopt_language
 from lantu.tokens import bpe
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.weights import arrays, tensors

@@ -106,7 +106,7 @@ def test_an_adopted_model_keeps_its_own_marks(tiny_model, tmp_path):
     from gguf import GGUFReader
 
     import tiny_language
-    from lantu.recipes.adoption import adopt_language
+    from lantu.recipes.adopt_language import adopt_language
 
     for architecture in ("qwen3", "llama"):
         tiny_language.write(tmp_path / architecture, architecture, rows=352)

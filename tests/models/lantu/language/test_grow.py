@@ -7,7 +7,7 @@ import tiny_language
 from lantu.errors import ModelError
 from lantu.models.lantu.language import model
 from lantu.models.lantu.language.grow import grow
-from lantu.recipes.adoption import adopt_language
+from lantu.recipes.adopt_language import adopt_language
 from lantu.tokens import bpe
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.weights.language_config import read_grid, read_vocabulary

@@ -1,12 +1,12 @@
-"""Adopts a pretrained diffusion model as decoder of an image tokenizer's codes."""
+"""``lantu adopt decoder``: a pretrained diffusion model and an image tokenizer, whose codes it is to render."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lantu.errors import RecipeError
-from lantu.files import expand
 from lantu.files.untrusted import read_bytes
+from lantu.models import hub
 from lantu.models.diffusers.adopt import Choices, Codes, adopt
 from lantu.models.diffusers.pretrained import PretrainedConfig
 from lantu.recipes.codes import load_tokenizer
@@ -44,7 +44,7 @@ def adopt_decoder(
     from lantu.models.diffusers.sizes import native_size
 
     codes = load_tokenizer(tokenizer)
-    folder, other = located(source), located(vae) if vae else None
+    folder, other = hub.locate(source), hub.locate(vae) if vae else None
     side = codes.config.size // codes.config.patch
     size = size or native_size(folder)
     if size % side or size // side > MAX_PATCH:
@@ -53,15 +53,6 @@ def adopt_decoder(
     choices = Choices(patch=size // side, origin=source, licence=licence, **how)
     given = Codes(codes.quantizer.vectors().detach().float(), codes.codes_digest())
     return Adopted(adopt(folder, given, Path(out), choices, other), size, licence)
-
-
-def located(source: str) -> Path:
-    """The folder that a name stands for: a folder, or a model on the Hugging Face hub, which is fetched."""
-    if expand(source).is_dir():
-        return expand(source)
-    from lantu.models.hub import locate
-
-    return locate(source)
 
 
 def licence_of(folder: Path) -> str:
