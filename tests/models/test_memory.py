@@ -9,6 +9,7 @@ import pytest
 
 from lantu.errors import LantuError
 from lantu.models import free_memory
+from lantu.models.estimate import cached_width
 from lantu.models.memory import short
 from lantu.models.registry import load_parts, open_folder
 from lantu.pipeline import Model
@@ -184,3 +185,10 @@ def test_free_memory_of_machine_and_container(files, free, tmp_path, monkeypatch
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert free_memory.free_bytes("cpu") == free
+
+
+def test_keys_and_values_are_counted_by_the_names_of_every_config():
+    llama = {"num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 64, "num_key_value_heads": 2}
+    assert cached_width(llama) == (3, 32)
+    assert cached_width({"n_layer": 3, "n_head": 4, "n_embd": 64}) == (3, 64)
+    assert cached_width({"n_layer": "3"}) == (0, 0)

@@ -69,9 +69,7 @@ def bench(
         measured = measure(in_order(work), rounds, progress, until)
     late = [key for key in work if key not in measured]
     for part, name, count in late:
-        say(
-            f"lantu: {part}, {name}, {count} at once, got no turn in {minutes:g} minutes; allow more with --minutes"
-        )
+        say(f"lantu: {part}, {name}, {count} at once, got no turn in {minutes:g} minutes; allow more with --minutes")
     described = machine.describe() | {"rounds": rounds, "size": size}
     return {"machine": described, "roofline": floor, **tables(measured), "not_timed": [list(key) for key in late]}
 

@@ -66,9 +66,17 @@ def cache_bytes(layers: int, width: int, ids: int, number_bytes: int = 2, sequen
 
 
 def cached_width(config: Mapping[str, Any]) -> tuple[int, int]:
-    """Layers and the width of all key heads that a transformers config.json declares; 0 where it says nothing."""
-    names = ("num_hidden_layers", "num_attention_heads", "hidden_size")
-    layers, heads, width = (value if type(value := config.get(name)) is int else 0 for name in names)
+    """Layers and the width of all key heads that a transformers config.json declares; 0 where it says nothing.
+
+    GPT-2 and its kin have names of their own.
+    """
+    names = (
+        ("num_hidden_layers", "n_layer"),
+        ("num_attention_heads", "n_head"),
+        ("hidden_size", "n_embd"),
+    )  # GPT-2's last
+    found = (config.get(name, config.get(old)) for name, old in names)
+    layers, heads, width = (value if type(value) is int else 0 for value in found)
     if min(layers, heads, width) <= 0:
         return 0, 0
     shared, head_width = config.get("num_key_value_heads"), config.get("head_dim")

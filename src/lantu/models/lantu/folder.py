@@ -327,15 +327,20 @@ class LantuFolder:
         stored = {part: part_bytes(self.path / part) for part in PARTS}
         numbers = self.parameters()["language"]
         pretrained = "network" in self.read("decoder/config.json")  # on most processors in float32
-        decoder = stored["decoder"] if device == "cuda" else 4 * self.parameters()["decoder"]
+        decoder = self.pretrained_bytes("decoder", device) if pretrained else int(PACKED * stored["decoder"])
+        refiner = self.pretrained_bytes(REFINER, device) if self.refined else 0
         precise = device == "cuda" or stored["language"] > 2.5 * numbers
         height, width = self.grid
         return Memory(
             language=4 * numbers if device == "cuda" else int(PACKED * stored["language"]),
             caches=self.draft_bytes(4 if precise else 2),
-            decoder=decoder if pretrained else int(PACKED * stored["decoder"]),
+            decoder=decoder + refiner,
             working=convolution_bytes(width * self.patch, height * self.patch),
         )
+
+    def pretrained_bytes(self, part: str, device: str) -> int:
+        """What the weights of a pretrained diffusion model take: as stored on a GPU, else float32."""
+        return part_bytes(self.path / part) if device == "cuda" else 4 * self.parameters()[part]
 
     def draft_bytes(self, number_bytes: int) -> int:
         """What the longest draft takes beside the weights: its keys and values."""
