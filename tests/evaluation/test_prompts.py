@@ -41,6 +41,11 @@ def test_rows_of_questions_on_one_prompt_are_one_prompt(tmp_path):
     assert layout_for(tmp_path / "dpg.csv", prompts).name == "dpg"
 
 
+def test_other_prompts_of_the_same_name_are_kept(tmp_path):
+    prompts = read_prompts(written(tmp_path, "named.tsv", "id\tprompt\nanimals\ta cat\nanimals\ta dog\n"))
+    assert [prompt.text for prompt in prompts] == ["a cat", "a dog"]
+
+
 def test_plain_text_and_folders_of_texts(tmp_path):
     path = written(tmp_path, "list.txt", "\ufeffa cat\n\n  一只狗  \n")
     assert [prompt.text for prompt in read_prompts(path)] == ["a cat", "一只狗"]
@@ -70,6 +75,8 @@ def test_plain_text_and_folders_of_texts(tmp_path):
         ("a.tsv", b"Prompt\tNote\n\tempty", "the prompt in row 1 is ''"),
         ("a.csv", b'prompt\n"a cat', "can't read the prompts"),
         ("a.csv", b"", "holds no prompts"),
+        ("a.csv", b"prompt\na cat\na cat, and a dog\n", "row 2 has 2 cells, the head 1"),
+        ("a.jsonl", b'{"prompt": "a cat", "note": "\\ud800"}', "line 1 is not valid Unicode"),
         ("a.pdf", b"a cat", "unknown kind"),
     ],
 )

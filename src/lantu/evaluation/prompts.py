@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +38,7 @@ def read_prompts(path: str | Path) -> list[SuitePrompt]:
     """The prompts of a file or a folder, in their order.
 
     A table of questions about pictures, such as DPG-Bench's, repeats a prompt for each question: rows that follow one
-    another with the same name are one prompt.
+    another with the same name and text are one prompt.
 
     Raises:
         DataError: it is missing, of an unknown kind, damaged, too large, or holds no prompt.
@@ -96,6 +97,10 @@ def _object(number: int, line: str) -> dict[str, Any]:
         raise ValueError(f"line {number} is not JSON") from problem
     if not isinstance(row, dict):
         raise ValueError(f"line {number} is no JSON object")
+    try:
+        json.dumps(row, ensure_ascii=False).encode()  # JSON can escape half a character, which no file can hold
+    except UnicodeEncodeError as problem:
+        raise ValueError(f"line {number} is not valid Unicode") from problem
     return row
 
 
@@ -120,17 +125,23 @@ def _table(lines: Iterable[list[str]]) -> Iterator[dict[str, Any]]:
     names = [name.strip() for name in next(lines, [])]
     if len(set(names)) < len(names):
         raise ValueError("two of its columns have the same name")
-    return (dict(zip(names, line, strict=False)) for line in lines)
+    return (_named(number, names, line) for number, line in enumerate(lines, 1))
+
+
+def _named(number: int, names: list[str], cells: list[str]) -> dict[str, str]:
+    if any(cells[len(names) :]):  # a prompt with a comma would lose what follows it
+        raise ValueError(f"row {number} has {len(cells)} cells, the head {len(names)}: quote texts with commas in them")
+    return dict(zip(names, cells, strict=False))
 
 
 def _of_rows(rows: Iterable[dict[str, Any]]) -> Iterator[SuitePrompt]:
-    """The prompts of rows, once where rows that follow one another have the same name."""
-    before = ""
+    """The prompts of rows, once where rows that follow one another have the same name and text."""
+    before = ("", "")
     for number, row in enumerate(rows, 1):
         prompt = _prompt(number, row)
-        if not prompt.name or prompt.name != before:
+        if not prompt.name or (prompt.name, prompt.text) != before:
             yield prompt
-        before = prompt.name
+        before = (prompt.name, prompt.text)
 
 
 def _prompt(number: int, row: dict[str, Any]) -> SuitePrompt:

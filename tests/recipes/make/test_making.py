@@ -173,3 +173,13 @@ def test_mistakes_are_one_line(tmp_path):
         assert result.returncode == 2, words
     missing = subprocess.run(call(tmp_path), capture_output=True, text=True)
     assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
+
+
+def test_a_folder_of_other_things_is_refused_before_training(tmp_path):
+    pictures(tmp_path / "in")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.txt").write_text("mine")
+    result = subprocess.run(call(tmp_path), capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "mine.txt" in result.stderr
+    assert not (tmp_path / "work").exists()

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lantu.errors import DataError, LantuError
-from lantu.files import expand
+from lantu.files import check_folder, expand
+from lantu.models.lantu.folder import FOLDER_KIND
 from lantu.pipeline import Model
 from lantu.recipes.make import plan, report, stages
 from lantu.recipes.make.look import Look, look
@@ -72,6 +73,7 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model,
     """
     if not wanted.pictures.exists():
         raise DataError(f"there is no {wanted.pictures}", "name a folder of pictures, a table or tars")
+    check_folder(wanted.out, FOLDER_KIND)  # before hours of training
     began, cores = time.monotonic(), usable_cores()
     ledger = Ledger.open(wanted.work, wanted.asked())
     before = ledger.spent_s
