@@ -21,7 +21,7 @@ def make(
         Path, typer.Argument(metavar="PICTURES", help="A folder of pictures, a table of them, or WebDataset tars.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The model directory.", metavar="DIR")],
-    minutes: Annotated[float, typer.Option(min=1, help="For everything.", metavar="M")] = 60.0,
+    minutes: Annotated[float, typer.Option(min=1, max=100_000, help="For everything.", metavar="M")] = 60.0,
     size: Annotated[int, typer.Option(min=32, max=512, help="Pixels a side, a multiple of 16.", metavar="N")] = 128,
     labels: Annotated[
         str, typer.Option(help="Class labels as captions: folders, or a column.", metavar="folders|COLUMN")

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lantu.errors import RecipeError
+from lantu.errors import ModelError, RecipeError
 from lantu.files.untrusted import read_bytes
 from lantu.models import hub
 from lantu.models.diffusers.adopt import Choices, Codes, adopt
 from lantu.models.diffusers.pretrained import PretrainedConfig
+from lantu.models.lantu.components import is_pretrained
 from lantu.recipes.codes import load_tokenizer
 from lantu.tokens.vocabulary import MAX_PATCH
 
@@ -39,12 +40,14 @@ def adopt_decoder(
 
     Raises:
         RecipeError: the codes' grid doesn't divide the size.
-        ModelError, DiskError: as of ``adopt``.
+        ModelError, DiskError: as of ``adopt``; or the source is an adopted decoder.
     """
     from lantu.models.diffusers.sizes import native_size
 
     codes = load_tokenizer(tokenizer)
     folder, other = hub.locate(source), hub.locate(vae) if vae else None
+    if (folder / "config.json").is_file() and is_pretrained(folder):
+        raise ModelError(f"{source} is adopted already", "train it: lantu train decoder --recipe adopted --start DIR")
     side = codes.config.size // codes.config.patch
     size = size or native_size(folder)
     if size % side or size // side > MAX_PATCH:

@@ -186,6 +186,12 @@ def test_a_changed_file_of_an_assembled_model_is_refused(model, tmp_path):
         Model.load(changed)
 
 
+def test_an_adopted_decoder_is_not_adopted_again(model, tiny_model, tmp_path):
+    with pytest.raises(ModelError, match="adopted already"):
+        adopt_decoder(str(model / "decoder"), tiny_model, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
 def test_codes_of_another_tokenizer_are_refused(model, tiny_model, tmp_path):
     decoder = copied(model / "decoder", tmp_path)
     edit(decoder / "config.json", tokenizer="0" * 64)
