@@ -124,9 +124,9 @@ def test_the_teacher_is_guided_by_the_masked_grid(starts, tiny_model, captioned_
     ("name", "more"),
     [
         ("lcm_lora-debug", ()),
-        ("lcm_lora-debug", ("trained=all",)),
-        ("pretrained_matching-debug", ("alone=1",)),
-        ("pretrained_matching-debug", ("alone=1", "trained=all")),
+        pytest.param("lcm_lora-debug", ("trained=all",), marks=pytest.mark.slow),
+        pytest.param("pretrained_matching-debug", ("alone=1",), marks=pytest.mark.slow),
+        pytest.param("pretrained_matching-debug", ("alone=1", "trained=all"), marks=pytest.mark.slow),
     ],
 )
 def test_a_decoder_is_taught_and_a_killed_run_ends_the_same(starts, tiny_model, captioned_data, tmp_path, name, more):

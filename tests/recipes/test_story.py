@@ -88,6 +88,7 @@ def test_the_model_names_its_data(story):
     assert model.grid == (4, 4)
 
 
+@pytest.mark.slow
 def test_told_again_it_changes_nothing(story):
     """Every step is done already: the same script returns at once with the same picture."""
     before = (story / "picture.png").read_bytes()
