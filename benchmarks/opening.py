@@ -29,15 +29,15 @@ def memory():
     lines = (line.partition(":") for line in Path("/proc/self/status").read_text().splitlines())
     return {name: int(value.split()[0]) / 1024 for name, _, value in lines if name in ("VmHWM", "RssAnon", "RssFile")}
 
-told = {"before": memory()}
+figures = {"before": memory()}
 start = time.perf_counter()
 language = Language.load(sys.argv[1])
-told |= {"seconds": time.perf_counter() - start, "opened": memory()}
+figures |= {"seconds": time.perf_counter() - start, "opened": memory()}
 row = language.open(8)
 language.read([row], [[1, 2, 3]])
 language.logits([row], (range(int(sys.argv[2])),))
-told["drafting"] = memory()
-print(json.dumps(told))
+figures["drafting"] = memory()
+print(json.dumps(figures))
 """
 
 
@@ -109,14 +109,14 @@ def main() -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         size = write(folder, config(asked.layers, asked.width, asked.ids), asked.shard) / (1 << 20)
-        told = opened(folder, asked.codes)
+        figures = opened(folder, asked.codes)
     finally:
         if not asked.out:
             shutil.rmtree(folder)
     for when in ("opened", "drafting"):
-        told[when]["resident_per_file"] = (told[when]["RssAnon"] + told[when]["RssFile"]) / size
-        told[when]["peak_per_file"] = told[when]["VmHWM"] / size
-    print(json.dumps({"file_mb": size} | told, indent=1))
+        figures[when]["resident_per_file"] = (figures[when]["RssAnon"] + figures[when]["RssFile"]) / size
+        figures[when]["peak_per_file"] = figures[when]["VmHWM"] / size
+    print(json.dumps({"file_mb": size} | figures, indent=1))
 
 
 if __name__ == "__main__":

@@ -76,22 +76,9 @@ class Emu3Layout(PublishedLayout):
         prefix = self.encode(check_prompt(prompt) + PRAISE, grid)
         height, width = grid
         self.check_length(prefix, height * (width + 1))
-        return Request(
-            prefix,
-            (range(self.first_code, self.first_code + self.config.codebook_size),),
-            limit=height * width,
-            seed=seed,
-            unconditional=self.encode(NEGATIVE, grid),
-            guidance=params.guidance,
-            temperature=params.temperature,
-            top_k=params.top_k,
-            top_p=params.top_p,
-            contrast=params.contrast,
-            num_draft_tokens=params.num_draft_tokens,
-            min_accepted=params.min_accepted,
-            stride=width,
-            row_end=(self.config.end_of_row,),
-        )
+        codes = range(self.first_code, self.first_code + self.config.codebook_size)
+        ends = {"stride": width, "row_end": (self.config.end_of_row,)}
+        return self.request(prefix, codes, height * width, seed, params, self.encode(NEGATIVE, grid), **ends)
 
     def encode(self, prompt: str, grid: Grid) -> list[int]:
         """The ids of a text and of the header that begins a picture, as transformers' processor writes them."""

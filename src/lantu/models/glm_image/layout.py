@@ -66,18 +66,8 @@ class GlmImageLayout(PublishedLayout):
         self.check_params(params)
         prefix, count = self.encode(check_prompt(prompt), grid), drafted(grid)
         self.check_length(prefix, count)
-        return Request(
-            prefix,
-            (range(self.folder.codebook_size),),
-            limit=count,
-            seed=seed,
-            temperature=params.temperature,
-            top_k=params.top_k,
-            top_p=params.top_p,
-            num_draft_tokens=params.num_draft_tokens,
-            min_accepted=params.min_accepted,
-            positions=positions(len(prefix), grid),
-        )
+        places = positions(len(prefix), grid)
+        return self.request(prefix, range(self.folder.codebook_size), count, seed, params, positions=places)
 
     def check_params(self, params: SamplingParams) -> None:
         """Refuse parameters that mean nothing to the model. Raises LantuError."""

@@ -36,19 +36,6 @@ class JanusFolder(PublishedFolder):
         """The directory's config.json, checked."""
         return Config.read(self.path)
 
-    @property
-    def grid(self) -> tuple[int, int]:
-        return self.config.grid
-
-    @property
-    def patch(self) -> int:
-        """Pixels a side that the VQ decoder paints for one code."""
-        return self.config.patch
-
-    @property
-    def codebook_size(self) -> int:
-        return self.config.codebook_size
-
     def check(self) -> "JanusFolder":
         """Itself, once the language model's tensors are those that config.json asks for; no weights are read.
 

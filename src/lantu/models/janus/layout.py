@@ -54,20 +54,8 @@ class JanusLayout(PublishedLayout):
         self.check_params(params)
         prefix = self.encode(check_prompt(prompt))
         self.check_length(prefix, grid[0] * grid[1])
-        return Request(
-            prefix,
-            (range(self.config.text_size, self.config.text_size + self.config.codebook_size),),
-            limit=grid[0] * grid[1],
-            seed=seed,
-            unconditional=self.unconditional(prefix),
-            guidance=params.guidance,
-            temperature=params.temperature,
-            top_k=params.top_k,
-            top_p=params.top_p,
-            contrast=params.contrast,
-            num_draft_tokens=params.num_draft_tokens,
-            min_accepted=params.min_accepted,
-        )
+        codes = range(self.config.text_size, self.config.text_size + self.config.codebook_size)
+        return self.request(prefix, codes, grid[0] * grid[1], seed, params, self.unconditional(prefix))
 
     def words(self, ids: Sequence[int]) -> str:
         """The text of drafted ids."""

@@ -90,22 +90,9 @@ class PlainLayout(PublishedLayout):
         self.check_params(params)
         prefix, (height, width) = self.encode(check_prompt(prompt), grid), grid
         self.check_length(prefix, height * (width + len(self.row_end)))
-        return Request(
-            prefix,
-            (range(self.first_code, self.first_code + self.description.codes.size),),
-            limit=height * width,
-            seed=seed,
-            unconditional=self.unconditional(grid),
-            guidance=params.guidance,
-            temperature=params.temperature,
-            top_k=params.top_k,
-            top_p=params.top_p,
-            contrast=params.contrast,
-            num_draft_tokens=params.num_draft_tokens,
-            min_accepted=params.min_accepted,
-            stride=width if self.row_end else 0,
-            row_end=self.row_end,
-        )
+        codes = range(self.first_code, self.first_code + self.description.codes.size)
+        ends = {"stride": width if self.row_end else 0, "row_end": self.row_end}
+        return self.request(prefix, codes, height * width, seed, params, self.unconditional(grid), **ends)
 
     def encode(self, prompt: str, grid: Grid) -> list[int]:
         """The ids of a prompt in the template."""

@@ -59,19 +59,24 @@ class PublishedFolder:
         return owner.split("--")[-1] if owner.startswith("models--") else path.name
 
     @property
+    def config(self) -> Any:
+        """What config.json says, with the sizes below as members, where a family does not say them itself."""
+        raise NotImplementedError
+
+    @property
     def grid(self) -> Grid:
         """Height and width in codes of the pictures that it was trained on."""
-        raise NotImplementedError
+        return self.config.grid
 
     @property
     def patch(self) -> int:
         """Pixels a side that the decoder paints for one code."""
-        raise NotImplementedError
+        return self.config.patch
 
     @property
     def codebook_size(self) -> int:
         """Number of codes."""
-        raise NotImplementedError
+        return self.config.codebook_size
 
     @property
     def created(self) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lantu import images
+from lantu.engine.request import Request
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.models.published.folder import DENOISING, PublishedFolder
@@ -74,6 +75,37 @@ class PublishedLayout:
         if len(prefix) + drafted > self.longest:
             what = f"that takes more than the {self.longest} ids that the model can read"
             raise PromptError(what, "shorten the prompt")
+
+    def request(
+        self,
+        prefix: Sequence[int],
+        allowed: range,
+        limit: int,
+        seed: int,
+        params: SamplingParams,
+        unconditional: Sequence[int] | None = None,
+        **more: Any,
+    ) -> Request:
+        """The request for ``limit`` ids of a range after a prefix, drafted by these parameters.
+
+        Args:
+            more: other fields of the request.
+        """
+        return Request(
+            prefix,
+            (allowed,),
+            limit=limit,
+            seed=seed,
+            unconditional=unconditional,
+            guidance=params.guidance,
+            temperature=params.temperature,
+            top_k=params.top_k,
+            top_p=params.top_p,
+            contrast=params.contrast,
+            num_draft_tokens=params.num_draft_tokens,
+            min_accepted=params.min_accepted,
+            **more,
+        )
 
     def count_tokens(self, text: str) -> int:
         """Ids that a text takes, without special tokens."""

@@ -19,6 +19,7 @@ from lantu.files import replacing, write_text
 from lantu.pipeline import Model
 from lantu.recipes.make import curves
 from lantu.recipes.make.look import Look
+from lantu.recipes.make.plan import PARTS
 from lantu.recipes.make.stages import Ledger
 from lantu.recipes.own import stacked
 from lantu.recipes.pictures import Album, TruePicture, open_eye
@@ -26,7 +27,6 @@ from lantu.training.progress import duration
 
 PROMPTS, SEEDS = 8, 3  # held-out captions, and drawings of each
 NEIGHBOURS, BATCH = 2000, 64  # training pictures among which the nearest one is looked for
-PARTS = ("tokenizer", "language", "decoder")
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 img { max-width: 100%; image-rendering: auto; } table { border-collapse: collapse; }
