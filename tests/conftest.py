@@ -4,7 +4,12 @@ import json
 import os
 import sys
 
+import hypothesis
 import pytest
+
+# How fast a busy machine makes examples says nothing of the code.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 
 # A training command would start the whole test process anew to set these.
 os.environ.update(

@@ -86,6 +86,11 @@ def test_tests_go_to_pytest(house):
     call(house, "test", "tests/test_run.py")
     call(house, "test", "--all", "-x")
     assert calls(house) == ["-m pytest tests/test_run.py", "-m pytest -m  -x"]
+    call(house, "test")
+    call(house, "test", "--all")
+    cores = min(4, os.cpu_count())
+    parallel = f"-m pytest --numprocesses {cores} --dist loadfile"
+    assert calls(house) == [parallel, f"{parallel} -m "]
 
 
 def test_the_environment_grows_with_what_is_asked_and_never_shrinks(house):

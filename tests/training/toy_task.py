@@ -1,8 +1,11 @@
 """A task small enough to train in milliseconds; as a script, a run that a test can kill.
 
 python toy_task.py FOLDER key=value …
+
+Where CRASH_AT is set, the last rank dies once at that step, and leaves the file CRASHED.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -58,6 +61,13 @@ class ToyTask(Task):
         wanted = x.roll(1, -1) + self.noise * torch.randn_like(x)
         loss = (self.networks["model"](noisy).float() - wanted).square().mean()
         return loss, {"seen": self.networks["model"].seen.clone()}
+
+    def after_step(self, step):
+        if step == int(os.environ.get("CRASH_AT", "-1")) and os.environ["RANK"] == "1":
+            mark = Path(os.environ["CRASHED"])
+            if not mark.exists():
+                mark.touch()
+                os._exit(9)
 
     def sample(self, step, folder):
         (folder / f"{step}.txt").write_text(str(self.networks["model"].training))

@@ -2,7 +2,8 @@
 
     RUN/checkpoints/step-00001200/      the newest ``LoopConfig.kept``
         state.json                      steps done and the values logged since the log's last line
-        weights/ average/ optimizer/    safetensors, float32, "module/name"; average/ is the EMA
+        weights/ average/ optimizer/    safetensors, float32, "module/name"; average/ is the EMA; of several ranks, see
+                                        ``sharded``
     RUN/checkpoints/before-decay/       the end of the stable phase: a longer run starts from here
     RUN/checkpoints/best/               the least validation loss so far
 
@@ -11,7 +12,7 @@ A checkpoint is written under another name and then renamed, so it exists comple
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from torch import Tensor
 from lantu import files
 from lantu.errors import LantuError, ModelError, RecipeError
 from lantu.training.config import LoopConfig
-from lantu.training.distributed import full, like
+from lantu.training import sharded
+from lantu.training.distributed import ALONE, Ranks, like
 from lantu.training.optimized_module import OptimizedModule
 from lantu.training.schedule import decay_start
 from lantu.weights import tensors
@@ -30,7 +32,13 @@ from lantu.weights import tensors
 BEFORE_DECAY, BEST = "before-decay", "best"
 KINDS = ("weights", "average", "optimizer")
 FOLDER_KIND = files.FolderKind(
-    "a checkpoint", ("state.json",), ("state.json", *(name for kind in KINDS for name in files.WEIGHTS.within(kind)))
+    "a checkpoint",
+    ("state.json",),
+    (
+        "state.json",
+        *(name for kind in KINDS for name in files.WEIGHTS.within(kind)),
+        *(f"{kind}/{sharded.PATTERN}" for kind in KINDS),
+    ),
 )
 
 
@@ -62,37 +70,43 @@ class State:
 
 
 def save(
-    checkpoints: Path, name: str, modules: Sequence[OptimizedModule], state: State, first: bool = True, kept: int = 2
+    checkpoints: Path, name: str, modules: Sequence[OptimizedModule], state: State, ranks: Ranks = ALONE, kept: int = 2
 ) -> None:
-    """Write a checkpoint; all ranks call this, and the first one writes.
+    """Write a checkpoint; of several ranks, each writes its part of the tensors.
 
     Raises:
         DiskError: it can't be written; earlier checkpoints are kept.
     """
-    kinds = {
-        "weights": {f"{module.name}/{key}": full(value) for module in modules for key, value in saved(module).items()},
-        "average": {
-            f"{module.name}/{key}": full(value)
-            for module in modules
-            if module.average
-            for key, value in zip(module.named, module.average.values, strict=True)
-        },
-        "optimizer": {
-            f"{module.name}/{key}/{slot}": full(value)
-            for module in modules
-            for key, slots in optimizer_state(module).items()
-            for slot, value in slots.items()
-        },
+    kinds = {kind: tensors_of(kind, modules) for kind in KINDS}
+    if ranks.world == 1:
+        with files.replacing_folder(checkpoints / name, FOLDER_KIND) as temporary:
+            temporary.mkdir()
+            for kind, named in kinds.items():
+                tensors.save(named, temporary / kind, dtype=None, max_shard_bytes=1 << 31)
+            files.write_json(temporary / "state.json", asdict(state))
+    else:
+        with ranks.first_opens(lambda: files.replacing_folder(checkpoints / name, FOLDER_KIND)) as temporary:
+            for kind, named in kinds.items():
+                sharded.save(named, temporary / kind)
+            if ranks.first:
+                files.write_json(temporary / "state.json", asdict(state))
+    if ranks.first:
+        for old in numbered(checkpoints)[kept:]:
+            files.discard(old, FOLDER_KIND)
+
+
+def tensors_of(kind: str, modules: Sequence[OptimizedModule]) -> dict[str, Tensor]:
+    """A checkpoint's tensors of one of ``KINDS``, as this rank holds them."""
+    if kind == "weights":
+        return {f"{module.name}/{key}": value for module in modules for key, value in saved(module).items()}
+    if kind == "average":
+        return {f"{module.name}/{key}": value for module in modules for key, value in averages(module).items()}
+    return {
+        f"{module.name}/{key}/{slot}": value
+        for module in modules
+        for key, slots in optimizer_state(module).items()
+        for slot, value in slots.items()
     }
-    if not first:
-        return
-    with files.replacing_folder(checkpoints / name, FOLDER_KIND) as temporary:
-        temporary.mkdir()
-        for kind, named in kinds.items():
-            tensors.save(named, temporary / kind, dtype=None, max_shard_bytes=1 << 31)
-        files.write_json(temporary / "state.json", asdict(state))
-    for old in numbered(checkpoints)[kept:]:
-        files.discard(old, FOLDER_KIND)
 
 
 def choose(checkpoints: Path, config: LoopConfig) -> tuple[Path, State] | None:
@@ -119,25 +133,36 @@ def choose(checkpoints: Path, config: LoopConfig) -> tuple[Path, State] | None:
 
 
 def restore(path: Path, modules: Sequence[OptimizedModule]) -> None:
-    """Load a checkpoint's tensors into the modules.
+    """Load a checkpoint's tensors into the modules, however many ranks wrote it and read it.
 
     Raises:
         RecipeError: it is damaged, or belongs to other networks.
     """
+    hint = "use the settings that the run began with, or start a new run"
     try:
+        if sharded.is_sharded(path / "weights"):
+            restore_sharded(path, modules)
+            return
         stored = {kind: tensors.load(path / kind) for kind in KINDS}
-    except ModelError as problem:
-        raise RecipeError(f"{path} is damaged", "remove it to resume from the one before") from problem
-    try:
         for module in modules:
             fill(saved(module), stored["weights"], module.name)
-            if module.average:
-                values = dict(zip(module.named, module.average.values, strict=True))
-                fill(values, stored["average"] or stored["weights"], module.name)
+            fill(averages(module), stored["average"] or stored["weights"], module.name)
             fill_optimizer(module, stored["optimizer"])
+    except ModelError as problem:
+        raise RecipeError(f"{path} is damaged", "remove it to resume from the one before") from problem
     except (KeyError, ValueError) as problem:
-        hint = "use the settings that the run began with, or start a new run"
         raise RecipeError(f"{path} does not fit these networks ({problem})", hint) from problem
+
+
+def restore_sharded(path: Path, modules: Sequence[OptimizedModule]) -> None:
+    """``restore`` of a checkpoint that several ranks wrote."""
+    sharded.load(tensors_of("weights", modules), path / "weights")
+    if average := tensors_of("average", modules):
+        sharded.load(average, path / ("average" if sharded.is_sharded(path / "average") else "weights"))
+    if sharded.is_sharded(path / "optimizer"):
+        for module in modules:
+            make_slots(module, sharded.shapes(path / "optimizer"))
+        sharded.load(tensors_of("optimizer", modules), path / "optimizer")
 
 
 def put_average(path: Path, networks: dict[str, torch.nn.Module]) -> int:
@@ -154,7 +179,10 @@ def put_average(path: Path, networks: dict[str, torch.nn.Module]) -> int:
     """
     try:
         step = json.loads((path / "state.json").read_text(encoding="utf-8"))["step"]
-        stored = tensors.load(path / "weights") | tensors.load(path / "average")
+        if sharded.is_sharded(path / "weights"):
+            stored = sharded.load_whole(path / "weights") | sharded.load_whole(path / "average")
+        else:
+            stored = tensors.load(path / "weights") | tensors.load(path / "average")
         for name, network in networks.items():
             fill(network.state_dict(), stored, name)
     except (OSError, LantuError, KeyError, ValueError) as problem:
@@ -208,6 +236,11 @@ def saved(module: OptimizedModule) -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if name not in frozen}
 
 
+def averages(module: OptimizedModule) -> dict[str, Tensor]:
+    """A module's EMA weights; none if it has no EMA."""
+    return dict(zip(module.named, module.average.values, strict=True)) if module.average else {}
+
+
 def optimizer_state(module: OptimizedModule) -> dict[str, dict[str, Tensor]]:
     """Parameter's name → slot (a moment, a count) → tensor."""
     names = {id(parameter): name for name, parameter in module.named.items()}
@@ -231,14 +264,19 @@ def fill(targets: dict[str, Tensor], stored: dict[str, Tensor], module: str) -> 
         target.copy_(like(value, target))
 
 
-def fill_optimizer(module: OptimizedModule, stored: dict[str, Tensor]) -> None:
-    """Restore the moments of each parameter; those without any start at zero, as in a new run."""
-    owners = {
+def owners_of(module: OptimizedModule) -> dict[int, torch.optim.Optimizer]:
+    """id of a parameter → the optimizer that updates it."""
+    return {
         id(parameter): optimizer
         for optimizer in module.optimizers
         for group in optimizer.param_groups
         for parameter in group["params"]
     }
+
+
+def fill_optimizer(module: OptimizedModule, stored: dict[str, Tensor]) -> None:
+    """Restore the moments of each parameter; those without any start at zero, as in a new run."""
+    owners = owners_of(module)
     for key, value in stored.items():
         owner, name, slot = key.split("/")
         if owner != module.name:
@@ -247,3 +285,15 @@ def fill_optimizer(module: OptimizedModule, stored: dict[str, Tensor]) -> None:
         # Moments are shaped and sharded as the parameter; a count is not.
         value = like(value, parameter.detach()) if value.shape == parameter.shape else value.to(parameter.device)
         owners[id(parameter)].state[parameter][slot] = value
+
+
+def make_slots(module: OptimizedModule, stored: Mapping[str, tuple[torch.Size, torch.dtype]]) -> None:
+    """Make the moments that a checkpoint will fill; ``stored`` has the shape and dtype of each."""
+    owners = owners_of(module)
+    for key, (shape, dtype) in stored.items():
+        owner, name, slot = key.split("/")
+        if owner == module.name:
+            parameter = module.named[name]
+            like_it = shape == parameter.shape
+            empty = torch.zeros_like(parameter) if like_it else torch.zeros(shape, dtype=dtype, device=parameter.device)
+            owners[id(parameter)].state[parameter][slot] = empty

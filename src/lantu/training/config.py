@@ -29,6 +29,10 @@ class LoopConfig(BaseModel):
         precision: "bf16" (autocast; weights, moments and EMA stay float32), "fp32", or "auto": bf16 where the device
             multiplies it faster. A processor without bf16 instructions is many times slower with it.
         compile: with torch.compile: the first step takes a minute, later ones less.
+        recompute: keep only the inputs of each block for the backward pass, and compute it again there (activation
+            checkpointing, arXiv:1604.06174): a third more arithmetic for much less memory.
+        tensor_parallel: ranks of torchrun among which each layer of a language model is split; they compute the same
+            samples. The others share the weights (FSDP2) and take batches of their own.
         minutes: stop after so many, with a checkpoint; resume to go on.
         checkpoint_every_s, log_every, sample_every: seconds, steps and steps; 0 samples only at the end.
         validate_every: steps between validations, whose metrics are logged as "val_…"; 0 for none. The best checkpoint
@@ -56,6 +60,8 @@ class LoopConfig(BaseModel):
     ema_every: int = Field(8, ge=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     compile: bool = False
+    recompute: bool = False
+    tensor_parallel: int = Field(1, ge=1)
     seed: int = Field(0, ge=0)
     minutes: float | None = Field(None, ge=0)
     checkpoint_every_s: float = Field(300.0, ge=0)

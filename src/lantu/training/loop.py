@@ -87,7 +87,7 @@ def train(
     checkpoints = folder / "checkpoints"
     if checkpoint.numbered(checkpoints) and not resume:
         raise RecipeError(f"there is a run in {folder} already", "resume it with --resume, or choose another folder")
-    with joined(device) as ranks:
+    with joined(device, config.tensor_parallel) as ranks:
         trainer = Trainer(task, config, device, ranks)
         display = make_progress(config.steps, progress and ranks.first)
         try:
@@ -147,7 +147,13 @@ class Run:
         saved = time.monotonic()
         self.clock.start()
         with Batches(
-            self.trainer.task, config.batch_size, config.accumulate, self.step, config.steps, ranks.rank, ranks.world
+            self.trainer.task,
+            config.batch_size,
+            config.accumulate,
+            self.step,
+            config.steps,
+            ranks.data_rank,
+            ranks.data_world,
         ) as batches:
             while self.step < config.steps:
                 if self.stuck:
@@ -203,7 +209,7 @@ class Run:
         means = self.window.means()
         means = dict(zip(means, self.ranks.mean(list(means.values())), strict=True))
         rate = self.clock.read(self.step)
-        samples_per_s = rate * config.batch_size * config.accumulate * self.ranks.world
+        samples_per_s = rate * config.batch_size * config.accumulate * self.ranks.data_world
         record: Record = {"step": self.step, "lr": config.lr * factor(self.step - 1, config), **means}
         record |= {"skipped": self.trainer.skipped, "samples_per_s": samples_per_s}
         if flops := self.trainer.task.flops_per_sample:
@@ -228,7 +234,7 @@ class Run:
             train_s=self.clock.train_s,
             best=asdict(self.best),
         )
-        checkpoint.save(self.checkpoints, name, self.trainer.modules, state, self.ranks.first, self.config.kept)
+        checkpoint.save(self.checkpoints, name, self.trainer.modules, state, self.ranks, self.config.kept)
 
     def sample(self) -> None:
         """Let the task write samples; sharded networks can't."""

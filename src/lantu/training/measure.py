@@ -71,11 +71,11 @@ def measure(task: Task, config: LoopConfig, updates: int = 5, warm: int = 2) -> 
         RecipeError: there is no such device.
     """
     device = choose_device(config.device)
-    with joined(device) as ranks:
+    with joined(device, config.tensor_parallel) as ranks:
         trainer = Trainer(task, config, device, ranks)
         count = warm + updates
         times = []
-        batches = Batches(task, config.batch_size, config.accumulate, 0, count, ranks.rank, ranks.world)
+        batches = Batches(task, config.batch_size, config.accumulate, 0, count, ranks.data_rank, ranks.data_world)
         with batches:
             for step in range(count):
                 started = time.monotonic()
@@ -86,7 +86,7 @@ def measure(task: Task, config: LoopConfig, updates: int = 5, warm: int = 2) -> 
             device=str(device),
             parameters={p.name: sum(value.numel() for value in p.named.values()) for p in trainer.modules},
             steps=config.steps,
-            samples_per_step=config.batch_size * config.accumulate * ranks.world,
+            samples_per_step=config.batch_size * config.accumulate * ranks.data_world,
             flops_per_sample=task.flops_per_sample,
             step_s=step_s,
             total_s=step_s * config.steps,

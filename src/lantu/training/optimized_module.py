@@ -1,5 +1,7 @@
 """A network with its optimizers and its EMA."""
 
+import math
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -72,7 +74,13 @@ def clip(gradients: Iterable[Tensor], limit: float) -> float:
     gradients = list(gradients)
     if not gradients:
         return 0.0
-    norm = float(full(torch.nn.utils.get_total_norm(gradients, foreach=True)))
+    # Where layers are split too (tensor parallelism), tensors of different meshes can't meet in one operation.
+    together = defaultdict(list)
+    for gradient in gradients:
+        together[getattr(gradient, "device_mesh", None)].append(gradient)
+    norms = [float(full(torch.nn.utils.get_total_norm(each, foreach=True))) for each in together.values()]
+    norm = norms[0] if len(norms) == 1 else math.hypot(*norms)
     if limit and norm > limit and norm != float("inf"):
-        torch._foreach_mul_(gradients, limit / norm)
+        for each in together.values():
+            torch._foreach_mul_(each, limit / norm)
     return norm

@@ -13,6 +13,7 @@ from lantu.training.config import LoopConfig
 from lantu.training.device import has_bf16, to_device
 from lantu.training.distributed import Ranks, shard
 from lantu.training.optimized_module import OptimizedModule
+from lantu.training.recompute import recompute_blocks
 from lantu.training.task import Metrics, Task
 
 PATIENCE = 50  # consecutive updates without a finite gradient after which training stops
@@ -34,8 +35,10 @@ class Trainer:
         task.to(device)
         for network in task.networks.values():
             network.to(device).train()
+            if config.recompute:
+                recompute_blocks(network)
             if ranks.world > 1:
-                shard(network, device)
+                shard(network, device, ranks.split)
         if config.compile:
             task.compile()
         self.modules = [
@@ -111,7 +114,7 @@ class Trainer:
 
     def seed(self, step: int, module: int, micro: int) -> None:
         """Make all randomness a function of the step, so that no generator's state must be saved."""
-        entropy = [self.config.seed, step, module, micro, self.ranks.rank]
+        entropy = [self.config.seed, step, module, micro, self.ranks.data_rank]
         own, shared = np.random.SeedSequence(entropy).generate_state(2, np.uint64).tolist()
         self.generator.manual_seed(own)
         torch.manual_seed(shared)
