@@ -103,7 +103,7 @@ def test_torchrun_starts_a_crashed_rank_again(tmp_path):
         "quiet",
         "steps=20",
         "checkpoint_every_s=0",
-        options=["--max-restarts=1"],
+        options=["--max-restarts=5"],
         more={"CRASH_AT": "7", "CRASHED": str(tmp_path / "mark")},
     )
     assert done.returncode == 0 and (tmp_path / "mark").exists(), done.stderr
