@@ -530,15 +530,18 @@ double lantu_multiply_add(int64_t rounds) {
     return (double)rounds * instructions().operations * all.size() / (seconds() - started);
 }
 
-double lantu_read_through(const void* data, int64_t bytes, int64_t ahead) {
+double lantu_read_through(const void* data, int64_t bytes, int64_t ahead, int64_t times) {
     ThreadGroup& here = thread_group();
     std::lock_guard<std::mutex> lock(here.busy);
     Team& all = here.team();
     volatile float kept;
     const int64_t each = bytes / all.size() / 1024 * 1024;
     const double started = seconds();
-    all.run([&](int member) { kept = instructions().read_through((const char*)data + member * each, each, ahead); });
-    return (double)each * all.size() / (seconds() - started);
+    all.run([&](int member) {
+        const char* own = (const char*)data + member * each;
+        for (int64_t time = 0; time < times; time++) kept = instructions().read_through(own, each, ahead);
+    });
+    return (double)each * all.size() * times / (seconds() - started);
 }
 
 void lantu_choose(const float* logits, int32_t size, const Choice* choices, int32_t count, int32_t* columns) {
