@@ -275,12 +275,12 @@ def pick(logits_RV: Any, task: Drafting, pictures: int) -> Any:
 # Guesses are of small models on two cores, from docs/speed.md.
 PEERS: dict[str, Peer[Drafting, Draft]] = {
     "lantu": Peer(lantu_kernels),
-    "lantu on torch": Peer(lantu_torch, ("torch",), warming=10, slower=9),
-    "transformers generate": Peer(transformers_generate, ("transformers",), warming=20, slower=20),
-    "transformers (rows by hand)": Peer(transformers_by_hand, ("transformers",), warming=20, slower=10),
-    "transformers (compiled)": Peer(transformers_compiled, ("transformers",), warming=120, slower=8),
-    "OpenVINO": Peer(openvino, ("openvino", "torch"), warming=20, slower=7),
-    "llama.cpp": Peer(llama_cpp, ("llama_cpp", "gguf", "torch"), warming=10, slower=8),
+    "lantu on torch": Peer(lantu_torch, ("torch",), warming=5, slower=9),
+    "transformers generate": Peer(transformers_generate, ("transformers",), warming=10, slower=20),
+    "transformers (rows by hand)": Peer(transformers_by_hand, ("transformers",), warming=10, slower=10),
+    "transformers (compiled)": Peer(transformers_compiled, ("transformers",), warming=60, slower=8),
+    "OpenVINO": Peer(openvino, ("openvino", "torch"), warming=10, slower=7),
+    "llama.cpp": Peer(llama_cpp, ("llama_cpp", "gguf", "torch"), warming=5, slower=8),
     "lantu (guidance learnt)": Peer(lantu_learnt),
-    "vLLM (guidance learnt)": Peer(vllm_learnt, ("vllm",), warming=120, slower=10),
+    "vLLM (guidance learnt)": Peer(vllm_learnt, ("vllm",), warming=60, slower=10),
 }

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 ROUNDS = 7
+LONG_S = 2.0
 
 
 def describe() -> dict[str, Any]:
@@ -124,11 +125,18 @@ def matrix_gflop_s(rows: int = 1024, width: int = 1024) -> dict[str, float]:
 
 
 def fastest(work: Callable[[], Any], rounds: int = ROUNDS) -> float:
-    """Seconds of the fastest of some rounds."""
+    """Seconds of the fastest of some rounds; of fewer if these take more than ``LONG_S``."""
     work()
-    seconds = []
-    for _ in range(rounds):
+    seconds: list[float] = []
+    while len(seconds) < rounds and sum(seconds) < LONG_S:
         started = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - started)
-    return float(np.min(seconds))
+    return min(seconds)
+
+
+def slowdown() -> float:
+    """How many times longer than alone a computation on all cores takes, judged by the system's load."""
+    if not hasattr(os, "getloadavg"):
+        return 1.0
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

@@ -15,7 +15,7 @@ class Peer(Generic[Task, Run]):
     Attributes:
         load: takes what is to be done, and returns what does it.
         needs: packages.
-        warming: a guess of the time until it is warm, in times of lantu's draft of one picture.
+        warming: a guess of the seconds until it is warm, on two idle cores.
         slower: a guess of its time, in times of lantu's for as many pictures.
     """
 

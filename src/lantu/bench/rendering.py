@@ -83,6 +83,6 @@ def openvino(folder: Path) -> Render:
 
 PEERS: dict[str, Peer[Path, Render]] = {
     "lantu": Peer(lantu_kernels),
-    "diffusers loop on torch": Peer(diffusers_loop, ("torch", "diffusers"), warming=20, slower=4),
-    "OpenVINO": Peer(openvino, ("openvino", "torch"), warming=20, slower=2),
+    "diffusers loop on torch": Peer(diffusers_loop, ("torch", "diffusers"), warming=10, slower=4),
+    "OpenVINO": Peer(openvino, ("openvino", "torch"), warming=10, slower=2),
 }

@@ -28,7 +28,7 @@ class Row:
         attempt: a first run, which compiles and fills caches; the expected seconds of a turn, or None if it can't tell.
         work: what is timed.
         reference: lantu's row of as many pictures; None for that row itself.
-        warming: a guess of the time for ``load`` and ``attempt``, in times of the first of all rows.
+        warming: a guess of the seconds for ``load`` and ``attempt``, on an idle machine.
         slower: a guess of the time for ``work``, in times of the reference.
     """
 
@@ -61,6 +61,7 @@ class Turns:
         rounds: turns of each row, if there is time.
         until: when to stop, by the clock.
         progress: told, before each turn, how many are done of how many, and which row comes next.
+        slowdown: how many times longer than on an idle machine things take; for guesses alone.
 
     Attributes:
         timed: the rows that got a turn.
@@ -73,8 +74,9 @@ class Turns:
         until: float = float("inf"),
         progress: Progress | None = None,
         clock: Clock = time.perf_counter,
+        slowdown: float = 1.0,
     ):
-        self.rows, self.rounds, self.until, self.clock = rows, rounds, until, clock
+        self.rows, self.rounds, self.until, self.clock, self.slowdown = rows, rounds, until, clock, slowdown
         self.progress = progress or (lambda done, total, key: None)
         self.timed: dict[Key, Timed] = {}
         self.expected_s: dict[Key, float] = {}  # of the next turn, of rows that have run
@@ -108,8 +110,7 @@ class Turns:
         reference = self.expected_s.get(row.reference, 0.0) if row.reference else 0.0
         if key in self.expected_s:
             return MEASURED * (self.expected_s[key] + reference)
-        first = next(iter(self.expected_s.values()), 0.0)
-        warming = self.compiling_s.get(key[:2], row.warming * first)
+        warming = self.compiling_s.get(key[:2], row.warming * self.slowdown)
         return CAREFUL * (warming + row.slower * reference) + reference
 
     def warm(self, key: Key) -> bool:
