@@ -196,9 +196,9 @@ def row(name: str, unit: str, count: int, times: Timed, scale: float = 1) -> dic
     suffix, took = "s" if scale == 1 else "ms", spread(times.seconds)
     values = {"median": took.median, "min": took.least, "max": took.most}
     ours = name.startswith("lantu") and "torch" not in name
-    about = {"precision": machine.our_precision() if ours else machine.precision(), "rounds": took.rounds}
     ratio = times.ratio if times.ratio is not None else (1.0 if name == "lantu" else None)
-    about["ratio"] = ratio if ratio is None else round(ratio, 3)
+    about: dict[str, Any] = {"precision": machine.our_precision() if ours else machine.precision()}
+    about |= {"rounds": took.rounds, "ratio": ratio if ratio is None else round(ratio, 3)}
     return (
         {"name": name, unit: count}
         | {f"{key}_{suffix}": round(scale * value, 4) for key, value in values.items()}

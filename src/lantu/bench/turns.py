@@ -107,11 +107,17 @@ class Turns:
     def needs_s(self, key: Key) -> float:
         """The seconds that a row's next turn is expected to take, with its reference's and with warming up."""
         row = self.rows[key]
-        reference = self.expected_s.get(row.reference, 0.0) if row.reference else 0.0
+        reference = self.usual_s(row.reference) if row.reference else 0.0
         if key in self.expected_s:
             return MEASURED * (self.expected_s[key] + reference)
         warming = self.compiling_s.get(key[:2], row.warming * self.slowdown)
-        return CAREFUL * (warming + row.slower * reference) + reference
+        alone = row.slower * reference if row.reference else self.usual_s(key)
+        return CAREFUL * (warming + alone) + reference
+
+    def usual_s(self, key: Key) -> float:
+        """The seconds of a row's turn; where it hasn't run, those of another batch of the same engine, or 0."""
+        alike = [took for other, took in self.expected_s.items() if other[:2] == key[:2]]
+        return self.expected_s.get(key, max(alike, default=0.0))
 
     def warm(self, key: Key) -> bool:
         """Load a row's engine and try it; whether there is time for a turn now."""
