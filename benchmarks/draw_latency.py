@@ -1,53 +1,62 @@
 """How long a person waits: `lantu --help`, a cold `lantu draw`, and a warm one in the same process.
 
-    python benchmarks/draw_latency.py [--model NAME] [--rounds 5]
+    python benchmarks/draw_latency.py [--model NAME] [--rounds 9]
 
-Prints medians with minimum and maximum, in seconds; rounds are interleaved.
+Prints medians with minimum and maximum, in seconds, as rows for docs/speed.md; rounds are interleaved. "Warm" is a
+whole drawing by a loaded model; "cold" begins at the shell and ends when the PNG is written.
 """
 
 import argparse
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
+
+from lantu.bench import machine
+from lantu.bench.rounds import Seconds, measure
 
 PROMPT = "a cat on the left and a dog on the right"
 
 
-def timed(function: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
+def latencies(model: str, rounds: int) -> dict[str, Seconds]:
+    """Seconds of each way, after a first time that does not count."""
+    import lantu
+
+    loaded = lantu.load(model)
+    command = [sys.executable, "-m", "lantu"]
+    with tempfile.TemporaryDirectory() as folder:
+        draw = [*command, "draw", PROMPT, "--model", model, "--seed", "0", "-o", str(Path(folder) / "out.png")]
+        ways: dict[str, Callable[[], object]] = {
+            "draw, warm": lambda: loaded.draw(PROMPT, seed=0),
+            "draw, cold": lambda: subprocess.run(draw, check=True, capture_output=True),
+            "--help": lambda: subprocess.run([*command, "--help"], check=True, capture_output=True),
+        }
+        return measure(ways, rounds)
+
+
+def table(model: str, rounds: int) -> str:
+    """The rows in Markdown, with the machine, its load and the model named."""
+    took, about = latencies(model, rounds), machine.describe()
+    lines = [
+        f"{model}; {about['processor']}, {about['cores']} cores, {about['kernels']}; load {about['load'][:1]}",
+        "",
+        "| | median, s | range | rounds |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {each.median:.3f} | {each.least:.3f} to {each.most:.3f} | {each.rounds} |"
+            for name, each in took.items()
+        ),
+    ]
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="lantu-emoji")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
-    import lantu
-
-    model = lantu.load(arguments.model)
-    model.draw(PROMPT, seed=0)
-    command = [sys.executable, "-m", "lantu"]
-    with tempfile.TemporaryDirectory() as folder:
-        picture = str(Path(folder) / "out.png")
-        draw = [*command, "draw", PROMPT, "--model", arguments.model, "--seed", "0", "-o", picture]
-        ways: dict[str, Callable[[], object]] = {
-            "lantu --help": lambda: subprocess.run([*command, "--help"], check=True, capture_output=True),
-            "draw, cold process": lambda: subprocess.run(draw, check=True, capture_output=True),
-            "draw, warm": lambda: model.draw(PROMPT, seed=0),
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(arguments.rounds):
-            for name, way in ways.items():
-                seconds[name].append(timed(way))
-    for name, measured in seconds.items():
-        spread = f"{min(measured):.2f} to {max(measured):.2f}"
-        print(f"{name:20}{statistics.median(measured):6.2f} s  ({spread}, n = {len(measured)})")
+    print(table(arguments.model, arguments.rounds))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lantu.bench import drafting, machine
+from lantu.bench.roofline import Peaks, Work, roofline
 from lantu.bench.rounds import measure
-from lantu.bench.run import roofline
 from lantu.bench.task import CODES, PROMPT, Drafting
 
 # width, layers, heads, heads of keys and values, inner width
@@ -57,10 +57,13 @@ def main() -> None:
         save(Path(place), options.size)
         prefix = tuple(range(3, PROMPT + 3))
         task = Drafting(Path(place), prefix, prefix[::-1], IDS - CODES, CODES, options.ids)
-        floor = roofline(task, (1,))
+        work = Work.of(task)
+        floor = roofline(work, Peaks.measure(work), (1,))
         names = [name.strip() for name in options.peers.split(",")]
-        drafts = {name: drafting.PEERS[name][0](task) for name in names}
-        took = measure({name: lambda draft=draft: draft(1) for name, draft in drafts.items()}, options.rounds)
+        drafts = {name: drafting.PEERS[name].load(task) for name in names}
+        took = measure(
+            {name: lambda draft=draft: draft(1, options.ids) for name, draft in drafts.items()}, options.rounds
+        )
     print(json.dumps(machine.describe() | {"roofline": floor}))
     print(f"\n| {options.ids} ids, {floor['weights_mb']} MB a step, {floor['bandwidth_gb_s']} GB/s | s | of roofline |")
     print("|---|---|---|")

@@ -5,15 +5,23 @@ precision in which each is fastest on this processor.
 Shapes: R rows (B with the prompt, then B without), N ids, L layers, G heads of keys and values, P places, K head width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from lantu.bench import machine
+from lantu.bench.peers import Peer
 from lantu.bench.task import GUIDANCE, TOP_K, Drafting
+from lantu.engine.request import Request
 
-# Number of pictures → the ids of their codes, (pictures, n).
-Draft = Callable[[int], Any]
+# (number of pictures, codes to draft of each) → their ids, (pictures, codes).
+Draft = Callable[[int, int], Any]
 SILENT: dict[str, Any] = {}  # keeps loggers alive that C code calls
+
+
+def requests(task: Drafting, pictures: int, codes: int, learnt: bool = False) -> list[Request]:
+    """Pictures of which so many codes are drafted."""
+    return [replace(task.request(seed, learnt), limit=codes) for seed in range(pictures)]
 
 
 def lantu_kernels(task: Drafting) -> Draft:
@@ -24,7 +32,7 @@ def lantu_kernels(task: Drafting) -> Draft:
 
     # No prefix cache between drafts, or the same prompt would cost nothing the second time.
     engine = Engine(Language.load(task.folder), cached_prefixes=0)
-    return lambda pictures: draft(engine, [task.request(seed) for seed in range(pictures)])
+    return lambda pictures, codes: draft(engine, requests(task, pictures, codes))
 
 
 def lantu_learnt(task: Drafting) -> Draft:
@@ -34,7 +42,7 @@ def lantu_learnt(task: Drafting) -> Draft:
     from lantu.engine.engine import Engine
 
     engine = Engine(Language.load(task.folder), cached_prefixes=0)
-    return lambda pictures: draft(engine, [task.request(seed, learnt=True) for seed in range(pictures)])
+    return lambda pictures, codes: draft(engine, requests(task, pictures, codes, learnt=True))
 
 
 def lantu_torch(task: Drafting) -> Draft:
@@ -44,7 +52,7 @@ def lantu_torch(task: Drafting) -> Draft:
     from lantu.engine.engine import Engine
 
     engine = Engine(Language.load(task.folder, machine.torch_dtype()), cached_prefixes=0, max_jobs=64)
-    return lambda pictures: draft(engine, [task.request(seed) for seed in range(pictures)])
+    return lambda pictures, codes: draft(engine, requests(task, pictures, codes))
 
 
 def load_transformers(task: Drafting) -> Any:
@@ -69,7 +77,7 @@ def transformers_generate(task: Drafting) -> Draft:
             hidden[:, task.first : task.first + task.count] = scores[:, task.first : task.first + task.count]
             return hidden
 
-    def draft(pictures: int) -> Any:
+    def draft(pictures: int, codes: int) -> Any:
         return model.generate(
             torch.tensor([task.prefix] * pictures),
             attention_mask=torch.ones(pictures, len(task.prefix), dtype=torch.long),
@@ -77,8 +85,8 @@ def transformers_generate(task: Drafting) -> Draft:
             guidance_scale=GUIDANCE,
             do_sample=True,
             top_k=TOP_K,
-            min_new_tokens=task.limit,
-            max_new_tokens=task.limit,
+            min_new_tokens=codes,
+            max_new_tokens=codes,
             logits_processor=LogitsProcessorList([OnlyCodes()]),
             pad_token_id=0,
         )[:, len(task.prefix) :]
@@ -95,9 +103,9 @@ def transformers_by_hand(task: Drafting) -> Draft:
     head = model.get_output_embeddings().weight[task.first : task.first + task.count].detach().clone()
 
     @torch.inference_mode()
-    def draft(pictures: int) -> Any:
+    def draft(pictures: int, codes: int) -> Any:
         cache, ids_RN, drafted = DynamicCache(), rows(task, pictures), []
-        for _ in range(task.limit):
+        for _ in range(codes):
             hidden = model.model(input_ids=ids_RN, cache=cache, use_cache=True).last_hidden_state[:, -1]
             ids_RN = pick(hidden @ head.T, task, pictures)
             drafted.append(ids_RN[:pictures])
@@ -128,11 +136,11 @@ def transformers_compiled(task: Drafting) -> Draft:
     )
 
     @torch.inference_mode()
-    def draft(pictures: int) -> Any:
+    def draft(pictures: int, codes: int) -> Any:
         start = len(task.prefix)
         cache = StaticCache(config=model.config, max_cache_len=start + task.limit)
         ids_RN, places_N, drafted = rows(task, pictures), torch.arange(start), []
-        for place in range(start, start + task.limit):
+        for place in range(start, start + codes):
             ids_RN = pick(step(ids_RN, cache, places_N), task, pictures)
             drafted.append(ids_RN[:pictures])
             places_N = torch.tensor([place])
@@ -171,10 +179,10 @@ def openvino(task: Drafting) -> Draft:
             compiled[count] = ov.Core().compile_model(model, "CPU", hints).create_infer_request(), memory.numpy()
         return compiled[count]
 
-    def draft(pictures: int) -> Any:
+    def draft(pictures: int, codes: int) -> Any:
         infer, memory = request(2 * pictures)
         ids_RN, used, drafted = rows(task, pictures), 0, []
-        for _ in range(task.limit):
+        for _ in range(codes):
             new = ids_RN.shape[1]
             mask = np.full((new, places + new), -np.inf, np.float32)
             mask[:, :used] = 0
@@ -195,7 +203,7 @@ def vllm_learnt(task: Drafting) -> Draft:
     from lantu.engine.drafting import draft
 
     engine = Engine(task.folder)
-    return lambda pictures: draft(engine, [task.request(seed, learnt=True) for seed in range(pictures)])
+    return lambda pictures, codes: draft(engine, requests(task, pictures, codes, learnt=True))
 
 
 def llama_cpp(task: Drafting) -> Draft:
@@ -216,7 +224,7 @@ def llama_cpp(task: Drafting) -> Draft:
     size = cpp.llama_vocab_n_tokens(cpp.llama_model_get_vocab(model))
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    def draft(pictures: int) -> Any:
+    def draft(pictures: int, codes: int) -> Any:
         settings = cpp.llama_context_default_params()
         count, places = 2 * pictures, len(task.prefix) + task.limit
         settings.n_ctx, settings.n_seq_max = count * (places + 32), count
@@ -225,7 +233,7 @@ def llama_cpp(task: Drafting) -> Draft:
         context = cpp.llama_init_from_model(model, settings)
         batch = cpp.llama_batch_init(count * len(task.prefix), 0, 1)
         ids_RN, used, drafted = rows(task, pictures), 0, []
-        for _ in range(task.limit):
+        for _ in range(codes):
             new = ids_RN.shape[1]
             batch.n_tokens = count * new
             for at, id_ in enumerate(ids_RN.flatten().tolist()):
@@ -264,14 +272,15 @@ def pick(logits_RV: Any, task: Drafting, pictures: int) -> Any:
     return drawn.repeat(2, 1)
 
 
-PEERS: dict[str, tuple[Callable[[Drafting], Draft], Sequence[str]]] = {
-    "lantu": (lantu_kernels, ()),
-    "lantu on torch": (lantu_torch, ("torch",)),
-    "transformers generate": (transformers_generate, ("transformers",)),
-    "transformers (rows by hand)": (transformers_by_hand, ("transformers",)),
-    "transformers (compiled)": (transformers_compiled, ("transformers",)),
-    "OpenVINO": (openvino, ("openvino", "torch")),
-    "llama.cpp": (llama_cpp, ("llama_cpp", "gguf", "torch")),
-    "lantu (guidance learnt)": (lantu_learnt, ()),
-    "vLLM (guidance learnt)": (vllm_learnt, ("vllm",)),
+# Guesses are of small models on two cores, from docs/speed.md.
+PEERS: dict[str, Peer[Drafting, Draft]] = {
+    "lantu": Peer(lantu_kernels),
+    "lantu on torch": Peer(lantu_torch, ("torch",), warming=5, slower=9),
+    "transformers generate": Peer(transformers_generate, ("transformers",), warming=10, slower=20),
+    "transformers (rows by hand)": Peer(transformers_by_hand, ("transformers",), warming=10, slower=10),
+    "transformers (compiled)": Peer(transformers_compiled, ("transformers",), warming=60, slower=8),
+    "OpenVINO": Peer(openvino, ("openvino", "torch"), warming=10, slower=7),
+    "llama.cpp": Peer(llama_cpp, ("llama_cpp", "gguf", "torch"), warming=5, slower=8),
+    "lantu (guidance learnt)": Peer(lantu_learnt),
+    "vLLM (guidance learnt)": Peer(vllm_learnt, ("vllm",), warming=60, slower=10),
 }

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 ROUNDS = 7
+LONG_S = 2.0
 
 
 def describe() -> dict[str, Any]:
@@ -66,11 +67,16 @@ def memory_gb() -> float | None:
 
 
 def bandwidth_gb_s(size_bytes: int) -> float:
-    """The bandwidth of reading so many bytes repeatedly, on all cores: the more bytes, the fewer come from a cache."""
+    """The bandwidth of reading so many bytes repeatedly, on all cores: the more bytes, the fewer come from a cache.
+
+    The best of native code that does nothing else and of torch's sum.
+    """
     import torch
 
+    from lantu.kernels import peak
+
     numbers = torch.ones(max(1, size_bytes // 8), dtype=torch.int64)  # whose sum waits for memory alone
-    return size_bytes / fastest(numbers.sum) / 1e9
+    return max(peak.bytes_per_s(size_bytes), size_bytes / fastest(numbers.sum)) / 1e9
 
 
 def precision() -> str:
@@ -97,31 +103,40 @@ def our_precision() -> str:
 
 
 def matrix_gflop_s(rows: int = 1024, width: int = 1024) -> dict[str, float]:
-    """The rates of products of large matrices: torch's in its best precision, and the kernels'.
-
-    The roofline is the highest of them, whoever reaches it.
+    """The rates of products of large matrices, torch's in its best precision and the kernels', and that of arithmetic
+    in registers alone, which no product exceeds. NumPy has no such rate: then the products are all there is.
     """
     import torch
 
     from lantu import kernels
+    from lantu.kernels import peak
 
     random = np.random.default_rng(0)
     x, weight = (random.standard_normal(shape).astype(np.float32) for shape in ((rows, width), (width, width)))
     a, b = torch.from_numpy(x).to(torch_dtype()), torch.from_numpy(weight).to(torch_dtype())
     ours, out = kernels.linear(weight), np.empty((rows, width), np.float32)
     operations = 2e-9 * rows * width * width
-    return {
+    rates = {
         f"torch, {precision()}": operations / fastest(lambda: torch.nn.functional.linear(a, b)),
         f"lantu, {our_precision()}": operations / fastest(lambda: ours(x, into=out)),
+        "registers alone": peak.operations_per_s() / 1e9,
     }
+    return {name: rate for name, rate in rates.items() if rate}
 
 
 def fastest(work: Callable[[], Any], rounds: int = ROUNDS) -> float:
-    """Seconds of the fastest of some rounds."""
+    """Seconds of the fastest of some rounds; of fewer if these take more than ``LONG_S``."""
     work()
-    seconds = []
-    for _ in range(rounds):
+    seconds: list[float] = []
+    while len(seconds) < rounds and sum(seconds) < LONG_S:
         started = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - started)
-    return float(np.min(seconds))
+    return min(seconds)
+
+
+def slowdown() -> float:
+    """How many times longer than alone a computation on all cores takes, judged by the system's load."""
+    if not hasattr(os, "getloadavg"):
+        return 1.0
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

@@ -1,12 +1,13 @@
 """Engines that run the diffusion decoder on the same weights: each function takes its folder and gives a ``Render``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lantu.bench import machine
+from lantu.bench.peers import Peer
 
 STEPS = 4
 
@@ -80,8 +81,8 @@ def openvino(folder: Path) -> Render:
     return lambda codes: sample(decoder, codes, list(range(len(codes))), STEPS)
 
 
-PEERS: dict[str, tuple[Callable[[Path], Render], Sequence[str]]] = {
-    "lantu": (lantu_kernels, ()),
-    "diffusers loop on torch": (diffusers_loop, ("torch", "diffusers")),
-    "OpenVINO": (openvino, ("openvino", "torch")),
+PEERS: dict[str, Peer[Path, Render]] = {
+    "lantu": Peer(lantu_kernels),
+    "diffusers loop on torch": Peer(diffusers_loop, ("torch", "diffusers"), warming=10, slower=4),
+    "OpenVINO": Peer(openvino, ("openvino", "torch"), warming=10, slower=2),
 }

@@ -11,46 +11,59 @@ Rows = list[list[str]]
 def tables(report: dict[str, Any]) -> list[tuple[str, Rows]]:
     """Titles and rows; the first row of each is its head."""
     floor, machine = report["roofline"], report["machine"]
-    counts = sorted(map(int, report["roofline"]["drafting_s"]))
-    drafted: Rows = [["drafting", *(f"{count} pictures, s" if count > 1 else "1 picture, s" for count in counts)]]
-    names = list(dict.fromkeys(row["name"] for row in report["drafting"]))
-    for name in names:
-        drafted.append(
-            [
-                label(report["drafting"], name),
-                *(spread(report["drafting"], name, "pictures", count, "s") for count in counts),
-            ]
-        )
-    for title, key in (("roofline", "drafting_s"), ("of it reading", "reading_s"), ("multiplying", "multiplying_s")):
-        drafted.append([title, *(f"{floor[key][str(count)]:.3f}" for count in counts)])
-    batches = sorted({row["batch"] for row in report["decoder"]})
-    rendered: Rows = [["decoder, 4 steps", *(f"batch {batch}, ms" for batch in batches)]]
-    for name in dict.fromkeys(row["name"] for row in report["decoder"]):
-        rendered.append(
-            [
-                label(report["decoder"], name),
-                *(spread(report["decoder"], name, "batch", batch, "ms") for batch in batches),
-            ]
-        )
     whole: Rows = [
         ["a drawing of the model", "ms"],
         *([key.removesuffix("_ms"), f"{value:.0f}"] for key, value in report["end_to_end"].items()),
     ]
     what = f"{floor['codes']} codes, {floor['weights_mb']} MB of weights a step, {floor['bandwidth_gb_s']} GB/s, "
     what += f"{floor['matrix_gflop_s']} GFLOP/s; {machine['processor']}, {machine['cores']} cores, {machine['kernels']}"
-    return [(what, drafted), ("", rendered), ("", whole)]
+    drafted, rendered = table_of(report, "drafting", "pictures", "s"), table_of(report, "decoder", "batch", "ms")
+    return [(what, drafted + bounds(report)), ("", rendered), ("", whole)]
 
 
-def label(rows: list[dict[str, Any]], name: str) -> str:
-    """An engine's name with the precision in which it computed."""
-    return f"{name}, {next(row['precision'] for row in rows if row['name'] == name)}"
+def table_of(report: dict[str, Any], part: str, unit: str, suffix: str) -> Rows:
+    """A row for each engine: for each batch size the time, and the ratio to lantu's beside it."""
+    late = [row for row in report["no_time"] if row["part"] == part]
+    counts = sorted({row[unit] for row in report[part]} | {row["count"] for row in late})
+    named = {row["name"]: f"{row['name']}, {row['precision']}" for row in report[part]}
+    named |= {row["name"]: row["name"] for row in late if row["name"] not in named}
+    rows: Rows = [[part if part == "drafting" else "decoder, 4 steps"]]
+    for count in counts:
+        words = f"batch {count}" if unit == "batch" else f"{count} picture{'s' if count > 1 else ''}"
+        rows[0] += [f"{words}, {suffix}", "of lantu's"]
+    for name, shown in named.items():
+        cells = [cell(report, part, unit, suffix, name, count) for count in counts]
+        rows.append([shown, *(text for pair in cells for text in pair)])
+    return rows
 
 
-def spread(rows: list[dict[str, Any]], name: str, unit: str, count: int, suffix: str) -> str:
-    """A median with its range; "–" if the row got no turn."""
-    row = next((row for row in rows if row["name"] == name and row[unit] == count), None)
-    if row is None:
-        return "–"
+def cell(report: dict[str, Any], part: str, unit: str, suffix: str, name: str, count: int) -> tuple[str, str]:
+    """A time with its range and its ratio, or why there is none."""
+    for row in report[part]:
+        if row["name"] == name and row[unit] == count:
+            return spread(row, suffix), "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+    for row in report["no_time"]:
+        if (row["part"], row["name"], row["count"]) == (part, name, count):
+            return f"no time: --minutes {row['minutes']}", ""
+    return "–", ""
+
+
+def bounds(report: dict[str, Any]) -> Rows:
+    """The roofline's rows: its ratio is the share of the roofline's speed that lantu reaches."""
+    floor = report["roofline"]
+    counts = sorted(map(int, floor["drafting_s"]))
+    lantu = {row["pictures"]: row["median_s"] for row in report["drafting"] if row["name"] == "lantu"}
+    rows: Rows = []
+    for title, key in (("roofline", "drafting_s"), ("of it reading", "reading_s"), ("multiplying", "multiplying_s")):
+        rows.append([title])
+        for count in counts:
+            seconds = floor[key][str(count)]
+            rows[-1] += [f"{seconds:.3f}", f"{seconds / lantu[count]:.2f}" if count in lantu else ""]
+    return rows
+
+
+def spread(row: dict[str, Any], suffix: str) -> str:
+    """A median with its range."""
     digits = 3 if suffix == "s" else 1
     median, least, most = (f"{row[f'{key}_{suffix}']:.{digits}f}" for key in ("median", "min", "max"))
     return f"{median} ({least} to {most})"

@@ -1,6 +1,8 @@
 """The whole measurement."""
 
 import contextlib
+import functools
+import math
 import subprocess
 import sys
 import tempfile
@@ -12,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from lantu.bench import drafting, machine, rendering
-from lantu.bench.rounds import Progress, Seconds, measure
+from lantu.bench.peers import Peer
+from lantu.bench.roofline import Peaks, Work, roofline
+from lantu.bench.rounds import spread
 from lantu.bench.task import SIZES, WORDS, Drafting, made_up, of_model
+from lantu.bench.turns import Key, Progress, Row, Timed, Turns
 from lantu.errors import LantuError
 from lantu.models import hub
 
-# Part of the report, name, and number of pictures → work to be timed.
-Work = dict[tuple[str, str, int], Callable[[], object]]
+TRIED = 4  # codes that a first run drafts, twice: to compile, and to see how long a whole picture will take
 
 
 def bench(
@@ -38,11 +42,11 @@ def bench(
         size: of the random language model that all peers draft with, a key of ``task.SIZES``, or "model" for the
             model's own.
         pictures: batch sizes.
-        rounds: that count; one more comes first.
+        rounds: turns of each row, after a first run to warm up.
         peers: names of the engines to time; all that are installed if not given.
-        progress: told before each piece of work how many are done of how many, and which comes next.
+        progress: told before each turn how many are done of how many, and which row comes next.
         say: called with a line for each engine that can't be timed, and for each row that got no turn.
-        minutes: after so many, no further piece is begun.
+        minutes: nothing is begun that isn't expected to end within so many.
 
     Returns:
         machine, roofline, drafting, decoder, end_to_end: as ``lantu bench --json`` prints them.
@@ -59,58 +63,110 @@ def bench(
     renderers = present(rendering.PEERS, peers, say)
     if not drafters and not renderers:
         raise LantuError("there is no engine to time", f"choose among {', '.join(drafting.PEERS)}")
-    say("lantu: measuring the machine, then loading " + ", ".join(dict.fromkeys([*drafters, *renderers])))
+    say("lantu: measuring the machine, then " + ", ".join(dict.fromkeys([*drafters, *renderers])))
     with contextlib.ExitStack() as stack:
         task = of_model(folder.path) if size == "model" else stack.enter_context(made_up(size))
-        floor = roofline(task, pictures)
-        work = drafting_work(drafters, task, pictures) | rendering_work(renderers, folder, pictures)
-        for kind, whole in end_to_end(str(folder.path), stack).items():
-            work["end_to_end", kind, 1] = whole
-        measured = measure(in_order(work), rounds, progress, until)
-    late = [key for key in work if key not in measured]
-    for part, name, count in late:
-        say(f"lantu: {part}, {name}, {count} at once, got no turn in {minutes:g} minutes; allow more with --minutes")
+        work = Work.of(task)
+        peaks = Peaks.measure(work)
+        rows = drafting_rows(drafters, task, pictures) | rendering_rows(renderers, folder, pictures)
+        turns = Turns(rows | end_to_end(str(folder.path), stack), rounds, until, progress, slowdown=machine.slowdown())
+        turns.run()
+        if time.perf_counter() < until:
+            peaks |= Peaks.measure(work)  # again, in case something slowed it the first time
     described = machine.describe() | {"rounds": rounds, "size": size}
-    return {"machine": described, "roofline": floor, **tables(measured), "not_timed": [list(key) for key in late]}
+    report = {"machine": described, "roofline": roofline(work, peaks, pictures), **tables(turns.timed)}
+    late = turns.late()
+    return report | {"not_timed": [list(key) for key in late], "no_time": no_time(late, minutes, say)}
 
 
-def in_order(work: Work) -> Work:
-    """Small batches first, so that a cap on time costs as few rows as it can."""
-    return dict(sorted(work.items(), key=lambda item: item[0][2]))
+def no_time(late: Mapping[Key, float], minutes: float, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """The rows without a turn: the seconds that each would take, and the minutes to allow for it and those before."""
+    rows, total = [], 60 * minutes
+    for (part, name, count), needs in late.items():
+        total += needs
+        allow = max(math.ceil(total / 60), math.floor(minutes) + 1)
+        rows.append({"part": part, "name": name, "count": count, "needs_s": round(needs, 1), "minutes": allow})
+        about = f"it needs about {needs:.0f} s" if needs else "nothing ran that could tell how long it takes"
+        say(f"lantu: {part}, {name}, {count} at once: no time; {about}: --minutes {allow}")
+    return rows
 
 
-def drafting_work(names: Sequence[str], task: Drafting, pictures: Sequence[int]) -> Work:
+def reference(part: str, name: str, count: int, names: Sequence[str]) -> Key | None:
+    """Lantu's row of as many pictures."""
+    return (part, "lantu", count) if name != "lantu" and "lantu" in names else None
+
+
+def drafting_rows(names: Sequence[str], task: Drafting, pictures: Sequence[int]) -> dict[Key, Row]:
     """Drafts of each engine, in each batch size."""
-    work: Work = {}
+    rows: dict[Key, Row] = {}
     for name in names:
-        draft = drafting.PEERS[name][0](task)
+        peer = drafting.PEERS[name]
+        load = functools.cache(lambda peer=peer: peer.load(task))
         for count in pictures:
-            work["drafting", name, count] = lambda draft=draft, count=count: draft(count)
-    return work
+            rows["drafting", name, count] = row_of(
+                peer,
+                load,
+                lambda load=load, count=count: attempt(load(), count, task.limit),
+                lambda load=load, count=count: load()(count, task.limit),
+                reference("drafting", name, count, names),
+            )
+    return rows
 
 
-def rendering_work(names: Sequence[str], folder: hub.ModelFolder, pictures: Sequence[int]) -> Work:
+def attempt(draft: drafting.Draft, count: int, limit: int) -> float:
+    """Draft a few codes, then as many again: the seconds that all codes of a picture would take at that speed."""
+    codes = min(TRIED, limit)
+    draft(count, codes)
+    started = time.perf_counter()
+    draft(count, codes)
+    return (time.perf_counter() - started) * limit / codes
+
+
+def rendering_rows(names: Sequence[str], folder: hub.ModelFolder, pictures: Sequence[int]) -> dict[Key, Row]:
     """Renderings of random codes by each engine, in each batch size."""
-    work: Work = {}
+    rows: dict[Key, Row] = {}
     random = np.random.default_rng(0)
     for name in names:
-        render = rendering.PEERS[name][0](folder.path / "decoder")
+        peer = rendering.PEERS[name]
+        load = functools.cache(lambda peer=peer: peer.load(folder.path / "decoder"))
         for count in pictures:
             codes = random.integers(0, folder.codebook_size, (count, *folder.grid))
-            work["decoder", name, count] = lambda render=render, codes=codes: render(codes)
-    return work
+            work = functools.partial(lambda load, codes: load()(codes), load, codes)
+            rows["decoder", name, count] = row_of(
+                peer, load, functools.partial(twice, work), work, reference("decoder", name, count, names)
+            )
+    return rows
 
 
-def tables(measured: Mapping[tuple[str, str, int], Seconds]) -> dict[str, Any]:
+def twice(work: Callable[[], object]) -> float:
+    """Do it once to compile and fill caches, and again: the seconds of the second time."""
+    work()
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def row_of(
+    peer: Peer[Any, Any],
+    load: Callable[[], object],
+    attempt: Callable[[], float],
+    work: Callable[[], object],
+    beside: Key | None,
+) -> Row:
+    """A row of a peer, with what is guessed of it."""
+    return Row(load, attempt, work, beside, peer.warming, peer.slower)
+
+
+def tables(timed: Mapping[Key, Timed]) -> dict[str, Any]:
     """The measured times as the report has them."""
     report: dict[str, Any] = {"drafting": [], "decoder": [], "end_to_end": {}}
-    for (part, name, count), took in measured.items():
+    for (part, name, count), times in timed.items():
         if part == "end_to_end":
-            report[part][f"{name}_ms"] = round(1000 * took.median, 1)
+            report[part][f"{name}_ms"] = round(1000 * spread(times.seconds).median, 1)
         elif part == "decoder":
-            report[part].append(row(name, "batch", count, took, 1000))
+            report[part].append(row(name, "batch", count, times, 1000))
         else:
-            report[part].append(row(name, "pictures", count, took))
+            report[part].append(row(name, "pictures", count, times))
     return report
 
 
@@ -128,66 +184,48 @@ def present(known: dict[str, Any], wanted: Sequence[str] | None, say: Callable[[
     for name in known:
         if wanted and name not in wanted:
             continue
-        if lacks := machine.missing(known[name][1]):
+        if lacks := machine.missing(known[name].needs):
             say(f"lantu: {name} is not timed: {', '.join(lacks)} is not installed")
         else:
             names.append(name)
     return names
 
 
-def row(name: str, unit: str, count: int, took: Seconds, scale: float = 1) -> dict[str, Any]:
-    """A row of a table: the median, least and most of some times."""
-    suffix = "s" if scale == 1 else "ms"
+def row(name: str, unit: str, count: int, times: Timed, scale: float = 1) -> dict[str, Any]:
+    """A row of a table: the median, least and most of some times, and the median ratio to lantu's."""
+    suffix, took = "s" if scale == 1 else "ms", spread(times.seconds)
     values = {"median": took.median, "min": took.least, "max": took.most}
     ours = name.startswith("lantu") and "torch" not in name
-    about = {"precision": machine.our_precision() if ours else machine.precision(), "rounds": took.rounds}
-    times = {f"{key}_{suffix}": round(scale * value, 4) for key, value in values.items()}
-    return {"name": name, unit: count} | times | about
+    ratio = times.ratio if times.ratio is not None else (1.0 if name == "lantu" else None)
+    about: dict[str, Any] = {"precision": machine.our_precision() if ours else machine.precision()}
+    about |= {"rounds": took.rounds, "ratio": ratio if ratio is None else round(ratio, 3)}
+    return (
+        {"name": name, unit: count}
+        | {f"{key}_{suffix}": round(scale * value, 4) for key, value in values.items()}
+        | about
+    )
 
 
-def roofline(task: Drafting, pictures: Sequence[int]) -> dict[str, Any]:
-    """How long drafting would take if every step only read the weights and caches once, or only did the arithmetic.
-
-    Weights and caches are bfloat16, as they are stored. The rate is the best that any library here reaches, in any
-    precision.
-    """
-    from lantu.weights import arrays, manifest
-    from lantu.weights.architecture import Sizes
-
-    sizes = Sizes.of(manifest.read("language", task.folder))
-    state = arrays.read(task.folder)
-    blocks = sum(value.size for name, value in state.items() if ".layers." in name)
-    weights = blocks + task.count * sizes.width
-    bandwidth, rates = machine.bandwidth_gb_s(2 * weights), machine.matrix_gflop_s()
-    rate = max(rates.values())
-    floors: dict[str, dict[str, float]] = {"drafting_s": {}, "reading_s": {}, "multiplying_s": {}}
-    for count in pictures:
-        per_id = 2 * sizes.layers * sizes.key_value_heads * sizes.head_width
-        cached = 2 * count * per_id * (len(task.prefix) + task.limit / 2)
-        reading = 2 * (weights + cached) / (bandwidth * 1e9)
-        multiplying = 2 * weights * 2 * count / (rate * 1e9)
-        parts = (max(reading, multiplying), reading, multiplying)
-        for name, seconds in zip(floors, parts, strict=True):
-            floors[name][str(count)] = round(task.limit * seconds, 4)
-    return {
-        "bandwidth_gb_s": round(bandwidth, 1),
-        "matrix_gflop_s": round(rate),
-        "matrix_rates_gflop_s": {name: round(value) for name, value in rates.items()},
-        "weights_mb": round(2 * weights / 1e6, 1),
-        "codes": task.limit,
-        **floors,
-    }
-
-
-def end_to_end(model: str, stack: contextlib.ExitStack) -> dict[str, Callable[[], object]]:
+def end_to_end(model: str, stack: contextlib.ExitStack) -> dict[Key, Row]:
     """A drawing in this process, and a drawing from the shell to the PNG."""
-    from lantu.pipeline import Model
 
-    artist = Model.load(model, "cpu")
+    @functools.cache
+    def artist() -> Any:
+        from lantu.pipeline import Model
+
+        return Model.load(model, "cpu")
+
     place = stack.enter_context(tempfile.TemporaryDirectory())
     command = [sys.executable, "-P", "-m", "lantu", "draw", WORDS, "--seed", "0", "--device", "cpu"]
     command += ["--model", model, "--output", str(Path(place) / "out.png")]
+
+    def warm() -> None:
+        artist().draw(WORDS, seed=0)
+
+    def cold() -> None:
+        subprocess.run(command, check=True, capture_output=True)
+
     return {
-        "warm": lambda: artist.draw(WORDS, seed=0),
-        "cold": lambda: subprocess.run(command, check=True, capture_output=True),
+        ("end_to_end", "warm", 1): Row(artist, warm, warm),
+        ("end_to_end", "cold", 1): Row(lambda: None, cold, cold),
     }

@@ -20,7 +20,7 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds, after one to warm up.", metavar="N")] = 5,
     minutes: Annotated[
         float,
-        typer.Option(min=0.1, help="Begin nothing after so many minutes; say which rows got no turn.", metavar="M"),
+        typer.Option(min=0.1, help="Begin nothing that would end later; say which rows got no turn.", metavar="M"),
     ] = 4,
     peers: Annotated[
         str | None, typer.Option(help="Names, separated by commas (default: all that are installed).")

@@ -2,6 +2,7 @@
 #include "lantu.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -108,6 +109,8 @@ struct Pass {
 
 typedef void (*Forward)(const Pass&, int);
 typedef void (*Linear)(const Matrix&, const float*, const float*, float, const float*, int, void*, float*, Team&, int);
+typedef float (*MultiplyAdd)(long);
+typedef float (*ReadThrough)(const void*, long, long);
 
 #ifdef LANTU_X86
 #pragma GCC push_options
@@ -148,7 +151,14 @@ struct Instructions {
     Forward forward;
     Linear linear;
     int strip;  // outputs that are packed together
+    MultiplyAdd multiply_add;
+    long operations;  // of a round of multiply_add
+    ReadThrough read_through;
 };
+
+// The functions of an instruction set.
+#define LANTU_SET(set) \
+    {#set, set::forward, set::linear, set::STRIP, set::multiply_add, set::OPERATIONS, set::read_through}
 
 Instructions choose_instructions() {
     const char* asked = std::getenv("LANTU_INSTRUCTIONS");  // an older set, for tests
@@ -158,12 +168,12 @@ Instructions choose_instructions() {
     const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (may("avx512bf16") && wide && __builtin_cpu_supports("avx512bf16"))
-        return {"avx512bf16", avx512bf16::forward, avx512bf16::linear, avx512bf16::STRIP};
-    if (may("avx512") && wide) return {"avx512", avx512::forward, avx512::linear, avx512::STRIP};
+        return LANTU_SET(avx512bf16);
+    if (may("avx512") && wide) return LANTU_SET(avx512);
     if (may("avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return {"avx2", avx2::forward, avx2::linear, avx2::STRIP};
+        return LANTU_SET(avx2);
 #endif
-    return {"plain", plain::forward, plain::linear, plain::STRIP};
+    return LANTU_SET(plain);
 }
 
 const Instructions& instructions() {
@@ -344,6 +354,10 @@ int choose_one(const float* logits, int size, const Choice& choice, std::vector<
     return last;  // where the product was rounded up to the sum
 }
 
+double seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 }  // namespace
 
 const char* lantu_instructions(void) { return instructions().name; }
@@ -504,6 +518,30 @@ void lantu_forward(const Stack* stack, float* x, int32_t tokens, const float* co
                        member_gates.data(),
                        member_inputs.data()};
     all.run([&](int member) { instructions().forward(pass, member); });
+}
+
+double lantu_multiply_add(int64_t rounds) {
+    ThreadGroup& here = thread_group();
+    std::lock_guard<std::mutex> lock(here.busy);
+    Team& all = here.team();
+    volatile float kept;  // so that the work is done
+    const double started = seconds();
+    all.run([&](int) { kept = instructions().multiply_add(rounds); });
+    return (double)rounds * instructions().operations * all.size() / (seconds() - started);
+}
+
+double lantu_read_through(const void* data, int64_t bytes, int64_t ahead, int64_t times) {
+    ThreadGroup& here = thread_group();
+    std::lock_guard<std::mutex> lock(here.busy);
+    Team& all = here.team();
+    volatile float kept;
+    const int64_t each = bytes / all.size() / 1024 * 1024;
+    const double started = seconds();
+    all.run([&](int member) {
+        const char* own = (const char*)data + member * each;
+        for (int64_t time = 0; time < times; time++) kept = instructions().read_through(own, each, ahead);
+    });
+    return (double)each * all.size() * times / (seconds() - started);
 }
 
 void lantu_choose(const float* logits, int32_t size, const Choice* choices, int32_t count, int32_t* columns) {

@@ -87,3 +87,8 @@ LANTU_API void lantu_forward(const Stack* stack, float* x, int32_t tokens, const
 
 // Sample one column of logits (rows, V) for each choice.
 LANTU_API void lantu_choose(const float* logits, int32_t size, const Choice* choices, int32_t count, int32_t* columns);
+
+// Rooflines: operations a second of multiplications and additions alone, and bytes a second of reading alone, on all
+// threads. ahead: bytes that are fetched before they are needed, or 0. times: that each reads its share.
+LANTU_API double lantu_multiply_add(int64_t rounds);
+LANTU_API double lantu_read_through(const void* data, int64_t bytes, int64_t ahead, int64_t times);
