@@ -106,7 +106,8 @@ def test_torchrun_starts_a_crashed_rank_again(tmp_path):
         options=["--max-restarts=5"],
         more={"CRASH_AT": "7", "CRASHED": str(tmp_path / "mark")},
     )
-    assert done.returncode == 0 and (tmp_path / "mark").exists(), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mark").exists()
     assert "resumed at step" in done.stderr
     on_two_ranks(tmp_path / "whole", "steps=20")
     losses = [[line["loss"] for line in read_log(tmp_path / name)] for name in ("crashed", "whole")]
@@ -119,7 +120,7 @@ def test_what_cannot_be_split_is_refused(monkeypatch):
         pass
     with pytest.raises(RecipeError, match="Net can't be split"):
         split_layers(ToyTask().networks["model"], None)
-    with pytest.raises(RecipeError, match="num_attention_heads = 4 can't be divided among loop.tensor_parallel=3"):
+    with pytest.raises(RecipeError, match=r"num_attention_heads = 4 can't be divided among loop\.tensor_parallel=3"):
         check_sizes(LanguageToyTask().networks["model"], 3)
 
 
@@ -135,7 +136,7 @@ def test_recomputed_blocks_keep_less_and_give_the_same_gradients():
         with torch.autograd.graph.saved_tensors_hooks(lambda x, kept=kept: kept.append(x.numel()) or x, lambda x: x):
             loss, _ = task.loss("model", task.batch(0, 8), 0, torch.Generator())
         loss.backward()
-        results.append((sum(kept), float(loss), {name: p.grad for name, p in network.named_parameters()}))
+        results.append((sum(kept), loss.item(), {name: p.grad for name, p in network.named_parameters()}))
     (whole, loss, gradients), (less, again, others) = results
     assert less < whole / 2
     assert loss == again

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from lantu import files
 from lantu.errors import LantuError, ModelError, RecipeError
-from lantu.training.config import LoopConfig
 from lantu.training import sharded
+from lantu.training.config import LoopConfig
 from lantu.training.distributed import ALONE, Ranks, like
 from lantu.training.optimized_module import OptimizedModule
 from lantu.training.schedule import decay_start

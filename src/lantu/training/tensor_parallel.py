@@ -28,7 +28,7 @@ def split_layers(network: nn.Module, mesh: "DeviceMesh") -> None:
     """
     from torch.distributed.tensor.parallel import parallelize_module
 
-    plan = getattr(network, "tp_plan", None)
+    plan: dict[str, str] | None = getattr(network, "tp_plan", None)  # type: ignore[assignment]
     if not plan:
         raise RecipeError(
             f"the layers of {type(network).__name__} can't be split among processes",
@@ -91,6 +91,6 @@ def check_sizes(network: nn.Module, ranks: int) -> None:
 
 def tied_head(network: nn.Module) -> bool:
     """Whether the output layer has the weights of the embeddings; each is split, then they are tied again."""
-    head = getattr(network, "lm_head", None)
-    embeddings = getattr(getattr(network, "model", None), "embed_tokens", None)
-    return head is not None and embeddings is not None and head.weight is embeddings.weight
+    weights = dict(network.named_parameters(remove_duplicate=False))
+    head = weights.get("lm_head.weight")
+    return head is not None and head is weights.get("model.embed_tokens.weight")

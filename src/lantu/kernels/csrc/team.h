@@ -1,7 +1,8 @@
 // A team of threads that run one function together, with barriers inside it.
 //
 // A forward pass has a few hundred phases, each far shorter than waking a thread. So the team is woken once a pass, and
-// its threads spin for a while between phases before they yield the core.
+// its threads spin for a while between phases. Where other programs want the cores, too, a member that still waits then
+// sleeps until the last one arrives: spinning on, or yielding in turns, would keep that one from its core.
 #pragma once
 
 #include <atomic>
@@ -10,6 +11,12 @@
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #if defined(__x86_64__) || defined(__i386__)
 #define LANTU_PAUSE() __builtin_ia32_pause()
@@ -57,21 +64,34 @@ class Team {
         const int round = round_.load(std::memory_order_acquire);
         if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size_ - 1) {
             arrived_.store(0, std::memory_order_relaxed);
-            round_.fetch_add(1, std::memory_order_release);
+            round_.fetch_add(1, std::memory_order_seq_cst);
+            if (asleep_.load(std::memory_order_seq_cst)) wake_sleepers();
             return;
         }
-        for (int spins = 0; round_.load(std::memory_order_acquire) == round; spins++) relax(spins);
+        for (int spins = 0; spins < PATIENCE; spins++) {
+            if (round_.load(std::memory_order_acquire) != round) return;
+            LANTU_PAUSE();
+        }
+        asleep_.fetch_add(1, std::memory_order_seq_cst);
+        while (round_.load(std::memory_order_seq_cst) == round) sleep_in(round);
+        asleep_.fetch_sub(1, std::memory_order_relaxed);
     }
 
   private:
-    static constexpr int PATIENCE = 20000;  // spins before yielding the core: about 200 microseconds
+    static constexpr int PATIENCE = 20000;  // spins before sleeping: about 200 microseconds
 
-    static void relax(int spins) {
-        if (spins < PATIENCE)
-            LANTU_PAUSE();
-        else
-            std::this_thread::yield();
-    }
+#ifdef __linux__
+    static_assert(sizeof(std::atomic<int>) == sizeof(int), "a futex is a plain int");
+
+    // Sleep while the round is still this one.
+    void sleep_in(int round) { syscall(SYS_futex, &round_, FUTEX_WAIT_PRIVATE, round, nullptr, nullptr, 0); }
+
+    void wake_sleepers() { syscall(SYS_futex, &round_, FUTEX_WAKE_PRIVATE, size_, nullptr, nullptr, 0); }
+#else
+    void sleep_in(int) { std::this_thread::yield(); }
+
+    void wake_sleepers() {}
+#endif
 
     void serve(int member) {
         int seen = 0;
@@ -99,6 +119,7 @@ class Team {
     std::atomic<int> job_{0};
     std::atomic<int> arrived_{0};
     std::atomic<int> round_{0};
+    std::atomic<int> asleep_{0};
 };
 
 }  // namespace lantu
