@@ -184,6 +184,13 @@ def test_what_can_not_be_trained_is_one_line(adopted, tiny_model, captioned_data
     (tmp_path / "short.txt").write_text("a b")
     with pytest.raises(LantuError, match="too short"):
         train(start, tiny_model, captioned_data, tmp_path / "run", f"text={tmp_path}/short.txt")
+    for changes, said in (
+        (("width=64",), "width is of another kind of start"),
+        (("added=1",), "added is of another"),
+        (("trained=all", "frozen=file"), "with trained=all all do"),
+    ):
+        with pytest.raises(RecipeError, match=said):
+            train(start, tiny_model, captioned_data, tmp_path / "run", *changes)
     assert not (tmp_path / "run").exists()
 
 

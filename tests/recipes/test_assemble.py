@@ -99,7 +99,7 @@ def test_only_a_model_is_replaced_by_a_model(tiny_model, tmp_path, monkeypatch):
 def test_a_model_is_not_replaced_by_its_own_parts(tiny_model, tmp_path):
     made = assemble(*[tiny_model] * 3, tmp_path / "made").path
     for out in (made, made / "decoder" / "new"):
-        with pytest.raises(ModelError, match="would overwrite the"):
+        with pytest.raises(DiskError, match="the decoder that it is made of"):
             assemble(tiny_model, tiny_model, made, out)
     assert not (made / "decoder" / "new").exists()
 

@@ -18,6 +18,7 @@ from typing import Any
 from lantu.errors import DiskError, LantuError, ModelError
 from lantu.files import expand, refusal
 from lantu.files.untrusted import read_json
+from lantu.models.free_memory import GIGA
 
 ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w./-]*))?", re.ASCII)
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -26,7 +27,6 @@ NAMES = ("README.md", "LICENSE", "NOTICE")
 # The names that transformers and diffusers give weights; a variant is one precision of several.
 WEIGHTS = re.compile(r"(model|diffusion_pytorch_model)(?P<variant>\.[^.]+?)?(-\d{5}-of-\d{5})?\.safetensors")
 VARIANT_INDEX = re.compile(r".*\.safetensors\.index\.[^.]+\.json")
-GIGA = 1e9
 
 
 def is_id(name: str) -> bool:

@@ -116,6 +116,10 @@ def differences(before: dict[str, Any], after: dict[str, Any], within: str = "")
 
 def located(settings: Any) -> Any:
     """The settings with absolute paths of the folders that they name, so that a run is resumed from any directory."""
-    named = {name: getattr(settings, name, "") for name in NAMING}
-    there = {name: value for name, value in named.items() if value and value not in BEGINNINGS and Path(value).exists()}
-    return settings.model_copy(update={name: str(Path(value).absolute()) for name, value in there.items()})
+    return settings.model_copy(update={name: str(path.absolute()) for name, path in named(settings).items()})
+
+
+def named(settings: Any) -> dict[str, Path]:
+    """The folders that settings name, by the name of the setting."""
+    values = {name: getattr(settings, name, "") for name in NAMING}
+    return {name: Path(v) for name, v in values.items() if v and v not in BEGINNINGS and Path(v).exists()}

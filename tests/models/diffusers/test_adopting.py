@@ -143,7 +143,7 @@ DAMAGE = {
     "another class": (lambda f: edit(f / "unet/config.json", _class_name="UNet1DModel"), "UNet1DModel"),
     "quantised": (lambda f: edit(f / "unet/config.json", quantization_config={"bits": 4}), "quantised"),
     "inputs of inpainting": (lambda f: edit(f / "unet/config.json", in_channels=9), "9, 3, 3"),
-    "nonsense": (lambda f: edit(f / "unet/config.json", norm_num_groups="many"), "diffusers can't read"),
+    "nonsense": (lambda f: edit(f / "unet/config.json", norm_num_groups=3), "diffusers can't read"),
     "no network": (lambda f: shutil.rmtree(f / "unet"), "no unet/ and no transformer/"),
     "a strange scheduler": (
         lambda f: edit(f / "scheduler/scheduler_config.json", _class_name="EDMEulerScheduler"),

@@ -26,12 +26,13 @@ from lantu.files import WEIGHTS, FolderKind, sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
 from lantu.models.diffusers.folder import CONTROL_KIND, NETWORKS, VAE
 from lantu.models.diffusers.folder import KIND as PRETRAINED_KIND
-from lantu.models.lantu.counting import count, part_bytes
+from lantu.models.lantu.counting import HINT, count, part_bytes
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
 from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
 
 if TYPE_CHECKING:
     from lantu.models.estimate import Memory
+    from lantu.models.spec import ModelFolder
     from lantu.weights.language_config import DrawingConfig
 
 INDEX = "model_index.json"
@@ -40,7 +41,6 @@ PUBLISHED = (*NETWORKS, VAE)  # folders of a pretrained decoder, with gigabytes 
 PARTS = ("language", "tokenizer", "decoder")
 CONTROL, REFINER = "control", "refiner"  # parts that may be missing
 REFINING = ("refine", "refine_steps")  # parameters of a refiner
-HINT = "fetch or assemble the model again"
 FOLDER_KIND = FolderKind(
     "a model directory",
     (INDEX,),
@@ -280,6 +280,8 @@ class LantuFolder:
 
     def describe(self) -> dict[str, Any]:
         """Facts that need no weights, as JSON."""
+        from lantu.weights.language_config import origin_of
+
         height, width = self.grid
         facts = {
             "name": self.name,
@@ -300,6 +302,9 @@ class LantuFolder:
         if decoder := self.read("decoder/config.json").get("network"):
             origin = [self.read("decoder/config.json").get(name) for name in ("origin", "license")]
             facts["decoder"] = ", ".join(map(str, filter(None, [decoder, *origin])))
+        if adopted := origin_of(self.read("language/config.json")):
+            named = [adopted.get("source"), adopted.get("licence") or "of an unknown licence"]
+            facts["language_origin"] = ", ".join(filter(None, named))
         return facts | {key: self.index[key] for key in OPTIONAL_ENTRIES if key in self.index}
 
     @property
@@ -352,6 +357,21 @@ class LantuFolder:
         """The number of parameters of each part, from the headers of its files."""
         there = [part for part in (*PARTS, CONTROL, REFINER) if (self.path / part).is_dir()]
         return {part: sum(map(count, (self.path / part).rglob("*.safetensors"))) for part in there}
+
+
+def own(folder: "ModelFolder", what: str, instead: str) -> LantuFolder:
+    """The folder, known to be of lantu's own family.
+
+    Args:
+        what: takes only such, for the message.
+        instead: what to do with another.
+
+    Raises:
+        LantuError: it is of another family.
+    """
+    if not isinstance(folder, LantuFolder):
+        raise LantuError(f"{what} takes models of lantu's own; {folder.name} is a {folder.architecture}", instead)
+    return folder
 
 
 def check_control(control: Mapping[str, Any], decoder: Mapping[str, Any]) -> None:
