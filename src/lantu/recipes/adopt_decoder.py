@@ -9,11 +9,13 @@ from lantu.files import check_apart
 from lantu.files.untrusted import read_bytes
 from lantu.models import hub, registry
 from lantu.models.diffusers.adopt import Choices, TokenizerCodes, adopt
+from lantu.models.diffusers.folder import NETWORKS, SCHEDULER, VAE
 from lantu.models.diffusers.pretrained import PretrainedConfig
 from lantu.models.lantu.components import is_pretrained
 from lantu.recipes.codes import load_tokenizer
 from lantu.tokens.vocabulary import MAX_PATCH
 
+PARTS = (*NETWORKS, VAE, SCHEDULER)  # of a pipeline; its text encoders stay behind
 UNSAID = "unknown: see the model's card"
 MAX_CARD = 5_000_000  # bytes
 
@@ -47,7 +49,7 @@ def adopt_decoder(
     from lantu.models.diffusers.sizes import native_size
 
     codes = load_tokenizer(tokenizer)
-    folder, other = hub.locate(source), hub.locate(vae) if vae else None
+    folder, other = hub.locate(source, PARTS), hub.locate(vae) if vae else None
     if (folder / "config.json").is_file() and is_pretrained(folder):
         raise ModelError(f"{source} is adopted already", "train it: lantu train decoder --recipe adopted --start DIR")
     found = registry.what(folder)

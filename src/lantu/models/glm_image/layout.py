@@ -48,7 +48,7 @@ class GlmImageLayout(PublishedLayout):
         if LEARNT[0] <= height * width <= LEARNT[1]:
             return ""
         least, most = (PATCH * math.isqrt(codes) for codes in LEARNT)
-        known = f"{self.folder.name} draws pictures from {least}x{least} to {most}x{most} well"
+        known = f"{self.folder.name} is made for pictures from {least}x{least} to {most}x{most}"
         return f"{known}; {size[0]}x{size[1]} may come out poor"
 
     def draw(
