@@ -22,7 +22,7 @@ def other(request):
 
 
 @pytest.mark.parametrize("other", OTHERS, indirect=True)
-def test_what_a_model_cant_do_comes_before_the_size_of_the_picture(lantu, other, tmp_path, monkeypatch):
+def test_what_a_model_cant_do_comes_before_the_size_of_the_picture(other, lantu, tmp_path, monkeypatch):
     monkeypatch.setattr("lantu.models.terms.say", lambda family, notice: None)
     Image.new("RGB", (33, 17)).save(tmp_path / "odd.png")
     for command in (("edit", "odd.png", "a cat", "--box", "0,0,8,8"), ("edit", "odd.png", "paint it red"), ("chat",)):
@@ -31,7 +31,7 @@ def test_what_a_model_cant_do_comes_before_the_size_of_the_picture(lantu, other,
 
 @pytest.mark.parametrize("other", OTHERS, indirect=True)
 @pytest.mark.parametrize("target", ["gguf", "diffusers", "hub"])
-def test_exports_say_that_a_model_is_not_lantus_own(lantu, other, target):
+def test_exports_say_that_a_model_is_not_lantus_own(other, lantu, target):
     refused(lantu("export", target, "--model", other, "-o", "out"), "takes models of lantu's own")
     assert not os.path.lexists("out")
 

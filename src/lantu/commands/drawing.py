@@ -67,11 +67,14 @@ class Order:
         size = (
             model.parts.layout.size_of(former.codes.shape) if ours else drawable(former.image.size, model.folder.patch)
         )
+        unused = () if ours else model.folder.unused_params  # of another family's decoder
+        settings = SamplingParams.read(former.settings).as_dict()
+        settings = {name: value for name, value in settings.items() if name not in unused}
         order = replace(
             self,
             seed=former.seed if self.seed is None else self.seed,
             size=self.size or size,
-            overrides=SamplingParams.read(former.settings).as_dict() | self.overrides,
+            overrides=settings | self.overrides,
             faithful=self.size is None,
         )
         has_content = self.prompt is not None or self.grids is not None

@@ -57,7 +57,7 @@ def accept(
     if json:
         terminal.print_json({"family": family, "accepted": chosen.must_accept})
     else:
-        print(f"accepted: {chosen.must_accept}" if chosen.must_accept else f"{family} has no terms to accept")
+        print(f"accepted: {chosen.must_accept}" if chosen.must_accept else f"{family} asks for nothing to be accepted")
 
 
 def info(model: ModelName = None, json: Json = False) -> None:

@@ -244,6 +244,13 @@ def check_apart(out: str | Path, sources: Mapping[str, Path], replaced: bool = T
             raise DiskError(f"{out} would overwrite the {what} that it is made of ({folder})", "choose another place")
 
 
+def discard_half_written(folder: Path) -> None:
+    """Remove what killed processes left in a folder, at any depth; no other process may be writing there."""
+    for path in folder.rglob(".*"):
+        if HALF_WRITTEN.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
+
+
 def discard(path: Path, kind: FolderKind) -> bool:
     """Remove a folder that holds only files of this kind; returns whether it did."""
     with writing(path):

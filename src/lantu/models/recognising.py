@@ -9,6 +9,7 @@ from lantu.files.untrusted import read_json, shown
 from lantu.weights.names import part_of
 
 INDEX = "model_index.json"
+PARTS = {"language": "language model", "tokenizer": "image tokenizer"}  # where a part's name needs a noun
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def configured(path: Path) -> Found | None:
     if part:
         whole = path.resolve().parent
         model = f"give the model: {whole}" if (whole / INDEX).is_file() else "join it with the others: lantu assemble"
-        return Found("part", f"a {part}, a part of a model", model)
+        return Found("part", f"a {PARTS.get(part, part)}, a part of a model", model)
     if isinstance(config.get("_class_name"), str):
         what = f"a part of a pipeline of diffusers ({shown(config['_class_name'])})"
         return Found("component", what, "give the pipeline's folder, with model_index.json")

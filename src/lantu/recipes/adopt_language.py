@@ -77,8 +77,8 @@ def check_language(folder: Path, source: str) -> None:
         ModelError: says what it is, and which command takes it.
     """
     found, inner = registry.what(folder), configured(folder)
-    if found is None or (inner and inner.kind == "language"):
-        return
+    if found is None or found.kind == "transformer" or (inner and inner.kind == "language"):
+        return  # of the wrong class of transformers' own, the source itself says more
     then = found.then
     if (folder / "language").is_dir() or (inner and inner.what.startswith("a language")):
         then = f"it draws already; train it further: lantu train language --start {source}"
