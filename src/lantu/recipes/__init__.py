@@ -94,6 +94,8 @@ def train(
     if resume and not before:
         runs.log.warning(f"the run in {folder} doesn't record its data and parts: they are not checked")
     identity.compare(made_of, before, folder)
+    if resume:
+        runs.log_changes(folder, settings)
     if dry_run:
         return estimate(module, settings, Path(data))
     options = {**settings.model_dump(), "data": str(Path(data).resolve()), runs.IDENTITY: made_of}

@@ -96,10 +96,16 @@ def restored(recipe: BaseModel, folder: Path, overrides: Sequence[str]) -> Any:
             continue
         hint = f"leave out {name}, or begin a new run in another folder"
         raise RecipeError(f"{name} is {was!r} in the run in {folder}, and can't be changed to {is_!r}", hint)
-    for name, (was, is_) in changes.items():
+    return after
+
+
+def log_changes(folder: Path, after: BaseModel) -> None:
+    """Log which settings of the run in ``folder`` are changed, once nothing is left to refuse."""
+    own = {name: value for name, value in (read(folder) or {}).items() if name not in NOTES}
+    before = after.__class__(**own)
+    for name, (was, is_) in differences(before.model_dump(), after.model_dump()):
         if name not in NAMING and name != "loop.device":
             log.warning(f"{name} is changed from {was} to {is_}")
-    return after
 
 
 def differences(before: dict[str, Any], after: dict[str, Any], within: str = "") -> list[tuple[str, tuple[Any, Any]]]:
