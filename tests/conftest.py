@@ -1,5 +1,6 @@
 """What many tests need: a tiny model with random weights, complete in all its parts."""
 
+import importlib
 import json
 import os
 import sys
@@ -92,54 +93,23 @@ def masked_model(tiny_model, tmp_path_factory):
     return assemble(**parts, out=folder / "masked", draw={"guidance": 2.0, "steps": 2}).path
 
 
-@pytest.fixture(scope="session")
-def janus(tmp_path_factory):
-    """The folder of a tiny Janus, just saved by transformers: 64x64 pixels, 4x4 codes."""
-    from tiny_janus import make
+def published(name):
+    """A fixture: the folder of a tiny model as its own library has just saved it, see ``tiny_NAME.py``."""
 
-    folder = tmp_path_factory.mktemp("models") / "tiny-janus"
-    make(folder)
+    @pytest.fixture(scope="session", name=name)
+    def folder(tmp_path_factory):
+        place = tmp_path_factory.mktemp("models") / f"tiny-{name.replace('_', '-')}"
+        importlib.import_module(f"tiny_{name}").make(place)
+        return place
+
     return folder
 
 
-@pytest.fixture(scope="session")
-def emu3(tmp_path_factory):
-    """The folder of a tiny Emu3, just saved by transformers: 32x32 pixels, 4x4 codes."""
-    from tiny_emu3 import make
-
-    folder = tmp_path_factory.mktemp("models") / "tiny-emu3"
-    make(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def plain(tmp_path_factory):
-    """The folder of a tiny Llama that draws by a layout file: 16x16 pixels, 4x4 codes."""
-    from tiny_plain import make
-
-    folder = tmp_path_factory.mktemp("models") / "tiny-plain"
-    make(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def glm_image(tmp_path_factory):
-    """The folder of a tiny GLM-Image, just saved by diffusers: 128 codes, 32x32 pixels a code."""
-    from tiny_glm_image import make
-
-    folder = tmp_path_factory.mktemp("models") / "tiny-glm-image"
-    make(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tar(tmp_path_factory):
-    """The folder of a tiny Tar: 27x27 codes of its language model, 32x32 pixels of its SANA."""
-    from tiny_tar import make
-
-    folder = tmp_path_factory.mktemp("models") / "tiny-tar"
-    make(folder)
-    return folder
+janus = published("janus")  # 64x64 pixels, 4x4 codes
+emu3 = published("emu3")  # 32x32 pixels, 4x4 codes
+plain = published("plain")  # a Llama that draws by a layout file: 16x16 pixels, 4x4 codes
+glm_image = published("glm_image")  # 128 codes, 32x32 pixels a code
+tar = published("tar")  # 27x27 codes of its language model, 32x32 pixels of its SANA
 
 
 @pytest.fixture(scope="session")

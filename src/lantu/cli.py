@@ -1,15 +1,16 @@
 """The command ``lantu``: registers the subcommands, and turns errors into one line and an exit code."""
 
 import importlib
+import itertools
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lantu import __version__, files
 from lantu.commands import terminal
-from lantu.errors import LantuError, OutputError
+from lantu.errors import TRAINING, LantuError, OutputError
 
 DONE, BUG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 MAX_NAMED = 8  # files that a message lists by name
@@ -82,8 +83,9 @@ def main(arguments: list[str] | None = None) -> int:
 def run(arguments: list[str]) -> int:
     """Run one command with prepared streams; see ``main``."""
     try:
-        app = application(arguments)
-        code = app(args=arguments or ["--help"], prog_name="lantu", standalone_mode=False) or DONE
+        command = typer.main.get_command(application(arguments))
+        check_values(command, arguments)
+        code = command(args=arguments or ["--help"], prog_name="lantu", standalone_mode=False) or DONE
         sys.stdout.flush()  # an error can still be reported here
         return code
     except OutputError as problem:
@@ -100,7 +102,7 @@ def run(arguments: list[str]) -> int:
     except ModuleNotFoundError as problem:
         if (problem.name or "lantu").startswith("lantu"):
             raise
-        return refuse(f"this needs {problem.name}, which is not installed: pip install 'lantu[train]'")
+        return refuse(f"this needs {problem.name}, which is not installed: {TRAINING}")
     except (OSError, UnicodeError, MemoryError) as problem:
         if os.environ.get("LANTU_TRACEBACK"):
             raise
@@ -110,6 +112,28 @@ def run(arguments: list[str]) -> int:
             raise
         terminal.say(f"lantu: a bug, sorry: {type(problem).__name__}: {problem} (details: set LANTU_TRACEBACK=1)")
         return BUG
+
+
+def check_values(command: Any, arguments: list[str]) -> None:
+    """Refuse an option in the place of another one's value, which the parser would take for the value.
+
+    Args:
+        command: that is called, or the group that it is in.
+
+    Raises:
+        LantuError: names both.
+    """
+    words = list(arguments)
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    options = [each for each in command.params if each.param_type_name == "option"]
+    known = {name for each in options for name in (*each.opts, *each.secondary_opts)}
+    valued = {name for each in options if not each.is_flag and not each.count for name in each.opts}
+    for option, value in itertools.pairwise(itertools.takewhile(lambda word: word != "--", words)):
+        if option in valued and value.partition("=")[0] in known:
+            raise LantuError(
+                f"{option} lacks its value, {value} comes after it", f"write {option} VALUE, or leave it out"
+            )
 
 
 def refusal(problem: OSError | UnicodeError | MemoryError) -> LantuError:

@@ -3,6 +3,8 @@
 The command line prints them on one line and exits with code 2; any other exception is a bug (exit code 1).
 """
 
+TRAINING = "pip install 'lantu[train]'"  # the hint where a package is missing that drawing alone doesn't need
+
 
 class LantuError(Exception):
     """Bad input or bad usage.

@@ -199,6 +199,17 @@ def test_what_is_no_id(name):
     assert not download.is_id(name)
 
 
+def test_parts_that_nobody_needs_stay_on_the_hub(server):
+    index = {part: ["library", "Class"] for part in ("tokenizer", "language", "decoder")}
+    (server.folder / "model_index.json").write_text(json.dumps(index))
+    folder = download.fetch("owner/tiny", ("decoder",))
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["decoder"]
+    server.asked.clear()
+    assert download.fetch("owner/tiny", ("decoder",)) == folder
+    assert server.asked == []
+    assert (download.fetch("owner/tiny") / "language" / "model.safetensors").is_file()
+
+
 def test_each_tensor_is_chosen_once():
     pipeline = [
         "model_index.json",
@@ -219,6 +230,8 @@ def test_each_tensor_is_chosen_once():
         "unet/diffusion_pytorch_model.safetensors",
         "vae/diffusion_pytorch_model.fp16.safetensors",
     ]
+    needed = download.wanted([*pipeline, "text_encoder/model.safetensors"], ("unet", "vae"))
+    assert [name.partition("/")[0] for name in needed] == ["README.md", "model_index.json", "unet", "unet", "vae"]
     sharded = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
     language = [
         *sharded,

@@ -47,7 +47,7 @@ def test_changed_terms_are_asked_again(lantu, unclear, monkeypatch):
 def test_accepting_what_asks_for_nothing(lantu):
     assert lantu("models", "accept", "janus")[:2] == (0, "janus asks for nothing to be accepted\n")
     assert lantu("models", "accept", "nothing")[0] == 2
-    assert "choose one of lantu, masked, " in lantu("models", "accept", "nothing")[2]
+    assert "only tar has terms to accept" in lantu("models", "accept", "nothing")[2]
 
 
 def test_a_notice_is_said_once_per_machine_on_stderr(lantu, monkeypatch, tmp_path):

@@ -152,7 +152,8 @@ def test_it_draws_in_both_languages(adopted, tiny_model, captioned_data, texts, 
     assert lantu(*run)[0] == 0
     parts = ["--tokenizer", tiny_model, "--language", tmp_path / "run", "--decoder", tiny_model, "--no-tune"]
     code, out, err = lantu("assemble", *parts, "--out", tmp_path / "model", "--json")
-    assert (code, json.loads(out)["license"]) == (0, "apache-2.0"), err
+    facts = json.loads(out)
+    assert (code, facts["license"], facts["language_origin"]) == (0, "apache-2.0", "published, apache-2.0"), err
     pictures = []
     for number, prompt in enumerate(("a red cat", "一只猫在左边")):
         file = tmp_path / f"{number}.png"
@@ -184,6 +185,13 @@ def test_what_can_not_be_trained_is_one_line(adopted, tiny_model, captioned_data
     (tmp_path / "short.txt").write_text("a b")
     with pytest.raises(LantuError, match="too short"):
         train(start, tiny_model, captioned_data, tmp_path / "run", f"text={tmp_path}/short.txt")
+    for changes, said in (
+        (("width=64",), "width is of another kind of start"),
+        (("added=1",), "added is of another"),
+        (("trained=all", "frozen=file"), "with trained=all all do"),
+    ):
+        with pytest.raises(RecipeError, match=said):
+            train(start, tiny_model, captioned_data, tmp_path / "run", *changes)
     assert not (tmp_path / "run").exists()
 
 

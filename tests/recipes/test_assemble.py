@@ -99,9 +99,15 @@ def test_only_a_model_is_replaced_by_a_model(tiny_model, tmp_path, monkeypatch):
 def test_a_model_is_not_replaced_by_its_own_parts(tiny_model, tmp_path):
     made = assemble(*[tiny_model] * 3, tmp_path / "made").path
     for out in (made, made / "decoder" / "new"):
-        with pytest.raises(ModelError, match="would overwrite the"):
+        with pytest.raises(DiskError, match="the decoder that it is made of"):
             assemble(tiny_model, tiny_model, made, out)
     assert not (made / "decoder" / "new").exists()
+
+
+def test_errors_name_the_model_and_not_the_folder_that_is_being_written(tiny_model, tmp_path):
+    with pytest.raises(ModelError, match=r"the refiner in .*/made is no pretrained decoder"):
+        assemble(*[tiny_model] * 3, tmp_path / "made", refiner=tiny_model)
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_card_stays_until_another_is_given(tiny_model, tmp_path):

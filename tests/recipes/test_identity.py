@@ -117,6 +117,12 @@ def test_other_data_recipes_and_parts_are_refused(own_run, data, other_data):
     assert tree(own_run) == before
 
 
+def test_a_refusal_comes_alone(own_run, other_data, caplog):
+    with caplog.at_level(logging.WARNING, "lantu"), pytest.raises(RecipeError, match="another data"):
+        recipes.train("decoder", "debug", other_data, own_run, ["loop.steps=3"], resume=True, progress=False)
+    assert caplog.records == []
+
+
 def test_a_run_of_the_first_version_is_resumed_on_trust(own_run, data, other_tokenizer, caplog):
     told = options(own_run)
     told.pop("identity")

@@ -67,6 +67,7 @@ def test_a_killed_run_goes_on_and_draws_nothing_twice(lantu, tmp_path, geneval, 
     monkeypatch.setattr(Model, "draw_all", draw_twice)
     assert lantu("eval", "--prompts", geneval, "-n", 2, "-o", "out")[0] == 130
     (tmp_path / "out/00000/grid.png").unlink()  # as if it had been killed before this was written
+    (tmp_path / "out/00000/samples/.00001.0123456789abcdef.png").write_bytes(b"half")  # and while it wrote another
     code, out, _ = lantu("eval", "--prompts", geneval, "-n", 2, "-o", "out")
     assert code == 0
     assert "6 pictures of 3 prompts, 2 of them earlier" in out

@@ -34,3 +34,7 @@ def test_drawings_are_the_same_as_offline(folder, monkeypatch):
         assert done == [columns * row for row in range(1, rows)]
         refused = server.post("/v1/images/generations", json={"prompt": "a cat", "sampler": "heun"})
         assert refused.status_code == 400
+        picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{answer['b64_json']}"}}
+        content = [{"type": "text", "text": "describe this picture"}, picture]
+        refused = server.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": content}]})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "not_learnt")

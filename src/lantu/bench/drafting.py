@@ -13,6 +13,7 @@ from lantu.bench import machine
 from lantu.bench.peers import Peer
 from lantu.bench.task import GUIDANCE, TOP_K, Drafting
 from lantu.engine.request import Request
+from lantu.kernels import usable_cores
 
 # (number of pictures, codes to draft of each) → their ids, (pictures, codes).
 Draft = Callable[[int, int], Any]
@@ -209,7 +210,6 @@ def vllm_learnt(task: Drafting) -> Draft:
 def llama_cpp(task: Drafting) -> Draft:
     """llama.cpp on the exported file, both rows of all pictures in one batch; its head computes logits of all ids."""
     import ctypes
-    import os
 
     import llama_cpp as cpp
     import numpy as np
@@ -222,7 +222,7 @@ def llama_cpp(task: Drafting) -> Draft:
     path = str(export(task.folder, task.folder / "model.gguf")).encode()
     model = cpp.llama_model_load_from_file(path, cpp.llama_model_default_params())
     size = cpp.llama_vocab_n_tokens(cpp.llama_model_get_vocab(model))
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = usable_cores()
 
     def draft(pictures: int, codes: int) -> Any:
         settings = cpp.llama_context_default_params()

@@ -27,7 +27,7 @@ def describe() -> dict[str, Any]:
             installed[name] = metadata.version(name)
     return {
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": kernels.usable_cores(),
         "memory_gb": memory_gb(),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),

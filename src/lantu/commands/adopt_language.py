@@ -22,6 +22,9 @@ def language(
         Literal["mean", "codes"],
         typer.Option(help="New embeddings begin near the mean of the others, or from the codes' vectors."),
     ] = "mean",
+    licence: Annotated[
+        str, typer.Option("--license", help="Of the weights (default: what their card says).", show_default=False)
+    ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of the new embeddings.", metavar="N")] = 0,
     json: Json = False,
 ) -> None:
@@ -33,7 +36,7 @@ def language(
     terminal.show_warnings()
     from lantu.recipes.adopt_language import adopt_language
 
-    facts = adopt_language(source, out, tokenizer, rows, seed)
+    facts = adopt_language(source, out, tokenizer, rows, seed, licence)
     if json:
         terminal.print_json(facts)
         return

@@ -133,7 +133,7 @@ def inspect(
     if model is not None:
         from lantu.weights.text_codec import read_codec
 
-        encode = read_codec(hub.find(model).path / "language").encode
+        encode = read_codec(own_model(model) / "language").encode
     with terminal.progress("counting", shown=not json) as advance:
         summary = inspect(folder, encode, advance)
     if sheet:
@@ -166,7 +166,6 @@ def describe(summary: dict[str, Any]) -> None:
 
 
 def spread(lengths: dict[str, float]) -> str:
-    """A range of lengths with its median."""
     """Least, median and most, in a few characters."""
     return f"{lengths['least']} to {lengths['most']} (median {lengths['median']:g})"
 
@@ -216,13 +215,21 @@ def language_folder(language: Path | None, model: str | None) -> Path:
 
     if language and (language / "tokenizer.json").is_file():
         return language
-    return part_folder(language or hub.find(model).path, "language")
+    return part_folder(language or own_model(model), "language")
+
+
+def own_model(model: str | None) -> Path:
+    """The folder of a model whose parts can be named one by one. Raises LantuError for other families."""
+    from lantu.models.lantu.folder import own
+
+    instead = "name one of lantu models, or the parts themselves: --tokenizer, --language"
+    return own(hub.find(model), "data for training", instead).path
 
 
 def make_codes(folder: Path, tokenizer: Path | None, model: str | None, quiet: bool) -> str:
     """Encode the pictures that have no codes yet; returns the codes' name."""
     from lantu.recipes.codes import ensure_codes, load_tokenizer
 
-    place = tokenizer or hub.find(model).path / "tokenizer"
+    place = tokenizer or own_model(model) / "tokenizer"
     with terminal.progress("tokenizing", shown=not quiet) as advance:
         return ensure_codes(folder, load_tokenizer(place), advance)

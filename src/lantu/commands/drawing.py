@@ -67,11 +67,14 @@ class Order:
         size = (
             model.parts.layout.size_of(former.codes.shape) if ours else drawable(former.image.size, model.folder.patch)
         )
+        unused = () if ours else model.folder.unused_params  # of another family's decoder
+        settings = SamplingParams.read(former.settings).as_dict()
+        settings = {name: value for name, value in settings.items() if name not in unused}
         order = replace(
             self,
             seed=former.seed if self.seed is None else self.seed,
             size=self.size or size,
-            overrides=SamplingParams.read(former.settings).as_dict() | self.overrides,
+            overrides=settings | self.overrides,
             faithful=self.size is None,
         )
         has_content = self.prompt is not None or self.grids is not None
@@ -102,8 +105,7 @@ def make(
 
     seed = choose_seed(order.seed)
     prompt, size, count = order.prompt or "", order.size or model.size, len(order.grids) if order.grids else count
-    if order.grids is None and (warning := size_warning(model, size, order.faithful)):
-        terminal.say(f"lantu: {warning}")
+    warning = size_warning(model, size, order.faithful) if order.grids is None else ""
     paths = numbered(output or Path(as_name(f"{slug(prompt)}-{seed}.png")), count)
     pictures: list[Picture] = []
     plain = order.grids is None and order.control is None and not order.examples
@@ -123,6 +125,8 @@ def make(
             for picture, path in zip(drawn, paths[first:], strict=False):
                 metadata.save_picture(picture, path)
             pictures += drawn
+            if warning and not first:  # a refusal is one line, so it comes before what only warns
+                terminal.say(f"lantu: {warning}")
     if tokens_out:
         metadata.write_tokens(map(metadata.describe, pictures), tokens_out)
     terminal.warn(model.parts.layout.warnings(prompt) if order.grids is None else [])

@@ -29,9 +29,11 @@ def export_gguf(
     json: Json = False,
 ) -> None:
     """Write the language model as one GGUF file, for llama.cpp."""
+    from lantu.models.lantu.folder import own
     from lantu.models.lantu.language.gguf import export
 
-    folder = hub.find(model)
+    instead = "convert it with its own tools: llama.cpp's convert_hf_to_gguf.py reads directories of transformers"
+    folder = own(hub.find(model), "the export as GGUF", instead)
     path = export(folder.path / "language", output or Path(f"{folder.name}.gguf"))
     size = path.stat().st_size
     if json:

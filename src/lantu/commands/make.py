@@ -26,6 +26,9 @@ def make(
     labels: Annotated[
         str, typer.Option(help="Class labels as captions: folders, or a column.", metavar="folders|COLUMN")
     ] = "",
+    captions: Annotated[
+        bool, typer.Option("--captions/--no-captions", help="Take captions from tables and files beside pictures.")
+    ] = True,
     work: Annotated[
         Path | None, typer.Option(help="Of data, runs and report (default: runs/NAME).", metavar="DIR")
     ] = None,
@@ -42,7 +45,7 @@ def make(
     from lantu.recipes.make.making import Wanted
     from lantu.recipes.make.making import make as run
 
-    wanted = Wanted(pictures, out, work or Path("runs") / out.name, minutes, size, labels, device, seed)
+    wanted = Wanted(pictures, out, work or Path("runs") / out.name, minutes, size, labels, device, seed, captions)
     with progress(not json) as tell:
         model, page = run(wanted, terminal.say, tell)
     if json:

@@ -6,7 +6,7 @@ import typer
 
 from lantu.commands import terminal
 from lantu.commands.options import Json, ModelName
-from lantu.errors import ModelError
+from lantu.errors import LantuError, ModelError
 from lantu.models import hub, memory, registry, terms
 
 models = typer.Typer(help="List the models that can be named, and the families that can be opened.")
@@ -47,7 +47,11 @@ def accept(
     family: Annotated[str, typer.Argument(help="Its name (see lantu models).", metavar="FAMILY")], json: Json = False
 ) -> None:
     """Accept the terms of a family of models that is off until you do."""
-    chosen = registry.named(family)
+    asking = ", ".join(one.name for one in registry.FAMILIES if one.must_accept)
+    try:
+        chosen = registry.named(family)
+    except LantuError as problem:
+        raise LantuError(problem.message, f"only {asking} has terms to accept: lantu models accept {asking}") from None
     if chosen.must_accept:
         terms.accept(chosen.name, chosen.must_accept)
     if json:

@@ -110,12 +110,18 @@ def read_grids(path: Path) -> "list[np.ndarray]":
     return [picture["codes"] for picture in metadata.read_tokens(text, str(path))]
 
 
-def load(name: str | None, device: str, backend: str = "native") -> "Model":
-    """Open a model, and say so if native kernels are missing. Imports NumPy."""
+def load(name: str | None, device: str, backend: str = "native", ability: str = "drawing") -> "Model":
+    """Open a model, and say so if native kernels are missing. Imports NumPy.
+
+    Raises:
+        AbilityError: it lacks the ability, which is said before anything about the pictures that come with the task.
+    """
     from lantu import kernels
+    from lantu.models.validation import require
     from lantu.pipeline import Model
 
     model = Model.load(name, device, backend)
+    require(model.folder, ability)
     if model.parts.device == "cpu" and (why := kernels.reason()) and "LANTU_KERNELS" not in os.environ:
         terminal.say(f"lantu: NumPy computes, several times slower than native code: {why}")
     return model

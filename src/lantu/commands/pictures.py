@@ -162,7 +162,7 @@ def caption(
     """Describe a picture."""
     from lantu.tasks import reader
 
-    opened_model = load(model, device)
+    opened_model = load(model, device, ability="captioning")
     source = reader.read(image, str(image), opened_model.parts, say)
     if source.note:
         say(source.note)

@@ -72,7 +72,7 @@ def edit(
     metadata.check_output(output)
     place = parse_box(box) if box else None
     params = parse_overrides(dials) | ({"steps": steps} if steps else {})
-    artist = load(model, device, backend)
+    artist = load(model, device, backend, "talking" if box is None and mask is None else "filling")
     own_seed = choose_seed(seed)
     mask_image = opened(mask, keep_alpha=True) if mask else None
     plans: list[str] = []
@@ -105,7 +105,7 @@ def chat(
 ) -> None:
     """Chat in text and pictures, line by line; @picture.png sends a picture, an empty line starts anew."""
     params, first_seed = parse_overrides(dials), choose_seed(seed)
-    artist = load(model, device, backend)
+    artist = load(model, device, backend, "talking")
     turns: list[dict[str, Any]] = []
     before: list[list[Any]] = []
     album = Album(output)

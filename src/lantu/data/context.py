@@ -20,7 +20,7 @@ from lantu.data.pointing import stood_for, word
 from lantu.tokens.document import NEXT
 from lantu.types import CodeGrid, Document, Part, Role, Sample
 
-Kind = Literal["style", "naming", "pairs", "retrieved", "plain"]
+ExampleKind = Literal["style", "naming", "pairs", "retrieved", "plain"]
 
 
 def style_document(

@@ -16,7 +16,7 @@ from lantu.data.gallery import SPRITE_SIZE, Gallery, load_gallery, save_gallery
 from lantu.data.names import all_labels, world_concepts
 from lantu.data.rasterise import rasterise
 from lantu.data.styles import FIRST, STYLES
-from lantu.errors import DataError
+from lantu.errors import TRAINING, DataError
 from lantu.files import cache_dir, replacing
 
 PART = 64
@@ -63,7 +63,7 @@ def build_gallery(
     if unknown := [style for style in styles if style not in STYLES]:
         raise DataError(f"no style is called {unknown[0]!r}", f"choose from {', '.join(STYLES)}")
     if importlib.util.find_spec("resvg_py") is None:
-        raise DataError("drawings can't be rasterised without resvg-py", "pip install 'lantu[train]'")
+        raise DataError("drawings can't be rasterised without resvg-py", TRAINING)
     folder = Path(folder)
     concepts = world_concepts(world, cache)
     labels = all_labels(cache)

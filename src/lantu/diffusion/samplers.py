@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lantu.diffusion.arrays import Array, namespace
-from lantu.errors import LantuError
+from lantu.errors import TRAINING, LantuError
 
 SHIFT = 7919  # places by which noise is rolled along a picture; a prime, so that no row meets itself
 MIN_NOISE = 0.05  # 1 - t is not taken smaller than this: the velocity's weight in the loss stays at most 400
@@ -183,7 +183,7 @@ def check(name: str) -> None:
         raise LantuError(f"no sampler called {name}", f"choose one of {', '.join(SAMPLERS)}")
     if name not in NATIVE and not all(map(find_spec, ("diffusers", "torch"))):
         message = f"the sampler {name} needs diffusers and torch, which are not installed"
-        raise LantuError(message, f"choose one of {', '.join(NATIVE)}, or pip install 'lantu[train]'")
+        raise LantuError(message, f"choose one of {', '.join(NATIVE)}, or {TRAINING}")
 
 
 def sampler(name: str) -> Sampler:

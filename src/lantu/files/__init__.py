@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,6 +223,32 @@ def check_folder(path: Path, kind: FolderKind) -> None:
         if foreign := kind.foreign(place):
             what = f"{path} holds other things than {kind.name} ({foreign})"
             raise DiskError(what, "choose another folder, or move them away")
+
+
+def check_apart(out: str | Path, sources: Mapping[str, Path], replaced: bool = True) -> None:
+    """Refuse to write over a folder that is only to be read, or into it.
+
+    Args:
+        sources: what each folder is, for the message → the folder.
+        replaced: ``out`` is replaced as a whole, and must not hold one of them either.
+
+    Raises:
+        DiskError: ``out`` is one of them, lies in one, or holds one.
+    """
+    place = Path(os.path.realpath(out))
+    for what, folder in sources.items():
+        source = Path(os.path.realpath(folder))
+        if source in place.parents:
+            raise DiskError(f"{out} lies in the {what} that it is made of ({folder})", "choose another place")
+        if place == source or (replaced and place in source.parents):
+            raise DiskError(f"{out} would overwrite the {what} that it is made of ({folder})", "choose another place")
+
+
+def discard_half_written(folder: Path) -> None:
+    """Remove what killed processes left in a folder, at any depth; no other process may be writing there."""
+    for path in folder.rglob(".*"):
+        if HALF_WRITTEN.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def discard(path: Path, kind: FolderKind) -> bool:

@@ -188,6 +188,10 @@ class Fields:
             self.refuse(name, f"one of {', '.join(map(shown, known))}")
         return value
 
+    def flag(self, name: str) -> bool:
+        """True or false; false where it is missing or null."""
+        return self.given(name) and self.one_of(name, (True, False))
+
     def get(self, name: str) -> Any:
         """A required field."""
         if name not in self.values:

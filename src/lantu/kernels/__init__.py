@@ -11,6 +11,7 @@ gated feed-forward; optionally biases and norms of queries and keys, and norms a
 Attention is causal in language models, bidirectional elsewhere.
 """
 
+import os
 from collections.abc import Iterable
 
 from lantu.kernels.library import ThreadGroup, reason, threads, use_threads
@@ -44,8 +45,14 @@ __all__ = [
     "threads",
     "to_bfloat16",
     "to_float",
+    "usable_cores",
     "use_threads",
 ]
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: fewer than the machine has in a container, or under taskset."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _module():

@@ -11,13 +11,14 @@ import re
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lantu.errors import DiskError, LantuError, ModelError
 from lantu.files import expand, refusal
 from lantu.files.untrusted import read_json
+from lantu.models.free_memory import GIGA
 
 ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w./-]*))?", re.ASCII)
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -26,7 +27,6 @@ NAMES = ("README.md", "LICENSE", "NOTICE")
 # The names that transformers and diffusers give weights; a variant is one precision of several.
 WEIGHTS = re.compile(r"(model|diffusion_pytorch_model)(?P<variant>\.[^.]+?)?(-\d{5}-of-\d{5})?\.safetensors")
 VARIANT_INDEX = re.compile(r".*\.safetensors\.index\.[^.]+\.json")
-GIGA = 1e9
 
 
 def is_id(name: str) -> bool:
@@ -42,10 +42,14 @@ def split(name: str) -> tuple[str, str]:
     return match["repo"], match["revision"] or "main"
 
 
-def fetch(name: str) -> Path:
+def fetch(name: str, parts: Sequence[str] = ()) -> Path:
     """The folder of a model of the hub, from the cache, else downloaded.
 
     A copy in the cache is used as it is; name a newer revision to have another.
+
+    Args:
+        parts: the folders of it that are needed, with the files beside them; () for all. A model has a text encoder of
+            many gigabytes that need not be downloaded for its autoencoder.
 
     Raises:
         ModelError: there is no such model or revision, or its owner must give access first.
@@ -53,13 +57,13 @@ def fetch(name: str) -> Path:
         LantuError: the hub can't be reached, or huggingface_hub is missing.
     """
     folder = cached(name)
-    if folder is not None and is_whole(folder):
+    if folder is not None and is_whole(folder, parts):
         return folder
     if importlib.util.find_spec("huggingface_hub") is None:
         what = f"there is no folder {name} here, and downloading it from the hub needs huggingface_hub"
         raise LantuError(what, "pip install 'lantu[hub]'")
     try:
-        return download(name)
+        return download(name, parts)
     except LantuError:
         raise
     except Exception as problem:
@@ -94,9 +98,14 @@ def cached(name: str) -> Path | None:
     return snapshot if snapshot.is_dir() else None
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a snapshot has all its parts: a download may have been interrupted, or only its configs were wanted."""
-    parts = [folder, *(each for each in folder.iterdir() if each.is_dir())]
+def is_whole(folder: Path, needed: Sequence[str] = ()) -> bool:
+    """Whether a snapshot has all its parts: a download may have been interrupted, or only its configs were wanted.
+
+    Args:
+        needed: the folders that are; () for all.
+    """
+    inner = [each for each in folder.iterdir() if each.is_dir() and (not needed or each.name in needed)]
+    parts = [folder, *inner]
     weights = [part for part in parts if any(part.glob("*.safetensors"))]
     if not weights or any((part / "config.json").is_file() and part not in weights for part in parts):
         return False
@@ -110,7 +119,8 @@ def is_whole(folder: Path) -> bool:
         return False
     # A component is [library, class]; [null, null] is one that the pipeline does without.
     pairs = {key: value for key, value in components.items() if isinstance(value, list) and not key.startswith("_")}
-    wanted = [folder / key for key, value in pairs.items() if all(isinstance(each, str) for each in value)]
+    named_parts = [key for key, value in pairs.items() if all(isinstance(each, str) for each in value)]
+    wanted = [folder / key for key in named_parts if not needed or key in needed]
     return all(path.exists() for path in [*shards, *wanted])
 
 
@@ -122,7 +132,7 @@ def named(index: Path) -> set[str]:
     return {PurePosixPath(str(name)).name for name in names.values()}
 
 
-def download(name: str) -> Path:
+def download(name: str, parts: Sequence[str] = ()) -> Path:
     """Download what ``wanted`` chooses into the cache; progress on stderr. Raises what huggingface_hub raises."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.utils import tqdm
@@ -137,7 +147,7 @@ def download(name: str) -> Path:
     endpoint = os.environ.get("HF_ENDPOINT") or None
     told = HfApi(endpoint=endpoint).model_info(repo, revision=revision, files_metadata=True)
     sizes = {each.rfilename: each.size or 0 for each in told.siblings or []}
-    names = wanted(sizes)
+    names = wanted(sizes, parts)
     if not any(each.endswith(".safetensors") for each in names):
         raise ModelError(f"{repo} on the hub has no weights as safetensors", "give a model that has them")
     there = repo_folder(repo) / "snapshots" / (told.sha or "")
@@ -149,13 +159,17 @@ def download(name: str) -> Path:
     return Path(snapshot_download(repo, revision=revision, **options))
 
 
-def wanted(names: Iterable[str]) -> list[str]:
+def wanted(names: Iterable[str], parts: Sequence[str] = ()) -> list[str]:
     """The files of a repository that a model is opened from: each tensor once.
 
     Left out are pickles and code; of weights in several precisions the variants; copies of a pipeline in one file, and
     other copies beside the weights that transformers or diffusers reads.
+
+    Args:
+        parts: the folders that are needed; () for all.
     """
-    kept = [name for name in names if name.endswith(SUFFIXES) or name in NAMES]
+    needed = [name for name in names if not parts or "/" not in name or name.partition("/")[0] in parts]
+    kept = [name for name in needed if name.endswith(SUFFIXES) or name in NAMES]
     folders: dict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
     for path in map(PurePosixPath, kept):
         folders[path.parent].append(path)

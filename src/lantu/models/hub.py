@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from lantu.errors import DiskError, ModelError
@@ -31,10 +32,13 @@ def shelves() -> list[Path]:
     return places
 
 
-def locate(model: str | Path) -> Path:
+def locate(model: str | Path, parts: Sequence[str] = ()) -> Path:
     """The folder of a model, or of a part of one: a folder, a name on a shelf, or an id of the Hugging Face hub.
 
     A folder wins over a name, a name over an id.
+
+    Args:
+        parts: see ``download.fetch``.
 
     Raises:
         ModelError: there is no such model.
@@ -47,7 +51,7 @@ def locate(model: str | Path) -> Path:
     if len(path.parts) == 1 and (there := on_shelf(name)):
         return there
     if is_id(name) and not path.exists():
-        return fetch(name)
+        return fetch(name, parts)
     raise unknown(name)
 
 

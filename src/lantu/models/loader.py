@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from lantu.errors import LantuError
+from lantu.errors import TRAINING, LantuError
 
 BACKENDS = ("native", "transformers", "vllm")
 
@@ -17,7 +17,7 @@ def choose_backend(name: str) -> str:
     if name not in BACKENDS:
         raise LantuError(f"no backend called {name}", f"choose {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
     if name != "native" and importlib.util.find_spec(name) is None:
-        where = "pip install 'lantu[train]'" if name == "transformers" else "pip install vllm, in a venv of its own"
+        where = TRAINING if name == "transformers" else "pip install vllm, in a venv of its own"
         raise LantuError(f"{name} is not installed", f"{where}, or choose native")
     return name
 
@@ -33,7 +33,7 @@ def choose_device(name: str) -> str:
     if name not in ("auto", "cuda"):
         raise LantuError(f"no device called {name}", "choose auto, cpu or cuda")
     if importlib.util.find_spec("torch") is None:
-        raise LantuError("a GPU needs torch, which is not installed", "pip install 'lantu[train]', or choose cpu")
+        raise LantuError("a GPU needs torch, which is not installed", f"{TRAINING}, or choose cpu")
     if name == "auto" and not may_have_gpu():
         return "cpu"  # importing torch takes seconds
     import torch

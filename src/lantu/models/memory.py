@@ -9,10 +9,9 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from lantu.errors import LantuError
-from lantu.models.free_memory import VARIABLE, free_bytes
+from lantu.models.free_memory import GIGA, VARIABLE, free_bytes
 from lantu.models.spec import ModelFolder
 
-GIGA = 1e9
 EASILY, AT_EASE = 10, 2 * GIGA  # a model fits where free memory exceeds 10 times its weights and 2 GB
 Stage = Literal["drafting", "rendering"]
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lantu.errors import LantuError, ModelError
+from lantu.errors import TRAINING, LantuError, ModelError
 from lantu.files.untrusted import read_json, shown
 from lantu.models import memory, terms
+from lantu.models.recognising import Found, recognised
 from lantu.models.spec import ModelFolder, Parts
 
 HINT = "give a model directory: lantu models lists the models and the families that can be opened"
@@ -186,29 +187,43 @@ def named(name: str) -> Family:
         if family.name == name:
             return family
     known = ", ".join(family.name for family in FAMILIES)
-    raise LantuError(f"no family of models called {name}", f"choose one of {known}")
+    raise LantuError(f"no family of models called {shown(name)}", f"choose one of {known}")
 
 
 def family_of(path: Path) -> Family:
     """The family that a model directory belongs to.
 
-    A directory that none recognises counts as lantu's own, whose error then says what it lacks.
+    A directory that is nothing known counts as lantu's own, whose error then says what it lacks.
 
     Raises:
-        ModelError: it is of a family that lantu doesn't know.
+        ModelError: it is something else than a model of a known family.
     """
+    if family := known_family(path):
+        return family
+    if found := recognised(path):
+        raise ModelError(f"{path} is {found.what}, not a model that draws", found.then)
+    if (name := (read(path / "model_index.json") or {}).get("_class_name")) is not None:
+        raise ModelError(f"{path} holds a {shown(name)}, which lantu can't open", HINT)
+    return FAMILIES[0]
+
+
+def known_family(path: Path) -> Family | None:
+    """The family by what a directory says of itself; None if it is of none."""
     index = read(path / "model_index.json")
     if index is not None:
         name = index.get("_class_name", "lantu.Model")
-        for family in FAMILIES:
-            if name in family.classes:
-                return family
-        raise ModelError(f"{path} holds a {shown(name)}, which lantu can't open", HINT)
+        return next((family for family in FAMILIES if name in family.classes), None)
     kind = (read(path / "config.json") or {}).get("model_type")
-    for family in FAMILIES:
-        if kind in family.model_types:
-            return family
-    return next((each for each in FAMILIES if each.recognise and resolve(each.recognise)(path)), FAMILIES[0])
+    if family := next((family for family in FAMILIES if kind in family.model_types), None):
+        return family
+    return next((each for each in FAMILIES if each.recognise and resolve(each.recognise)(path)), None)
+
+
+def what(path: Path) -> Found | None:
+    """What a folder is, a model of a known family included; None if nothing says so."""
+    if not (family := known_family(path)):
+        return recognised(path)
+    return Found("model", f"a model of the family {family.name}", f"draw with it: lantu draw --model {path} PROMPT")
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -252,7 +267,7 @@ def load_parts(folder: ModelFolder, device: str = "cpu", backend: str = "native"
     missing = [name for name in family.needs if importlib.util.find_spec(name) is None]
     if missing:
         what = f"models of the family {family.name} need {' and '.join(missing)}"
-        raise LantuError(what, "pip install 'lantu[train]'")
+        raise LantuError(what, TRAINING)
     if backend != "vllm":  # which reserves memory itself
         memory.check(folder, device)
     terms.say(family.name, family.notice)

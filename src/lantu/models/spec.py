@@ -48,6 +48,11 @@ class ModelFolder(Protocol):
         ...
 
     @property
+    def architecture(self) -> str:
+        """The class of its language model."""
+        ...
+
+    @property
     def digest(self) -> str:
         """Identifies exactly these weights and settings: 16 hex digits."""
         ...

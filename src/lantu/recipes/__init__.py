@@ -70,8 +70,10 @@ def train(
     Raises:
         RecipeError: an unknown part, recipe or setting; ``out`` already holds a run or other files; there is no run to
             resume, or it was trained on other data or with another tokenizer.
+        DiskError: ``out`` lies in a part that is read.
         DataError: the data is missing or of another kind.
     """
+    from lantu import files
     from lantu.recipes import identity, runs
     from lantu.training.config import override
     from lantu.training.loop import train as run
@@ -87,10 +89,13 @@ def train(
     if not resume and not dry_run:
         runs.check_new(folder)
     settings = runs.located(runs.restored(plain, folder, changes) if resume else override(plain, changes))
+    files.check_apart(folder, runs.named(settings), replaced=False)
     made_of = identity.of(part, recipe, settings, data)
     if resume and not before:
         runs.log.warning(f"the run in {folder} doesn't record its data and parts: they are not checked")
     identity.compare(made_of, before, folder)
+    if resume:
+        runs.log_changes(folder, settings)
     if dry_run:
         return estimate(module, settings, Path(data))
     options = {**settings.model_dump(), "data": str(Path(data).resolve()), runs.IDENTITY: made_of}

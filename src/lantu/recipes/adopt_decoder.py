@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from lantu.errors import ModelError, RecipeError
+from lantu.files import check_apart
 from lantu.files.untrusted import read_bytes
-from lantu.models import hub
-from lantu.models.diffusers.adopt import Choices, Codes, adopt
+from lantu.models import hub, registry
+from lantu.models.diffusers.adopt import Choices, TokenizerCodes, adopt
+from lantu.models.diffusers.folder import NETWORKS, SCHEDULER, VAE
 from lantu.models.diffusers.pretrained import PretrainedConfig
 from lantu.models.lantu.components import is_pretrained
 from lantu.recipes.codes import load_tokenizer
 from lantu.tokens.vocabulary import MAX_PATCH
 
+PARTS = (*NETWORKS, VAE, SCHEDULER)  # of a pipeline; its text encoders stay behind
 UNSAID = "unknown: see the model's card"
 MAX_CARD = 5_000_000  # bytes
 
@@ -40,21 +43,26 @@ def adopt_decoder(
 
     Raises:
         RecipeError: the codes' grid doesn't divide the size.
-        ModelError, DiskError: as of ``adopt``; or the source is an adopted decoder.
+        ModelError, DiskError: as of ``adopt``; or the source is something else, such as an adopted decoder, or holds
+            ``out``.
     """
     from lantu.models.diffusers.sizes import native_size
 
     codes = load_tokenizer(tokenizer)
-    folder, other = hub.locate(source), hub.locate(vae) if vae else None
+    folder, other = hub.locate(source, PARTS), hub.locate(vae) if vae else None
     if (folder / "config.json").is_file() and is_pretrained(folder):
         raise ModelError(f"{source} is adopted already", "train it: lantu train decoder --recipe adopted --start DIR")
+    found = registry.what(folder)
+    if found and found.kind != "pipeline":
+        raise ModelError(f"{source} is {found.what}, not a pipeline of diffusers", found.then)
+    check_apart(out, {"pipeline": folder, **({"autoencoder": other} if other else {})})
     side = codes.config.size // codes.config.patch
-    size = size or native_size(folder)
+    size = size or native_size(folder, other)
     if size % side or size // side > MAX_PATCH:
         raise RecipeError(f"{size} pixels for {side} codes a side", f"give a multiple of {side}: --size PIXELS")
     licence = how.pop("licence", "") or licence_of(folder) or UNSAID
     choices = Choices(patch=size // side, origin=source, licence=licence, **how)
-    given = Codes(codes.quantizer.vectors().detach().float(), codes.codes_digest())
+    given = TokenizerCodes(codes.quantizer.vectors().detach().float(), codes.codes_digest())
     return Adopted(adopt(folder, given, Path(out), choices, other), size, licence)
 
 

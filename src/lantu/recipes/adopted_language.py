@@ -17,10 +17,10 @@ from torch import Tensor
 
 from lantu.errors import RecipeError
 from lantu.models.lantu.language.model import export
-from lantu.recipes.adapting import Trained, adapt, freeze_in, merged, recompute, save_adapter
 from lantu.recipes.adopted_validation import Validation
 from lantu.recipes.documents import Captioned
 from lantu.recipes.drafts import Drafts
+from lantu.recipes.language_lora import Trained, adapt, freeze_in, merged, recompute, save_adapter
 from lantu.recipes.language_settings import LanguageRecipe
 from lantu.recipes.language_task import SAMPLING, LanguageSetup, LanguageTask, Objective
 from lantu.recipes.next_token import NextToken, captioned
@@ -31,8 +31,10 @@ from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
 from lantu.weights.language_config import guidance_scales_of, origin_of
 
+OF_NEW_MODELS = ("width", "layers", "heads", "inner", "text_size", "added", "origin")  # settings of other starts
 
-class AdoptedRecipe(LanguageRecipe):
+
+class AdoptedLanguageRecipe(LanguageRecipe):
     """How a pretrained language model learns to draw.
 
     Attributes:
@@ -65,11 +67,12 @@ class Task(LanguageTask):
 
     reads_frozen = True  # they may be many gigabytes
 
-    def __init__(self, recipe: AdoptedRecipe, data: Path):
+    def __init__(self, recipe: AdoptedLanguageRecipe, data: Path):
         if not recipe.start:
             raise RecipeError(
                 "no language model to start from", "adopt one: lantu adopt language, and name it: --start"
             )
+        check_settings(recipe)
         setup = LanguageSetup(recipe, data)
         if not isinstance(setup.codec, PretrainedCodec):
             raise RecipeError(f"{recipe.start} is no adopted language model", "train it with another recipe")
@@ -96,7 +99,7 @@ class Task(LanguageTask):
         if not train:
             self.notes = [*self.notes, "no plain text (text=FILE|DIR): the model may forget its language"]
 
-    def _text(self, setup: LanguageSetup, recipe: AdoptedRecipe) -> tuple[list[Any], list[Any]]:
+    def _text(self, setup: LanguageSetup, recipe: AdoptedLanguageRecipe) -> tuple[list[Any], list[Any]]:
         """The pieces of plain text to train on, and those that are held out."""
         if not recipe.text:
             return [], []
@@ -149,17 +152,29 @@ class Task(LanguageTask):
         export(self.model, folder, self.setup.codec, state=merged(self.model))
 
 
-def adopted() -> AdoptedRecipe:
+def check_settings(recipe: AdoptedLanguageRecipe) -> None:
+    """Refuse settings that contradict one another, or that would do nothing. Raises RecipeError."""
+    usual = AdoptedLanguageRecipe.model_fields
+    for name in OF_NEW_MODELS:
+        if getattr(recipe, name) != usual[name].default:
+            raise RecipeError(
+                f"{name} is of another kind of start; a pretrained model has its own sizes", "leave it out"
+            )
+    if recipe.trained == "all" and recipe.frozen == "file":
+        raise RecipeError("frozen=file is for weights that don't learn, and with trained=all all do", "leave one out")
+
+
+def adopted() -> AdoptedLanguageRecipe:
     """LoRA of rank 16 and the new rows, with a fifth of plain text if some is given."""
-    return AdoptedRecipe(
+    return AdoptedLanguageRecipe(
         loop=LoopConfig(steps=3000, batch_size=32, lr=1e-3, warmup_steps=100, decay_fraction=0.3, weight_decay=0.0)
     )
 
 
-def debug() -> AdoptedRecipe:
+def debug() -> AdoptedLanguageRecipe:
     """In seconds, for a tiny model."""
     loop = LoopConfig(steps=40, batch_size=8, lr=3e-3, warmup_steps=5, precision="fp32", weight_decay=0.0)
-    return AdoptedRecipe(rank=4, alpha=8, text_length=64, measured=8, loop=loop)
+    return AdoptedLanguageRecipe(rank=4, alpha=8, text_length=64, measured=8, loop=loop)
 
 
 RECIPES = {"adopted": adopted, "adopted-debug": debug}

@@ -2,15 +2,14 @@
 
 import contextlib
 import json
-import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lantu.data.taught import taught_by
 from lantu.errors import DataError, ModelError
-from lantu.files import replacing_folder, write_json, write_text
+from lantu.files import check_apart, replacing_folder, write_json, write_text
 from lantu.models.lantu.components import is_pretrained
 from lantu.models.lantu.folder import CONTROL, FOLDER_KIND, REFINER, LantuFolder
 from lantu.models.masked import folder as masked
@@ -67,7 +66,7 @@ def assemble(
 
     Raises:
         ModelError: a part is missing, the parts have different codes, or there is no such card.
-        DiskError: it can't be written, or ``out`` holds other things than a model.
+        DiskError: it can't be written, ``out`` holds other things than a model, or it and a part lie in one another.
     """
     out = Path(out)
     sources = dict(zip(PARTS, (tokenizer, language, decoder), strict=True))
@@ -94,7 +93,8 @@ def assemble(
     if data is not None:
         with contextlib.suppress(DataError):  # the index of the data is enough to assemble a model
             taught = taught_by(data)
-    with replacing_folder(out, masked.FOLDER_KIND if drafts_masked else FOLDER_KIND) as temporary:
+    kind = masked.FOLDER_KIND if drafts_masked else FOLDER_KIND
+    with replacing_folder(out, kind) as temporary, naming(out, temporary):
         for part, folder in folders.items():
             shutil.copytree(folder, temporary / part)
         write_json(temporary / "model_index.json", index)
@@ -107,6 +107,15 @@ def assemble(
         index[checksums.ENTRY] = checksums.of_parts(temporary, sources)
         write_json(temporary / "model_index.json", index)
     return LantuFolder(out)
+
+
+@contextlib.contextmanager
+def naming(out: Path, temporary: Path) -> Iterator[None]:
+    """Let errors name the model's folder, not the one in which it is prepared. Raises what is raised inside."""
+    try:
+        yield
+    except ModelError as problem:
+        raise ModelError(problem.message.replace(str(temporary), str(out)), problem.hint) from problem
 
 
 def usual(decoder: Path) -> dict[str, Any]:
@@ -124,19 +133,6 @@ def background_of(sources: Mapping[str, str | Path], data: str | Path | None) ->
     known = {part: cost for part, cost in costs.items() if cost}
     budget = {"budget": known} if known else {}
     return budget | ({"data": origin(data)} if data is not None else {})
-
-
-def check_apart(out: Path, folders: Mapping[str, Path]) -> None:
-    """Refuse to overwrite a part that the model is made of.
-
-    Raises:
-        ModelError: a part lies in ``out``, or ``out`` in a part.
-    """
-    place = Path(os.path.realpath(out))
-    for part, folder in folders.items():
-        source = Path(os.path.realpath(folder))
-        if place == source or place in source.parents or source in place.parents:
-            raise ModelError(f"the model would overwrite the {part} in {folder}", "choose another folder")
 
 
 def card_of(card: str | Path | None, out: Path) -> bytes | None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from lantu.data import context
 from lantu.data.asking import typed
-from lantu.data.context import Kind
+from lantu.data.context import ExampleKind
 from lantu.data.gallery import Concept
 from lantu.data.plans import followed, thought
 from lantu.data.pointing import change, exercise, naming, unfold
@@ -214,7 +214,7 @@ class Examples:
     corpus: Corpus
     concepts: Concepts
     pairs: EditPairs
-    kinds: Sequence[Kind]
+    kinds: Sequence[ExampleKind]
     shots: int
 
     @cached_property

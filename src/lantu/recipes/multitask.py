@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from lantu.data.context import Kind
+from lantu.data.context import ExampleKind
 from lantu.data.gallery import load_gallery
 from lantu.data.shards import read_index
 from lantu.errors import RecipeError
@@ -48,7 +48,7 @@ class MixtureSettings(BaseModel):
     talking: float = Field(0.06, ge=0, le=1)
     context: float = Field(0.14, ge=0, le=1)
     recall: float = Field(0.08, ge=0, le=1)
-    examples: tuple[Kind, ...] = Field(("style", "naming", "pairs", "retrieved", "plain"), min_length=1)
+    examples: tuple[ExampleKind, ...] = Field(("style", "naming", "pairs", "retrieved", "plain"), min_length=1)
     shots: int = Field(4, ge=1)
     asked_of_one: int = Field(3, ge=1)
     wishes: float = Field(0.2, ge=0, le=1)

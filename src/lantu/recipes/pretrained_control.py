@@ -20,14 +20,14 @@ from lantu.models.diffusers.folder import CONTROL_KIND
 from lantu.models.lantu import controls
 from lantu.recipes import pretrained_decoder
 from lantu.recipes.identity import weights_digest
-from lantu.recipes.pretrained_decoder import AdoptedRecipe
+from lantu.recipes.pretrained_decoder import PretrainedDecoderRecipe
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
 
 
-class PretrainedControlRecipe(AdoptedRecipe):
-    """How a ControlNet of a pretrained decoder, which ``start`` names, is trained; more in ``AdoptedRecipe``.
+class PretrainedControlRecipe(PretrainedDecoderRecipe):
+    """How a ControlNet of a pretrained decoder, which ``start`` names, is trained; more in ``PretrainedDecoderRecipe``.
 
     Attributes:
         kind: of the pictures that it learns to follow; one ControlNet follows one kind.

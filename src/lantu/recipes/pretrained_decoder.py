@@ -33,7 +33,7 @@ from lantu.training.device import choose_device, has_bf16
 from lantu.training.task import Metrics
 
 
-class AdoptedRecipe(RecipeConfig):
+class PretrainedDecoderRecipe(RecipeConfig):
     """How a pretrained decoder learns to render codes.
 
     Attributes:
@@ -76,9 +76,9 @@ class Task(training.Task):
 
     exported = folders.KIND
 
-    recipe: Any  # ``AdoptedRecipe``, or that of a recipe built on this one
+    recipe: Any  # ``PretrainedDecoderRecipe``, or that of a recipe built on this one
 
-    def __init__(self, recipe: AdoptedRecipe, data: Path):
+    def __init__(self, recipe: PretrainedDecoderRecipe, data: Path):
         self.recipe = recipe
         self.tokenizer = tokenizer = load_tokenizer(recipe.tokenizer)
         self.start = start_folder(recipe.start)
@@ -187,7 +187,7 @@ def start_folder(start: str) -> Path:
     return folder
 
 
-def prepared(recipe: AdoptedRecipe, start: Path) -> Pretrained:
+def prepared(recipe: PretrainedDecoderRecipe, start: Path) -> Pretrained:
     """The decoder with gradients where it is to learn.
 
     Weights that stay as they are take half the memory on a device that multiplies bfloat16 fast.
@@ -222,19 +222,19 @@ def only_trained(network: nn.Module) -> nn.Module:
     return network
 
 
-def adopted() -> AdoptedRecipe:
-    """The adapter of a pretrained decoder, on one GPU: SDXL at 512 pixels takes about 12 GB with recompute.
+def adopted() -> PretrainedDecoderRecipe:
+    """The adapter of a pretrained decoder, on one GPU.
 
     Not run here on released weights. Go on with ``--start RUN --set trained=lora``, then ``trained=all``.
     """
     loop = LoopConfig(steps=20_000, batch_size=16, lr=3e-4, warmup_steps=500, weight_decay=0.01, sample_every=1000)
-    return AdoptedRecipe(recompute=True, loop=loop)
+    return PretrainedDecoderRecipe(recompute=True, loop=loop)
 
 
-def debug() -> AdoptedRecipe:
+def debug() -> PretrainedDecoderRecipe:
     """Seconds, on a tiny pretrained decoder."""
     loop = LoopConfig(steps=40, batch_size=8, warmup_steps=5, precision="fp32", lr=1e-3)
-    return AdoptedRecipe(shown_steps=2, loop=loop)
+    return PretrainedDecoderRecipe(shown_steps=2, loop=loop)
 
 
 RECIPES = {"adopted": adopted, "adopted-debug": debug}

@@ -23,7 +23,7 @@ from lantu.models.diffusers.path import StraightPath
 from lantu.models.diffusers.pretrained import Pretrained, PretrainedDenoiser
 from lantu.models.diffusers.saving import save
 from lantu.recipes import pretrained_decoder
-from lantu.recipes.pretrained_decoder import AdoptedRecipe
+from lantu.recipes.pretrained_decoder import PretrainedDecoderRecipe
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.variants import Copies, LoRAVariants, LoRAWeights, Variants
 from lantu.training.config import LoopConfig
@@ -32,8 +32,10 @@ from lantu.training.device import choose_device, has_bf16
 STUDENT = "student"
 
 
-class PretrainedStepsRecipe(AdoptedRecipe):
-    """How a pretrained decoder, which ``start`` names, learns to render in few steps; more in ``AdoptedRecipe``.
+class PretrainedStepsRecipe(PretrainedDecoderRecipe):
+    """How a pretrained decoder, which ``start`` names, learns to render in few steps.
+
+    More in ``PretrainedDecoderRecipe``.
 
     Attributes:
         trained: a LoRA of all layers in the network's blocks; or everything, the adapter too, for which several copies

@@ -15,7 +15,7 @@ from lantu.errors import DataError, DiskError, LantuError
 from lantu.evaluation.contact_sheet import write_page, write_sheet
 from lantu.evaluation.prompt_layouts import LAYOUTS, PromptLayout, layout_for
 from lantu.evaluation.prompts import SuitePrompt, read_prompts
-from lantu.files import write_json
+from lantu.files import discard_half_written, write_json
 from lantu.files.untrusted import read_json
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ class SuiteRun:
         Returns:
             as JSON: folder, layout, prompts, pictures, drawn (now), seed, model, unknown_words, scorer.
         """
+        discard_half_written(self.out)  # scorers list a folder's files
         write_json(self.out / RECORD, self.record | {"name": self.model.name, "file": self.path.name})
         cells, pictures = self.grid[0] * self.grid[1], len(self.prompts) * self.count
         todo = [(i, prompt, self.missing(i, prompt)) for i, prompt in enumerate(self.prompts)]

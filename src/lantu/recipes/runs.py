@@ -96,10 +96,16 @@ def restored(recipe: BaseModel, folder: Path, overrides: Sequence[str]) -> Any:
             continue
         hint = f"leave out {name}, or begin a new run in another folder"
         raise RecipeError(f"{name} is {was!r} in the run in {folder}, and can't be changed to {is_!r}", hint)
-    for name, (was, is_) in changes.items():
+    return after
+
+
+def log_changes(folder: Path, after: BaseModel) -> None:
+    """Log which settings of the run in ``folder`` are changed, once nothing is left to refuse."""
+    own = {name: value for name, value in (read(folder) or {}).items() if name not in NOTES}
+    before = after.__class__(**own)
+    for name, (was, is_) in differences(before.model_dump(), after.model_dump()):
         if name not in NAMING and name != "loop.device":
             log.warning(f"{name} is changed from {was} to {is_}")
-    return after
 
 
 def differences(before: dict[str, Any], after: dict[str, Any], within: str = "") -> list[tuple[str, tuple[Any, Any]]]:
@@ -116,6 +122,10 @@ def differences(before: dict[str, Any], after: dict[str, Any], within: str = "")
 
 def located(settings: Any) -> Any:
     """The settings with absolute paths of the folders that they name, so that a run is resumed from any directory."""
-    named = {name: getattr(settings, name, "") for name in NAMING}
-    there = {name: value for name, value in named.items() if value and value not in BEGINNINGS and Path(value).exists()}
-    return settings.model_copy(update={name: str(Path(value).absolute()) for name, value in there.items()})
+    return settings.model_copy(update={name: str(path.absolute()) for name, path in named(settings).items()})
+
+
+def named(settings: Any) -> dict[str, Path]:
+    """The folders that settings name, by the name of the setting."""
+    values = {name: getattr(settings, name, "") for name in NAMING}
+    return {name: Path(v) for name, v in values.items() if v and v not in BEGINNINGS and Path(v).exists()}

@@ -1,13 +1,14 @@
 """Finds the folder of a trained part, for every option and setting that names one."""
 
 from pathlib import Path
-from typing import Any
 
 from lantu.errors import ModelError
 from lantu.files import expand
+from lantu.models import registry
 from lantu.models.hub import is_id, locate
+from lantu.models.recognising import configured
 from lantu.weights.arrays import read_config
-from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
+from lantu.weights.names import part_of
 
 BEGINNINGS = ("patches", "noise")  # values of a tokenizer's ``start`` that name no part
 
@@ -27,10 +28,14 @@ def part_folder(source: str | Path, part: str) -> Path:
         folder = locate(source)
     for place in (folder / "model", folder / part, folder):
         if (place / "config.json").is_file() and has_weights(place):
-            kind = kind_of(read_config(place))
+            kind = part_of(read_config(place))
             if kind not in (part, ""):
                 raise ModelError(f"{source} holds a {kind}, not a {part}", f"name a run or a folder of a {part}")
+            if part == "language" and (found := configured(place)) and found.kind != "part":
+                raise ModelError(f"{source} is {found.what}, not one that draws", found.then)
             return place
+    if found := registry.what(folder):
+        raise ModelError(f"{source} is {found.what}, with no trained {part}", found.then)
     raise ModelError(
         f"no trained {part} in {source}", "name a finished run of `lantu train`, a model, or a part's folder"
     )
@@ -39,16 +44,3 @@ def part_folder(source: str | Path, part: str) -> Path:
 def has_weights(place: Path) -> bool:
     """Whether a folder holds weights; a pretrained decoder and its control have them in folders of their own."""
     return any(any(place.glob(f"{inner}*.safetensors")) for inner in ("", "adapter/", "controlnet/"))
-
-
-def kind_of(config: dict[str, Any]) -> str:
-    """The part that a config.json belongs to; "" if unknown."""
-    if "quantizer" in config:
-        return "tokenizer"
-    if "strengths" in config:
-        return "control"
-    if "model_type" in config:
-        return "language"
-    if config.get("_class_name") in (PRETRAINED, PRETRAINED_CONTROL):
-        return "decoder" if config["_class_name"] == PRETRAINED else "control"
-    return "decoder" if {"patch", "width", "layers", "codebook_size"} <= config.keys() else ""

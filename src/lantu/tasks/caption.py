@@ -91,8 +91,10 @@ def caption(
     """The caption of a picture (H, W, 3) uint8 of the model's size.
 
     Raises:
+        AbilityError: the model can't caption.
         PromptError: an unknown language.
     """
+    require(parts.folder, "captioning")
     check_language(language)
     if parts.reads_pixels:
         (text,) = yield Compute(lambda: parts.read(pixels_HWC[None], language, seed, temperature))
@@ -121,8 +123,10 @@ def caption_codes(
         most: maximum number of ids in the caption.
 
     Raises:
+        AbilityError: the model can't caption.
         PromptError: an unknown language.
     """
+    require(parts.folder, "captioning")
     check_language(language)
     if parts.reads_pixels:
         pixels_HWC = yield Compute(lambda: parts.render(codes_hw[None], [seed], parts.folder.settings)[0])

@@ -1,7 +1,7 @@
 """Tensors of several ranks in a folder: each rank writes its own part, and any number of ranks reads them back.
 
-torch's distributed checkpoints in the layout of safetensors (``HuggingFaceStorageWriter``): files shard-00001-model-… of the
-first rank and so on, each with the offsets of its parts. No rank ever holds a whole model.
+torch's distributed checkpoints in the layout of safetensors (``HuggingFaceStorageWriter``): files
+shard-00001-model-… of the first rank and so on, each with the offsets of its parts. No rank ever holds a whole model.
 """
 
 import warnings

@@ -105,7 +105,7 @@ def test_the_command_adopts_and_says_the_licence(lantu, published, tiny_model):
     assert (facts["license"], facts["pixels"], facts["network"]) == ("mine", 16, "UNet2DConditionModel")
     code, out, err = lantu("adopt", "decoder", tiny_model, *how)
     assert (code, out) == (2, "")
-    assert "no unet/ and no transformer/" in err
+    assert "a model of the family lantu, not a pipeline of diffusers" in err
     assert err.count("\n") == 1
 
 
@@ -143,13 +143,14 @@ DAMAGE = {
     "another class": (lambda f: edit(f / "unet/config.json", _class_name="UNet1DModel"), "UNet1DModel"),
     "quantised": (lambda f: edit(f / "unet/config.json", quantization_config={"bits": 4}), "quantised"),
     "inputs of inpainting": (lambda f: edit(f / "unet/config.json", in_channels=9), "9, 3, 3"),
-    "nonsense": (lambda f: edit(f / "unet/config.json", norm_num_groups="many"), "diffusers can't read"),
+    "nonsense": (lambda f: edit(f / "unet/config.json", norm_num_groups=3), "diffusers can't read"),
     "no network": (lambda f: shutil.rmtree(f / "unet"), "no unet/ and no transformer/"),
     "a strange scheduler": (
         lambda f: edit(f / "scheduler/scheduler_config.json", _class_name="EDMEulerScheduler"),
         "EDMEulerScheduler",
     ),
     "no scheduler": (lambda f: shutil.rmtree(f / "scheduler"), "scheduler_config.json can't be read"),
+    "no autoencoder": (lambda f: shutil.rmtree(f / "vae"), r"has no vae/, and its network denoises latents"),
     "scaled latents": (lambda f: edit(f / "vae/config.json", latents_mean=[0.0] * 4), "latents_mean"),
     "an autoencoder of video": (lambda f: edit(f / "vae/config.json", _class_name="AutoencoderKLWan"), "Wan"),
 }
@@ -160,8 +161,9 @@ def test_damaged_pipelines_are_refused_by_name(published, tiny_model, tmp_path, 
     harm, named = DAMAGE[damage]
     folder = copied(published, tmp_path)
     harm(folder)
-    with pytest.raises(ModelError, match=named):
-        adopt_decoder(str(folder), tiny_model, tmp_path / "out", size=16, width=32)
+    for size in (16, None):
+        with pytest.raises(ModelError, match=named):
+            adopt_decoder(str(folder), tiny_model, tmp_path / "out", size=size, width=32)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
 
 

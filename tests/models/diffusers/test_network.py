@@ -7,7 +7,7 @@ import torch
 from tiny_pipelines import PIPELINES, parts
 
 from lantu.errors import ModelError
-from lantu.models.diffusers.adopt import Choices, Codes, new_adapter, time_ids
+from lantu.models.diffusers.adopt import Choices, TokenizerCodes, new_adapter, time_ids
 from lantu.models.diffusers.calls import CALLS, About
 from lantu.models.diffusers.kinds import KINDS, kind_of
 from lantu.models.diffusers.network import PretrainedNetwork
@@ -23,7 +23,7 @@ def made(name, layers=1):
     config = {**network.config, "_class_name": type(network).__name__}
     kind = kind_of(config, "config.json")
     ids = time_ids(config, {"requires_aesthetics_score": name == "refiner"})
-    codes = Codes(torch.randn(K, 4, generator=torch.Generator().manual_seed(0)), "")
+    codes = TokenizerCodes(torch.randn(K, 4, generator=torch.Generator().manual_seed(0)), "")
     adapter = new_adapter(kind, config, ids, codes, Choices(patch=4, width=32, layers=layers)).eval()
     about = About(factor=2, time_ids=ids)
     generator = torch.Generator().manual_seed(1)
@@ -139,7 +139,9 @@ def test_it_fits_the_real_models(name):
         assert ids == numbers
         kind = kind_of({**network.config, "_class_name": config["_class_name"]}, "config.json")
     assert sum(value.numel() for value in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.06)
-    adapter = new_adapter(kind, dict(network.config), ids, Codes(torch.randn(K, 4), ""), Choices(patch=64, width=64))
+    adapter = new_adapter(
+        kind, dict(network.config), ids, TokenizerCodes(torch.randn(K, 4), ""), Choices(patch=64, width=64)
+    )
     assert (adapter.config.context_width, adapter.config.pooled_width) == (context, pooled)
     inlet = network.get_submodule(kind.inlet)
     weight = next(value for key, value in inlet.named_parameters() if key.endswith("weight"))

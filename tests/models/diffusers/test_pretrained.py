@@ -8,7 +8,7 @@ import torch
 from tiny_pipelines import PIPELINES, write
 
 from lantu.diffusion.sample import sample
-from lantu.models.diffusers.adopt import Choices, Codes, adopt
+from lantu.models.diffusers.adopt import Choices, TokenizerCodes, adopt
 from lantu.models.diffusers.pretrained import Pretrained
 from lantu.types import MASK_CODE
 
@@ -18,7 +18,7 @@ CODES = np.arange(16).reshape(1, 4, 4)
 
 
 def codes_of(seed=0):
-    return Codes(torch.randn(K, 4, generator=torch.Generator().manual_seed(seed)), "d" * 64)
+    return TokenizerCodes(torch.randn(K, 4, generator=torch.Generator().manual_seed(seed)), "d" * 64)
 
 
 @pytest.fixture(scope="module")

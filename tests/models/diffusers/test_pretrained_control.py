@@ -14,7 +14,7 @@ from tiny_pipelines import write
 from lantu import recipes
 from lantu.diffusion.sample import sample
 from lantu.errors import LantuError, ModelError
-from lantu.models.diffusers.adopt import Choices, Codes, adopt
+from lantu.models.diffusers.adopt import Choices, TokenizerCodes, adopt
 from lantu.models.diffusers.control import ControlConfig, PretrainedControl, begin
 from lantu.models.diffusers.pretrained import Pretrained
 from lantu.pipeline import Control, Model
@@ -39,7 +39,7 @@ def randomised(controlnet):
 @pytest.mark.parametrize("name", ["sd", "sdxl"])
 def test_a_controlled_decoder_renders_as_diffusers_controlnet_pipeline_does(tmp_path, name):
     write(name, tmp_path / "published")
-    codes = Codes(torch.randn(16, 4, generator=torch.Generator().manual_seed(0)), "d" * 64)
+    codes = TokenizerCodes(torch.randn(16, 4, generator=torch.Generator().manual_seed(0)), "d" * 64)
     adopt(tmp_path / "published", codes, tmp_path / "decoder", Choices(4, width=32, layers=1))
     pretrained = Pretrained.load(tmp_path / "decoder")
     decoder, network = pretrained.decoder(), pretrained.network

@@ -11,7 +11,7 @@ from tiny_pipelines import write
 
 from lantu.diffusion.sample import Start, sample
 from lantu.errors import LantuError, ModelError
-from lantu.models.diffusers.adopt import Choices, Codes, adopt
+from lantu.models.diffusers.adopt import Choices, TokenizerCodes, adopt
 from lantu.models.diffusers.pretrained import Pretrained
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.pipeline import Model
@@ -32,7 +32,7 @@ def adopted(folder, codes, patch):
 @pytest.fixture(scope="module")
 def refiner(tmp_path_factory):
     vectors = torch.randn(16, 4, generator=torch.Generator().manual_seed(0))
-    return adopted(tmp_path_factory.mktemp("refiner"), Codes(vectors, "d" * 64), 4)
+    return adopted(tmp_path_factory.mktemp("refiner"), TokenizerCodes(vectors, "d" * 64), 4)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def model(tiny_model, tmp_path_factory):
     """The tiny model with a refiner of its codes."""
     folder = tmp_path_factory.mktemp("refined")
     tokenizer = ImageTokenizer.load(tiny_model / "tokenizer")
-    place, _ = adopted(folder, Codes(tokenizer.code_embeddings(), tokenizer.codes_digest()), 8)
+    place, _ = adopted(folder, TokenizerCodes(tokenizer.code_embeddings(), tokenizer.codes_digest()), 8)
     parts = {part: tiny_model / part for part in ("tokenizer", "language", "decoder")}
     return assemble(**parts, out=folder / "model", draw={"steps": 2, "guidance": 1.0}, refiner=place).path
 

@@ -47,7 +47,7 @@ def test_draw_gives_the_codes_and_the_picture_of_diffusers(lantu, glm_image, wan
     code, out, err = lantu("draw", PROMPT, "--model", glm_image, *arguments, *outputs)
     assert code == 0, err
     assert err.splitlines() == [
-        "lantu: tiny-glm-image is made for 1,024 to 2,048 pixels a side; 96x64 may come out poor"
+        "lantu: tiny-glm-image is made for pictures from 768x768 to 2048x2048; 96x64 may come out poor"
     ]
     assert (json.loads(out)["model"], json.loads(out)["tokens"]) == ("tiny-glm-image", 6)
     (told,) = json.loads(Path("t.json").read_text())["pictures"]

@@ -239,7 +239,7 @@ def test_the_command(lantu, path, janus, tmp_path):
     assert "holds other things" in lantu("export", "diffusers", "--model", path, "-o", "out")[2]
     code, _, err = lantu("export", "diffusers", "--model", janus, "-o", "janus")
     assert (code, err.count("\n")) == (2, 1)
-    assert "tiny-janus can't be exported for diffusers" in err
+    assert "the export for diffusers takes models of lantu's own; tiny-janus" in err
     assert not (tmp_path / "janus").exists()
 
 

@@ -19,7 +19,7 @@ from lantu.files.untrusted import Fields, check_regular, open_regular, read_json
 from lantu.models.diffusers import folder as folders
 from lantu.models.diffusers import modules
 from lantu.models.diffusers.conditioning import Adapter, AdapterConfig
-from lantu.models.diffusers.kinds import MAX_WIDTH, NAMES, Kind, kind_of
+from lantu.models.diffusers.kinds import MAX_WIDTH, NAMES, NetworkKind, kind_of
 from lantu.models.diffusers.pretrained import PretrainedConfig, read_schedule
 from lantu.models.diffusers.vae import TINY, codec_class, codec_sizes
 from lantu.models.published.folder import read_optional
@@ -31,7 +31,7 @@ HINT = "give a published pipeline of diffusers, with model_index.json, unet/ or 
 
 
 @dataclass(frozen=True)
-class Codes:
+class TokenizerCodes:
     """The codes that a decoder is to render.
 
     Attributes:
@@ -65,7 +65,9 @@ class Choices:
     seed: int = 0
 
 
-def adopt(source: Path, codes: Codes, out: Path, choices: Choices, vae: Path | None = None) -> PretrainedConfig:
+def adopt(
+    source: Path, codes: TokenizerCodes, out: Path, choices: Choices, vae: Path | None = None
+) -> PretrainedConfig:
     """Write the decoder's folder, completely or not at all.
 
     Args:
@@ -83,7 +85,7 @@ def adopt(source: Path, codes: Codes, out: Path, choices: Choices, vae: Path | N
     kind = kind_of(about, str(place / "config.json"))
     files_of = {place.name: weight_files(place, choices.variant)}
     modules.check(place, about, files_of[place.name].stem)
-    vae = vae or (source / folders.VAE if (source / folders.VAE).is_dir() else None)
+    vae = vae or folders.autoencoder_folder(source, kind.channels(about))
     codec, channels, factor = "", 3, 1
     if vae is not None:
         codec, (channels, factor) = codec_class(vae), codec_sizes(vae)
@@ -113,7 +115,7 @@ def adopt(source: Path, codes: Codes, out: Path, choices: Choices, vae: Path | N
     return config
 
 
-def new_adapter(kind: Kind, about: dict[str, Any], ids: int, codes: Codes, choices: Choices) -> Adapter:
+def new_adapter(kind: NetworkKind, about: dict[str, Any], ids: int, codes: TokenizerCodes, choices: Choices) -> Adapter:
     """A fresh adapter of the widths that the network wants."""
     pooled = int(about[kind.pooled]) if kind.pooled else pooled_width(about, ids)
     sizes = AdapterConfig(
@@ -132,7 +134,7 @@ def new_adapter(kind: Kind, about: dict[str, Any], ids: int, codes: Codes, choic
     return adapter
 
 
-def check_fit(kind: Kind, about: dict[str, Any], channels: int, factor: int, patch: int) -> None:
+def check_fit(kind: NetworkKind, about: dict[str, Any], channels: int, factor: int, patch: int) -> None:
     """Refuse an autoencoder of other latents, and codes that paint no whole number of the network's patches.
 
     Raises:
@@ -151,7 +153,7 @@ def time_ids(about: dict[str, Any], index: dict[str, Any]) -> int:
     """How many numbers about its picture a network is told: 6 for SDXL, 5 for its refiner, else 0."""
     if about.get("addition_embed_type") != "text_time":
         return 0
-    return 5 if index.get("requires_aesthetics_score") else 6
+    return 5 if Fields(index, "model_index.json").flag("requires_aesthetics_score") else 6
 
 
 def pooled_width(about: dict[str, Any], ids: int) -> int:

@@ -20,6 +20,7 @@ from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
 CONTROLNET = "controlnet"  # in the folder of a control
 ADAPTER, VAE, SCHEDULER, LORA = "adapter", "vae", "scheduler", "lora"
 NETWORKS = ("unet", "transformer")
+PIXEL_CHANNELS = 3
 STEM = "diffusion_pytorch_model"
 LORA_FILE = "pytorch_lora_weights.safetensors"
 PUBLISHED = (
@@ -48,6 +49,23 @@ CONTROL_KIND = FolderKind(
     ("config.json", *(f"{CONTROLNET}/{name}" for name in PUBLISHED)),
     ("_class_name", PRETRAINED_CONTROL),
 )
+
+
+def autoencoder_folder(folder: Path, channels: int) -> Path | None:
+    """Where a published pipeline keeps its autoencoder; None for a model of pixels.
+
+    Args:
+        channels: of what its network denoises.
+
+    Raises:
+        ModelError: it has none, though the network denoises latents.
+    """
+    if (folder / VAE).is_dir():
+        return folder / VAE
+    if channels == PIXEL_CHANNELS:
+        return None
+    what = f"{folder} has no {VAE}/, and its network denoises latents ({channels} channels)"
+    raise ModelError(what, "fetch the pipeline whole, or give an autoencoder: --vae DIR")
 
 
 def network_folder(folder: Path) -> Path:

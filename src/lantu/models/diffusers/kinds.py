@@ -26,7 +26,7 @@ MAX_POSITIONS = 1 << 28  # numbers in a table of position embeddings, which is c
 
 
 @dataclass(frozen=True)
-class Kind:
+class NetworkKind:
     """A class of diffusers.
 
     Attributes:
@@ -65,12 +65,14 @@ class Kind:
 
 
 KINDS = (
-    Kind("UNet2DConditionModel", "unet", "cross_attention_dim", "conv_in"),
-    Kind("SanaTransformer2DModel", "transformer", "caption_channels", "patch_embed"),
-    Kind("PixArtTransformer2DModel", "transformer", "caption_channels", "pos_embed"),
-    Kind("SD3Transformer2DModel", "transformer", "joint_attention_dim", "pos_embed", "pooled_projection_dim"),
-    Kind("FluxTransformer2DModel", "transformer", "joint_attention_dim", "x_embedder", "pooled_projection_dim", 2),
-    Kind("ZImageTransformer2DModel", "transformer", "cap_feat_dim", "all_x_embedder.2-1"),
+    NetworkKind("UNet2DConditionModel", "unet", "cross_attention_dim", "conv_in"),
+    NetworkKind("SanaTransformer2DModel", "transformer", "caption_channels", "patch_embed"),
+    NetworkKind("PixArtTransformer2DModel", "transformer", "caption_channels", "pos_embed"),
+    NetworkKind("SD3Transformer2DModel", "transformer", "joint_attention_dim", "pos_embed", "pooled_projection_dim"),
+    NetworkKind(
+        "FluxTransformer2DModel", "transformer", "joint_attention_dim", "x_embedder", "pooled_projection_dim", 2
+    ),
+    NetworkKind("ZImageTransformer2DModel", "transformer", "cap_feat_dim", "all_x_embedder.2-1"),
 )
 NAMES = tuple(kind.name for kind in KINDS)
 # Entries that would make a network want inputs that codes don't give.
@@ -80,7 +82,7 @@ REFUSED = (
 )
 
 
-def kind_of(config: Config, where: str) -> Kind:
+def kind_of(config: Config, where: str) -> NetworkKind:
     """The kind of a network by its config.json, once its numbers are in range.
 
     Args:
@@ -119,6 +121,8 @@ def kind_of(config: Config, where: str) -> Kind:
         fields.refuse("in_channels", f"a multiple of {kind.packed**2}")
     if kind.folder == "transformer" and "patch_size" in config:
         fields.whole("patch_size", 1, 64)
+    if type(config.get("sample_size")) is int:
+        fields.whole("sample_size", 1, MAX_SAMPLE)
     return kind
 
 

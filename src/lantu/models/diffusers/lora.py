@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lantu import files
-from lantu.errors import LantuError, ModelError
+from lantu.errors import TRAINING, LantuError, ModelError
 from lantu.files.untrusted import check_regular
 from lantu.models.diffusers.folder import LORA_FILE
 from lantu.models.diffusers.kinds import KINDS
@@ -41,7 +41,7 @@ def add(network: Any, rank: int, targets: list[str] | None = None, name: str = "
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as problem:
-        raise LantuError("LoRA needs peft, which is not installed", "pip install 'lantu[train]'") from problem
+        raise LantuError("LoRA needs peft, which is not installed", TRAINING) from problem
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=targets or list(TARGETS), init_lora_weights=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peft warns of a second LoRA on a network, which is wanted here

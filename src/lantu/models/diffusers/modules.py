@@ -8,10 +8,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lantu.errors import LantuError, ModelError
+from lantu.errors import TRAINING, LantuError, ModelError
 from lantu.files.untrusted import shown
+from lantu.models.diffusers.entries import check_entries
 from lantu.models.diffusers.folder import STEM
-from lantu.models.published.modules import compare
+from lantu.models.published.modules import HINT, compare
 from lantu.models.published.text import first_line
 from lantu.weights import arrays
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     import torch
 
 HALVES, FLOATS = ("F16", "BF16"), ("F16", "BF16", "F32")
-HINT = "fetch the model again"
-NEEDS = "pip install 'lantu[train]'"
 
 
 def require() -> None:
@@ -29,7 +28,7 @@ def require() -> None:
 
     missing = [name for name in ("torch", "diffusers") if importlib.util.find_spec(name) is None]
     if missing:
-        raise LantuError(f"a pretrained decoder needs {' and '.join(missing)}, not installed here", NEEDS)
+        raise LantuError(f"a pretrained decoder needs {' and '.join(missing)}, not installed here", TRAINING)
 
 
 def read_config(folder: Path, names: Collection[str], what: str) -> dict[str, Any]:
@@ -60,7 +59,8 @@ def check(folder: Path, config: dict[str, Any], stem: str = STEM) -> str:
         the type in which most of its numbers are stored, one of ``FLOATS``.
 
     Raises:
-        ModelError: diffusers refuses the config, or a tensor is missing, unknown, of another shape or type.
+        ModelError: an entry of the config is of another type, diffusers refuses the config, or a tensor is missing,
+            unknown, of another shape or type.
     """
     import torch
 
@@ -71,8 +71,10 @@ def check(folder: Path, config: dict[str, Any], stem: str = STEM) -> str:
 
     def made() -> Any:
         with torch.device("meta"):
-            return class_of(config).from_config(config)
+            return kind.from_config(config)
 
+    kind = class_of(config)
+    check_entries(config, kind.__init__, str(folder / "config.json"))
     module = guarded(made, folder)
     found: dict[str, Any] = dict(entries)
     guarded(lambda: module._fix_state_dict_keys_on_load(found), folder)  # names of attention layers of diffusers 0.6

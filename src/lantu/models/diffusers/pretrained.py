@@ -22,7 +22,7 @@ from lantu.models.diffusers import lora, modules
 from lantu.models.diffusers.calls import About
 from lantu.models.diffusers.conditioning import Adapter
 from lantu.models.diffusers.folder import ADAPTER, LORA, SCHEDULER, VAE, network_folder
-from lantu.models.diffusers.kinds import NAMES, Kind, kind_of
+from lantu.models.diffusers.kinds import NAMES, NetworkKind, kind_of
 from lantu.models.diffusers.network import Encoded, PretrainedNetwork
 from lantu.models.diffusers.scheduler import read_scheduler
 from lantu.models.diffusers.vae import load_codec
@@ -166,7 +166,9 @@ def dtype_on(device: torch.device, stored: str) -> torch.dtype:
     return torch.float32 if device.type == "cpu" and not has_bf16(device) else DTYPES[stored]
 
 
-def check_fit(kind: Kind, about: Mapping[str, Any], adapter: Adapter, codec: LatentCodec | None, folder: Path) -> None:
+def check_fit(
+    kind: NetworkKind, about: Mapping[str, Any], adapter: Adapter, codec: LatentCodec | None, folder: Path
+) -> None:
     """Refuse an adapter of other widths than the network's, and a codec of other latents. Raises ModelError."""
     wanted = {"context_width": about[kind.context], "spatial_width": kind.inner(about)}
     if kind.pooled:

@@ -35,26 +35,24 @@ def read_scheduler(config: Mapping[str, Any]) -> tuple[NoiseSchedule, str]:
             raise ModelError(f"a noise schedule with {entry}", "choose a model without it")
     if config.get("timestep_type", "discrete") != "discrete":
         fields.refuse("timestep_type", "discrete")
-    steps = fields.whole("num_train_timesteps", 2, MAX_STEPS) if fields.given("num_train_timesteps") else 1000
-    if name.startswith("FlowMatch") or config.get("use_flow_sigmas"):
+    steps = fields.whole("num_train_timesteps", 2, MAX_STEPS) if "num_train_timesteps" in config else 1000
+    if fields.flag("use_flow_sigmas") or name.startswith("FlowMatch"):
         return read_flow(fields, steps), "flow"
-    prediction = config.get("prediction_type", "epsilon")
-    if not isinstance(prediction, str) or prediction not in PREDICTIONS:
-        what = f"a denoiser that predicts {shown(prediction)}"
-        raise ModelError(what, f"one of {', '.join(PREDICTIONS)} is supported")
-    return read_betas(config, steps), PREDICTIONS[prediction]
+    prediction = fields.one_of("prediction_type", list(PREDICTIONS)) if "prediction_type" in config else "epsilon"
+    return read_betas(fields, steps), PREDICTIONS[prediction]
 
 
 def read_flow(fields: Fields, steps: int) -> FlowSchedule:
     """The schedule of a flow: a fixed shift, or one that depends on the picture's size. Raises ModelError."""
 
     def number(name: str, default: float, least: float = -100.0, most: float = 100.0) -> float:
-        return fields.real(name, least, most) if fields.given(name) else default
+        return fields.real(name, least, most) if name in fields.values else default
 
-    if fields.values.get("use_dynamic_shifting"):
+    if fields.flag("use_dynamic_shifting"):
         least, most = number("base_shift", 0.5), number("max_shift", 1.15)
         few, many = number("base_image_seq_len", 256, 1, 1e9), number("max_image_seq_len", 4096, 1, 1e9)
-        linear = fields.values.get("time_shift_type", "exponential") == "linear"
+        shifts = ("exponential", "linear")
+        linear = "time_shift_type" in fields.values and fields.one_of("time_shift_type", shifts) == "linear"
         if many <= few or (linear and least <= 0):
             fields.refuse("max_image_seq_len", f"more than {few:g}")
         dynamic = DynamicShift(least, most, int(few), int(many), linear)
@@ -63,23 +61,17 @@ def read_flow(fields: Fields, steps: int) -> FlowSchedule:
     return FlowSchedule(train_steps=steps, shift=shift, min_noise=0.0)
 
 
-def read_betas(config: Mapping[str, Any], steps: int) -> DDPMSchedule:
+def read_betas(fields: Fields, steps: int) -> DDPMSchedule:
     """The schedule that β's of a config make up.
 
     Raises:
         ModelError: it is of a kind that isn't supported.
     """
-    fields = Fields(config, "scheduler_config.json")
     if fields.given("trained_betas"):
         return DDPMSchedule.from_betas(fields.reals("trained_betas", 1e-12, 1 - 1e-6))
-    ends = [fields.real(name, 1e-9, 0.999) if fields.given(name) else usual for name, usual in BETAS.items()]
-    kind = config.get("beta_schedule", "linear")
-    if kind == "linear":
-        return DDPMSchedule.linear(steps, *ends)
-    if kind == "scaled_linear":
-        return DDPMSchedule.scaled_linear(steps, *ends)
+    ends = [fields.real(name, 1e-9, 0.999) if name in fields.values else usual for name, usual in BETAS.items()]
+    kinds = ("linear", "scaled_linear", "squaredcos_cap_v2")
+    kind = fields.one_of("beta_schedule", kinds) if "beta_schedule" in fields.values else "linear"
     if kind == "squaredcos_cap_v2":
         return DDPMSchedule.cosine(steps)
-    raise ModelError(
-        f"a noise schedule called {shown(kind)}", "linear, scaled_linear and squaredcos_cap_v2 are supported"
-    )
+    return DDPMSchedule.linear(steps, *ends) if kind == "linear" else DDPMSchedule.scaled_linear(steps, *ends)

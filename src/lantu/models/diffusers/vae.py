@@ -33,8 +33,7 @@ class AutoencoderCodec:
         self.network = network.eval().requires_grad_(False)
         config = network.config
         self.channels, self.factor = sizes_of(config, "the autoencoder's config.json")
-        self.scaling = float(getattr(config, "scaling_factor", None) or 1.0)
-        self.shift = float(getattr(config, "shift_factor", None) or 0.0)
+        self.scaling, self.shift = scale_of(config, "the autoencoder's config.json")
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "AutoencoderCodec":
@@ -96,7 +95,9 @@ def codec_config(folder: Path) -> dict[str, Any]:
     for entry in ("latents_mean", "latents_std"):
         if config.get(entry):
             raise ModelError(f"the autoencoder in {folder} has {entry}", "give one that only scales and shifts")
-    check_numbers(config, str(folder / "config.json"))
+    where = str(folder / "config.json")
+    check_numbers(config, where)
+    scale_of(config, where)
     return config
 
 
@@ -122,6 +123,13 @@ def codec_sizes(folder: Path) -> tuple[int, int]:
     if codec_class(folder) == TINY:
         return TinyAutoencoder.load(folder).channels, TinyAutoencoder.factor
     return sizes_of(codec_config(folder), str(folder / "config.json"))
+
+
+def scale_of(config: Mapping[str, Any], where: str) -> tuple[float, float]:
+    """What latents are multiplied with, and what is taken off before. Raises ModelError."""
+    fields = Fields(config, where)
+    scaling = fields.real("scaling_factor", 1e-6, 1e6) if "scaling_factor" in config else 1.0
+    return scaling, fields.real("shift_factor", -1e6, 1e6) if fields.given("shift_factor") else 0.0
 
 
 def sizes_of(config: Mapping[str, Any], where: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ Guidance belongs to the decoder; the draft has none. The number of codes is exac
 where transformers' ``generate`` may end a grid early. Source: transformers' ``GlmImageProcessor``.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 TOKENS = ("grid_bos_token", "grid_eos_token", "bos_token")
-LEARNT = 24 * 24, 64 * 64  # codes of the pictures that it draws well: 768 to 2,048 pixels a side
+LEARNT = 24 * 24, 64 * 64  # codes of the pictures that it draws well
 
 
 class GlmImageLayout(PublishedLayout):
@@ -42,11 +43,13 @@ class GlmImageLayout(PublishedLayout):
         return grid_of(size, PATCH)
 
     def check_size(self, size: Size) -> str:
-        """A warning for sizes that its makers don't name; "" for others. Raises ImageError like ``grid_of``."""
+        """A warning for fewer or more codes than ``LEARNT``; "" for others. Raises ImageError like ``grid_of``."""
         height, width = self.grid_of(size)
         if LEARNT[0] <= height * width <= LEARNT[1]:
             return ""
-        return f"{self.folder.name} is made for 1,024 to 2,048 pixels a side; {size[0]}x{size[1]} may come out poor"
+        least, most = (PATCH * math.isqrt(codes) for codes in LEARNT)
+        known = f"{self.folder.name} is made for pictures from {least}x{least} to {most}x{most}"
+        return f"{known}; {size[0]}x{size[1]} may come out poor"
 
     def draw(
         self,

@@ -14,7 +14,6 @@ NAME/
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,12 +25,14 @@ from lantu.files import WEIGHTS, FolderKind, sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
 from lantu.models.diffusers.folder import CONTROL_KIND, NETWORKS, VAE
 from lantu.models.diffusers.folder import KIND as PRETRAINED_KIND
-from lantu.models.lantu.counting import count, part_bytes
+from lantu.models.lantu.counting import HINT, count, part_bytes
+from lantu.models.lantu.fitting import check_budget, check_control, check_grid
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
-from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
+from lantu.weights.names import PRETRAINED
 
 if TYPE_CHECKING:
     from lantu.models.estimate import Memory
+    from lantu.models.spec import ModelFolder
     from lantu.weights.language_config import DrawingConfig
 
 INDEX = "model_index.json"
@@ -40,7 +41,6 @@ PUBLISHED = (*NETWORKS, VAE)  # folders of a pretrained decoder, with gigabytes 
 PARTS = ("language", "tokenizer", "decoder")
 CONTROL, REFINER = "control", "refiner"  # parts that may be missing
 REFINING = ("refine", "refine_steps")  # parameters of a refiner
-HINT = "fetch or assemble the model again"
 FOLDER_KIND = FolderKind(
     "a model directory",
     (INDEX,),
@@ -280,6 +280,8 @@ class LantuFolder:
 
     def describe(self) -> dict[str, Any]:
         """Facts that need no weights, as JSON."""
+        from lantu.weights.language_config import origin_of
+
         height, width = self.grid
         facts = {
             "name": self.name,
@@ -300,6 +302,9 @@ class LantuFolder:
         if decoder := self.read("decoder/config.json").get("network"):
             origin = [self.read("decoder/config.json").get(name) for name in ("origin", "license")]
             facts["decoder"] = ", ".join(map(str, filter(None, [decoder, *origin])))
+        if adopted := origin_of(self.read("language/config.json")):
+            named = [adopted.get("source"), adopted.get("licence") or "of an unknown licence"]
+            facts["language_origin"] = ", ".join(filter(None, named))
         return facts | {key: self.index[key] for key in OPTIONAL_ENTRIES if key in self.index}
 
     @property
@@ -354,45 +359,22 @@ class LantuFolder:
         return {part: sum(map(count, (self.path / part).rglob("*.safetensors"))) for part in there}
 
 
-def check_control(control: Mapping[str, Any], decoder: Mapping[str, Any]) -> None:
-    """Refuse a control of another decoder. Raises ModelError."""
-    hint = "train a control of this decoder: lantu train control"
-    if (control.get("_class_name") == PRETRAINED_CONTROL) != (decoder.get("_class_name") == PRETRAINED):
-        raise ModelError("the control belongs to a decoder of another class", hint)
-    for name in ("patch", "width"):
-        if name in control and control[name] != decoder.get(name):
-            raise ModelError(f"the control has {name} {control[name]}, its decoder {decoder.get(name)}", hint)
+def own(folder: "ModelFolder", what: str, instead: str) -> LantuFolder:
+    """The folder, known to be of lantu's own family.
+
+    Args:
+        what: takes only such, for the message.
+        instead: what to do with another.
+
+    Raises:
+        LantuError: it is of another family.
+    """
+    if not isinstance(folder, LantuFolder):
+        raise LantuError(f"{what} takes models of lantu's own; {folder.name} is a {folder.architecture}", instead)
+    return folder
 
 
 def check_refiner(folder: LantuFolder, params: SamplingParams) -> None:
     """Refuse a second pass where there is no refiner. Raises LantuError."""
     if params.refine and not folder.refined:
         raise LantuError(f"{folder.name} has no refiner", "leave refine at 0, or attach one: lantu assemble --refiner")
-
-
-def check_budget(budget: Any, index: Path) -> None:
-    """Refuse an invalid training cost. Raises ModelError."""
-    if not isinstance(budget, dict) or not all(isinstance(cost, dict) for cost in budget.values()):
-        raise ModelError(f'"budget" in {index} does not hold the cost of each part', HINT)
-    for part, cost in budget.items():
-        fields = Fields(cost, f'"budget" of {shown(part)} in {index}')
-        for name in cost:
-            fields.real(name, 0, 1e15)
-
-
-def check_grid(grid: tuple[int, int], tokenizer: Mapping[str, Any], model: Path) -> None:
-    """Refuse a language model whose grid is not the tokenizer's.
-
-    The training pictures may have been larger or smaller; recipes scale them.
-
-    Args:
-        grid: height and width in codes, by the language model's config.
-        tokenizer: its config.
-
-    Raises:
-        ModelError: the grids differ.
-    """
-    side = tokenizer["size"] // tokenizer["patch"]
-    if grid != (side, side):
-        what = f"the language model in {model} draws {grid[1]}x{grid[0]} codes, its tokenizer makes {side}x{side}"
-        raise ModelError(what, "restore grid in language/config.json, or join parts of the same tokenizer")

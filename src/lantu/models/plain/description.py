@@ -45,7 +45,7 @@ HINT = "docs/families.md says what each field means"
 
 
 @dataclass(frozen=True)
-class Codes:
+class CodeIds:
     """The ids of image codes: consecutive, code 0 first.
 
     Attributes:
@@ -134,7 +134,7 @@ class Description:
     chat: tuple[tuple[str, str], ...]
     special_tokens: bool
     unconditional: str | None
-    codes: Codes
+    codes: CodeIds
     row_end: int | str | None
     grids: Grids
     patch: int
@@ -243,7 +243,7 @@ def chat_of(given: Reader) -> tuple[tuple[str, str], ...]:
     return chat
 
 
-def codes_of(given: Reader) -> Codes:
+def codes_of(given: Reader) -> CodeIds:
     """The field "codes". Raises ModelError."""
     given.only(("first", "token", "size"))
     size = given.whole("size", 2, MAX_CODES)
@@ -251,12 +251,12 @@ def codes_of(given: Reader) -> Codes:
         pattern = given.text("token", "")
         if not TOKEN_PATTERN.fullmatch(pattern):
             given.bad("token", "a text with one {} or {:06d} in it, where the number of a code goes")
-        return Codes(size, pattern=pattern)
+        return CodeIds(size, pattern=pattern)
     if given.get("first") == "tokenizer":
-        return Codes(size)
+        return CodeIds(size)
     if not isinstance(given.get("first"), int):
         given.bad("first", 'the id of code 0, or "tokenizer" where codes follow the tokenizer\'s ids')
-    return Codes(size, given.whole("first", 0, MAX_IDS))
+    return CodeIds(size, given.whole("first", 0, MAX_IDS))
 
 
 def grids_of(given: Reader) -> Grids:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lantu.errors import LantuError, ModelError
-from lantu.models.published.text import NEEDS, first_line
+from lantu.errors import TRAINING, LantuError, ModelError
+from lantu.models.published.text import first_line
 from lantu.weights import expected, manifest
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def require(name: str) -> None:
     try:
         import transformers  # noqa: F401
     except ImportError as problem:
-        raise LantuError(f"{name} needs transformers, which is not installed", NEEDS) from problem
+        raise LantuError(f"{name} needs transformers, which is not installed", TRAINING) from problem
 
 
 def load(make: "Callable[[], torch.nn.Module]", folder: str | Path, prefix: str, device: str) -> "torch.nn.Module":

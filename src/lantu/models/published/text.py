@@ -6,9 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lantu.errors import LantuError, ModelError
+from lantu.errors import TRAINING, LantuError, ModelError
 
-NEEDS = "pip install 'lantu[train]'"
 AGAIN = "fetch it again"
 
 
@@ -33,7 +32,7 @@ class Text:
         try:
             from transformers import AutoTokenizer
         except ImportError as problem:
-            raise LantuError("this model needs transformers, which is not installed", NEEDS) from problem
+            raise LantuError("this model needs transformers, which is not installed", TRAINING) from problem
         try:
             return AutoTokenizer.from_pretrained(str(self.folder), trust_remote_code=False, local_files_only=True)
         except Exception as problem:  # of any kind: transformers does not check what a file says

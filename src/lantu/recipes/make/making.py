@@ -12,6 +12,7 @@ from typing import Any
 
 from lantu.errors import DataError, LantuError
 from lantu.files import check_folder, expand
+from lantu.kernels import usable_cores
 from lantu.models.lantu.folder import FOLDER_KIND
 from lantu.pipeline import Model
 from lantu.recipes.make import plan, report, stages
@@ -31,7 +32,7 @@ class Wanted:
         work: folder of the data, the runs and the report; kept, so that training can go on.
         minutes: for everything.
         size: pixels a side.
-        labels: see ``lantu data build folder``.
+        labels, captions: see ``lantu data build folder``.
     """
 
     pictures: Path
@@ -42,6 +43,7 @@ class Wanted:
     labels: str
     device: str
     seed: int
+    captions: bool = True
 
     def asked(self) -> dict[str, Any]:
         """The settings that a call must repeat to go on."""
@@ -54,6 +56,7 @@ class Wanted:
             "labels": self.labels,
             "device": self.device,
             "seed": self.seed,
+            **({} if self.captions else {"captions": False}),  # which calls of older versions didn't say
         }
 
 
@@ -92,14 +95,10 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model,
     return model, report.write(wanted.work / "report", model, found, ledger, wanted.work / "data")
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def data_command(wanted: Wanted) -> list[str]:
     """Import the pictures."""
     labels = ["--labels", wanted.labels] if wanted.labels else []
+    labels += [] if wanted.captions else ["--no-captions"]
     where = [str(expand(wanted.pictures)), "--out", str(wanted.work / "data")]
     return ["data", "build", "folder", *where, "--size", str(wanted.size), "--seed", str(wanted.seed), *labels]
 

@@ -188,5 +188,8 @@ def test_the_command(published, tiny_model, tmp_path, lantu):
     code, out, err = lantu("adopt", "language", published, "-o", tmp_path / "out", "--json")
     assert code == 0, err
     assert json.loads(out).items() >= {"architecture": "LlamaForCausalLM", "codes": 32, "tokenizer": "tiny"}.items()
+    code, out, err = lantu("adopt", "language", published, "-o", tmp_path / "out", "--license", "mine")
+    assert (code, "licence of" in err, "mine" in err) == (0, True, True)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["lantu"]["adopted"]["licence"] == "mine"
     code, out, err = lantu("adopt", "language", published, "-o", published)
     assert (code, out, err.count("\n")) == (2, "", 1)

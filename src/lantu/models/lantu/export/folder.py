@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from lantu import files
-from lantu.errors import LantuError, ModelError
+from lantu.errors import TRAINING, LantuError, ModelError
 from lantu.files import FolderKind, replacing_folder
 from lantu.files.untrusted import check_regular
 from lantu.models.lantu import components
-from lantu.models.lantu.folder import LantuFolder
+from lantu.models.lantu.folder import LantuFolder, own
 from lantu.models.lantu.parts import LantuParts
 from lantu.models.spec import ModelFolder
 from lantu.tokens import prompts
@@ -60,6 +60,7 @@ def export(folder: ModelFolder, out: str | Path) -> Path:
     """
     parts = check(folder)
     model = parts.folder
+    files.check_apart(out, {"model": model.path})
     with replacing_folder(out, FOLDER_KIND) as temporary, files.writing(Path(out)):
         write_language(model.path / "language", temporary)
         write_decoder(model, temporary)
@@ -75,17 +76,18 @@ def export(folder: ModelFolder, out: str | Path) -> Path:
     return Path(out)
 
 
-def check(folder: Any) -> LantuParts:
+def check(folder: ModelFolder) -> LantuParts:
     """The model's parts, if it can be exported. Raises LantuError."""
+    folder = own(folder, "the export for diffusers", "its publisher's directory is what diffusers or transformers open")
     if type(folder) is not LantuFolder:
-        what = f"{folder.name} can't be exported for diffusers"
-        raise LantuError(what, "next-token models of lantu's own family can; others are published in their own format")
+        what = f"{folder.name} drafts by masked diffusion, which can't be exported for diffusers"
+        raise LantuError(what, "export a next-token model")
     if components.is_pretrained(folder.path / "decoder"):
         what = f"the decoder of {folder.name} is a pretrained model, which isn't exported"
         raise LantuError(what, "export a model with lantu's own decoder")
     missing = [name for name in ("torch", "transformers", "diffusers") if importlib.util.find_spec(name) is None]
     if missing:
-        raise LantuError(f"the export needs {' and '.join(missing)}", "pip install 'lantu[train]'")
+        raise LantuError(f"the export needs {' and '.join(missing)}", TRAINING)
     check_settings(folder)
     return LantuParts(folder.check())
 

@@ -8,14 +8,14 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lantu import files
 from lantu.errors import LantuError
 from lantu.files import replacing_folder
 from lantu.files.untrusted import check_regular
 from lantu.models.lantu.export.card import card
-from lantu.models.lantu.folder import FOLDER_KIND, LantuFolder
+from lantu.models.lantu.folder import FOLDER_KIND, LantuFolder, own
+from lantu.models.spec import ModelFolder
 
 ATTRIBUTES = "*.safetensors filter=lfs diff=lfs merge=lfs -text\n*.png filter=lfs diff=lfs merge=lfs -text\n"
 SAMPLES = "samples"
@@ -29,11 +29,9 @@ def kind_of(folder: LantuFolder) -> files.FolderKind:
     return replace(FOLDER_KIND, name="a model for the hub", files=(*FOLDER_KIND.files, *EXTRAS), proof=proof)
 
 
-def check(folder: Any) -> None:
+def check(folder: ModelFolder) -> None:
     """Refuse what can't be exported. Raises LantuError."""
-    if not isinstance(folder, LantuFolder):
-        what = f"{folder.name} is not a model of lantu's own family"
-        raise LantuError(what, "its publisher's directory is what belongs on the hub")
+    own(folder, "the export for the hub", "its publisher's directory is what belongs on the hub")
     if importlib.util.find_spec("huggingface_hub") is None:
         raise LantuError("the card needs huggingface_hub, which is not installed", "pip install 'lantu[hub]'")
 
@@ -50,6 +48,7 @@ def export(folder: LantuFolder, out: str | Path, draw: Draw, prompts: Sequence[s
         DiskError: ``out`` can't be written, or holds other things.
     """
     check(folder)
+    files.check_apart(out, {"model": folder.path})
     kind = kind_of(folder)
     paths = sorted(path for path in folder.path.rglob("*") if path.is_file())
     copied = [path for path in paths if kind.has(path.relative_to(folder.path)) and not is_made(path, folder.path)]

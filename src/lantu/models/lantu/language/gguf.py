@@ -36,7 +36,7 @@ LAYER = {
     "mlp.down_proj": "ffn_down",
 }
 WHOLE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
-PLAIN = "give a plain Qwen3 or Llama directory"
+PLAIN = "use llama.cpp's own convert_hf_to_gguf.py on language/: it is a stock directory"
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4  # kinds of token
 
 
@@ -60,7 +60,8 @@ def export(folder: str | Path, path: str | Path) -> Path:
     config, state = manifest.read("language", folder), arrays.read(folder)
     sizes, kind = Sizes.of(config), config["model_type"]
     if kind not in ("qwen3", "llama") or sizes.rotary.scaling != "default":
-        raise ModelError(f"GGUF export can't write a {kind} with {sizes.rotary.scaling} rope", PLAIN)
+        scaled = "" if sizes.rotary.scaling == "default" else f" with {sizes.rotary.scaling} rope"
+        raise ModelError(f"the export as GGUF writes plain Qwen3 and Llama, not a {kind}{scaled}", PLAIN)
     with files.replacing(path) as temporary:
         writer = GGUFWriter(str(temporary), kind)
         describe(writer, config, sizes)

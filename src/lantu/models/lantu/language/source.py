@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lantu import files
-from lantu.errors import LantuError, ModelError
+from lantu.errors import TRAINING, LantuError, ModelError
 from lantu.files.untrusted import read_bytes, shown
 from lantu.tokens.pretrained import read_companions
 from lantu.weights import arrays, expected, manifest
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 HINT = "give a causal language model of transformers as it was published"
-NEEDS = "pip install 'lantu[train]'"
 DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 CARD = "README.md"
 MIN_IDS = 256  # of text
@@ -34,6 +33,7 @@ class Source:
         tables: names of the tensors with a row per id, in its files.
         tied: name → name of the tensor that it shares its numbers with.
         companions: its small files, the tokenizer among them.
+        declared: the licence by the one who adopts it; "" for that of its card.
     """
 
     folder: Path
@@ -44,10 +44,13 @@ class Source:
     tables: tuple[str, ...]
     tied: Mapping[str, str]
     companions: Mapping[str, bytes]
+    declared: str = ""
 
     @property
     def licence(self) -> str:
-        """The licence in its card; "" if there is none."""
+        """The licence that was declared, or that of its card; "" if there is none."""
+        if self.declared:
+            return self.declared
         head, _, _ = (
             self.companions.get("SOURCE.md", b"").decode("utf-8", "replace").removeprefix("---").partition("\n---")
         )
@@ -98,7 +101,7 @@ def check_kind(config: Mapping[str, Any]) -> str:
     try:
         from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
     except ImportError as problem:
-        raise LantuError("adopting a language model needs transformers, which is not installed", NEEDS) from problem
+        raise LantuError("adopting a language model needs transformers, which is not installed", TRAINING) from problem
     kind, names = config.get("model_type"), config.get("architectures")
     if not isinstance(kind, str) or kind not in CAUSAL:
         raise ModelError(f"transformers has no causal language model of type {shown(kind)}", HINT)

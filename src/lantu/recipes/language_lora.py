@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lantu import files
-from lantu.errors import LantuError
+from lantu.errors import TRAINING, LantuError
 from lantu.recipes import new_rows
 from lantu.weights import tensors
 
@@ -43,9 +43,7 @@ def adapt(model: Any, first: int, trained: Trained, rank: int, alpha: int, seed:
         try:
             from peft import LoraConfig, inject_adapter_in_model
         except ImportError as problem:
-            raise LantuError(
-                "trained=lora needs peft, which is not installed", "pip install 'lantu[train]'"
-            ) from problem
+            raise LantuError("trained=lora needs peft, which is not installed", TRAINING) from problem
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=names), model)
