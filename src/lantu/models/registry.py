@@ -166,6 +166,19 @@ FAMILIES = (
         recognise="lantu.models.tar.folder:recognise",
         needs=("torch", "transformers", "diffusers"),
     ),
+    # Rivals of the paradigm: lantu.rivals
+    Family(
+        name="pixel-ar",
+        folder="lantu.rivals.pixel_ar.folder:PixelFolder",
+        parts="lantu.rivals.pixel_ar.parts:PixelParts",
+        tasks=("draw", "caption"),
+        licence="that of each model",
+        size="that of each model",
+        tokens="as trained: one a pixel, 1024 for 32x32",
+        sizes="as trained: 32 pixels a side, scaled",
+        classes=("lantu.PixelModel",),
+        components={"language": ("AutoModelForCausalLM",), "palette": ("Palette",)},
+    ),
     Family(
         name="plain",  # SimpleAR, Liquid, and what a lantu_layout.json describes
         folder="lantu.models.plain.folder:PlainFolder",

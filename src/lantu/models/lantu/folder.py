@@ -14,11 +14,10 @@ NAME/
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lantu.engine.sampling_params import SamplingParams, renamed
 from lantu.errors import LantuError, ModelError
@@ -26,9 +25,10 @@ from lantu.files import WEIGHTS, FolderKind, sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
 from lantu.models.diffusers.folder import CONTROL_KIND, NETWORKS, VAE
 from lantu.models.diffusers.folder import KIND as PRETRAINED_KIND
+from lantu.models.lantu.agreement import HINT, check_budget, check_control, check_grid
 from lantu.models.lantu.counting import count, part_bytes
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
-from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
+from lantu.weights.names import PRETRAINED
 
 if TYPE_CHECKING:
     from lantu.models.estimate import Memory
@@ -40,7 +40,6 @@ PUBLISHED = (*NETWORKS, VAE)  # folders of a pretrained decoder, with gigabytes 
 PARTS = ("language", "tokenizer", "decoder")
 CONTROL, REFINER = "control", "refiner"  # parts that may be missing
 REFINING = ("refine", "refine_steps")  # parameters of a refiner
-HINT = "fetch or assemble the model again"
 FOLDER_KIND = FolderKind(
     "a model directory",
     (INDEX,),
@@ -62,17 +61,24 @@ REQUIRED = (INDEX, "language/config.json", "language/tokenizer.json", "tokenizer
 class LantuFolder:
     """A complete model directory, of which only JSON is read.
 
+    Attributes:
+        own_parts, required: the folders of its parts, and the files without which it is no model.
+
     Raises:
         ModelError: files are missing.
     """
 
     path: Path
 
+    own_parts: ClassVar[tuple[str, ...]] = PARTS
+    required: ClassVar[tuple[str, ...]] = REQUIRED
     max_side = MAX_SIDE
 
     def __post_init__(self):
-        missing = [name for name in REQUIRED if not (self.path / name).is_file()]
-        missing += [f"{part}/*.safetensors" for part in PARTS if not any((self.path / part).rglob("*.safetensors"))]
+        missing = [name for name in self.required if not (self.path / name).is_file()]
+        missing += [
+            f"{part}/*.safetensors" for part in self.own_parts if not any((self.path / part).rglob("*.safetensors"))
+        ]
         if missing:
             hint = "give a whole one, or one of those that lantu models lists"
             raise ModelError(f"{self.path} is no model directory, it lacks {', '.join(missing)}", hint)
@@ -167,7 +173,7 @@ class LantuFolder:
     @cached_property
     def digest(self) -> str:
         """Identifies exactly these weights and settings, whatever the folder is called: 16 hex digits of a SHA-256."""
-        everything = (path for part in (*PARTS, CONTROL, REFINER) for path in (self.path / part).rglob("*"))
+        everything = (path for part in (*self.own_parts, CONTROL, REFINER) for path in (self.path / part).rglob("*"))
         paths = sorted(path for path in everything if path.suffix in (".json", ".safetensors"))
         check_regular(paths)
         large = [path for path in paths if path.suffix == ".safetensors" and path.parent.name in PUBLISHED]
@@ -297,10 +303,16 @@ class LantuFolder:
             "learnt": self.learnt,
             "guidance_learnt": list(self.drawing_config.guidance),
         }
-        if decoder := self.read("decoder/config.json").get("network"):
-            origin = [self.read("decoder/config.json").get(name) for name in ("origin", "license")]
-            facts["decoder"] = ", ".join(map(str, filter(None, [decoder, *origin])))
+        if renderer := self.renderer:
+            facts["decoder"] = renderer
         return facts | {key: self.index[key] for key in OPTIONAL_ENTRIES if key in self.index}
+
+    @property
+    def renderer(self) -> str:
+        """What renders, where it is not lantu's own decoder: a pretrained one, its origin and its licence."""
+        config = self.read("decoder/config.json")
+        named = [config.get(name) for name in ("network", "origin", "license")]
+        return ", ".join(map(str, filter(None, named))) if named[0] else ""
 
     @property
     def created(self) -> int:
@@ -350,49 +362,5 @@ class LantuFolder:
 
     def parameters(self) -> dict[str, int]:
         """The number of parameters of each part, from the headers of its files."""
-        there = [part for part in (*PARTS, CONTROL, REFINER) if (self.path / part).is_dir()]
+        there = [part for part in (*self.own_parts, CONTROL, REFINER) if (self.path / part).is_dir()]
         return {part: sum(map(count, (self.path / part).rglob("*.safetensors"))) for part in there}
-
-
-def check_control(control: Mapping[str, Any], decoder: Mapping[str, Any]) -> None:
-    """Refuse a control of another decoder. Raises ModelError."""
-    hint = "train a control of this decoder: lantu train control"
-    if (control.get("_class_name") == PRETRAINED_CONTROL) != (decoder.get("_class_name") == PRETRAINED):
-        raise ModelError("the control belongs to a decoder of another class", hint)
-    for name in ("patch", "width"):
-        if name in control and control[name] != decoder.get(name):
-            raise ModelError(f"the control has {name} {control[name]}, its decoder {decoder.get(name)}", hint)
-
-
-def check_refiner(folder: LantuFolder, params: SamplingParams) -> None:
-    """Refuse a second pass where there is no refiner. Raises LantuError."""
-    if params.refine and not folder.refined:
-        raise LantuError(f"{folder.name} has no refiner", "leave refine at 0, or attach one: lantu assemble --refiner")
-
-
-def check_budget(budget: Any, index: Path) -> None:
-    """Refuse an invalid training cost. Raises ModelError."""
-    if not isinstance(budget, dict) or not all(isinstance(cost, dict) for cost in budget.values()):
-        raise ModelError(f'"budget" in {index} does not hold the cost of each part', HINT)
-    for part, cost in budget.items():
-        fields = Fields(cost, f'"budget" of {shown(part)} in {index}')
-        for name in cost:
-            fields.real(name, 0, 1e15)
-
-
-def check_grid(grid: tuple[int, int], tokenizer: Mapping[str, Any], model: Path) -> None:
-    """Refuse a language model whose grid is not the tokenizer's.
-
-    The training pictures may have been larger or smaller; recipes scale them.
-
-    Args:
-        grid: height and width in codes, by the language model's config.
-        tokenizer: its config.
-
-    Raises:
-        ModelError: the grids differ.
-    """
-    side = tokenizer["size"] // tokenizer["patch"]
-    if grid != (side, side):
-        what = f"the language model in {model} draws {grid[1]}x{grid[0]} codes, its tokenizer makes {side}x{side}"
-        raise ModelError(what, "restore grid in language/config.json, or join parts of the same tokenizer")

@@ -1,0 +1,56 @@
+"""Whether the parts of a model directory fit together; each check raises ModelError where they do not."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lantu.engine.sampling_params import SamplingParams
+from lantu.errors import LantuError, ModelError
+from lantu.files.untrusted import Fields, shown
+from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
+
+HINT = "fetch or assemble the model again"
+
+
+def check_control(control: Mapping[str, Any], decoder: Mapping[str, Any]) -> None:
+    """Refuse a control of another decoder. Raises ModelError."""
+    hint = "train a control of this decoder: lantu train control"
+    if (control.get("_class_name") == PRETRAINED_CONTROL) != (decoder.get("_class_name") == PRETRAINED):
+        raise ModelError("the control belongs to a decoder of another class", hint)
+    for name in ("patch", "width"):
+        if name in control and control[name] != decoder.get(name):
+            raise ModelError(f"the control has {name} {control[name]}, its decoder {decoder.get(name)}", hint)
+
+
+def check_refiner(folder: Any, params: SamplingParams) -> None:
+    """Refuse a second pass where a model directory has no refiner. Raises LantuError."""
+    if params.refine and not folder.refined:
+        raise LantuError(f"{folder.name} has no refiner", "leave refine at 0, or attach one: lantu assemble --refiner")
+
+
+def check_budget(budget: Any, index: Path) -> None:
+    """Refuse an invalid training cost. Raises ModelError."""
+    if not isinstance(budget, dict) or not all(isinstance(cost, dict) for cost in budget.values()):
+        raise ModelError(f'"budget" in {index} does not hold the cost of each part', HINT)
+    for part, cost in budget.items():
+        fields = Fields(cost, f'"budget" of {shown(part)} in {index}')
+        for name in cost:
+            fields.real(name, 0, 1e15)
+
+
+def check_grid(grid: tuple[int, int], tokenizer: Mapping[str, Any], model: Path) -> None:
+    """Refuse a language model whose grid is not the tokenizer's.
+
+    The training pictures may have been larger or smaller; recipes scale them.
+
+    Args:
+        grid: height and width in codes, by the language model's config.
+        tokenizer: its config.
+
+    Raises:
+        ModelError: the grids differ.
+    """
+    side = tokenizer["size"] // tokenizer["patch"]
+    if grid != (side, side):
+        what = f"the language model in {model} draws {grid[1]}x{grid[0]} codes, its tokenizer makes {side}x{side}"
+        raise ModelError(what, "restore grid in language/config.json, or join parts of the same tokenizer")
