@@ -180,6 +180,23 @@ FAMILIES = (
         components={"language": ("AutoModelForCausalLM",), "palette": ("Palette",)},
     ),
     Family(
+        name="text-encoder-diffusion",
+        folder="lantu.rivals.latent_diffusion.folder:LatentDiffusionFolder",
+        parts="lantu.rivals.latent_diffusion.parts:LatentDiffusionParts",
+        tasks=("draw", "edit"),
+        licence="that of each model",
+        tokens="none: denoising steps",
+        sizes="as trained: 64 to 128 of lantu's recipe, 512x512 of Stable Diffusion 1",
+        classes=("StableDiffusionPipeline",),
+        needs=("torch", "transformers", "diffusers"),
+        components={
+            "text_encoder": ("CLIPTextModel",),
+            "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast", "PreTrainedTokenizerFast"),
+            "unet": ("UNet2DConditionModel",),
+            "vae": ("AutoencoderKL", "AutoencoderTiny", "TinyAutoencoder"),
+        },
+    ),
+    Family(
         name="plain",  # SimpleAR, Liquid, and what a lantu_layout.json describes
         folder="lantu.models.plain.folder:PlainFolder",
         parts="lantu.models.plain.parts:PlainParts",
