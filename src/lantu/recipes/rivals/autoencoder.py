@@ -31,6 +31,7 @@ from lantu.training.flops import flops_per_sample
 from lantu.training.task import Metrics
 
 KIND = FolderKind("an autoencoder", ("config.json",), (*WEIGHTS.files, *PUBLISHED))
+GROUP = 8  # channels that are normalised together: fewer would lose the colour of flat pictures
 MEASURED = 256  # pictures by which latents are scaled to unit variance
 
 
@@ -72,7 +73,7 @@ class Task(training.Task):
                 up_block_types=("UpDecoderBlock2D",) * levels,
                 layers_per_block=recipe.depth,
                 latent_channels=recipe.channels,
-                norm_num_groups=min(32, *recipe.widths) // 2,
+                norm_num_groups=max(1, min(32, *recipe.widths) // GROUP),
                 sample_size=int(read_index(data)["size"]),
                 scaling_factor=1.0,
             )

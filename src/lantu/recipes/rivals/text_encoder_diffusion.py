@@ -58,6 +58,7 @@ INDEX = {
     "draw": {"guidance": GUIDANCE, "steps": 30},
 }
 PREDICTION = {"eps": "epsilon", "v": "v_prediction"}
+GROUP = 4  # channels that are normalised together
 AROUND = 16  # ids that the words of a request take beside the caption
 
 
@@ -157,7 +158,7 @@ class Task(training.Task):
             layers_per_block=recipe.depth,
             cross_attention_dim=recipe.text_width,
             attention_head_dim=tuple(max(1, width // recipe.head) for width in recipe.widths),
-            norm_num_groups=min(32, min(recipe.widths) // 4),
+            norm_num_groups=max(1, min(32, min(recipe.widths) // GROUP)),
         )
 
     def _text_encoder(self) -> Any:
