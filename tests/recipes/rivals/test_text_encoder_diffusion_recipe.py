@@ -9,7 +9,7 @@ import torch
 from rival_checks import losses, resumed_alike, served_alike
 
 import lantu
-from lantu.errors import RecipeError
+from lantu.errors import ModelError, RecipeError
 from lantu.recipes import train
 from lantu.recipes.rivals import text_encoder_diffusion
 from lantu.recipes.rivals.assembling import assemble_rival
@@ -83,13 +83,25 @@ def test_diffusers_draws_the_same(run):
     assert np.abs(np.asarray(picture.image) / 255 - pixels).max() < 0.02
 
 
-def test_every_parameterisation_is_read_back(captioned_data, autoencoder, tmp_path):
-    for name in ("eps", "flow"):
-        settings = [f"autoencoder={autoencoder}", f"parameterisation={name}", "loop.steps=2", *QUIET]
-        train("rival", "text-encoder-diffusion-debug", captioned_data, tmp_path / name, settings, **OPTIONS)
-        model = lantu.load(tmp_path / name / "model", "cpu")
-        assert model.parts.denoiser.parameterisation == name
-        assert model.draw("a cat", seed=0, steps=2).codes.shape == (16, 16)
+def test_other_predictions_and_a_tiny_autoencoder(captioned_data, tmp_path):
+    from safetensors.torch import save_file
+
+    from lantu.models.diffusers import tiny_autoencoder
+
+    place = tmp_path / "tiny"  # two files like those of TAEF2, with random weights
+    place.mkdir()
+    for half in ("encoder", "decoder"):
+        save_file(getattr(tiny_autoencoder, half)(32, 8, True).state_dict(), place / f"{half}.safetensors")
+    settings = [f"autoencoder={place}", "parameterisation=flow", "loop.steps=2", "widths=[16]", *QUIET]
+    train("rival", "text-encoder-diffusion-debug", captioned_data, tmp_path / "run", settings, **OPTIONS)
+    model = lantu.load(tmp_path / "run/model", "cpu")
+    assert model.parts.denoiser.parameterisation == "flow"
+    picture = model.draw("a cat", seed=0, steps=2)
+    assert picture.codes.shape == (32, 32)  # 4 x 4 positions of 32 numbers each
+    assert picture.image.size == (32, 32)
+    (tmp_path / "run/model/scheduler/scheduler_config.json").write_text('{"_class_name": "DDIMScheduler"}')
+    with pytest.raises(ModelError, match="assembled with"):
+        lantu.load(tmp_path / "run/model", "cpu")
 
 
 def test_it_is_served_with_previews(run, tmp_path):

@@ -59,15 +59,16 @@ class Task(training.Task):
     exported = KIND
 
     def __init__(self, recipe: AutoencoderRecipe, data: Path):
-        from diffusers import AutoencoderKL
+        import diffusers
 
+        kinds: dict[str, Any] = {"AutoencoderKL": diffusers.AutoencoderKL}
         self.recipe, self.shards = recipe, Shards(data, "train")
         self.val = Shards(data, "val", or_empty=True)
         self.order = Order(len(self.shards), recipe.loop.seed)
         levels = len(recipe.widths)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
-            self.model: Any = AutoencoderKL(
+            self.model = kinds["AutoencoderKL"](
                 block_out_channels=recipe.widths,
                 down_block_types=("DownEncoderBlock2D",) * levels,
                 up_block_types=("UpDecoderBlock2D",) * levels,

@@ -7,6 +7,7 @@ from typing import Any
 
 from lantu.files import FolderKind, replacing_folder, write_json
 from lantu.weights import checksums
+from lantu.weights.arrays import shard_paths
 
 INDEX = "model_index.json"
 TRAINING = "training"  # entry of the index: the recipe, and what a sample of its training costs
@@ -40,5 +41,13 @@ def write(
             else:
                 part(temporary / name)
         training = {"recipe": recipe, "flops_per_sample": flops_per_sample}
-        kept = {checksums.ENTRY: checksums.of_parts(temporary, parts)}
-        write_json(temporary / INDEX, {**index, TRAINING: training, **kept})
+        kept = {name: value for part in parts for name, value in sums(temporary, part).items()}
+        write_json(temporary / INDEX, {**index, TRAINING: training, checksums.ENTRY: kept})
+
+
+def sums(folder: Path, part: str) -> dict[str, str]:
+    """The checksums of a part, also of one without weights, or with files of other names."""
+    if all(path.is_file() for path in shard_paths(folder / part)):
+        return checksums.of_parts(folder, (part,))
+    files = [path for path in sorted((folder / part).iterdir()) if path.suffix in (".json", ".safetensors")]
+    return {f"{part}/{path.name}": checksums.checksum(path) for path in files}

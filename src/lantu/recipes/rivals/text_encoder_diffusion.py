@@ -47,7 +47,6 @@ from lantu.training.task import Metrics
 GUIDANCE, STEPS = 3.0, 20  # of the sheets of samples
 INDEX = {
     "_class_name": CLASS,
-    "_diffusers_version": "0.30.0",
     "text_encoder": ["transformers", "CLIPTextModel"],
     "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
     "unet": ["diffusers", "UNet2DConditionModel"],
@@ -130,10 +129,11 @@ class Task(training.Task):
         """The scheduler_config.json of a sampler that suits what is predicted."""
         import diffusers
 
+        classes: dict[str, Any] = {"flow": diffusers.FlowMatchEulerDiscreteScheduler, "": diffusers.DDIMScheduler}
         if self.recipe.parameterisation == "flow":
-            made: Any = diffusers.FlowMatchEulerDiscreteScheduler()
+            made = classes["flow"]()
         else:
-            made = diffusers.DDIMScheduler(
+            made = classes[""](
                 beta_start=0.00085,
                 beta_end=0.012,
                 beta_schedule="scaled_linear",
@@ -174,7 +174,9 @@ class Task(training.Task):
                 num_attention_heads=recipe.text_heads,
                 max_position_embeddings=recipe.text_length,
                 projection_dim=recipe.text_width,
-                **{f"{name}_token_id": self.prompts.special(name) for name in ("bos", "eos", "pad")},
+                bos_token_id=self.prompts.special("bos"),
+                eos_token_id=self.prompts.special("eos"),
+                pad_token_id=self.prompts.special("pad"),
             )
         )
 
@@ -249,7 +251,14 @@ class Task(training.Task):
         config, tiny = self._scheduler(), codec_class(self.place) == TINY
         vae = TINY if tiny else json.loads((self.place / "config.json").read_text("utf-8"))["_class_name"]
         library = "lantu.models.diffusers.tiny_autoencoder" if tiny else "diffusers"
-        index = {**INDEX, "vae": [library, vae], "scheduler": ["diffusers", config["_class_name"]]}
+        import diffusers
+
+        index = {
+            **INDEX,
+            "_diffusers_version": diffusers.__version__,
+            "vae": [library, vae],
+            "scheduler": ["diffusers", config["_class_name"]],
+        }
         parts: dict[str, directory.Part] = {
             "text_encoder": lambda place: saved(self.model["text_encoder"], place),
             "tokenizer": self.prompts.save,

@@ -99,13 +99,13 @@ class LatentDiffusionFolder(PublishedFolder):
         return name if isinstance(name, str) and name else super().name
 
     @property
-    def licence(self) -> str:
+    def licence(self) -> str:  # pyrefly: ignore[bad-override]
         """Of the weights, where the index says it."""
         found = self.index.get("license")
         return found if isinstance(found, str) else "that of the model: see its card"
 
     @property
-    def settings(self) -> SamplingParams:
+    def settings(self) -> SamplingParams:  # pyrefly: ignore[bad-override]
         """The default sampling parameters. Raises ModelError where the index has one that can't be used."""
         given = self.index.get("draw", {})
         if not isinstance(given, dict) or not set(renamed(given)) <= set(PARAMS.as_dict()):

@@ -43,7 +43,7 @@ class DenoisingRequest(Request):
 class LatentDiffusionLayout(PublishedLayout):
     """See ``lantu.models.spec.Layout``."""
 
-    folder: LatentDiffusionFolder
+    folder: Any  # LatentDiffusionFolder
 
     def __init__(self, folder: LatentDiffusionFolder, text: Text, encode: Callable[[np.ndarray], np.ndarray]):
         super().__init__(folder, text, encode)

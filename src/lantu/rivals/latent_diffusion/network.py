@@ -93,7 +93,7 @@ def check(folder: Path) -> None:
         what = f"the UNet in {folder} reads {config.get('cross_attention_dim')} numbers a token"
         raise ModelError(f"{what}, the text encoder writes {encoder.config.hidden_size}", "fetch it again")
     scheduler_of(folder)
-    for part in (*STEMS, "tokenizer"):
+    for part in (*STEMS, "tokenizer", "scheduler"):
         checksums.verify(folder / part)
 
 

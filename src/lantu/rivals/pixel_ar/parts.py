@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -40,8 +41,8 @@ class PixelParts(LantuParts):
         return True
 
     @cached_property
-    def encoder(self) -> Palette:
-        """Finds the nearest colours."""
+    def encoder(self) -> Any:
+        """The palette, which finds the nearest colours."""
         return Palette.load(self.folder.path / "palette")
 
     def scaled(self, pictures: np.ndarray) -> np.ndarray:
