@@ -33,6 +33,7 @@ from lantu.training.flops import flops_per_sample
 from lantu.training.task import Metrics
 
 KIND = FolderKind("an autoencoder", ("config.json",), (*WEIGHTS.files, *PUBLISHED))
+LOG_VARIANCE = -6.0  # of the latents at the start
 GROUP = 8  # channels that are normalised together: fewer would lose the colour of flat pictures
 MEASURED = 256  # pictures by which latents are scaled to unit variance
 
@@ -80,6 +81,7 @@ class Task(training.Task):
                 sample_size=int(read_index(data)["size"]),
                 scaling_factor=1.0,
             )
+            narrow(self.model.quant_conv, recipe.channels)
         self.networks = {"model": self.model}
         self.judge: Any = None
         if recipe.perceptual:
@@ -144,6 +146,13 @@ class Task(training.Task):
             self.model.save_pretrained(temporary)
             config = json.loads((temporary / "config.json").read_text("utf-8"))
             write_json(temporary / "config.json", config | {"scaling_factor": scaling})
+
+
+@torch.no_grad()
+def narrow(moments: Any, channels: int) -> None:
+    """Let an encoder begin with little noise in its latents: with the usual start it first has to outgrow it."""
+    moments.weight[channels:].zero_()
+    moments.bias[channels:].fill_(LOG_VARIANCE)
 
 
 def groups_of(widths: Sequence[int], channels: int) -> int:
