@@ -9,7 +9,7 @@ import lantu
 
 PACKAGE = Path(lantu.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-MAX_LINES, MAX_FUNCTION, MAX_ENTRIES = 400, 60, 24
+MAX_LINES, MAX_FUNCTION, MAX_ENTRIES = 400, 60, 25
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

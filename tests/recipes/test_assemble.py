@@ -43,7 +43,7 @@ def test_unknown_parts_and_recipes_are_named(tmp_path):
         recipes.names("painter")
     with pytest.raises(RecipeError, match="choose one of"):
         recipes.train("decoder", "nothing", tmp_path, tmp_path)
-    for part in recipes.PARTS:
+    for part in set(recipes.PARTS) - {"rival"}:  # whose recipes are called as their systems
         assert {"debug", "emoji"} <= set(recipes.names(part))
 
 

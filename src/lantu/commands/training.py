@@ -22,12 +22,17 @@ from lantu.commands.options import (
 from lantu.commands.suites import draw_suite
 from lantu.errors import LantuError
 
-Run = Annotated[Path, typer.Option(help="A run of lantu train, a model, or the part's own folder.", metavar="DIR")]
+Run = Annotated[
+    Path | None,
+    typer.Option(help="A run of lantu train, a model, or the part's own folder.", metavar="DIR", show_default=False),
+]
 RECIPE = "emoji"  # the default
 
 
 def train(
-    part: Annotated[Literal["tokenizer", "language", "decoder", "control"], typer.Argument(help="What to train.")],
+    part: Annotated[
+        Literal["tokenizer", "language", "decoder", "control", "rival"], typer.Argument(help="What to train.")
+    ],
     data: DataFolder,
     recipe: Annotated[
         str | None,
@@ -66,6 +71,8 @@ def train(
     from lantu.recipes import runs
 
     overrides = [*(setting or []), *named_settings(part, seed, tokenizer, start)]
+    if part == "rival" and recipe is None and not resume:
+        raise LantuError("which rival?", f"name its recipe: --recipe {', '.join(recipes.names(part))}")
     usual = "adopted" if part == "language" and recipe is None and starts_adopted(overrides) else RECIPE
     folder = out or Path("runs") / f"{part}-{recipe or usual}"
     if recipe is None:
@@ -114,10 +121,14 @@ def named_settings(part: str, seed: int | None, tokenizer: Path | None, start: s
 
 
 def assemble(
-    tokenizer: Run,
-    language: Run,
-    decoder: Run,
     out: Annotated[Path, typer.Option("--out", "-o", help="The model directory.", metavar="DIR")],
+    tokenizer: Run = None,
+    language: Run = None,
+    decoder: Run = None,
+    rival: Annotated[
+        Path | None,
+        typer.Option(help="Instead of the three: a run of lantu train rival.", metavar="DIR", show_default=False),
+    ] = None,
     name: Annotated[str, typer.Option(help="Of the model (default: the folder's).", show_default=False)] = "",
     licence: Annotated[str, typer.Option("--license", help="Of the weights.", show_default=False)] = "",
     card: Annotated[Path | None, typer.Option(help="Markdown, for README.md.", metavar="FILE")] = None,
@@ -146,6 +157,13 @@ def assemble(
     from lantu.recipes.tuning import tune as choose
     from lantu.tokens.words import WORDS
 
+    if rival is not None:
+        if tokenizer or language or decoder or control or refiner:
+            raise LantuError("a rival is a whole model", "leave out the parts, or --rival")
+        join_rival(rival, out, json, name=name, licence=licence, card=card, data=data, draw=parse_overrides(dials))
+        return
+    if not (tokenizer and language and decoder):
+        raise LantuError("a model is made of three parts", "name them: --tokenizer, --language and --decoder")
     fixed = {**usual(part_folder(decoder, "decoder")), **parse_overrides(dials)}
     data = data or data_of(language, tokenizer, decoder)
     folder = assemble(
@@ -168,6 +186,19 @@ def assemble(
     elif tune and data is None:
         defaults = ", ".join(f"{name} {value}" for name, value in folder.index["draw"].items())
         terminal.say(f"it draws with {defaults}: tune this with --data DIR, or set it, e.g. --set guidance=2")
+
+
+def join_rival(run: Path, out: Path, json: bool, **options: Any) -> None:
+    """``assemble --rival``."""
+    from lantu.recipes.rivals.assembling import assemble_rival
+    from lantu.recipes.tuning import data_of
+
+    options["data"] = options["data"] or data_of(run)
+    folder = assemble_rival(run, out, **options)
+    if json:
+        terminal.print_json({**folder.describe(), "tuned": None})
+    else:
+        print(f'{folder.path}  draw with: lantu draw --model {folder.path} "a caption of your data"')
 
 
 def evaluate(

@@ -167,6 +167,36 @@ FAMILIES = (
         recognise="lantu.models.tar.folder:recognise",
         needs=("torch", "transformers", "diffusers"),
     ),
+    # Rivals of the paradigm: lantu.rivals
+    Family(
+        name="pixel-ar",
+        folder="lantu.rivals.pixel_ar.folder:PixelFolder",
+        parts="lantu.rivals.pixel_ar.parts:PixelParts",
+        tasks=("draw", "caption"),
+        licence="that of each model",
+        size="that of each model",
+        tokens="as trained: one a pixel, 1024 for 32x32",
+        sizes="as trained: 32 pixels a side, scaled",
+        classes=("lantu.PixelModel",),
+        components={"language": ("AutoModelForCausalLM",), "palette": ("Palette",)},
+    ),
+    Family(
+        name="text-encoder-diffusion",
+        folder="lantu.rivals.latent_diffusion.folder:LatentDiffusionFolder",
+        parts="lantu.rivals.latent_diffusion.parts:LatentDiffusionParts",
+        tasks=("draw", "edit"),
+        licence="that of each model",
+        tokens="none: denoising steps",
+        sizes="as trained: 64 to 128 of lantu's recipe, 512x512 of Stable Diffusion 1",
+        classes=("StableDiffusionPipeline",),
+        needs=("torch", "transformers", "diffusers"),
+        components={
+            "text_encoder": ("CLIPTextModel",),
+            "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast", "PreTrainedTokenizerFast"),
+            "unet": ("UNet2DConditionModel",),
+            "vae": ("AutoencoderKL", "AutoencoderTiny", "TinyAutoencoder"),
+        },
+    ),
     Family(
         name="plain",  # SimpleAR, Liquid, and what a lantu_layout.json describes
         folder="lantu.models.plain.folder:PlainFolder",

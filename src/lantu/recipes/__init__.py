@@ -23,6 +23,7 @@ MODULES = {
         *("pretrained_decoder", "pretrained_consistency", "pretrained_matching"),
     ),
     "control": ("control", "pretrained_control"),
+    "rival": ("rivals.pixel_ar", "rivals.autoencoder", "rivals.text_encoder_diffusion"),
 }
 PARTS = tuple(MODULES)
 FORMER = {  # name in lantu 0.1, still accepted → name of today
@@ -59,7 +60,7 @@ def train(
     """Train one part of a model.
 
     Args:
-        part: "tokenizer", "language", "decoder" or "control".
+        part: "tokenizer", "language", "decoder", "control", or "rival" for a whole model of another paradigm.
         recipe: one of ``names(part)``.
         data: folder that ``lantu data build`` wrote.
         out: folder of the run.

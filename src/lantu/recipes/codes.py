@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,35 @@ from lantu.recipes.sources import part_folder
 KEPT = ContextVar("kept", default=True)
 
 
+class Tokenizer(Protocol):
+    """What turns pictures into codes and back, while a language model learns them: an ``ImageTokenizer``, or a rival's.
+
+    Shapes: B pictures, C = 3 channels, H W pixels, h w grid.
+    """
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of the pictures that it was made for."""
+        ...
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes."""
+        ...
+
+    def codes_digest(self) -> str:
+        """The SHA-256 of all that maps pictures to codes."""
+        ...
+
+    def encode(self, pixels_BCHW: torch.Tensor, /) -> torch.Tensor:
+        """Pictures in [-1, 1] → codes (B, h, w) int64."""
+        ...
+
+    def paint(self, codes_Bhw: np.ndarray, /) -> np.ndarray:
+        """Codes → (B, H, W, 3) uint8, in one pass."""
+        ...
+
+
 def load_tokenizer(folder: str | Path) -> ImageTokenizer:
     """The tokenizer that a recipe names: by a run, a model or its folder.
 
@@ -31,20 +60,18 @@ def load_tokenizer(folder: str | Path) -> ImageTokenizer:
     return ImageTokenizer.load(part_folder(folder, "tokenizer"))
 
 
-def encoder(tokenizer: ImageTokenizer) -> Callable[[np.ndarray], np.ndarray]:
+def encoder(tokenizer: Tokenizer) -> Callable[[np.ndarray], np.ndarray]:
     """(B, H, W, 3) uint8 → (B, h, w) codes, at the tokenizer's own size."""
 
     def encode(images: np.ndarray) -> np.ndarray:
-        pixels = scale(to_tensor(images), tokenizer.config.size, tokenizer.config.size)
+        pixels = scale(to_tensor(images), tokenizer.size, tokenizer.size)
         with torch.inference_mode():
             return tokenizer.encode(pixels).numpy()
 
     return encode
 
 
-def ensure_codes(
-    data: str | Path, tokenizer: ImageTokenizer, progress: Callable[[int, int], None] | None = None
-) -> str:
+def ensure_codes(data: str | Path, tokenizer: Tokenizer, progress: Callable[[int, int], None] | None = None) -> str:
     """Make a data set's codes where they are missing; returns the name under which they are kept."""
     name = tokenizer.codes_digest()[:12]
     tokenize(data, encoder(tokenizer), name, progress=progress)
@@ -61,7 +88,7 @@ def unkept() -> Iterator[None]:
         KEPT.reset(token)
 
 
-def codes_of(data: str | Path, tokenizer: ImageTokenizer, split: str, or_empty: bool = False) -> Any:
+def codes_of(data: str | Path, tokenizer: Tokenizer, split: str, or_empty: bool = False) -> Any:
     """The codes of a split, (N, h, w): an array; missing ones are made and kept beside the data.
 
     Inside ``unkept``, missing codes are made on demand and not kept.

@@ -12,9 +12,8 @@ import numpy as np
 from lantu.data.asking import ask
 from lantu.data.order import Order
 from lantu.data.shards import Shards
-from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.captions import learnable
-from lantu.recipes.codes import codes_of
+from lantu.recipes.codes import Tokenizer, codes_of
 from lantu.tokens.bpe import TextCodec
 from lantu.tokens.document import to_ids
 from lantu.tokens.vocabulary import Vocabulary
@@ -36,7 +35,7 @@ class Pictures:
         order: in which they are trained on.
     """
 
-    def __init__(self, data: Path, tokenizer: ImageTokenizer, seed: int, split: str = "train"):
+    def __init__(self, data: Path, tokenizer: Tokenizer, seed: int, split: str = "train"):
         self.val = Shards(data, "val", or_empty=True)
         self.shards = Shards(data, "train") if split == "train" else self.val
         self.grids = codes_of(data, tokenizer, split)

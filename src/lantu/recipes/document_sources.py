@@ -25,8 +25,7 @@ from lantu.data.pointing import change, exercise, naming, unfold
 from lantu.data.questions import KINDS, PLANNED, UNPLANNED, listed, question
 from lantu.data.retrieval import MOST, CaptionIndex
 from lantu.data.shards import Shards
-from lantu.models.lantu.tokenizer.model import ImageTokenizer
-from lantu.recipes.codes import codes_of
+from lantu.recipes.codes import Tokenizer, codes_of
 from lantu.recipes.corpus import Corpus
 from lantu.tokens.document import goal_of
 from lantu.types import CodeGrid, Document, MaskedGrid, Part, Role, Sample
@@ -51,7 +50,7 @@ class EditPairs:
             and one and the same new background.
     """
 
-    def __init__(self, folder: str, tokenizer: ImageTokenizer):
+    def __init__(self, folder: str, tokenizer: Tokenizer):
         self.samples: list[Sample] = []
         self.grids: Any = ()
         self.changes: dict[str, list[int]] = {}

@@ -9,7 +9,6 @@ Shapes: B pictures, H W pixels, h w grid.
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from lantu import images
 from lantu.engine.backends.native import Language
@@ -17,7 +16,7 @@ from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
 from lantu.engine.sampling_params import SamplingParams
 from lantu.models.lantu.requests import drawing, reading
-from lantu.models.lantu.tokenizer.model import ImageTokenizer
+from lantu.recipes.codes import Tokenizer
 from lantu.tasks.run import BATCH
 from lantu.tokens import document
 from lantu.tokens.bpe import TextCodec
@@ -36,7 +35,7 @@ class Drafts:
     language: Language
     text: TextCodec
     vocabulary: Vocabulary
-    tokenizer: ImageTokenizer
+    tokenizer: Tokenizer
     grid: tuple[int, int]
     settings: SamplingParams
     guidance_scales: tuple[float, ...] = ()
@@ -63,12 +62,9 @@ class Drafts:
 
     def paint(self, codes_Bhw: np.ndarray) -> np.ndarray:
         """Codes → (B, H, W, 3) uint8."""
-        return paint(self.tokenizer, codes_Bhw)
+        return self.tokenizer.paint(codes_Bhw)
 
 
-@torch.inference_mode()
-def paint(tokenizer: ImageTokenizer, codes_Bhw: np.ndarray) -> np.ndarray:
+def paint(tokenizer: Tokenizer, codes_Bhw: np.ndarray) -> np.ndarray:
     """Codes → (B, H, W, 3) uint8, in one pass of the tokenizer's plain decoder."""
-    codes = torch.from_numpy(codes_Bhw)
-    vectors_BNE = tokenizer.quantizer.vectors()[codes.flatten(1)]
-    return images.to_array(tokenizer.decoder(vectors_BNE, *codes_Bhw.shape[1:])[0])
+    return tokenizer.paint(codes_Bhw)

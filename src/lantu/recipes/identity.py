@@ -20,7 +20,7 @@ from lantu.data.shards import read_index
 from lantu.data.texts import text_digest
 from lantu.errors import LantuError, ModelError, RecipeError
 from lantu.files import sha256
-from lantu.recipes.sources import BEGINNINGS, part_folder
+from lantu.recipes.sources import BEGINNINGS, autoencoder_folder, part_folder
 from lantu.weights.arrays import read_config
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 Identity = dict[str, str]
 # Settings that name a trained part → which part; None for the part that is being trained.
 PARTS = {"start": None, "origin": "language", "teacher": "language", "control": "control"}
+AUTOENCODER = "autoencoder"  # a setting that names an autoencoder
 DATA = ("edits", "beside")  # settings that name a data folder
 
 
@@ -55,6 +56,8 @@ def of(part: str, recipe: str, settings: Any, data: str | Path) -> Identity:
         if tokenizer and (learnt := learnt_codes(folder)) and learnt != identity["tokenizer"]:
             what = f"{source} learnt the codes of another tokenizer ({learnt[:12]}, not {identity['tokenizer'][:12]})"
             raise RecipeError(what, f"name its own tokenizer, or another {kind}")
+    if source := getattr(settings, AUTOENCODER, ""):
+        identity[AUTOENCODER] = weights_digest(autoencoder_folder(source))
     for name in DATA:
         if source := getattr(settings, name, ""):
             identity[name] = data_digest(source)

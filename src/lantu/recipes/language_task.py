@@ -23,7 +23,7 @@ from lantu.files import write_text
 from lantu.images import scale, to_array, to_tensor
 from lantu.models.lantu.language.model import export
 from lantu.recipes.captions import caption_of
-from lantu.recipes.codes import load_tokenizer
+from lantu.recipes.codes import Tokenizer, load_tokenizer
 from lantu.recipes.corpus import Corpus, Pictures
 from lantu.recipes.drafts import Drafts
 from lantu.recipes.language_settings import LanguageRecipe
@@ -38,13 +38,17 @@ AROUND = 32  # ids of a document beside its codes and its caption: special token
 
 
 class LanguageSetup:
-    """A language model, ready to be trained, and the corpus that it learns from."""
+    """A language model, ready to be trained, and the corpus that it learns from.
 
-    def __init__(self, recipe: LanguageRecipe, data: Path):
+    Args:
+        tokenizer: what turns pictures into codes; that of the recipe if not given.
+    """
+
+    def __init__(self, recipe: LanguageRecipe, data: Path, tokenizer: Tokenizer | None = None):
         self.recipe, self.data = recipe, data
-        self.tokenizer = load_tokenizer(recipe.tokenizer)
+        self.tokenizer = tokenizer or load_tokenizer(recipe.tokenizer)
         self.pictures = Pictures(data, self.tokenizer, recipe.loop.seed)
-        codebook_size = self.tokenizer.config.codebook_size
+        codebook_size = self.tokenizer.codebook_size
         self.start = start_language(recipe, self.pictures.texts(), self.pictures.grid, codebook_size)
         self.codec, self.model = self.start.codec, self.start.model
         self.model.config.lantu["tokenizer"] = self.tokenizer.codes_digest()

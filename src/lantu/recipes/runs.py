@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from lantu.errors import DiskError, RecipeError
-from lantu.recipes.identity import DATA, PARTS
+from lantu.recipes.identity import AUTOENCODER, DATA, PARTS
 from lantu.recipes.sources import BEGINNINGS
 from lantu.training.checkpoint import numbered
 from lantu.training.config import override
@@ -28,7 +28,7 @@ FREE = {
     *("steps", "minutes", "lr", "lr_scale", "decay_fraction", "clip_norm", "weight_decay", "precision", "compile"),
     *("checkpoint_every_s", "log_every", "sample_every", "validate_every", "validated", "patience", "kept", "device"),
 }
-NAMING = {"tokenizer", "text", *PARTS, *DATA}  # settings whose content is compared, not the path
+NAMING = {"tokenizer", "text", AUTOENCODER, *PARTS, *DATA}  # settings whose content is compared, not the path
 
 
 def read(folder: Path) -> dict[str, Any] | None:

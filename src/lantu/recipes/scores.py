@@ -45,8 +45,8 @@ def evaluate(
     Args:
         data: a data folder: composed scenes, for their gallery, or a user's own pictures. None: the data that the
             model's index names; its gallery is built in the cache.
-        suites: names of ``SUITES`` or of ``lantu.recipes.abilities.WAYS``; None: all of the former, and those of
-            the latter whose ability the model has. For a user's own pictures, names of ``OWN``; None: all.
+        suites: names of ``SUITES`` or of ``lantu.recipes.abilities.WAYS``; None: those whose ability the model
+            has. For a user's own pictures, names of ``OWN``; None: all.
         limit: trials of each suite.
         seed: decides the trials and the drawings.
         out: folder for scores.json, scores.txt and sheet.png.
@@ -86,7 +86,9 @@ def evaluate_scenes(
     from lantu.recipes.generator import ModelGenerator
 
     if suites is None:
-        suites = [*SUITES, *abilities.learnt(model.folder.abilities)]
+        able = "captioning" in model.folder.abilities
+        suites = [name for name in SUITES if able or not name.endswith("caption")]
+        suites += abilities.learnt(model.folder.abilities)
     if unknown := sorted(set(suites) - {*SUITES, *abilities.WAYS}):
         raise DataError(f"no suite called {unknown[0]}", f"choose from {', '.join((*SUITES, *abilities.WAYS))}")
     beyond = [name for name in abilities.WAYS if name in suites]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lantu.errors import ModelError
+from lantu.errors import ModelError, RecipeError
 from lantu.files import expand
 from lantu.models import registry
 from lantu.models.hub import is_id, locate
@@ -39,6 +39,23 @@ def part_folder(source: str | Path, part: str) -> Path:
     raise ModelError(
         f"no trained {part} in {source}", "name a finished run of `lantu train`, a model, or a part's folder"
     )
+
+
+def autoencoder_folder(source: str | Path) -> Path:
+    """The folder of the autoencoder that a recipe names: of a run, or one of diffusers' or of the TAESD family.
+
+    Raises:
+        RecipeError: it names none.
+        ModelError: there is none.
+    """
+    if not str(source):
+        hint = "--set autoencoder=RUN of `lantu train rival --recipe autoencoder`, or a folder of one of diffusers'"
+        raise RecipeError("no autoencoder whose latents are denoised", hint)
+    place = expand(source)
+    for folder in (place / "model", place):
+        if any(folder.glob("*.safetensors")):
+            return folder
+    raise ModelError(f"no autoencoder in {source}", "name a finished run, or a folder of one of diffusers'")
 
 
 def has_weights(place: Path) -> bool:

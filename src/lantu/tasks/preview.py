@@ -101,7 +101,7 @@ def drafting(parts: Parts, running: Running[Picture], seed: int, every: int) -> 
     total, shown = effect.requests[0].limit, 0
     in_order = MASK_ID not in draft.ids
     watched = parts.previews and not parts.sparing and effect.partial is not None
-    waiting: collections.deque[tuple[Future[Image], np.ndarray]] = collections.deque()
+    waiting: collections.deque[tuple[Future[Image], np.ndarray, float]] = collections.deque()
     previewed: tuple[np.ndarray, Future[Image]] | None = None  # the newest, and its grid
     with Previewer(parts, beside=watched and parts.exact and every < total) as previewer:
         while not draft.ended:
@@ -119,9 +119,11 @@ def drafting(parts: Parts, running: Running[Picture], seed: int, every: int) -> 
                     continue
                 if not previewed or not np.array_equal(grid, previewed[0]):  # a sketch stays what it is
                     previewed = grid, previewer.submit(grid, seed)
-                waiting.append((previewed[1], effect.partial(ids)))
+                codes = effect.partial(ids)
+                # A denoiser of latents has an estimate of every code from the first step on.
+                waiting.append((previewed[1], codes, min(float((codes >= 0).mean()), known(ids) / total)))
             while waiting and (draft.ended or waiting[0][0].done()):
-                future, codes = waiting.popleft()
-                yield Step(future.result(), codes, float((codes >= 0).mean()))
+                future, codes, fraction = waiting.popleft()
+                yield Step(future.result(), codes, fraction)
     running.drafts = []
     running.advance([list(draft.ids)])

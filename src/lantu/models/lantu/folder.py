@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lantu.engine.sampling_params import SamplingParams, renamed
 from lantu.errors import LantuError, ModelError
@@ -25,8 +25,8 @@ from lantu.files import WEIGHTS, FolderKind, sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
 from lantu.models.diffusers.folder import CONTROL_KIND, NETWORKS, VAE
 from lantu.models.diffusers.folder import KIND as PRETRAINED_KIND
+from lantu.models.lantu.agreement import check_budget, check_control, check_grid
 from lantu.models.lantu.counting import HINT, count, part_bytes
-from lantu.models.lantu.fitting import check_budget, check_control, check_grid
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
 from lantu.weights.names import PRETRAINED
 
@@ -62,17 +62,24 @@ REQUIRED = (INDEX, "language/config.json", "language/tokenizer.json", "tokenizer
 class LantuFolder:
     """A complete model directory, of which only JSON is read.
 
+    Attributes:
+        own_parts, required: the folders of its parts, and the files without which it is no model.
+
     Raises:
         ModelError: files are missing.
     """
 
     path: Path
 
+    own_parts: ClassVar[tuple[str, ...]] = PARTS
+    required: ClassVar[tuple[str, ...]] = REQUIRED
     max_side = MAX_SIDE
 
     def __post_init__(self):
-        missing = [name for name in REQUIRED if not (self.path / name).is_file()]
-        missing += [f"{part}/*.safetensors" for part in PARTS if not any((self.path / part).rglob("*.safetensors"))]
+        missing = [name for name in self.required if not (self.path / name).is_file()]
+        missing += [
+            f"{part}/*.safetensors" for part in self.own_parts if not any((self.path / part).rglob("*.safetensors"))
+        ]
         if missing:
             hint = "give a whole one, or one of those that lantu models lists"
             raise ModelError(f"{self.path} is no model directory, it lacks {', '.join(missing)}", hint)
@@ -167,7 +174,7 @@ class LantuFolder:
     @cached_property
     def digest(self) -> str:
         """Identifies exactly these weights and settings, whatever the folder is called: 16 hex digits of a SHA-256."""
-        everything = (path for part in (*PARTS, CONTROL, REFINER) for path in (self.path / part).rglob("*"))
+        everything = (path for part in (*self.own_parts, CONTROL, REFINER) for path in (self.path / part).rglob("*"))
         paths = sorted(path for path in everything if path.suffix in (".json", ".safetensors"))
         check_regular(paths)
         large = [path for path in paths if path.suffix == ".safetensors" and path.parent.name in PUBLISHED]
@@ -299,13 +306,19 @@ class LantuFolder:
             "learnt": self.learnt,
             "guidance_learnt": list(self.drawing_config.guidance),
         }
-        if decoder := self.read("decoder/config.json").get("network"):
-            origin = [self.read("decoder/config.json").get(name) for name in ("origin", "license")]
-            facts["decoder"] = ", ".join(map(str, filter(None, [decoder, *origin])))
+        if renderer := self.renderer:
+            facts["decoder"] = renderer
         if adopted := origin_of(self.read("language/config.json")):
             named = [adopted.get("source"), adopted.get("licence") or "of an unknown licence"]
             facts["language_origin"] = ", ".join(filter(None, named))
         return facts | {key: self.index[key] for key in OPTIONAL_ENTRIES if key in self.index}
+
+    @property
+    def renderer(self) -> str:
+        """What renders, where it is not lantu's own decoder: a pretrained one, its origin and its licence."""
+        config = self.read("decoder/config.json")
+        named = [config.get(name) for name in ("network", "origin", "license")]
+        return ", ".join(map(str, filter(None, named))) if named[0] else ""
 
     @property
     def created(self) -> int:
@@ -355,7 +368,7 @@ class LantuFolder:
 
     def parameters(self) -> dict[str, int]:
         """The number of parameters of each part, from the headers of its files."""
-        there = [part for part in (*PARTS, CONTROL, REFINER) if (self.path / part).is_dir()]
+        there = [part for part in (*self.own_parts, CONTROL, REFINER) if (self.path / part).is_dir()]
         return {part: sum(map(count, (self.path / part).rglob("*.safetensors"))) for part in there}
 
 
@@ -372,9 +385,3 @@ def own(folder: "ModelFolder", what: str, instead: str) -> LantuFolder:
     if not isinstance(folder, LantuFolder):
         raise LantuError(f"{what} takes models of lantu's own; {folder.name} is a {folder.architecture}", instead)
     return folder
-
-
-def check_refiner(folder: LantuFolder, params: SamplingParams) -> None:
-    """Refuse a second pass where there is no refiner. Raises LantuError."""
-    if params.refine and not folder.refined:
-        raise LantuError(f"{folder.name} has no refiner", "leave refine at 0, or attach one: lantu assemble --refiner")

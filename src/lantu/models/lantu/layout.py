@@ -17,7 +17,8 @@ from lantu.engine.sampling_params import SamplingParams
 from lantu.engine.seeds import choose_seed
 from lantu.errors import ImageError, PromptError
 from lantu.models.lantu import requests
-from lantu.models.lantu.folder import LantuFolder, check_refiner
+from lantu.models.lantu.agreement import check_refiner
+from lantu.models.lantu.folder import LantuFolder
 from lantu.models.lantu.requests import language_of
 from lantu.models.spec import Grid, Size
 from lantu.models.validation import check_codes, check_prompt, check_size, grid_of, require

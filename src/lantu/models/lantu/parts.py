@@ -22,9 +22,10 @@ from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ImageError, LantuError
 from lantu.models.control import Control
 from lantu.models.lantu import components
+from lantu.models.lantu.agreement import check_refiner
 from lantu.models.lantu.components import Encoder
 from lantu.models.lantu.controls import KINDS
-from lantu.models.lantu.folder import REFINER, LantuFolder, check_refiner
+from lantu.models.lantu.folder import REFINER, LantuFolder
 from lantu.models.lantu.layout import LantuLayout
 from lantu.models.memory import Sparing
 from lantu.models.spec import Grid

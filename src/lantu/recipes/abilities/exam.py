@@ -23,7 +23,6 @@ from lantu.pipeline import Model
 from lantu.recipes.sheets import save_sheet
 from lantu.tasks.draw import render
 from lantu.tasks.run import run
-from lantu.tokens.document import codes_from
 from lantu.types import Placed, Sample
 
 NEW = 900_000  # scenes of the validation split from this number on are used nowhere else
@@ -91,7 +90,7 @@ class Exam:
 
     def picture(self, ids: list[int]) -> np.ndarray:
         """The codes (h, w) of a picture's ids."""
-        return codes_from(ids, *self.grid, self.vocabulary)
+        return self.layout.codes(ids, self.grid)
 
     def paint(self, grids: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Pictures (H, W, 3) uint8 from codes."""

@@ -8,10 +8,8 @@ from lantu.data.questions import listed
 from lantu.data.scenes import Composer
 from lantu.data.trials import trials
 from lantu.evaluation.results import SuiteResult
-from lantu.models.lantu.requests import filling
 from lantu.recipes.abilities.exam import Exam
 from lantu.tasks.masks import cells_of_box
-from lantu.tokens.document import fill
 from lantu.types import Placed, Sample
 
 
@@ -27,14 +25,14 @@ def suite(exam: Exam, limit: int) -> SuiteResult:
         new = other(exam.composer, rng, {old.concept, kept.concept}, kept.style)
         x0, y0, x1, y1 = (edge * model.size[0] for edge in old.box)
         holes = cells_of_box((x0, y0, x1, y1), model.size, model.folder.patch)
-        text = model.parts.text.encode(listed([exam.concepts[new]], trial.language))
-        requests.append(filling(text, whole, holes, exam.vocabulary, number, exam.settings))
+        text = listed([exam.concepts[new]], trial.language)
+        requests.append(model.parts.layout.fill(text, whole, holes, number, exam.settings))
         objects = [replace(old, concept=new), kept]
         scenes.append(Sample(trial.key, "scene", {}, tuple(objects[::-1] if gone else objects), "white"))
         places.append(holes)
     grids, same = [], []
     for ids, whole, holes in zip(exam.draft(requests), wholes, places, strict=True):
-        filled = fill(whole, holes, ids, exam.vocabulary)
+        filled = model.parts.layout.fill_codes(whole, holes, ids)
         same.append(bool((filled[~holes] == whole[~holes]).all()))
         grids.append(filled)
     true = [exam.composer.compose(scene.objects, "white") for scene in scenes]

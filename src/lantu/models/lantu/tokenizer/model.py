@@ -7,10 +7,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lantu.errors import ImageError, ModelError
+from lantu.images import to_array
 from lantu.models.lantu import saving
 from lantu.models.lantu.layers import Block, OverlapPatches, rotation, same_window, to_windows
 from lantu.models.lantu.tokenizer.config import TokenizerConfig
@@ -107,6 +109,22 @@ class ImageTokenizer(nn.Module):
         """
         height, width = self.grid(pixels_BCHW)
         return self.quantizer(self.encoder(pixels_BCHW))[1].view(-1, height, width)
+
+    @torch.inference_mode()
+    def paint(self, codes_Bhw: np.ndarray) -> np.ndarray:
+        """Codes → (B, H, W, 3) uint8, in one pass of the plain decoder."""
+        vectors_BNE = self.quantizer.vectors()[torch.from_numpy(codes_Bhw).flatten(1)]
+        return to_array(self.decoder(vectors_BNE, *codes_Bhw.shape[1:])[0])
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of the pictures that it was trained on."""
+        return self.config.size
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes."""
+        return self.config.codebook_size
 
     def code_embeddings(self) -> Tensor:
         """The plain decoder's embedding of each code: (K, D)."""

@@ -1,10 +1,11 @@
-"""Refuses a model directory whose parts, or whose index, don't fit together; no weights are read."""
+"""Whether the parts of a model directory fit together; each check raises ModelError where they do not."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lantu.errors import ModelError
+from lantu.engine.sampling_params import SamplingParams
+from lantu.errors import LantuError, ModelError
 from lantu.files.untrusted import Fields, shown
 from lantu.models.lantu.counting import HINT
 from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
@@ -18,6 +19,12 @@ def check_control(control: Mapping[str, Any], decoder: Mapping[str, Any]) -> Non
     for name in ("patch", "width"):
         if name in control and control[name] != decoder.get(name):
             raise ModelError(f"the control has {name} {control[name]}, its decoder {decoder.get(name)}", hint)
+
+
+def check_refiner(folder: Any, params: SamplingParams) -> None:
+    """Refuse a second pass where a model directory has no refiner. Raises LantuError."""
+    if params.refine and not folder.refined:
+        raise LantuError(f"{folder.name} has no refiner", "leave refine at 0, or attach one: lantu assemble --refiner")
 
 
 def check_budget(budget: Any, index: Path) -> None:

@@ -1,0 +1,97 @@
+"""Equal budgets: what each system's training costs, counted by one function, and how many steps a budget buys.
+
+A system is what is trained for it, part by part. ``cost`` counts a part's operations by ``lantu.training.flops``, for
+lantu's own parts as for rivals'; ``steps_for`` turns a budget into ``--set loop.steps=N``; ``spent`` is what a run has
+cost so far; ``check_equal`` refuses a comparison whose budgets differ.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lantu.errors import LantuError, ModelError
+from lantu.recipes import module_of, runs
+from lantu.recipes.codes import unkept
+from lantu.training.checkpoint import numbered
+from lantu.training.config import override
+from lantu.training.flops import flops_per_sample
+
+TOLERANCE = 0.05  # of training operations
+Stage = tuple[str, str]  # part and recipe, as ``lantu train`` takes them
+
+SYSTEMS: dict[str, tuple[Stage, ...]] = {
+    "lantu": (("tokenizer", "emoji"), ("language", "emoji"), ("decoder", "emoji")),
+    "pixel-ar": (("rival", "pixel-ar"),),
+    "text-encoder-diffusion": (("rival", "autoencoder"), ("rival", "text-encoder-diffusion")),
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What training a part costs.
+
+    Attributes:
+        flops_per_sample: forward and backward.
+        samples_per_step: of one update.
+        parameters: that are trained.
+    """
+
+    flops_per_sample: float
+    samples_per_step: int
+    parameters: int
+
+    def steps_for(self, flops: float) -> int:
+        """Updates that a budget buys, to the nearest; at least one."""
+        return max(1, round(flops / (self.flops_per_sample * self.samples_per_step)))
+
+
+def cost(part: str, recipe: str, data: str | Path, overrides: Sequence[str] = ()) -> Cost:
+    """The cost of a part by its recipe on some data; nothing is written.
+
+    Raises:
+        RecipeError: there is no such part, recipe or setting.
+        DataError: there is no such data.
+    """
+    module = module_of(part, recipe)
+    settings = runs.located(override(module.RECIPES[recipe](), overrides))
+    with unkept():
+        return _cost(module.Task(settings, Path(data)), settings)
+
+
+def _cost(task, settings) -> Cost:
+    trained = [each for net in task.networks.values() for each in net.parameters() if each.requires_grad]
+    loop = settings.loop
+    return Cost(flops_per_sample(task), loop.batch_size * loop.accumulate, sum(each.numel() for each in trained))
+
+
+def spent(run: str | Path) -> float:
+    """Operations that a run's training has cost so far.
+
+    Raises:
+        ModelError: there is no run with a checkpoint.
+    """
+    folder = Path(run)
+    options, identity = runs.read(folder), runs.identity_of(folder)
+    checkpoints = numbered(folder / "checkpoints")
+    if options is None or not checkpoints or "data" not in options:
+        raise ModelError(f"no run with a checkpoint in {run}", "train it first")
+    module = module_of(identity["part"], identity["recipe"])
+    settings = runs.restored(module.RECIPES[identity["recipe"]](), folder, ())
+    state = json.loads((checkpoints[0] / "state.json").read_text(encoding="utf-8"))
+    with unkept():
+        made = _cost(module.Task(settings, Path(options["data"])), settings)
+    return made.flops_per_sample * made.samples_per_step * state["step"]
+
+
+def check_equal(flops: Mapping[str, float], tolerance: float = TOLERANCE) -> None:
+    """Refuse systems whose training cost differs by more than ``tolerance`` of the mean.
+
+    Raises:
+        LantuError: which differs, and by how much.
+    """
+    mean = sum(flops.values()) / max(1, len(flops))
+    for name, value in flops.items():
+        if abs(value - mean) > tolerance * mean:
+            what = f"{name} cost {value:.3g} operations, the mean is {mean:.3g}"
+            raise LantuError(what, f"set loop.steps so that all are within {tolerance:.0%}")

@@ -1,0 +1,37 @@
+"""Equal budgets: one count for lantu's own parts and rivals', and the steps that a budget buys."""
+
+import pytest
+
+from lantu.errors import LantuError, ModelError
+from lantu.recipes import names, train
+from lantu.recipes.rivals import budgets
+
+
+def test_every_stage_has_a_recipe():
+    for stages in budgets.SYSTEMS.values():
+        for part, recipe in stages:
+            assert recipe in names(part)
+
+
+def test_one_count_for_all(captioned_data, tiny_model, tmp_path):
+    language = budgets.cost("language", "debug", captioned_data, [f"tokenizer={tiny_model}/tokenizer"])
+    pixels = budgets.cost("rival", "pixel-ar-debug", captioned_data)
+    twice = budgets.cost("rival", "pixel-ar-debug", captioned_data, ["layers=4"])
+    assert pixels.flops_per_sample > 2 * language.flops_per_sample  # 64 ids a picture in the place of 16
+    assert 1.5 < twice.flops_per_sample / pixels.flops_per_sample < 2.2
+    budget = 1000 * pixels.flops_per_sample
+    assert abs(pixels.steps_for(budget) * pixels.samples_per_step - 1000) <= pixels.samples_per_step
+    steps = language.steps_for(budget)
+    cost = steps * language.samples_per_step * language.flops_per_sample
+    budgets.check_equal({"pixel-ar": budget, "lantu": cost}, 0.05)
+    with pytest.raises(LantuError, match="pixel-ar cost"):
+        budgets.check_equal({"lantu": cost, "pixel-ar": 2 * budget})
+
+
+def test_what_a_run_has_spent(captioned_data, tmp_path):
+    settings = ["loop.steps=2", "loop.sample_every=0", "loop.validate_every=0"]
+    train("rival", "pixel-ar-debug", captioned_data, tmp_path / "run", settings, progress=False, device="cpu")
+    each = budgets.cost("rival", "pixel-ar-debug", captioned_data)
+    assert budgets.spent(tmp_path / "run") == pytest.approx(2 * each.samples_per_step * each.flops_per_sample)
+    with pytest.raises(ModelError):
+        budgets.spent(tmp_path)
