@@ -47,6 +47,7 @@ class SamplingFields(Body):
     top_p: Annotated[float, Field(ge=0.001, le=1)] | None = None
     num_draft_tokens: Annotated[int, Field(ge=0, le=16)] | None = None
     min_accepted: Annotated[int, Field(ge=1, le=16)] | None = None
+    passes: Annotated[int, Field(ge=0, le=100)] | None = None
     steps: Annotated[int, Field(ge=1, le=50)] | None = None
     render_guidance: Annotated[float, Field(ge=0, le=20)] | None = None
     sampler: Annotated[str, Field(max_length=40)] | None = None
