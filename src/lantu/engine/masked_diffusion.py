@@ -109,9 +109,12 @@ class MaskedDrafter:
             ValueError: the request is of a kind that only next-token drafting can serve.
         """
         check(request)
-        if request.rows > self.max_rows:
-            raise ValueError(f"a request of {request.rows} rows, the drafter has {self.max_rows}")
-        draft = MaskedDraft(request, on_step, self.language.passes)
+        return self.queue(MaskedDraft(request, on_step, self.language.passes))
+
+    def queue(self, draft: MaskedDraft) -> MaskedDraft:
+        """Let a draft wait for its turn. Raises ValueError where it takes more rows than there are."""
+        if draft.request.rows > self.max_rows:
+            raise ValueError(f"a request of {draft.request.rows} rows, the drafter has {self.max_rows}")
         self.waiting.append(draft)
         return draft
 

@@ -109,6 +109,22 @@ FAMILIES = (
         },
     ),
     Family(
+        name="vq_diffusion",
+        folder="lantu.rivals.vq_diffusion.folder:VqDiffusionFolder",
+        parts="lantu.rivals.vq_diffusion.parts:VqDiffusionParts",
+        tasks=("draw",),
+        licence="that of each model",
+        size="that of each model",
+        tokens="as trained: 16 to 256",
+        sizes="as trained: 64 to 512",
+        classes=("lantu.VqDiffusionModel",),
+        components={
+            "tokenizer": ("ImageTokenizer",),
+            "language": ("VqDiffusionTransformer",),
+            "decoder": ("PixelDecoder", "PretrainedDecoder"),
+        },
+    ),
+    Family(
         name="glm_image",
         folder="lantu.models.glm_image.folder:GlmImageFolder",
         parts="lantu.models.glm_image.parts:GlmImageParts",

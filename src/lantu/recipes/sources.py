@@ -52,3 +52,14 @@ def kind_of(config: dict[str, Any]) -> str:
     if config.get("_class_name") in (PRETRAINED, PRETRAINED_CONTROL):
         return "decoder" if config["_class_name"] == PRETRAINED else "control"
     return "decoder" if {"patch", "width", "layers", "codebook_size"} <= config.keys() else ""
+
+
+def beside(folder: Path, part: str) -> Path:
+    """The place of another part in the model that a part's folder belongs to.
+
+    Raises:
+        ModelError: it belongs to no model.
+    """
+    if not (folder.parent / "model_index.json").is_file():
+        raise ModelError(f"no {part} beside {folder}", f"name one: --set {part}=DIR")
+    return folder.parent / part
