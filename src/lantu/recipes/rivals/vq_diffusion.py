@@ -111,8 +111,10 @@ class Task(masked.Task):
 
 
 def emoji() -> VqDiffusionRecipe:
-    """For a small world (``lantu data build emoji --world few --styles noto --train 6000``): 3.1M parameters."""
+    """6.1M parameters, about as many as lantu's language model of the same recipe; 25 passes a picture."""
     return VqDiffusionRecipe(
+        width=256,
+        layers=5,
         loop=LoopConfig(
             steps=1200,
             batch_size=32,
