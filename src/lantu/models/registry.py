@@ -109,6 +109,23 @@ FAMILIES = (
         },
     ),
     Family(
+        name="continuous",
+        folder="lantu.rivals.continuous.folder:ContinuousFolder",
+        parts="lantu.rivals.continuous.parts:ContinuousParts",
+        tasks=("draw", "caption"),
+        licence="that of each model",
+        size="that of each model",
+        tokens="as trained: 16 to 256 vectors",
+        sizes="as trained: 64 to 512",
+        classes=("lantu.ContinuousModel",),
+        components={
+            "language": ("AutoModelForCausalLM",),
+            "vectors": ("Vectors",),
+            "tokenizer": ("ImageTokenizer",),
+            "decoder": ("VectorDecoder",),
+        },
+    ),
+    Family(
         name="vq_diffusion",
         folder="lantu.rivals.vq_diffusion.folder:VqDiffusionFolder",
         parts="lantu.rivals.vq_diffusion.parts:VqDiffusionParts",

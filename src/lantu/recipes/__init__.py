@@ -23,7 +23,7 @@ MODULES = {
         *("pretrained_decoder", "pretrained_consistency", "pretrained_matching"),
     ),
     "control": ("control", "pretrained_control"),
-    "rival": ("rivals.pixel_ar", "rivals.vq_diffusion"),
+    "rival": ("rivals.pixel_ar", "rivals.vq_diffusion", "rivals.continuous"),
 }
 PARTS = tuple(MODULES)
 FORMER = {  # name in lantu 0.1, still accepted → name of today

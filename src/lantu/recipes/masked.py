@@ -88,9 +88,7 @@ class Task(training.Task):
 
     def _network(self) -> nn.Module:
         """The network to train."""
-        return MaskedTransformer(
-            MaskedConfig(**self._sizes(), choice_temperature=self.recipe.choice_temperature)
-        )
+        return MaskedTransformer(MaskedConfig(**self._sizes(), choice_temperature=self.recipe.choice_temperature))
 
     def _drafter(self) -> Drafter:
         """What draws with the network as it is now."""

@@ -133,6 +133,43 @@ def decoder(config: Mapping[str, Any]) -> Wanted:
     return floats("", {"codes.weight": (count + 1, D)}) | denoiser(P, D, layers)
 
 
+def vector_decoder(config: Mapping[str, Any]) -> Wanted:
+    """``lantu.rivals.continuous.decoder.VectorDecoder``."""
+    fields = Fields(config, "the decoder's config.json")
+    fields.only(("patch", "width", "layers", "vector_width", "tokenizer"))
+    texts_in(fields, "tokenizer")
+    P, D = fields.whole("patch", 1, MAX_PATCH), width_of(fields)
+    layers, E = fields.whole("layers", 1, MAX_LAYERS), fields.whole("vector_width", 1, MAX_WIDTH)
+    return linear("codes", D, E) | floats("", {"unknown": (D,)}) | denoiser(P, D, layers)
+
+
+def vectors(config: Mapping[str, Any]) -> Wanted:
+    """``lantu.rivals.continuous.network.Vectors``."""
+    fields = Fields(config, "the config.json of the vectors")
+    sizes = ("patch", "channels", "width", "inner", "layers", "steps", "reach", "levels")
+    fields.only(("space", "head", *sizes, "tokenizer"))
+    texts_in(fields, "tokenizer")
+    fields.one_of("space", ("features", "pixels"))
+    diffuses = fields.one_of("head", ("regression", "diffusion")) == "diffusion"
+    fields.whole("patch", 1, MAX_PATCH)
+    fields.whole("steps", 1, MAX_PASSES)
+    fields.whole("levels", 2, MAX_CODES)
+    fields.real("reach", 1e-6, 1e6)
+    E, D, W = (fields.whole(name, 1, MAX_WIDTH) for name in ("channels", "width", "inner"))
+    layers = fields.whole("layers", 0, MAX_LAYERS)
+    wanted = floats("", {"mean": (E,), "scale": (E,)}) | linear("into", D, E)
+    if not diffuses:
+        return wanted | linear("head.out", E, D)
+    wanted |= linear("head.noisy", W, E) | linear("head.condition", W, D) | floats("head.", {"norm.weight": (W,)})
+    wanted |= linear("head.time.0", W, WAVES) | linear("head.time.2", W, W)
+    wanted |= linear("head.modulate", 2 * W, W) | linear("head.out", E, W)
+    for number in range(layers):
+        block = f"head.blocks.{number}."
+        wanted |= floats(block, {"norm.weight": (W,)}) | linear(f"{block}modulate", 3 * W, W)
+        wanted |= linear(f"{block}up", W, W) | linear(f"{block}down", W, W)
+    return wanted
+
+
 def denoiser(P: int, D: int, layers: int) -> Wanted:
     """A ``PixelDecoder`` but for what it is conditioned by."""
     wanted = linear("noisy", D, 3 * P * P) | blocks("blocks.", layers, D) | modulated("", layers, D)
@@ -253,6 +290,8 @@ WANTED: dict[str, Callable[[Mapping[str, Any]], Wanted]] = {
     "vq_diffusion": vq_diffusion,
     "tokenizer": tokenizer,
     "decoder": decoder,
+    "vector_decoder": vector_decoder,
+    "vectors": vectors,
     "adapter": adapter,
     "control": control,
 }

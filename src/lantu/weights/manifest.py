@@ -26,6 +26,8 @@ NAMES = {
     "vq_diffusion": "discrete diffusion",
     "tokenizer": "image tokenizer",
     "decoder": "diffusion decoder",
+    "vector_decoder": "diffusion decoder",
+    "vectors": "head of the vectors",
     "adapter": "adapter of the diffusion decoder",
     "control": "control",
 }

@@ -111,6 +111,7 @@ def test_truncated_chances():
     from lantu.engine.request import Request
 
     logits = np.log(np.array([[0.5, 0.1, 0.3, 0.1]], np.float32))
+
     def of(**how):
         return chances(logits, None, Request([1], (range(4),), 1, **how))[0]
 
@@ -118,7 +119,9 @@ def test_truncated_chances():
     np.testing.assert_allclose(of(top_k=2), [0.625, 0, 0.375, 0], atol=1e-6)
     np.testing.assert_allclose(of(top_p=0.6), [0.625, 0, 0.375, 0], atol=1e-6)
     np.testing.assert_allclose(of(temperature=0), [1, 0, 0, 0])
-    guided = chances(logits, np.zeros((1, 4), np.float32), Request([1], (range(4),), 1, unconditional=[2], guidance=2.0))
+    guided = chances(
+        logits, np.zeros((1, 4), np.float32), Request([1], (range(4),), 1, unconditional=[2], guidance=2.0)
+    )
     assert guided[0, 0] > 0.6
 
 

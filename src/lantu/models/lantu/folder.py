@@ -73,6 +73,7 @@ class LantuFolder:
     own_parts: ClassVar[tuple[str, ...]] = PARTS
     required: ClassVar[tuple[str, ...]] = REQUIRED
     max_side = MAX_SIDE
+    cell_shape: tuple[int, ...] = ()
 
     def __post_init__(self):
         missing = [name for name in self.required if not (self.path / name).is_file()]

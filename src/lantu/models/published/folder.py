@@ -41,6 +41,7 @@ class PublishedFolder:
 
     controlled = False
     max_side = MAX_GRID
+    cell_shape: ClassVar[tuple[int, ...]] = ()
     sketches = False
     config_name: ClassVar[str] = "config.json"
     licence: ClassVar[str]

@@ -98,9 +98,7 @@ class VqDiffusionDrafter(MaskedDrafter):
             drafts = [draft for draft in drafts if draft not in group]
         return self.busy
 
-    def take(
-        self, draft: NoisyDraft, conditional_NV: np.ndarray, unconditional_NV: np.ndarray | None, t: int
-    ) -> None:
+    def take(self, draft: NoisyDraft, conditional_NV: np.ndarray, unconditional_NV: np.ndarray | None, t: int) -> None:
         """Sample the ids of an earlier time."""
         schedule, s = self.language.schedule, draft.time(self.language.schedule.steps, 1)
         chances_NV = chances(conditional_NV, unconditional_NV, draft.request)
