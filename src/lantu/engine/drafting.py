@@ -17,9 +17,9 @@ class Draft(Protocol):
     """The ids of a request while they are drafted.
 
     Attributes:
-        ids: drafted so far. What is drafted for a cell is an id, or a tuple of levels where a model drafts vectors: see
-            ``lantu.models.spec.ModelFolder.cell_shape``. A drafter that works from left to right appends to them; any other has all of them from the
-            start, MASK_ID where one is still to come.
+        ids: drafted so far. A drafter that works from left to right appends to them; any other has all of them from the
+            start, MASK_ID where one is still to come. Where a model drafts vectors, an "id" is a tuple of levels: see
+            ``lantu.models.spec.ModelFolder.cell_shape``.
         ended: it is complete, or cancelled.
     """
 

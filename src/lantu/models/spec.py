@@ -74,7 +74,7 @@ class ModelFolder(Protocol):
 
     @property
     def cell_shape(self) -> tuple[int, ...]:
-        """() where a cell of a grid is one code, (E,) where it is a vector of E levels, each below ``codebook_size``."""
+        """() where a cell of a grid is one code; (E,) where it is a vector of levels, each below ``codebook_size``."""
         ...
 
     @property

@@ -73,7 +73,6 @@ class LantuFolder:
     own_parts: ClassVar[tuple[str, ...]] = PARTS
     required: ClassVar[tuple[str, ...]] = REQUIRED
     max_side = MAX_SIDE
-    cell_shape: tuple[int, ...] = ()
 
     def __post_init__(self):
         missing = [name for name in self.required if not (self.path / name).is_file()]
@@ -121,6 +120,11 @@ class LantuFolder:
     def grid(self) -> tuple[int, int]:
         """Height and width in codes of the pictures that it was trained on."""
         return self.drawing_config.grid
+
+    @property
+    def cell_shape(self) -> tuple[int, ...]:
+        """A code a cell."""
+        return ()
 
     @property
     def codebook_size(self) -> int:

@@ -41,7 +41,6 @@ class PublishedFolder:
 
     controlled = False
     max_side = MAX_GRID
-    cell_shape: ClassVar[tuple[int, ...]] = ()
     sketches = False
     config_name: ClassVar[str] = "config.json"
     licence: ClassVar[str]
@@ -51,6 +50,11 @@ class PublishedFolder:
     unused_params: ClassVar[tuple[str, ...]]
     drafting_parts: ClassVar[tuple[str, ...]] = ("language", "codes")
     reading_parts: ClassVar[tuple[str, ...]] = ("reader",)
+
+    @property
+    def cell_shape(self) -> tuple[int, ...]:
+        """A code a cell."""
+        return ()
 
     @property
     def name(self) -> str:

@@ -60,8 +60,8 @@ class ContinuousRecipe(RecipeConfig):
         words: weight of the cross-entropy of text, beside the loss of vectors.
         jitter: standard deviation of the noise on the vectors that the language model reads, so that it forgives its
             own errors.
-        head_width, head_layers, head_steps, repeats: of a diffusion head, and the times at which each vector is denoised
-            in a step of training.
+        head_width, head_layers, head_steps, repeats: of a diffusion head, and the times at which each vector is
+            denoised in a step of training.
         decoder_width, decoder_layers: of the decoder.
         masked, hidden: shares of pictures of which the decoder sees no vectors, or only the first.
         blurred: the largest standard deviation of the noise on the decoder's vectors, so that it forgives the language
@@ -124,6 +124,8 @@ class Task(training.Task):
             vectors = Vectors(self._config())
             vectors.mean.copy_(space.mean_E)
             vectors.scale.copy_(space.scale_E)
+            self._language: Any = language
+            self._vectors = vectors
             self.model = nn.ModuleDict({"language": language, "vectors": vectors})
             self.networks: dict[str, nn.Module] = {MODEL: self.model}
             if space.tokenizer is not None:
@@ -162,7 +164,7 @@ class Task(training.Task):
         return self._documents(self.corpus, self.documents, indices, step * size)
 
     def _documents(self, corpus: Corpus, documents: Captioned, indices: Sequence[int], first: int) -> dict[str, Tensor]:
-        """ids and positions (B, N) of documents, whose codes stand for vectors; vectors (B, n, E), pixels (B, C, H, W)."""
+        """ids (B, N), whose codes stand for vectors; what is no padding; vectors (B, n, E), pixels (B, C, H, W)."""
         ids = [corpus.ids(documents.document(index, place))[0] for place, index in enumerate(indices, first)]
         rows = one_each(ids, self.vocabulary.special("pad"))
         pictures: Any = corpus.pictures
@@ -176,7 +178,7 @@ class Task(training.Task):
 
     def _draft(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         """The loss of the next vector, and the cross-entropy of the next id of text (arXiv:2307.05222, equation 2)."""
-        language, vectors = self.model["language"], self.model["vectors"]
+        language, vectors = self._language, self._vectors
         ids_BN, vectors_BnE = batch["ids"], batch["vectors"]
         is_vector = self.vocabulary.is_code(ids_BN)
         noise = torch.randn(vectors_BnE.shape, generator=generator, device=vectors_BnE.device)
@@ -251,8 +253,8 @@ class Task(training.Task):
     def export(self, folder: Path) -> None:
         """Write a complete model directory."""
         parts: dict[str, directory.Part] = {
-            "language": lambda place: export(self.model["language"], place, self.corpus.codec),
-            "vectors": self.model["vectors"].save,
+            "language": lambda place: export(self._language, place, self.corpus.codec),
+            "vectors": self._vectors.save,
         }
         if self.space.folder is not None:
             parts |= {"tokenizer": self.space.folder, "decoder": self.decoder.save}
@@ -292,8 +294,16 @@ def head() -> ContinuousRecipe:
 
 def debug(recipe: ContinuousRecipe) -> ContinuousRecipe:
     """In seconds."""
-    small = {"text_size": 300, "width": 64, "layers": 2, "heads": 2, "inner": 192, "head_width": 64, "head_layers": 2}
-    small |= {"head_steps": 8, "decoder_width": 32, "decoder_layers": 1, "patch": 8, "blurred": 0.1}
+    small: dict[str, Any] = {"text_size": 300, "width": 64, "layers": 2, "heads": 2, "inner": 192}
+    small |= {
+        "head_width": 64,
+        "head_layers": 2,
+        "head_steps": 8,
+        "decoder_width": 32,
+        "decoder_layers": 1,
+        "patch": 8,
+        "blurred": 0.1,
+    }
     small["loop"] = LoopConfig(steps=60, batch_size=16, lr=3e-3, warmup_steps=5, precision="fp32")
     return recipe.model_copy(update=small)
 

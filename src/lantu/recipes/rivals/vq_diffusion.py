@@ -61,7 +61,7 @@ class VqDiffusionRecipe(MaskedRecipe):
 class Task(masked.Task):
     """From prompts and noisy codes to the clean codes."""
 
-    recipe: VqDiffusionRecipe
+    recipe: VqDiffusionRecipe  # pyrefly: ignore[bad-override-mutable-attribute]
     exported = FOLDER_KIND
 
     def __init__(self, recipe: VqDiffusionRecipe, data: Path):

@@ -2,8 +2,8 @@
 
 Two heads, two spaces:
 
-    regression of features   Emu (Sun et al. 2023, arXiv:2307.05222): the next visual embedding is regressed by its squared
-                             error beside next-token prediction of text, and a diffusion decoder renders the embeddings
+    regression of features   Emu (Sun et al. 2023, arXiv:2307.05222): the next visual embedding is regressed by its
+                             squared error beside next-token prediction of text; a diffusion decoder renders them
     regression of pixels     the same on patches of pixels, which need no decoder
     a diffusion head         MAR's repair (Li et al. 2024, arXiv:2406.11838): a small network a token denoises the next
                              vector, so that the language model need not commit to the mean of all continuations
@@ -22,6 +22,7 @@ sampling.py   denoising of a vector, on arrays of NumPy and torch
 network.py    input projection and head on torch, for training and GPUs
 native.py     the same on the kernels, for drawing on a CPU
 backend.py    the language backend whose next "ids" are vectors
+padded.py     layers of the kernels whose inputs may have any width
 decoder.py    lantu's decoder, conditioned by vectors: on torch
 rendering.py  the same on the kernels
 folder.py     the model directory

@@ -30,9 +30,9 @@ class VectorDecoder(PixelDecoder):
         """What turns vectors into tokens."""
         return nn.Linear(self.config.vector_width, self.config.width)
 
-    def tokens(self, vectors_BhwE: Tensor) -> Tensor:
-        """(B, h·w, D): of the vectors alone."""
-        vectors_BNE = vectors_BhwE.flatten(1, 2)
+    def tokens(self, codes_Bhw: Tensor) -> Tensor:
+        """(B, h·w, D): of the vectors (B, h, w, E) alone."""
+        vectors_BNE = codes_Bhw.flatten(1, 2)
         known_BN1 = vectors_BNE[..., :1].isfinite()
         return torch.where(known_BN1, self.codes(vectors_BNE.nan_to_num(0.0)), self.unknown)
 
@@ -56,6 +56,7 @@ class TorchVectorDenoiser(TorchDenoiser):
 
     def __init__(self, network: VectorDecoder, vectors_TE: np.ndarray | None = None):
         super().__init__(network)
+        self.vector_network = network
         self.told_vectors = None if vectors_TE is None else self.to_device(vectors_TE)
 
     @classmethod
@@ -65,7 +66,7 @@ class TorchVectorDenoiser(TorchDenoiser):
 
     def told(self, vectors_TE: np.ndarray) -> "TorchVectorDenoiser":
         """This denoiser with a table of vectors."""
-        return TorchVectorDenoiser(self.network, vectors_TE)
+        return TorchVectorDenoiser(self.vector_network, vectors_TE)
 
     @torch.inference_mode()
     def __call__(self, x_t_BCHW: Tensor, timestep: float, conditioning: Conditioning) -> Tensor:

@@ -85,7 +85,7 @@ class ContinuousFolder(LantuFolder):
         return f"{count}, {self.entry('vectors/config.json', 'steps')} steps each" if self.diffuses else count
 
     @property
-    def cell_shape(self) -> tuple[int, ...]:  # pyrefly: ignore[bad-override]
+    def cell_shape(self) -> tuple[int, ...]:
         """(E,)."""
         return (self.number("vectors/config.json", "channels", 1, WIDEST),)
 

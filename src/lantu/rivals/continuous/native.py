@@ -12,6 +12,7 @@ import numpy as np
 from lantu import kernels
 from lantu.kernels import Linear, blocks, to_float
 from lantu.models.lantu.decoder.native import sinusoids
+from lantu.rivals.continuous.padded import PaddedLinear
 from lantu.rivals.continuous.sampling import denoise
 from lantu.weights import manifest
 
@@ -32,11 +33,12 @@ class NativeVectors:
         manifest.check("vectors", config, state)
         self.state, self.norm = state, {"norm": to_float(norm_D), "eps": eps}
         self.mean_E, self.scale_E = to_float(state["mean"]), to_float(state["scale"])
-        self.into = self.linear("into")
+        self.into = self.reader("into")
         self.diffuses = config["head"] == "diffusion"
         if self.diffuses:
             self.condition = self.linear("head.condition", **self.norm)
-            self.noisy, self.modulate, self.out = (self.linear(f"head.{name}") for name in ("noisy", "modulate", "out"))
+            self.noisy = self.reader("head.noisy")
+            self.modulate, self.out = (self.linear(f"head.{name}") for name in ("modulate", "out"))
             self.time = [self.linear(f"head.time.{at}") for at in (0, 2)]
             self.norm_W = to_float(state["head.norm.weight"])
             self.blocks = [self.block(f"head.blocks.{number}.") for number in range(config["layers"])]
@@ -52,14 +54,18 @@ class NativeVectors:
         """A layer of that name."""
         return kernels.linear(self.state[f"{name}.weight"], self.state[f"{name}.bias"], precise=True, **norm)
 
+    def reader(self, name: str) -> PaddedLinear:
+        """A layer of that name, which reads vectors of any width."""
+        return PaddedLinear(self.state[f"{name}.weight"], self.state[f"{name}.bias"])
+
     def block(self, name: str) -> tuple[np.ndarray, Linear, Linear, Linear]:
         """Norm, modulation and layers of a ``network.Residual``."""
-        layers = (self.linear(name + part) for part in ("modulate", "up", "down"))
-        return (to_float(self.state[f"{name}norm.weight"]), *layers)
+        modulate, up, down = (self.linear(name + part) for part in ("modulate", "up", "down"))
+        return to_float(self.state[f"{name}norm.weight"]), modulate, up, down
 
     def embed(self, vectors_RE: np.ndarray) -> np.ndarray:
         """Scaled vectors → input embeddings (R, D)."""
-        return self.into(np.ascontiguousarray(vectors_RE, np.float32))
+        return self.into(vectors_RE)
 
     @np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in what comes out
     def sample(
@@ -87,7 +93,7 @@ class NativeVectors:
     def velocity(self, noisy_RE: np.ndarray, time: float, condition_RW: np.ndarray) -> np.ndarray:
         """One pass of the diffusion head."""
         told_RW = silu(self.time[1](silu(self.time[0](sinusoids(time)[None]))) + condition_RW)
-        x_RW = self.noisy(np.ascontiguousarray(noisy_RE, np.float32))
+        x_RW = self.noisy(noisy_RE)
         for norm_W, modulate, up, down in self.blocks:
             shift, scale, gate = np.split(modulate(told_RW), 3, -1)
             inner_RW = normalised(x_RW, norm_W) * (1 + scale) + shift

@@ -5,6 +5,7 @@ Shapes: M vectors, R rows, S steps, E numbers of a vector, D width of the langua
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ class Vectors(nn.Module):
         self.register_buffer("mean", torch.zeros(config.channels))
         self.register_buffer("scale", torch.ones(config.channels))
         self.into = nn.Linear(config.channels, config.width)
-        self.head = Regression(config) if config.head == "regression" else Diffusion(config)
+        self.head: Any = Regression(config) if config.head == "regression" else Diffusion(config)
 
     def embed(self, vectors_RE: np.ndarray) -> np.ndarray:
         """Scaled vectors → input embeddings (R, D)."""

@@ -168,7 +168,8 @@ class ContinuousParts(LantuParts):
         """Captions of pictures (B, H, W, 3) uint8: the language model reads their vectors, and drafts the words."""
         vocabulary, prompts = self.vocabulary, []
         for levels_hwE in self.encode(pictures):
-            start = [vocabulary.special("bos"), *document.picture_start(*levels_hwE.shape[:2], vocabulary)]
+            height, width = levels_hwE.shape[:2]
+            start = [vocabulary.special("bos"), *document.picture_start(height, width, vocabulary)]
             end = [vocabulary.special("eoi"), vocabulary.special(language)]
             vectors_TE = self.levels.vectors(levels_hwE.reshape(-1, levels_hwE.shape[-1]))
             parts = self.language.vectors(start), self.head.embed(vectors_TE), self.language.vectors(end)

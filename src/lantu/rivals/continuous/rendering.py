@@ -1,4 +1,7 @@
-"""The decoder of vectors on the kernels, and pixels that need none. Shapes: B batch, h w grid, T vectors, E their width."""
+"""The decoder of vectors on the kernels, and pixels that need none.
+
+Shapes: B batch, h w grid, T vectors, E their width.
+"""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -6,12 +9,12 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from lantu import kernels
 from lantu.diffusion.decoder import DiffusionDecoder
 from lantu.diffusion.sample import sample
 from lantu.engine.sampling_params import SamplingParams
 from lantu.kernels import to_float
 from lantu.models.lantu.decoder.native import NativeDenoiser
+from lantu.rivals.continuous.padded import PaddedLinear
 from lantu.types import MASK_CODE
 
 
@@ -32,7 +35,7 @@ class NativeVectorDenoiser(NativeDenoiser):
 
     def table(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
         """The embeddings of codes: before any vector is told, of the missing one alone."""
-        self.project = kernels.linear(state["codes.weight"], state["codes.bias"], precise=True)
+        self.project = PaddedLinear(state["codes.weight"], state["codes.bias"])
         return to_float(state["unknown"])[None]
 
     def told(self, vectors_TE: np.ndarray) -> Self:

@@ -1,4 +1,4 @@
-"""Drafting by discrete diffusion: all codes are noise, and each pass takes them to an earlier time (ancestral sampling).
+"""Drafting by discrete diffusion (ancestral sampling): all codes are noise, and each pass takes them back in time.
 
 Of T steps a draft may take fewer passes, evenly spaced: the posterior is known between any two times (arXiv:2111.14822,
 section 4.3). Shapes: N codes, V ids that may be drawn, K codebook size.

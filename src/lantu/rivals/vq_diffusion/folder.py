@@ -8,9 +8,9 @@ from lantu.models.masked.folder import MaskedFolder
 CLASS = "lantu.VqDiffusionModel"  # _class_name in model_index.json
 LANGUAGE = ["lantu.rivals.vq_diffusion.network", "VqDiffusionTransformer"]
 FOLDER_KIND = replace(LANTU_FOLDER, proof=("_class_name", CLASS))
-ABOUT = """Discrete diffusion as in VQ-Diffusion (Gu et al. 2022, arXiv:2111.14822): codes are masked and replaced step by
-step, and a bidirectional transformer that reads the words predicts the clean codes from the noisy ones. Image tokenizer
-and decoder are lantu's own."""
+ABOUT = """Discrete diffusion as in VQ-Diffusion (Gu et al. 2022, arXiv:2111.14822): codes are masked and replaced step
+by step, and a bidirectional transformer that reads the words predicts the clean codes from the noisy ones. Image
+tokenizer and decoder are lantu's own."""
 
 
 class VqDiffusionFolder(MaskedFolder):

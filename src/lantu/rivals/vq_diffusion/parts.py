@@ -1,4 +1,4 @@
-"""The parts of a model that drafts by discrete diffusion. Image tokenizer and decoder are those of lantu's own family."""
+"""The parts of a model that drafts by discrete diffusion. Image tokenizer and decoder are of lantu's own family."""
 
 from functools import cached_property
 
