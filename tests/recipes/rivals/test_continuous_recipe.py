@@ -15,31 +15,38 @@ from lantu.recipes.rivals import continuous
 from lantu.recipes.rivals.assembling import assemble_rival
 from lantu.training.config import override
 
-SYSTEMS = ("continuous-regression", "pixel-regression", "diffusion-head")
-STEPS = {"continuous-regression": 120, "pixel-regression": 120, "diffusion-head": 160}
+# The first is made of what the other two are: the head of one, the space and the decoder of the other.
+SYSTEMS = (pytest.param("continuous-regression", marks=pytest.mark.slow), "pixel-regression", "diffusion-head")
+STEPS = 100
 
 
 @pytest.fixture(scope="module")
 def settings(tiny_model):
-    return {name: [] if "pixel" in name else [f"tokenizer={tiny_model}/tokenizer"] for name in SYSTEMS}
+    features = [f"tokenizer={tiny_model}/tokenizer"]
+    return {"continuous-regression": features, "pixel-regression": [], "diffusion-head": features}
 
 
 @pytest.fixture(scope="module")
 def runs(captioned_data, settings, tmp_path_factory):
+    """Name → its run, trained when it is first asked for."""
     place = tmp_path_factory.mktemp("runs")
-    for name in SYSTEMS:
-        own = [*settings[name], f"loop.steps={STEPS[name]}", "loop.sample_every=0", "loop.validate_every=60"]
-        train("rival", f"{name}-debug", captioned_data, place / name, own, progress=False, device="cpu")
-    return place
+
+    def run(name):
+        if not (place / name).exists():
+            own = [*settings[name], f"loop.steps={STEPS}", "loop.sample_every=0", "loop.validate_every=60"]
+            train("rival", f"{name}-debug", captioned_data, place / name, own, progress=False, device="cpu")
+        return place / name
+
+    return run
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_it_learns_and_knows_its_cost(runs, name):
-    assert losses(runs / name)[-1] < 0.5 * losses(runs / name)[0]
-    index = json.loads((runs / name / "model/model_index.json").read_text())
+    assert losses(runs(name))[-1] < 0.5 * losses(runs(name))[0]
+    index = json.loads((runs(name) / "model/model_index.json").read_text())
     assert index["training"]["recipe"] == name
     assert index["training"]["flops_per_sample"] > 6 * 16 * 2 * 64 * 64
-    language = json.loads((runs / name / "model/language/config.json").read_text())
+    language = json.loads((runs(name) / "model/language/config.json").read_text())
     assert language["architectures"] == ["Qwen3ForCausalLM"]
 
 
@@ -63,19 +70,19 @@ def test_the_loss_is_of_the_next_vector_and_the_next_id(captioned_data, settings
 @pytest.mark.skipif(not kernels.exact(), reason="NumPy's sums depend on what is computed together")
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_it_draws_what_it_is_asked_for(runs, name):
-    model = lantu.load(runs / name / "model", "cpu")
+    model = lantu.load(runs(name) / "model", "cpu")
     for word, colour in (("cat", 0), ("dog", 2)):
         picture = model.draw(f"a {word}", seed=1)
         assert picture.codes.shape == (4, 4, *model.folder.cell_shape)
         assert picture.image.size == (32, 32)
         if "pixel" in name:
             assert np.asarray(picture.image).mean((0, 1)).argmax() == colour
-    drawn_alike(runs / name / "model", "a cat", guidance=1.5)
+    drawn_alike(runs(name) / "model", "a cat", guidance=1.5)
 
 
 def test_regression_knows_one_picture_a_prompt_and_a_diffusion_head_many(runs):
-    for name, count in (("continuous-regression", 1), ("diffusion-head", 3)):
-        model = lantu.load(runs / name / "model", "cpu")
+    for name, count in (("pixel-regression", 1), ("diffusion-head", 3)):
+        model = lantu.load(runs(name) / "model", "cpu")
         drawn = {picture.codes.tobytes() for picture in model.draw_many("a cat", 3, seed=1)}
         assert len(drawn) == count
         cold = [model.draw("a cat", seed=seed, temperature=0).codes for seed in (1, 2)]
@@ -86,8 +93,8 @@ def test_regression_knows_one_picture_a_prompt_and_a_diffusion_head_many(runs):
 def test_native_code_computes_what_torch_computes(runs, name):
     from lantu.rivals.continuous.network import Vectors
 
-    model = lantu.load(runs / name / "model", "cpu")
-    native, network = model.parts.head, Vectors.load(runs / name / "model/vectors")
+    model = lantu.load(runs(name) / "model", "cpu")
+    native, network = model.parts.head, Vectors.load(runs(name) / "model/vectors")
     rng = np.random.default_rng(0)
     width, channels = network.config.width, network.config.channels
     hidden = rng.normal(size=(3, width)).astype(np.float32)
@@ -109,7 +116,7 @@ def test_the_decoder_of_vectors_is_the_same_on_kernels_and_torch(runs):
     from lantu.rivals.continuous.decoder import VectorDecoder, as_decoder
     from lantu.rivals.continuous.rendering import NativeVectorDenoiser, render
 
-    folder = runs / "continuous-regression/model/decoder"
+    folder = runs("diffusion-head") / "model/decoder"
     vectors = np.random.default_rng(0).normal(size=(2, 4, 4, 4)).astype(np.float32)
     known = np.arange(32).reshape(2, 4, 4) % 5 > 0
     params = lantu.load(folder.parent, "cpu").folder.settings.change(steps=2)
@@ -123,9 +130,9 @@ def test_the_decoder_of_vectors_is_the_same_on_kernels_and_torch(runs):
 def test_it_captions_shows_previews_and_files_keep_its_vectors(runs, name, tmp_path):
     from lantu.images.metadata import save_picture
 
-    model = lantu.load(runs / name / "model", "cpu")
+    model = lantu.load(runs(name) / "model", "cpu")
     picture = model.draw("a dog", seed=2)
-    assert model.caption(picture).startswith("a ")
+    assert model.caption(picture) in ("a cat", "a dog", "a fox")
     *steps, last = model.stream("a dog", seed=2)
     assert [step.fraction for step in steps] == [0.25, 0.5, 0.75]
     assert np.array_equal(np.asarray(last.preview), np.asarray(picture.image))
@@ -144,11 +151,11 @@ def test_it_captions_shows_previews_and_files_keep_its_vectors(runs, name, tmp_p
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_it_is_served(runs, name):
-    served_alike(runs / name / "model", "a cat")
+    served_alike(runs(name) / "model", "a cat")
 
 
 def test_the_command_line_draws_again_from_levels(runs, lantu, tmp_path):
-    model = runs / "diffusion-head/model"
+    model = runs("diffusion-head") / "model"
     code, out, error = lantu(
         "draw", "a cat", "--model", model, "--seed", 3, "--tokens-out", "t.json", "--json", "-o", "a.png"
     )
@@ -164,7 +171,7 @@ def test_the_command_line_draws_again_from_levels(runs, lantu, tmp_path):
 
 @pytest.mark.parametrize("name", ["diffusion-head", "pixel-regression"])
 def test_it_is_assembled_and_damaged_ones_are_refused(runs, captioned_data, tmp_path, name):
-    assemble_rival(runs / name, tmp_path / "mine", licence="MIT", data=captioned_data)
+    assemble_rival(runs(name), tmp_path / "mine", licence="MIT", data=captioned_data)
     card = (tmp_path / "mine/README.md").read_text()
     assert ("MAR" if name == "diffusion-head" else "regressed outright") in card
     index = json.loads((tmp_path / "mine/model_index.json").read_text())

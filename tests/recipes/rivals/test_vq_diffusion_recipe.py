@@ -28,7 +28,7 @@ def settings(tiny_model):
 @pytest.fixture(scope="module")
 def run(captioned_data, settings, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "vq"
-    own = [*settings, "loop.steps=100", "loop.sample_every=0", "loop.validate_every=50"]
+    own = [*settings, "loop.steps=80", "loop.sample_every=0", "loop.validate_every=50"]
     train("rival", "vq-diffusion-debug", captioned_data, out, own, progress=False, device="cpu")
     return out
 
