@@ -191,7 +191,7 @@ class Picture:
 
     Attributes:
         image: RGB.
-        codes: (h, w) int64.
+        codes: (h, w) int64; (h, w, E) of a model that drafts vectors, see ``lantu.models.spec.ModelFolder.cell_shape``.
         prompt: as given.
         seed: of draft and rendering.
         model: digest of the model directory.
@@ -208,6 +208,11 @@ class Picture:
     settings: Mapping[str, float | int | str | None] = field(default_factory=dict)
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     unknown_words: tuple[UnknownWord, ...] = ()
+
+    @property
+    def cells(self) -> int:
+        """Cells of the grid, each of which was drafted as one id."""
+        return self.codes.shape[0] * self.codes.shape[1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,7 +65,9 @@ class Order:
         claim = reader.claim(path, former.image, str(path), model.parts)
         # Another model's codes may stand for cells of another size.
         size = (
-            model.parts.layout.size_of(former.codes.shape) if ours else drawable(former.image.size, model.folder.patch)
+            model.parts.layout.size_of(former.codes.shape[:2])
+            if ours
+            else drawable(former.image.size, model.folder.patch)
         )
         unused = () if ours else model.folder.unused_params  # of another family's decoder
         settings = SamplingParams.read(former.settings).as_dict()
@@ -198,7 +200,7 @@ def report(
     """Print each picture's file, seed and time, or one JSON object."""
     if as_json:
         files = [str(path) for path in paths]
-        tokens = sum(picture.codes.size for picture in pictures) if drafted else 0
+        tokens = sum(picture.cells for picture in pictures) if drafted else 0
         timings = {name: round(sum(p.timings_ms[name] for p in pictures), 1) for name in ("plan", "render", "total")}
         summary = {"files": files, "seed": seed, "model": model, "tokens": tokens, "timings_ms": timings}
         terminal.print_json(summary | {"unknown_words": unknown(pictures[0]) if drafted and pictures else []})

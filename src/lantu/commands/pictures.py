@@ -58,6 +58,9 @@ def draw(
         int | None,
         typer.Option(help="Codes that each pass accepts unchecked; above 1, results are not exact.", metavar="N"),
     ] = None,
+    passes: Annotated[
+        int | None, typer.Option(help="Forward passes of a draft by masked or discrete diffusion.", metavar="N")
+    ] = None,
     ahead: Annotated[int | None, typer.Option(hidden=True, callback=renamed_to("--num-draft-tokens"))] = None,
     least: Annotated[int | None, typer.Option(hidden=True, callback=renamed_to("--min-accepted"))] = None,
     sampler: Sampler = None,
@@ -110,7 +113,7 @@ def draw(
         raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')
     overrides = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     overrides |= {"contrast": contrast, "sampler": sampler, "refine": refine, "render_guidance": render_guidance}
-    overrides |= {"num_draft_tokens": ahead if num_draft_tokens is None else num_draft_tokens}
+    overrides |= {"passes": passes, "num_draft_tokens": ahead if num_draft_tokens is None else num_draft_tokens}
     overrides |= {"min_accepted": least if min_accepted is None else min_accepted}
     overrides = {name: value for name, value in overrides.items() if value is not None}
     order = Order(prompt, read_grids(from_tokens) if from_tokens else None, seed, parse_size(size), overrides)

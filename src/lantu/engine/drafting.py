@@ -18,7 +18,8 @@ class Draft(Protocol):
 
     Attributes:
         ids: drafted so far. A drafter that works from left to right appends to them; any other has all of them from the
-            start, MASK_ID where one is still to come.
+            start, MASK_ID where one is still to come. Where a model drafts vectors, an "id" is a tuple of levels: see
+            ``lantu.models.spec.ModelFolder.cell_shape``.
         ended: it is complete, or cancelled.
     """
 

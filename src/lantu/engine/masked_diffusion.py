@@ -26,7 +26,7 @@ class MaskedLanguage(Protocol):
 
     Attributes:
         exact: a sequence computed in a batch is bit for bit the sequence computed alone.
-        passes: forward passes of a draft.
+        passes: forward passes of a draft, unless its request says how many.
         choice_temperature: scale of the Gumbel noise on confidences at the first pass; it falls linearly to 0.
     """
 
@@ -47,13 +47,14 @@ class MaskedDraft:
     Attributes:
         ids: as many as the request's limit; MASK_ID where one is not drafted yet.
         passes: forward passes so far.
+        total: forward passes in all.
         state: "waiting", "running", "done" or "cancelled".
     """
 
-    def __init__(self, request: Request, on_step: OnStep | None):
+    def __init__(self, request: Request, on_step: OnStep | None, passes: int):
         self.request, self.on_step = request, on_step
         self.ids = [MASK_ID] * request.limit
-        self.passes = 0
+        self.passes, self.total = 0, request.passes or passes
         self.state = "waiting"
         self.random = np.random.default_rng((request.seed, 0))
 
@@ -108,9 +109,12 @@ class MaskedDrafter:
             ValueError: the request is of a kind that only next-token drafting can serve.
         """
         check(request)
-        if request.rows > self.max_rows:
-            raise ValueError(f"a request of {request.rows} rows, the drafter has {self.max_rows}")
-        draft = MaskedDraft(request, on_step)
+        return self.queue(MaskedDraft(request, on_step, self.language.passes))
+
+    def queue(self, draft: MaskedDraft) -> MaskedDraft:
+        """Let a draft wait for its turn. Raises ValueError where it takes more rows than there are."""
+        if draft.request.rows > self.max_rows:
+            raise ValueError(f"a request of {draft.request.rows} rows, the drafter has {self.max_rows}")
         self.waiting.append(draft)
         return draft
 
@@ -194,9 +198,9 @@ def sample(
     ]
     columns = kernels.choose(logits_RV, choices)
     confidence = log_probabilities(conditional_NV, unconditional_NV, request)[masked, columns]
-    scale = language.choice_temperature * request.temperature * max(0.0, 1 - draft.passes / language.passes)
+    scale = language.choice_temperature * request.temperature * max(0.0, 1 - draft.passes / draft.total)
     confidence = confidence + scale * gumbel(noise_N[masked])
-    left = min(len(masked) - 1, masked_after(draft.passes, language.passes, count))
+    left = min(len(masked) - 1, masked_after(draft.passes, draft.total, count))
     for chosen in np.argsort(-confidence, kind="stable")[: len(masked) - left].tolist():
         draft.ids[masked[chosen]] = id_at(ranges, columns[chosen])
 

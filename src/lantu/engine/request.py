@@ -72,6 +72,8 @@ class Request:
         num_draft_tokens: draft tokens verified in each forward pass after the newest id, see
             ``engine.Job``.
         min_accepted: ids that each pass accepts even where draft tokens were wrong; above 1 the draft is not exact.
+        passes: forward passes in which all ids are drafted, by a drafter of many ids a pass; 0 for as many as its
+            model is made for. Next-token drafting takes no notice.
         bias: logits processor: what is added to the logits of the allowed ids, (ids) float32, as a function of the ids
             drafted so far. The allowed ids must be the same at every step.
         stride: number of ids whose biases are computed together. Draft tokens stop at the end of a stride, because the
@@ -96,6 +98,7 @@ class Request:
     contrast: int = 0
     num_draft_tokens: int = 0
     min_accepted: int = 1
+    passes: int = 0
     bias: Callable[[Sequence[int]], Any] | None = field(default=None, compare=False)
     stride: int = 0
     row_end: tuple[int, ...] = ()
@@ -108,8 +111,8 @@ class Request:
                 object.__setattr__(self, name, Embeddings(vectors))
         if not len(self.prefix) or self.limit < 0:
             raise ValueError("a request needs a prompt, and a limit of 0 or more")
-        if self.num_draft_tokens < 0 or self.min_accepted < 1:
-            raise ValueError("num_draft_tokens must be 0 or more, min_accepted 1 or more")
+        if self.num_draft_tokens < 0 or self.passes < 0 or self.min_accepted < 1:
+            raise ValueError("num_draft_tokens and passes must be 0 or more, min_accepted 1 or more")
         if self.num_draft_tokens and callable(self.allowed):
             raise ValueError("draft tokens need the same allowed ids at every step")
         if self.bias and callable(self.allowed):

@@ -10,6 +10,8 @@ from lantu.errors import LantuError
 
 FORMER = {"ahead": "num_draft_tokens", "least": "min_accepted"}  # names of lantu 0.1, still read everywhere
 
+PASSES = ("passes",)  # parameters of drafters of many codes a pass, which mean nothing to next-token models
+
 
 def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
     """The same values, those under a name of lantu 0.1 under today's; where both are given, today's name wins."""
@@ -40,6 +42,8 @@ class SamplingParams:
             codes in fewer, longer passes. lantu 0.1 called it ``ahead``.
         min_accepted: codes that each pass accepts even where draft tokens were wrong: above 1 the number of passes is
             bounded, and the draft is no longer what the model would have drawn code by code. 0.1: ``least``.
+        passes: forward passes of a draft by masked or discrete diffusion, which drafts many codes in each; 0 for as
+            many as the model is made for.
         steps: of the diffusion decoder.
         render_guidance: guidance scale of the decoder; above 1 it exaggerates the codes, at twice the cost.
         sampler: of the decoder, one of ``lantu.diffusion.samplers.SAMPLERS``.
@@ -58,6 +62,7 @@ class SamplingParams:
     top_p: float = 1.0
     num_draft_tokens: int = 0
     min_accepted: int = 1
+    passes: int = 0
     steps: int = 8
     render_guidance: float = 1.0
     sampler: str = "euler"
@@ -72,6 +77,7 @@ class SamplingParams:
         self.check("top_p", 1e-6, 1)
         self.check("num_draft_tokens", 0, 1000)
         self.check("min_accepted", 1, 1000)
+        self.check("passes", 0, 10_000)
         self.check("steps", 1, 1000)
         self.check("render_guidance", 0, 100)
         self.check("refine", 0, 1)
@@ -115,6 +121,7 @@ class Overrides(TypedDict, total=False):
     top_p: float | None
     num_draft_tokens: int | None
     min_accepted: int | None
+    passes: int | None
     steps: int | None
     render_guidance: float | None
     sampler: str | None

@@ -32,7 +32,8 @@ class Description:
     """A picture's record of how it was drawn.
 
     Attributes:
-        codes: (h, w) int64, each 0 or more, at most ``MAX_GRID`` a side, of the codebook of ``model``.
+        codes: (h, w) int64, each 0 or more, at most ``MAX_GRID`` a side, of the codebook of ``model``; (h, w, E) where
+            its cells are vectors of levels.
         prompt: "" for a picture that was rendered from codes.
         seed: of draft and rendering.
         model: digest of the model directory.
@@ -98,7 +99,8 @@ def _checked(record: Any) -> Description:
         raise ValueError("codes")
     if not all(isinstance(row, list) and 0 < len(row) <= MAX_GRID and len(row) == len(rows[0]) for row in rows):
         raise ValueError("rows of codes")
-    if not all(type(code) is int and 0 <= code < 2**31 for row in rows for code in row):
+    cells = [cell if isinstance(cell, list) else [cell] for row in rows for cell in row]
+    if not all(type(code) is int and 0 <= code < 2**31 for cell in cells for code in cell):
         raise ValueError("codes")
     return Description(np.array(rows, np.int64), prompt, seed, model, settings, pixels)
 

@@ -126,7 +126,9 @@ def write_tokens(pictures: Iterable[dict[str, Any]], path: str | Path) -> None:
 
 
 def read_tokens(text: str, name: str) -> list[dict[str, Any]]:
-    """The pictures of a tokens file, each with "codes" (h, w) int64. A bare grid, ``[[…], …]``, is one picture.
+    """The pictures of a tokens file, each with "codes" (h, w) int64, or (h, w, E) of vectors.
+
+    A bare grid, ``[[…], …]``, is one picture.
 
     Args:
         text: of the file.
@@ -144,7 +146,7 @@ def read_tokens(text: str, name: str) -> list[dict[str, Any]]:
         raise DataError(f"{name} is not a tokens file", hint) from problem
     for picture in pictures:
         codes = picture["codes"]
-        if codes.ndim != 2 or codes.size == 0 or codes.dtype.kind != "i":
+        if codes.ndim not in (2, 3) or codes.size == 0 or codes.dtype.kind != "i":
             raise DataError(f"the codes in {name} are not a grid of integers", hint)
     if not pictures:
         raise DataError(f"{name} has no pictures", hint)

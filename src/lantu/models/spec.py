@@ -78,6 +78,11 @@ class ModelFolder(Protocol):
         ...
 
     @property
+    def cell_shape(self) -> tuple[int, ...]:
+        """() where a cell of a grid is one code; (E,) where it is a vector of levels, each below ``codebook_size``."""
+        ...
+
+    @property
     def max_side(self) -> int:
         """Codes a side of a grid, at most."""
         ...

@@ -86,13 +86,18 @@ class Codebook(Protocol):
         ...
 
     @property
+    def cell_shape(self) -> tuple[int, ...]:
+        """See ``ModelFolder``."""
+        ...
+
+    @property
     def max_side(self) -> int:
         """Codes a side of a grid, at most."""
         ...
 
 
 def check_codes(codes: np.ndarray, folder: Codebook) -> np.ndarray:
-    """A grid of codes as (h, w) int64.
+    """A grid of codes as (h, w) int64, or (h, w, E) where cells are vectors.
 
     Args:
         folder: of the model that renders them.
@@ -102,9 +107,9 @@ def check_codes(codes: np.ndarray, folder: Codebook) -> np.ndarray:
     """
     codes = np.asarray(codes)
     hint = "give the codes of a picture made by this model"
-    if codes.ndim != 2 or not codes.size or codes.dtype.kind not in "iu":
+    if codes.ndim < 2 or codes.shape[2:] != folder.cell_shape or not codes.size or codes.dtype.kind not in "iu":
         raise DataError(f"codes of shape {codes.shape} and kind {codes.dtype} are not a grid", hint)
-    if max(codes.shape) > folder.max_side:
+    if max(codes.shape[:2]) > folder.max_side:
         raise DataError(f"a grid of {codes.shape[1]}x{codes.shape[0]} codes", f"{folder.max_side} a side is the most")
     if codes.min() < 0 or codes.max() >= folder.codebook_size:
         known = f"the model has 0 to {folder.codebook_size - 1}"

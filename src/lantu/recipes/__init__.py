@@ -23,7 +23,10 @@ MODULES = {
         *("pretrained_decoder", "pretrained_consistency", "pretrained_matching"),
     ),
     "control": ("control", "pretrained_control"),
-    "rival": ("rivals.pixel_ar", "rivals.autoencoder", "rivals.text_encoder_diffusion"),
+    "rival": (
+        *("rivals.pixel_ar", "rivals.autoencoder", "rivals.text_encoder_diffusion"),
+        *("rivals.vq_diffusion", "rivals.continuous"),
+    ),
 }
 PARTS = tuple(MODULES)
 FORMER = {  # name in lantu 0.1, still accepted → name of today

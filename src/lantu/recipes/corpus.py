@@ -6,6 +6,7 @@ Shapes: M pictures, h w grid.
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from lantu.data.asking import ask
 from lantu.data.order import Order
 from lantu.data.shards import Shards
 from lantu.recipes.captions import learnable
-from lantu.recipes.codes import Tokenizer, codes_of
+from lantu.recipes.codes import codes_of
 from lantu.tokens.bpe import TextCodec
 from lantu.tokens.document import to_ids
 from lantu.tokens.vocabulary import Vocabulary
@@ -24,6 +25,7 @@ class Pictures:
     """The training and validation pictures of a data folder, and the codes of one of the two.
 
     Args:
+        tokenizer: a ``lantu.recipes.codes.Tokenizer``.
         split: of those whose codes are wanted, "train" or "val".
 
     Attributes:
@@ -35,13 +37,17 @@ class Pictures:
         order: in which they are trained on.
     """
 
-    def __init__(self, data: Path, tokenizer: Tokenizer, seed: int, split: str = "train"):
+    def __init__(self, data: Path, tokenizer: Any, seed: int, split: str = "train"):
         self.val = Shards(data, "val", or_empty=True)
         self.shards = Shards(data, "train") if split == "train" else self.val
-        self.grids = codes_of(data, tokenizer, split)
+        self.grids = self.load(data, tokenizer, split)
         self.grid: tuple[int, int] = (int(self.grids.shape[1]), int(self.grids.shape[2]))
         self.order = Order(len(self.shards), seed)
         self.samples = [self.shards.sample(index) for index in range(len(self.shards))]
+
+    def load(self, data: Path, tokenizer: Any, split: str) -> Any:
+        """The codes (M, h, w) of the pictures, made where they are missing."""
+        return codes_of(data, tokenizer, split)
 
     def texts(self) -> Iterator[str]:
         """Every caption, once."""

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 Identity = dict[str, str]
 # Settings that name a trained part → which part; None for the part that is being trained.
-PARTS = {"start": None, "origin": "language", "teacher": "language", "control": "control"}
+PARTS = {"start": None, "origin": "language", "teacher": "language", "control": "control", "decoder": "decoder"}
 AUTOENCODER = "autoencoder"  # a setting that names an autoencoder
 DATA = ("edits", "beside")  # settings that name a data folder
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from lantu.engine.drafting import draft
+from lantu.engine.drafting import Drafter, draft
 from lantu.engine.masked_diffusion import MaskedDrafter
 from lantu.engine.request import Request
 from lantu.files import write_text
@@ -81,26 +81,34 @@ class Task(training.Task):
         self.notes = self.corpus.notes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
-            self.model = MaskedTransformer(self._config())
+            self.model: Any = self._network()
         self.networks: dict[str, nn.Module] = {"model": self.model}
         tokens = self.pictures.grid[0] * self.pictures.grid[1] + 20
         self.flops_per_sample = 6.0 * tokens * sum(parameter.numel() for parameter in self.model.parameters())
 
-    def _config(self) -> MaskedConfig:
+    def _network(self) -> nn.Module:
+        """The network to train."""
+        return MaskedTransformer(MaskedConfig(**self._sizes(), choice_temperature=self.recipe.choice_temperature))
+
+    def _drafter(self) -> Drafter:
+        """What draws with the network as it is now."""
+        return MaskedDrafter(self.model, max_drafts=64)
+
+    def _sizes(self) -> dict[str, Any]:
+        """Its sizes, as its config takes them."""
         recipe, vocabulary = self.recipe, self.vocabulary
-        return MaskedConfig(
-            width=recipe.width,
-            layers=recipe.layers,
-            passes=recipe.passes,
-            choice_temperature=recipe.choice_temperature,
-            lantu={
+        return {
+            "width": recipe.width,
+            "layers": recipe.layers,
+            "passes": recipe.passes,
+            "lantu": {
                 "text_size": vocabulary.text_size,
                 "codebook_size": vocabulary.codebook_size,
                 "grid": list(self.pictures.grid),
                 "learnt": [],
                 "tokenizer": self.tokenizer.codes_digest(),
             },
-        )
+        }
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
         """ids (B, N) with masked codes, seen (B, N) bool, targets (B, n), IGNORED where a code is not masked."""
@@ -110,22 +118,27 @@ class Task(training.Task):
     def _masked(self, corpus: Corpus, indices: Sequence[int], first: int) -> dict[str, Tensor]:
         """Pictures as ``batch`` has them; what is masked depends on the positions, which begin with ``first``."""
         size, vocabulary, (height, width) = len(indices), self.vocabulary, corpus.grid
-        rows, targets = [], []
+        rows, wanted = [], []
         for place, index in enumerate(indices, first):
             rng = np.random.default_rng((self.recipe.loop.seed, 1, place))
             codes = corpus.grids[index].reshape(-1).astype(np.int64)
-            masked = mask(height * width, rng)
+            noisy, targets = self._noised(codes, rng)
             prompt = draw_prefix(self._prompt(corpus, index, rng), height, width, vocabulary)
-            rows.append(
-                sequence.ids_of(prompt, np.where(masked, -1, vocabulary.codes_to_ids(codes)).tolist(), vocabulary)
-            )
-            targets.append(np.where(masked, codes, IGNORED))
+            ids = np.where(noisy < 0, -1, vocabulary.codes_to_ids(noisy))
+            rows.append(sequence.ids_of(prompt, ids.tolist(), vocabulary))
+            wanted.append(targets)
         lengths = np.array([len(row) for row in rows])
         ids_BN = np.full((size, lengths.max()), vocabulary.special("pad"), np.int64)
         for padded, row in zip(ids_BN, rows, strict=True):
             padded[: len(row)] = row
-        batch = {"ids": ids_BN, "seen": np.arange(lengths.max()) < lengths[:, None], "targets": np.stack(targets)}
+        batch = {"ids": ids_BN, "seen": np.arange(lengths.max()) < lengths[:, None]}
+        batch |= {name: np.stack([targets[name] for targets in wanted]) for name in wanted[0]}
         return {name: torch.from_numpy(value) for name, value in batch.items()}
+
+    def _noised(self, codes_n: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Codes as the network reads them, negative where masked, and what the loss takes."""
+        masked = mask(len(codes_n), rng)
+        return np.where(masked, -1, codes_n), {"targets": np.where(masked, codes_n, IGNORED)}
 
     def validation(self, number: int, size: int) -> dict[str, Tensor] | None:
         """Validation pictures, masked always alike."""
@@ -168,7 +181,7 @@ class Task(training.Task):
         captions = {index: caption for index, caption in captions.items() if caption}
         if not captions:
             return
-        drafts = draft(MaskedDrafter(self.model, max_drafts=64), [self._request(*each) for each in captions.items()])
+        drafts = draft(self._drafter(), [self._request(*each) for each in captions.items()])
         height, width = self.pictures.grid
         grids = [codes_from(ids, height, width, self.vocabulary) for ids in drafts]
         drawn = paint(self.tokenizer, np.stack(grids))

@@ -61,3 +61,14 @@ def autoencoder_folder(source: str | Path) -> Path:
 def has_weights(place: Path) -> bool:
     """Whether a folder holds weights; a pretrained decoder and its control have them in folders of their own."""
     return any(any(place.glob(f"{inner}*.safetensors")) for inner in ("", "adapter/", "controlnet/"))
+
+
+def beside(folder: Path, part: str) -> Path:
+    """The place of another part in the model that a part's folder belongs to.
+
+    Raises:
+        ModelError: it belongs to no model.
+    """
+    if not (folder.parent / "model_index.json").is_file():
+        raise ModelError(f"no {part} beside {folder}", f"name one: --set {part}=DIR")
+    return folder.parent / part

@@ -54,6 +54,11 @@ class Render:
     control: Control | None = None
 
     @property
+    def cells(self) -> int:
+        """Cells of the grid."""
+        return self.codes.shape[0] * self.codes.shape[1]
+
+    @property
     def group(self) -> tuple[Any, ...]:
         """What pictures must have in common to be rendered together."""
         params = self.params

@@ -102,7 +102,7 @@ def claim(source: "Path | BinaryIO", image: "Image", name: str, parts: Parts) ->
         check_codes(said.codes, parts.folder)
     except DataError:
         return Claim(image, name, note=pixels_count(f"the record of the drawing in {name} is damaged"))
-    height, width = said.codes.shape
+    height, width = said.codes.shape[:2]
     bound = said.pixels is not None
     if parts.layout.size_of((height, width)) != image.size or (bound and said.pixels != pixels_digest(image)):
         return Claim(image, name, note=pixels_count(f"{name} was changed since it was drawn"))
@@ -136,5 +136,5 @@ def _shows(image: "Image", said: Description, parts: Parts) -> bool:
         return False
     rendered_HW3 = parts.render(said.codes[None], [said.seed], params, prompts=[said.prompt])[0]
     difference_HW = np.abs(rendered_HW3.astype(np.float32) - np.asarray(image, np.float32)).mean(2)
-    difference_hw = images.average(difference_HW[None, None], *said.codes.shape)[0, 0]
+    difference_hw = images.average(difference_HW[None, None], *said.codes.shape[:2])[0, 0]
     return bool(difference_hw.mean() <= MAX_DIFFERENCE and difference_hw.max() <= MAX_CELL_DIFFERENCE)

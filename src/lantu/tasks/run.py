@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
+from lantu.engine.drafting import MASK_ID
 from lantu.models.spec import Parts
 from lantu.tasks.effects import Compute, Draft, Effect, Render, Task
 from lantu.types import Picture
@@ -95,9 +96,9 @@ def count_codes(progress: Callable[[int, int], None], total: int) -> OnIds:
     return count
 
 
-def known(ids: Sequence[int]) -> int:
-    """How many ids are drafted; those that are still missing are negative."""
-    return sum(id_ >= 0 for id_ in ids)
+def known(ids: Sequence[Any]) -> int:
+    """How many ids are drafted; those that are still missing are MASK_ID."""
+    return sum(id_ != MASK_ID for id_ in ids)
 
 
 def draft(parts: Parts, running: Sequence[Running[Any]], batched: bool, on_ids: OnIds | None) -> None:

@@ -60,10 +60,26 @@ def check_language(config: Mapping[str, Any], sizes: Sizes) -> None:
 
 def masked(config: Mapping[str, Any]) -> Wanted:
     """``lantu.models.masked.network.MaskedTransformer``."""
+    Fields(config, WHERE).real("choice_temperature", 0, 1000)
+    return bidirectional(config)
+
+
+def vq_diffusion(config: Mapping[str, Any]) -> Wanted:
+    """``lantu.rivals.vq_diffusion.network.VqDiffusionTransformer``."""
+    fields = Fields(config, WHERE)
+    wanted, D = bidirectional(config), width_of(fields)
+    steps = fields.whole("steps", 1, MAX_PASSES)
+    fields.whole("passes", 1, steps)
+    if not 0 < fields.real("masked", 0, 1) < 1:
+        fields.refuse("masked", "above 0 and below 1")
+    return wanted | modulated("", fields.whole("layers", 1, MAX_LAYERS), D)
+
+
+def bidirectional(config: Mapping[str, Any]) -> Wanted:
+    """``lantu.models.masked.network.BidirectionalTransformer``."""
     fields = Fields(config, WHERE)
     D, layers = width_of(fields), fields.whole("layers", 1, MAX_LAYERS)
     fields.whole("passes", 1, MAX_PASSES)
-    fields.real("choice_temperature", 0, 1000)
     fields.whole("max_position_embeddings", 1, MAX_IDS)
     vocabulary = drawing_config(config).vocabulary
     return floats("", {"embedding.weight": (vocabulary.size, D), "norm.weight": (D,)}) | blocks("blocks.", layers, D)
@@ -114,10 +130,56 @@ def decoder(config: Mapping[str, Any]) -> Wanted:
     texts_in(fields, "tokenizer")
     P, D = fields.whole("patch", 1, MAX_PATCH), width_of(fields)
     layers, count = fields.whole("layers", 1, MAX_LAYERS), fields.whole("codebook_size", 2, MAX_CODES)
-    wanted = floats("", {"codes.weight": (count + 1, D)}) | linear("noisy", D, 3 * P * P)
-    wanted |= linear("time.0", D, WAVES) | linear("time.2", 6 * D, D) | blocks("blocks.", layers, D)
-    wanted |= floats("blocks.", {f"{number}.table": (6, D) for number in range(layers)})
+    return floats("", {"codes.weight": (count + 1, D)}) | denoiser(P, D, layers)
+
+
+def vector_decoder(config: Mapping[str, Any]) -> Wanted:
+    """``lantu.rivals.continuous.decoder.VectorDecoder``."""
+    fields = Fields(config, "the decoder's config.json")
+    fields.only(("patch", "width", "layers", "vector_width", "tokenizer"))
+    texts_in(fields, "tokenizer")
+    P, D = fields.whole("patch", 1, MAX_PATCH), width_of(fields)
+    layers, E = fields.whole("layers", 1, MAX_LAYERS), fields.whole("vector_width", 1, MAX_WIDTH)
+    return linear("codes", D, E) | floats("", {"unknown": (D,)}) | denoiser(P, D, layers)
+
+
+def vectors(config: Mapping[str, Any]) -> Wanted:
+    """``lantu.rivals.continuous.network.Vectors``."""
+    fields = Fields(config, "the config.json of the vectors")
+    sizes = ("patch", "channels", "width", "inner", "layers", "steps", "reach", "levels")
+    fields.only(("space", "head", *sizes, "tokenizer"))
+    texts_in(fields, "tokenizer")
+    fields.one_of("space", ("features", "pixels"))
+    diffuses = fields.one_of("head", ("regression", "diffusion")) == "diffusion"
+    fields.whole("patch", 1, MAX_PATCH)
+    fields.whole("steps", 1, MAX_PASSES)
+    fields.whole("levels", 2, MAX_CODES)
+    fields.real("reach", 1e-6, 1e6)
+    E, D, W = (fields.whole(name, 1, MAX_WIDTH) for name in ("channels", "width", "inner"))
+    layers = fields.whole("layers", 0, MAX_LAYERS)
+    wanted = floats("", {"mean": (E,), "scale": (E,)}) | linear("into", D, E)
+    if not diffuses:
+        return wanted | linear("head.out", E, D)
+    wanted |= linear("head.noisy", W, E) | linear("head.condition", W, D) | floats("head.", {"norm.weight": (W,)})
+    wanted |= linear("head.time.0", W, WAVES) | linear("head.time.2", W, W)
+    wanted |= linear("head.modulate", 2 * W, W) | linear("head.out", E, W)
+    for number in range(layers):
+        block = f"head.blocks.{number}."
+        wanted |= floats(block, {"norm.weight": (W,)}) | linear(f"{block}modulate", 3 * W, W)
+        wanted |= linear(f"{block}up", W, W) | linear(f"{block}down", W, W)
+    return wanted
+
+
+def denoiser(P: int, D: int, layers: int) -> Wanted:
+    """A ``PixelDecoder`` but for what it is conditioned by."""
+    wanted = linear("noisy", D, 3 * P * P) | blocks("blocks.", layers, D) | modulated("", layers, D)
     return wanted | linear("out.linear", 12 * P * P, D)
+
+
+def modulated(prefix: str, layers: int, D: int) -> Wanted:
+    """The embedding of time, and what each block has of its own for it."""
+    wanted = linear(f"{prefix}time.0", D, WAVES) | linear(f"{prefix}time.2", 6 * D, D)
+    return wanted | floats(f"{prefix}blocks.", {f"{number}.table": (6, D) for number in range(layers)})
 
 
 def adapter(config: Mapping[str, Any]) -> Wanted:
@@ -225,8 +287,11 @@ def floats(prefix: str, shapes: Mapping[str, tuple[int, ...]]) -> Wanted:
 WANTED: dict[str, Callable[[Mapping[str, Any]], Wanted]] = {
     "language": language,
     "masked": masked,
+    "vq_diffusion": vq_diffusion,
     "tokenizer": tokenizer,
     "decoder": decoder,
+    "vector_decoder": vector_decoder,
+    "vectors": vectors,
     "adapter": adapter,
     "control": control,
 }

@@ -18,16 +18,20 @@ from lantu.weights import arrays, checksums
 from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, is_plain
 from lantu.weights.expected import OPTIONAL, WANTED, Wanted, pretrained, pretrained_control
 from lantu.weights.language_config import drawing_config, is_adopted
-from lantu.weights.names import MASKED, PRETRAINED, PRETRAINED_CONTROL
+from lantu.weights.names import MASKED, PRETRAINED, PRETRAINED_CONTROL, VQ_DIFFUSION
 
 NAMES = {
     "language": "language model",
     "masked": "masked language model",
+    "vq_diffusion": "discrete diffusion",
     "tokenizer": "image tokenizer",
     "decoder": "diffusion decoder",
+    "vector_decoder": "diffusion decoder",
+    "vectors": "head of the vectors",
     "adapter": "adapter of the diffusion decoder",
     "control": "control",
 }
+OWN_LANGUAGES = {MASKED: "masked", VQ_DIFFUSION: "vq_diffusion"}  # model_type of lantu's own networks → part
 HALVES = {"float16": "F16", "bfloat16": "BF16"}
 KINDS = {"uint16": "BF16", "bfloat16": "BF16", "float16": "F16", "float32": "F32", "float64": "F64", "bool": "BOOL"}
 HINT = "restore config.json, or fetch the model again"
@@ -126,8 +130,8 @@ def verify(part: str, folder: Path, config: Mapping[str, Any]) -> None:
 def read_language(folder: str | Path) -> dict[str, Any]:
     """The config of a language model of any architecture; of foreign ones as much is checked as can be."""
     config = arrays.read_config(folder)
-    if config.get("model_type") == MASKED:
-        return read("masked", folder)
+    if part := OWN_LANGUAGES.get(str(config.get("model_type"))):
+        return read(part, folder)
     return read("language", folder) if is_plain(config) else read_foreign(folder)
 
 

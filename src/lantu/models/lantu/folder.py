@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lantu.engine.sampling_params import SamplingParams, renamed
+from lantu.engine.sampling_params import PASSES, SamplingParams, renamed
 from lantu.errors import LantuError, ModelError
 from lantu.files import WEIGHTS, FolderKind, sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
@@ -123,6 +123,11 @@ class LantuFolder:
         return self.drawing_config.grid
 
     @property
+    def cell_shape(self) -> tuple[int, ...]:
+        """A code a cell."""
+        return ()
+
+    @property
     def codebook_size(self) -> int:
         """The number of codes."""
         return self.number("tokenizer/config.json", "codebook_size", 2, MAX_CODES)
@@ -168,8 +173,8 @@ class LantuFolder:
 
     @property
     def unused_params(self) -> tuple[str, ...]:
-        """Those of a refiner, where there is none."""
-        return () if self.refined else REFINING
+        """Those of a refiner, where there is none, and of drafting many codes a pass."""
+        return PASSES if self.refined else (*REFINING, *PASSES)
 
     @cached_property
     def digest(self) -> str:

@@ -107,6 +107,9 @@ class LantuParts(Sparing):
         Raises:
             LantuError: it can't.
         """
+        if request.passes:
+            what = f"{self.folder.name} drafts code by code, not in so many passes"
+            raise LantuError(what, "leave out passes")
         if self.backend == "vllm":
             from lantu.engine.backends.vllm_engine import check
 

@@ -48,6 +48,7 @@ def drawing(
         contrast=settings.contrast,
         num_draft_tokens=settings.num_draft_tokens,
         min_accepted=settings.min_accepted,
+        passes=settings.passes,
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from lantu.engine.sampling_params import PASSES
 from lantu.models.lantu.folder import FOLDER_KIND as LANTU_FOLDER
 from lantu.models.lantu.folder import LantuFolder
 from lantu.weights.architecture import MAX_WIDTH
@@ -19,6 +20,11 @@ class MaskedFolder(LantuFolder):
     def abilities(self) -> tuple[str, ...]:
         """It draws; it was trained for nothing else."""
         return ("drawing",)
+
+    @property
+    def unused_params(self) -> tuple[str, ...]:
+        """Those of a refiner, where there is none."""
+        return tuple(name for name in super().unused_params if name not in PASSES)
 
     @property
     def controlled(self) -> bool:

@@ -1,11 +1,11 @@
-"""The masked language model on the kernels, without torch; equal to ``lantu.models.masked.network``.
+"""The masked language model and its base on the kernels, without torch; equal to ``lantu.models.masked.network``.
 
 Shapes: T ids of all sequences, N ids of one, n codes of one, D width.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from lantu.weights import manifest
 from lantu.weights.language_config import vocabulary_of
 
 
-class MaskedLanguage:
-    """Prompts and partly masked codes → logits: see ``lantu.engine.masked_diffusion.MaskedLanguage``.
+class BidirectionalLanguage:
+    """Prompts and partly masked codes → logits: see ``lantu.models.masked.network.BidirectionalTransformer``.
 
     Args:
         config: its config.json.
@@ -29,10 +29,12 @@ class MaskedLanguage:
         ModelError: the weights are not those that the config asks for.
     """
 
+    part: ClassVar[str]  # what the manifest calls it
+
     def __init__(self, config: Mapping[str, Any], state: Mapping[str, np.ndarray], precise: bool = False):
-        manifest.check("masked", config, state)
+        manifest.check(self.part, config, state)
         self.exact, self.precise = kernels.exact(), precise
-        self.passes, self.choice_temperature = int(config["passes"]), float(config["choice_temperature"])
+        self.passes = int(config["passes"])
         self.vocabulary = vocabulary_of(dict(config))
         width, count = config["width"], config["layers"]
         layers = blocks.layers(state, "blocks.", count)
@@ -41,17 +43,21 @@ class MaskedLanguage:
         self.heads: dict[Ranges, Linear] = {}
 
     @classmethod
-    def load(cls, folder: str | Path, precise: bool = False) -> "MaskedLanguage":
-        """Read a masked language model's folder.
+    def load(cls, folder: str | Path, precise: bool = False) -> Self:
+        """Read a language model's folder.
 
         Raises:
             ModelError: it is missing or damaged.
         """
-        return cls(*manifest.read_arrays("masked", folder), precise)
+        return cls(*manifest.read_arrays(cls.part, folder), precise)
 
     @np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in the logits
     def logits(
-        self, prompts: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]], ranges: Ranges
+        self,
+        prompts: Sequence[Sequence[int]],
+        drafts: Sequence[Sequence[int]],
+        ranges: Ranges,
+        modulation_L6D: np.ndarray | None = None,
     ) -> list[np.ndarray]:
         """One forward pass; see ``lantu.engine.masked_diffusion.MaskedLanguage``."""
         ids = [sequence.ids_of(*pair, self.vocabulary) for pair in zip(prompts, drafts, strict=True)]
@@ -61,11 +67,11 @@ class MaskedLanguage:
         ]
         segments = [Segment(self.stack.cache(len(each)), len(each), causal=False) for each in ids]
         x_TD = to_float(self.embedding_VD[np.concatenate(ids)])
-        x_TD = self.stack.forward(x_TD, np.concatenate(turns, axis=1), segments)
+        x_TD = self.stack.forward(x_TD, np.concatenate(turns, axis=1), segments, modulation_L6D)
         starts = np.cumsum([0, *(len(each) for each in ids)])
         found = [self.head(ranges)(x_TD[at : at + len(draft)]) for at, draft in zip(starts, drafts, strict=False)]
         for logits_nV in found:
-            manifest.check_finite("masked", logits_nV)
+            manifest.check_finite(self.part, logits_nV)
         return found
 
     def head(self, ranges: Ranges) -> Linear:
@@ -74,3 +80,13 @@ class MaskedLanguage:
             weight = np.concatenate([self.embedding_VD[allowed.start : allowed.stop] for allowed in ranges])
             self.heads[ranges] = kernels.linear(weight, norm=self.norm_D, eps=blocks.EPS, precise=self.precise)
         return self.heads[ranges]
+
+
+class MaskedLanguage(BidirectionalLanguage):
+    """See ``lantu.engine.masked_diffusion.MaskedLanguage``."""
+
+    part = "masked"
+
+    def __init__(self, config: Mapping[str, Any], state: Mapping[str, np.ndarray], precise: bool = False):
+        super().__init__(config, state, precise)
+        self.choice_temperature = float(config["choice_temperature"])

@@ -1,10 +1,11 @@
-"""The masked language model on torch: prompt and partly masked codes → logits of all codes.
+"""The masked language model on torch: prompt and partly masked codes → logits of all codes. Its base serves others.
 
 Shapes: B batch, N ids of codes and prompt, n = h·w codes, D width, K codebook size.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from lantu import files
 from lantu.engine.request import Ranges
 from lantu.models.lantu.layers import Block, RMSNorm
 from lantu.models.masked import sequence
-from lantu.models.masked.config import MaskedConfig
+from lantu.models.masked.config import BidirectionalConfig, MaskedConfig
 from lantu.tokens import bpe
 from lantu.weights import manifest, tensors
 from lantu.weights.language_config import vocabulary_of
@@ -25,28 +26,42 @@ FOLDER_KIND = files.FolderKind(
 )
 
 
-class MaskedTransformer(nn.Module):
-    """A bidirectional transformer that predicts masked codes (MaskGIT, arXiv:2202.04200). Input and output embeddings
-    are tied, and only the codes have logits.
+class BidirectionalTransformer(nn.Module):
+    """A bidirectional transformer over codes and a prompt. Input and output embeddings are tied, and only the codes
+    have logits.
+
+    Attributes:
+        part: what ``lantu.weights.manifest`` calls it.
+        sizes: the class of its config.
+        folder_kind: of the folder that ``save`` writes.
+        modulated: its blocks take a modulation, by which they are told the time of a diffusion.
     """
 
+    part: ClassVar[str]
+    sizes: ClassVar[type[BidirectionalConfig]]
+    folder_kind: ClassVar[files.FolderKind]
+    modulated: ClassVar[bool] = False
     exact = False
 
-    def __init__(self, config: MaskedConfig):
+    def __init__(self, config: Any):
         super().__init__()
         self.config, self.vocabulary = config, vocabulary_of(config.model_dump())
-        self.passes, self.choice_temperature = config.passes, config.choice_temperature
+        self.passes = config.passes
         self.embedding = nn.Embedding(self.vocabulary.size, config.width)
         nn.init.normal_(self.embedding.weight, std=0.02)
-        self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.layers))
+        blocks = (Block(config.width, config.heads, conditioned=self.modulated) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(blocks)
         self.norm = RMSNorm(config.width)
 
-    def forward(self, ids_BN: Tensor, seen_BN: Tensor, height: int, width: int) -> Tensor:
+    def forward(
+        self, ids_BN: Tensor, seen_BN: Tensor, height: int, width: int, modulation_B6D: Tensor | None = None
+    ) -> Tensor:
         """Logits of each cell's code, (B, n, K).
 
         Args:
             ids_BN: of codes, then of the prompt, then padding (``sequence.ids_of``).
             seen_BN: bool; False for padding.
+            modulation_B6D: see ``Block``.
         """
         config, n = self.config, height * width
         turn = sequence.rotation(height, width, ids_BN.shape[1] - n, config.width // config.heads)
@@ -54,20 +69,25 @@ class MaskedTransformer(nn.Module):
         x_BND = F.embedding(ids_BN, self.embedding.weight)
         mask_B11N = None if bool(seen_BN.all()) else seen_BN[:, None, None]
         for block in self.blocks:
-            x_BND = block(x_BND, turn_2NK, None, mask_B11N)
+            x_BND = block(x_BND, turn_2NK, modulation_B6D, mask_B11N)
         codes = self.vocabulary.code_range
         codes_KD = self.embedding.weight[codes.start : codes.stop]
         return F.linear(self.norm(x_BND[:, :n]), codes_KD)
 
     @torch.inference_mode()
     def logits(
-        self, prompts: Sequence[Sequence[int]], drafts: Sequence[Sequence[int]], ranges: Ranges
+        self,
+        prompts: Sequence[Sequence[int]],
+        drafts: Sequence[Sequence[int]],
+        ranges: Ranges,
+        modulation_B6D: Tensor | None = None,
     ) -> list[np.ndarray]:
         """See ``lantu.engine.masked_diffusion.MaskedLanguage``; one sequence after another."""
         vocabulary, found = self.vocabulary, []
         for prompt, draft in zip(prompts, drafts, strict=True):
             ids = torch.from_numpy(sequence.ids_of(prompt, draft, vocabulary))[None].to(self.embedding.weight.device)
-            logits_nK = self(ids, torch.ones_like(ids, dtype=torch.bool), *sequence.grid_of(prompt, vocabulary))[0]
+            grid, seen = sequence.grid_of(prompt, vocabulary), torch.ones_like(ids, dtype=torch.bool)
+            logits_nK = self(ids, seen, *grid, modulation_B6D)[0]
             columns = [vocabulary.ids_to_codes(id_) for allowed in ranges for id_ in allowed]
             found.append(logits_nK[:, columns].float().cpu().numpy())
         return found
@@ -79,18 +99,28 @@ class MaskedTransformer(nn.Module):
             DiskError: they can't be written.
         """
         config = self.config.model_dump() | {"dtype": str(dtype).removeprefix("torch.")}
-        with files.replacing_folder(folder, FOLDER_KIND) as temporary:
+        with files.replacing_folder(folder, self.folder_kind) as temporary:
             tensors.save(self.state_dict(), temporary, dtype)
             files.write_json(temporary / "config.json", config)
             bpe.save(codec, self.vocabulary, temporary)
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu") -> "MaskedTransformer":
+    def load(cls, folder: str | Path, device: str = "cpu") -> Self:
         """Read what ``save`` wrote, in float32, without gradients.
 
         Raises:
             ModelError: it is missing or damaged.
         """
-        network = cls(MaskedConfig(**manifest.read("masked", folder)))
+        network = cls(cls.sizes(**manifest.read(cls.part, folder)))
         network.load_state_dict({name: value.float() for name, value in tensors.load(Path(folder)).items()})
         return network.eval().requires_grad_(False).to(device)
+
+
+class MaskedTransformer(BidirectionalTransformer):
+    """Predicts masked codes (MaskGIT, arXiv:2202.04200)."""
+
+    part, sizes, folder_kind = "masked", MaskedConfig, FOLDER_KIND
+
+    def __init__(self, config: MaskedConfig):
+        super().__init__(config)
+        self.choice_temperature = config.choice_temperature

@@ -52,6 +52,11 @@ class PublishedFolder:
     reading_parts: ClassVar[tuple[str, ...]] = ("reader",)
 
     @property
+    def cell_shape(self) -> tuple[int, ...]:
+        """A code a cell."""
+        return ()
+
+    @property
     def name(self) -> str:
         """The folder's name; the revision's parent in the Hugging Face cache."""
         path = self.path.resolve()

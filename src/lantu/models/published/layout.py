@@ -7,7 +7,7 @@ import numpy as np
 
 from lantu import images
 from lantu.engine.request import Request
-from lantu.engine.sampling_params import SamplingParams
+from lantu.engine.sampling_params import PASSES, SamplingParams
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.models.published.folder import DENOISING, PublishedFolder
 from lantu.models.published.text import Text
@@ -67,8 +67,10 @@ class PublishedLayout:
         """Refuse parameters that mean nothing to the model. Raises LantuError."""
         for name in self.folder.unused_params:
             if getattr(params, name) != getattr(self.folder.settings, name):
-                whose = f"{name} belongs to diffusion decoders" if name in DENOISING else f"{name} is unknown"
-                raise LantuError(f"{whose}, which {self.folder.name} has not", "leave it out")
+                known = dict.fromkeys(DENOISING, "belongs to diffusion decoders, which")
+                known |= dict.fromkeys(PASSES, "belongs to drafting many codes a pass, which")
+                whose = f"{name} {known.get(name, 'is unknown, which')} {self.folder.name} has not"
+                raise LantuError(whose, "leave it out")
 
     def check_length(self, prefix: Sequence[int], drafted: int) -> None:
         """Refuse a prompt that leaves no room for the picture. Raises PromptError."""

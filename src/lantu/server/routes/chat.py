@@ -190,7 +190,7 @@ def count_tokens(model: Model, turns: list[Turn]) -> tuple[int, int]:
     """Numbers of text tokens and of image tokens in turns."""
     parts = [part for turn in turns for part in turn]
     text_tokens = sum(model.parts.layout.count_tokens(part) for part in parts if isinstance(part, str))
-    return text_tokens, sum(part.codes.size for part in parts if isinstance(part, Picture))
+    return text_tokens, sum(part.cells for part in parts if isinstance(part, Picture))
 
 
 class Reply:
@@ -271,7 +271,7 @@ class Reply:
         text, images = self.read
         drafted = sum(end.tokens for end in ends)
         # Drafts of pictures may have more ids than codes; drafts of whole answers have both words and pictures.
-        codes = [sum(picture.codes.size for picture in pictures_in(end.result)) for end in ends]
+        codes = [sum(picture.cells for picture in pictures_in(end.result)) for end in ends]
         drawn = sum(max(end.image_tokens, count) for end, count in zip(ends, codes, strict=True))
         return {
             "prompt_tokens": text + images,

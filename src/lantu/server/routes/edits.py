@@ -88,7 +88,7 @@ async def edits(request: Request, service: Serving) -> Response:
         raise ApiError(400, message, "unsupported_value", "size")
     tasks = fill_tasks(body, model, pictures, mask) if mask else instruct_tasks(body, model, pictures)
     text_tokens = model.parts.layout.count_tokens(body.prompt)
-    image_tokens = sum(picture.codes.size for picture in pictures)
+    image_tokens = sum(picture.cells for picture in pictures)
     fills = mask is not None
     form = AnswerFormat("image_edit", body, size, text_tokens, image_tokens, draws=fills, composite=fills)
     return await image_answers.answer(service, request, image_answers.jobs_of(tasks, body), form)

@@ -54,8 +54,8 @@ def read_params(model: Model, given: dict[str, Any]) -> SamplingParams:
     return params
 
 
-def read_codes(model: Model, rows: list[list[int]]) -> np.ndarray:
-    """Read a grid of codes, (h, w) int64.
+def read_codes(model: Model, rows: Sequence[Sequence[Any]]) -> np.ndarray:
+    """Read a grid of codes, (h, w) int64, or (h, w, E) of a model that drafts vectors.
 
     Raises:
         DataError: its rows differ in length, or it has codes that are not in the model's codebook.
@@ -63,9 +63,12 @@ def read_codes(model: Model, rows: list[list[int]]) -> np.ndarray:
     if len({len(row) for row in rows}) != 1:
         raise DataError("the rows of codes differ in length", "make them equally long")
     try:
-        return check_codes(np.array(rows, np.int64), model.folder)
+        codes = np.array(rows, np.int64)
+    except (TypeError, ValueError) as problem:
+        raise DataError("some codes are single, others are lists of unequal length", "make them alike") from problem
     except OverflowError as problem:
         raise DataError("codes can't be that large", "send the codes of a picture drawn by this model") from problem
+    return check_codes(codes, model.folder)
 
 
 def read_cells(cells: Sequence[tuple[int, int]], grid: Grid) -> np.ndarray:

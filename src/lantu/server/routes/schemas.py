@@ -27,7 +27,11 @@ NonEmptyText = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterVal
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Count = Annotated[int, Field(ge=1, le=10)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
-Codes = Annotated[list[list[int]], Field(min_length=1, description="Rows of codes, from top to bottom.")]
+Cell = int | list[int]
+Codes = Annotated[
+    list[list[Cell]],
+    Field(min_length=1, description="Rows of codes, from top to bottom; lists of levels for models of vectors."),
+]
 Size = Annotated[str, Field(max_length=20, description='"auto", or width x height in pixels, e.g. "128x128".')]
 
 
@@ -47,6 +51,7 @@ class SamplingFields(Body):
     top_p: Annotated[float, Field(ge=0.001, le=1)] | None = None
     num_draft_tokens: Annotated[int, Field(ge=0, le=16)] | None = None
     min_accepted: Annotated[int, Field(ge=1, le=16)] | None = None
+    passes: Annotated[int, Field(ge=0, le=100)] | None = None
     steps: Annotated[int, Field(ge=1, le=50)] | None = None
     render_guidance: Annotated[float, Field(ge=0, le=20)] | None = None
     sampler: Annotated[str, Field(max_length=40)] | None = None

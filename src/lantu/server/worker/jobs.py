@@ -175,7 +175,7 @@ class Job:
         """Codes that are to be rendered, as far as is known yet."""
         if isinstance(self.effect, Draft):
             return self.effect.cells
-        return self.effect.codes.size if isinstance(self.effect, Render) else 0
+        return self.effect.cells if isinstance(self.effect, Render) else 0
 
 
 def call_job(function: Callable[[], Any]) -> Job:

@@ -146,8 +146,8 @@ class Worker(threading.Thread):
         """Draw once, so that the first request finds everything loaded and waits can be estimated."""
         started = time.monotonic()
         picture = self.model.draw("a cat", seed=0)
-        self.estimator.add_drafted(picture.codes.size, picture.timings_ms["plan"] / 1000)
-        self.estimator.add_rendered(picture.codes.size, picture.timings_ms["render"] / 1000)
+        self.estimator.add_drafted(picture.cells, picture.timings_ms["plan"] / 1000)
+        self.estimator.add_rendered(picture.cells, picture.timings_ms["render"] / 1000)
         log.info("ready", extra={"fields": {"model": self.model.name, "seconds": round(time.monotonic() - started, 2)}})
 
     def wait(self) -> bool:
@@ -305,7 +305,7 @@ class Worker(threading.Thread):
         waiting = [(job, job.effect) for job in self.running if isinstance(job.effect, Render)]
         if not waiting:
             return
-        first, limit = waiting[0][1], max(1, MAX_RENDERED_CODES // waiting[0][1].codes.size)
+        first, limit = waiting[0][1], max(1, MAX_RENDERED_CODES // waiting[0][1].cells)
         group = [(job, effect) for job, effect in waiting if effect.group == first.group][:limit]
         if not self.model.parts.exact:
             group = group[:1]
@@ -317,7 +317,7 @@ class Worker(threading.Thread):
                 self.end(job, Failed(problem))
             return
         now = time.monotonic()
-        self.estimator.add_rendered(sum(effect.codes.size for _, effect in group), now - started)
+        self.estimator.add_rendered(sum(effect.cells for _, effect in group), now - started)
         self.metrics.renders.inc(len(group))
         self.metrics.render_s.observe(now - started)
         for (job, _), picture in zip(group, pictures, strict=True):

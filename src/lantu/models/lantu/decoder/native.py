@@ -5,8 +5,9 @@ T = B·N, D width, K codebook size, L layers.
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -30,14 +31,16 @@ class NativeDenoiser:
         ModelError: the weights are not those that the config asks for.
     """
 
+    part: ClassVar[str] = "decoder"  # what the manifest calls it
+
     def __init__(self, config: dict[str, Any], state: dict[str, np.ndarray], precise: bool = False):
-        manifest.check("decoder", config, state)
+        manifest.check(self.part, config, state)
         self.patch, width, count = config["patch"], config["width"], config["layers"]
         heads = max(1, width // 64)
         layers = blocks.layers(state, "blocks.", count)
         self.stack = kernels.stack(blocks.shape_of(layers, width, heads), layers, precise)
         self.tables_L6D = np.stack([to_float(state[f"blocks.{number}.table"]) for number in range(count)])
-        self.codes_KD = to_float(state["codes.weight"])
+        self.codes_KD = self.table(state)
         self.noisy = kernels.linear(state["noisy.weight"], state["noisy.bias"], precise=precise)
         self.time = [
             kernels.linear(state[f"time.{at}.weight"], state[f"time.{at}.bias"], precise=True) for at in (0, 2)
@@ -54,13 +57,17 @@ class NativeDenoiser:
         self.patches = np.empty((0, 0), np.float32)  # of the last pass, the largest array of all: it is used again
 
     @classmethod
-    def load(cls, folder: str | Path, precise: bool = False) -> "NativeDenoiser":
+    def load(cls, folder: str | Path, precise: bool = False) -> Self:
         """Read a decoder's folder.
 
         Raises:
             ModelError: it is missing or damaged.
         """
-        return cls(*manifest.read_arrays("decoder", folder), precise)
+        return cls(*manifest.read_arrays(cls.part, folder), precise)
+
+    def table(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The embedding of each code (K + 1, D); the last one is MASK_CODE."""
+        return to_float(state["codes.weight"])
 
     def to_device(self, array: np.ndarray) -> np.ndarray:
         """The array itself."""

@@ -5,6 +5,7 @@ Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, K code
 
 import math
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -23,12 +24,11 @@ class PixelDecoder(nn.Module):
     that one from the first step on.
     """
 
-    def __init__(self, config: DecoderConfig):
+    def __init__(self, config: Any):
         super().__init__()
         self.config = config
         D = config.width
-        self.codes = nn.Embedding(config.codebook_size + 1, D)  # the last one is MASK_CODE
-        nn.init.normal_(self.codes.weight, std=0.02)
+        self.codes: Any = self.table()
         self.noisy = nn.Linear(3 * config.patch**2, D)
         modulate = nn.Linear(D, 6 * D)
         self.time = nn.Sequential(nn.Linear(128, D), nn.SiLU(), modulate)
@@ -37,6 +37,16 @@ class PixelDecoder(nn.Module):
         for layer in (self.noisy, modulate):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+    def table(self) -> nn.Module:
+        """The embedding of each code; the last one is MASK_CODE."""
+        codes = nn.Embedding(self.config.codebook_size + 1, self.config.width)
+        nn.init.normal_(codes.weight, std=0.02)
+        return codes
+
+    def tokens(self, codes_Bhw: Tensor) -> Tensor:
+        """(B, N, D): of the codes alone."""
+        return self.codes(torch.where(codes_Bhw < 0, self.config.codebook_size, codes_Bhw).flatten(1))
 
     def forward(
         self, noisy_BCHW: Tensor, time_B: Tensor, codes_Bhw: Tensor, control_residuals_2BND: Tensor | None = None
@@ -49,9 +59,8 @@ class PixelDecoder(nn.Module):
             codes_Bhw: int64; MASK_CODE where a code is not known.
             control_residuals_2BND: added to the tokens before all blocks, and after them, see ``decoder.control``.
         """
-        B, height, width = codes_Bhw.shape
-        table = torch.where(codes_Bhw < 0, self.config.codebook_size, codes_Bhw).flatten(1)
-        x_BND = self.codes(table) + self.noisy(to_patches(noisy_BCHW, self.config.patch))
+        B, height, width = codes_Bhw.shape[:3]
+        x_BND = self.tokens(codes_Bhw) + self.noisy(to_patches(noisy_BCHW, self.config.patch))
         if control_residuals_2BND is not None:
             x_BND = x_BND + control_residuals_2BND[0]
         modulation_B6D = self.time(sinusoids(time_B)).view(B, 6, self.config.width)
@@ -70,13 +79,18 @@ class PixelDecoder(nn.Module):
             plain: its state dict. Blocks that it lacks keep their fresh weights, with residual branches of zero.
             code_embeddings_KD: its embedding of each code.
         """
+        self.start(plain)
+        self.codes.weight[:-1] = code_embeddings_KD
+        self.codes.weight[-1] = code_embeddings_KD.mean(0)
+
+    @torch.no_grad()
+    def start(self, plain: dict[str, Tensor]) -> None:
+        """``start_from`` but for the codes."""
         own = self.state_dict()
         if plain["out.linear.weight"].shape[1] == self.config.width:
             plain = plain | {name: self.resized(plain[name]) for name in ("out.linear.weight", "out.linear.bias")}
         copied = {name: value for name, value in plain.items() if name in own and own[name].shape == value.shape}
         self.load_state_dict(copied, strict=False)
-        self.codes.weight[:-1] = code_embeddings_KD
-        self.codes.weight[-1] = code_embeddings_KD.mean(0)
         for index, block in enumerate(self.blocks):
             if f"blocks.{index}.attention.out.weight" not in copied:
                 zero_residuals(block)
@@ -95,7 +109,7 @@ class PixelDecoder(nn.Module):
         saving.save(self, self.config, folder)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "PixelDecoder":
+    def load(cls, folder: str | Path) -> Self:
         """Read what ``save`` wrote, ready for inference.
 
         Raises:

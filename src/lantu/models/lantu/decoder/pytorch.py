@@ -4,6 +4,7 @@ Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, K code
 """
 
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ class TorchDenoiser:
         self.network, self.patch = network, network.config.patch
 
     @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "TorchDenoiser":
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Self:
         """Read a decoder's folder.
 
         Raises:

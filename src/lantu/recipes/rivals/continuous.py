@@ -1,0 +1,318 @@
+"""Recipes of continuous models (``lantu.rivals.continuous``): vectors regressed, or drafted by a diffusion head.
+
+    lantu train rival --recipe continuous-regression --data DATA --tokenizer lantu-emoji     as Emu
+    lantu train rival --recipe diffusion-head --data DATA --tokenizer lantu-emoji            as MAR
+    lantu train rival --recipe pixel-regression --data DATA                                  patches in, patches out
+
+Language model, head and decoder are trained in one run, the decoder on the vectors of real pictures.
+Shapes: B documents, N ids, n = h·w vectors of a picture, E numbers of one, C H W of pictures, D width, M vectors.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from lantu.data.packing import one_each
+from lantu.diffusion.flow import flow_loss, mask_tail
+from lantu.diffusion.sample import sample
+from lantu.images import to_array, to_bytes
+from lantu.models.lantu.language.model import export, make
+from lantu.models.lantu.layers import in_blocks
+from lantu.recipes.corpus import Corpus
+from lantu.recipes.documents import Captioned
+from lantu.recipes.rivals import directory
+from lantu.recipes.rivals.vectors import Space, VectorPictures
+from lantu.recipes.sheets import save_sheet, shown
+from lantu.rivals.continuous.config import VectorConfig, VectorDecoderConfig
+from lantu.rivals.continuous.decoder import VectorDecoder, as_decoder
+from lantu.rivals.continuous.folder import CLASS, CLASSES, KIND
+from lantu.rivals.continuous.network import Vectors
+from lantu.tokens import bpe
+from lantu.tokens.vocabulary import Vocabulary
+from lantu.training import task as training
+from lantu.training.config import LoopConfig, RecipeConfig
+from lantu.training.flops import flops_per_sample
+from lantu.training.optimizer import is_hidden
+from lantu.training.task import Metrics
+
+CODES = 2  # of the vocabulary, which must have some: they stand where vectors do
+MODEL, DECODER = "model", "decoder"
+
+
+class ContinuousRecipe(RecipeConfig):
+    """How a continuous model is trained.
+
+    Attributes:
+        tokenizer: folder of the trained image tokenizer whose features it learns; none for pixels.
+        space, head: see ``VectorConfig``.
+        patch: pixels a side of a vector, for pixels; features have their tokenizer's.
+        size: pixels a side of the drawings; 0 for the data's own.
+        whitened: each axis of the vectors is scaled to a variance of 1; else all by one number, so that squared errors
+            are those of the features themselves.
+        text_size, width, layers, heads, inner: of the language model, as in ``LanguageRecipe``.
+        captioning, dropped, asked, longest: of its documents, as in ``LanguageRecipe``.
+        words: weight of the cross-entropy of text, beside the loss of vectors.
+        jitter: standard deviation of the noise on the vectors that the language model reads, so that it forgives its
+            own errors.
+        head_width, head_layers, head_steps, repeats: of a diffusion head, and the times at which each vector is
+            denoised in a step of training.
+        decoder_width, decoder_layers: of the decoder.
+        masked, hidden: shares of pictures of which the decoder sees no vectors, or only the first.
+        blurred: the largest standard deviation of the noise on the decoder's vectors, so that it forgives the language
+            model's errors.
+        mean, spread: of the decoder's noise times, see ``flow_loss``.
+    """
+
+    tokenizer: str = ""
+    space: Literal["features", "pixels"] = "features"
+    head: Literal["regression", "diffusion"] = "regression"
+    patch: int = Field(16, ge=1)
+    size: int = Field(0, ge=0)
+    whitened: bool = False
+    text_size: int = 2048
+    width: int = 256
+    layers: int = 5
+    heads: int = 4
+    inner: int = 704
+    captioning: float = Field(0.1, ge=0, le=1)
+    dropped: float = Field(0.1, ge=0, le=1)
+    asked: float = Field(0.35, ge=0, le=1)
+    longest: int = Field(128, ge=1)
+    words: float = Field(1.0, ge=0)
+    jitter: float = Field(0.1, ge=0)
+    head_width: int = 384
+    head_layers: int = 3
+    head_steps: int = Field(25, ge=1)
+    repeats: int = Field(4, ge=1)
+    decoder_width: int = 256
+    decoder_layers: int = 6
+    masked: float = Field(0.1, ge=0, le=1)
+    hidden: float = Field(0.1, ge=0, le=1)
+    blurred: float = Field(0.3, ge=0)
+    mean: float = -0.8
+    spread: float = 1.0
+
+
+class Task(training.Task):
+    """From words to vectors, back, and from vectors to pixels."""
+
+    exported = KIND
+
+    def __init__(self, recipe: ContinuousRecipe, data: Path):
+        self.recipe = recipe
+        self.space = space = Space.of(recipe, data)
+        self.pictures = VectorPictures(data, space, recipe.loop.seed)
+        codec = bpe.train(self.pictures.texts(), recipe.text_size)
+        self.vocabulary = Vocabulary(codec.size, CODES)
+        encoding = codec, self.vocabulary, recipe.longest, recipe.asked, recipe.loop.seed
+        self.corpus, self.held = Corpus(self.pictures, *encoding), None
+        self.documents = Captioned(self.corpus, recipe.captioning, recipe.dropped)
+        if len(self.pictures.val):
+            held = VectorPictures(data, space, recipe.loop.seed, "val")
+            self.held = Corpus(held, *encoding)
+        self.notes = self.corpus.notes
+        sizes = (recipe.width, recipe.layers, recipe.heads, recipe.inner)
+        language = make(self.vocabulary, *sizes, grid=space.grid, seed=recipe.loop.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.loop.seed)
+            vectors = Vectors(self._config())
+            vectors.mean.copy_(space.mean_E)
+            vectors.scale.copy_(space.scale_E)
+            self._language: Any = language
+            self._vectors = vectors
+            self.model = nn.ModuleDict({"language": language, "vectors": vectors})
+            self.networks: dict[str, nn.Module] = {MODEL: self.model}
+            if space.tokenizer is not None:
+                self.decoder = self._decoder()
+                self.networks[DECODER] = self.decoder
+        self.flops_per_sample = flops_per_sample(self)
+
+    def _config(self) -> VectorConfig:
+        recipe, space = self.recipe, self.space
+        return VectorConfig(
+            space=recipe.space,
+            head=recipe.head,
+            patch=space.patch,
+            channels=len(space.mean_E),
+            width=recipe.width,
+            inner=recipe.head_width,
+            layers=recipe.head_layers,
+            steps=recipe.head_steps,
+            reach=space.reach,
+            levels=space.levels,
+            tokenizer=space.digest,
+        )
+
+    def _decoder(self) -> VectorDecoder:
+        """A new decoder, starting as the tokenizer's plain one where that is as wide."""
+        recipe, space = self.recipe, self.space
+        sizes: dict[str, int] = {"width": recipe.decoder_width, "layers": recipe.decoder_layers, "patch": space.patch}
+        decoder = VectorDecoder(VectorDecoderConfig(**sizes, vector_width=len(space.mean_E), tokenizer=space.digest))
+        if space.tokenizer.config.width == recipe.decoder_width:
+            decoder.start_from_plain(space.tokenizer.decoder.state_dict(), space.mean_E, space.scale_E)
+        return decoder
+
+    def batch(self, step: int, size: int) -> dict[str, Tensor]:
+        """See ``_documents``."""
+        indices = self.pictures.order.indices(step * size, size).tolist()
+        return self._documents(self.corpus, self.documents, indices, step * size)
+
+    def _documents(self, corpus: Corpus, documents: Captioned, indices: Sequence[int], first: int) -> dict[str, Tensor]:
+        """ids (B, N), whose codes stand for vectors; what is no padding; vectors (B, n, E), pixels (B, C, H, W)."""
+        ids = [corpus.ids(documents.document(index, place))[0] for place, index in enumerate(indices, first)]
+        rows = one_each(ids, self.vocabulary.special("pad"))
+        pictures: Any = corpus.pictures
+        pixels_BCHW = pictures.pixels(indices)
+        batch = {"ids": torch.from_numpy(rows.ids), "seen": torch.from_numpy(rows.segments >= 0)}
+        return batch | {"vectors": self.space.vectors(pixels_BCHW), "pixels": pixels_BCHW}
+
+    def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        """Of vectors and text, or of the decoder's pixels."""
+        return self._render(batch, generator) if module == DECODER else self._draft(batch, generator)
+
+    def _draft(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        """The loss of the next vector, and the cross-entropy of the next id of text (arXiv:2307.05222, equation 2)."""
+        language, vectors = self._language, self._vectors
+        ids_BN, vectors_BnE = batch["ids"], batch["vectors"]
+        is_vector = self.vocabulary.is_code(ids_BN)
+        noise = torch.randn(vectors_BnE.shape, generator=generator, device=vectors_BnE.device)
+        read_BnE = vectors_BnE + self.recipe.jitter * noise
+        x_BND = language.get_input_embeddings()(ids_BN)
+        x_BND = x_BND.masked_scatter(is_vector[..., None], vectors.into(read_BnE).to(x_BND.dtype))
+        hidden_BND = language.model(inputs_embeds=x_BND, use_cache=False).last_hidden_state[:, :-1]
+        after, seen = is_vector[:, 1:], batch["seen"][:, 1:]
+        repeats = self.recipe.repeats
+        drawn = vectors.head.loss(hidden_BND[after], vectors_BnE.flatten(0, 1), generator, repeats)
+        words = seen & ~after
+        logits_MV = language.get_output_embeddings()(hidden_BND[words]).float()
+        text = F.cross_entropy(logits_MV, ids_BN[:, 1:][words])
+        return drawn + self.recipe.words * text, {"vectors": drawn.detach(), "text": text.detach()}
+
+    def _render(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        """The flow loss of pictures from their own vectors, some of them noisy or missing."""
+        loss, _ = self._flow(batch["pixels"], self._spoilt(batch["vectors"], generator), generator)
+        return loss, {"flow": loss.detach()}
+
+    def _flow(self, pixels_BCHW: Tensor, vectors_BhwE: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return flow_loss(self.decoder, pixels_BCHW, vectors_BhwE, generator, self.recipe.mean, self.recipe.spread)
+
+    def _spoilt(self, vectors_BnE: Tensor, generator: torch.Generator) -> Tensor:
+        """Vectors (B, h, w, E) with noise; NaN where they are masked: see ``lantu.diffusion.flow.Corruption``."""
+        recipe, (B, n, E) = self.recipe, vectors_BnE.shape
+
+        def draw(*shape: int) -> Tensor:
+            return torch.rand(*shape, generator=generator, device=vectors_BnE.device)
+
+        noise = torch.randn(vectors_BnE.shape, generator=generator, device=vectors_BnE.device)
+        noisy_BhwE = (vectors_BnE + recipe.blurred * draw(B, 1, 1) * noise).view(B, *self.space.grid, E)
+        first_B = torch.where(draw(B) < recipe.hidden, (draw(B) * n).long(), n)
+        known_B = torch.where(draw(B) < recipe.masked, 0, first_B)
+        known_Bhw = mask_tail(torch.zeros_like(noisy_BhwE[..., 0], dtype=torch.long), known_B) == 0
+        return torch.where(known_Bhw[..., None], noisy_BhwE, torch.nan)
+
+    def validation(self, number: int, size: int) -> Any:
+        """Documents of the validation pictures, in the order of the data."""
+        if self.held is None:
+            return None
+        indices = list(range(number * size, min((number + 1) * size, len(self.held.samples))))
+        documents = Captioned(self.held, self.recipe.captioning, 0.0)
+        return self._documents(self.held, documents, indices, number * size) if indices else None
+
+    def validation_loss(self, batch: Any, generator: torch.Generator) -> Metrics:
+        """The losses of language model and decoder, added."""
+        loss, metrics = self._draft(batch, generator)
+        if DECODER in self.networks:
+            vectors_BhwE = batch["vectors"].unflatten(1, self.space.grid)
+            flow, _ = self._flow(batch["pixels"], vectors_BhwE, generator)
+            loss, metrics = loss + flow, {**metrics, "flow": flow}
+        return {"loss": loss, **metrics}
+
+    def uses_muon(self, name: str, parameter: Tensor) -> bool:
+        """Matrices between hidden layers: of blocks in the decoder, and of the language model."""
+        if name.startswith("blocks."):
+            return in_blocks(name, parameter)
+        return name.startswith("language.") and is_hidden(name, parameter)
+
+    @torch.no_grad()
+    def sample(self, step: int, folder: Path) -> None:
+        """Validation pictures, and what is rendered of their own vectors: the ceiling of every drawing."""
+        if DECODER not in self.networks or not len(chosen := shown(self.pictures.val)):
+            return
+        pixels_BCHW = self.pictures.of_split("val").pixels(chosen.tolist())
+        vectors_BhwE = self.space.vectors(pixels_BCHW).unflatten(1, self.space.grid).numpy()
+        places_Bhw = np.arange(vectors_BhwE[..., 0].size).reshape(vectors_BhwE.shape[:3])
+        drawn = sample(as_decoder(self.decoder, vectors_BhwE), places_Bhw, chosen.tolist(), 8)
+        save_sheet(folder / f"{step:06d}.png", [to_array(pixels_BCHW), to_bytes(drawn)])
+
+    def export(self, folder: Path) -> None:
+        """Write a complete model directory."""
+        parts: dict[str, directory.Part] = {
+            "language": lambda place: export(self._language, place, self.corpus.codec),
+            "vectors": self._vectors.save,
+        }
+        if self.space.folder is not None:
+            parts |= {"tokenizer": self.space.folder, "decoder": self.decoder.save}
+        diffuses = self.recipe.head == "diffusion"
+        draw = {"guidance": 2.0 if diffuses else 1.0, "temperature": 0.9 if diffuses else 1.0}
+        index = {"_class_name": CLASS, **{part: CLASSES[part] for part in parts}, "draw": draw}
+        name = next(name for name, make_ in RECIPES.items() if alike(make_(), self.recipe))
+        directory.write(folder, KIND, index, parts, name, self.flops_per_sample)
+
+
+def alike(one: ContinuousRecipe, other: ContinuousRecipe) -> bool:
+    """Whether two recipes are of the same system."""
+    return (one.space, one.head) == (other.space, other.head)
+
+
+def loop() -> LoopConfig:
+    """As of lantu's own parts."""
+    return LoopConfig(
+        steps=3000, batch_size=32, lr=3e-3, warmup_steps=150, decay_fraction=0.3, optimizer="muon", sample_every=500
+    )
+
+
+def regression() -> ContinuousRecipe:
+    """Emu's way: 12M parameters beside the tokenizer's."""
+    return ContinuousRecipe(loop=loop())
+
+
+def pixels() -> ContinuousRecipe:
+    """Patches of pixels in, patches of pixels out: a language model as large as lantu's three parts together."""
+    return ContinuousRecipe(space="pixels", width=512, layers=6, heads=8, inner=1408, loop=loop())
+
+
+def head() -> ContinuousRecipe:
+    """MAR's way: 15M parameters beside the tokenizer's, 3M of them the head's."""
+    return ContinuousRecipe(head="diffusion", whitened=True, jitter=0.0, loop=loop())
+
+
+def debug(recipe: ContinuousRecipe) -> ContinuousRecipe:
+    """In seconds."""
+    small: dict[str, Any] = {"text_size": 300, "width": 64, "layers": 2, "heads": 2, "inner": 192}
+    small |= {
+        "head_width": 64,
+        "head_layers": 2,
+        "head_steps": 8,
+        "decoder_width": 32,
+        "decoder_layers": 1,
+        "patch": 8,
+        "blurred": 0.1,
+    }
+    small["loop"] = LoopConfig(steps=60, batch_size=16, lr=3e-3, warmup_steps=5, precision="fp32")
+    return recipe.model_copy(update=small)
+
+
+RECIPES = {
+    "continuous-regression": regression,
+    "pixel-regression": pixels,
+    "diffusion-head": head,
+    "continuous-regression-debug": lambda: debug(regression()),
+    "pixel-regression-debug": lambda: debug(pixels()),
+    "diffusion-head-debug": lambda: debug(head()),
+}
