@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "tokenizer": ("tokenizer",),
-    "language": ("language", "adopted_language", "guidance_distillation", "multitask", "grpo", "masked"),
+    "language": ("language", "finetune", "adopted_language", "guidance_distillation", "multitask", "grpo", "masked"),
     "decoder": (
         *("decoder", "consistency", "distribution_matching"),
         *("pretrained_decoder", "pretrained_consistency", "pretrained_matching"),
@@ -161,9 +161,10 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    minutes: float | None = None,
     **overrides: Unpack["Overrides"],
 ) -> dict[str, dict[str, Any]]:
     """Score a model on named suites: see ``lantu.recipes.scores.evaluate``."""
     from lantu.recipes.scores import evaluate as run
 
-    return run(model, data, suites, limit, seed, out, progress, **overrides)
+    return run(model, data, suites, limit, seed, out, progress, minutes, **overrides)

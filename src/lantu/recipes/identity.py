@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 Identity = dict[str, str]
 # Settings that name a trained part → which part; None for the part that is being trained.
 PARTS = {"start": None, "origin": "language", "teacher": "language", "control": "control"}
-DATA = ("edits", "beside")  # settings that name a data folder
+DATA = ("edits", "beside", "rehearsed")  # settings that name a data folder
 
 
 def of(part: str, recipe: str, settings: Any, data: str | Path) -> Identity:

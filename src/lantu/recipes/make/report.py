@@ -21,8 +21,7 @@ from lantu.recipes.make import curves
 from lantu.recipes.make.look import Look
 from lantu.recipes.make.plan import PARTS
 from lantu.recipes.make.stages import Ledger
-from lantu.recipes.own import stacked
-from lantu.recipes.pictures import Album, TruePicture, open_eye
+from lantu.recipes.pictures import Album, TruePicture, open_eye, stacked
 from lantu.training.progress import duration
 
 PROMPTS, SEEDS = 8, 3  # held-out captions, and drawings of each
