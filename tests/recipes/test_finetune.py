@@ -43,6 +43,8 @@ def guided(tiny_model, tmp_path_factory):
     model.config.lantu["guidance"] = [1.5, 2.0]
     model.config.lantu["tokenizer"] = codes_digest(tiny_model / "tokenizer")
     export(model, folder, TextCodec(tiny_model / "language"), torch.float32)
+    words = {"names": {"en": ["zebra"], "zh": []}, "words": {"en": ["stripe"], "zh": []}, "emoji": {}}
+    (folder.parent / "words.json").write_text(json.dumps(words))
     return folder
 
 
@@ -108,6 +110,9 @@ def test_it_learns_other_pictures_and_rehearses(guided, tiny_model, captioned_da
     model = assemble(tiny_model / "tokenizer", run, tiny_model / "decoder", tmp_path / "model", data=captioned_data)
     assert Model.load(model.path).draw("a cat", seed=1, guidance=1.5).codes.shape == (4, 4)
     assert model.entry("language/config.json", "lantu")["guidance"] == [1.5, 2.0]
+    words = json.loads((model.path / "words.json").read_text())  # those it knew, and new ones
+    assert (words["names"]["en"], words["words"]["en"][0]) == (["zebra"], "stripe")
+    assert {"cat", "dog", "fox"} <= set(words["words"]["en"])
 
 
 def test_a_resumed_run_has_the_losses_of_an_unbroken_one(guided, tiny_model, captioned_data, rehearsed, tmp_path):
@@ -124,6 +129,19 @@ def test_a_resumed_run_has_the_losses_of_an_unbroken_one(guided, tiny_model, cap
 def test_what_does_not_fit_is_refused(guided, tiny_model, captioned_data, tmp_path):
     with pytest.raises(RecipeError, match="--start MODEL"):
         train("", tiny_model, captioned_data, tmp_path / "run")
+
+
+def test_a_training_that_cannot_fit_is_refused_before_it_begins(
+    guided, tiny_model, captioned_data, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LANTU_MEMORY", "0.0001")
+    for options in ({}, {"dry_run": True}):
+        with pytest.raises(RecipeError, match=r"needs .* of memory and more for its batches, 0\.1 MB are free"):
+            train(guided, tiny_model, captioned_data, tmp_path / "run", "trained=all", **options)
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setenv("LANTU_MEMORY", "1")
+    measured = train(guided, tiny_model, captioned_data, tmp_path / "run", dry_run=True)
+    assert measured.memory_bytes > 1e8
 
 
 def test_a_decoder_rehearses_by_its_share(tiny_model, captioned_data, rehearsed):

@@ -73,6 +73,7 @@ def train(
         DataError: the data is missing or of another kind.
     """
     from lantu.recipes import identity, runs
+    from lantu.recipes.training_memory import check_memory
     from lantu.training.config import override
     from lantu.training.loop import train as run
 
@@ -97,6 +98,7 @@ def train(
     if resume and any(folder.glob("checkpoints/step-*")):
         settings = settings.resumed()
     task = module.Task(settings, Path(data))
+    check_memory(task, settings.loop)
     show_notes(task)
     return run(task, settings.loop, out, resume=resume, progress=progress, options=options)
 
@@ -104,10 +106,12 @@ def train(
 def estimate(module: Any, settings: Any, data: Path) -> "Measured":
     """What a run would cost, from a few updates; nothing is written."""
     from lantu.recipes.codes import unkept
+    from lantu.recipes.training_memory import check_memory
     from lantu.training.measure import measure
 
     with unkept():
         task = module.Task(settings, data)
+    check_memory(task, settings.loop)
     for step in range(7 * settings.loop.accumulate):  # so that making missing codes is not measured
         task.batch(step, settings.loop.batch_size)
     show_notes(task)

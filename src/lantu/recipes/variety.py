@@ -27,9 +27,14 @@ FAR = 1_000_003  # between the seeds of one caption
 class Exam(Protocol):
     """What of ``own.Exam`` is used."""
 
-    album: Album
-    seed: int
-    note: Callable[[str], None]
+    @property
+    def album(self) -> Album: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def note(self) -> Callable[[str], None]: ...
 
     @property
     def generator(self) -> ModelGenerator: ...
