@@ -87,6 +87,7 @@ def test_steps_follow_the_measured_rate(tmp_path):
     assert drawn[2:4] == ["--recipe", "emoji"]
     hurried = set_by(plan.trained("tokenizer", drawn, tmp_path, 1.0, facts()))
     assert (hurried["loop.steps"], hurried["loop.batch_size"]) == (str(plan.FEWEST), "4")
+    assert float(hurried["loop.minutes"]) == pytest.approx(plan.FEWEST * plan.BESIDE * 0.125 / 60, abs=0.01)
     language = plan.command_of("language", DRAWINGS, tmp_path, "cpu")
     assert ["--tokenizer", str(tmp_path / "tokenizer")] == language[language.index("--tokenizer") :][:2]
 

@@ -144,10 +144,10 @@ def trained(part: str, bare: Sequence[str], work: Path, seconds: float, facts: M
         batch, step_s = batch // 2, step_s / 2
         settings["loop.batch_size"] = batch
     steps = max(FEWEST, int(left / (BESIDE * step_s)))
-    settings |= {"loop.steps": steps, "loop.minutes": round(left / 60, 2)}
+    settings |= {"loop.steps": steps, "loop.minutes": round(max(left, FEWEST * BESIDE * step_s) / 60, 2)}
     settings |= {"loop.warmup_steps": min(100, steps // 10), "loop.decay_fraction": 0.3}
     settings |= {"loop.sample_every": max(1, steps // 6), "loop.validate_every": max(1, steps // 12)}
-    settings["loop.log_every"] = max(1, min(20, steps // 20))
+    settings["loop.log_every"] = max(5, min(20, steps // 20))
     if bare[:4] == ["train", "tokenizer", "--recipe", "anywhere"]:
         settings |= {"encoder_from": steps // 4, "refit_every": max(20, min(400, steps // 10))}
     words = [word for name, value in settings.items() for word in ("--set", f"{name}={json.dumps(value)}")]
