@@ -2,14 +2,20 @@
 # The whole story, from drawings to a picture, as one script: data, image tokenizer, language model, diffusion decoder,
 # model directory, scores, picture. The last steps of "emoji" were tried one by one, not yet in one go (docs/log.md).
 #
-#   scripts/story.sh debug DIR      a minute on two CPU cores; the pictures are not worth looking at
-#   scripts/story.sh emoji DIR      like the shipped model: about ten hours on two CPU cores
+#   scripts/story.sh PICTURES DIR [OPTION …]   your own pictures: lantu make does it all, and takes the options
+#   scripts/story.sh debug DIR                 a minute on two CPU cores; the pictures are not worth looking at
+#   scripts/story.sh emoji DIR                 like the shipped model: about ten hours on two CPU cores
 #
-# A killed run goes on where it stopped when the script is called again.
+# The shipped model is no folder of pictures: its scenes are composed, and after drawing it learns guidance, editing,
+# conversation and control. So the last two call the single commands. A killed run goes on where it stopped when the
+# script is called again.
 set -euo pipefail
-size=${1:?debug or emoji}
+size=${1:?a folder of pictures, debug or emoji}
 out=${2:?a folder}
 lantu=${LANTU:-"$(dirname -- "$0")/../run"}
+if [[ $size != debug && $size != emoji && -e $size ]]; then
+    exec $lantu make "$size" --out "$out/model" --work "$out" "${@:3}"
+fi
 mkdir -p "$out"
 
 # train PART DIR …: begin a run, or go on with the one that is there.
@@ -23,7 +29,7 @@ train() {
 case $size in
     debug) data=(--train 400 --val 50 --heldout 50 --size 32) ;;
     emoji) data=(--train 80000 --styles noto,fluent-3d,fluent-flat,twemoji) ;;
-    *) echo "story: no size called $size: debug or emoji" >&2; exit 2 ;;
+    *) echo "story: no folder and no size called $size: debug or emoji" >&2; exit 2 ;;
 esac
 
 # The emoji tokenizer's codes are fixed at its start, so tokenizer, language model and decoder could also be trained at

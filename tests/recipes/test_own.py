@@ -12,7 +12,7 @@ from lantu.errors import DataError
 from lantu.evaluation.trial import OWN
 from lantu.models.lantu.folder import LantuFolder
 from lantu.pipeline import Model
-from lantu.recipes import own, pictures, tuning
+from lantu.recipes import own, pace, pictures, tuning, variety
 from lantu.recipes.assemble import assemble
 from lantu.recipes.scores import composer_of, evaluate
 from lantu.tokens.document import draw_prefix
@@ -64,12 +64,13 @@ def test_all_suites_of_own_pictures(tiny_model, folders, tmp_path, size):
     assert tuple(scores) == OWN
     for suite in scores.values():
         assert {"score", "ceiling", "round_trip"} <= set(suite)
-        assert all(0 <= suite[name] <= 1 for name in ("score", "ceiling", "round_trip"))
+        assert all(0 <= suite[name] <= (2 if "unit" in suite else 1) for name in ("score", "ceiling", "round_trip"))
         assert (suite["n"], suite["split"]) == (3, "val")
     assert scores["drawing"]["ceiling"] == scores["caption"]["ceiling"] == 1  # every caption is of one picture
     assert scores["reconstruction"]["details"]["score"]["psnr"] > 0
     assert "fd_colours_and_edges" in scores["drawing"]["details"]["score"]
-    assert len(scores["codes"]["notes"]) == 2  # of the network, and of LPIPS
+    assert len(scores["codes"]["notes"]) == 3  # of the network, of LPIPS, and that no two pictures have one caption
+    assert scores["variety"]["unit"] == "distance"
     assert {path.name for path in tmp_path.iterdir()} == {"scores.json", "scores.txt", "sheet.png"}
     json.dumps(scores)
 
@@ -112,7 +113,7 @@ def test_without_validation_pictures_those_for_training_are_scored_and_that_is_t
 
 
 def test_suites_of_scenes_are_no_suites_of_own_pictures(tiny_model, data):
-    with pytest.raises(DataError, match="codes, reconstruction, drawing, caption"):
+    with pytest.raises(DataError, match="codes, reconstruction, drawing, caption, variety"):
         evaluate(Model.load(tiny_model), data, ["pairs"])
 
 
@@ -256,3 +257,48 @@ def test_references_hold_what_is_asked_for_and_few_of_one_caption(data):
     references = album.references(asked, 10, 1, 0)
     assert references[:3] == asked
     assert len({one.captions for one in references}) == len(references) == 10
+
+
+def test_variety_is_beside_that_of_true_pictures_of_the_same_caption(tiny_model, tmp_path, monkeypatch):
+    """Two labels, each of pictures that differ. Who draws one picture for all seeds has none."""
+    for number in range(24):
+        rng = np.random.default_rng(number)
+        picture = tmp_path / "in" / f"{number}.png"
+        picture.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(picture)
+        picture.with_suffix(".txt").write_text(["a red box\n", "a blue box\n"][number % 2])
+    data = build_folder(tmp_path / "in", tmp_path / "data", size=32, val=0.3, workers=1)
+    model = Model.load(tiny_model)
+    found = evaluate(model, data, ["variety"], limit=6)["variety"]
+    assert found["n"] == 2
+    assert found["ceiling"] > 0.3
+    assert not any("same caption" in note for note in found["notes"])
+    assert found["score"] > 0.01
+    low, high = found["interval"]
+    assert low <= found["score"] <= high
+    monkeypatch.setattr(variety, "draw", lambda exam, one, seed: np.stack([one.image] * variety.SEEDS))
+    frozen = evaluate(model, data, ["variety"], limit=6)["variety"]
+    assert frozen["score"] == pytest.approx(0, abs=1e-5)
+    assert frozen["ceiling"] == found["ceiling"]
+
+
+def test_with_little_time_fewer_pictures_are_taken_and_that_is_told(tiny_model, data):
+    model = Model.load(tiny_model)
+    scores = evaluate(model, data, ["codes", "caption"], limit=6, minutes=1e-6)
+    assert (scores["codes"]["n"], scores["caption"]["n"]) == (6, pace.LEAST)
+    assert any("caption: 4 pictures instead of 6" in note for note in scores["caption"]["notes"])
+    notes: list[str] = []
+    album = pictures.Album(data, model.size)
+    hurried = tuning.Tuner(model, album, {}, 0, lambda *_: None, notes.append, 1e-6).choose()
+    assert len(hurried.drafts) == 2
+    assert any("2 of 12 drafts" in note for note in notes)
+
+
+def test_changed_pictures_are_told(tiny_model, folders, tmp_path):
+    data = shutil.copytree(folders(4), tmp_path / "data")
+    model = assemble(*parts(tiny_model), tmp_path / "mine", data=data)
+    assert model.index["data"]["source"] == "folder"
+    index = json.loads((data / "index.json").read_text())
+    (data / "index.json").write_text(json.dumps({**index, "digest": "other"}))
+    scores = evaluate(Model.load(model.path), suites=["codes"])
+    assert any("have changed since mine was trained" in note for note in scores["codes"]["notes"])

@@ -306,6 +306,8 @@ def test_a_dry_run_measures_and_writes_nothing(tmp_path, monkeypatch):
     assert (measured.steps, measured.samples_per_step) == (30, 8)
     assert measured.total_s == pytest.approx(30 * measured.step_s)
     assert "TFLOP in all" in measured.text()
+    assert 5e7 < measured.memory_bytes < 1e11
+    assert "memory " in measured.text()
     assert json.loads(json.dumps(measured.as_dict()))["samples_per_s"] > 0
     assert not list(tmp_path.iterdir())
 

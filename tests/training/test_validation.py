@@ -135,3 +135,32 @@ def test_what_goes_wrong_is_said_once_with_a_remedy():
     (line,) = watch.see({"loss": 0.4, "val_loss": 1.2}, best, True)
     assert "step 100" in line
     assert "loop.patience" in line
+
+
+class Few(Held):
+    """Four samples to learn, which are soon known by heart."""
+
+    def __init__(self):
+        super().__init__()
+        self.noise = 0.0
+
+    def batch(self, step, size):
+        return super().batch(0, 4)
+
+
+class Rises(ToyTask):
+    """The loss grows with the steps."""
+
+    def loss(self, module, batch, step, generator):
+        loss, metrics = super().loss(module, batch, step, generator)
+        return loss * (1 + step / 4), metrics
+
+
+def test_real_runs_warn_even_where_nothing_else_is_shown(tmp_path, capsys):
+    train(Rises(), settings(warmup_steps=0, lr=0.0), tmp_path / "rises", progress=False)
+    said = capsys.readouterr().err
+    assert said.startswith("warning: the loss has risen from")
+    assert said.count("\n") == 1
+    config = settings(steps=240, validate_every=8, lr=0.03, warmup_steps=0, log_every=8)
+    train(Few(), config, tmp_path / "few", progress=False)
+    assert "it learns by heart; the best checkpoint is kept" in capsys.readouterr().err

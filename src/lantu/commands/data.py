@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lantu.commands import terminal
-from lantu.commands.options import Json, ModelName
+from lantu.commands.options import Device, Json, ModelName
 from lantu.models import hub
 
 app = typer.Typer(help="Build, inspect and convert training data.")
@@ -97,6 +97,27 @@ def build_folder(
 
     with terminal.progress("reading", shown=not json) as advance:
         folder = build_folder(path, out, size, val, seed, workers, advance, aspect, captions, background, labels)
+    report(folder, json)
+
+
+@build.command("drawings")
+def build_drawings(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The data folder.", metavar="DIR")],
+    model: ModelName = None,
+    count: Annotated[int, typer.Option("-n", min=10, max=100_000, help="Drawings in all.", metavar="N")] = 200,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="What to draw (default: captions of its data, or its words).", metavar="FILE"),
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Keep a model's own drawings as data, so that it rehearses them while it learns other pictures."""
+    from lantu.recipes.rehearsal import build_drawings
+
+    with terminal.progress("drawing", shown=not json) as advance:
+        folder = build_drawings(model, out, count, prompts, seed, device, advance)
     report(folder, json)
 
 

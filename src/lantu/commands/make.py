@@ -4,7 +4,8 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,13 +23,30 @@ def make(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The model directory.", metavar="DIR")],
     minutes: Annotated[float, typer.Option(min=1, max=100_000, help="For everything.", metavar="M")] = 60.0,
-    size: Annotated[int, typer.Option(min=32, max=512, help="Pixels a side, a multiple of 16.", metavar="N")] = 128,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=32,
+            max=512,
+            help="Pixels a side, a multiple of 16 (default: as --start or --decoder; 128).",
+            metavar="N",
+        ),
+    ] = None,
     labels: Annotated[
         str, typer.Option(help="Class labels as captions: folders, or a column.", metavar="folders|COLUMN")
     ] = "",
     captions: Annotated[
         bool, typer.Option("--captions/--no-captions", help="Take captions from tables and files beside pictures.")
     ] = True,
+    start: Annotated[
+        str, typer.Option(help="A model of lantu's own that goes on learning, and rehearses.", metavar="MODEL")
+    ] = "",
+    language: Annotated[
+        str, typer.Option(help="A pretrained language model that learns to draw them.", metavar="DIR|ID")
+    ] = "",
+    decoder: Annotated[
+        str, typer.Option(help="A pretrained diffusion model that learns to render them.", metavar="DIR|ID")
+    ] = "",
     work: Annotated[
         Path | None, typer.Option(help="Of data, runs and report (default: runs/NAME).", metavar="DIR")
     ] = None,
@@ -40,13 +58,14 @@ def make(
 
     Stopped at any moment, the same command goes on.
     """
-    if size % 16:
+    if size and size % 16:
         raise typer.BadParameter(f"{size} is not a multiple of 16", param_hint="--size")
     from lantu.recipes.make.making import Wanted
     from lantu.recipes.make.making import make as run
 
     wanted = Wanted(pictures, out, work or Path("runs") / out.name, minutes, size, labels, device, seed, captions)
-    with progress(not json) as tell:
+    wanted = replace(wanted, start=start, language=language, decoder=decoder)
+    with progress(minutes, not json) as tell:
         model, page = run(wanted, terminal.say, tell)
     if json:
         terminal.print_json(
@@ -59,26 +78,56 @@ def make(
 
 
 @contextlib.contextmanager
-def progress(shown: bool) -> Iterator[Callable[[str, dict[str, Any]], None]]:
-    """A bar for each training on a terminal, now and then a line elsewhere.
+def progress(minutes: float, shown: bool) -> Iterator[Callable[[str, dict[str, Any]], None]]:
+    """A bar for all and one for each training on a terminal, now and then a line elsewhere.
 
     Yields:
-        ``tell(stage, newest line of its log)``.
+        ``tell(stage, newest line of its log)``, see ``recipes.make.making.make``.
     """
-    from lantu.training.progress import describe
-
     if not shown:
         yield lambda stage, record: None
-    elif not sys.stderr.isatty():
+    elif sys.stderr.isatty():
+        with Bars(60 * minutes) as bars:
+            yield bars.tell
+    else:
         said: dict[str, float] = {}
 
         def line(stage: str, record: dict[str, Any]) -> None:
+            for warning in record["warnings"]:
+                if warning not in said:
+                    said[warning] = 0.0
+                    terminal.say(f"{stage}  warning: {warning}")
             if time.monotonic() - said.get(stage, -EVERY_S) >= EVERY_S:
                 said[stage] = time.monotonic()
-                terminal.say(f"{stage}  step {record['step']:,}  {describe(record)}")
+                terminal.say(f"{stage}  step {record['step']:,}  {told(record)}  {whole(record)}")
 
         yield line
-    else:
+
+
+def told(record: Mapping[str, Any]) -> str:
+    """A line of the log, with the validation loss."""
+    from lantu.training.progress import describe
+
+    validated = record.get("val_loss")
+    return describe(dict(record)) + (f"  validation {validated:.4f}" if isinstance(validated, float) else "")
+
+
+def whole(record: Mapping[str, Any]) -> str:
+    """What is left of everything, and the newest sheet of samples."""
+    from lantu.training.progress import duration
+
+    sheet = f"  samples: {record['sheet']}" if record.get("sheet") else ""
+    return f"all: left {duration(record['whole_left_s'])}{sheet}"
+
+
+class Bars:
+    """A bar for everything, and one for each training.
+
+    Args:
+        total_s: for everything.
+    """
+
+    def __init__(self, total_s: float):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -88,13 +137,28 @@ def progress(shown: bool) -> Iterator[Callable[[str, dict[str, Any]], None]]:
             TextColumn("{task.fields[text]}"),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as bar:
-            rows: dict[str, Any] = {}
+        self.bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=2)
+        self.total_s, self.rows, self.said = total_s, dict[str, Any](), set[str]()
 
-            def show(stage: str, record: dict[str, Any]) -> None:
-                if stage not in rows:
-                    rows[stage] = bar.add_task(stage, total=1.0, text="")
-                done = record["step"] / (record["steps"] or record["step"])
-                bar.update(rows[stage], text=describe(record), completed=done)
+    def __enter__(self) -> "Bars":
+        self.bar.start()
+        self.row("all", 0.0, "")
+        return self
 
-            yield show
+    def __exit__(self, *problem: object) -> None:
+        self.bar.stop()
+
+    def row(self, name: str, done: float, text: str) -> None:
+        """Show how far something is, from 0 to 1."""
+        if name not in self.rows:
+            self.rows[name] = self.bar.add_task(name, total=1.0, text="")
+        self.bar.update(self.rows[name], text=text, completed=done)
+
+    def tell(self, stage: str, record: Mapping[str, Any]) -> None:
+        """Take the newest line of a stage's log."""
+        self.row("all", max(0.0, 1 - record["whole_left_s"] / self.total_s), whole(record))
+        for warning in record["warnings"]:
+            if warning not in self.said:
+                self.said.add(warning)
+                self.bar.console.print(f"{stage}  warning: {warning}", markup=False, highlight=False)
+        self.row(stage, record["step"] / (record["steps"] or record["step"]), told(record))

@@ -146,6 +146,9 @@ def assemble(
     tune: Annotated[
         bool, typer.Option(help="Choose the settings that are not given, by drawing prompts of the data.")
     ] = True,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.05, help="For the choice: fewer prompts, then fewer settings.", metavar="M")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice.", metavar="N")] = 0,
     json: Json = False,
 ) -> None:
@@ -174,7 +177,7 @@ def assemble(
     choice = None
     if tune and data is not None:
         with terminal.progress("trying dials", shown=not json) as advance:
-            choice = choose(folder, data, fixed, seed, advance, terminal.say)
+            choice = choose(folder, data, fixed, seed, advance, terminal.say, minutes)
         folder = type(folder)(folder.path)  # read anew
     if json:
         terminal.print_json({**folder.describe(), "tuned": asdict(choice) if choice and choice.dials else None})
@@ -218,6 +221,10 @@ def evaluate(
     count: Annotated[int, typer.Option("-n", min=1, max=64, help="Drawings of each prompt.", metavar="N")] = 4,
     size: Annotated[str | None, typer.Option(help="Of the drawings, in pixels.", metavar="WxH")] = None,
     dials: Dials = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.05, help="Of your own pictures: take only as many as there is time for.", metavar="M"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Other trials.", metavar="N")] = 0,
     out: Annotated[
         Path | None,
@@ -241,18 +248,27 @@ def evaluate(
     if out:
         check_results(out, ("scores.json", "scores.txt", "sheet.png"), {"score", "n"})
     from lantu import recipes
+    from lantu.evaluation.results import shown
     from lantu.pipeline import Model
 
     with terminal.progress("asking", shown=not json) as advance:
         opened = Model.load(model, device, backend)
-        scores = recipes.evaluate(opened, data, chosen, limit or 64, seed, out, advance, **how)
+        scores = recipes.evaluate(opened, data, chosen, limit or 64, seed, out, advance, minutes, **how)
     for note in next(iter(scores.values()), {}).get("notes", ()):
         terminal.say(note)
     if json:
         terminal.print_json(scores)
         return
-    keys = ("score", "round_trip", "ceiling", "of_round_trip")
-    rows = [(name, *(f"{suite[key]:.1%}" for key in keys), str(suite["n"])) for name, suite in scores.items()]
+    keys = ("score", "round_trip", "ceiling")
+    rows = [
+        (
+            name,
+            *(shown(suite[key], suite.get("unit", "share")) for key in keys),
+            f"{suite['of_round_trip']:.1%}",
+            str(suite["n"]),
+        )
+        for name, suite in scores.items()
+    ]
     terminal.print_table([("suite", "score", "round trip", "ceiling", "of round trip", "n"), *rows])
     for name, suite in scores.items():
         if "split" in suite:  # of a user's own pictures, where the score alone says little

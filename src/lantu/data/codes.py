@@ -87,6 +87,21 @@ def load_codes(folder: str | Path, name: str, split: str, or_empty: bool = False
     return codes_Nhw
 
 
+def keep_codes(folder: str | Path, name: str, codes: Mapping[str, np.ndarray]) -> None:
+    """Keep codes that are known without the tokenizer, such as those of drawings.
+
+    Args:
+        codes: split → (N, h, w), in the order of its pictures.
+
+    Raises:
+        DiskError: they can't be written.
+    """
+    for split, codes_Nhw in codes.items():
+        with replacing(codes_path(folder, name, split)) as temporary, temporary.open("wb") as file:
+            np.save(file, _checked(codes_Nhw, codes_Nhw.shape))
+    write_json(_owner_path(Path(folder), name), {"data": read_index(folder)["digest"]})
+
+
 def codes_path(folder: str | Path, name: str, split: str) -> Path:
     """The file of a split's codes."""
     return Path(folder) / f"codes-{name}-{split}.npy"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lantu.evaluation.results import Exhibit, SuiteResult
+from lantu.evaluation.results import Exhibit, SuiteResult, shown
 from lantu.files import replacing
 
 if TYPE_CHECKING:
@@ -40,9 +40,12 @@ def as_text(suites: Mapping[str, SuiteResult]) -> str:
     """A table with a line per suite, and the details of the scores below it."""
     lines = [f"{'suite':16}{'score':>8}{'round trip':>12}{'ceiling':>9}{'of r. t.':>10}{'n':>6}   95 % interval"]
     for name, suite in suites.items():
-        low, high = suite.interval
-        row = f"{name:16}{suite.score:>8.1%}{suite.round_trip:>12.1%}{suite.ceiling:>9.1%}{suite.of_round_trip:>10.1%}"
-        lines.append(f"{row}{suite.n:>6}   {low:.1%} to {high:.1%}")
+        unit = "share" if suite.error is None else "distance"
+        low, high, score, trip, ceiling = (
+            shown(value, unit) for value in (*suite.interval, suite.score, suite.round_trip, suite.ceiling)
+        )
+        row = f"{name:16}{score:>8}{trip:>12}{ceiling:>9}{suite.of_round_trip:>10.1%}"
+        lines.append(f"{row}{suite.n:>6}   {low} to {high}")
     lines.append("")
     for name, suite in suites.items():
         parts = [f"{key} {value:.3g}" for key, value in suite.details["score"].items() if key != "score"]

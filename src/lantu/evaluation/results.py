@@ -9,6 +9,7 @@ import numpy as np
 from lantu.evaluation.metrics import interval
 from lantu.evaluation.trial import Trial
 
+WIDE = 1.96  # standard errors each side of a normal 95 % interval
 KINDS = ("score", "round_trip", "ceiling")
 
 Verdict = dict[str, float]  # "score", and values that explain it
@@ -40,11 +41,13 @@ class SuiteResult:
         n: trials.
         details: each of ``KINDS`` → name → mean, "score" among them.
         exhibits: the first few trials.
+        error: standard error of a score that is a mean distance; None where it is a share of trials.
     """
 
     n: int
     details: dict[str, dict[str, float]]
     exhibits: tuple[Exhibit, ...] = field(default=(), repr=False)
+    error: float | None = None
 
     @property
     def score(self) -> float:
@@ -68,13 +71,21 @@ class SuiteResult:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the score."""
+        """The 95 % interval of the score: Wilson's of a share, a normal one of a distance."""
+        if self.error is not None:
+            return self.score - WIDE * self.error, self.score + WIDE * self.error
         return interval(self.score, self.n)
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the pictures."""
         numbers = {"score": self.score, "ceiling": self.ceiling, "round_trip": self.round_trip, "n": self.n}
+        numbers |= {"unit": "distance"} if self.error is not None else {}
         return numbers | {"of_round_trip": self.of_round_trip, "interval": self.interval, "details": self.details}
+
+
+def shown(value: float, unit: str = "share") -> str:
+    """A score as tables have it: "12.3%" of trials, or a distance as it is."""
+    return f"{value:.1%}" if unit == "share" else f"{value:.3f}"
 
 
 def averages(trials: Sequence[Trial], verdicts: Sequence[Verdict]) -> dict[str, float]:

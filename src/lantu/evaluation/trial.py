@@ -7,7 +7,13 @@ import numpy as np
 from lantu.types import Placed
 
 SUITES = ("reconstruction", "single", "pairs", "counts", "style", "language", "caption", "own_caption")
-OWN = ("codes", "reconstruction", "drawing", "caption")  # of a user's own pictures, see ``lantu.recipes.own``
+OWN = (
+    "codes",
+    "reconstruction",
+    "drawing",
+    "caption",
+    "variety",
+)  # of a user's own pictures, see ``lantu.recipes.own``
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "tokenizer": ("tokenizer",),
-    "language": ("language", "adopted_language", "guidance_distillation", "multitask", "grpo", "masked"),
+    "language": ("language", "finetune", "adopted_language", "guidance_distillation", "multitask", "grpo", "masked"),
     "decoder": (
         *("decoder", "consistency", "distribution_matching"),
         *("pretrained_decoder", "pretrained_consistency", "pretrained_matching"),
@@ -79,6 +79,7 @@ def train(
     """
     from lantu import files
     from lantu.recipes import identity, runs
+    from lantu.recipes.training_memory import check_memory
     from lantu.training.config import override
     from lantu.training.loop import train as run
 
@@ -106,6 +107,7 @@ def train(
     if resume and any(folder.glob("checkpoints/step-*")):
         settings = settings.resumed()
     task = module.Task(settings, Path(data))
+    check_memory(task, settings.loop)
     show_notes(task)
     return run(task, settings.loop, out, resume=resume, progress=progress, options=options)
 
@@ -113,10 +115,12 @@ def train(
 def estimate(module: Any, settings: Any, data: Path) -> "Measured":
     """What a run would cost, from a few updates; nothing is written."""
     from lantu.recipes.codes import unkept
+    from lantu.recipes.training_memory import check_memory
     from lantu.training.measure import measure
 
     with unkept():
         task = module.Task(settings, data)
+    check_memory(task, settings.loop)
     for step in range(7 * settings.loop.accumulate):  # so that making missing codes is not measured
         task.batch(step, settings.loop.batch_size)
     show_notes(task)
@@ -170,9 +174,10 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    minutes: float | None = None,
     **overrides: Unpack["Overrides"],
 ) -> dict[str, dict[str, Any]]:
     """Score a model on named suites: see ``lantu.recipes.scores.evaluate``."""
     from lantu.recipes.scores import evaluate as run
 
-    return run(model, data, suites, limit, seed, out, progress, **overrides)
+    return run(model, data, suites, limit, seed, out, progress, minutes, **overrides)

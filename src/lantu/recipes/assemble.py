@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lantu.data.taught import taught_by
-from lantu.errors import DataError, ModelError
+from lantu.errors import DataError, LantuError, ModelError
 from lantu.files import check_apart, replacing_folder, write_json, write_text
 from lantu.models.lantu.components import is_pretrained
 from lantu.models.lantu.folder import CONTROL, FOLDER_KIND, REFINER, LantuFolder
@@ -18,6 +18,7 @@ from lantu.recipes.identity import check_parts
 from lantu.recipes.pictures import origin
 from lantu.recipes.sources import part_folder
 from lantu.tokens.words import RELATED, WORDS
+from lantu.tokens.words import read as read_words
 from lantu.weights import checksums
 from lantu.weights.arrays import read_config
 from lantu.weights.language_config import origin_of
@@ -34,6 +35,7 @@ CLASSES = {  # part → module and class, as diffusers' model_index.json names t
 }
 STEPS = 20  # of a pretrained diffusion model
 KIND = {REFINER: "decoder"}  # what a part is, where its name doesn't say so
+MAX_RUNS = 20  # that began with one another
 STRENGTH = 0.3  # of a refiner, unless another is chosen
 
 
@@ -92,7 +94,7 @@ def assemble(
     taught: Sequence[dict[str, Any]] = ()
     if data is not None:
         with contextlib.suppress(DataError):  # the index of the data is enough to assemble a model
-            taught = taught_by(data)
+            taught = together(former_words(language), taught_by(data))
     kind = masked.FOLDER_KIND if drafts_masked else FOLDER_KIND
     with replacing_folder(out, kind) as temporary, naming(out, temporary):
         for part, folder in folders.items():
@@ -116,6 +118,38 @@ def naming(out: Path, temporary: Path) -> Iterator[None]:
         yield
     except ModelError as problem:
         raise ModelError(problem.message.replace(str(temporary), str(out)), problem.hint) from problem
+
+
+def former_words(language: str | Path) -> Sequence[dict[str, Any]]:
+    """The words of the model that a language run began with, and what is near to them; none if it began with none.
+
+    A run that began with another run has what that one began with.
+    """
+    run = Path(language)
+    for _ in range(MAX_RUNS):
+        try:
+            start = json.loads((run / "config.json").read_text(encoding="utf-8"))["start"]
+            folder = part_folder(start, "language").parent
+        except (OSError, ValueError, KeyError, TypeError, LantuError):
+            return ()
+        if (folder / WORDS).is_file():
+            return [read_words(folder / name) if (folder / name).is_file() else {} for name in (WORDS, RELATED)]
+        run = folder
+    return ()
+
+
+def together(former: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """The words of both: entry by entry, lists without repetition; related words as they were."""
+    if not former:
+        return new
+    words = dict(former[0])
+    for entry in ("names", "words"):
+        words[entry] = {
+            language: list(dict.fromkeys([*its, *new[0][entry].get(language, ())]))
+            for language, its in former[0][entry].items()
+        }
+    words["emoji"] = former[0]["emoji"] | new[0]["emoji"]
+    return words, former[1] or new[1]
 
 
 def usual(decoder: Path) -> dict[str, Any]:

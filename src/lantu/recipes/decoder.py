@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from lantu.data.order import Order
@@ -39,6 +40,8 @@ class DecoderRecipe(RecipeConfig):
         mean, spread: of the noise times, see ``flow_loss``.
         perceptual_weight: of LPIPS between the clean estimate and the picture, beside the flow loss; 0 for none.
         judged: share of the batch on which LPIPS is computed.
+        rehearsed, rehearsal: a data folder of what it rendered before (``lantu data build drawings``), and its share of
+            each batch.
     """
 
     tokenizer: str = ""
@@ -54,6 +57,8 @@ class DecoderRecipe(RecipeConfig):
     spread: float = 1.0
     perceptual_weight: float = 0.0
     judged: float = 0.5
+    rehearsed: str = ""
+    rehearsal: float = Field(0.25, ge=0, lt=1)
 
 
 class Batch(NamedTuple):
@@ -72,6 +77,10 @@ class Task(training.Task):
         self.shards = {"train": Shards(data, "train"), "val": Shards(data, "val", or_empty=True)}
         self.grids = {split: codes_of(data, tokenizer, split, or_empty=split == "val") for split in self.shards}
         self.order = Order(len(self.shards["train"]), recipe.loop.seed)
+        if recipe.rehearsed:
+            self.shards["rehearsed"] = Shards(recipe.rehearsed, "train")
+            self.grids["rehearsed"] = codes_of(recipe.rehearsed, tokenizer, "train")
+            self.order_rehearsed = Order(len(self.shards["rehearsed"]), recipe.loop.seed + 1)
         self.model = self._begin(tokenizer)
         self.model.config = self.model.config.model_copy(update={"tokenizer": tokenizer.codes_digest()})
         self.networks: dict[str, nn.Module] = {"model": self.model}
@@ -118,8 +127,13 @@ class Task(training.Task):
         return Batch(pixels, torch.from_numpy(self.grids[split][indices].astype(np.int64)))
 
     def batch(self, step: int, size: int) -> Any:
-        """``size`` pictures and their codes: a ``Batch``."""
-        return self._load("train", self.order.indices(step * size, size))
+        """``size`` pictures and their codes: a ``Batch``; rehearsed ones by their share."""
+        count = round(size * self.recipe.rehearsal) if "rehearsed" in self.shards else 0
+        new = self._load("train", self.order.indices(step * (size - count), size - count))
+        if not count:
+            return new
+        old = self._load("rehearsed", self.order_rehearsed.indices(step * count, count))
+        return Batch(*map(torch.cat, zip(old, new, strict=True)))
 
     def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)

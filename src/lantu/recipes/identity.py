@@ -29,7 +29,7 @@ Identity = dict[str, str]
 # Settings that name a trained part → which part; None for the part that is being trained.
 PARTS = {"start": None, "origin": "language", "teacher": "language", "control": "control", "decoder": "decoder"}
 AUTOENCODER = "autoencoder"  # a setting that names an autoencoder
-DATA = ("edits", "beside")  # settings that name a data folder
+DATA = ("edits", "beside", "rehearsed")  # settings that name a data folder
 
 
 def of(part: str, recipe: str, settings: Any, data: str | Path) -> Identity:

@@ -164,10 +164,14 @@ class LanguageTask(Task):
     def _drafts(self) -> Drafts:
         """The model as it is now, as a generator of pictures."""
         setup, config = self.setup, json.loads(self.model.config.to_json_string())
-        weights = {name: value.float().cpu().numpy() for name, value in self.model.state_dict().items()}
+        weights = {name: value.float().cpu().numpy() for name, value in self._weights().items()}
         language = Language(config, weights)
         grid, guidance_scales = setup.pictures.grid, guidance_scales_of(config)
         return Drafts(language, setup.codec, setup.vocabulary, setup.tokenizer, grid, SAMPLING, guidance_scales)
+
+    def _weights(self) -> dict[str, Tensor]:
+        """The weights under the names of the stock model."""
+        return self.model.state_dict()
 
     def export(self, folder: Path) -> None:
         """Write the language model as a model directory keeps it."""

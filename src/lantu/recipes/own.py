@@ -4,6 +4,7 @@ codes            how well the language model predicts the codes of true pictures
 reconstruction   picture → codes → picture
 drawing          pictures drawn by captions of pictures that it did not see, compared with those by features
 caption          its captions of true pictures, compared with their own
+variety          how far drawings of one caption are apart (``lantu.recipes.variety``)
 
 Shapes: B pictures, H W pixels, h w grid, n = h·w codes of a picture.
 """
@@ -26,10 +27,13 @@ from lantu.evaluation.suites import summary, to_pixels
 from lantu.evaluation.trial import OWN, Trial
 from lantu.pipeline import Model
 from lantu.recipes.generator import ModelGenerator
-from lantu.recipes.pictures import EACH, REFERENCES, Album, TruePicture, alone, judge_of, known, open_eye
+from lantu.recipes.pace import Pace
+from lantu.recipes.pictures import EACH, REFERENCES, Album, TruePicture, alone, judge_of, known, open_eye, stacked
+from lantu.recipes.variety import variety
 from lantu.tokens.document import draw_prefix
 
 BATCH, SHOWN = 8, 8
+CAPTIONED = {"drawing", "caption", "variety"}  # suites that need captions
 SMALLEST = 64  # LPIPS needs at least so many pixels a side
 WORDS = re.compile("[\u3400-\u9fff]|[^\\W_\u3400-\u9fff]+")
 
@@ -42,12 +46,14 @@ def evaluate_own(
     seed: int,
     note: Callable[[str], None],
     progress: Callable[[int, int], None],
+    minutes: float | None = None,
     **overrides: Unpack[Overrides],
 ) -> dict[str, SuiteResult]:
     """The suites of ``OWN``, in their order; those that need captions only if there are some.
 
     Args:
         album: of the pictures.
+        minutes: about so many; slow suites then take fewer pictures than ``limit``, which ``note`` is told.
         note: called with a line for everything that is left out, or differs.
 
     Raises:
@@ -55,23 +61,24 @@ def evaluate_own(
     """
     if unknown := sorted(set(suites or ()) - set(OWN)):
         raise DataError(f"no suite for your own pictures is called {unknown[0]}", f"choose from {', '.join(OWN)}")
-    exam = Exam(model, album, limit, seed, note, overrides)
+    exam = Exam(model, album, limit, seed, note, overrides, minutes)
     chosen = [name for name in OWN if suites is None or name in suites]
     if album.split != "val":
         note(f"no picture of {album.folder} was kept for validation: these scores are from training pictures")
-    if not exam.captioned and {"drawing", "caption"}.intersection(chosen):
+    if not exam.captioned and CAPTIONED.intersection(chosen):
         if suites is not None:
             raise DataError(
                 f"no picture of {album.folder} has a caption that can be a prompt",
                 "name suites that need none: --suites codes,reconstruction",
             )
         note(f"no captions in {album.folder}: drawings and captions are not scored")
-        chosen = [name for name in chosen if name not in ("drawing", "caption")]
+        chosen = [name for name in chosen if name not in CAPTIONED]
     ways = {
         "codes": exam.codes,
         "reconstruction": exam.reconstruction,
         "drawing": exam.drawing,
         "caption": exam.captioning,
+        "variety": lambda: variety(exam),
     }
     scores = {}
     for number, name in enumerate(chosen, 1):
@@ -90,6 +97,7 @@ class Exam:
     seed: int
     note: Callable[[str], None]
     overrides: Overrides = field(default_factory=Overrides)
+    minutes: float | None = None
 
     @cached_property
     def generator(self) -> ModelGenerator:
@@ -107,6 +115,18 @@ class Exam:
         return self.album.some(self.limit, self.seed, captioned=True)
 
     @cached_property
+    def pace(self) -> Pace:
+        """How many pictures of the slow suites there is time for."""
+        return Pace.of(self.generator, self.captioned, self.minutes, captions=True)
+
+    def affordable(self, suite: str) -> list[TruePicture]:
+        """The captioned pictures that there is time for in a slow suite; ``note`` is told if they are fewer."""
+        count = self.pace.pictures(suite, len(self.captioned))
+        if count < len(self.captioned):
+            self.note(f"{suite}: {count} pictures instead of {len(self.captioned)} in {self.minutes:g} minutes")
+        return self.captioned[:count]
+
+    @cached_property
     def eye(self) -> Eye:
         """Describes pictures for the comparisons."""
         return open_eye(self.note)
@@ -116,13 +136,17 @@ class Exam:
 
         "score" is the share of codes that are the most likely of all. Details of the score: "nats", the mean
         cross-entropy of a code among all codes; "nats_uncaptioned", without the caption; "nats_uniform", of a uniform
-        distribution.
+        distribution. A model that has learnt the scale of guidance that it draws with is asked after the token of that
+        scale: so it draws.
         """
-        pictures = self.pictures
-        encode, vocabulary = self.model.parts.text.encode, self.model.parts.vocabulary
-        grids = self.generator.encode(stacked(pictures))
+        pictures, model = self.pictures, self.model
+        encode, vocabulary = model.parts.text.encode, model.parts.vocabulary
+        grids = self.album.codes(pictures, model.folder)
+        grids = self.generator.encode(stacked(pictures)) if grids is None else grids
         height, width = grids.shape[1:]
-        prefixes = [draw_prefix(encode(one.prompt), height, width, vocabulary) for one in pictures]
+        usual = model.folder.settings.change(**self.overrides).guidance
+        guidance = usual if usual in model.parts.guidance_scales else None
+        prefixes = [draw_prefix(encode(one.prompt), height, width, vocabulary, guidance) for one in pictures]
         bare = [draw_prefix([], height, width, vocabulary)] * len(pictures)
         ids = vocabulary.codes_to_ids(grids.reshape(len(grids), -1).astype(np.int64))
         nats, right = self.expected(prefixes, ids)
@@ -175,7 +199,7 @@ class Exam:
 
     def drawing(self) -> SuiteResult:
         """Is each drawing nearest, by features, to true pictures of its caption?"""
-        pictures = self.captioned
+        pictures = self.affordable("drawing")
         real, rebuilt = stacked(pictures), self.rebuilt(pictures)
         drawn = []
         for first in range(0, len(pictures), BATCH):
@@ -191,7 +215,7 @@ class Exam:
 
     def captioning(self) -> SuiteResult:
         """Is each caption nearer, by words, to its picture's caption than to any other?"""
-        pictures = self.captioned
+        pictures = self.affordable("caption")
         answers = {
             "score": self.read(pictures, stacked(pictures)),
             "round_trip": self.read(pictures, self.rebuilt(pictures)),
@@ -215,17 +239,23 @@ class Exam:
         parts = [self.generator.reconstruct(real[first : first + BATCH]) for first in range(0, len(real), BATCH)]
         return np.concatenate(parts)
 
-    def perceptual(self, rebuilt: np.ndarray, real: np.ndarray) -> dict[str, np.ndarray]:
-        """LPIPS, if its network can be had."""
-        import torch
-        from torch.nn.functional import interpolate
-
+    @cached_property
+    def lpips(self) -> Callable[..., Any] | None:
+        """The perceptual distance; None, which ``note`` is told, where its network can't be had."""
         from lantu.features.lpips import load_lpips
 
         try:
-            distance = load_lpips("alex")
+            return load_lpips("alex")
         except DataError as problem:
             self.note(f"LPIPS is left out: {problem}")
+            return None
+
+    def perceptual(self, rebuilt: np.ndarray, real: np.ndarray) -> dict[str, np.ndarray]:
+        """LPIPS of each pair of pictures, if its network can be had."""
+        import torch
+        from torch.nn.functional import interpolate
+
+        if (distance := self.lpips) is None:
             return {}
         values = []
         scale = max(1.0, SMALLEST / min(real.shape[1:3]))
@@ -233,7 +263,7 @@ class Exam:
             for first in range(0, len(real), BATCH):
                 pair = [to_pixels(images[first : first + BATCH]) for images in (rebuilt, real)]
                 values.append(distance(*(interpolate(one, scale_factor=scale) if scale > 1 else one for one in pair)))
-        return {"lpips": torch.cat(values).numpy()}
+        return {"lpips_alexnet": torch.cat(values).numpy()}
 
     def add_frechet(self, suite: SuiteResult, judge: Likeness, kinds: dict[str, np.ndarray], real: np.ndarray) -> None:
         """Add the Fréchet distances of some kinds of pictures from the true ones; none for fewer than two pictures."""
@@ -267,16 +297,10 @@ class Exam:
         return summary(trials, judged, exhibits)
 
 
-def stacked(pictures: Sequence[TruePicture]) -> np.ndarray:
-    """(B, H, W, 3) uint8."""
-    return np.stack([one.image for one in pictures])
-
-
 def judge_words(pictures: Sequence[TruePicture], texts: Sequence[str]) -> list[Verdict]:
     """Is each text nearer to its picture's captions than to those of any other picture?
 
     "overlap" is its similarity to its own: F1 of the words (Chinese: characters) with the most similar caption.
-    one.
     """
     by_language = {
         language: {captions for one in pictures if (captions := dict(one.captions).get(language))}

@@ -14,18 +14,23 @@ import numpy as np
 from PIL import Image
 
 from lantu import images
+from lantu.data.codes import are_there, load_codes
 from lantu.data.shards import Shards, read_index
 from lantu.errors import DataError
 from lantu.evaluation.likeness import Eye, Known, Likeness, NetworkEye, PlainEye
 from lantu.files import cache_dir
 from lantu.models.lantu.folder import LantuFolder
 from lantu.models.validation import MAX_PROMPT
+from lantu.recipes.identity import codes_digest
 from lantu.tokens.document import LANGUAGES
 from lantu.types import Sample
 
+DRAWINGS = "drawings"  # the source of data that a model drew (``lantu.recipes.rehearsal``)
 ORDER = ("val", "train")  # the first of these splits that has a picture is used
 LOOKED_AT = 4000  # the most descriptions that are read in search of references
 REFERENCES, EACH = 128, 4  # the most pictures that a drawing is compared with, in all and of one caption
+
+PLACE = ("folder", "digest", "source")  # entries of a model's index about its data that are no settings of it
 
 Captions = tuple[tuple[str, tuple[str, ...]], ...]  # language and captions, in a fixed order
 
@@ -120,6 +125,28 @@ class Album:
         for index in order[:LOOKED_AT].tolist():
             yield f"{self.training.split}/{index}", usable(self.training.sample(index)), index
 
+    def like(self, captions: Captions, count: int, seed: int) -> list[TruePicture]:
+        """At most ``count`` pictures with the very same captions."""
+        found = []
+        for shards in dict.fromkeys((self.shards, self.training)):
+            order = np.random.default_rng((seed, 2)).permutation(len(shards))
+            for index in order[:LOOKED_AT].tolist():
+                if len(found) == count:
+                    return found
+                if usable(shards.sample(index)) == captions:
+                    found.append(self.picture(shards, index, captions, seed))
+        return found
+
+    def codes(self, pictures: Sequence[TruePicture], model: LantuFolder) -> np.ndarray | None:
+        """The codes (B, h, w) that were kept with a model's own drawings; None where the pictures have to be read."""
+        if read_index(self.folder).get("source") != DRAWINGS:
+            return None
+        name = codes_digest(model.path / "tokenizer")[:12]
+        if not are_there(self.folder, name, self.split):
+            return None
+        kept = load_codes(self.folder, name, self.split)
+        return kept[[int(one.key.partition("/")[2]) for one in pictures]]
+
     def picture(self, shards: Shards, index: int, captions: Captions, seed: int) -> TruePicture:
         """A picture of a split; its prompt depends only on the seed and its index."""
         prompt, language = "", "en"
@@ -131,6 +158,11 @@ class Album:
         if image.shape[1::-1] != self.size:
             image = np.asarray(images.fit(Image.fromarray(image), *self.size))
         return TruePicture(f"{shards.split}/{index}", image, captions, prompt, language)
+
+
+def stacked(pictures: Sequence[TruePicture]) -> np.ndarray:
+    """(B, H, W, 3) uint8."""
+    return np.stack([one.image for one in pictures])
 
 
 def usable(sample: Sample) -> Captions:
@@ -183,7 +215,18 @@ def origin(data: str | Path) -> dict[str, Any]:
         DataError: there is no data.
     """
     index = read_index(data)
-    return {**index["settings"], "folder": str(Path(data).resolve())} if is_own(index) else index["settings"]
+    if not is_own(index):
+        return index["settings"]
+    place = {"folder": str(Path(data).resolve()), "digest": index["digest"], "source": index.get("source", "folder")}
+    return {**index["settings"], **place}
+
+
+def changed(folder: LantuFolder, data: Path) -> list[str]:
+    """A line where the pictures in a folder are others than those that a model was trained on; else none."""
+    before = folder.index["data"].get("digest")  # unknown to older models
+    if before in (None, read_index(data)["digest"]):
+        return []
+    return [f"the pictures in {data} have changed since {folder.name} was trained on them"]
 
 
 def own_data(folder: LantuFolder) -> Path | None:
@@ -195,7 +238,7 @@ def own_data(folder: LantuFolder) -> Path | None:
     recorded = folder.index.get("data")
     if not isinstance(recorded, dict) or "world" in recorded or not isinstance(recorded.get("path"), str):
         return None
-    settings = {name: value for name, value in recorded.items() if name != "folder"}
+    settings = {name: value for name, value in recorded.items() if name not in PLACE}
     # 0.1 did not record the folder; it is usually the default of `lantu data build folder`.
     places = [recorded["folder"]] if isinstance(recorded.get("folder"), str) else []
     places.append(str(cache_dir() / "data" / f"{Path(recorded['path']).stem}-{recorded.get('size')}"))

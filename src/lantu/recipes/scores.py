@@ -21,7 +21,7 @@ from lantu.evaluation.trial import SUITES
 from lantu.files import cache_dir, write_json, write_text
 from lantu.models.validation import require
 from lantu.recipes.own import evaluate_own
-from lantu.recipes.pictures import Album, is_own, own_data
+from lantu.recipes.pictures import Album, changed, is_own, own_data
 from lantu.tokens.document import LANGUAGES
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def evaluate(
     seed: int = 0,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    minutes: float | None = None,
     **overrides: Unpack[Overrides],
 ) -> dict[str, dict[str, Any]]:
     """Score a model on named suites.
@@ -51,6 +52,7 @@ def evaluate(
         seed: decides the trials and the drawings.
         out: folder for scores.json, scores.txt and sheet.png.
         progress: called with (trials done, in all).
+        minutes: of a user's own pictures: about so many, by taking fewer of them.
         overrides: sampling parameters, see ``lantu.engine.sampling_params.SamplingParams``.
 
     Returns:
@@ -63,9 +65,10 @@ def evaluate(
     own = own_data(model.folder) if data is None else Path(data) if is_own(read_index(data)) else None
     if own is not None:
         album, notes = Album(own, model.size), list[str]()
+        notes += changed(model.folder, own) if data is None else []
         tell = progress or (lambda done, total: None)
-        scores = evaluate_own(model, album, suites, limit, seed, notes.append, tell, **overrides)
-        return report(scores, out, split=album.split, notes=notes)
+        scores = evaluate_own(model, album, suites, limit, seed, notes.append, tell, minutes, **overrides)
+        return report(scores, out, split=album.split, notes=list(dict.fromkeys(notes)), data=str(own))
     return evaluate_scenes(model, data, suites, limit, seed, out, progress, **overrides)
 
 

@@ -28,8 +28,8 @@ from lantu.files import write_json
 from lantu.models.lantu.folder import INDEX, LantuFolder
 from lantu.pipeline import Model
 from lantu.recipes.generator import ModelGenerator
-from lantu.recipes.own import stacked
-from lantu.recipes.pictures import Album, TruePicture, judge_of, known, open_eye
+from lantu.recipes.pace import Pace
+from lantu.recipes.pictures import Album, TruePicture, judge_of, known, open_eye, stacked
 
 USUAL = {"guidance": 1.5, "temperature": 0.3}  # defaults that models of this kind draw well with
 GUIDANCE = (1.0, 1.5, 2.0, 3.0)
@@ -95,6 +95,7 @@ def tune(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
     note: Callable[[str], None] = lambda message: None,
+    minutes: float | None = None,
 ) -> Choice:
     """Choose the settings of a newly assembled model, and write them into its index with what was tried.
 
@@ -103,6 +104,7 @@ def tune(
         fixed: settings that are given, by name.
         progress: called with (pictures done, in all).
         note: called with a line for everything that could not be done.
+        minutes: about so many; then how much is tried depends on the machine's speed, too.
 
     Raises:
         DataError: there is no data, or it can't be read.
@@ -111,7 +113,7 @@ def tune(
     fixed = dict(fixed or {})
     model = Model.load(folder.path, "cpu")
     album = Album(data, model.size)
-    choice = Tuner(model, album, fixed, seed, progress, note).choose()
+    choice = Tuner(model, album, fixed, seed, progress, note, minutes).choose()
     if choice.dials:
         index = json.loads((folder.path / INDEX).read_text(encoding="utf-8"))
         index["draw"] = {**index.get("draw", {}), **choice.dials}
@@ -130,6 +132,7 @@ class Tuner:
     seed: int
     progress: Progress
     note: Callable[[str], None]
+    minutes: float | None = None
     done: int = 0
     total: int = 0
 
@@ -141,6 +144,8 @@ class Tuner:
         rows = sum(1 if self.one_row(guidance) else 2 for guidance, _ in drafts)
         count = self.count(rows)
         pictures = self.pictures(count, captioned=True)
+        if len(pictures) >= LEAST and self.minutes is not None:
+            pictures, drafts = self.hurried(pictures, drafts)
         if len(pictures) < LEAST and len(drafts) > 1:
             what = f"{len(pictures)} pictures with captions in {self.album.folder}, {LEAST} are needed"
             self.note(f"guidance and temperature keep their defaults: {what} to choose them")
@@ -196,6 +201,17 @@ class Tuner:
         height, width = self.model.folder.grid
         work = rows * height * width * self.model.folder.parameters()["language"]
         return int(np.clip(WORK / max(work, 1), FEWEST, MOST))
+
+    def hurried(self, pictures: list[TruePicture], drafts: list[Draft]) -> tuple[list[TruePicture], list[Draft]]:
+        """As many pictures, and then as many drafts, as there is time for; three quarters of it are for drafts."""
+        pace = Pace.of(ModelGenerator(self.model), pictures, self.minutes)
+        drawings = 0.75 * (pace.seconds or 0) / max(pace.drawing, 1e-9)
+        tries = len(drafts) + FINALISTS
+        pictures = pictures[: max(FEWEST, int(drawings / tries))]
+        if len(pictures) * tries > drawings:
+            tries = max(2 + FINALISTS, int(drawings / len(pictures)))
+            self.note(f"{tries - FINALISTS} of {len(drafts)} drafts are tried in {self.minutes:g} minutes")
+        return pictures, drafts[: tries - FINALISTS]
 
     def try_decoders(
         self, decoders: Sequence[tuple[str, int]], true: Sequence[TruePicture], judge: Likeness

@@ -220,7 +220,7 @@ class Run:
             log.write(self.last)
         self.progress.record(self.last)
         for warning in self.watch.see(self.last, self.best, self.step > config.warmup_steps):
-            self.progress.say(f"warning: {warning}")
+            self.progress.warn(warning)
 
     def save(self, name: str) -> None:
         """Write a checkpoint."""

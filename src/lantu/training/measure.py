@@ -1,8 +1,11 @@
 """``--dry-run``: the cost of a run, estimated from a few real updates. Writes nothing."""
 
+import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import torch
 
 from lantu.training.batches import Batches
 from lantu.training.config import LoopConfig
@@ -24,6 +27,7 @@ class Measured:
         flops_per_sample: forward and backward; 0 if unknown.
         step_s: median seconds of an update.
         total_s: of the whole run, without samples and checkpoints.
+        memory_bytes: the most that it took, of the GPU's memory or else of this process's.
     """
 
     device: str
@@ -33,6 +37,7 @@ class Measured:
     flops_per_sample: float
     step_s: float
     total_s: float
+    memory_bytes: int
 
     @property
     def samples_per_s(self) -> float:
@@ -51,6 +56,7 @@ class Measured:
             f"steps        {self.steps} of {self.samples_per_step} samples on {self.device}",
             f"speed        {1 / self.step_s:.3g} steps/s, {self.samples_per_s:.3g} samples/s",
             f"time         {duration(self.total_s)}",
+            f"memory       {self.memory_bytes / 1e9:.2f} GB",
         ]
         if self.flops_per_sample:
             total = self.flops_per_sample * self.samples_per_step * self.steps
@@ -90,4 +96,17 @@ def measure(task: Task, config: LoopConfig, updates: int = 5, warm: int = 2) -> 
             flops_per_sample=task.flops_per_sample,
             step_s=step_s,
             total_s=step_s * config.steps,
+            memory_bytes=peak_bytes(device),
         )
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory so far: what torch reserved of a GPU's, or what was resident of this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_reserved(device))
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most

@@ -3,6 +3,7 @@
 import sys
 from typing import Any, Protocol, TextIO
 
+WARNING = "warning: "
 SHOWN = ("loss", "lr", "samples_per_s", "gflop_per_s", "left_s")
 
 
@@ -19,6 +20,10 @@ class Progress(Protocol):
 
     def say(self, message: str) -> None:
         """Show a message."""
+        ...
+
+    def warn(self, message: str) -> None:
+        """Show what a person should know even where nothing else is shown."""
         ...
 
     def close(self) -> None:
@@ -38,8 +43,18 @@ class Silent:
     def say(self, message: str) -> None:
         pass
 
+    def warn(self, message: str) -> None:
+        self.say(f"{WARNING}{message}")
+
     def close(self) -> None:
         pass
+
+
+class Quiet(Silent):
+    """Shows warnings alone."""
+
+    def warn(self, message: str) -> None:
+        print(f"{WARNING}{message}", file=sys.stderr, flush=True)
 
 
 class Plain(Silent):
@@ -83,9 +98,9 @@ class Bar(Silent):
 
 
 def make_progress(steps: int, shown: bool) -> Progress:
-    """The display for stderr: silent, a bar, or plain lines."""
+    """The display for stderr: warnings alone, a bar, or plain lines."""
     if not shown:
-        return Silent()
+        return Quiet()
     return Bar(steps) if sys.stderr.isatty() else Plain(steps, sys.stderr)
 
 

@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +18,10 @@ from lantu.data.build import build_folder
 from lantu.errors import LantuError, RecipeError
 from lantu.recipes.make import curves, plan, stages
 from lantu.recipes.make.look import Look, look
+from lantu.recipes.make.plan import Sources
 from lantu.recipes.make.stages import Ledger
+from lantu.recipes.make.timing import Time, dry_runs, facts_of
+from lantu.recipes.make.training import Training
 
 PHOTOS = Look(train=3000, val=100, size=64, captioned=3000, languages={"en": 3000}, plain=0.2)
 DRAWINGS = Look(train=300, val=10, size=64, captioned=0, languages={"fr": 10}, plain=0.8)
@@ -60,30 +66,114 @@ def test_what_cannot_be_learnt_is_said():
     assert "no picture is kept for validation" in " ".join(some.lines())
 
 
-def test_the_time_is_split_and_steps_follow_the_measured_rate(tmp_path):
-    both, alone = plan.Budget.of(3600, 2), plan.Budget.of(3600, 1)
-    assert both.side_by_side
-    assert both.language == both.decoder
-    assert both.tokenizer + both.language < 3600
-    assert alone.tokenizer + alone.language + alone.decoder < 3600
-    asked = []
+def facts(step_s=0.5, wall_s=23.5, batch=16, memory=10**8):
+    return {"step_s": step_s, "wall_s": wall_s, "samples_per_step": batch, "memory_bytes": memory, "device": "cpu"}
 
-    def measure(command):
-        asked.append(command)
-        return {"step_s": 0.5}
 
-    command = plan.trained("tokenizer", PHOTOS, tmp_path, "cpu", 1150.0, measure)
-    assert asked == [command[: len(asked[0])]]
-    assert command[2:4] == ["--recipe", "anywhere"]
-    settings = dict(word.split("=", 1) for word in command if "=" in word)
-    assert settings["loop.steps"] == "2000"
-    assert settings["encoder_from"] == "500"
-    assert settings["model.size"] == "64"
-    drawn = plan.trained("tokenizer", DRAWINGS, tmp_path, "cpu", 1.0, measure)
+def set_by(command):
+    return dict(word.split("=", 1) for word in command if "=" in word)
+
+
+def test_steps_follow_the_measured_rate(tmp_path):
+    bare = plan.command_of("tokenizer", PHOTOS, tmp_path, "cpu")
+    assert bare[2:4] == ["--recipe", "anywhere"]
+    command = plan.trained("tokenizer", bare, tmp_path, 1170.0, facts())  # of which 20 are over before the first step
+    settings = set_by(command)
+    assert command[: len(bare)] == bare
+    assert (settings["loop.steps"], settings["loop.minutes"]) == ("2000", "19.17")
+    assert (settings["encoder_from"], settings["model.size"]) == ("500", "64")
+    assert "loop.batch_size" not in settings
+    drawn = plan.command_of("tokenizer", DRAWINGS, tmp_path, "cpu")
     assert drawn[2:4] == ["--recipe", "emoji"]
-    assert f"loop.steps={plan.FEWEST}" in drawn
-    language = plan.trained("language", DRAWINGS, tmp_path, "cpu", 100.0, measure)
+    hurried = set_by(plan.trained("tokenizer", drawn, tmp_path, 1.0, facts()))
+    assert (hurried["loop.steps"], hurried["loop.batch_size"]) == (str(plan.FEWEST), "4")
+    assert float(hurried["loop.minutes"]) == pytest.approx(plan.FEWEST * plan.BESIDE * 0.125 / 60, abs=0.01)
+    language = plan.command_of("language", DRAWINGS, tmp_path, "cpu")
     assert ["--tokenizer", str(tmp_path / "tokenizer")] == language[language.index("--tokenizer") :][:2]
+
+
+def test_what_is_there_already_is_not_trained_from_nothing(tmp_path):
+    start = Sources(start="/models/mine")
+    assert plan.groups(start, 2) == [["language", "decoder"]]
+    assert plan.groups(start, 1) == [["language"], ["decoder"]]
+    language = plan.command_of("language", DRAWINGS, tmp_path, "cpu", start)
+    assert language[2:4] == ["--recipe", "finetune"]
+    assert language[language.index("--start") + 1] == language[language.index("--tokenizer") + 1] == "/models/mine"
+    assert set_by(language)["trained"] == "lora"
+    assert set_by(plan.command_of("language", PHOTOS, tmp_path, "cpu", start))["trained"] == "all"
+    decoder = plan.command_of("decoder", DRAWINGS, tmp_path, "cpu", start)
+    assert decoder[2:4] == ["--recipe", "further"]
+    assert set_by(decoder)["rehearsed"] == str(tmp_path / "rehearsal")
+    adopted = Sources(language="org/llm", decoder="org/sd", seen=32)
+    assert plan.groups(adopted, 2) == [["tokenizer"], ["language", "decoder"]]
+    for part in ("language", "decoder"):
+        command = plan.command_of(part, PHOTOS, tmp_path, "cpu", adopted)
+        assert command[2:4] == ["--recipe", "adopted"]
+        assert command[command.index("--start") + 1] == str(tmp_path / f"adopt-{part}")
+    assert set_by(plan.command_of("tokenizer", PHOTOS, tmp_path, "cpu", adopted))["model.size"] == "32"
+
+
+def training(tmp_path, monkeypatch, minutes=60, cores=2, sources=plan.NOTHING, measured=facts):
+    """A ``Training`` that runs nothing, and takes 100 seconds of the time for each group."""
+    ran, said = [], []
+    clock = Time.of(minutes, 0.0, sources.reserved)
+
+    def run(ledger, names, tell, cores):
+        ran.append(list(names))
+        clock.deadline -= 100
+
+    monkeypatch.setattr(stages, "run", run)
+    one = Training(
+        *(Ledger(tmp_path, {}), PHOTOS, sources, "cpu", 0, clock, cores, said.append, lambda *_: None),
+        measure=lambda commands, threads: [measured() for _ in commands],
+    )
+    one.run()
+    return one, ran, said
+
+
+def test_the_time_is_split_between_what_is_trained_and_what_follows(tmp_path, monkeypatch):
+    one, ran, said = training(tmp_path, monkeypatch)
+    assert (ran, said) == ([["tokenizer"], ["language", "decoder"]], [])
+    minutes = {name: float(set_by(command)["loop.minutes"]) for name, command in one.ledger.commands.items()}
+    assert minutes["tokenizer"] == pytest.approx((0.4 * 0.85 * 3600 - 20) / 60, abs=0.1)
+    # What the tokenizer left: 100 of its 1,224 seconds were used.
+    assert minutes["language"] == minutes["decoder"] == pytest.approx((0.85 * 3600 - 100 - 20) / 60, abs=0.1)
+    one, ran, _ = training(tmp_path / "alone", monkeypatch, cores=1)
+    assert ran == [["tokenizer"], ["language"], ["decoder"]]
+
+
+def test_too_little_time_is_told_at_the_start_with_the_least(tmp_path, monkeypatch):
+    _, _, said = training(tmp_path, monkeypatch, minutes=2)
+    # 20 + 23 seconds of training twice, a dry run of 23.5, and 47 afterwards
+    assert said == ["2 minutes can't be kept: here this takes about 3 at least"]
+
+
+def test_trainings_that_do_not_fit_together_run_one_after_the_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("LANTU_MEMORY", "0.15")
+    _, ran, said = training(tmp_path, monkeypatch)
+    assert ran == [["tokenizer"], ["language"], ["decoder"]]
+    assert said == ["language and decoder don't fit into memory together: trained one after the other"]
+    monkeypatch.setenv("LANTU_MEMORY", "0.05")
+    with pytest.raises(LantuError, match=r"training the tokenizer takes 100\.0 MB of memory, 50\.0 MB are free"):
+        training(tmp_path / "less", monkeypatch)
+
+
+def test_adopted_parts_are_commands_too(tmp_path, monkeypatch):
+    sources = Sources(language="org/llm", decoder="org/sd")
+    one, ran, _ = training(tmp_path, monkeypatch, sources=sources)
+    assert ran == [["tokenizer"], ["adopt-language"], ["adopt-decoder"], ["language", "decoder"]]
+    tokenizer = ["--tokenizer", str(tmp_path / "tokenizer"), "--out"]
+    assert one.ledger.commands["adopt-language"] == [
+        *("adopt", "language", "org/llm", *tokenizer, str(tmp_path / "adopt-language"))
+    ]
+    assert one.ledger.commands["adopt-decoder"][-2:] == ["--size", "64"]
+
+
+def test_a_dry_run_that_is_refused_or_killed_is_one_line(tmp_path):
+    with pytest.raises(LantuError, match="none"):
+        dry_runs([["train", "tokenizer", "--data", str(tmp_path / "none")]], 1)
+    with pytest.raises(LantuError, match="memory is short"):
+        facts_of(SimpleNamespace(returncode=-signal.SIGKILL), "", "", 1.0)
 
 
 def test_a_ledger_goes_on_only_with_the_same_call(tmp_path):
@@ -183,3 +273,53 @@ def test_a_folder_of_other_things_is_refused_before_training(tmp_path):
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert "mine.txt" in result.stderr
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.slow
+def test_a_model_goes_on_learning_and_keeps_what_it_drew(tiny_model, tmp_path):
+    pictures(tmp_path / "in")
+    start = shutil.copytree(tiny_model, tmp_path / "start")
+    words = {"names": {"en": [], "zh": []}, "words": {"en": ["cat", "dog"], "zh": []}, "emoji": {}}
+    (start / "words.json").write_text(json.dumps(words))
+    words = [*call(tmp_path, "--start", str(start), "--json")]
+    del words[words.index("--size") : words.index("--size") + 2]
+    first = subprocess.Popen(words)
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "work" / "language" / "config.json").exists():
+        assert first.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    result = subprocess.run(words, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr
+    page = (tmp_path / "work" / "report" / "index.html").read_text()
+    assert "what it drew before" in page
+    assert "lantu data build drawings" in page
+    known = json.loads((tmp_path / "model" / "words.json").read_text())["words"]["en"]
+    assert {"cat", "dog", "red", "box"} <= set(known)
+    same = (tiny_model / "tokenizer" / "model.safetensors").read_bytes()
+    assert (tmp_path / "model" / "tokenizer" / "model.safetensors").read_bytes() == same
+    other = subprocess.run([*call(tmp_path, "--start", str(start)), "--size", "64"], capture_output=True, text=True)
+    assert (other.returncode, other.stderr.count("\n")) == (2, 1)
+    assert "draws 32x32 px" in other.stderr
+
+
+@pytest.mark.slow
+def test_pretrained_parts_learn_the_pictures(tmp_path):
+    sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "diffusers"))
+    from tiny_pipelines import write
+
+    import tiny_language
+
+    pictures(tmp_path / "in")
+    tiny_language.write(tmp_path / "llm", "llama", True, rows=352)
+    write("sd", tmp_path / "sd")
+    parts = ["--language", str(tmp_path / "llm"), "--decoder", str(tmp_path / "sd")]
+    result = subprocess.run(call(tmp_path, *parts), capture_output=True, text=True, timeout=900)
+    assert result.returncode == 0, result.stderr
+    page = (tmp_path / "work" / "report" / "index.html").read_text()
+    assert "lantu adopt language" in page
+    assert "lantu adopt decoder" in page
+    index = json.loads((tmp_path / "model" / "model_index.json").read_text())
+    assert index["decoder"] == ["lantu.models.diffusers.pretrained", "PretrainedDecoder"]

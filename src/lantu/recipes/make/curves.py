@@ -10,6 +10,7 @@ from lantu.training.logs import Record, read_log
 from lantu.training.validation import PREFIX
 
 LEAST_POINTS = 4  # of a validation curve, to extrapolate it
+RISEN = 1.02  # times the least validation loss: it no longer falls
 VALIDATED = f"{PREFIX}loss"
 
 
@@ -25,12 +26,22 @@ def at_twice(run: Path) -> float | None:
     Losses fall as a power of the steps over wide ranges (arXiv:2001.08361); of a short run this is a guess, and too
     hopeful once the model begins to learn by heart.
     """
-    steps, losses = validated(run)
-    if len(steps) < LEAST_POINTS or losses.min() <= 0 or losses[-1] > losses.min() * 1.02:
+    if why_not(run):
         return None
+    steps, losses = validated(run)
     half = len(steps) // 2  # the first steps are steeper than the law
     slope, _ = np.polyfit(np.log(steps[half - 1 :]), np.log(losses[half - 1 :]), 1)
     return float(losses[-1] * 2 ** min(0.0, slope))
+
+
+def why_not(run: Path) -> str:
+    """Why ``at_twice`` can't be told; "" if it can."""
+    _, losses = validated(run)
+    if len(losses) < LEAST_POINTS or losses.min() <= 0:
+        return "too few validations to tell"
+    return (
+        "nothing, the validation loss has risen: more pictures would help" if losses[-1] > losses.min() * RISEN else ""
+    )
 
 
 def plot(runs: Sequence[tuple[str, Path]], out: Path) -> None:

@@ -1,11 +1,6 @@
 """``lantu make``: data, tokenizer, language model and decoder, model directory, scores, report."""
 
-import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +8,24 @@ from typing import Any
 from lantu.errors import DataError, LantuError
 from lantu.files import check_folder, expand
 from lantu.kernels import usable_cores
-from lantu.models.lantu.folder import FOLDER_KIND
+from lantu.models import hub
+from lantu.models.lantu.components import is_pretrained
+from lantu.models.lantu.folder import CONTROL, FOLDER_KIND, LantuFolder
 from lantu.pipeline import Model
 from lantu.recipes.make import plan, report, stages
-from lantu.recipes.make.look import Look, look
+from lantu.recipes.make.look import look
+from lantu.recipes.make.plan import Sources
 from lantu.recipes.make.stages import Ledger, Tell
+from lantu.recipes.make.timing import Time
+from lantu.recipes.make.training import Training
+from lantu.weights.names import MASKED
 
-SCORED = 64  # pictures of each suite
+SCORED, REHEARSED = 64, 160  # pictures of each suite; drawings of the model that another one begins with
+SIZE = 128  # pixels a side, unless another is asked for
+TUNING, SCORING = 0.35, 0.6  # shares of the time that is left, for the settings and then for the scores
+LEAST_MINUTES = 0.2
+KEPT = "codes,drawing"  # suites that say whether a model still draws what it drew
+BEFORE = "codes,reconstruction,drawing"
 
 
 @dataclass(frozen=True)
@@ -31,33 +37,132 @@ class Wanted:
         out: the model directory.
         work: folder of the data, the runs and the report; kept, so that training can go on.
         minutes: for everything.
-        size: pixels a side.
+        size: pixels a side; None for those of the model or decoder that it begins with, or ``SIZE``.
         labels, captions: see ``lantu data build folder``.
+        start: a model of lantu's own that goes on learning: a folder, a name or a hub id; "" for none.
+        language, decoder: a pretrained language model, a pretrained diffusion model: a folder or a hub id; "" for none.
     """
 
     pictures: Path
     out: Path
     work: Path
     minutes: float
-    size: int
+    size: int | None
     labels: str
     device: str
     seed: int
     captions: bool = True
+    start: str = ""
+    language: str = ""
+    decoder: str = ""
 
-    def asked(self) -> dict[str, Any]:
+    def asked(self, size: int) -> dict[str, Any]:
         """The settings that a call must repeat to go on."""
         place = str(expand(self.pictures).resolve())
+        named = {"start": self.start, "language": self.language, "decoder": self.decoder}
         return {
             "pictures": place,
             "out": str(self.out.resolve()),
             "minutes": self.minutes,
-            "size": self.size,
+            "size": size,
             "labels": self.labels,
             "device": self.device,
             "seed": self.seed,
             **({} if self.captions else {"captions": False}),  # which calls of older versions didn't say
-        }
+        } | {name: value for name, value in named.items() if value}
+
+
+@dataclass
+class Making:
+    """A call of ``make``.
+
+    Attributes:
+        size: pixels a side of the data.
+        say, tell: see ``make``.
+    """
+
+    wanted: Wanted
+    sources: Sources
+    size: int
+    ledger: Ledger
+    time: Time
+    cores: int
+    say: Callable[[str], None]
+    tell: Tell
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return self.wanted.work / "data"
+
+    def run(self) -> tuple[Model, Path]:
+        """Everything that is not done yet; returns the model and the page of the report."""
+        wanted = self.wanted
+        self.stage(data=self.data_command())
+        found = look(self.data)
+        for line in found.lines():
+            self.say(line)
+        if self.sources.start:
+            if (Path(self.sources.start) / CONTROL).is_dir():
+                self.say("its control belongs to its decoder and is not kept: train another (lantu train control)")
+            self.stage(rehearsal=self.rehearsal_command())
+        how = (self.ledger, found, self.sources, wanted.device, wanted.seed, self.time, self.cores)
+        Training(*how, self.say, self.tell).run()
+        self.stage(model=self.model_command())
+        self.stage(**self.score_commands())
+        model = Model.load(wanted.out, wanted.device)
+        return model, report.write(wanted.work / "report", model, found, self.ledger, self.data, self.time.left_s)
+
+    def stage(self, **commands: list[str]) -> None:
+        """Plan and run some commands at the same time, or one after the other on a single core."""
+        for name, command in commands.items():
+            self.ledger.commands.setdefault(name, command)
+        self.ledger.save()
+        for names in [list(commands)] if self.cores > 1 else [[name] for name in commands]:
+            stages.run(self.ledger, names, self.tell, self.cores)
+
+    def data_command(self) -> list[str]:
+        """Import the pictures."""
+        wanted = self.wanted
+        labels = ["--labels", wanted.labels] if wanted.labels else []
+        labels += [] if wanted.captions else ["--no-captions"]
+        where = [str(expand(wanted.pictures)), "--out", str(self.data)]
+        return ["data", "build", "folder", *where, "--size", str(self.size), "--seed", str(wanted.seed), *labels]
+
+    def rehearsal_command(self) -> list[str]:
+        """Draw what the model that this one begins with can draw."""
+        where = ["--model", self.sources.start, "--out", str(self.wanted.work / "rehearsal")]
+        return ["data", "build", "drawings", *where, "-n", str(REHEARSED), "--seed", str(self.wanted.seed)]
+
+    def model_command(self) -> list[str]:
+        """Join the parts and choose the settings."""
+        where = {part: str(self.wanted.work / part) for part in self.sources.trained}
+        parts = [word for part in plan.PARTS for word in (f"--{part}", where.get(part, self.sources.start))]
+        command = ["assemble", *parts, "--data", str(self.data), "--out", str(self.wanted.out)]
+        if self.sources.start and (licence := hub.find(self.sources.start).describe().get("license")):
+            command += ["--license", str(licence)]
+        return [*command, "--minutes", self.minutes(TUNING)]
+
+    def score_commands(self) -> dict[str, list[str]]:
+        """Score the model; one that began with another is compared with it, on both its pictures."""
+        out, start, work = str(self.wanted.out), self.sources.start, self.wanted.work
+        minutes = self.minutes(SCORING / (3 if start and self.cores == 1 else 1))
+
+        def scored(name: str, model: str, data: Path, *suites: str) -> list[str]:
+            how = ["--limit", str(SCORED), "--minutes", minutes, "--out", str(work / name)]
+            return ["eval", "--model", model, "--data", str(data), *suites, *how]
+
+        commands = {"scores": scored("scores", out, self.data)}
+        if start:
+            drawn = work / "rehearsal"
+            commands["before"] = scored("before", start, self.data, "--suites", BEFORE)
+            commands["kept"] = scored("kept", out, drawn, "--suites", KEPT)
+            commands["kept-before"] = scored("kept-before", start, drawn, "--suites", KEPT)
+        return commands
+
+    def minutes(self, share: float) -> str:
+        """A share of the time that is left, as an option has it."""
+        return f"{max(LEAST_MINUTES, share * self.time.left_s / 60):.2f}"
 
 
 def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model, Path]:
@@ -65,7 +170,8 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model,
 
     Args:
         say: called with lines for a person: what there is, what is done, what was left out.
-        tell: called with a stage's name and the newest line of its log.
+        tell: called with a stage's name and the newest line of its log, with "steps" in all, the newest "sheet" of
+            samples, "warnings" so far, and "whole_left_s", seconds until everything is done.
 
     Returns:
         the model, and the page of the report.
@@ -77,65 +183,47 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model,
     if not wanted.pictures.exists():
         raise DataError(f"there is no {wanted.pictures}", "name a folder of pictures, a table or tars")
     check_folder(wanted.out, FOLDER_KIND)  # before hours of training
-    began, cores = time.monotonic(), usable_cores()
-    ledger = Ledger.open(wanted.work, wanted.asked())
-    before = ledger.spent_s
-    step(ledger, ["data"], {"data": data_command(wanted)}, tell, cores)
-    found = look(wanted.work / "data")
-    for line in found.lines():
-        say(line)
-    left = 60 * wanted.minutes - before - (time.monotonic() - began)
-    train(wanted, ledger, found, left, tell, cores)
-    parts = [word for part in plan.PARTS for word in (f"--{part}", str(wanted.work / part))]
-    data = ["--data", str(wanted.work / "data")]
-    step(ledger, ["model"], {"model": ["assemble", *parts, *data, "--out", str(wanted.out)]}, tell, cores)
-    scored = ["eval", "--model", str(wanted.out), *data, "--limit", str(SCORED), "--out", str(wanted.work / "scores")]
-    step(ledger, ["scores"], {"scores": scored}, tell, cores)
-    model = Model.load(wanted.out, wanted.device)
-    return model, report.write(wanted.work / "report", model, found, ledger, wanted.work / "data")
+    sources, size = sources_of(wanted)
+    ledger = Ledger.open(wanted.work, wanted.asked(size))
+    time = Time.of(wanted.minutes, ledger.spent_s, sources.reserved)
+
+    def timed(stage: str, record: Mapping[str, Any]) -> None:
+        tell(stage, {**record, "whole_left_s": time.left_s})
+
+    return Making(wanted, sources, size, ledger, time, usable_cores(), say, timed).run()
 
 
-def data_command(wanted: Wanted) -> list[str]:
-    """Import the pictures."""
-    labels = ["--labels", wanted.labels] if wanted.labels else []
-    labels += [] if wanted.captions else ["--no-captions"]
-    where = [str(expand(wanted.pictures)), "--out", str(wanted.work / "data")]
-    return ["data", "build", "folder", *where, "--size", str(wanted.size), "--seed", str(wanted.seed), *labels]
+def sources_of(wanted: Wanted) -> tuple[Sources, int]:
+    """What the model begins with, and the size of its pictures.
+
+    Raises:
+        LantuError: there is no such model, it is none of lantu's own, or it draws pictures of another size.
+    """
+    size = wanted.size or SIZE
+    if not wanted.start:
+        pixels = decoder_size(wanted) if wanted.decoder else size
+        seen = size if pixels != size else 0
+        return Sources(language=local(wanted.language), decoder=local(wanted.decoder), seen=seen), pixels
+    folder: Any = hub.find(wanted.start)
+    masked = isinstance(folder, LantuFolder) and folder.entry("language/config.json", "model_type") == MASKED
+    if not isinstance(folder, LantuFolder) or masked:
+        raise LantuError(f"{folder.name} can't go on learning", "give a model of lantu's own: --start MODEL")
+    width, height = Model.load(folder.path, "cpu").size
+    if wanted.size not in (None, width) or width != height:
+        hint = f"leave out --size, or give {width}" if width == height else "give one with square pictures"
+        raise LantuError(f"{folder.name} draws {width}x{height} px", hint)
+    start = str(folder.path.resolve())
+    pretrained = is_pretrained(folder.path / "decoder")
+    return Sources(start, local(wanted.language), local(wanted.decoder), pretrained), width
 
 
-def train(wanted: Wanted, ledger: Ledger, found: Look, left_s: float, tell: Tell, cores: int) -> None:
-    """Train the three parts in what is left of the time; steps that an earlier call planned stay."""
-    budget = plan.Budget.of(left_s, cores)
-    seconds = {"tokenizer": budget.tokenizer, "language": budget.language, "decoder": budget.decoder}
-    later = [["language", "decoder"]] if budget.side_by_side else [["language"], ["decoder"]]
-    for names in [["tokenizer"], *later]:
-        threads = max(1, cores // len(names))
-        for name in names:
-            if name not in ledger.commands:
-                measure = measured(threads)
-                command = plan.trained(name, found, wanted.work, wanted.device, seconds[name], measure)
-                ledger.commands[name] = [*command, "--seed", str(wanted.seed)]
-                ledger.save()
-        stages.run(ledger, names, tell, cores)
+def decoder_size(wanted: Wanted) -> int:
+    """The size of the pictures that a pretrained decoder was made for, or the given one."""
+    from lantu.models.diffusers.sizes import native_size
+
+    return wanted.size or native_size(hub.locate(wanted.decoder))
 
 
-def step(ledger: Ledger, names: Sequence[str], commands: Mapping[str, list[str]], tell: Tell, cores: int) -> None:
-    """Plan and run stages."""
-    ledger.commands |= {name: command for name, command in commands.items() if name not in ledger.commands}
-    ledger.save()
-    stages.run(ledger, names, tell, cores)
-
-
-def measured(threads: int) -> plan.Measure:
-    """What ``--dry-run`` says of a training on so many threads."""
-
-    def measure(command: Sequence[str]) -> Mapping[str, Any]:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
-        words = [sys.executable, "-m", "lantu", *command, "--dry-run", "--json"]
-        result = subprocess.run(words, capture_output=True, text=True, env=environment)
-        if result.returncode:
-            lines = result.stderr.strip().splitlines()
-            raise LantuError(lines[-1].removeprefix("lantu: ") if lines else "a training can't be measured")
-        return json.loads(result.stdout)
-
-    return measure
+def local(source: str) -> str:
+    """A folder by its absolute path; hub ids as they are."""
+    return str(expand(source).resolve()) if source and expand(source).is_dir() else source

@@ -1,67 +1,118 @@
 """Chooses recipes and sizes for a data folder, and steps for the time there is, by measured rates."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lantu.errors import LantuError
+from lantu.models.free_memory import free_bytes
+from lantu.models.memory import readable
 from lantu.recipes.make.look import Look
 
-Measure = Callable[[Sequence[str]], Mapping[str, Any]]  # the command of a training → what --dry-run --json prints
-
-RESERVED, LEAST_RESERVED_S = 0.12, 40.0  # share of the time for what follows training: dials, scores, report
+RESERVED = 0.15  # share of the time for what follows training: settings, scores, report
+REHEARSED = 0.25  # the same of a model that began with another one, which is scored too
 TOKENIZER = 0.4  # share of the training time; language model and decoder need its codes
 LANGUAGE = 0.6  # share of the rest, where language model and decoder are trained one after the other
 BESIDE = 1.15  # a step with its validations, samples and checkpoints takes so many times the bare step
-LATE = 1.1  # times its seconds after which a training is stopped, however far it is
+DRY_STEPS = 7  # updates of a dry run, and as many batches that are made before them
 FEWEST = 40  # steps
+WANTED = 200  # steps below which batches are halved
+SMALLEST = 4  # batch
 SMALL, LARGE = 1_000, 20_000  # pictures from which language models are larger
+DOZENS = 1_000  # pictures below which a model that draws is fine-tuned by LoRA
+STALE = 4  # validations without a better one after which few pictures are no longer learnt
 PARTS = ("tokenizer", "language", "decoder")
 
 
 @dataclass(frozen=True)
-class Budget:
-    """Seconds for each training.
+class Sources:
+    """What a model is made of that is not trained from nothing.
 
     Attributes:
-        side_by_side: language model and decoder are trained at the same time.
+        start: a model that goes on learning, as ``--start`` names it; "" for none.
+        language, decoder: pretrained parts to be adopted; "" for none.
+        pretrained_decoder: the decoder of ``start`` is itself a pretrained diffusion model.
+        seen: pixels a side at which the tokenizer sees pictures; 0 for all that there are.
     """
 
-    tokenizer: float
-    language: float
-    decoder: float
-    side_by_side: bool
+    start: str = ""
+    language: str = ""
+    decoder: str = ""
+    pretrained_decoder: bool = False
+    seen: int = 0
 
-    @classmethod
-    def of(cls, seconds: float, cores: int) -> "Budget":
-        """Split what is left of the time, for so many cores."""
-        training = max(1.0, seconds - max(LEAST_RESERVED_S, RESERVED * seconds))
-        first, rest = TOKENIZER * training, (1 - TOKENIZER) * training
-        if cores > 1:
-            return cls(first, rest, rest, True)
-        return cls(first, LANGUAGE * rest, (1 - LANGUAGE) * rest, False)
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The parts that are trained: all but a tokenizer that is there."""
+        return PARTS[1:] if self.start else PARTS
+
+    @property
+    def reserved(self) -> float:
+        """The share of the time for what follows training."""
+        return REHEARSED if self.start else RESERVED
 
 
-def command_of(part: str, look: Look, work: Path, device: str) -> list[str]:
+NOTHING = Sources()
+
+
+def groups(sources: Sources, cores: int) -> list[list[str]]:
+    """The parts in the order of their training; those of a group are trained at the same time."""
+    later = [["language", "decoder"]] if cores > 1 else [["language"], ["decoder"]]
+    return [["tokenizer"], *later] if "tokenizer" in sources.trained else later
+
+
+def share(names: Sequence[str], later: int) -> float:
+    """The share of the training time that is left, for a group of parts, with so many groups behind it."""
+    if not later:
+        return 1.0
+    return TOKENIZER if "tokenizer" in names else LANGUAGE
+
+
+def command_of(part: str, look: Look, work: Path, device: str, sources: Sources = NOTHING) -> list[str]:
     """The training of a part, without its steps."""
-    command = ["train", part, "--recipe", recipe_of(part, look), "--data", str(work / "data"), "--device", device]
+    recipe = recipe_of(part, look, sources)
+    command = ["train", part, "--recipe", recipe, "--data", str(work / "data"), "--device", device]
     if part != "tokenizer":
-        command += ["--tokenizer", str(work / "tokenizer")]
-    settings = settings_of(part, look)
+        command += ["--tokenizer", sources.start or str(work / "tokenizer")]
+    if start := start_of(part, work, sources):
+        command += ["--start", start]
+    settings = settings_of(part, look, work, sources)
     return [*command, *(word for name, value in settings.items() for word in ("--set", f"{name}={value}"))]
 
 
-def recipe_of(part: str, look: Look) -> str:
+def start_of(part: str, work: Path, sources: Sources) -> str:
+    """What a part's training begins with; "" for nothing."""
+    if {"language": sources.language, "decoder": sources.decoder}.get(part):
+        return str(work / f"adopt-{part}")
+    return sources.start if part != "tokenizer" else ""
+
+
+def recipe_of(part: str, look: Look, sources: Sources = NOTHING) -> str:
     """Photographs need a tokenizer whose encoder is learnt; of drawings, k-means of patches is quicker and as good."""
-    return "anywhere" if part == "tokenizer" and look.photographs else "emoji"
+    if part == "tokenizer":
+        return "anywhere" if look.photographs else "emoji"
+    adopted = sources.language if part == "language" else sources.decoder
+    if adopted or (part == "decoder" and sources.pretrained_decoder):
+        return "adopted"
+    return {"language": "finetune", "decoder": "further"}[part] if sources.start else "emoji"
 
 
-def settings_of(part: str, look: Look) -> dict[str, Any]:
+def settings_of(part: str, look: Look, work: Path, sources: Sources = NOTHING) -> dict[str, Any]:
     """What differs from the recipe, for this data."""
+    recipe = recipe_of(part, look, sources)
     if part == "tokenizer":
         codes = 1024 if look.train < SMALL else 4096
-        return {"model.size": look.size, "model.codebook_size": codes}
+        return {"model.size": sources.seen or look.size, "model.codebook_size": codes}
+    few = look.train < DOZENS
+    if recipe == "finetune":
+        how = {"trained": "lora", "loop.lr": 1e-3} if few else {"trained": "all", "loop.lr": 5e-4}
+        return {**how, "rehearsed": str(work / "rehearsal"), "loop.patience": STALE}
+    if recipe == "adopted":
+        return {"trained": "lora"}
+    if recipe == "further":
+        return {"rehearsed": str(work / "rehearsal"), "loop.lr": 3e-4, "size": look.size}
     if part == "decoder":
         return {"size": look.size}
     if look.train < SMALL:
@@ -69,15 +120,53 @@ def settings_of(part: str, look: Look) -> dict[str, Any]:
     return {"width": 320, "layers": 8, "heads": 5, "inner": 896} if look.train >= LARGE else {}
 
 
-def trained(part: str, look: Look, work: Path, device: str, seconds: float, measure: Measure) -> list[str]:
-    """The command that trains a part for so many seconds."""
-    bare = command_of(part, look, work, device)
-    facts = measure(bare)
-    steps = max(FEWEST, int(seconds / (BESIDE * facts["step_s"])))
-    settings = {"loop.steps": steps, "loop.minutes": round(LATE * seconds / 60, 2)}
+def setup_s(facts: Mapping[str, Any]) -> float:
+    """Seconds from the start of a training to its first update, by its dry run."""
+    return max(0.0, float(facts["wall_s"]) - DRY_STEPS * float(facts["step_s"]))
+
+
+def least_s(facts: Mapping[str, Any]) -> float:
+    """Seconds that a training of the fewest steps takes."""
+    return setup_s(facts) + FEWEST * BESIDE * float(facts["step_s"])
+
+
+def trained(part: str, bare: Sequence[str], work: Path, seconds: float, facts: Mapping[str, Any]) -> list[str]:
+    """The command that trains a part for so many seconds, of which a part goes by before its first update.
+
+    Args:
+        bare: of ``command_of``.
+        facts: what its dry run measured.
+    """
+    left = max(0.0, seconds - setup_s(facts))
+    step_s, batch = float(facts["step_s"]), int(facts["samples_per_step"])
+    settings: dict[str, Any] = {}
+    while batch >= 2 * SMALLEST and left < WANTED * BESIDE * step_s:
+        batch, step_s = batch // 2, step_s / 2
+        settings["loop.batch_size"] = batch
+    steps = max(FEWEST, int(left / (BESIDE * step_s)))
+    settings |= {"loop.steps": steps, "loop.minutes": round(max(left, FEWEST * BESIDE * step_s) / 60, 2)}
     settings |= {"loop.warmup_steps": min(100, steps // 10), "loop.decay_fraction": 0.3}
     settings |= {"loop.sample_every": max(1, steps // 6), "loop.validate_every": max(1, steps // 12)}
-    if recipe_of(part, look) == "anywhere":
+    settings["loop.log_every"] = max(5, min(20, steps // 20))
+    if bare[:4] == ["train", "tokenizer", "--recipe", "anywhere"]:
         settings |= {"encoder_from": steps // 4, "refit_every": max(20, min(400, steps // 10))}
     words = [word for name, value in settings.items() for word in ("--set", f"{name}={json.dumps(value)}")]
     return [*bare, *words, "--out", str(work / part)]
+
+
+def fit_together(names: Sequence[str], facts: Sequence[Mapping[str, Any]], device: str) -> bool:
+    """Whether some trainings fit into memory at the same time.
+
+    Raises:
+        LantuError: one of them doesn't even fit alone.
+    """
+    on = str(facts[0].get("device", device)).partition(":")[0]
+    free = free_bytes(on) if on in ("cpu", "cuda") else None
+    if free is None:
+        return True
+    needs = [int(one.get("memory_bytes", 0)) for one in facts]
+    for name, need in zip(names, needs, strict=True):
+        if need > free:
+            what = f"training the {name} takes {readable(need)} of memory, {readable(free)} are free"
+            raise LantuError(what, "a smaller --size, or another machine")
+    return sum(needs) <= free

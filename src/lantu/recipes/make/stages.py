@@ -14,12 +14,14 @@ from typing import Any, BinaryIO
 
 from lantu.errors import LantuError, RecipeError
 from lantu.files import write_json
-from lantu.training.logs import Record, read_log
+from lantu.training.logs import read_log
+from lantu.training.progress import WARNING
 
 LEDGER = "make.json"
 POLL_S = 0.5
+TOGETHER = (("language", "decoder"), ("scores", "before", "kept", "kept-before"))  # stages that run side by side
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
-Tell = Callable[[str, Record], None]  # name of a stage, newest line of its log
+Tell = Callable[[str, dict[str, Any]], None]  # name of a stage, newest line of its log and more: see ``making.make``
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Ledger:
         commands: stage → its command, once it is planned.
         done: stage → what the command printed as JSON.
         seconds: stage → how long it took, over all calls.
+        warnings: stage → what it warned of.
+        cpu: stage → seconds of processor time that it took, over all calls; empty where the system doesn't tell.
     """
 
     work: Path
@@ -38,6 +42,8 @@ class Ledger:
     commands: dict[str, list[str]] = field(default_factory=dict)
     done: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
+    warnings: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, work: Path, asked: dict[str, Any]) -> "Ledger":
@@ -49,6 +55,7 @@ class Ledger:
         try:
             kept = json.loads((work / LEDGER).read_text(encoding="utf-8"))
             ledger = cls(work, kept["asked"], kept["commands"], kept["done"], kept["seconds"])
+            ledger.cpu, ledger.warnings = kept.get("cpu", {}), kept.get("warnings", {})
         except FileNotFoundError:
             return cls(work, asked)
         except (OSError, ValueError, KeyError, TypeError) as problem:
@@ -62,14 +69,14 @@ class Ledger:
     def save(self) -> None:
         """Write it."""
         self.work.mkdir(parents=True, exist_ok=True)
-        kept = {"asked": self.asked, "commands": self.commands, "done": self.done, "seconds": self.seconds}
-        write_json(self.work / LEDGER, kept)
+        write_json(self.work / LEDGER, {name: value for name, value in vars(self).items() if name != "work"})
 
     @property
     def spent_s(self) -> float:
-        """Seconds so far; of stages that ran side by side, the longer."""
-        both = max(self.seconds.get("language", 0.0), self.seconds.get("decoder", 0.0))
-        return both + sum(value for name, value in self.seconds.items() if name not in ("language", "decoder"))
+        """Seconds so far; of stages that ran side by side, the longest."""
+        groups = [[self.seconds.get(name, 0.0) for name in names] for names in TOGETHER]
+        alone = [value for name, value in self.seconds.items() if not any(name in names for names in TOGETHER)]
+        return sum(alone) + sum(map(max, groups))
 
 
 class Running:
@@ -100,6 +107,12 @@ class Running:
         return int(named[-1]) if named else 0
 
     @property
+    def warnings(self) -> list[str]:
+        """What it warned of so far."""
+        lines = self.messages.read_text("utf-8", "replace").splitlines()
+        return [line.removeprefix(WARNING) for line in lines if line.startswith(WARNING)]
+
+    @property
     def seconds(self) -> float:
         """Since it began."""
         return time.monotonic() - self.began
@@ -115,6 +128,8 @@ class Running:
         lines = self.messages.read_text("utf-8", "replace").strip().splitlines()
         if code == 2:
             raise LantuError(lines[-1].removeprefix("lantu: ") if lines else f"{self.name} was refused")
+        if code == -signal.SIGKILL:
+            raise LantuError(f"{self.name} was killed from outside", "if memory was short, take a smaller --size")
         if code:
             raise RuntimeError(f"{self.name} failed with code {code}: {self.messages}")
         return json.loads(self.out.read_text(encoding="utf-8"))
@@ -139,11 +154,17 @@ def run(ledger: Ledger, names: Sequence[str], tell: Tell, cores: int) -> None:
     try:
         while running:
             for one in list(running):
+                new = one.warnings
                 if log := read_log(one.run):
-                    tell(one.name, {**log[-1], "steps": one.steps})
+                    more = {"steps": one.steps, "sheet": newest_sheet(one.run), "warnings": new}
+                    tell(one.name, {**log[-1], **more})
+                if new:
+                    ledger.warnings[one.name] = new
                 ledger.seconds[one.name] = before.get(one.name, 0.0) + one.seconds
+                mark = children_s()
                 if one.process.poll() is not None:
                     running.remove(one)
+                    ledger.cpu[one.name] = round(ledger.cpu.get(one.name, 0.0) + children_s() - mark, 1)
                     finish(ledger, one)
             time.sleep(POLL_S if running else 0)
     finally:
@@ -152,6 +173,21 @@ def run(ledger: Ledger, names: Sequence[str], tell: Tell, cores: int) -> None:
         for one in running:
             one.process.wait()
         ledger.save()
+
+
+def newest_sheet(run: Path) -> str:
+    """The newest sheet of samples of a run; "" if there is none."""
+    return str(max((run / "samples").glob("*.png"), default=""))
+
+
+def children_s() -> float:
+    """Seconds of processor time that ended child processes took, with theirs; 0 where the system doesn't tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def finish(ledger: Ledger, one: Running) -> None:

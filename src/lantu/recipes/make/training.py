@@ -1,0 +1,99 @@
+"""The trainings of ``lantu make``: adopted, measured, planned and run, group by group."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lantu.recipes.make import plan, stages
+from lantu.recipes.make.look import Look
+from lantu.recipes.make.plan import Sources
+from lantu.recipes.make.stages import Ledger, Tell
+from lantu.recipes.make.timing import Time, dry_runs
+
+
+@dataclass
+class Training:
+    """All trainings of a model.
+
+    Attributes:
+        measure: commands of trainings, threads of each → what ``timing.dry_runs`` returns.
+        say: called with lines for a person.
+    """
+
+    ledger: Ledger
+    found: Look
+    sources: Sources
+    device: str
+    seed: int
+    time: Time
+    cores: int
+    say: Callable[[str], None]
+    tell: Tell
+    measure: Callable[[Sequence[Sequence[str]], int], Sequence[Mapping[str, Any]]] = dry_runs
+
+    def run(self) -> None:
+        """Train all parts in what is left of the time; steps that an earlier call planned stay."""
+        waiting = plan.groups(self.sources, self.cores)
+        begun = any(part in self.ledger.commands for part in plan.PARTS)
+        while waiting:
+            names = waiting.pop(0)
+            self.adopt(names)
+            unplanned = [name for name in names if name not in self.ledger.commands]
+            if unplanned:
+                bare = [self.bare(name) for name in unplanned]
+                facts = self.measure(bare, max(1, self.cores // len(names)))
+                if not plan.fit_together(unplanned, facts, self.device):
+                    self.say(f"{' and '.join(names)} don't fit into memory together: trained one after the other")
+                    waiting = [[name] for name in names] + waiting
+                    continue
+                self.time.measured(facts)
+                if not begun:
+                    self.warn(facts, waiting)
+                    begun = True
+                self.plan(names, unplanned, bare, facts, len(waiting))
+            stages.run(self.ledger, names, self.tell, self.cores)
+
+    def bare(self, name: str) -> list[str]:
+        """A training without its steps."""
+        return plan.command_of(name, self.found, self.ledger.work, self.device, self.sources)
+
+    def adopt(self, names: Sequence[str]) -> None:
+        """Adopt the pretrained parts that a group begins with."""
+        named = {"language": self.sources.language, "decoder": self.sources.decoder}
+        for name in names:
+            if not named.get(name):
+                continue
+            out = plan.start_of(name, self.ledger.work, self.sources)
+            stage, tokenizer = Path(out).name, self.sources.start or str(self.ledger.work / "tokenizer")
+            command = ["adopt", name, named[name], "--tokenizer", tokenizer, "--out", out]
+            command += ["--size", str(self.found.size)] if name == "decoder" else []
+            self.ledger.commands.setdefault(stage, command)
+            self.ledger.save()
+            stages.run(self.ledger, [stage], self.tell, self.cores)
+
+    def warn(self, facts: Sequence[Mapping[str, Any]], waiting: Sequence[Sequence[str]]) -> None:
+        """Say it where the time can't be kept, by what the first group's dry runs took."""
+        each = max(float(one["wall_s"]) + plan.least_s(one) for one in facts)
+        needed = max(map(plan.least_s, facts)) + len(waiting) * each + self.time.after_s
+        if needed > self.time.left_s:
+            spent = self.time.total_s - self.time.left_s
+            minutes, least = self.time.total_s / 60, math.ceil((spent + needed) / 60)
+            self.say(f"{minutes:g} minutes can't be kept: here this takes about {least} at least")
+            self.time.extend(needed)
+
+    def plan(
+        self,
+        names: Sequence[str],
+        unplanned: Sequence[str],
+        bare: Sequence[list[str]],
+        facts: Sequence[Mapping[str, Any]],
+        later: int,
+    ) -> None:
+        """Write the commands of a group's trainings into the ledger."""
+        seconds = plan.share(names, later) * self.time.training_s
+        for name, command, measured in zip(unplanned, bare, facts, strict=True):
+            whole = plan.trained(name, command, self.ledger.work, seconds, measured)
+            self.ledger.commands[name] = [*whole, "--seed", str(self.seed)]
+        self.ledger.save()
