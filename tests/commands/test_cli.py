@@ -294,7 +294,7 @@ def test_eval_prints_a_table(lantu, monkeypatch):
     suite = {"score": 0.5, "round_trip": 0.75, "ceiling": 1.0, "of_round_trip": 0.667, "n": 4}
     asked = {}
 
-    def evaluate(model, data, suites, limit, seed, out, progress, **dials):
+    def evaluate(model, data, suites, limit, seed, out, progress, minutes, **dials):
         asked.update(locals())
         return {"pairs": suite}
 

@@ -108,8 +108,10 @@ def test_make_has_the_options_that_its_refusals_name(lantu, tmp_path):
     code, _, err = lantu("data", "build", "folder", pictures, "-o", "data", "--size", 32)
     assert code == 2
     assert "--no-captions" in err
-    from lantu.recipes.make.making import Wanted, data_command
+    from lantu.recipes.make.making import Making, Wanted, sources_of
 
     asked = {"pictures": pictures, "out": tmp_path / "m", "work": tmp_path, "minutes": 1, "size": 32, "labels": ""}
-    assert lantu(*data_command(Wanted(**asked, device="cpu", seed=0, captions=False)))[0] == 0
+    wanted = Wanted(**asked, device="cpu", seed=0, captions=False)
+    making = Making(wanted, *sources_of(wanted), *(None,) * 5)
+    assert lantu(*making.data_command())[0] == 0
     assert "--no-captions" in lantu("make", "--help")[1]

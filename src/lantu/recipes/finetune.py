@@ -23,9 +23,9 @@ from torch import Tensor
 from lantu.data.order import Order
 from lantu.errors import RecipeError
 from lantu.models.lantu.language.model import export
-from lantu.recipes.adapting import adapt, merged, save_adapter
 from lantu.recipes.corpus import Corpus, Pictures
 from lantu.recipes.documents import Captioned
+from lantu.recipes.language_lora import adapt, merged, save_adapter
 from lantu.recipes.language_settings import LanguageRecipe
 from lantu.recipes.language_task import LanguageSetup, LanguageTask, Objective
 from lantu.recipes.next_token import NextToken, PrefixedCodes, captioned, code_logits, prefixed_codes
