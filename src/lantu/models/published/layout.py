@@ -75,7 +75,8 @@ class PublishedLayout:
     def check_length(self, prefix: Sequence[int], drafted: int) -> None:
         """Refuse a prompt that leaves no room for the picture. Raises PromptError."""
         if len(prefix) + drafted > self.longest:
-            what = f"{len(prefix):,} ids of a prompt and {drafted:,} of a picture, the model can read {self.longest:,}"
+            counts = f"{len(prefix):,} ids of a prompt and {drafted:,} of a picture"
+            what = f"{counts} are more than the {self.longest:,} ids that the model can read"
             raise PromptError(what, "ask for fewer pixels" if drafted > self.longest // 2 else "shorten the prompt")
 
     def request(
