@@ -58,6 +58,13 @@ def train(
         bool, typer.Option("--resume", help="Continue from the last checkpoint, with the run's settings.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate the cost of a run; write nothing.")] = False,
+    devices: Annotated[
+        int, typer.Option(min=1, max=100_000, help="With --dry-run: simulate so many devices.", metavar="N")
+    ] = 1,
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="With --devices: GB/s that each can receive (default: 50).", metavar="B"),
+    ] = None,
     seed: Seed = None,
     device: Device = "auto",
     json: Json = False,
@@ -77,7 +84,10 @@ def train(
     folder = out or Path("runs") / f"{part}-{recipe or usual}"
     if recipe is None:
         recipe = (runs.recipe_of(folder) if resume else "") or usual
-    result: Any = recipes.train(part, recipe, data, folder, overrides, resume, dry_run, device, not json)
+    if devices > 1 and not dry_run:
+        raise LantuError("--devices only simulates", "add --dry-run; to train on several: torchrun -m lantu train …")
+    many = {"devices": devices, "gigabytes_per_s": bandwidth} if devices > 1 else {}
+    result: Any = recipes.train(part, recipe, data, folder, overrides, resume, dry_run, device, not json, **many)
     if dry_run:
         terminal.print_json(result.as_dict()) if json else print(result.text())
     elif json:

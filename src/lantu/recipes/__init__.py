@@ -59,6 +59,8 @@ def train(
     dry_run: bool = False,
     device: str = "auto",
     progress: bool = True,
+    devices: int = 1,
+    gigabytes_per_s: float | None = None,
 ) -> "Summary | Measured":
     """Train one part of a model.
 
@@ -70,6 +72,7 @@ def train(
         overrides: ``key=value`` settings of the recipe, e.g. ``loop.steps=1000``.
         resume: continue the run in ``out`` with its own settings; ``overrides`` may change some of them.
         dry_run: measure a few updates and estimate what a run would cost; nothing is written.
+        devices, gigabytes_per_s: of a dry run: simulate so many, each of which can receive so much.
 
     Raises:
         RecipeError: an unknown part, recipe or setting; ``out`` already holds a run or other files; there is no run to
@@ -102,7 +105,7 @@ def train(
     if resume:
         runs.log_changes(folder, settings)
     if dry_run:
-        return estimate(module, settings, Path(data))
+        return estimate(module, settings, Path(data), devices, gigabytes_per_s)
     options = {**settings.model_dump(), "data": str(Path(data).resolve()), runs.IDENTITY: made_of}
     if resume and any(folder.glob("checkpoints/step-*")):
         settings = settings.resumed()
@@ -112,11 +115,16 @@ def train(
     return run(task, settings.loop, out, resume=resume, progress=progress, options=options)
 
 
-def estimate(module: Any, settings: Any, data: Path) -> "Measured":
+def estimate(
+    module: Any, settings: Any, data: Path, devices: int = 1, gigabytes_per_s: float | None = None
+) -> "Measured":
     """What a run would cost, from a few updates; nothing is written."""
+    from dataclasses import replace
+
     from lantu.recipes.codes import unkept
     from lantu.recipes.training_memory import check_memory
     from lantu.training.measure import measure
+    from lantu.training.simulated import GIGABYTES_PER_S, simulate
 
     with unkept():
         task = module.Task(settings, data)
@@ -124,7 +132,13 @@ def estimate(module: Any, settings: Any, data: Path) -> "Measured":
     for step in range(7 * settings.loop.accumulate):  # so that making missing codes is not measured
         task.batch(step, settings.loop.batch_size)
     show_notes(task)
-    return measure(task, settings.loop)
+    if devices == 1:
+        return measure(task, settings.loop)
+    measured = measure(task, settings.loop.model_copy(update={"tensor_parallel": 1}))
+    with unkept():
+        task = module.Task(settings, data)
+    rate = gigabytes_per_s or GIGABYTES_PER_S
+    return replace(measured, simulated=simulate(task, settings.loop, measured.step_s, devices, rate))
 
 
 def current_name(recipe: str) -> str:

@@ -10,6 +10,7 @@ run without torchrun.
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,8 @@ def shard(network: nn.Module, device: torch.device, split: int = 1) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    # Some outputs are views; nobody writes into them.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     groups = torch.distributed.get_world_size() // split
     if split > 1:
         meshes = init_device_mesh(device.type, (groups, split), mesh_dim_names=("data", "split"))

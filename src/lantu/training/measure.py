@@ -12,6 +12,7 @@ from lantu.training.config import LoopConfig
 from lantu.training.device import choose_device
 from lantu.training.distributed import joined
 from lantu.training.progress import duration
+from lantu.training.simulated import Simulated
 from lantu.training.task import Task
 from lantu.training.trainer import Trainer
 
@@ -28,6 +29,7 @@ class Measured:
         step_s: median seconds of an update.
         total_s: of the whole run, without samples and checkpoints.
         memory_bytes: the most that it took, of the GPU's memory or else of this process's.
+        simulated: the same on many devices; None if that was not asked for.
     """
 
     device: str
@@ -38,6 +40,7 @@ class Measured:
     step_s: float
     total_s: float
     memory_bytes: int
+    simulated: Simulated | None = None
 
     @property
     def samples_per_s(self) -> float:
@@ -46,7 +49,10 @@ class Measured:
 
     def as_dict(self) -> dict[str, Any]:
         """The object that ``lantu train --dry-run --json`` prints."""
-        return {**asdict(self), "samples_per_s": self.samples_per_s}
+        facts = {**asdict(self), "samples_per_s": self.samples_per_s}
+        if self.simulated is None:
+            del facts["simulated"]
+        return facts
 
     def text(self) -> str:
         """A few lines for a person."""
@@ -65,7 +71,7 @@ class Measured:
                 2, f"compute      {self.flops_per_sample / 1e9:.3g} GFLOP/sample, {total / 1e12:.3g} TFLOP in all"
             )
             lines[3] += f", {rate / 1e9:.3g} GFLOP/s"
-        return "\n".join(lines)
+        return "\n".join([*lines, self.simulated.text()] if self.simulated else lines)
 
 
 def measure(task: Task, config: LoopConfig, updates: int = 5, warm: int = 2) -> Measured:

@@ -6,7 +6,6 @@ columns and which by rows (``tp_plan``; Shoeybi et al. 2019, arXiv:1909.08053), 
 
 import fnmatch
 import logging
-import warnings
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -24,7 +23,7 @@ def split_layers(network: nn.Module, mesh: "DeviceMesh") -> None:
     """Split a language model's layers among the ranks of ``mesh``; call this before FSDP shards what is left.
 
     Raises:
-        RecipeError: the network doesn't say how, or its heads or widths are no multiple of the number of ranks.
+        RecipeError: the network doesn't say how, or its heads or inner width are no multiple of the number of ranks.
     """
     from torch.distributed.tensor.parallel import parallelize_module
 
@@ -35,7 +34,8 @@ def split_layers(network: nn.Module, mesh: "DeviceMesh") -> None:
             "only language models can: leave loop.tensor_parallel at 1",
         )
     check_sizes(network, mesh.size())
-    quiet()
+    # A remark of torch: a mesh of two axes reduces along each.
+    logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)
     styles = torch_styles()
     tied = tied_head(network)
     for name, _ in list(network.named_modules()):
@@ -50,12 +50,6 @@ def split_layers(network: nn.Module, mesh: "DeviceMesh") -> None:
         parallelize_module(network, mesh, {name: styles[kind]})
     if tied:
         network.lm_head.weight = network.model.embed_tokens.weight  # type: ignore[union-attr]
-
-
-def quiet() -> None:
-    """Leave out two remarks of torch: that logits are a view, and that a mesh of two axes reduces along each."""
-    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
-    logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)
 
 
 def torch_styles() -> dict[str, "ParallelStyle"]:
@@ -74,13 +68,13 @@ def torch_styles() -> dict[str, "ParallelStyle"]:
 
 
 def check_sizes(network: nn.Module, ranks: int) -> None:
-    """Refuse a number of ranks by which heads, inner width or vocabulary can't be divided.
+    """Refuse a number of ranks by which heads or inner width can't be divided; rows of the vocabulary may be uneven.
 
     Raises:
         RecipeError: so.
     """
     config = network.config
-    for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size", "vocab_size"):
+    for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
         value = getattr(config, name, None)
         if isinstance(value, int) and value % ranks:
             raise RecipeError(
