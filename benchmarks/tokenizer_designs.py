@@ -1,15 +1,15 @@
 """Which image tokenizer makes the whole pipeline draw photographs best, at equal budgets and equal numbers of codes?
 
-    lantu data import PHOTOGRAPHS --size 128 --out DATA
+    lantu data build folder PHOTOGRAPHS --size 128 --out DATA
     python benchmarks/tokenizer_designs.py WORK --data DATA [--codec TAEF2] [--seconds 300] [--language-seconds 300]
     python benchmarks/tokenizer_designs.py WORK --data DATA --designs convolutions-64 --parts tokenizer,round-trips
 
-Each design trains for the same seconds of the processor (``metered``), then a small language model on its codes for the
-same seconds; its own plain decoder paints, so that no third training blurs the comparison. Held-out photographs: PSNR,
-LPIPS (AlexNet), Fréchet distance of EfficientNet-Lite0's pooled features, use of the codes, the same pictures moved by 1
-to 15 pixels, rates; whether drawings of held-out captions are recognised as what was asked for, by their nearest
-training pictures. Writes table.md, table.json and sheets of round trips and drawings into WORK. Everything that was done
-is kept, and goes on when the budget is raised.
+Each design trains for the same seconds of the processor (``metered``), then a small language model on its codes for
+the same seconds; its own plain decoder paints, so that no third training blurs the comparison. Held-out photographs:
+PSNR, LPIPS (AlexNet), Fréchet distance of EfficientNet-Lite0's pooled features, use of the codes, the same pictures
+moved by 1 to 15 pixels, rates; whether drawings of held-out captions are recognised as what was asked for, by their
+nearest training pictures. Writes table.md, table.json and sheets of round trips and drawings into WORK. Everything that
+was done is kept, and goes on when the budget is raised.
 """
 
 import argparse

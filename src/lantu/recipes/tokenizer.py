@@ -22,6 +22,7 @@ from lantu.models.lantu.tokenizer.losses import ReconstructionLoss
 from lantu.models.lantu.tokenizer.model import ImageTokenizer, Reconstruction
 from lantu.models.lantu.tokenizer.start import start_from_patches
 from lantu.recipes.augment import flatten, move, tint
+from lantu.recipes.caption_vectors import CaptionVectors
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training import task as training
@@ -61,6 +62,8 @@ class TokenizerRecipe(RecipeConfig):
         codec: folder of a pretrained autoencoder (of diffusers, or a tiny one) whose latents the codes stand for; its
             sizes are written into ``model``. Pictures are neither moved nor tinted then, and their latents are kept in
             memory.
+        words: width of vectors of captions that are predicted beside the vision network's features, the last entries of
+            ``model.semantic_width``, so that codes say what is said of a picture; 0 for none.
         painted: share of the batch that a codec's decoder paints for LPIPS; it costs more than all else.
     """
 
@@ -84,6 +87,7 @@ class TokenizerRecipe(RecipeConfig):
     quantizer_weight: float = Field(1.0, ge=0)
     refit_every: int = Field(0, ge=0)
     codec: str = ""
+    words: int = Field(0, ge=0)
     painted: float = Field(0.0625, gt=0, le=1)
 
     @model_validator(mode="after")
@@ -93,10 +97,10 @@ class TokenizerRecipe(RecipeConfig):
             raise ValueError("a lattice has no codes to bring back: set refit_every to 0")
         if self.start == "patches" and self.model.queries:
             raise ValueError("a sequence of codes has no patches to start from: set start to noise")
+        if self.words and (self.words >= self.model.semantic_width or self.beside_share):
+            raise ValueError(f"vectors of {self.words} for captions need a wider semantic_width, and beside_share 0")
         if self.codec and (self.moved or self.tinted or self.plain or self.beside_share):
-            raise ValueError(
-                "a codec's latents are made once of each picture: set moved, tinted, plain, beside_share to 0"
-            )
+            raise ValueError("latents are made once of each picture: set moved, tinted, plain and beside_share to 0")
         return self
 
     def resumed(self) -> "TokenizerRecipe":
@@ -107,7 +111,7 @@ class TokenizerRecipe(RecipeConfig):
 class Task(training.Task):
     """From pictures to codes and back.
 
-    A batch is pictures (B, C, H, W), or those and a codec's latents of them.
+    A batch is pictures (B, C, H, W), or those, a codec's latents of them and the vectors of their captions.
     """
 
     exported = KIND
@@ -127,6 +131,7 @@ class Task(training.Task):
             codec = Codec(recipe.codec) if recipe.codec else None
             self.model = ImageTokenizer(sized(recipe.model, codec), codec)
             self.latents: dict[int, Tensor] = {}  # float16, by index
+            self.words = CaptionVectors(self.train, recipe.words) if recipe.words else None
             self._begin()
             critic = PatchDiscriminator() if recipe.adversarial_weight else None
         if recipe.frozen:
@@ -184,13 +189,16 @@ class Task(training.Task):
         if self.beside and count:
             parts.append((self.beside, self.order_beside.indices(step * count, count)))
         pixels = torch.cat([scale(to_tensor(shards.images(indices)), side, side) for shards, indices in parts])
-        if self.model.codec:
-            return pixels, self._latents(parts[0][1].tolist(), pixels)
         if count:
             pixels = pixels[torch.randperm(size, generator=generator)]
         pixels = tint(pixels, recipe.tinted, generator) if recipe.tinted else pixels
         pixels = move(pixels, recipe.moved, generator) if recipe.moved else pixels
-        return flatten(pixels, recipe.plain, generator) if recipe.plain else pixels
+        pixels = flatten(pixels, recipe.plain, generator) if recipe.plain else pixels
+        if not self.model.codec and not self.words:
+            return pixels
+        indices = parts[0][1].tolist()
+        latents = self._latents(indices, pixels) if self.model.codec else None
+        return pixels, latents, self.words(indices) if self.words else None
 
     def _latents(self, indices: Sequence[int], pixels: Tensor) -> Tensor:
         """The codec's latents of training pictures."""
@@ -200,9 +208,10 @@ class Task(training.Task):
             self.latents.update(zip([indices[place] for place in missing], made, strict=True))
         return torch.stack([self.latents[index] for index in indices]).float()
 
-    def _parts(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """The pictures of a batch, and what the encoder sees of them."""
-        return batch if isinstance(batch, tuple | list) else (batch, self.model.seen(batch))
+    def _parts(self, batch: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The pictures of a batch, what the encoder sees of them, and the vectors of their captions."""
+        pixels, latents, words = batch if isinstance(batch, tuple | list) else (batch, None, None)
+        return pixels, self.model.seen(pixels) if latents is None else latents, words
 
     def _shown(self, made: Reconstruction) -> Tensor:
         """The pixels of a reconstruction; with a codec only of a share of the batch, since its decoder is slow."""
@@ -221,10 +230,10 @@ class Task(training.Task):
         opened = not self.recipe.frozen and step >= self.recipe.encoder_from
         self.model.encoder.requires_grad_(opened)
         quantizer.frozen = not opened
-        pixels, seen = self._parts(batch)
+        pixels, seen, words = self._parts(batch)
         made = self.model.rebuild(seen)
         shown = self._shown(made)
-        loss, parts = self.judge(pixels, made, seen, shown)
+        loss, parts = self.judge(pixels, made, seen, shown, words)
         if playing:
             fooled = generator_loss(self.networks["critic"](shown))
             loss = loss + self.recipe.adversarial_weight * fooled
@@ -242,16 +251,16 @@ class Task(training.Task):
 
     def validation_loss(self, batch: Tensor, generator: torch.Generator) -> Metrics:
         """The loss of a reconstruction without the critic, and its parts."""
-        pixels, seen = self._parts(batch)
+        pixels, seen, words = self._parts(batch)
         made = self.model.rebuild(seen)
-        loss, parts = self.judge(pixels, made, seen, self._shown(made))
+        loss, parts = self.judge(pixels, made, seen, self._shown(made), words)
         return {"loss": loss, **{name: value for name, value in parts.items() if name != "quantizer"}}
 
     def _critic_loss(self, batch: Any, playing: bool) -> tuple[Tensor, Metrics]:
         critic = self.networks["critic"]
         if not playing:
             return torch.zeros(()), {}
-        pixels, seen = self._parts(batch)
+        pixels, seen, _ = self._parts(batch)
         with torch.no_grad():
             made = self._shown(self.model.rebuild(seen))
         return discriminator_loss(critic(pixels), critic(made)), {}

@@ -121,8 +121,9 @@ def lattice() -> TokenizerRecipe:
 def sequence() -> TokenizerRecipe:
     """64 codes of 4,096 that any prefix of 4 and more makes a picture of, for 128 px: causal queries, nested dropout.
 
-    Its middle layer learns a vision network's features, so that the first codes say what a picture shows. Starts from
-    random weights: there is no linear code of a sequence. Expect little on a CPU.
+    Its middle layer learns a vision network's features and what captions say, so that the first codes say what a
+    picture shows, as SEED's do (arXiv:2310.01218, by a contrast with a text encoder). Starts from random weights: there
+    is no linear code of a sequence. Expect little on a CPU.
     """
     recipe = anywhere()
     recipe.model = TokenizerConfig(
@@ -135,7 +136,9 @@ def sequence() -> TokenizerRecipe:
         quantizer="following",
         codebook_size=4096,
         code_width=16,
+        semantic_width=112 + 64,
     )
+    recipe.words = 64
     recipe.start, recipe.semantic_weight, recipe.encoder_from, recipe.encoder_rate = "noise", 0.2, 0, 1.0
     recipe.tinted = recipe.plain = 0
     recipe.refit_every = 50

@@ -46,8 +46,8 @@ class Stem(nn.Module):
             layers += [convolution(into, out, stride=2), Residual(out)]
         self.layers = nn.Sequential(*layers)
         self.out = nn.Conv2d(widths[-1], tokens, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
         """(B, N, D)."""
@@ -84,6 +84,7 @@ def widths_of(width: int, cell: int) -> list[int]:
 def convolution(into: int, out: int, stride: int = 1) -> nn.Conv2d:
     """3 × 3 with a bias of zero, padded to keep the size."""
     layer = nn.Conv2d(into, out, 3, stride, padding=1)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    nn.init.zeros_(layer.bias)
     return layer

@@ -37,13 +37,19 @@ class ReconstructionLoss:
     quantizer_weight: float = 1.0
 
     def __call__(
-        self, pixels_BCHW: Tensor, made: Reconstruction, seen: Tensor | None = None, shown: Tensor | None = None
+        self,
+        pixels_BCHW: Tensor,
+        made: Reconstruction,
+        seen: Tensor | None = None,
+        shown: Tensor | None = None,
+        words_BT: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and its parts for the log.
 
         Args:
             seen: what ``made.pixels`` is to equal: latents, where the tokenizer has a codec; else the pictures.
             shown: the first reconstructions as pixels; ``made.pixels`` if None.
+            words_BT: what the last features are to say of each picture, as a vector; zero for nothing.
         """
         seen, shown = pixels_BCHW if seen is None else seen, made.pixels if shown is None else shown
         error = made.pixels.float() - seen
@@ -59,7 +65,13 @@ class ReconstructionLoss:
             with torch.no_grad():
                 target = self.vision.maps(pixels_BCHW[:judged])
             target = F.adaptive_avg_pool2d(target.float(), made.grid).flatten(2).transpose(1, 2)
-            distance = 1 - F.cosine_similarity(made.features[:judged].float(), target, dim=-1).mean()
+            features_BNS = made.features[:judged, :, : target.shape[-1]].float()
+            distance = 1 - F.cosine_similarity(features_BNS, target, dim=-1).mean()
             loss = loss + self.semantic_weight * distance
             parts["semantic"] = distance.detach()
+        if words_BT is not None and self.semantic_weight and made.features is not None:
+            said_BT = made.features[..., -words_BT.shape[1] :].float().mean(1)
+            distance = (1 - F.cosine_similarity(said_BT, words_BT, dim=-1))[words_BT.any(1)].sum() / len(words_BT)
+            loss = loss + self.semantic_weight * distance
+            parts["words"] = distance.detach()
         return loss, parts
