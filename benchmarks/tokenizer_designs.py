@@ -152,7 +152,7 @@ class Design:
         if self.recipe in ("anywhere", "convolutions", "residual", "latents"):
             settings += [f"encoder_from={early}"]
         if self.recipe not in ("emoji", "lattice"):
-            settings += [f"refit_every={min(400, early)}"]
+            settings += [f"refit_every={min(400, max(100, early))}"]  # a refit costs as much as some 20 steps
         if self.recipe == "lattice":
             settings += [f"model.levels={list(LATTICES[size])}"]
         if self.recipe == "latents":

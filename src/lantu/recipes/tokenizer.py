@@ -95,8 +95,6 @@ class TokenizerRecipe(RecipeConfig):
         """Refuse what the kind of codes can't do."""
         if self.refit_every and self.model.quantizer == "fsq":
             raise ValueError("a lattice has no codes to bring back: set refit_every to 0")
-        if self.start == "patches" and self.model.queries:
-            raise ValueError("a sequence of codes has no patches to start from: set start to noise")
         if self.words and (self.words >= self.model.semantic_width or self.beside_share):
             raise ValueError(f"vectors of {self.words} for captions need a wider semantic_width, and beside_share 0")
         if self.codec and (self.moved or self.tinted or self.plain or self.beside_share):

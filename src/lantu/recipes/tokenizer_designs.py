@@ -99,7 +99,7 @@ def convolutions() -> TokenizerRecipe:
         code_width=32,
         semantic_width=0,
     )
-    recipe.tinted, recipe.plain, recipe.encoder_from = 0.1, 0.04, 200
+    recipe.tinted, recipe.plain, recipe.encoder_from, recipe.encoder_rate = 0.1, 0.04, 200, 0.2
     return recipe
 
 
@@ -122,8 +122,8 @@ def sequence() -> TokenizerRecipe:
     """64 codes of 4,096 that any prefix of 4 and more makes a picture of, for 128 px: causal queries, nested dropout.
 
     Its middle layer learns a vision network's features and what captions say, so that the first codes say what a
-    picture shows, as SEED's do (arXiv:2310.01218, by a contrast with a text encoder). Starts from random weights: there
-    is no linear code of a sequence. Expect little on a CPU.
+    picture shows, as SEED's do (arXiv:2310.01218, by a contrast with a text encoder). There is no linear
+    code of a sequence to start from: expect little on a CPU.
     """
     recipe = anywhere()
     recipe.model = TokenizerConfig(
@@ -139,7 +139,7 @@ def sequence() -> TokenizerRecipe:
         semantic_width=112 + 64,
     )
     recipe.words = 64
-    recipe.start, recipe.semantic_weight, recipe.encoder_from, recipe.encoder_rate = "noise", 0.2, 0, 1.0
+    recipe.semantic_weight, recipe.encoder_from, recipe.encoder_rate = 0.2, 0, 1.0
     recipe.tinted = recipe.plain = 0
     recipe.refit_every = 50
     return recipe

@@ -38,7 +38,7 @@ class Canvas(nn.Module):
 
     def __init__(self, count: int, width: int):
         super().__init__()
-        self.blank = nn.Parameter(torch.zeros(width))
+        self.blank = nn.Parameter(torch.randn(width) * width**-0.5)
         self.places = nn.Parameter(torch.randn(count, width) * width**-0.5)
 
     def prepend(self, codes_BQD: Tensor, cells: int) -> Tensor:

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lantu.errors import RecipeError
 from lantu.models.lantu.layers import OverlapPatches, Patches, to_patches, zero_residuals
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 
 MIN_VECTORS, VECTORS_PER_CODE = 30_000, 6  # for k-means: the larger of the first, and the second times the codes
+SOME = 32  # pictures that are encoded at a time
 FLAT = 1e-3  # variance below which a patch counts as flat
 
 
@@ -22,15 +22,13 @@ FLAT = 1e-3  # variance below which a patch counts as flat
 def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     """Set encoder, decoder and codebook to reconstruct patches as k-means on their principal components does.
 
+    A sequence has no such code: it starts by painting the mean patch everywhere, and its codes by k-means of what
+    random queries read.
+
     Args:
         pixels_BCHW: what the encoder sees of a few hundred pictures.
-
-    Raises:
-        RecipeError: the tokenizer's codes don't stand for patches.
     """
     config = model.config
-    if config.queries:
-        raise RecipeError("a sequence of codes has no patches to start from", "set start to noise")
     patches_MF = to_patches(pixels_BCHW, config.cell).flatten(0, 1)
     mean_F = patches_MF.mean(0)
     kept = patches_MF if config.latents else varied(patches_MF)
@@ -39,7 +37,8 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     width, codes = min(config.width, components_FD.shape[1]), config.code_width
     scale = ((kept - mean_F) @ components_FD[:, :width]).std()
 
-    for layer in (model.encoder.patches, model.encoder.out, model.decoder.embed):
+    linear = () if config.queries else (model.encoder.out, model.decoder.embed)
+    for layer in (model.encoder.patches, *linear):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
     # Where windows reach beyond the cell, the pixels outside start with zero weight.
@@ -48,12 +47,18 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     cell = slice(rim, rim + P)
     windows[:width, cell, cell] = (components_FD[:, :width].T / scale).reshape(width, P, P, C)
     model.encoder.patches.bias[:width] = -(mean_F @ components_FD[:, :width]) / scale
+    paint(model.decoder.out, components_FD[:, :width] * scale, mean_F)
+    for block in model.decoder.blocks:
+        zero_residuals(block)
+    if config.queries:
+        read = [model.encoder(some).flatten(0, 1) for some in pixels_BCHW.split(SOME)]
+        if config.quantizer != "fsq":
+            model.quantizer.set_codebook(torch.cat(read))
+        return
     model.encoder.out.weight[:, :codes].fill_diagonal_(1)
     model.decoder.embed.weight[:codes].fill_diagonal_(1)
-    for block in [*model.encoder.blocks, *model.decoder.blocks]:
+    for block in model.encoder.blocks:
         zero_residuals(block)
-
-    paint(model.decoder.out, components_FD[:, :width] * scale, mean_F)
     if config.quantizer != "fsq":
         chosen = kept[torch.randperm(len(kept))[: max(MIN_VECTORS, VECTORS_PER_CODE * config.codebook_size)]]
         embedded = F.linear(chosen, windows[:, cell, cell].flatten(1), model.encoder.patches.bias)
