@@ -197,6 +197,15 @@ def test_a_sequence_starts_as_the_mean_patch(codec_folder):
     assert (made.mean((2, 3)) - pictures().mean((0, 2, 3))).abs().max() < 0.15
 
 
+def test_a_lattice_starts_with_the_components_of_patches():
+    torch.manual_seed(0)
+    sizes = {"quantizer": "fsq", "codebook_size": 4096, "code_width": 4, "levels": (8, 8, 8, 8), "semantic_width": 0}
+    model, real = ImageTokenizer(TokenizerConfig(**{**SMALL, **sizes})).eval(), pictures(64)
+    start_from_patches(model, real)
+    spread = (real - real.mean((2, 3), keepdim=True)).square().mean()
+    assert (model(real).pixels - real).square().mean() < 0.35 * spread
+
+
 def test_any_prefix_of_a_sequence_makes_a_picture(codec_folder):
     model = make("sequence", codec_folder).eval()
     codes = model.encode(pictures())

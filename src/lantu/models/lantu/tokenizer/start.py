@@ -15,6 +15,7 @@ from lantu.models.lantu.tokenizer.model import ImageTokenizer
 
 MIN_VECTORS, VECTORS_PER_CODE = 30_000, 6  # for k-means: the larger of the first, and the second times the codes
 SOME = 32  # pictures that are encoded at a time
+WIDE = 1.5  # standard deviations of a component at which a lattice's bound bends most
 FLAT = 1e-3  # variance below which a patch counts as flat
 
 
@@ -35,7 +36,8 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     chosen = torch.randperm(len(kept))[:20_000]
     components_FD = torch.linalg.svd(kept[chosen] - mean_F, full_matrices=False)[2].T
     width, codes = min(config.width, components_FD.shape[1]), config.code_width
-    scale = ((kept - mean_F) @ components_FD[:, :width]).std()
+    found_MD = (kept - mean_F) @ components_FD[:, :width]
+    scale = found_MD.std()
 
     linear = () if config.queries else (model.encoder.out, model.decoder.embed)
     for layer in (model.encoder.patches, *linear):
@@ -59,7 +61,11 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     model.decoder.embed.weight[:codes].fill_diagonal_(1)
     for block in model.encoder.blocks:
         zero_residuals(block)
-    if config.quantizer != "fsq":
+    if config.quantizer == "fsq":  # each axis of the lattice is as wide as its component
+        wide_E = WIDE * found_MD[:, :codes].std(0) / scale
+        model.encoder.out.weight[:, :codes] /= wide_E[:, None]
+        model.decoder.embed.weight[:codes] *= wide_E[:, None]
+    else:
         chosen = kept[torch.randperm(len(kept))[: max(MIN_VECTORS, VECTORS_PER_CODE * config.codebook_size)]]
         embedded = F.linear(chosen, windows[:, cell, cell].flatten(1), model.encoder.patches.bias)
         model.quantizer.set_codebook(model.encoder.out(embedded))
