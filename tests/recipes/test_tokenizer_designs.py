@@ -95,10 +95,11 @@ def test_another_codec_does_not_resume_a_run(data, codec, tmp_path):
         "tokenizer", "latents", data, tmp_path / "run", changes("latents", codec), device="cpu", progress=False
     )
     torch.manual_seed(2)
+    other = tmp_path / "other"
     for name, network in (("encoder", encoder(4, 8)), ("decoder", decoder(4, 8))):
-        tensors.save(network.state_dict(), tmp_path / name)
-        (tmp_path / name / "model.safetensors").rename(tmp_path / f"{name}.safetensors")
-    more = [f"codec={tmp_path}", "loop.steps=12"]
+        tensors.save(network.state_dict(), other / name)
+        (other / name / "model.safetensors").rename(other / f"{name}.safetensors")
+    more = [f"codec={other}", "loop.steps=12"]
     with pytest.raises(RecipeError, match="codec"):
         recipes.train("tokenizer", "latents", data, tmp_path / "run", more, resume=True, device="cpu", progress=False)
 
