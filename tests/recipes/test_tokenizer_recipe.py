@@ -13,7 +13,7 @@ from lantu import recipes
 from lantu.data.build import build_folder
 from lantu.errors import RecipeError
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
-from lantu.recipes import augment, tokenizer
+from lantu.recipes import augment, tokenizer, tokenizer_designs
 from lantu.training import checkpoint
 from lantu.weights import tensors
 
@@ -180,13 +180,13 @@ def test_the_rate_of_the_first_layer_falls_with_its_inputs(folders):
 
 
 def test_what_does_not_fit_is_refused(folders):
-    with pytest.raises(RecipeError, match="doesn't settle: set refit_every to 0"):
-        settings(tokenizer.debug(), "refit_every=10")
+    with pytest.raises(RecipeError, match="no codes to bring back"):
+        settings(tokenizer_designs.fsq(), "refit_every=10")
     with pytest.raises(RecipeError, match="no data to mix in"):
         tokenizer.Task(settings(tokenizer.debug(), "beside_share=0.2"), folders[0])
 
 
 def test_the_recipe_for_things_anywhere_fits_the_kernels():
-    config = tokenizer.anywhere().model
+    config = tokenizer_designs.anywhere().model
     assert config.grid**2 <= 100
     assert (config.width % 32, config.reach % 8, config.encoder_window) == (0, 0, 1)

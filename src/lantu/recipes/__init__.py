@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lantu.training.task import Task
 
 MODULES = {
-    "tokenizer": ("tokenizer",),
+    "tokenizer": ("tokenizer", "tokenizer_designs"),
     "language": ("language", "finetune", "adopted_language", "guidance_distillation", "multitask", "grpo", "masked"),
     "decoder": (
         *("decoder", "consistency", "distribution_matching"),

@@ -12,7 +12,7 @@ from lantu.models.diffusers.adopt import Choices, TokenizerCodes, adopt
 from lantu.models.diffusers.folder import NETWORKS, SCHEDULER, VAE
 from lantu.models.diffusers.pretrained import PretrainedConfig
 from lantu.models.lantu.components import is_pretrained
-from lantu.recipes.codes import load_tokenizer
+from lantu.recipes.codes import check_cells, load_tokenizer
 from lantu.tokens.vocabulary import MAX_PATCH
 
 PARTS = (*NETWORKS, VAE, SCHEDULER)  # of a pipeline; its text encoders stay behind
@@ -49,6 +49,7 @@ def adopt_decoder(
     from lantu.models.diffusers.sizes import native_size
 
     codes = load_tokenizer(tokenizer)
+    check_cells(codes, "an adopted decoder")
     folder, other = hub.locate(source, PARTS), hub.locate(vae) if vae else None
     if (folder / "config.json").is_file() and is_pretrained(folder):
         raise ModelError(f"{source} is adopted already", "train it: lantu train decoder --recipe adopted --start DIR")

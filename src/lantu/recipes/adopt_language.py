@@ -12,6 +12,7 @@ from lantu.models.lantu.language.model import FOLDER_KIND
 from lantu.models.lantu.language.source import open_source
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.models.recognising import configured
+from lantu.recipes.codes import check_cells
 from lantu.recipes.sources import part_folder
 from lantu.tokens.vocabulary import CONTROLS, Vocabulary
 
@@ -53,10 +54,12 @@ def adopt_language(
     count = images.config.codebook_size
     found = open_source(folder, source if folder != files.expand(source) else folder.resolve().name, CONTROLS + count)
     found = replace(found, declared=licence)
-    side = images.config.size // images.config.patch
+    if rows == "codes":
+        check_cells(images, "a start of the new rows from codes")
+    grid = images.config.codes_of(images.config.grid, images.config.grid)
     vectors_KE = images.quantizer.vectors().detach() if rows == "codes" else None
     vocabulary = Vocabulary(found.ids, count)
-    adopt(found, vocabulary, (side, side), images.codes_digest(), out, vectors_KE, seed)
+    adopt(found, vocabulary, grid, images.codes_digest(), out, vectors_KE, seed)
     return {
         "folder": str(out),
         "source": found.name,

@@ -60,6 +60,24 @@ def load_tokenizer(folder: str | Path) -> ImageTokenizer:
     return ImageTokenizer.load(part_folder(folder, "tokenizer"))
 
 
+def check_cells(tokenizer: ImageTokenizer, what: str) -> None:
+    """Refuse codes that don't stand for one cell each, where these are needed.
+
+    Args:
+        what: needs them.
+
+    Raises:
+        RecipeError: a cell has several codes, or a picture a sequence.
+    """
+    config = tokenizer.config
+    if config.depth > 1 or config.queries:
+        kind = f"{config.depth} codes a cell" if config.depth > 1 else f"a sequence of {config.queries} codes"
+        raise RecipeError(
+            f"{what} reads one code a cell, and this image tokenizer writes {kind}",
+            "only its own plain decoder paints them: take another tokenizer",
+        )
+
+
 def encoder(tokenizer: Tokenizer) -> Callable[[np.ndarray], np.ndarray]:
     """(B, H, W, 3) uint8 → (B, h, w) codes, at the tokenizer's own size."""
 

@@ -20,7 +20,7 @@ from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.models.lantu.decoder.pytorch import as_decoder
 from lantu.models.lantu.layers import in_blocks
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
-from lantu.recipes.codes import codes_of, load_tokenizer
+from lantu.recipes.codes import check_cells, codes_of, load_tokenizer
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training import task as training
@@ -99,6 +99,7 @@ class Task(training.Task):
             ModelError: it can't be read.
         """
         recipe, height = self.recipe, self.grids["train"].shape[1]
+        check_cells(tokenizer, "the diffusion decoder")
         if recipe.size % height:
             raise RecipeError(f"{recipe.size} pixels for {height} codes a side", f"set size to a multiple of {height}")
         patch, codebook_size = recipe.size // height, tokenizer.config.codebook_size
@@ -118,7 +119,10 @@ class Task(training.Task):
             torch.manual_seed(recipe.loop.seed)
             model = PixelDecoder(config)
         if tokenizer.config.width == recipe.width:
-            model.start_from(tokenizer.decoder.state_dict(), tokenizer.code_embeddings())
+            plain = tokenizer.decoder.state_dict()
+            if tokenizer.config.latents:  # it paints no pixels
+                plain = {name: value for name, value in plain.items() if not name.startswith("out.")}
+            model.start_from(plain, tokenizer.code_embeddings())
         return model
 
     def _load(self, split: str, indices: np.ndarray) -> Batch:

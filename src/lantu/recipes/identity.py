@@ -20,6 +20,7 @@ from lantu.data.shards import read_index
 from lantu.data.texts import text_digest
 from lantu.errors import LantuError, ModelError, RecipeError
 from lantu.files import sha256
+from lantu.models.lantu.tokenizer.codec_files import digest as codec_digest
 from lantu.recipes.sources import BEGINNINGS, autoencoder_folder, part_folder
 from lantu.weights.arrays import read_config
 
@@ -63,6 +64,8 @@ def of(part: str, recipe: str, settings: Any, data: str | Path) -> Identity:
             identity[name] = data_digest(source)
     if text := getattr(settings, "text", ""):
         identity["text"] = text_digest(text)
+    if codec := getattr(settings, "codec", ""):
+        identity["codec"] = codec_digest(Path(codec))
     return identity
 
 

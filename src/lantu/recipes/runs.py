@@ -28,7 +28,7 @@ FREE = {
     *("steps", "minutes", "lr", "lr_scale", "decay_fraction", "clip_norm", "weight_decay", "precision", "compile"),
     *("checkpoint_every_s", "log_every", "sample_every", "validate_every", "validated", "patience", "kept", "device"),
 }
-NAMING = {"tokenizer", "text", AUTOENCODER, *PARTS, *DATA}  # settings whose content is compared, not the path
+NAMING = {"tokenizer", "text", "codec", AUTOENCODER, *PARTS, *DATA}  # settings whose content is compared, not the path
 
 
 def read(folder: Path) -> dict[str, Any] | None:

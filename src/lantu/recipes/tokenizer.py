@@ -1,10 +1,12 @@
 """Recipes of the image tokenizer."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from lantu.data.order import Order
@@ -12,12 +14,15 @@ from lantu.data.shards import Shards
 from lantu.errors import RecipeError
 from lantu.images import scale, to_array, to_tensor
 from lantu.models.lantu.layers import in_blocks
+from lantu.models.lantu.tokenizer.codec import Codec
+from lantu.models.lantu.tokenizer.codec_files import KIND
 from lantu.models.lantu.tokenizer.config import TokenizerConfig
 from lantu.models.lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from lantu.models.lantu.tokenizer.losses import ReconstructionLoss
-from lantu.models.lantu.tokenizer.model import ImageTokenizer
+from lantu.models.lantu.tokenizer.model import ImageTokenizer, Reconstruction
 from lantu.models.lantu.tokenizer.start import start_from_patches
 from lantu.recipes.augment import flatten, move, tint
+from lantu.recipes.caption_vectors import CaptionVectors
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training import task as training
@@ -25,7 +30,7 @@ from lantu.training.config import LoopConfig, RecipeConfig
 from lantu.training.task import Metrics
 
 STARTING = 1000  # pictures from which the codebook is set
-SETTLING, ROUNDS = 3000, 4  # pictures to which it is then fitted, and how often; it would overfit to few pictures
+SETTLING, ROUNDS = 36, 4  # vectors a code to which it is then fitted, and how often; it would overfit to few
 REFITTING = 400  # pictures to which it is fitted again during training
 ELSEWHERE = 1 << 24  # the step of these batches: with batches of coming steps, losses would look too good
 
@@ -53,7 +58,13 @@ class TokenizerRecipe(RecipeConfig):
         encoder_from: the step from which encoder and codebook are trained; before it the decoder learns to read the
             codes of the start.
         quantizer_weight: of the loss that ties vectors to codes.
-        refit_every: steps between refits of a "following" codebook, which bring unused codes back; 0 for none.
+        refit_every: steps between refits of a learnt codebook, which bring unused codes back; 0 for none.
+        codec: folder of a pretrained autoencoder (of diffusers, or a tiny one) whose latents the codes stand for; its
+            sizes are written into ``model``. Pictures are neither moved nor tinted then, and their latents are kept in
+            memory.
+        words: width of vectors of captions that are predicted beside the vision network's features, the last entries of
+            ``model.semantic_width``, so that codes say what is said of a picture; 0 for none.
+        painted: share of the batch that a codec's decoder paints for LPIPS; it costs more than all else.
     """
 
     model: TokenizerConfig = TokenizerConfig()
@@ -75,12 +86,19 @@ class TokenizerRecipe(RecipeConfig):
     encoder_from: int = Field(0, ge=0)
     quantizer_weight: float = Field(1.0, ge=0)
     refit_every: int = Field(0, ge=0)
+    codec: str = ""
+    words: int = Field(0, ge=0)
+    painted: float = Field(0.0625, gt=0, le=1)
 
     @model_validator(mode="after")
     def fits(self):
-        """Refuse to refit a codebook that can't be."""
-        if self.refit_every and self.model.quantizer != "following":
-            raise ValueError(f"a codebook of the kind {self.model.quantizer} doesn't settle: set refit_every to 0")
+        """Refuse what the kind of codes can't do."""
+        if self.refit_every and self.model.quantizer == "fsq":
+            raise ValueError("a lattice has no codes to bring back: set refit_every to 0")
+        if self.words and (self.words >= self.model.semantic_width or self.beside_share):
+            raise ValueError(f"vectors of {self.words} for captions need a wider semantic_width, and beside_share 0")
+        if self.codec and (self.moved or self.tinted or self.plain or self.beside_share):
+            raise ValueError("latents are made once of each picture: set moved, tinted, plain and beside_share to 0")
         return self
 
     def resumed(self) -> "TokenizerRecipe":
@@ -89,7 +107,12 @@ class TokenizerRecipe(RecipeConfig):
 
 
 class Task(training.Task):
-    """From pictures to codes and back."""
+    """From pictures to codes and back.
+
+    A batch is pictures (B, C, H, W), or those, a codec's latents of them and the vectors of their captions.
+    """
+
+    exported = KIND
 
     def __init__(self, recipe: TokenizerRecipe, data: Path):
         self.recipe = recipe
@@ -103,7 +126,10 @@ class Task(training.Task):
             self.order_beside = Order(len(self.beside), recipe.loop.seed + 1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
-            self.model = ImageTokenizer(recipe.model)
+            codec = Codec(recipe.codec) if recipe.codec else None
+            self.model = ImageTokenizer(sized(recipe.model, codec), codec)
+            self.latents: dict[int, Tensor] = {}  # float16, by index
+            self.words = CaptionVectors(self.train, recipe.words) if recipe.words else None
             self._begin()
             critic = PatchDiscriminator() if recipe.adversarial_weight else None
         if recipe.frozen:
@@ -135,22 +161,24 @@ class Task(training.Task):
         """
         recipe = self.recipe
         if recipe.start == "patches":
-            start_from_patches(self.model, self.batch(0, min(STARTING, len(self.train))))
+            start_from_patches(self.model, self._parts(self.batch(0, min(STARTING, len(self.train))))[1])
             if recipe.refit_every:
                 # The start leaves flat patches out; the codebook must cover them, too.
-                vectors = self._vectors(ELSEWHERE, SETTLING)
+                grid = self.model.config.grid
+                vectors = self._vectors(ELSEWHERE, -(-SETTLING * recipe.model.codebook_size // grid**2))
                 for _ in range(ROUNDS):
                     self.model.quantizer.refit(vectors, training=False)
         elif recipe.start != "noise":
             start = ImageTokenizer.load(part_folder(recipe.start, "tokenizer"))
-            if start.config != recipe.model:
-                differing = ", ".join(name for name, value in start.config if value != getattr(recipe.model, name))
+            ours = self.model.config
+            if start.config != ours:
+                differing = ", ".join(name for name, value in start.config if value != getattr(ours, name))
                 raise RecipeError(
                     f"the tokenizer in {recipe.start} has another {differing}", "set model.* to its values"
                 )
             self.model.load_state_dict(start.state_dict())
 
-    def batch(self, step: int, size: int) -> Tensor:
+    def batch(self, step: int, size: int) -> Any:
         """(B, C, H, W) in [-1, 1], at the recipe's size; pictures of ``beside`` are mixed in at random places."""
         recipe, side = self.recipe, self.recipe.model.size
         generator = torch.Generator().manual_seed(hash_of(recipe.loop.seed, step, size))
@@ -163,9 +191,32 @@ class Task(training.Task):
             pixels = pixels[torch.randperm(size, generator=generator)]
         pixels = tint(pixels, recipe.tinted, generator) if recipe.tinted else pixels
         pixels = move(pixels, recipe.moved, generator) if recipe.moved else pixels
-        return flatten(pixels, recipe.plain, generator) if recipe.plain else pixels
+        pixels = flatten(pixels, recipe.plain, generator) if recipe.plain else pixels
+        if not self.model.codec and not self.words:
+            return pixels
+        indices = parts[0][1].tolist()
+        latents = self._latents(indices, pixels) if self.model.codec else None
+        return pixels, latents, self.words(indices) if self.words else None
 
-    def loss(self, module: str, batch: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def _latents(self, indices: Sequence[int], pixels: Tensor) -> Tensor:
+        """The codec's latents of training pictures."""
+        assert self.model.codec
+        if missing := [place for place, index in enumerate(indices) if index not in self.latents]:
+            made = torch.cat([self.model.codec.encode(some) for some in pixels[missing].split(16)]).half().cpu()
+            self.latents.update(zip([indices[place] for place in missing], made, strict=True))
+        return torch.stack([self.latents[index] for index in indices]).float()
+
+    def _parts(self, batch: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The pictures of a batch, what the encoder sees of them, and the vectors of their captions."""
+        pixels, latents, words = batch if isinstance(batch, tuple | list) else (batch, None, None)
+        return pixels, self.model.seen(pixels) if latents is None else latents, words
+
+    def _shown(self, made: Reconstruction) -> Tensor:
+        """The pixels of a reconstruction; with a codec only of a share of the batch, since its decoder is slow."""
+        count = max(1, round(self.recipe.painted * len(made.pixels))) if self.model.codec else None
+        return self.model.shown(made.pixels[:count])
+
+    def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         playing = bool(self.recipe.adversarial_weight) and step >= self.recipe.adversarial_from
         if module == "critic":
             return self._critic_loss(batch, playing)
@@ -177,10 +228,12 @@ class Task(training.Task):
         opened = not self.recipe.frozen and step >= self.recipe.encoder_from
         self.model.encoder.requires_grad_(opened)
         quantizer.frozen = not opened
-        made = self.model(batch)
-        loss, parts = self.judge(batch, made)
+        pixels, seen, words = self._parts(batch)
+        made = self.model.rebuild(seen)
+        shown = self._shown(made)
+        loss, parts = self.judge(pixels, made, seen, shown, words)
         if playing:
-            fooled = generator_loss(self.networks["critic"](made.pixels))
+            fooled = generator_loss(self.networks["critic"](shown))
             loss = loss + self.recipe.adversarial_weight * fooled
             parts["fooled"] = fooled.detach()
         return loss, {**parts, "perplexity": quantizer.perplexity, "used": quantizer.used}
@@ -196,16 +249,19 @@ class Task(training.Task):
 
     def validation_loss(self, batch: Tensor, generator: torch.Generator) -> Metrics:
         """The loss of a reconstruction without the critic, and its parts."""
-        loss, parts = self.judge(batch, self.model(batch))
+        pixels, seen, words = self._parts(batch)
+        made = self.model.rebuild(seen)
+        loss, parts = self.judge(pixels, made, seen, self._shown(made), words)
         return {"loss": loss, **{name: value for name, value in parts.items() if name != "quantizer"}}
 
-    def _critic_loss(self, batch: Tensor, playing: bool) -> tuple[Tensor, Metrics]:
+    def _critic_loss(self, batch: Any, playing: bool) -> tuple[Tensor, Metrics]:
         critic = self.networks["critic"]
         if not playing:
             return torch.zeros(()), {}
+        pixels, seen, _ = self._parts(batch)
         with torch.no_grad():
-            made = self.model(batch).pixels
-        return discriminator_loss(critic(batch), critic(made)), {}
+            made = self._shown(self.model.rebuild(seen))
+        return discriminator_loss(critic(pixels), critic(made)), {}
 
     def _start_codebook(self, step: int) -> None:
         """Set the codebook by k-means on the vectors of some batches."""
@@ -223,11 +279,13 @@ class Task(training.Task):
         device = next(self.model.parameters()).device
         size = self.recipe.loop.batch_size
         batches = -(-min(count, len(self.train)) // size)
-        pictures = (self.batch(step + later, size).to(device) for later in range(batches))
-        return torch.cat([self.model.encoder(one).float().flatten(0, 1) for one in pictures])
+        seen = (self._parts(self.batch(step + later, size))[1].to(device) for later in range(batches))
+        return torch.cat([self.model.encoder(one).float().flatten(0, 1) for one in seen])
 
     def to(self, device: torch.device) -> None:
-        """Move the perceptual and vision networks to the device."""
+        """Move the codec, the perceptual and the vision network to the device."""
+        if self.model.codec:
+            self.model.codec.to(device)
         for judge in (self.judge.perceptual, self.judge.vision):
             if isinstance(judge, nn.Module):
                 judge.to(device)
@@ -262,6 +320,21 @@ class Task(training.Task):
         self.model.save(folder)
 
 
+def sized(config: TokenizerConfig, codec: Codec | None) -> TokenizerConfig:
+    """The tokenizer's sizes with those of its codec.
+
+    Raises:
+        RecipeError: its patch is no multiple of the codec's.
+    """
+    if codec is None:
+        return config
+    try:
+        return TokenizerConfig(**{**config.model_dump(), **codec.sizes})
+    except ValidationError as problem:
+        reason = problem.errors()[0]["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"the codec in {codec.folder} doesn't fit: {reason}", "set model.patch") from problem
+
+
 def hash_of(*numbers: int) -> int:
     """A seed from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
@@ -276,76 +349,6 @@ def emoji() -> TokenizerRecipe:
         model=TokenizerConfig(size=128, width=256, encoder_layers=0, decoder_layers=6),
         judged=0.25,
         loop=LoopConfig(steps=1500, batch_size=16, lr=1e-3, warmup_steps=100, optimizer="muon", sample_every=300),
-    )
-
-
-def vqvae() -> TokenizerRecipe:
-    """A transformer VQ-VAE whose encoder, codebook and decoder are all trained, with vision features as a target."""
-    recipe = emoji()
-    recipe.model = TokenizerConfig(size=128, width=256, encoder_layers=3, decoder_layers=5)
-    recipe.frozen = False
-    return recipe
-
-
-def vqgan() -> TokenizerRecipe:
-    """The same, with PatchGAN's critic from the second third on."""
-    recipe = vqvae()
-    recipe.adversarial_weight, recipe.adversarial_from = 0.1, recipe.loop.steps // 3
-    return recipe
-
-
-def fsq() -> TokenizerRecipe:
-    """The same on a fixed lattice of 8 x 8 x 8 x 8 codes, from random weights."""
-    recipe = vqvae()
-    recipe.start = "noise"
-    recipe.model = TokenizerConfig(
-        size=128, width=256, encoder_layers=3, decoder_layers=5, quantizer="fsq", code_width=4, levels=(8, 8, 8, 8)
-    )
-    return recipe
-
-
-def anywhere() -> TokenizerRecipe:
-    """For things anywhere: 100 codes of 8,192 for 160 px, each from a window of pixels alone, everything trained.
-
-    Starts as k-means of cells; then encoder, codebook and plain decoder learn together from randomly shifted pictures,
-    and unused codes start anew every so often. Mix photographs in with ``--set beside=DIR --set beside_share=0.2``. The
-    rate is constant until the last fifth: stop it at any time, and end it with ``--resume --set loop.steps=N``, N a
-    quarter more than the steps done.
-
-    On one CPU core: 28 pictures/s, and 22 once the encoder learns. LPIPS of validation scenes should be 0.19 after 500
-    steps, 0.178 after 1,500 and 0.162 after 3,000, of photographs 0.372 and 0.339 (``benchmarks/moved.py``).
-    """
-    return TokenizerRecipe(
-        model=TokenizerConfig(
-            size=160,
-            width=256,
-            reach=32,
-            encoder_window=1,
-            encoder_layers=3,
-            decoder_layers=6,
-            quantizer="following",
-            codebook_size=8192,
-            code_width=32,
-            semantic_width=0,
-        ),
-        frozen=False,
-        judged=0.25,
-        semantic_weight=0,
-        moved=16,
-        tinted=0.2,
-        plain=0.08,
-        encoder_rate=0.05,
-        encoder_from=1500,
-        quantizer_weight=0.1,
-        refit_every=400,
-        loop=LoopConfig(
-            steps=400_000,
-            batch_size=16,
-            lr=6e-4,
-            warmup_steps=100,
-            optimizer="muon",
-            sample_every=1000,
-        ),
     )
 
 
@@ -367,4 +370,4 @@ def debug() -> TokenizerRecipe:
     )
 
 
-RECIPES = {"debug": debug, "emoji": emoji, "anywhere": anywhere, "vqvae": vqvae, "vqgan": vqgan, "fsq": fsq}
+RECIPES = {"debug": debug, "emoji": emoji}

@@ -1,25 +1,23 @@
 """The tensors that each part of a model must have, derived from its config.json.
 
-Shapes: D width, K head width, F inner width, P patch, E code width.
+Shapes: D width, P patch.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from lantu.files.untrusted import Fields
-from lantu.kernels.blocks import heads_of, inner_of
-from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
+from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH
 from lantu.weights import language_tensors
 from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, Sizes
+from lantu.weights.expected_tokenizer import tokenizer
 from lantu.weights.language_config import drawing_config, is_adopted
+from lantu.weights.wanted import Wanted, blocks, floats, linear, width_of
 
-FLOATS, OWN_FLOATS, TRUTH = ("BF16", "F32", "F16", "F64"), ("BF16", "F32"), ("BOOL",)
+FLOATS = ("BF16", "F32", "F16", "F64")
 CONTROL_KINDS = 3  # of ``lantu.models.lantu.controls``
 MAX_PASSES = 10_000  # of masked diffusion
 WAVES = 128  # width of the decoder's time embedding
-
-Wanted = dict[str, tuple[tuple[int, ...], tuple[str, ...]]]  # name → shape, allowed dtypes
 
 
 def language(config: Mapping[str, Any]) -> Wanted:
@@ -83,44 +81,6 @@ def bidirectional(config: Mapping[str, Any]) -> Wanted:
     fields.whole("max_position_embeddings", 1, MAX_IDS)
     vocabulary = drawing_config(config).vocabulary
     return floats("", {"embedding.weight": (vocabulary.size, D), "norm.weight": (D,)}) | blocks("blocks.", layers, D)
-
-
-def tokenizer(config: Mapping[str, Any]) -> Wanted:
-    """``lantu.models.lantu.tokenizer.model.ImageTokenizer``."""
-    fields = Fields(config, "the image tokenizer's config.json")
-    counts = ("encoder_layers", "decoder_layers")
-    later = ("reach", "encoder_window")  # fields that version 0.1 lacks
-    fields.only(("size", "patch", "width", *counts, *CODES, "levels", "semantic_width", *later))
-    P, D = fields.whole("patch", 1, MAX_PATCH), width_of(fields)
-    if fields.whole("size", P, MAX_PATCH * MAX_SIDE) % P:
-        fields.refuse("size", f"a multiple of patch {P}")
-    encoders, decoders = (fields.whole(name, 0, MAX_LAYERS) for name in counts)
-    reach, _ = (fields.whole(name, 0, MAX_PATCH) if fields.given(name) else 0 for name in later)
-    if reach and (reach < P or (reach - P) % 2 or reach % 8):
-        fields.refuse("reach", f"a multiple of 8 that leaves a rim around a patch of {P}")
-    quantizer = fields.one_of("quantizer", ("vq", "following", "fsq", "simvq"))
-    count, E = fields.whole("codebook_size", 2, MAX_CODES), fields.whole("code_width", 1, MAX_WIDTH)
-    levels, semantic = fields.wholes("levels", 2, MAX_CODES), fields.whole("semantic_width", 0, MAX_WIDTH)
-    if quantizer == "fsq" and (math.prod(levels) != count or len(levels) != E):
-        fields.refuse("levels", f"code_width {E} numbers whose product is codebook_size {count}")
-    wanted = linear("encoder.patches", D, 3 * (reach or P) ** 2) | blocks("encoder.blocks.", encoders, D)
-    wanted |= linear("encoder.out", E, D) | linear("decoder.embed", D, E) | blocks("decoder.blocks.", decoders, D)
-    wanted |= linear("decoder.out.linear", 12 * P * P, D)
-    if semantic:
-        wanted |= linear("decoder.semantic", semantic, D)
-    codebook: dict[str, tuple[int, ...]] = {"usage": (count,)}
-    if quantizer == "vq":
-        inner = {"embed": (1, count, E), "embed_avg": (1, count, E), "cluster_size": (1, count)}
-        codebook |= {f"inner._codebook.{name}": shape for name, shape in inner.items()}
-        wanted["quantizer.inner._codebook.initted"] = ((), TRUTH)
-    elif quantizer == "following":
-        codebook |= {"inner.codebook": (count, E)}
-    elif quantizer == "simvq":
-        codebook |= {"inner.frozen_codebook": (count, E), "inner.code_transform.weight": (E, E)}
-    return wanted | floats("quantizer.", codebook) | {"quantizer.open": ((), TRUTH)}
-
-
-CODES = ("quantizer", "codebook_size", "code_width")
 
 
 def decoder(config: Mapping[str, Any]) -> Wanted:
@@ -248,40 +208,6 @@ def texts_in(fields: Fields, *names: str) -> None:
     for name in names:
         if name in fields.values and not isinstance(fields.values[name], str):
             fields.refuse(name, "a text")
-
-
-def width_of(fields: Fields) -> int:
-    """A width that divides into heads, and each head into the four parts of a two-dimensional rotary embedding."""
-    width = fields.whole("width", 4, MAX_WIDTH)
-    if width % (4 * heads_of(width)):
-        fields.refuse("width", f"a multiple of {4 * heads_of(width)}")
-    return width
-
-
-def blocks(prefix: str, count: int, D: int) -> Wanted:
-    """``count`` blocks, ``lantu.models.lantu.layers.Block``."""
-    K, F = D // heads_of(D), inner_of(D)
-    each = {
-        "attention_norm": (D,),
-        "attention.query_key_value": (3 * D, D),
-        "attention.out": (D, D),
-        "attention.query_norm": (K,),
-        "attention.key_norm": (K,),
-        "feed_forward_norm": (D,),
-        "feed_forward.gate_up": (2 * F, D),
-        "feed_forward.down": (D, F),
-    }
-    return floats(prefix, {f"{n}.{name}.weight": shape for n in range(count) for name, shape in each.items()})
-
-
-def linear(name: str, rows: int, columns: int) -> Wanted:
-    """A linear layer with a bias."""
-    return floats(f"{name}.", {"weight": (rows, columns), "bias": (rows,)})
-
-
-def floats(prefix: str, shapes: Mapping[str, tuple[int, ...]]) -> Wanted:
-    """Tensors of our own float dtypes under names that begin with ``prefix``."""
-    return {prefix + name: (shape, OWN_FLOATS) for name, shape in shapes.items()}
 
 
 WANTED: dict[str, Callable[[Mapping[str, Any]], Wanted]] = {

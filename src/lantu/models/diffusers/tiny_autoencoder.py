@@ -104,11 +104,19 @@ class TinyAutoencoder:
     @torch.inference_mode()
     def encode(self, pixels_BCHW: Array) -> Tensor:
         """Pixels in [-1, 1] → latents (B, channels, H / 8, W / 8)."""
-        return self.encoder(self.tensor(pixels_BCHW) / 2 + 0.5)
+        return self.encoded(pixels_BCHW)
 
     @torch.inference_mode()
     def decode(self, latents_BCHW: Array) -> Tensor:
         """Latents → pixels (B, 3, H, W)."""
+        return self.decoded(latents_BCHW)
+
+    def encoded(self, pixels_BCHW: Array) -> Tensor:
+        """``encode`` for training: gradients pass."""
+        return self.encoder(self.tensor(pixels_BCHW) / 2 + 0.5)
+
+    def decoded(self, latents_BCHW: Array) -> Tensor:
+        """``decode`` for training: gradients pass."""
         return self.decoder(self.tensor(latents_BCHW)) * 2 - 1
 
     def to(self, device: torch.device) -> None:

@@ -56,13 +56,21 @@ class AutoencoderCodec:
     @torch.inference_mode()
     def encode(self, pixels_BCHW: Array) -> Tensor:
         """Pixels in [-1, 1] → latents (B, channels, h, w)."""
-        latents = self.network.encode(self.tensor(pixels_BCHW))[0]
-        latents = latents if isinstance(latents, Tensor) else latents.mode()
-        return (latents - self.shift) * self.scaling
+        return self.encoded(pixels_BCHW)
 
     @torch.inference_mode()
     def decode(self, latents_BCHW: Array) -> Tensor:
         """Latents → pixels (B, 3, H, W)."""
+        return self.decoded(latents_BCHW)
+
+    def encoded(self, pixels_BCHW: Array) -> Tensor:
+        """``encode`` for training: gradients pass."""
+        latents = self.network.encode(self.tensor(pixels_BCHW))[0]
+        latents = latents if isinstance(latents, Tensor) else latents.mode()
+        return (latents - self.shift) * self.scaling
+
+    def decoded(self, latents_BCHW: Array) -> Tensor:
+        """``decode`` for training: gradients pass."""
         return self.network.decode(self.tensor(latents_BCHW) / self.scaling + self.shift).sample
 
     def to(self, device: torch.device) -> None:

@@ -3,17 +3,21 @@
 Shapes: B batch, H W pixels, h w grid, N = h·w, D width, E code width, K codebook size.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from lantu.diffusion.decoder import DiffusionDecoder
+from lantu.errors import LantuError
 from lantu.weights.arrays import read_config
 from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
 
 if TYPE_CHECKING:
     from lantu.models.diffusers.control import PretrainedControl
+
+TORCH_HINT = "pip install 'lantu[train]'"
 
 
 class Encoder(Protocol):
@@ -63,15 +67,19 @@ class ControlBackend(Protocol):
 
 
 def load_encoder(folder: Path, device: str = "cpu") -> Encoder:
-    """Read an image tokenizer's folder.
+    """Read an image tokenizer's folder. Some kinds of encoder are computed by torch alone, also on a CPU.
 
     Raises:
         ModelError: it is missing or damaged.
+        LantuError: it needs torch, which is not installed.
     """
-    if device == "cpu":
-        from lantu.models.lantu.tokenizer.native import NativeEncoder
+    from lantu.models.lantu.tokenizer.native import NativeEncoder
 
+    beyond = [name for name in NativeEncoder.TORCH if read_config(folder).get(name)] if folder.is_dir() else []
+    if device == "cpu" and not beyond:
         return NativeEncoder.load(folder)
+    if beyond and not find_spec("torch"):
+        raise LantuError(f"this image tokenizer's encoder ({', '.join(beyond)}) is computed by torch", TORCH_HINT)
     from lantu.models.lantu.tokenizer.pytorch import TorchEncoder
 
     return TorchEncoder.load(folder, device)

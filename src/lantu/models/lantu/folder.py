@@ -27,6 +27,7 @@ from lantu.models.diffusers.folder import CONTROL_KIND, NETWORKS, VAE
 from lantu.models.diffusers.folder import KIND as PRETRAINED_KIND
 from lantu.models.lantu.agreement import check_budget, check_control, check_grid
 from lantu.models.lantu.counting import HINT, count, part_bytes
+from lantu.models.lantu.tokenizer.codec_files import KIND as CODEC_KIND
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
 from lantu.weights.names import PRETRAINED
 
@@ -50,6 +51,7 @@ FOLDER_KIND = FolderKind(
         "words.json",
         "related.json",
         *(name for part in (*PARTS, CONTROL) for name in WEIGHTS.within(part)),
+        *CODEC_KIND.within("tokenizer"),
         *(name for part in ("decoder", REFINER) for name in PRETRAINED_KIND.within(part)),
         *CONTROL_KIND.within(CONTROL),
     ),

@@ -155,6 +155,21 @@ def same_window(height: int, width: int, window: int) -> Tensor:
     return number_N[:, None] == number_N
 
 
+class Patches(nn.Module):
+    """Tokens to pixels (or latents), each token its own cell."""
+
+    def __init__(self, width: int, patch: int, channels: int):
+        super().__init__()
+        self.patch, self.channels = patch, channels
+        self.linear = nn.Linear(width, patch * patch * channels)
+
+    def forward(self, x_BND: Tensor, height: int, width: int) -> Tensor:
+        """(B, h·w, D) → (B, C, h·P, w·P)."""
+        P, C = self.patch, self.channels
+        patches = self.linear(x_BND).view(-1, height, width, P, P, C)
+        return patches.permute(0, 5, 1, 3, 2, 4).reshape(-1, C, height * P, width * P)
+
+
 class OverlapPatches(nn.Module):
     """Tokens to pixels through patches of twice the stride, summed under a window, which leaves no seams.
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from lantu.errors import ImageError, ModelError
-from lantu.models.lantu.tokenizer import quantizer
-from lantu.models.lantu.tokenizer.config import TokenizerConfig
+from lantu.models.lantu.tokenizer import codebook
+from lantu.models.lantu.tokenizer.config import LATER, TokenizerConfig
 from lantu.models.lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from lantu.models.lantu.tokenizer.losses import ReconstructionLoss
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
@@ -199,7 +199,8 @@ def test_impossible_sizes_are_refused(wrong):
 def test_settings_that_came_later_change_no_digest_of_former_tokenizers():
     assert "reach" not in KINDS["vq"].describe()
     assert '"reach":16' in KINDS["following"].describe()
-    assert KINDS["vq"].describe() == KINDS["vq"].model_dump_json(exclude={"reach", "encoder_window"})
+    assert KINDS["vq"].describe() == KINDS["vq"].model_dump_json(exclude=set(LATER))
+    assert '"depth":2' in KINDS["following"].model_copy(update={"depth": 2}).describe()
 
 
 def test_in_a_window_of_one_cell_a_code_depends_on_its_reach_alone():
@@ -267,10 +268,10 @@ def test_k_means_settles_and_brings_back_codes_without_use():
     torch.manual_seed(0)
     heaps = torch.randn(6, 2) * 10
     vectors = (heaps[:, None] + 0.1 * torch.randn(6, 50, 2)).flatten(0, 1)
-    found = quantizer.means(vectors, 6)
+    found = codebook.means(vectors, 6)
     assert (torch.cdist(heaps, found).min(1).values < 1).sum() >= 4  # it may begin twice in one heap
     lost = torch.cat([heaps[:5], torch.full((1, 2), 1e3)])  # the last one is far from everything
-    assert torch.cdist(heaps[5:], quantizer.kmeans_step(vectors, lost)).min() < 0.5
+    assert torch.cdist(heaps[5:], codebook.kmeans_step(vectors, lost)).min() < 0.5
     model = ImageTokenizer(KINDS["following"])
     model.quantizer.set_codebook(torch.randn(200, 8))
     before = model.quantizer.vectors().clone()
@@ -280,16 +281,16 @@ def test_k_means_settles_and_brings_back_codes_without_use():
 
 def test_codes_follow_the_vectors_that_they_serve_and_only_in_training():
     torch.manual_seed(0)
-    codes = quantizer.FollowingCodebook(2, 3)
+    codes = codebook.FollowingCodebook(2, 3)
     codes.codebook.data.copy_(torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]]))
     z = torch.tensor([[[1.0, 0.0], [1.0, 2.0], [9.0, 0.0]]], requires_grad=True)
     vectors, found, loss = codes.eval()(z)
     assert found.tolist() == [[0, 0, 1]]
     assert codes.codebook[1].tolist() == [10, 0]
     codes.train()(z)
-    far = 1 - quantizer.RATE
+    far = 1 - codebook.RATE
     torch.testing.assert_close(codes.codebook[0], (1 - far**2) * torch.tensor([1.0, 1.0]))
-    torch.testing.assert_close(codes.codebook[1], torch.tensor([10 - quantizer.RATE, 0.0]))
+    torch.testing.assert_close(codes.codebook[1], torch.tensor([10 - codebook.RATE, 0.0]))
     assert codes.codebook[2].tolist() == [0, 10]
     (vectors.square().sum() + loss).backward()
     assert z.grad.abs().sum() > 0

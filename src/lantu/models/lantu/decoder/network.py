@@ -87,7 +87,7 @@ class PixelDecoder(nn.Module):
     def start(self, plain: dict[str, Tensor]) -> None:
         """``start_from`` but for the codes."""
         own = self.state_dict()
-        if plain["out.linear.weight"].shape[1] == self.config.width:
+        if "out.linear.weight" in plain and plain["out.linear.weight"].shape[1] == self.config.width:
             plain = plain | {name: self.resized(plain[name]) for name in ("out.linear.weight", "out.linear.bias")}
         copied = {name: value for name, value in plain.items() if name in own and own[name].shape == value.shape}
         self.load_state_dict(copied, strict=False)

@@ -4,6 +4,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+ROW = 64  # codes in a row of a sequence; a grid has no longer rows
+# Options that tokenizers of older versions lack, and their values there.
+LATER = {
+    **{"reach": 0, "encoder_window": 0, "stem": 0, "head": 0, "depth": 1, "queries": 0, "nested": 0},
+    **{"latents": 0, "factor": 0, "codec": ""},
+}
+
 
 class TokenizerConfig(BaseModel):
     """Sizes of an image tokenizer.
@@ -23,6 +30,19 @@ class TokenizerConfig(BaseModel):
         encoder_window: cells a side of the windows within which the encoder's tokens attend to one another; 0 is the
             whole picture. With 1 a code depends on its ``reach`` of pixels alone, so that a thing keeps its codes
             beside any other.
+        stem: channels of the first stage of a convolutional stem whose result is added to the windows'; 0 for none. Its
+            fields of view overlap, so a code depends less on where the grid lies.
+        head: channels of the last stage of a convolutional head whose result is added to the painted patches; 0 for
+            none. It sees across cells, which leaves no seams.
+        depth: codes of a cell (residual quantisation): each stands for what the ones before it have left. A grid of h
+            by w cells is then h by w·depth codes, those of a cell side by side.
+        queries: codes of a picture, whatever its size: a sequence in which each may depend on the ones before it (1-D
+            tokens); 0 for a grid. They are written as one row, of more than ``ROW`` as rows of ``ROW``.
+        nested: the fewest codes of a sequence that make a picture: the decoder also learns from prefixes of this length
+            and more (nested dropout); 0 for whole sequences alone.
+        latents: channels of the latents of a pretrained codec, which are encoded in place of pixels; 0 for pixels.
+        factor: pixels a side of one latent.
+        codec: SHA-256 of the codec's weights.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +59,14 @@ class TokenizerConfig(BaseModel):
     semantic_width: int = 112
     reach: int = Field(0, ge=0)
     encoder_window: int = Field(0, ge=0)
+    stem: int = Field(0, ge=0, le=1024)
+    head: int = Field(0, ge=0, le=1024)
+    depth: int = Field(1, ge=1, le=16)
+    queries: int = Field(0, ge=0, le=4096)
+    nested: int = Field(0, ge=0)
+    latents: int = Field(0, ge=0, le=1024)
+    factor: int = Field(0, ge=0)
+    codec: str = ""
 
     @model_validator(mode="after")
     def fits(self):
@@ -53,7 +81,27 @@ class TokenizerConfig(BaseModel):
                 product *= level
             if product != self.codebook_size or len(self.levels) != self.code_width:
                 raise ValueError(f"levels {self.levels} don't make a codebook of {self.codebook_size}")
+        self.check_latents()
+        self.check_codes()
         return self
+
+    def check_latents(self) -> None:
+        """Check what the network sees against the patch."""
+        if bool(self.latents) != bool(self.factor):
+            raise ValueError(f"{self.latents} channels of latents, {self.factor} pixels a side: set both or neither")
+        if self.latents and (self.patch % self.factor or self.reach):
+            raise ValueError(f"latents of {self.factor} pixels need a patch that is a multiple of that, and no reach")
+        if (self.stem or self.head) and self.cell & (self.cell - 1):
+            raise ValueError(f"a convolutional stem or head needs a patch that is a power of two, not {self.cell}")
+
+    def check_codes(self) -> None:
+        """Check how many codes there are, and in which order."""
+        if self.depth > 1 and (self.quantizer != "following" or self.queries):
+            raise ValueError(f"{self.depth} codes of a cell need the quantizer 'following' and a grid")
+        if self.queries and (self.encoder_window or (self.queries > ROW and self.queries % ROW)):
+            raise ValueError(f"a sequence of {self.queries} codes: {ROW} or fewer, or rows of {ROW}, without windows")
+        if self.nested > self.queries:
+            raise ValueError(f"no prefix of {self.nested} codes in a sequence of {self.queries}")
 
     @property
     def heads(self) -> int:
@@ -67,10 +115,25 @@ class TokenizerConfig(BaseModel):
 
     def describe(self) -> str:
         """As JSON, without later options that are off, so that a tokenizer of an older version keeps its digest."""
-        later = {"reach", "encoder_window"}
-        return self.model_dump_json(exclude={name for name in later if not getattr(self, name)})
+        return self.model_dump_json(exclude={name for name in LATER if getattr(self, name) == LATER[name]})
+
+    @property
+    def channels(self) -> int:
+        """Of what the network sees: pixels or latents."""
+        return self.latents or 3
+
+    @property
+    def cell(self) -> int:
+        """Pixels, or latents, a side of a cell."""
+        return self.patch // (self.factor or 1)
 
     @property
     def grid(self) -> int:
-        """Codes a side, at the training size."""
+        """Cells a side, at the training size."""
         return self.size // self.patch
+
+    def codes_of(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns in which the codes of a grid of cells are written."""
+        if self.queries:
+            return max(1, self.queries // ROW), min(self.queries, ROW)
+        return height, width * self.depth

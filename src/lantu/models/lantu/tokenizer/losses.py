@@ -36,23 +36,42 @@ class ReconstructionLoss:
     share: float = 1.0
     quantizer_weight: float = 1.0
 
-    def __call__(self, pixels_BCHW: Tensor, made: Reconstruction) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss, and its parts for the log."""
-        error = made.pixels.float() - pixels_BCHW
-        squared = error.square().mean()
-        loss = error.abs().mean() + squared + self.quantizer_weight * made.quantizer_loss
-        parts = {"psnr": 10 * torch.log10(4 / squared.detach()), "quantizer": made.quantizer_loss.detach()}
+    def __call__(
+        self,
+        pixels_BCHW: Tensor,
+        made: Reconstruction,
+        seen: Tensor | None = None,
+        shown: Tensor | None = None,
+        words_BT: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and its parts for the log.
+
+        Args:
+            seen: what ``made.pixels`` is to equal: latents, where the tokenizer has a codec; else the pictures.
+            shown: the first reconstructions as pixels; ``made.pixels`` if None.
+            words_BT: what the last features are to say of each picture, as a vector; zero for nothing.
+        """
+        seen, shown = pixels_BCHW if seen is None else seen, made.pixels if shown is None else shown
+        error = made.pixels.float() - seen
+        loss = error.abs().mean() + error.square().mean() + self.quantizer_weight * made.quantizer_loss
+        squared = (shown.detach().float() - pixels_BCHW[: len(shown)]).square().mean()
+        parts = {"psnr": 10 * torch.log10(4 / squared), "quantizer": made.quantizer_loss.detach()}
         judged = max(1, round(self.share * len(pixels_BCHW)))
         if self.perceptual is not None and self.perceptual_weight:
-            distance = self.perceptual(made.pixels[:judged], pixels_BCHW[:judged]).mean()
+            distance = self.perceptual(shown[:judged], pixels_BCHW[: len(shown)][:judged]).mean()
             loss = loss + self.perceptual_weight * distance
             parts["lpips"] = distance.detach()
         if self.vision is not None and self.semantic_weight and made.features is not None:
             with torch.no_grad():
                 target = self.vision.maps(pixels_BCHW[:judged])
-            height, width = made.codes.shape[1:]
-            target = F.adaptive_avg_pool2d(target.float(), (height, width)).flatten(2).transpose(1, 2)
-            distance = 1 - F.cosine_similarity(made.features[:judged].float(), target, dim=-1).mean()
+            target = F.adaptive_avg_pool2d(target.float(), made.grid).flatten(2).transpose(1, 2)
+            features_BNS = made.features[:judged, :, : target.shape[-1]].float()
+            distance = 1 - F.cosine_similarity(features_BNS, target, dim=-1).mean()
             loss = loss + self.semantic_weight * distance
             parts["semantic"] = distance.detach()
+        if words_BT is not None and self.semantic_weight and made.features is not None:
+            said_BT = made.features[..., -words_BT.shape[1] :].float().mean(1)
+            distance = (1 - F.cosine_similarity(said_BT, words_BT, dim=-1))[words_BT.any(1)].sum() / len(words_BT)
+            loss = loss + self.semantic_weight * distance
+            parts["words"] = distance.detach()
         return loss, parts

@@ -1,6 +1,6 @@
 """Pictures to codes on the native kernels, without torch: the same codes as ``lantu.models.lantu.tokenizer.model``.
 
-Shapes: B batch, H W pixels, h w grid, N = h·w, T = B·N, E code width, K codebook size.
+Shapes: B batch, H W pixels, h w grid, N = h·w, T = B·N, E code width, K codebook size, L codes of a cell.
 """
 
 from pathlib import Path
@@ -25,6 +25,8 @@ class NativeEncoder:
         ModelError: the weights are not those that the config asks for, or there is no codebook yet.
     """
 
+    TORCH = ("stem", "queries", "latents")  # options that only torch computes
+
     def __init__(self, config: dict[str, Any], state: dict[str, np.ndarray]):
         manifest.check("tokenizer", config, state)
         self.patch, self.kind, width = config["patch"], config["quantizer"], config["width"]
@@ -42,7 +44,7 @@ class NativeEncoder:
             self.stack = kernels.stack(blocks.shape_of(layers, width, max(1, width // 64)), layers, precise=True)
         if self.kind == "vq" and not state["quantizer.inner._codebook.initted"]:
             raise ModelError("the image tokenizer has no codebook yet", "train it first")
-        self.vectors_KE = vectors(self.kind, state)
+        self.vectors_KE, self.levels_LKE = vectors(self.kind, state), levels(config.get("depth") or 1, state)
 
     @classmethod
     def load(cls, folder: str | Path) -> "NativeEncoder":
@@ -56,11 +58,11 @@ class NativeEncoder:
     @np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in what comes out
     def encode(self, pixels_BCHW: np.ndarray) -> np.ndarray:
         """Pictures in [-1, 1], sides multiples of the patch → codes (B, h, w) int64."""
-        height, width = (side // self.patch for side in pixels_BCHW.shape[2:])
-        return self.codes(self.vectors_of(pixels_BCHW)).reshape(len(pixels_BCHW), height, width)
+        height = pixels_BCHW.shape[2] // self.patch
+        return self.codes(self.vectors_of(pixels_BCHW)).reshape(len(pixels_BCHW), height, -1)
 
     def distances(self, pixels_BCHW: np.ndarray) -> np.ndarray | None:
-        """The squared distance of each cell to each code vector, (B, N, K) float32; None for a lattice."""
+        """The squared distance of each cell to each code vector, (B, N, K) float32; None without one code a cell."""
         if self.vectors_KE is None:
             return None
         z_TE = self.vectors_of(pixels_BCHW)
@@ -89,12 +91,13 @@ class NativeEncoder:
         return self.out(x_TD)
 
     def codes(self, z_TE: np.ndarray) -> np.ndarray:
-        """The nearest code vector, or point of the lattice: (T) int64."""
+        """The nearest code vector, or point of the lattice: (T) int64; (T, L) where a cell has several codes."""
         manifest.check_finite("tokenizer", z_TE)
+        if self.levels_LKE:
+            return residual(z_TE, self.levels_LKE)
         if self.vectors_KE is None:
             return lattice(z_TE, self.levels)
-        distance_TK = (self.vectors_KE**2).sum(1) - 2 * z_TE @ self.vectors_KE.T
-        return distance_TK.argmin(1)
+        return nearest(z_TE, self.vectors_KE)
 
 
 def windows(height: int, width: int, window: int) -> tuple[np.ndarray, list[int]]:
@@ -106,10 +109,10 @@ def windows(height: int, width: int, window: int) -> tuple[np.ndarray, list[int]
 
 
 def vectors(kind: str, state: dict[str, np.ndarray]) -> np.ndarray | None:
-    """The code vectors (K, E), as vector-quantize-pytorch names them; None for a lattice."""
+    """The code vectors (K, E), as vector-quantize-pytorch names them; None for a lattice, or for several a cell."""
     if kind == "vq":
         return to_float(state["quantizer.inner._codebook.embed"])[0]
-    if kind == "following":
+    if kind == "following" and "quantizer.inner.codebook" in state:
         return to_float(state["quantizer.inner.codebook"])
     if kind == "simvq":
         frozen_KE, map_EE = (
@@ -117,6 +120,26 @@ def vectors(kind: str, state: dict[str, np.ndarray]) -> np.ndarray | None:
         )
         return frozen_KE @ map_EE.T
     return None
+
+
+def levels(depth: int, state: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """The code vectors (K, E) of each level where a cell has several codes; [] elsewhere."""
+    names = [f"quantizer.inner.levels.{level}.codebook" for level in range(depth)] if depth > 1 else []
+    return [to_float(state[name]) for name in names]
+
+
+def nearest(z_TE: np.ndarray, vectors_KE: np.ndarray) -> np.ndarray:
+    """(T) int64: the nearest code vector of each vector."""
+    return ((vectors_KE**2).sum(1) - 2 * z_TE @ vectors_KE.T).argmin(1)
+
+
+def residual(z_TE: np.ndarray, levels_LKE: list[np.ndarray]) -> np.ndarray:
+    """(T, L) int64: at each level the nearest code vector of what the levels before it have left."""
+    codes = []
+    for vectors_KE in levels_LKE:
+        codes.append(nearest(z_TE, vectors_KE))
+        z_TE = z_TE - vectors_KE[codes[-1]]
+    return np.stack(codes, 1)
 
 
 def lattice(z_TE: np.ndarray, levels_E: np.ndarray, eps: float = 1e-3) -> np.ndarray:

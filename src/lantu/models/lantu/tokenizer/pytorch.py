@@ -19,8 +19,9 @@ class TorchEncoder:
 
     def __init__(self, network: ImageTokenizer):
         self.network = network
-        lattice = network.config.quantizer == "fsq"
-        self.vectors_KE = None if lattice else to_numpy(network.quantizer.vectors())
+        config = network.config
+        likened = config.quantizer != "fsq" and config.depth == 1 and not config.queries
+        self.vectors_KE = to_numpy(network.quantizer.vectors()) if likened else None
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "TorchEncoder":
@@ -29,7 +30,10 @@ class TorchEncoder:
         Raises:
             ModelError: it is missing or damaged.
         """
-        return cls(ImageTokenizer.load(folder).to(device))
+        network = ImageTokenizer.load(folder).to(device)
+        if network.codec:
+            network.codec.to(torch.device(device))
+        return cls(network)
 
     @property
     def variance(self) -> float:
@@ -45,12 +49,13 @@ class TorchEncoder:
         """
         z_BNE = self.vectors_of(pixels_BCHW)
         check_finite("tokenizer", to_numpy(z_BNE))
-        height, width = (side // self.network.config.patch for side in pixels_BCHW.shape[2:])
-        return self.network.quantizer(z_BNE)[1].view(-1, height, width).cpu().numpy()
+        config = self.network.config
+        shape = config.codes_of(*(side // config.patch for side in pixels_BCHW.shape[2:]))
+        return self.network.quantizer(z_BNE)[1].view(-1, *shape).cpu().numpy()
 
     @torch.inference_mode()
     def distances(self, pixels_BCHW: np.ndarray) -> np.ndarray | None:
-        """The squared distance of each cell to each code vector, (B, N, K) float32; None for a lattice."""
+        """The squared distance of each cell to each code vector, (B, N, K) float32; None without one code a cell."""
         if self.vectors_KE is None:
             return None
         z_BNE, vectors_KE = self.vectors_of(pixels_BCHW), self.network.quantizer.vectors().float()
@@ -60,4 +65,4 @@ class TorchEncoder:
     def vectors_of(self, pixels_BCHW: np.ndarray) -> Tensor:
         """The vector of each cell before quantisation: (B, N, E) float32."""
         device = self.network.encoder.out.weight.device
-        return self.network.encoder(torch.from_numpy(pixels_BCHW).to(device)).float()
+        return self.network.encoder(self.network.seen(torch.from_numpy(pixels_BCHW).to(device))).float()

@@ -4,12 +4,18 @@ Shapes: B batch, N tokens, M = B·N vectors, U codes in use, E code width, K cod
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lantu.models.lantu.tokenizer.codebook import (
+    FollowingCodebook,
+    ResidualCodebook,
+    kmeans_step,
+    means,
+    nearest,
+    strays,
+)
 from lantu.models.lantu.tokenizer.config import TokenizerConfig
 
-RATE = 0.04  # the share of the distance to each vector assigned to it by which a code moves
 INERTIA = 25.0  # how many vectors a code's old position counts for in a refit
 UNUSED = 1e-7  # share of recent tokens; a code last used once, some 400 batches of 1,600 tokens ago, has this
 
@@ -23,9 +29,10 @@ class Quantizer(nn.Module):
 
     def __init__(self, config: TokenizerConfig):
         super().__init__()
-        self.kind, self.size = config.quantizer, config.codebook_size
+        self.kind, self.size, self.depth = config.quantizer, config.codebook_size, config.depth
         self.inner = make(config)
-        self.register_buffer("usage", torch.zeros(config.codebook_size))  # share of recent tokens, a moving average
+        # Share of recent tokens, a moving average; level by level.
+        self.register_buffer("usage", torch.zeros(config.depth * config.codebook_size))
         self.register_buffer("open", torch.tensor(False))
         self.frozen = False  # the codebook is not updated
 
@@ -33,12 +40,13 @@ class Quantizer(nn.Module):
         """Quantise, in float32.
 
         Returns:
-            code vectors (B, N, E), codes (B, N) int64 (-1 while open), and the commitment loss.
+            code vectors (B, N, E), codes (B, N·depth) int64 (-1 while open), and the commitment loss.
         """
         z_BNE = z_BNE.float()
         self.inner.train(self.training and not self.frozen)
         if self.open:
-            return self.bound(z_BNE), z_BNE.new_full(z_BNE.shape[:2], -1, dtype=torch.long), z_BNE.new_zeros(())
+            B, N, _ = z_BNE.shape
+            return self.bound(z_BNE), z_BNE.new_full((B, N * self.depth), -1, dtype=torch.long), z_BNE.new_zeros(())
         with torch.autocast(z_BNE.device.type, enabled=False):  # bfloat16 would change many codes
             if self.kind == "fsq":
                 vectors, codes = self.inner(z_BNE)
@@ -48,7 +56,7 @@ class Quantizer(nn.Module):
         codes = codes.long()
         if self.training:
             with torch.no_grad():
-                counts = torch.bincount(codes.flatten(), minlength=self.size)
+                counts = torch.bincount(self.rows(codes).flatten(), minlength=len(self.usage))
                 self.usage.lerp_(counts / codes.numel(), 0.01)
         return vectors, codes, loss.sum()
 
@@ -56,8 +64,20 @@ class Quantizer(nn.Module):
         """Vectors before rounding: inside the cube for a lattice, unbounded for a codebook."""
         return z_BNE.tanh() if self.kind == "fsq" else z_BNE
 
+    def rows(self, codes_BN: Tensor) -> Tensor:
+        """The rows of ``vectors`` that codes stand for: each level has K of its own."""
+        if self.depth == 1:
+            return codes_BN
+        levels_N = torch.arange(codes_BN.shape[-1], device=codes_BN.device) % self.depth
+        return codes_BN + self.size * levels_N
+
+    def embed(self, codes_BN: Tensor) -> Tensor:
+        """Codes (B, N·depth) → the vectors that they stand for (B, N, E)."""
+        vectors = self.vectors()[self.rows(codes_BN)]
+        return vectors if self.depth == 1 else vectors.unflatten(1, (-1, self.depth)).sum(2)
+
     def vectors(self) -> Tensor:
-        """The code vectors (K, E)."""
+        """The code vectors (depth·K, E)."""
         vectors = self.inner.implicit_codebook if self.kind == "fsq" else self.inner.codebook
         assert isinstance(vectors, Tensor)
         return vectors
@@ -68,6 +88,9 @@ class Quantizer(nn.Module):
 
         For "simvq" the means become the frozen codebook, and the map the identity.
         """
+        if isinstance(self.inner, ResidualCodebook):
+            self.inner.set(vectors_ME)
+            return
         if self.kind in ("following", "simvq"):
             tensors = self.inner.state_dict(keep_vars=True)
             tensors["codebook" if self.kind == "following" else "frozen_codebook"].copy_(means(vectors_ME, self.size))
@@ -83,16 +106,38 @@ class Quantizer(nn.Module):
 
     @torch.no_grad()
     def refit(self, vectors_ME: Tensor, training: bool = True) -> None:
-        """Move a "following" codebook by one round of k-means on some vectors.
+        """Bring unused codes back, by one round of k-means on some vectors.
+
+        A "following" codebook moves as a whole; of the others, which gradients or moving averages move, only unused
+        codes restart. A lattice has nothing to move.
 
         Args:
             training: each code keeps most of its old position, and codes that have not been used for long restart.
                 Otherwise, before training, codes move all the way, and all without a vector restart.
         """
-        assert isinstance(self.inner, FollowingCodebook)
-        unused_K = self.usage < UNUSED if training else None
+        unused = self.usage < UNUSED
         inertia = INERTIA if training else 0.0
-        self.inner.codebook.copy_(kmeans_step(vectors_ME, self.inner.codebook, inertia, unused_K))
+        if isinstance(self.inner, ResidualCodebook):
+            self.inner.refit(vectors_ME, inertia, unused if training else None)
+        elif isinstance(self.inner, FollowingCodebook):
+            codebook = self.inner.codebook
+            codebook.copy_(kmeans_step(vectors_ME, codebook, inertia, unused if training else None))
+        elif self.kind != "fsq":
+            self._restart(vectors_ME, unused)
+
+    def _restart(self, vectors_ME: Tensor, unused_K: Tensor) -> None:
+        """Move the unused codes that no vector is nearest to next to vectors that are far from their code."""
+        old_KE = self.vectors()
+        nearest_M = nearest(vectors_ME, old_KE)
+        lost_K = unused_K & (torch.bincount(nearest_M, minlength=self.size) == 0)
+        new = strays(vectors_ME, old_KE, nearest_M, int(lost_K.sum())) if lost_K.any() else old_KE[:0]
+        tensors = self.inner.state_dict(keep_vars=True)
+        if self.kind == "simvq":
+            # Code vectors are the frozen ones under a learnt map; that a map can't be inverted exactly is no matter.
+            tensors["frozen_codebook"][lost_K] = new @ torch.linalg.pinv(tensors["code_transform.weight"]).T
+            return
+        tensors["_codebook.embed"][0, lost_K] = tensors["_codebook.embed_avg"][0, lost_K] = new
+        tensors["_codebook.cluster_size"][0, lost_K] = 1.0
 
     @property
     def is_set(self) -> bool:
@@ -111,86 +156,14 @@ class Quantizer(nn.Module):
         return (self.usage > 1e-9).float().mean()
 
 
-class FollowingCodebook(nn.Module):
-    """A codebook in which each code moves by ``RATE`` of the distance to each vector that is assigned to it.
-
-    With moving averages per step (VQ-VAE, arXiv:1711.00937), and with gradients, rare codes fall behind: of 8,192 codes
-    most are used once in many batches of a CPU's size, and the encoder, which moves meanwhile, collapses into the codes
-    that are used often. Gradients pass the rounding by the rotation trick (arXiv:2410.06424).
-
-    The codebook is a parameter without gradient, so that the EMA averages it together with encoder and decoder;
-    otherwise these would be used with codes that they were not trained with.
-    """
-
-    def __init__(self, width: int, size: int, commitment: float = 0.25):
-        super().__init__()
-        self.codebook = nn.Parameter(torch.randn(size, width) * width**-0.5)
-        self.commitment = commitment
-
-    def forward(self, z_BNE: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Code vectors (B, N, E), codes (B, N), and the commitment loss."""
-        from vector_quantize_pytorch.vector_quantize_pytorch import rotate_to
-
-        z_ME, codebook_KE = z_BNE.detach().flatten(0, 1), self.codebook.detach()
-        codes_M = nearest(z_ME, codebook_KE)
-        vectors_BNE = F.embedding(codes_M, codebook_KE).view_as(z_BNE)
-        if self.training:
-            self.update(z_ME, codes_M)
-        loss = self.commitment * F.mse_loss(z_BNE, vectors_BNE)
-        return rotate_to(z_BNE, vectors_BNE), codes_M.view(z_BNE.shape[:2]), loss
-
-    @torch.no_grad()
-    def update(self, z_ME: Tensor, codes_M: Tensor) -> None:
-        """Move each code towards the mean of its vectors."""
-        used_U, of_M, counts_U = codes_M.unique(return_inverse=True, return_counts=True)
-        means_UE = z_ME.new_zeros(len(used_U), z_ME.shape[1]).index_add_(0, of_M, z_ME) / counts_U[:, None]
-        rate_U1 = 1 - (1 - RATE) ** counts_U[:, None]
-        self.codebook[used_U] = torch.lerp(self.codebook[used_U], means_UE, rate_U1)
-
-
-def nearest(vectors_ME: Tensor, centres_KE: Tensor) -> Tensor:
-    """(M) int64: the nearest centre of each vector."""
-    squares_K = centres_KE.square().sum(1)
-    parts = vectors_ME.split(4096)
-    return torch.cat([torch.addmm(squares_K, part, centres_KE.T, alpha=-2).argmin(1) for part in parts])
-
-
-@torch.no_grad()
-def means(vectors_ME: Tensor, count: int, rounds: int = 12) -> Tensor:
-    """K-means: ``count`` centres (K, E)."""
-    centres_KE = vectors_ME[torch.randperm(len(vectors_ME))[torch.arange(count) % len(vectors_ME)]].clone()
-    for _ in range(rounds):
-        centres_KE = kmeans_step(vectors_ME, centres_KE)
-    return centres_KE
-
-
-@torch.no_grad()
-def kmeans_step(vectors_ME: Tensor, centres_KE: Tensor, inertia: float = 0.0, unused_K: Tensor | None = None) -> Tensor:
-    """One round of k-means: each centre moves to the mean of its vectors.
-
-    Args:
-        inertia: how many vectors a centre's old position counts for in that mean.
-        unused_K: bool, centres that restart if no vector is assigned to them; None for all. They restart at vectors
-            that are far from their centre, chosen in proportion to the squared distance (k-means++).
-    """
-    nearest_M = nearest(vectors_ME, centres_KE)
-    counts_K = torch.bincount(nearest_M, minlength=len(centres_KE))
-    sums_KE = torch.zeros_like(centres_KE).index_add_(0, nearest_M, vectors_ME)
-    weight_K1 = (counts_K + inertia).clamp_min(1e-9)[:, None]
-    moved_KE = torch.where(counts_K[:, None] > 0, (sums_KE + inertia * centres_KE) / weight_K1, centres_KE)
-    unused_K = counts_K == 0 if unused_K is None else unused_K & (counts_K == 0)
-    if count := int(unused_K.sum()):
-        distance_M = (vectors_ME - centres_KE[nearest_M]).square().sum(1)
-        moved_KE[unused_K] = vectors_ME[torch.multinomial(distance_M + 1e-9, count, replacement=True)]
-    return moved_KE
-
-
 def make(config: TokenizerConfig) -> nn.Module:
     """The quantiser that the config names."""
     from vector_quantize_pytorch import FSQ, SimVQ, VectorQuantize
 
     if config.quantizer == "fsq":
         return FSQ(list(config.levels))
+    if config.depth > 1:
+        return ResidualCodebook(config.code_width, config.codebook_size, config.depth)
     if config.quantizer == "following":
         return FollowingCodebook(config.code_width, config.codebook_size)
     if config.quantizer == "simvq":

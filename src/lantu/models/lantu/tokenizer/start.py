@@ -10,10 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lantu.models.lantu.layers import to_patches, zero_residuals
+from lantu.models.lantu.layers import OverlapPatches, Patches, to_patches, zero_residuals
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 
 MIN_VECTORS, VECTORS_PER_CODE = 30_000, 6  # for k-means: the larger of the first, and the second times the codes
+SOME = 32  # pictures that are encoded at a time
+WIDE = 1.5  # standard deviations of a component at which a lattice's bound bends most
 FLAT = 1e-3  # variance below which a patch counts as flat
 
 
@@ -21,47 +23,70 @@ FLAT = 1e-3  # variance below which a patch counts as flat
 def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     """Set encoder, decoder and codebook to reconstruct patches as k-means on their principal components does.
 
+    A sequence has no such code: it starts by painting the mean patch everywhere, and its codes by k-means of what
+    random queries read.
+
     Args:
-        pixels_BCHW: a few hundred pictures in [-1, 1].
+        pixels_BCHW: what the encoder sees of a few hundred pictures.
     """
     config = model.config
-    patches_MF = to_patches(pixels_BCHW, config.patch).flatten(0, 1)
+    patches_MF = to_patches(pixels_BCHW, config.cell).flatten(0, 1)
     mean_F = patches_MF.mean(0)
-    kept = varied(patches_MF)
+    kept = patches_MF if config.latents else varied(patches_MF)
     chosen = torch.randperm(len(kept))[:20_000]
     components_FD = torch.linalg.svd(kept[chosen] - mean_F, full_matrices=False)[2].T
     width, codes = min(config.width, components_FD.shape[1]), config.code_width
-    scale = ((kept - mean_F) @ components_FD[:, :width]).std()
+    found_MD = (kept - mean_F) @ components_FD[:, :width]
+    scale = found_MD.std()
 
-    for layer in (model.encoder.patches, model.encoder.out, model.decoder.embed):
+    linear = () if config.queries else (model.encoder.out, model.decoder.embed)
+    for layer in (model.encoder.patches, *linear):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
     # Where windows reach beyond the cell, the pixels outside start with zero weight.
-    P, rim = config.patch, config.rim
-    windows = model.encoder.patches.weight.view(-1, P + 2 * rim, P + 2 * rim, 3)
+    P, C, rim = config.cell, config.channels, config.rim
+    windows = model.encoder.patches.weight.view(-1, P + 2 * rim, P + 2 * rim, C)
     cell = slice(rim, rim + P)
-    windows[:width, cell, cell] = (components_FD[:, :width].T / scale).reshape(width, P, P, 3)
+    windows[:width, cell, cell] = (components_FD[:, :width].T / scale).reshape(width, P, P, C)
     model.encoder.patches.bias[:width] = -(mean_F @ components_FD[:, :width]) / scale
+    paint(model.decoder.out, components_FD[:, :width] * scale, mean_F)
+    for block in model.decoder.blocks:
+        zero_residuals(block)
+    if config.queries:
+        read = [model.encoder(some).flatten(0, 1) for some in pixels_BCHW.split(SOME)]
+        if config.quantizer != "fsq":
+            model.quantizer.set_codebook(torch.cat(read))
+        return
     model.encoder.out.weight[:, :codes].fill_diagonal_(1)
     model.decoder.embed.weight[:codes].fill_diagonal_(1)
-    for block in [*model.encoder.blocks, *model.decoder.blocks]:
+    for block in model.encoder.blocks:
         zero_residuals(block)
-
-    out = model.decoder.out
-    inside = slice(P // 2, P // 2 + P)  # the cell, in the middle of the larger patch that its token paints
-    weight, bias = torch.zeros(2 * P, 2 * P, 3, config.width), torch.zeros(2 * P, 2 * P, 3)
-    window = out.window[inside, inside]
-    weight[inside, inside, :, :width] = (
-        components_FD[:, :width].reshape(P, P, 3, width) * scale / window[..., None, None]
-    )
-    bias[inside, inside] = mean_F.view(P, P, 3) / window[..., None]
-    out.linear.weight.copy_(weight.reshape(-1, config.width))
-    out.linear.bias.copy_(bias.flatten())
-
-    if config.quantizer != "fsq":
+    if config.quantizer == "fsq":  # each axis of the lattice is as wide as its component
+        wide_E = WIDE * found_MD[:, :codes].std(0) / scale
+        model.encoder.out.weight[:, :codes] /= wide_E[:, None]
+        model.decoder.embed.weight[:codes] *= wide_E[:, None]
+    else:
         chosen = kept[torch.randperm(len(kept))[: max(MIN_VECTORS, VECTORS_PER_CODE * config.codebook_size)]]
         embedded = F.linear(chosen, windows[:, cell, cell].flatten(1), model.encoder.patches.bias)
         model.quantizer.set_codebook(model.encoder.out(embedded))
+
+
+def paint(out: nn.Module, patches_FD: Tensor, mean_F: Tensor) -> None:
+    """Set a layer of patches so that each of the first inputs adds its patch (F) to the mean one."""
+    assert isinstance(out, Patches | OverlapPatches)
+    P, C, width = out.patch, out.channels, patches_FD.shape[1]
+    if isinstance(out, Patches):
+        nn.init.zeros_(out.linear.weight)
+        out.linear.weight[:, :width] = patches_FD
+        out.linear.bias.copy_(mean_F)
+        return
+    inside = slice(P // 2, P // 2 + P)  # the cell, in the middle of the larger patch that its token paints
+    weight, bias = torch.zeros(2 * P, 2 * P, C, out.linear.in_features), torch.zeros(2 * P, 2 * P, C)
+    window = out.window[inside, inside]
+    weight[inside, inside, :, :width] = patches_FD.reshape(P, P, C, width) / window[..., None, None]
+    bias[inside, inside] = mean_F.view(P, P, C) / window[..., None]
+    out.linear.weight.copy_(weight.reshape(-1, out.linear.in_features))
+    out.linear.bias.copy_(bias.flatten())
 
 
 def varied(patches_MF: Tensor) -> Tensor:
