@@ -181,7 +181,13 @@ def test_a_ledger_goes_on_only_with_the_same_call(tmp_path):
     ledger.commands["data"] = ["data"]
     ledger.seconds |= {"data": 1.0, "language": 5.0, "decoder": 7.0}
     ledger.save()
-    assert Ledger.open(tmp_path, {"size": 64, "minutes": 1}).spent_s == 8.0
+    ledger.opened -= 100  # seconds ago
+    ledger.save()
+    again = Ledger.open(tmp_path, {"size": 64, "minutes": 1})
+    assert 100 <= again.spent_s < 200
+    again.save()
+    assert 100 <= Ledger.open(tmp_path, {"size": 64, "minutes": 1}).spent_s < 200
+    assert again.commands == ledger.commands
     with pytest.raises(RecipeError, match="another size \\(64\\)"):
         Ledger.open(tmp_path, {"size": 32, "minutes": 1})
     (tmp_path / stages.LEDGER).write_text("{")
