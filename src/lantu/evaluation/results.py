@@ -10,6 +10,7 @@ from lantu.evaluation.metrics import interval
 from lantu.evaluation.trial import Trial
 
 WIDE = 1.96  # standard errors each side of a normal 95 % interval
+NOTHING = 1e-6  # a distance of pictures that are the same
 KINDS = ("score", "round_trip", "ceiling")
 
 Verdict = dict[str, float]  # "score", and values that explain it
@@ -67,7 +68,7 @@ class SuiteResult:
     @property
     def of_round_trip(self) -> float:
         """The score as a share of the round trip's."""
-        return self.score / self.round_trip if self.round_trip else 0.0
+        return self.score / self.round_trip if self.round_trip > NOTHING else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -161,8 +161,8 @@ class Making:
         return commands
 
     def minutes(self, share: float) -> str:
-        """A share of the time that is left, as an option has it."""
-        return f"{max(LEAST_MINUTES, share * self.time.left_s / 60):.2f}"
+        """A share of the time that is left, without that in which a process begins, as an option has it."""
+        return f"{max(LEAST_MINUTES, (share * self.time.left_s - self.time.begin_s) / 60):.2f}"
 
 
 def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model, Path]:

@@ -19,7 +19,6 @@ from lantu.training.progress import WARNING
 
 LEDGER = "make.json"
 POLL_S = 0.5
-TOGETHER = (("language", "decoder"), ("scores", "before", "kept", "kept-before"))  # stages that run side by side
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 Tell = Callable[[str, dict[str, Any]], None]  # name of a stage, newest line of its log and more: see ``making.make``
 
@@ -34,6 +33,8 @@ class Ledger:
         done: stage → what the command printed as JSON.
         seconds: stage → how long it took, over all calls.
         warnings: stage → what it warned of.
+        wall_s: seconds of earlier calls, with what was measured between the stages.
+        opened: when this call began, on the monotonic clock; not kept.
         cpu: stage → seconds of processor time that it took, over all calls; empty where the system doesn't tell.
     """
 
@@ -44,6 +45,8 @@ class Ledger:
     seconds: dict[str, float] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
     warnings: dict[str, list[str]] = field(default_factory=dict)
+    wall_s: float = 0.0
+    opened: float = field(default_factory=time.monotonic)
 
     @classmethod
     def open(cls, work: Path, asked: dict[str, Any]) -> "Ledger":
@@ -56,6 +59,7 @@ class Ledger:
             kept = json.loads((work / LEDGER).read_text(encoding="utf-8"))
             ledger = cls(work, kept["asked"], kept["commands"], kept["done"], kept["seconds"])
             ledger.cpu, ledger.warnings = kept.get("cpu", {}), kept.get("warnings", {})
+            ledger.wall_s = kept.get("wall_s", 0.0) or sum(ledger.seconds.values())
         except FileNotFoundError:
             return cls(work, asked)
         except (OSError, ValueError, KeyError, TypeError) as problem:
@@ -69,14 +73,13 @@ class Ledger:
     def save(self) -> None:
         """Write it."""
         self.work.mkdir(parents=True, exist_ok=True)
-        write_json(self.work / LEDGER, {name: value for name, value in vars(self).items() if name != "work"})
+        kept = {name: value for name, value in vars(self).items() if name not in ("work", "opened")}
+        write_json(self.work / LEDGER, kept | {"wall_s": round(self.spent_s, 1)})
 
     @property
     def spent_s(self) -> float:
-        """Seconds so far; of stages that ran side by side, the longest."""
-        groups = [[self.seconds.get(name, 0.0) for name in names] for names in TOGETHER]
-        alone = [value for name, value in self.seconds.items() if not any(name in names for names in TOGETHER)]
-        return sum(alone) + sum(map(max, groups))
+        """Seconds so far, over all calls."""
+        return self.wall_s + time.monotonic() - self.opened
 
 
 class Running:

@@ -14,7 +14,7 @@ from typing import Any
 
 from lantu.errors import LantuError
 
-AFTER = 2.0  # times a dry run: what settings, scores and report take at least
+AFTER = 4.0  # times a dry run: what settings, scores and report take at least, most of it to begin
 
 
 @dataclass
@@ -25,11 +25,13 @@ class Time:
         total_s: for everything.
         deadline: on the monotonic clock.
         after_s: for what follows training.
+        begin_s: until a process of it has begun.
     """
 
     total_s: float
     deadline: float
     after_s: float
+    begin_s: float = 0.0
 
     @classmethod
     def of(cls, minutes: float, spent_s: float, share: float) -> "Time":
@@ -53,7 +55,7 @@ class Time:
     def measured(self, facts: Sequence[Mapping[str, Any]]) -> None:
         """Reserve enough for what follows training, on a machine as slow as a dry run shows."""
         slowest = max(float(one["wall_s"]) for one in facts)
-        self.after_s = max(self.after_s, AFTER * slowest)
+        self.after_s, self.begin_s = max(self.after_s, AFTER * slowest), max(self.begin_s, slowest)
 
     def extend(self, seconds: float) -> None:
         """Move the deadline where so many seconds from now are needed at least."""
