@@ -4,8 +4,8 @@
 
 As in latent diffusion (arXiv:2112.10752, appendix G): pixels, a perceptual distance (LPIPS) and a slight
 Kullback-Leibler penalty; no adversary, which small sizes do not repay. Pixels count by absolute and squared error, as
-in lantu's own tokenizer, since the absolute one alone stays long at the median colour. The run exports a folder that diffusers opens.
-Shapes: B pictures, C channels, H W pixels.
+in lantu's own tokenizer, since the absolute one alone stays long at the median colour. The run exports a folder that
+diffusers opens. Shapes: B pictures, C channels, H W pixels.
 """
 
 import json
