@@ -16,6 +16,8 @@ from lantu.recipes.rivals import text_encoder_diffusion
 from lantu.recipes.rivals.assembling import assemble_rival
 from lantu.training.config import override
 
+pytestmark = pytest.mark.slow  # a minute on a quiet core
+
 OPTIONS = {"progress": False, "device": "cpu"}
 QUIET = ["loop.sample_every=0", "loop.validate_every=0"]
 
