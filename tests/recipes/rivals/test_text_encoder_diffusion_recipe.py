@@ -16,6 +16,8 @@ from lantu.recipes.rivals import text_encoder_diffusion
 from lantu.recipes.rivals.assembling import assemble_rival
 from lantu.training.config import override
 
+pytestmark = pytest.mark.slow  # a minute on a quiet core
+
 OPTIONS = {"progress": False, "device": "cpu"}
 QUIET = ["loop.sample_every=0", "loop.validate_every=0"]
 
@@ -23,7 +25,7 @@ QUIET = ["loop.sample_every=0", "loop.validate_every=0"]
 @pytest.fixture(scope="module")
 def autoencoder(captioned_data, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "autoencoder"
-    train("rival", "autoencoder-debug", captioned_data, out, ["loop.steps=40", *QUIET], **OPTIONS)
+    train("rival", "autoencoder-debug", captioned_data, out, ["loop.steps=150", *QUIET], **OPTIONS)
     return out
 
 
@@ -38,7 +40,7 @@ def run(captioned_data, autoencoder, tmp_path_factory):
 def test_the_autoencoder_learns_and_is_diffusers_own(autoencoder, captioned_data):
     from diffusers import AutoencoderKL
 
-    assert losses(autoencoder)[-1] < 0.95 * losses(autoencoder)[0]  # flat pictures are hard for group norms
+    assert losses(autoencoder)[-1] < 0.8 * losses(autoencoder)[0]
     network = AutoencoderKL.from_pretrained(autoencoder / "model", local_files_only=True)
     task = text_encoder_diffusion.Task(
         override(text_encoder_diffusion.debug(), [f"autoencoder={autoencoder}"]), captioned_data

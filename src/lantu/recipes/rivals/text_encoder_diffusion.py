@@ -33,8 +33,9 @@ from lantu.recipes.rivals.autoencoder import LatentTokenizer, groups_of
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import autoencoder_folder
 from lantu.rivals.latent_diffusion.denoising import DenoisingDrafter
-from lantu.rivals.latent_diffusion.folder import CLASS, KIND
+from lantu.rivals.latent_diffusion.folder import KIND
 from lantu.rivals.latent_diffusion.layout import DenoisingRequest
+from lantu.rivals.latent_diffusion.names import CLASS
 from lantu.rivals.latent_diffusion.network import LatentDenoiser
 from lantu.rivals.latent_diffusion.prompts import Prompts
 from lantu.tokens import bpe

@@ -9,6 +9,7 @@ is predicted (ε, v or a flow) is the scheduler's ``prediction_type``.
 There is no draft of ids: what is denoised are latents. So that drawing, editing, previews and serving need nothing new,
 the numbers of a latent are the codes (``lantu.diffusion.latent_codes``), and the drafter's steps are the denoiser's.
 
+names.py      files and classes of the model directory
 folder.py     the model directory
 layout.py     a prompt → the request; codes ↔ the numbers of a latent
 network.py    text encoder and denoiser on torch

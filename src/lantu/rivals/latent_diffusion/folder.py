@@ -18,22 +18,18 @@ from lantu.engine.sampling_params import SamplingParams, renamed
 from lantu.errors import LantuError, ModelError
 from lantu.files import WEIGHTS, FolderKind, sha256
 from lantu.files.untrusted import Fields, check_regular, read_json
-from lantu.models.diffusers.folder import PUBLISHED, STEM
+from lantu.models.diffusers.folder import PUBLISHED
 from lantu.models.lantu.counting import count
 from lantu.models.published.folder import PublishedFolder, sampled
 from lantu.models.spec import Grid
+from lantu.rivals.latent_diffusion.names import CLASS, PARTS, SCHEDULER, STEMS, TINY
 from lantu.weights import arrays
 from lantu.weights.architecture import MAX_WIDTH
 
 if TYPE_CHECKING:
     from lantu.models.estimate import Memory
 
-CLASS = "StableDiffusionPipeline"
 INDEX = "model_index.json"
-SCHEDULER = "scheduler/scheduler_config.json"
-PARTS = ("text_encoder", "unet", "vae")  # those with weights
-STEMS = {"text_encoder": "model", "unet": STEM, "vae": STEM}
-TINY = ("encoder.safetensors", "decoder.safetensors")
 OPTIONAL_ENTRIES = ("license", "data", "scores")
 PARAMS = SamplingParams(guidance=7.5, steps=50)  # of the pipeline
 UNUSED = (

@@ -18,7 +18,7 @@ from lantu.models.diffusers import modules
 from lantu.models.diffusers.scheduler import read_scheduler
 from lantu.models.diffusers.vae import TINY, codec_class, codec_config
 from lantu.models.published import modules as published
-from lantu.rivals.latent_diffusion.folder import SCHEDULER, STEMS
+from lantu.rivals.latent_diffusion.names import SCHEDULER, STEMS
 from lantu.weights import arrays, checksums, tensors
 
 UNET = ("UNet2DConditionModel",)
