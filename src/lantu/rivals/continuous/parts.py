@@ -63,6 +63,7 @@ class ContinuousParts(LantuParts):
 
     reads_pixels = True
     previews = True
+    freed = {**LantuParts.freed, "drafting": (*LantuParts.freed["drafting"], "head", "vector_backend")}
     pretrained = False
 
     @cached_property
