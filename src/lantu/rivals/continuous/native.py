@@ -45,6 +45,7 @@ class NativeVectors:
             self.norm_W = to_float(state["head.norm.weight"])
             self.ends = [3 * len(self.norm_W) * (number + 1) for number in range(len(names))]  # of modulations
             self.blocks = [self.block(name) for name in names]
+            self.alone = kernels.ThreadGroup(1)  # its products are too small to share
         else:
             self.out = self.linear("head.out", **self.norm)
 
@@ -94,7 +95,8 @@ class NativeVectors:
             def predict(noisy_RE: np.ndarray, time: float) -> np.ndarray:
                 return guided(self.velocity(noisy_RE, time, condition_TW), guidance_R1)
 
-            found_RE = denoise(predict, noise_SRE, temperature_R1)
+            with self.alone:
+                found_RE = denoise(predict, noise_SRE, temperature_R1)
         manifest.check_finite("vectors", found_RE)
         return found_RE
 
