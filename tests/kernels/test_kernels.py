@@ -389,3 +389,14 @@ def test_lanes_compute_at_the_same_time_and_the_same():
     assert all(same for _, same in told)
     assert [threads for threads, _ in told[:2]] == [1, 2]
     assert told[2][0] == kernels.threads()
+
+
+def test_groups_of_threads_may_be_nested():
+    if kernels.reason():
+        pytest.skip("NumPy has no groups")
+    before = kernels.threads()
+    with kernels.ThreadGroup(3):
+        with kernels.ThreadGroup(1):
+            assert kernels.threads() == 1
+        assert kernels.threads() == 3
+    assert kernels.threads() == before

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import threading
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,10 +44,14 @@ def threads() -> int:
     return 1 if isinstance(found, str) else found.lantu_threads()
 
 
+ENTERED = threading.local()  # groups: handles of those that this thread is in, the innermost last
+
+
 class ThreadGroup:
     """Threads reserved for the computations inside ``with group:``, so that they run beside other computations.
 
-    Outside of groups computations take turns, each on all threads. With NumPy a group has no effect.
+    Outside of groups computations take turns, each on all threads. Groups may be nested: the innermost computes. With
+    NumPy a group has no effect.
 
     Args:
         count: number of threads.
@@ -61,11 +66,13 @@ class ThreadGroup:
 
     def __enter__(self) -> None:
         if self.library:
+            ENTERED.groups = [*getattr(ENTERED, "groups", ()), self.handle]
             self.library.lantu_enter(self.handle)
 
     def __exit__(self, *problem: object) -> None:
         if self.library:
-            self.library.lantu_enter(None)
+            ENTERED.groups.pop()
+            self.library.lantu_enter(ENTERED.groups[-1] if ENTERED.groups else None)
 
     def __del__(self):
         if found := getattr(self, "library", None):

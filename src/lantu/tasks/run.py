@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from lantu.engine.drafting import MASK_ID
 from lantu.models.spec import Parts
 from lantu.tasks.effects import Compute, Draft, Effect, Render, Task
 from lantu.types import Picture
@@ -97,8 +96,8 @@ def count_codes(progress: Callable[[int, int], None], total: int) -> OnIds:
 
 
 def known(ids: Sequence[Any]) -> int:
-    """How many ids are drafted; those that are still missing are MASK_ID."""
-    return sum(id_ != MASK_ID for id_ in ids)
+    """How many ids are drafted; those that are still missing are negative. A vector, a tuple, is one id."""
+    return sum(isinstance(id_, tuple) or id_ >= 0 for id_ in ids)
 
 
 def draft(parts: Parts, running: Sequence[Running[Any]], batched: bool, on_ids: OnIds | None) -> None:

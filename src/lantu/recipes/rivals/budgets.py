@@ -24,6 +24,11 @@ SYSTEMS: dict[str, tuple[Stage, ...]] = {
     "lantu": (("tokenizer", "emoji"), ("language", "emoji"), ("decoder", "emoji")),
     "pixel-ar": (("rival", "pixel-ar"),),
     "text-encoder-diffusion": (("rival", "autoencoder"), ("rival", "text-encoder-diffusion")),
+    "continuous-regression": (("tokenizer", "emoji"), ("rival", "continuous-regression")),
+    "pixel-regression": (("rival", "pixel-regression"),),
+    "diffusion-head": (("tokenizer", "emoji"), ("rival", "diffusion-head")),
+    "vq-diffusion": (("tokenizer", "emoji"), ("rival", "vq-diffusion"), ("decoder", "emoji")),
+    "masked": (("tokenizer", "emoji"), ("language", "masked"), ("decoder", "emoji")),
 }
 
 

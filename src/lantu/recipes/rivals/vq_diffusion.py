@@ -111,7 +111,7 @@ class Task(masked.Task):
 
 
 def emoji() -> VqDiffusionRecipe:
-    """6.1M parameters, about as many as lantu's language model of the same recipe; 25 passes a picture."""
+    """6.1M parameters beside tokenizer and decoder, about as many as lantu's language model; 25 passes."""
     return VqDiffusionRecipe(
         width=256,
         layers=5,

@@ -143,6 +143,7 @@ class ContinuousFolder(LantuFolder):
         agree("channels", vectors["channels"], "the image tokenizer's vectors have", tokenizer["code_width"])
         agree("channels", vectors["channels"], "the decoder's vectors have", decoder["vector_width"])
         agree("patch", vectors["patch"], "the decoder has", decoder["patch"])
+        agree("the tokenizer", vectors["tokenizer"], "the decoder has", decoder["tokenizer"])
         side = tokenizer["size"] // tokenizer["patch"]
         agree("a grid of", self.drawing_config.grid, "its image tokenizer makes", (side, side))
         return self

@@ -1,6 +1,6 @@
 """What a continuous model has beside its language model, on the kernels, without torch; equal to ``network``.
 
-Shapes: R rows, S steps, E numbers of a vector, D width of the language model, W width of the head.
+Shapes: R rows, T of their conditions, S steps, E numbers of a vector, D width of the language model, W of the head.
 """
 
 from collections.abc import Mapping
@@ -37,11 +37,15 @@ class NativeVectors:
         self.diffuses = config["head"] == "diffusion"
         if self.diffuses:
             self.condition = self.linear("head.condition", **self.norm)
-            self.noisy = self.reader("head.noisy")
-            self.modulate, self.out = (self.linear(f"head.{name}") for name in ("modulate", "out"))
+            names = [f"head.blocks.{number}." for number in range(config["layers"])]
+            self.noisy, self.out = self.reader("head.noisy"), self.linear("head.out")
+            self.modulate = self.joined([*(f"{name}modulate" for name in names), "head.modulate"])
             self.time = [self.linear(f"head.time.{at}") for at in (0, 2)]
+            self.times: dict[float, np.ndarray] = {}
             self.norm_W = to_float(state["head.norm.weight"])
-            self.blocks = [self.block(f"head.blocks.{number}.") for number in range(config["layers"])]
+            self.ends = [3 * len(self.norm_W) * (number + 1) for number in range(len(names))]  # of modulations
+            self.blocks = [self.block(name) for name in names]
+            self.alone = kernels.ThreadGroup(1)  # its products are too small to share
         else:
             self.out = self.linear("head.out", **self.norm)
 
@@ -58,10 +62,15 @@ class NativeVectors:
         """A layer of that name, which reads vectors of any width."""
         return PaddedLinear(self.state[f"{name}.weight"], self.state[f"{name}.bias"])
 
-    def block(self, name: str) -> tuple[np.ndarray, Linear, Linear, Linear]:
-        """Norm, modulation and layers of a ``network.Residual``."""
-        modulate, up, down = (self.linear(name + part) for part in ("modulate", "up", "down"))
-        return to_float(self.state[f"{name}norm.weight"]), modulate, up, down
+    def joined(self, names: list[str]) -> Linear:
+        """Layers of these names as one, for many small products cost more than a large one."""
+        weights, biases = ([to_float(self.state[f"{name}.{part}"]) for name in names] for part in ("weight", "bias"))
+        return kernels.linear(np.concatenate(weights), np.concatenate(biases), precise=True)
+
+    def block(self, name: str) -> tuple[np.ndarray, Linear, Linear]:
+        """Norm and layers of a ``network.Residual``."""
+        up, down = (self.linear(name + part) for part in ("up", "down"))
+        return to_float(self.state[f"{name}norm.weight"]), up, down
 
     def embed(self, vectors_RE: np.ndarray) -> np.ndarray:
         """Scaled vectors → input embeddings (R, D)."""
@@ -77,34 +86,45 @@ class NativeVectors:
         noise_SRE: np.ndarray,
     ) -> np.ndarray:
         """See ``backend.Head``."""
-        sides = [hidden_RD] if unconditional_RD is None else [hidden_RD, unconditional_RD]
+        sides_TD = hidden_RD if unconditional_RD is None else np.concatenate([hidden_RD, unconditional_RD])
         if not self.diffuses:
-            found_RE = guided([self.out(side) for side in sides], guidance_R1)
+            found_RE = guided(self.out(sides_TD), guidance_R1)
         else:
-            told = [self.condition(side) for side in sides]
+            condition_TW = self.condition(sides_TD)
 
             def predict(noisy_RE: np.ndarray, time: float) -> np.ndarray:
-                return guided([self.velocity(noisy_RE, time, side) for side in told], guidance_R1)
+                return guided(self.velocity(noisy_RE, time, condition_TW), guidance_R1)
 
-            found_RE = denoise(predict, noise_SRE, temperature_R1)
+            with self.alone:
+                found_RE = denoise(predict, noise_SRE, temperature_R1)
         manifest.check_finite("vectors", found_RE)
         return found_RE
 
-    def velocity(self, noisy_RE: np.ndarray, time: float, condition_RW: np.ndarray) -> np.ndarray:
-        """One pass of the diffusion head."""
-        told_RW = silu(self.time[1](silu(self.time[0](sinusoids(time)[None]))) + condition_RW)
-        x_RW = self.noisy(noisy_RE)
-        for norm_W, modulate, up, down in self.blocks:
-            shift, scale, gate = np.split(modulate(told_RW), 3, -1)
-            inner_RW = normalised(x_RW, norm_W) * (1 + scale) + shift
-            x_RW = x_RW + gate * down(silu(up(inner_RW)))
-        shift, scale = np.split(self.modulate(told_RW), 2, -1)
-        return self.out(normalised(x_RW, self.norm_W) * (1 + scale) + shift)
+    def velocity(self, noisy_RE: np.ndarray, time: float, condition_TW: np.ndarray) -> np.ndarray:
+        """One pass of the diffusion head for each condition: those of all rows, then perhaps as many unconditional."""
+        told_TW = silu(self.embedded(time) + condition_TW)
+        *modulations, last = np.split(self.modulate(told_TW), self.ends, -1)
+        x_TW = np.tile(self.noisy(noisy_RE), (len(condition_TW) // len(noisy_RE), 1))
+        for (norm_W, up, down), modulation in zip(self.blocks, modulations, strict=True):
+            shift, scale, gate = np.split(modulation, 3, -1)
+            inner_TW = normalised(x_TW, norm_W) * (1 + scale) + shift
+            x_TW = x_TW + gate * down(silu(up(inner_TW)))
+        shift, scale = np.split(last, 2, -1)
+        return self.out(normalised(x_TW, self.norm_W) * (1 + scale) + shift)
+
+    def embedded(self, time: float) -> np.ndarray:
+        """(1, W): of a time; kept, since every vector is denoised at the same ones."""
+        if time not in self.times:
+            self.times[time] = self.time[1](silu(self.time[0](sinusoids(time)[None])))
+        return self.times[time]
 
 
-def guided(sides: list[np.ndarray], guidance_R1: np.ndarray) -> np.ndarray:
-    """The conditional value, or away from the unconditional one."""
-    return sides[0] if len(sides) == 1 else sides[1] + guidance_R1 * (sides[0] - sides[1])
+def guided(sides_TE: np.ndarray, guidance_R1: np.ndarray) -> np.ndarray:
+    """The conditional values, or away from the unconditional ones, which follow them."""
+    count = len(guidance_R1)
+    if len(sides_TE) == count:
+        return sides_TE
+    return sides_TE[count:] + guidance_R1 * (sides_TE[:count] - sides_TE[count:])
 
 
 def silu(x: np.ndarray) -> np.ndarray:

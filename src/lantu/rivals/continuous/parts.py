@@ -3,9 +3,9 @@
 Shapes: B batch, H W pixels, h w grid, T = B·h·w, E numbers of a vector.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from lantu.models.control import Control
 from lantu.models.lantu.layout import Example, LantuLayout
 from lantu.models.lantu.parts import BATCH, LantuParts
 from lantu.models.lantu.requests import MAX_CAPTION
+from lantu.models.memory import Stage
 from lantu.models.spec import Grid
 from lantu.rivals.continuous import rendering
 from lantu.rivals.continuous.backend import VectorBackend
@@ -63,6 +64,10 @@ class ContinuousParts(LantuParts):
 
     reads_pixels = True
     previews = True
+    freed: ClassVar[Mapping[Stage, tuple[str, ...]]] = {
+        **LantuParts.freed,
+        "drafting": (*LantuParts.freed["drafting"], "head", "vector_backend"),
+    }
     pretrained = False
 
     @cached_property

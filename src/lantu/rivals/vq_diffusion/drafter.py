@@ -5,7 +5,7 @@ section 4.3). Shapes: N codes, V ids that may be drawn, K codebook size.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -70,6 +70,10 @@ class VqDiffusionDrafter(MaskedDrafter):
     """
 
     language: DiffusionLanguage  # pyrefly: ignore[bad-override]
+
+    def __init__(self, language: DiffusionLanguage, max_rows: int = 64, max_drafts: int | None = None):
+        predicting: Any = language
+        super().__init__(predicting, max_rows, max_drafts)
 
     def submit(self, request: Request, on_step: OnStep | None = None) -> MaskedDraft:
         """Queue a request; nothing is computed yet.
