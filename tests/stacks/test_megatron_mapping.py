@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from tiny_language import write
 
 STACKS = Path(__file__).parents[2] / "benchmarks" / "stacks"
