@@ -2,10 +2,10 @@
 
     python benchmarks/stacks/matrix.py MODEL [MODEL ...]
 
-Each cell is the stack's own answer, or that of the code which would hand the model over, on the model's config.json and
-weights: transformers' list of causal language models (what vLLM serves and DeepSpeed's Trainer trains), lantu's writer of GGUF
-(a file is written, and thrown away), the mapping to Megatron's GPTModel (every weight must find its place). Nothing is
-trained or served: that is done by the tests in tests/stacks, for lantu's own model.
+Each cell is the answer of the code that would hand the model over: transformers' list of causal language models (vLLM
+serves them, the Trainer trains them under DeepSpeed), lantu's writer of GGUF (a file is written, and thrown away), the
+mapping to Megatron's GPTModel (every weight must find its place). Nothing is trained or served here: tests/stacks and
+docs/stacks.md say what was.
 """
 
 import argparse

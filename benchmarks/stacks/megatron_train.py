@@ -5,7 +5,7 @@
 LANGUAGE is the folder language/ of a model, DOCUMENTS the prefix of the .bin and .idx that ``lantu data export --format
 megatron`` wrote, FILE the same documents as JSON lines, to compare ids. megatron-core unchanged: GPTModel,
 IndexedDataset, GPTDataset and its tokenizer class. The loop and the optimizer (AdamW) are this file's; Megatron-LM's
-pretrain_gpt.py, which needs GPUs, is not run. Prints one JSON object. Run it in an environment that environment.py made.
+pretrain_gpt.py, which needs GPUs, is not run. Prints one JSON object. Run it where environment.py installed Megatron.
 
 On a machine without a GPU one name of torch is answered for Megatron: ``torch.cuda.current_device`` gives "cpu".
 Letters of shapes: B rows, N ids, V vocabulary.

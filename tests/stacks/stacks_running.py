@@ -1,4 +1,4 @@
-"""Runs lantu, and scripts of the stacks in environments of their own. Nothing is a double: model, data and packages are real."""
+"""Runs lantu, and scripts of the stacks in environments of their own: the shipped model, real data, real packages."""
 
 import json
 import os
