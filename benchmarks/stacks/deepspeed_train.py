@@ -35,6 +35,8 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="random weights in place of the directory's")
     parser.add_argument("--answers-only", action="store_true", help="a loss on codes (and on captions) alone")
     arguments = parser.parse_args()
+    if arguments.out.is_dir() and any(arguments.out.iterdir()):
+        parser.error(f"{arguments.out} is not empty: name a new folder")
     if not torch.cuda.is_available():
         os.environ["DS_ACCELERATOR"] = "cpu"
         torch.set_num_threads(1)
@@ -45,6 +47,7 @@ def main() -> None:
     held = share_held(trainer)
     trainer.save_model(str(arguments.out))  # under ZeRO-3 every process takes part
     if trainer.is_world_process_zero():
+        (arguments.out / "training_args.bin").unlink(missing_ok=True)  # a pickle; a language directory has none
         for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
             if (arguments.language / name).is_file():
                 shutil.copyfile(arguments.language / name, arguments.out / name)

@@ -42,6 +42,8 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="random weights in place of the directory's")
     parser.add_argument("--codes-only", action="store_true", help="the line that Megatron would have to be given")
     arguments = parser.parse_args()
+    if arguments.out.is_dir() and any(arguments.out.iterdir()):
+        parser.error(f"{arguments.out} is not empty: name a new folder")
     torch.manual_seed(0)
     config = json.loads((arguments.language / "config.json").read_text())
     check(config)
