@@ -65,10 +65,18 @@ def main() -> None:
 
 
 def make(arguments: argparse.Namespace) -> Any:
-    """The Trainer; its arguments come first, since ZeRO-3 shards a model while it is read."""
+    """The Trainer. Its arguments come before the directory's weights, which ZeRO-3 shards while it reads them; random
+    weights come before them, since ZeRO-3 would draw others."""
     from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainingArguments, set_seed
 
     arguments.processes = int(os.environ.get("WORLD_SIZE", "1"))
+    configured = bool(arguments.zero) and not torch.cuda.is_available()
+    if configured:
+        join_on_cpu()
+    if arguments.fresh:
+        set_seed(0)
+        config = AutoConfig.from_pretrained(arguments.language)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     settings = TrainingArguments(
         output_dir=str(arguments.out),
         max_steps=arguments.steps,
@@ -85,16 +93,21 @@ def make(arguments: argparse.Namespace) -> Any:
         seed=0,
         use_cpu=not torch.cuda.is_available() and not arguments.zero,  # DeepSpeed finds the device by itself
         deepspeed=str(HERE / f"zero{arguments.zero}.json") if arguments.zero else None,
+        accelerator_config={"use_configured_state": configured},
     )
-    set_seed(0)
-    if arguments.fresh:
-        config = AutoConfig.from_pretrained(arguments.language)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    else:
+    if not arguments.fresh:
         model = AutoModelForCausalLM.from_pretrained(arguments.language, dtype=torch.float32)
     documents = Documents(arguments.documents, arguments.answers_only)
     batches = functools.partial(collate, pad=model.config.pad_token_id or 0)
     return Trainer(model=model, args=settings, train_dataset=documents, data_collator=batches)
+
+
+def join_on_cpu() -> None:
+    """Join the other processes under DeepSpeed by gloo: accelerate, left alone, finds backends of GPUs only."""
+    from accelerate import PartialState
+
+    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+    PartialState(backend="gloo")
 
 
 def share_held(trainer: Any) -> dict[str, float]:
