@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from lantu import files
 
 
+@pytest.mark.slow
 def test_without_a_registry_it_says_so_and_leaves_nothing_to_trust(tmp_path):
     command = [sys.executable, "benchmarks/stacks/environment.py", "megatron"]
     nowhere = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
