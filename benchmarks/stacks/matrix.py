@@ -33,7 +33,7 @@ def main() -> None:
             folder = locate(name)
         except LantuError as problem:
             sys.exit(f"matrix.py: {problem}")
-        print(f"| {folder.name} | {' | '.join(answers(folder))} |")
+        print(f"| {name} | {' | '.join(answers(folder))} |")
 
 
 def answers(folder: Path) -> list[str]:

@@ -36,3 +36,8 @@ def test_another_architecture_is_named(answers, tmp_path):
     assert (vllm, trainer) == ("as it is", "as it is")
     assert gguf.startswith("no: ")
     assert "'gemma'" in megatron
+
+
+def test_a_pipeline_has_no_language_model(answers, tmp_path):
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    assert answers(tmp_path) == ["no: StableDiffusionPipeline is no causal language model of transformers"] * 4
