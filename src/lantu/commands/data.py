@@ -72,9 +72,11 @@ def build_folder(
     out: Out = None,
     size: Pixels = 128,
     aspect: Annotated[
-        Literal["crop", "pad"],
-        typer.Option(help="For pictures that aren't square: the centre, or all on the background."),
-    ] = "crop",
+        Literal["auto", "keep", "crop", "pad"],
+        typer.Option(
+            help="Pictures that aren't square: keep their shapes, crop the centre, or pad with the background."
+        ),
+    ] = "auto",
     captions: Annotated[
         bool, typer.Option("--captions/--no-captions", help="Take captions from tables and files beside pictures.")
     ] = True,

@@ -1,27 +1,32 @@
 """Builds data folders from emoji scenes and from a user's own pictures."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from lantu.data.account import TAKEN, Note, printable
-from lantu.data.contents import Aspect, Entry, InFile, load_picture
+from lantu.data.contents import Aspect, Entry, InFile, load_picture, lost_by_cropping
 from lantu.data.edits import SPLITS as EDITS
 from lantu.data.edits import edit
 from lantu.data.emoji import build_gallery, gallery_place
 from lantu.data.folder import find_entries
 from lantu.data.gallery import CATALOGUE, Gallery, load_gallery
 from lantu.data.scenes import PLACEMENTS, Composer
-from lantu.data.shards import SHARD
+from lantu.data.shards import SHARD, read_index
 from lantu.data.writer import Job, Picture, Progress, write_data
 from lantu.errors import DataError
 from lantu.files import cache_dir, expand, sha256
 from lantu.types import Sample
 
+LOOKED_AT = 200  # pictures whose shapes decide whether shapes are kept
+LOST, MANY = 0.1, 0.2  # share of a picture that a square loses; share of the pictures that lose more
 EDITS_KEPT = 500  # the most pairs of validation and held-out edits
 
 
@@ -177,7 +182,7 @@ def build_folder(
     seed: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
-    aspect: Aspect = "crop",
+    aspect: Aspect | Literal["auto"] = "auto",
     captions: bool = True,
     background: str = "white",
     labels: str = "",
@@ -195,7 +200,9 @@ def build_folder(
         seed: another seed, another choice.
         workers: processes; one for each core when None.
         progress: called with (pictures done, pictures in all).
-        aspect: what becomes of pictures that aren't square: "crop" keeps the central square, "pad" adds background.
+        aspect: what becomes of pictures that aren't square: "crop" keeps the central square, "pad" adds background,
+            "keep" keeps their shapes (``lantu.images.shapes``); "auto" keeps them where the central square would lose
+            much of many pictures, and does as before where ``out`` has data.
         captions: take them; False takes the pictures alone.
         background: the colour behind transparent pictures, as CSS writes it: "white", "#88ccff".
         labels: class labels that become captions too: "folders" for the names of the pictures' folders, or a column of
@@ -214,6 +221,8 @@ def build_folder(
     background = colour(background)
     found = find_entries(path, folder, captions, labels)
     contents = found.contents()
+    if aspect == "auto":
+        aspect = usual_aspect(found.entries, folder)
     settings = {
         "path": printable(str(path)),
         "size": size,
@@ -235,6 +244,21 @@ def build_folder(
     ]
     notes = [*found.notes, *_repeated(found.entries, contents)]
     return write_data(folder, header, jobs, len(found.entries), workers, progress, notes)
+
+
+def usual_aspect(entries: Sequence[Entry], folder: Path) -> Aspect:
+    """ "keep" where squares would lose much of many pictures, else "crop"; where there is data, what it was built with.
+
+    Photographs of telephones and cameras are 3:4 and 2:3: a square loses a quarter or a third of each, and with it
+    things that captions name. Where nearly all pictures are square, there is nothing to keep.
+    """
+    with contextlib.suppress(DataError):
+        former = read_index(folder)["settings"].get("aspect")
+        if former in get_args(Aspect):
+            return former
+    chosen = np.unique(np.linspace(0, len(entries) - 1, min(LOOKED_AT, len(entries))).astype(int))
+    lost = [one for one in (lost_by_cropping(entries[index]) for index in chosen.tolist()) if one is not None]
+    return "keep" if sum(one > LOST for one in lost) > MANY * len(lost) else "crop"
 
 
 def colour(name: str) -> str:
