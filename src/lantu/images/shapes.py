@@ -33,9 +33,14 @@ def shapes(size: int, unit: int) -> tuple[Shape, ...]:
         (height * unit, width * unit)
         for height in range(1, 2 * cells + 1)
         for width in range(1, 2 * cells + 1)
-        if max(height, width) <= LONGEST * min(height, width) and abs(height * width / cells**2 - 1) <= AREA
+        if is_shape((height, width), cells)
     ]
     return tuple(sorted(found, key=lambda shape: (ratio(shape), abs(shape[0] * shape[1] - size**2), shape)))
+
+
+def is_shape(shape: Shape, side: int) -> bool:
+    """Whether a rectangle is about as large as a square of ``side``, and not too long."""
+    return max(shape) <= LONGEST * min(shape) and abs(shape[0] * shape[1] / side**2 - 1) <= AREA
 
 
 def ratio(shape: Shape) -> float:
@@ -59,3 +64,15 @@ def closest(height: int, width: int, among: tuple[Shape, ...]) -> Shape:
     """The first of some shapes whose sides have most nearly the ratio of ``height`` to ``width``."""
     wanted = math.log(height / width)
     return min(among, key=lambda shape: abs(math.log(shape[0] / shape[1]) - wanted))
+
+
+def scaled(shape: Shape, before: int, size: int, unit: int) -> Shape:
+    """The shape of a picture of another size: as it is if its sides are then multiples of ``unit``, else the nearest.
+
+    Args:
+        shape: of a picture as large as a square of ``before``.
+        size, unit: see ``shapes``.
+    """
+    if all(side * size % (before * unit) == 0 for side in shape):
+        return shape[0] * size // before, shape[1] * size // before
+    return nearest(*shape, size, unit)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lantu.data.asking import ask
-from lantu.data.order import Order
+from lantu.data.order import Order, groups
 from lantu.data.shards import Shards
 from lantu.recipes.captions import learnable
 from lantu.recipes.codes import codes_of
@@ -32,7 +32,8 @@ class Pictures:
         shards: the pictures of the split.
         val: the validation pictures, of which there may be none.
         grids: (M, h, w) codes of the split's pictures.
-        grid: height and width in codes.
+        all_grids: height and width in codes of the pictures of each shape, the most frequent first.
+        grid: the first of them.
         samples: descriptions of the split's pictures.
         order: in which they are trained on.
     """
@@ -41,7 +42,9 @@ class Pictures:
         self.val = Shards(data, "val", or_empty=True)
         self.shards = Shards(data, "train") if split == "train" else self.val
         self.grids = self.load(data, tokenizer, split)
-        self.grid: tuple[int, int] = (int(self.grids.shape[1]), int(self.grids.shape[2]))
+        firsts = [self.grids[int(group[0])] for group in groups(self.shards.shapes)]
+        self.all_grids: list[tuple[int, int]] = list(dict.fromkeys((len(codes), len(codes[0])) for codes in firsts))
+        self.grid = self.all_grids[0]
         self.order = Order(len(self.shards), seed)
         self.samples = [self.shards.sample(index) for index in range(len(self.shards))]
 

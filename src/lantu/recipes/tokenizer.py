@@ -2,22 +2,19 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from lantu.data.order import Order
-from lantu.data.shards import Shards
 from lantu.errors import RecipeError
-from lantu.images import scale, to_array, to_tensor
+from lantu.images import fitted, to_array, to_tensor
 from lantu.models.lantu.layers import in_blocks
 from lantu.models.lantu.tokenizer.config import TokenizerConfig
 from lantu.models.lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from lantu.models.lantu.tokenizer.losses import ReconstructionLoss
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.models.lantu.tokenizer.start import start_from_patches
-from lantu.recipes.augment import flatten, move, tint
+from lantu.recipes.picture_batches import Changes, PictureBatches
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training import task as training
@@ -93,14 +90,10 @@ class Task(training.Task):
 
     def __init__(self, recipe: TokenizerRecipe, data: Path):
         self.recipe = recipe
-        self.train, self.val = Shards(data, "train"), Shards(data, "val", or_empty=True)
-        self.order = Order(len(self.train), recipe.loop.seed)
-        self.beside = None
-        if recipe.beside_share:
-            if not recipe.beside:
-                raise RecipeError("no data to mix in", "name its folder: --set beside=DIR")
-            self.beside, self.val_beside = Shards(recipe.beside, "train"), Shards(recipe.beside, "val", or_empty=True)
-            self.order_beside = Order(len(self.beside), recipe.loop.seed + 1)
+        changes = Changes(recipe.moved, recipe.tinted, recipe.plain)
+        sizes = (recipe.model.size, recipe.model.patch, recipe.loop.seed)
+        self.source = PictureBatches(data, *sizes, changes, recipe.beside, recipe.beside_share)
+        self.pictures = len(self.source.train)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
             self.model = ImageTokenizer(recipe.model)
@@ -135,7 +128,8 @@ class Task(training.Task):
         """
         recipe = self.recipe
         if recipe.start == "patches":
-            start_from_patches(self.model, self.batch(0, min(STARTING, len(self.train))))
+            count, shaped = min(STARTING, self.pictures), self.source.train.shaped
+            start_from_patches(self.model, self.source.squares(count) if shaped else self.batch(0, count))
             if recipe.refit_every:
                 # The start leaves flat patches out; the codebook must cover them, too.
                 vectors = self._vectors(ELSEWHERE, SETTLING)
@@ -151,19 +145,8 @@ class Task(training.Task):
             self.model.load_state_dict(start.state_dict())
 
     def batch(self, step: int, size: int) -> Tensor:
-        """(B, C, H, W) in [-1, 1], at the recipe's size; pictures of ``beside`` are mixed in at random places."""
-        recipe, side = self.recipe, self.recipe.model.size
-        generator = torch.Generator().manual_seed(hash_of(recipe.loop.seed, step, size))
-        count = round(size * recipe.beside_share) if self.beside else 0
-        parts = [(self.train, self.order.indices(step * (size - count), size - count))]
-        if self.beside and count:
-            parts.append((self.beside, self.order_beside.indices(step * count, count)))
-        pixels = torch.cat([scale(to_tensor(shards.images(indices)), side, side) for shards, indices in parts])
-        if count:
-            pixels = pixels[torch.randperm(size, generator=generator)]
-        pixels = tint(pixels, recipe.tinted, generator) if recipe.tinted else pixels
-        pixels = move(pixels, recipe.moved, generator) if recipe.moved else pixels
-        return flatten(pixels, recipe.plain, generator) if recipe.plain else pixels
+        """(B, C, H, W) in [-1, 1], of one shape; pictures of ``beside`` are mixed in at random places."""
+        return self.source.batch(step, size)
 
     def loss(self, module: str, batch: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         playing = bool(self.recipe.adversarial_weight) and step >= self.recipe.adversarial_from
@@ -186,13 +169,8 @@ class Task(training.Task):
         return loss, {**parts, "perplexity": quantizer.perplexity, "used": quantizer.used}
 
     def validation(self, number: int, size: int) -> Tensor | None:
-        """Validation pictures at the recipe's size; those of ``beside`` are mixed in by its share."""
-        count = round(size * self.recipe.beside_share) if self.beside else 0
-        parts = [(self.val, size - count), *([(self.val_beside, count)] if count else [])]
-        indices = [(shards, np.arange(number * many, min((number + 1) * many, len(shards)))) for shards, many in parts]
-        pixels = [to_tensor(shards.images(chosen)) for shards, chosen in indices if len(chosen)]
-        side = self.recipe.model.size
-        return torch.cat([scale(each, side, side) for each in pixels]) if pixels else None
+        """Validation pictures of one shape; those of ``beside`` are mixed in by its share."""
+        return self.source.validation(number, size)
 
     def validation_loss(self, batch: Tensor, generator: torch.Generator) -> Metrics:
         """The loss of a reconstruction without the critic, and its parts."""
@@ -222,7 +200,7 @@ class Task(training.Task):
         """(M, E): the encoder's vectors of about ``count`` pictures (or all, if fewer): the batches from a step."""
         device = next(self.model.parameters()).device
         size = self.recipe.loop.batch_size
-        batches = -(-min(count, len(self.train)) // size)
+        batches = -(-min(count, self.pictures) // size)
         pictures = (self.batch(step + later, size).to(device) for later in range(batches))
         return torch.cat([self.model.encoder(one).float().flatten(0, 1) for one in pictures])
 
@@ -249,10 +227,11 @@ class Task(training.Task):
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
         """Real pictures above their reconstructions."""
-        rows, side = [], self.recipe.model.size
-        for shards in (self.val, self.val_beside) if self.beside else (self.val,):
+        rows, source = [], self.source
+        for shards in (source.val, source.val_beside) if source.beside else (source.val,):
             if len(chosen := shown(shards)):
-                real = scale(to_tensor(shards.images(chosen)), side, side)
+                shape = source.shape(shards, int(chosen[0]))
+                real = fitted(to_tensor(shards.images(chosen.tolist())), *shape)
                 rows += [to_array(real), to_array(self.model(real).pixels)]
         if rows:
             save_sheet(folder / f"{step:06d}.png", rows)
@@ -260,11 +239,6 @@ class Task(training.Task):
     def export(self, folder: Path) -> None:
         """Write the tokenizer as a model directory keeps it."""
         self.model.save(folder)
-
-
-def hash_of(*numbers: int) -> int:
-    """A seed from several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def emoji() -> TokenizerRecipe:
