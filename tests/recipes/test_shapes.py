@@ -114,5 +114,5 @@ def test_the_language_model_learns_every_grid(shaped, trained):
 
 def test_recipes_of_one_shape_say_so(shaped, trained):
     recipe = settings(masked.debug(), f"tokenizer={trained / 'tokenizer'}")
-    with pytest.raises(RecipeError, match="3 shapes.*--aspect crop"):
+    with pytest.raises(RecipeError, match=r"3 shapes.*--aspect crop"):
         masked.Task(recipe, shaped)

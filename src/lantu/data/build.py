@@ -25,6 +25,7 @@ from lantu.errors import DataError
 from lantu.files import cache_dir, expand, sha256
 from lantu.types import Sample
 
+EMPTY = hashlib.sha256().hexdigest()  # of a file without content
 LOOKED_AT = 200  # pictures whose shapes decide whether shapes are kept
 LOST, MANY = 0.1, 0.2  # share of a picture that a square loses; share of the pictures that lose more
 EDITS_KEPT = 500  # the most pairs of validation and held-out edits
@@ -278,7 +279,7 @@ def _repeated(entries: Sequence[Entry], contents: Mapping[str, str]) -> Iterator
     for entry in entries:
         if isinstance(entry.content, InFile) and entry.content.length < 0:
             digest = contents[str(entry.content.path)]
-            if digest in seen:
+            if digest in seen and digest != EMPTY:
                 yield Note(entry.key, "pictures whose bytes are those of another one", TAKEN)
             seen.add(digest)
 

@@ -1,7 +1,7 @@
 """The codes of a data set under one tokenizer, kept beside the data.
 
-``codes-<name>-<split>.npy`` holds (N, h, w) uint16, in the order of the split, or the rows of ``lantu.data.grids`` where
-pictures have several shapes; ``codes-<name>.json`` the digest of the data. While codes are made, batches are appended
+``codes-<name>-<split>.npy`` holds (N, h, w) uint16, in the order of the split (where pictures have several shapes, the
+rows of ``lantu.data.grids``), ``codes-<name>.json`` the digest of the data. While codes are made, batches are appended
 to ``codes-<name>-<split>.part`` (bare numbers), so that a killed run continues after the last whole grid.
 
 Shapes: B batch, N pictures, H W pixels, h w grid.

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lantu.data.account import CHANGED, Note
 from lantu.data.columns import Captions
+from lantu.data.shrinking import DEEP, ORIENTATION, shrunk
 from lantu.images import to_rgb
 from lantu.images.shapes import LONGEST, Shape, nearest, unit_of
 
@@ -34,8 +35,7 @@ OTHERS = {
     *(".mkv",),
 }
 Aspect = Literal["crop", "pad", "keep"]
-DEEP = ("I", "F")  # what modes of more than 8 bits a channel begin with
-ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # an entry of EXIF data, and its values for pictures on their side
+SIDEWAYS = (5, 6, 7, 8)  # orientations of pictures that are stored on their side
 PLAIN = {"RGB", "RGBA", "L", "LA", "P", "PA", "1", "RGBa", "La", "RGBX"}  # modes that lose nothing as 8-bit RGB
 
 CROPPED = "cropped to the central square (--aspect pad keeps all of it)"
@@ -47,6 +47,7 @@ ENLARGED = "enlarged, as smaller than {size} pixels (--size makes smaller data)"
 LAID = "laid over {background} where transparent"
 SHALLOW = "scaled to 8 bits a channel"
 CONVERTED = "colours converted to RGB"
+BOMB = "of more than {limit} megapixels, as decompression bombs are: scale them down"
 FIRST = "only the first frame of an animation or page of a document"
 
 
@@ -137,7 +138,9 @@ def load_picture(
             picture = _opened(entry.content.read(), size)
             height, width = shape = shape_of(picture, size, aspect)
             changes = _changes(picture, size, aspect, background, shape)
-            picture.draft("RGB", (height, width) if _lies(picture) else (width, height))
+            stored = shape[::-1] if _lies(picture) else shape
+            picture.draft("RGB", stored[::-1])
+            picture = shrunk(picture, stored)
             if _is_transparent(picture):
                 changes.append(LAID.format(background=background))
             picture = to_rgb(picture, background)
@@ -148,6 +151,8 @@ def load_picture(
         return np.asarray(fitted), [Note(entry.key, change, CHANGED) for change in changes]
     except UnidentifiedImageError:
         return None, [Note(entry.key, "it is not a picture")]
+    except Image.DecompressionBombError:
+        return None, [Note(entry.key, BOMB.format(limit=2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000))]
     except Exception as problem:  # decoders raise all kinds of errors on a broken file
         return None, [Note(entry.key, " ".join(str(problem).split()) or type(problem).__name__)]
 
