@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,6 +20,7 @@ from lantu.data.folder import find_entries
 from lantu.data.gallery import CATALOGUE, Gallery, load_gallery
 from lantu.data.scenes import PLACEMENTS, Composer
 from lantu.data.shards import SHARD, read_index
+from lantu.data.variants import LEAST, Chosen, Variant, variants
 from lantu.data.writer import Job, Picture, Progress, write_data
 from lantu.errors import DataError
 from lantu.files import cache_dir, expand, sha256
@@ -74,18 +75,19 @@ def _composer(
 class Files:
     """A user's own pictures, numbered from ``start``."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[Chosen]
     size: int
     start: int
     aspect: Aspect = "crop"
     background: str = "white"
 
     def pictures(self, notes: list[Note]) -> Iterator[Picture]:
-        for number, entry in enumerate(self.entries, self.start):
-            picture, found = load_picture(entry, self.size, self.aspect, self.background)
-            notes += found
+        for number, (entry, variant) in enumerate(self.entries, self.start):
+            change, ample = partial(variant.of, key=entry.key), 1 / LEAST if variant.crop else 1.0
+            picture, found = load_picture(entry, self.size, self.aspect, self.background, change, ample)
+            notes += found if variant == Variant() else []
             if picture is not None:
-                yield number, Sample(entry.key, "picture", entry.captions), picture
+                yield number, Sample(variant.key(entry.key), "picture", entry.captions), picture
 
 
 def build_emoji(
@@ -187,6 +189,8 @@ def build_folder(
     captions: bool = True,
     background: str = "white",
     labels: str = "",
+    flips: bool = False,
+    crops: int = 0,
 ) -> Path:
     """Build data from a user's own pictures: see ``lantu.data.folder`` for what ``path`` may be.
 
@@ -208,6 +212,9 @@ def build_folder(
         background: the colour behind transparent pictures, as CSS writes it: "white", "#88ccff".
         labels: class labels that become captions too: "folders" for the names of the pictures' folders, or a column of
             the tables; "" for none.
+        flips: training pictures are taken mirrored too, but for those whose captions tell left from right, or of
+            writing (``lantu.data.sides``). Copies are pictures like others: each part learns them, with their captions.
+        crops: of each of these pictures, so many random crops are taken too.
 
     Returns:
         the data folder.
@@ -235,16 +242,19 @@ def build_folder(
     # Data of an older version is known by its digest, so what is as it always was is left out.
     settings |= {"background": background} if background != "white" else {}
     settings |= {"labels": labels} if labels else {}
+    settings |= ({"flips": True} if flips else {}) | ({"crops": crops} if crops else {})
     known = [(entry.key, entry.captions) for entry in found.entries]
     # Of the bytes: a changed file may have the same length and time as before.
     header = {"source": "folder", "size": size, "settings": settings, "digest": _digest(settings, known, contents)}
+    notes, splits = [*found.notes, *_repeated(found.entries, contents)], _split(found.entries, val, seed)
+    taken = {"train": list(variants(splits["train"], flips, crops, seed, notes))}
+    taken["val"] = [(entry, Variant()) for entry in splits["val"]]
     jobs = [
         Job(folder, split, shard, Files(chosen[start : start + SHARD], size, start, aspect, background))
-        for split, chosen in _split(found.entries, val, seed).items()
+        for split, chosen in taken.items()
         for shard, start in enumerate(range(0, len(chosen), SHARD))
     ]
-    notes = [*found.notes, *_repeated(found.entries, contents)]
-    return write_data(folder, header, jobs, len(found.entries), workers, progress, notes)
+    return write_data(folder, header, jobs, sum(map(len, taken.values())), workers, progress, notes)
 
 
 def usual_aspect(entries: Sequence[Entry], folder: Path) -> Aspect:

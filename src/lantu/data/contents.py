@@ -1,7 +1,9 @@
 """Where a picture's bytes are, and how they become pixels of the size and shape that is wanted."""
 
 import io
+import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -119,7 +121,12 @@ class Entry:
 
 
 def load_picture(
-    entry: Entry, size: int, aspect: Aspect = "crop", background: str = "white"
+    entry: Entry,
+    size: int,
+    aspect: Aspect = "crop",
+    background: str = "white",
+    change: Callable[[Image.Image], Image.Image] = lambda picture: picture,
+    ample: float = 1.0,
 ) -> tuple[np.ndarray | None, list[Note]]:
     """A picture as 8-bit RGB, upright, on a background where it is transparent.
 
@@ -128,6 +135,8 @@ def load_picture(
         aspect: "crop" keeps the central square, "pad" keeps everything and adds background; "keep" keeps the shape, as
             the nearest one of about the square's area (``lantu.images.shapes``).
         background: a colour as CSS writes it: "white", "#88ccff".
+        change: of the upright RGB picture, before it is scaled.
+        ample: times the wanted pixels a side at which a JPEG is decoded at least, for changes that crop.
 
     Returns:
         (H, W, 3) uint8, or None if that is impossible; and what was changed, or why it is impossible.
@@ -139,11 +148,11 @@ def load_picture(
             height, width = shape = shape_of(picture, size, aspect)
             changes = _changes(picture, size, aspect, background, shape)
             stored = shape[::-1] if _lies(picture) else shape
-            picture.draft("RGB", stored[::-1])
+            picture.draft("RGB", (math.ceil(ample * stored[1]), math.ceil(ample * stored[0])))
             picture = shrunk(picture, stored)
             if _is_transparent(picture):
                 changes.append(LAID.format(background=background))
-            picture = to_rgb(picture, background)
+            picture = change(to_rgb(picture, background))
         if aspect == "pad":
             fitted = ImageOps.pad(picture, (size, size), Image.Resampling.LANCZOS, color=background)
         else:
