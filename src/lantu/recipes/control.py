@@ -80,6 +80,7 @@ class Task(decoder.Task):
         if not recipe.start:
             raise RecipeError("a control is trained for a decoder", "give it with --start MODEL")
         super().__init__(recipe, data)
+        self.feeder = None  # the pictures of control are made here
         check_one_shape(self.source.shards["train"], "control")
         self.model.eval().requires_grad_(False)
         self.control = self._begin_control(recipe)

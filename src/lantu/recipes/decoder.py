@@ -74,6 +74,7 @@ class Task(training.Task):
         if old:
             grids["rehearsed"] = codes_of(old, tokenizer, "train")
         self.source = CodedBatches(data, grids, self.patch, recipe.loop.seed, old, share)
+        self.feeder = self.source if self.source.portable else None
         self.model = self._begin(tokenizer)
         self.model.config = self.model.config.model_copy(update={"tokenizer": tokenizer.codes_digest()})
         self.networks: dict[str, nn.Module] = {"model": self.model}

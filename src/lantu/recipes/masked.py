@@ -159,7 +159,7 @@ class Task(training.Task):
         """The ids of one of a picture's captions; none where it has none, or where it is dropped."""
         if rng.random() < self.recipe.dropped:
             return []
-        caption, language = corpus.caption(index, rng)
+        caption, language = corpus.caption(index, rng, other=True)
         return corpus.encode(corpus.request(caption, language, rng)) if caption else []
 
     def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lantu.data.grids import Grids
 from lantu.data.order import BatchOrder, groups, in_turn
 from lantu.data.shards import Shards
 from lantu.errors import RecipeError
@@ -138,6 +139,18 @@ class CodedBatches:
             self.order_rehearsed = BatchOrder(self.shards["rehearsed"].shapes, seed + 1)
         self.shaped = any(shards.shaped for shards in self.shards.values())
 
+    @property
+    def portable(self) -> bool:
+        """Whether it can be sent to other processes: not where codes are made on demand."""
+        return all(isinstance(grids, np.ndarray | Grids) for grids in self.grids.values())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The files of codes in place of their content."""
+        return {**vars(self), "grids": {split: stored(grids) for split, grids in self.grids.items()}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({**state, "grids": {split: opened(grids) for split, grids in state["grids"].items()}})
+
     def load(self, split: str, indices: np.ndarray) -> Coded:
         """Pictures of a split, all of one shape."""
         codes_Bhw = self.grids[split][indices].astype(np.int64)
@@ -163,6 +176,20 @@ class CodedBatches:
         """The ``number``-th validation batch; None after the last."""
         indices = in_turn(self.shards["val"].shapes, number, size)
         return self.load("val", indices) if len(indices) else None
+
+
+def stored(grids: Any) -> Any:
+    """The file that codes are in; the codes themselves where they are in none."""
+    rows = grids.rows if isinstance(grids, Grids) else grids
+    return Path(str(rows.filename)) if isinstance(rows, np.memmap) else grids
+
+
+def opened(grids: Any) -> Any:
+    """The codes of a file."""
+    if not isinstance(grids, Path):
+        return grids
+    rows = np.load(grids, mmap_mode="r")
+    return rows if rows.ndim == 3 else Grids(rows)
 
 
 def check_one_shape(shards: Shards, recipe: str) -> None:

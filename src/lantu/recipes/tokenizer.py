@@ -93,7 +93,7 @@ class Task(training.Task):
         changes = Changes(recipe.moved, recipe.tinted, recipe.plain)
         sizes = (recipe.model.size, recipe.model.patch, recipe.loop.seed)
         self.source = PictureBatches(data, *sizes, changes, recipe.beside, recipe.beside_share)
-        self.pictures = len(self.source.train)
+        self.feeder, self.pictures = self.source, len(self.source.train)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
             self.model = ImageTokenizer(recipe.model)
