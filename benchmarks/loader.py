@@ -34,6 +34,27 @@ def rate(work: Callable[[int], int], seconds: float) -> float:
     return done / (time.process_time() - began)
 
 
+def works(data: Path, size: int) -> dict[str, Callable[[int], int]]:
+    """What loads batches from a data folder: plain, and changed."""
+    plain = PictureBatches(data, size, 16, 0, Changes())
+    changed = PictureBatches(data, size, 16, 0, Changes(moved=16, tinted=0.2, plain=0.08))
+    return {
+        "batches": lambda step: len(plain.batch(step, BATCH)),
+        "batches, changed": lambda step: len(changed.batch(step, BATCH)),
+    }
+
+
+def importing(pictures: Path, size: int) -> Callable[[int], int]:
+    """What imports a picture."""
+    entries = find_entries(pictures, captions=False).entries
+
+    def work(step: int) -> int:
+        load_picture(entries[step % len(entries)], size, "keep")
+        return 1
+
+    return work
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -42,19 +63,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    entries = find_entries(arguments.pictures, captions=False).entries
     print(f"{'pixels':>6}  {'what':24}  {'a core':>10}  {'16 cores (estimate)':>20}   pictures a second")
     for size in arguments.sizes:
         with tempfile.TemporaryDirectory() as folder:
             data = build_folder(arguments.pictures, Path(folder) / "data", size, workers=1, captions=False)
-            plain = PictureBatches(data, size, 16, 0, Changes())
-            changed = PictureBatches(data, size, 16, 0, Changes(moved=16, tinted=0.2, plain=0.08))
-            works: dict[str, Callable[[int], int]] = {
-                "import": lambda step: 1 + 0 * len(load_picture(entries[step % len(entries)], size, "keep")[1]),
-                "batches": lambda step: len(plain.batch(step, BATCH)),
-                "batches, changed": lambda step: len(changed.batch(step, BATCH)),
-            }
-            for name, work in works.items():
+            for name, work in {"import": importing(arguments.pictures, size), **works(data, size)}.items():
                 found = rate(work, arguments.seconds)
                 print(f"{size:6}  {name:24}  {found:10,.0f}  {CORES * found:20,.0f}", flush=True)
 

@@ -107,7 +107,7 @@ def workers_for(wanted: int | None, device: torch.device, task: Task, world: int
 def feed(
     task: Task, size: int, accumulate: int, start: int, stop: int, rank: int, world: int, workers: int
 ) -> Batches | Fed:
-    """The batches of consecutive updates, from so many processes, or from a thread for 0. Arguments: see ``Batches``."""
+    """The batches of consecutive updates, from so many processes, or a thread for 0. Arguments: see ``Batches``."""
     if not workers:
         return Batches(task, size, accumulate, start, stop, rank, world)
     return Fed(task, size, accumulate, start, stop, rank, world, workers)
