@@ -7,9 +7,9 @@ from typing import Any
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import LantuError, ModelError
 from lantu.files.untrusted import Fields, shown
+from lantu.images.shapes import is_shape
 from lantu.models.lantu.counting import HINT
 from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
-from lantu.images.shapes import is_shape
 
 
 def check_control(control: Mapping[str, Any], decoder: Mapping[str, Any]) -> None:
