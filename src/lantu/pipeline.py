@@ -15,7 +15,7 @@ from lantu.models import hub, registry
 from lantu.models.control import Control
 from lantu.models.loader import choose_backend, choose_device
 from lantu.models.spec import ModelFolder, Size
-from lantu.models.validation import require
+from lantu.models.validation import nearest_size, require
 from lantu.tasks.draw import draw, render
 from lantu.tasks.run import Running, count_codes, run, run_one
 from lantu.types import Picture, Step
@@ -80,6 +80,11 @@ class Model:
     def size(self) -> Size:
         """Width and height in pixels of the training pictures."""
         return self.parts.layout.size_of(self.folder.grid)
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """Widths and heights in pixels of all shapes of the training pictures, the most frequent first."""
+        return self.parts.layout.sizes
 
     def info(self) -> dict[str, Any]:
         """Name, digest, sizes, parameters, default sampling parameters; license, data and scores if its makers say."""
@@ -298,7 +303,7 @@ class Model:
         return run_one(self.parts, task)
 
     def tokenize(self, image: "Image", *, fit: bool = False) -> np.ndarray:
-        """Encode a picture as codes, (h, w) int64; ``fit`` scales and crops it to the training size.
+        """Encode a picture as codes, (h, w) int64; ``fit`` scales and crops it to the nearest training size.
 
         Raises:
             ImageError: its sides are not multiples of the decoder's patch, or too long.
@@ -308,7 +313,7 @@ class Model:
     def open(self, path: str | Path, *, fit: bool = False) -> Picture:
         """Read a picture file, with the codes that this model drew it from, else tokenized.
 
-        A drawing that was edited since is tokenized, with a warning. ``fit`` scales and crops to the training size.
+        A drawing that was edited since is tokenized, with a warning. ``fit`` scales and crops it as ``tokenize`` does.
 
         Raises:
             ImageError: it can't be read, or its sides are not multiples of the decoder's patch, or too long.
@@ -319,7 +324,7 @@ class Model:
         source = reader.read(Path(path), str(path), self.parts, notes.append)
         for note in [*notes, *filter(None, [source.note])]:
             warnings.warn(note, stacklevel=2)
-        image = images.fit(source.image, *self.size) if fit else source.image
+        image = images.fit(source.image, *nearest_size(source.image.size, self.sizes)) if fit else source.image
         return source.drawing or Picture(image, self.tokenize(image))
 
     def _params(self, overrides: Overrides) -> SamplingParams:

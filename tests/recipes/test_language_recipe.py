@@ -12,6 +12,8 @@ from lantu.models.lantu.language.model import make
 from lantu.recipes import language as recipe
 from lantu.recipes import train
 from lantu.recipes.captions import learnable, shortened
+from lantu.recipes.corpus import Corpus
+from lantu.recipes.documents import Captioned
 from lantu.recipes.next_token import next_token_losses
 from lantu.tokens import bpe
 from lantu.tokens.vocabulary import Vocabulary
@@ -88,7 +90,7 @@ def codec():
     return bpe.train(["a red cat", "a dog", "一只猫"], 300)
 
 
-def test_long_captions_are_cut_and_those_of_other_languages_passed_over(codec):
+def test_long_captions_are_cut_and_those_of_other_languages_teach_drawing(codec):
     long = "a red cat " * 50
     samples = [
         Sample("a", "picture", {"en": ("a dog", long), "fr": ("un chat", "un chien")}),
@@ -96,13 +98,14 @@ def test_long_captions_are_cut_and_those_of_other_languages_passed_over(codec):
     ]
     learnt, lines = learnable(samples, codec, 20)
     assert learnt[1] is samples[1]
-    assert list(learnt[0].captions) == ["en"]
+    assert learnt[0].captions["fr"] == ("un chat", "un chien")
     assert learnt[0].captions["en"][0] == "a dog"
     assert long.startswith(learnt[0].captions["en"][1])
     assert 10 < len(codec.encode(learnt[0].captions["en"][1])) <= 20
     assert lines == [
-        "1 captions longer than 20 ids are cut (longest)",
-        "2 captions in 'fr' are passed over: only en and zh are learnt",
+        f"1 captions longer than 20 ids are cut, e.g. after “…{learnt[0].captions['en'][1][-40:]}”; to keep all: "
+        f"--set longest={len(codec.encode(long))}",
+        "2 captions in 'fr' teach drawing alone: it writes en and zh",
     ]
 
 
@@ -128,7 +131,7 @@ def test_data_without_validation_with_long_and_foreign_captions_trains(tiny_mode
         assert done.reason == "finished"
     told = capsys.readouterr().err
     assert "1 captions longer than 512 ids are cut" in told
-    assert "2 captions in 'fr' are passed over" in told
+    assert "2 captions in 'fr' teach drawing alone" in told
     task = recipe.Task(override(recipe.debug(), [*changes[:1], "row=120", "longest=400"]), data)
     corpus = task.setup.corpus
     texts = [text for sample in corpus.samples for captions in sample.captions.values() for text in captions]
@@ -136,3 +139,18 @@ def test_data_without_validation_with_long_and_foreign_captions_trains(tiny_mode
     assert task.batch(0, 4)[0]["ids"].shape[1] == 120
     with pytest.raises(RecipeError, match="no room for a picture"):
         recipe.Task(override(recipe.debug(), [*changes[:1], "row=20"]), data)
+
+
+def test_a_caption_in_any_language_is_learnt_but_written_only_in_two(codec):
+    class Pictured:
+        grids = np.zeros((1, 2, 2), np.uint16)
+        samples = (Sample("a", "picture", {"ru": ("рыжий кот",)}),)
+        grid, order, all_grids = (2, 2), None, [(2, 2)]
+
+    corpus = Corpus(Pictured(), codec, Vocabulary(codec.size, 16), 20, 1.0, 0)
+    made = [Captioned(corpus, 0.5, 0.2).document(0, position) for position in range(40)]
+    assert {len(document.parts) for document in made} == {1, 2}
+    assert all(document.parts[0] == "рыжий кот" for document in made if len(document.parts) == 2)
+    assert corpus.caption(0, np.random.default_rng(0)) == ("", "")
+    ids, _ = corpus.ids(next(document for document in made if len(document.parts) == 2))
+    assert "рыжий кот" in codec.decode([one for one in ids.tolist() if one < codec.size])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_a_batch_holds_its_share_of_both_and_is_a_function_of_the_step(folders):
     assert red.sum() == 9
     orders = {tuple((task.batch(step, 12)[:, 0].mean((1, 2)) > 0).tolist()) for step in range(6)}
     assert len(orders) > 3  # what is mixed in stands anywhere, so that every judge sees some of it
-    task.recipe.moved = 0
+    task.source.changes = replace(task.source.changes, moved=0)
     assert not torch.equal(batch, task.batch(3, 12))
 
 

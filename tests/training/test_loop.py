@@ -22,7 +22,7 @@ from lantu.training.measure import measure
 from lantu.weights import tensors
 
 SCRIPT = Path(__file__).with_name("toy_task.py")
-VARYING = ("samples_per_s", "gflop_per_s", "left_s")
+VARYING = ("samples_per_s", "gflop_per_s", "left_s", "waiting")
 
 
 def settings(**changes):

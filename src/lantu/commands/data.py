@@ -72,9 +72,11 @@ def build_folder(
     out: Out = None,
     size: Pixels = 128,
     aspect: Annotated[
-        Literal["crop", "pad"],
-        typer.Option(help="For pictures that aren't square: the centre, or all on the background."),
-    ] = "crop",
+        Literal["auto", "keep", "crop", "pad"],
+        typer.Option(
+            help="Pictures that aren't square: keep their shapes, crop the centre, or pad with the background."
+        ),
+    ] = "auto",
     captions: Annotated[
         bool, typer.Option("--captions/--no-captions", help="Take captions from tables and files beside pictures.")
     ] = True,
@@ -85,6 +87,12 @@ def build_folder(
         str,
         typer.Option(help="Class labels as captions: folders (their names), or a column.", metavar="folders|COLUMN"),
     ] = "",
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Train on mirrored copies too, where no caption tells left from right.")
+    ] = False,
+    crops: Annotated[
+        int, typer.Option(min=0, max=16, help="Train on so many random crops of each picture too.", metavar="N")
+    ] = 0,
     val: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share held out for validation; 0 for none.", metavar="SHARE")
     ] = 0.05,
@@ -96,7 +104,8 @@ def build_folder(
     from lantu.data.build import build_folder
 
     with terminal.progress("reading", shown=not json) as advance:
-        folder = build_folder(path, out, size, val, seed, workers, advance, aspect, captions, background, labels)
+        how = (aspect, captions, background, labels, flips, crops)
+        folder = build_folder(path, out, size, val, seed, workers, advance, *how)
     report(folder, json)
 
 

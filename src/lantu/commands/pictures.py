@@ -22,7 +22,6 @@ from lantu.commands.options import (
     Seed,
     Steps,
     as_text,
-    parse_size,
     renamed_to,
     unused,
 )
@@ -68,7 +67,9 @@ def draw(
         float | None, typer.Option(help="Strength of a second pass by the model's refiner; 0: none.", metavar="S")
     ] = None,
     render_guidance: RenderGuidance = None,
-    size: Annotated[str | None, typer.Option(help="In pixels, e.g. 192x192.", metavar="WxH")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="In pixels, e.g. 192x192, or a ratio, e.g. 3:4.", metavar="WxH|W:H")
+    ] = None,
     control: Annotated[
         Path | None, typer.Option(help="A picture to follow, see --control-kind.", metavar="FILE", show_default=False)
     ] = None,
@@ -116,9 +117,15 @@ def draw(
     overrides |= {"passes": passes, "num_draft_tokens": ahead if num_draft_tokens is None else num_draft_tokens}
     overrides |= {"min_accepted": least if min_accepted is None else min_accepted}
     overrides = {name: value for name, value in overrides.items() if value is not None}
-    order = Order(prompt, read_grids(from_tokens) if from_tokens else None, seed, parse_size(size), overrides)
+    order, shape = Order(prompt, read_grids(from_tokens) if from_tokens else None, seed, None, overrides), None
+    if size:
+        from lantu.models.validation import parse_shape  # NumPy
+
+        shape = parse_shape(size)
     former = metadata.read_picture(like) if like else None
     opened_model = load(model, device, backend)
+    if shape:
+        order = replace(order, size=shape(opened_model.parts.layout))
     if control:
         order = replace(
             order, control=steering(control, control_kind, control_scale, opened_model.size if fit else None)

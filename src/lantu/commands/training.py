@@ -86,7 +86,7 @@ def train(
         recipe = (runs.recipe_of(folder) if resume else "") or usual
     if devices > 1 and not dry_run:
         raise LantuError("--devices only simulates", "add --dry-run; to train on several: torchrun -m lantu train …")
-    many = {"devices": devices, "gigabytes_per_s": bandwidth} if devices > 1 else {}
+    many: dict[str, Any] = {"devices": devices, "gigabytes_per_s": bandwidth} if devices > 1 else {}
     result: Any = recipes.train(part, recipe, data, folder, overrides, resume, dry_run, device, not json, **many)
     if dry_run:
         terminal.print_json(result.as_dict()) if json else print(result.text())

@@ -20,6 +20,11 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def on_a_line(text: str) -> str:
+    """A text with its line breaks and other control characters escaped."""
+    return "".join(one if one >= " " and one != "\x7f" else repr(one)[1:-1] for one in text)
+
+
 @dataclass(frozen=True)
 class Note:
     """What happened to a file, a row of a table or a column, and why.
@@ -74,7 +79,7 @@ def lines(groups: Iterable[Mapping[str, Any]]) -> list[str]:
     """The account for a person: a line for each reason, with a few names."""
     texts = []
     for group in groups:
-        names = f": {', '.join(group['files'][:NAMED])}" if group["files"] else ""
+        names = f": {', '.join(map(on_a_line, group['files'][:NAMED]))}" if group["files"] else ""
         more = len(group["files"]) - NAMED
         rest = f" and {more:,} more" if more > 0 else ""
         texts.append(f"{group['kind']:8}  {group['count']:>7,}  {group['reason']}{names}{rest}")

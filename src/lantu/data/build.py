@@ -1,27 +1,34 @@
 """Builds data folders from emoji scenes and from a user's own pictures."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from lantu.data.account import TAKEN, Note, printable
-from lantu.data.contents import Aspect, Entry, InFile, load_picture
+from lantu.data.contents import Aspect, Entry, InFile, load_picture, lost_by_cropping
 from lantu.data.edits import SPLITS as EDITS
 from lantu.data.edits import edit
 from lantu.data.emoji import build_gallery, gallery_place
 from lantu.data.folder import find_entries
 from lantu.data.gallery import CATALOGUE, Gallery, load_gallery
 from lantu.data.scenes import PLACEMENTS, Composer
-from lantu.data.shards import SHARD
+from lantu.data.shards import SHARD, read_index
+from lantu.data.variants import LEAST, Chosen, Variant, variants
 from lantu.data.writer import Job, Picture, Progress, write_data
 from lantu.errors import DataError
 from lantu.files import cache_dir, expand, sha256
 from lantu.types import Sample
 
+EMPTY = hashlib.sha256().hexdigest()  # of a file without content
+LOOKED_AT = 200  # pictures whose shapes decide whether shapes are kept
+LOST, MANY = 0.1, 0.2  # share of a picture that a square loses; share of the pictures that lose more
 EDITS_KEPT = 500  # the most pairs of validation and held-out edits
 
 
@@ -68,18 +75,19 @@ def _composer(
 class Files:
     """A user's own pictures, numbered from ``start``."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[Chosen]
     size: int
     start: int
     aspect: Aspect = "crop"
     background: str = "white"
 
     def pictures(self, notes: list[Note]) -> Iterator[Picture]:
-        for number, entry in enumerate(self.entries, self.start):
-            picture, found = load_picture(entry, self.size, self.aspect, self.background)
-            notes += found
+        for number, (entry, variant) in enumerate(self.entries, self.start):
+            change, ample = partial(variant.of, key=entry.key), 1 / LEAST if variant.crop else 1.0
+            picture, found = load_picture(entry, self.size, self.aspect, self.background, change, ample)
+            notes += found if variant == Variant() else []
             if picture is not None:
-                yield number, Sample(entry.key, "picture", entry.captions), picture
+                yield number, Sample(variant.key(entry.key), "picture", entry.captions), picture
 
 
 def build_emoji(
@@ -177,10 +185,12 @@ def build_folder(
     seed: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
-    aspect: Aspect = "crop",
+    aspect: Aspect | Literal["auto"] = "auto",
     captions: bool = True,
     background: str = "white",
     labels: str = "",
+    flips: bool = False,
+    crops: int = 0,
 ) -> Path:
     """Build data from a user's own pictures: see ``lantu.data.folder`` for what ``path`` may be.
 
@@ -195,11 +205,16 @@ def build_folder(
         seed: another seed, another choice.
         workers: processes; one for each core when None.
         progress: called with (pictures done, pictures in all).
-        aspect: what becomes of pictures that aren't square: "crop" keeps the central square, "pad" adds background.
+        aspect: what becomes of pictures that aren't square: "crop" keeps the central square, "pad" adds background,
+            "keep" keeps their shapes (``lantu.images.shapes``); "auto" keeps them where the central square would lose
+            much of many pictures, and does as before where ``out`` has data.
         captions: take them; False takes the pictures alone.
         background: the colour behind transparent pictures, as CSS writes it: "white", "#88ccff".
         labels: class labels that become captions too: "folders" for the names of the pictures' folders, or a column of
             the tables; "" for none.
+        flips: training pictures are taken mirrored too, but for those whose captions tell left from right, or of
+            writing (``lantu.data.sides``). Copies are pictures like others: each part learns them, with their captions.
+        crops: of each of these pictures, so many random crops are taken too.
 
     Returns:
         the data folder.
@@ -214,6 +229,8 @@ def build_folder(
     background = colour(background)
     found = find_entries(path, folder, captions, labels)
     contents = found.contents()
+    if aspect == "auto":
+        aspect = usual_aspect(found.entries, folder)
     settings = {
         "path": printable(str(path)),
         "size": size,
@@ -225,16 +242,34 @@ def build_folder(
     # Data of an older version is known by its digest, so what is as it always was is left out.
     settings |= {"background": background} if background != "white" else {}
     settings |= {"labels": labels} if labels else {}
+    settings |= ({"flips": True} if flips else {}) | ({"crops": crops} if crops else {})
     known = [(entry.key, entry.captions) for entry in found.entries]
     # Of the bytes: a changed file may have the same length and time as before.
     header = {"source": "folder", "size": size, "settings": settings, "digest": _digest(settings, known, contents)}
+    notes, splits = [*found.notes, *_repeated(found.entries, contents)], _split(found.entries, val, seed)
+    taken = {"train": list(variants(splits["train"], flips, crops, seed, notes))}
+    taken["val"] = [(entry, Variant()) for entry in splits["val"]]
     jobs = [
         Job(folder, split, shard, Files(chosen[start : start + SHARD], size, start, aspect, background))
-        for split, chosen in _split(found.entries, val, seed).items()
+        for split, chosen in taken.items()
         for shard, start in enumerate(range(0, len(chosen), SHARD))
     ]
-    notes = [*found.notes, *_repeated(found.entries, contents)]
-    return write_data(folder, header, jobs, len(found.entries), workers, progress, notes)
+    return write_data(folder, header, jobs, sum(map(len, taken.values())), workers, progress, notes)
+
+
+def usual_aspect(entries: Sequence[Entry], folder: Path) -> Aspect:
+    """ "keep" where squares would lose much of many pictures, else "crop"; where there is data, what it was built with.
+
+    Photographs of telephones and cameras are 3:4 and 2:3: a square loses a quarter or a third of each, and with it
+    things that captions name. Where nearly all pictures are square, there is nothing to keep.
+    """
+    with contextlib.suppress(DataError):
+        former = read_index(folder)["settings"].get("aspect")
+        if former in get_args(Aspect):
+            return former
+    chosen = np.unique(np.linspace(0, len(entries) - 1, min(LOOKED_AT, len(entries))).astype(int))
+    lost = [one for one in (lost_by_cropping(entries[index]) for index in chosen.tolist()) if one is not None]
+    return "keep" if sum(one > LOST for one in lost) > MANY * len(lost) else "crop"
 
 
 def colour(name: str) -> str:
@@ -254,7 +289,7 @@ def _repeated(entries: Sequence[Entry], contents: Mapping[str, str]) -> Iterator
     for entry in entries:
         if isinstance(entry.content, InFile) and entry.content.length < 0:
             digest = contents[str(entry.content.path)]
-            if digest in seen:
+            if digest in seen and digest != EMPTY:
                 yield Note(entry.key, "pictures whose bytes are those of another one", TAKEN)
             seen.add(digest)
 

@@ -1,8 +1,8 @@
 """The codes of a data set under one tokenizer, kept beside the data.
 
-``codes-<name>-<split>.npy`` holds (N, h, w) uint16, in the order of the split, and ``codes-<name>.json`` the digest of
-the data. While codes are made, batches are appended to ``codes-<name>-<split>.part`` (bare numbers), so that a killed
-run continues after the last whole grid.
+``codes-<name>-<split>.npy`` holds (N, h, w) uint16, in the order of the split (where pictures have several shapes, the
+rows of ``lantu.data.grids``), ``codes-<name>.json`` the digest of the data. While codes are made, batches are appended
+to ``codes-<name>-<split>.part`` (bare numbers), so that a killed run continues after the last whole grid.
 
 Shapes: B batch, N pictures, H W pixels, h w grid.
 """
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lantu.data.grids import SIDES, Grids, as_row
+from lantu.data.order import groups
 from lantu.data.shards import Shards, read_index
 from lantu.errors import DataError, DiskError
 from lantu.files import locked, replacing, write_json, writing
@@ -31,7 +33,7 @@ def tokenize(folder: str | Path, encode: Encode, name: str, batch: int = 64, pro
 
     Args:
         folder: of the data.
-        encode: (B, H, W, 3) uint8 → (B, h, w) codes.
+        encode: (B, H, W, 3) uint8, of any shape that the pictures have → (B, h, w) codes.
         name: of the tokenizer; each name has codes of its own.
         batch: pictures at a time.
         progress: called with (pictures done, pictures in all).
@@ -61,8 +63,8 @@ def tokenize(folder: str | Path, encode: Encode, name: str, batch: int = 64, pro
         progress(total, total)
 
 
-def load_codes(folder: str | Path, name: str, split: str, or_empty: bool = False) -> np.ndarray:
-    """(N, h, w) uint16, a memory map.
+def load_codes(folder: str | Path, name: str, split: str, or_empty: bool = False) -> np.ndarray | Grids:
+    """(N, h, w) uint16, a memory map; ``Grids`` of pictures of several shapes.
 
     Args:
         or_empty: return no codes for a split that the data doesn't have.
@@ -82,9 +84,14 @@ def load_codes(folder: str | Path, name: str, split: str, or_empty: bool = False
         raise DataError(f"{path} can't be read ({problem})", f"delete it and {remake}") from problem
     _check_owner(Path(folder), name)
     count = read_index(folder)["splits"].get(split, {}).get("count")
-    if codes_Nhw.ndim != 3 or len(codes_Nhw) != count:
+    if codes_Nhw.ndim not in (2, 3) or len(codes_Nhw) != count:
         raise DataError(f"{path} has codes of {len(codes_Nhw)} pictures, not {count}", f"delete it and {remake}")
-    return codes_Nhw
+    if codes_Nhw.ndim == 3:
+        return codes_Nhw
+    grids = Grids(codes_Nhw)
+    if not grids.fit:
+        raise DataError(f"{path} is damaged", f"delete it and {remake}")
+    return grids
 
 
 def keep_codes(folder: str | Path, name: str, codes: Mapping[str, np.ndarray]) -> None:
@@ -163,6 +170,8 @@ def _fit(path: Path, shards: Shards, encode: Encode) -> bool:
     there = path if path.exists() else part
     if not there.exists() or not len(shards):
         return True
+    if shards.shaped:
+        return False  # 0.1 knew no shapes
     some = np.unique(np.linspace(0, len(shards) - 1, COMPARED).astype(np.int64))
     made_Bhw = encode(shards.images(some.tolist()))
     try:
@@ -192,23 +201,40 @@ def _encode_split(shards: Shards, encode: Encode, path: Path, batch: int, report
         with replacing(path) as temporary:
             np.save(temporary, np.empty((0, 1, 1), np.uint16))
         return
-    height, width = encode(shards.images([0])).shape[1:]
-    grid_bytes = height * width * np.dtype(np.uint16).itemsize
+    row = row_shape(shards, encode)
+    row_bytes = int(np.prod(row)) * np.dtype(np.uint16).itemsize
     with writing(part), part.open("ab") as file:
-        done = file.tell() // grid_bytes
-        file.truncate(done * grid_bytes)
+        done = file.tell() // row_bytes
+        file.truncate(done * row_bytes)
         for start in range(done, len(shards), batch):
             stop = min(start + batch, len(shards))
-            file.write(_checked(encode(shards.images(range(start, stop))), (stop - start, height, width)).tobytes())
+            file.write(rows_of(shards, np.arange(start, stop), encode, row).tobytes())
             file.flush()
             report(stop)
-    codes_Nhw = np.fromfile(part, np.uint16)[: len(shards) * height * width].reshape(-1, height, width)
+    codes = np.fromfile(part, np.uint16)[: len(shards) * int(np.prod(row))].reshape(-1, *row)
     with replacing(path) as temporary:
-        np.save(temporary, codes_Nhw)
+        np.save(temporary, codes)
     part.unlink()
 
 
-def _checked(codes_Bhw: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def row_shape(shards: Shards, encode: Encode) -> tuple[int, ...]:
+    """The shape of a picture's codes in the file: (h, w), or (2 + most,) for pictures of several shapes."""
+    firsts = [encode(shards.images([int(group[0])])).shape[1:] for group in groups(shards.shapes)]
+    return (SIDES + max(height * width for height, width in firsts),) if shards.shaped else firsts[0]
+
+
+def rows_of(shards: Shards, indices: np.ndarray, encode: Encode, row: tuple[int, ...]) -> np.ndarray:
+    """(n, *row) uint16: the codes of some pictures as the file keeps them."""
+    if not shards.shaped:
+        return _checked(encode(shards.images(indices.tolist())), (len(indices), *row))
+    rows = np.zeros((len(indices), *row), np.uint16)
+    for places, images_BHW3 in shards.alike(indices):
+        codes_Bhw = encode(images_BHW3)
+        rows[places] = as_row(_checked(codes_Bhw, (len(places), *codes_Bhw.shape[1:])), row[0])
+    return rows
+
+
+def _checked(codes_Bhw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     codes_Bhw = np.asarray(codes_Bhw)
     if codes_Bhw.shape != shape:
         raise ValueError(f"the tokenizer made codes of shape {codes_Bhw.shape}, not {shape}")

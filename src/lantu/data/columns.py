@@ -7,6 +7,8 @@ without a stated language is Chinese if it has a Chinese character.
 
 import json
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -42,6 +44,13 @@ Spoken = tuple[str, str]  # language, caption
 def language_of(text: str) -> str:
     """ "zh" if a character is Chinese, else "en"."""
     return "zh" if HAN.search(text) else "en"
+
+
+def script_of(text: str) -> str:
+    """The script of most of a text's letters, e.g. "Cyrillic"; "" for Latin, and where there is no letter."""
+    names = Counter(unicodedata.name(letter, "").partition(" ")[0] for letter in text if letter.isalpha())
+    script = names.most_common(1)[0][0] if names else ""
+    return "" if script == "LATIN" else script.capitalize()
 
 
 def plain(name: str) -> str:

@@ -1,7 +1,9 @@
-"""Where a picture's bytes are, and how they become a square of pixels."""
+"""Where a picture's bytes are, and how they become pixels of the size and shape that is wanted."""
 
 import io
+import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +14,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lantu.data.account import CHANGED, Note
 from lantu.data.columns import Captions
+from lantu.data.shrinking import DEEP, ORIENTATION, shrunk
 from lantu.images import to_rgb
+from lantu.images.shapes import LONGEST, Shape, nearest, unit_of
 
 # Formats that the decoders here read, without those that would start another program (EPS).
 FORMATS = {
@@ -32,17 +36,20 @@ OTHERS = {
     *(".nef", ".arw", ".orf", ".rw2", ".raf", ".jxr", ".wdp", ".dds", ".emf", ".wmf", ".mp4", ".mov", ".avi", ".webm"),
     *(".mkv",),
 }
-Aspect = Literal["crop", "pad"]
-DEEP = ("I", "F")  # what modes of more than 8 bits a channel begin with
+Aspect = Literal["crop", "pad", "keep"]
+SIDEWAYS = (5, 6, 7, 8)  # orientations of pictures that are stored on their side
 PLAIN = {"RGB", "RGBA", "L", "LA", "P", "PA", "1", "RGBa", "La", "RGBX"}  # modes that lose nothing as 8-bit RGB
 
 CROPPED = "cropped to the central square (--aspect pad keeps all of it)"
 HALVED = "cropped to a central square of less than half the picture (--aspect pad keeps all of it)"
 PADDED = "padded with {background} to a square (--aspect crop fills it)"
+TRIMMED = "trimmed to the nearest of the shapes of {size}x{size} pixels' area"
+LONG = "cropped, as one side is more than twice the other (--aspect pad keeps all of it)"
 ENLARGED = "enlarged, as smaller than {size} pixels (--size makes smaller data)"
 LAID = "laid over {background} where transparent"
 SHALLOW = "scaled to 8 bits a channel"
 CONVERTED = "colours converted to RGB"
+BOMB = "of more than {limit} megapixels, as decompression bombs are: scale them down"
 FIRST = "only the first frame of an animation or page of a document"
 
 
@@ -114,36 +121,76 @@ class Entry:
 
 
 def load_picture(
-    entry: Entry, size: int, aspect: Aspect = "crop", background: str = "white"
+    entry: Entry,
+    size: int,
+    aspect: Aspect = "crop",
+    background: str = "white",
+    change: Callable[[Image.Image], Image.Image] = lambda picture: picture,
+    ample: float = 1.0,
 ) -> tuple[np.ndarray | None, list[Note]]:
-    """A picture as a square of 8-bit RGB, upright, on a background where it is transparent.
+    """A picture as 8-bit RGB, upright, on a background where it is transparent.
 
     Args:
         size: pixels a side.
-        aspect: "crop" keeps the central square, "pad" keeps everything and adds background.
+        aspect: "crop" keeps the central square, "pad" keeps everything and adds background; "keep" keeps the shape, as
+            the nearest one of about the square's area (``lantu.images.shapes``).
         background: a colour as CSS writes it: "white", "#88ccff".
+        change: of the upright RGB picture, before it is scaled.
+        ample: times the wanted pixels a side at which a JPEG is decoded at least, for changes that crop.
 
     Returns:
-        (size, size, 3) uint8, or None if that is impossible; and what was changed, or why it is impossible.
+        (H, W, 3) uint8, or None if that is impossible; and what was changed, or why it is impossible.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = _opened(entry.content.read(), size)
-            changes = _changes(picture, size, aspect, background)
-            picture.draft("RGB", (size, size))
+            height, width = shape = shape_of(picture, size, aspect)
+            changes = _changes(picture, size, aspect, background, shape)
+            stored = shape[::-1] if _lies(picture) else shape
+            picture.draft("RGB", (math.ceil(ample * stored[1]), math.ceil(ample * stored[0])))
+            picture = shrunk(picture, stored)
             if _is_transparent(picture):
                 changes.append(LAID.format(background=background))
-            picture = to_rgb(picture, background)
+            picture = change(to_rgb(picture, background))
         if aspect == "pad":
-            square = ImageOps.pad(picture, (size, size), Image.Resampling.LANCZOS, color=background)
+            fitted = ImageOps.pad(picture, (size, size), Image.Resampling.LANCZOS, color=background)
         else:
-            square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
-        return np.asarray(square), [Note(entry.key, change, CHANGED) for change in changes]
+            fitted = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
+        return np.asarray(fitted), [Note(entry.key, change, CHANGED) for change in changes]
     except UnidentifiedImageError:
         return None, [Note(entry.key, "it is not a picture")]
+    except Image.DecompressionBombError:
+        return None, [Note(entry.key, BOMB.format(limit=2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000))]
     except Exception as problem:  # decoders raise all kinds of errors on a broken file
         return None, [Note(entry.key, " ".join(str(problem).split()) or type(problem).__name__)]
+
+
+def lost_by_cropping(entry: Entry) -> float | None:
+    """The share of a picture outside its central square; None if it can't be opened."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            short, long = sorted(_opened(entry.content.read(), 1).size)
+        return 1 - short / long
+    except Exception:  # it is reported when it is read
+        return None
+
+
+def shape_of(picture: Image.Image, size: int, aspect: Aspect) -> Shape:
+    """Height and width that a picture gets, see ``load_picture``."""
+    if aspect != "keep":
+        return size, size
+    width, height = picture.size[::-1] if _lies(picture) else picture.size
+    return nearest(height, width, size, unit_of(size))
+
+
+def _lies(picture: Image.Image) -> bool:
+    """Whether a picture is stored on its side, as its EXIF data say."""
+    try:
+        return picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
+    except Exception:  # as decoders do on damaged data
+        return False
 
 
 def _opened(content: bytes, size: int) -> Image.Image:
@@ -176,14 +223,17 @@ def _rendered(content: bytes, size: int) -> Image.Image:
     return picture if picture.height >= size else render(None, size)
 
 
-def _changes(picture: Image.Image, size: int, aspect: Aspect, background: str) -> list[str]:
+def _changes(picture: Image.Image, size: int, aspect: Aspect, background: str, shape: Shape) -> list[str]:
     """What changes in a picture's shape, frames and pixel format."""
     short, long = sorted(picture.size)
     changes = []
-    if short != long:
+    if aspect == "keep":
+        if short * max(shape) != long * min(shape):
+            changes.append(LONG if long > LONGEST * short else TRIMMED.format(size=size))
+    elif short != long:
         cropped = HALVED if 2 * short < long else CROPPED
         changes.append(PADDED.format(background=background) if aspect == "pad" else cropped)
-    if (long if aspect == "pad" else short) < size:
+    if (long if aspect == "pad" else short) < min(shape):
         changes.append(ENLARGED.format(size=size))
     if picture.mode.startswith(DEEP):
         changes.append(SHALLOW)

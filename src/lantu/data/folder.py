@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lantu.data.account import LEFT_OUT, TAKEN, UNUSED, Note, grouped, printable
-from lantu.data.columns import Spoken, caption_columns, decoded, file_column, language_of, merged
+from lantu.data.columns import Spoken, caption_columns, decoded, file_column, language_of, merged, script_of
 from lantu.data.contents import OTHERS, PICTURES, Content, Entry, InFile
 from lantu.data.sidecars import KEYS, Sidecars, captions_from, unused_keys
 from lantu.data.spelling import Names, file_named
@@ -31,6 +31,7 @@ BOXES = re.compile(r"\d+( -?[\d.]+){4,}")  # a line of YOLO annotations
 # Text files that are common in folders and never captions.
 PAPERS = re.compile(r"(readme|licen[cs]e|notice|changelog|credits|classes|labels|requirements|attribution)", re.I)
 
+WRITTEN = " and ".join(LANGUAGES)
 NO_ROW = "rows whose picture isn't there"
 ADDRESS = "rows that name a web address: download the pictures first"
 NAMELESS = "rows that name no picture"
@@ -367,8 +368,10 @@ def _spoken_of(entries: list[Entry]) -> Iterator[Note]:
     for language, count in languages.items():
         yield Note("", f"pictures with captions in {language}", TAKEN, count)
         if language not in LANGUAGES:
-            learnt = f"captions in {language}, which language training passes over (it knows {' and '.join(LANGUAGES)})"
-            yield Note("", learnt, UNUSED, count)
+            yield Note("", f"captions in {language}, which teach drawing alone ({WRITTEN} are written)", TAKEN, count)
+    scripts = Counter(script_of(text) for entry in entries for text in entry.captions.get("en", ()))
+    for script, count in ((script, count) for script, count in scripts.items() if script):
+        yield Note("", f"captions in {script} letters, learnt as those of unknown languages are: as en", TAKEN, count)
     folders = {top for entry in entries if (top := entry.key.rpartition("/")[0])}
     if not languages and len(folders) > 1:
         for name in sorted(folders):

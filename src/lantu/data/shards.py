@@ -2,7 +2,8 @@
 
     index.json        what the data is, how it was made, how many pictures each split has
     train-00000.tar   0000000.png + 0000000.json, 0000001.png + …: ``SHARD`` pictures a tar
-    train.npy         (N, 5) int64: tar, picture's offset and size, description's offset and size, in bytes
+    train.npy         (N, 5) int64: tar, picture's offset and size, description's offset and size, in bytes; where
+                      pictures are of several shapes (N, 7), with height and width in pixels
 
 PNG at its fastest: a composed scene of 128 pixels takes 8 KiB, 1.5 ms to write and 0.6 ms to read. Lossless WebP is as
 large at that speed, a quarter smaller at three times the time, and no faster to read.
@@ -13,17 +14,19 @@ Shapes: B batch, H W pixels.
 import io
 import json
 import mmap
+import struct
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
+from lantu.data.order import groups
 from lantu.errors import DataError
 from lantu.files import replacing, write_json
 from lantu.types import Placed, Sample
@@ -31,15 +34,22 @@ from lantu.types import Placed, Sample
 INDEX = "index.json"
 SHARD = 500
 REBUILD = "delete the folder and build the data again"
+COLUMNS, SHAPED = 5, 7  # of an index: of squares, and of pictures of several shapes
+DIMENSIONS = slice(16, 24)  # bytes of a PNG that hold its width and height
 
 
 class Shards:
-    """One split of a data folder. Safe to share between threads.
+    """One split of a data folder. Safe to share between threads, and to send to other processes.
 
     Args:
         folder: where the data was built.
         split: "train", "val" or "heldout" for composed data; "train" or "val" for a user's own.
         or_empty: a split that the data doesn't have is empty.
+
+    Attributes:
+        size: pixels a side; of pictures of several shapes, a side of the square that is about as large.
+        shaped: the pictures are not all squares.
+        shapes: (N, 2) int64, height and width of each picture in pixels.
 
     Raises:
         DataError: there is no data, the build has not ended, or the split is unknown or damaged.
@@ -53,20 +63,26 @@ class Shards:
             known = ", ".join(index["splits"]) or "none: the build has not ended"
             raise DataError(f"no split {split!r} in {folder} (it has {known})", "build the data, or name another split")
         self._places = self._load(index["splits"].get(split))
+        self.shaped = self._places.shape[1] == SHAPED
+        square = np.broadcast_to(np.int64(self.size), (len(self._places), 2))
+        self.shapes: np.ndarray = np.array(self._places[:, COLUMNS:]) if self.shaped else square
         # Dropping an old map doesn't affect a thread that still reads from it, and limits the number of open files.
         self._tar = lru_cache(maxsize=128)(self._map)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix=f"{split}-reader")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Shards, (self.folder, self.split, True)
+
     def _load(self, described: Mapping[str, Any] | None) -> np.ndarray:
-        """(N, 5) int64: where each picture is."""
+        """(N, 5) or (N, 7) int64: where each picture is, and its height and width if there are several shapes."""
         if described is None:
-            return np.empty((0, 5), np.int64)
+            return np.empty((0, COLUMNS), np.int64)
         try:
             places = np.load(self.folder / f"{self.split}.npy", mmap_mode="r")
         except (OSError, ValueError) as problem:
             what = f"the index of {self.split} in {self.folder} can't be read ({problem})"
             raise DataError(what, REBUILD) from problem
-        if places.shape != (described["count"], 5):
+        if places.shape not in ((described["count"], COLUMNS), (described["count"], SHAPED)):
             raise DataError(f"the index of {self.split} in {self.folder} is damaged", REBUILD)
         return places
 
@@ -79,7 +95,7 @@ class Shards:
         Raises:
             DataError: it can't be read.
         """
-        shard, _, _, offset, size = self._places[index].tolist()
+        shard, _, _, offset, size = self._places[index][:COLUMNS].tolist()
         try:
             return from_description(json.loads(self._tar(shard)[offset : offset + size]))
         except (ValueError, KeyError, TypeError) as problem:
@@ -91,7 +107,7 @@ class Shards:
         Raises:
             DataError: the picture can't be read.
         """
-        shard, offset, size, _, _ = self._places[index].tolist()
+        shard, offset, size, _, _ = self._places[index][:COLUMNS].tolist()
         try:
             with Image.open(io.BytesIO(self._tar(shard)[offset : offset + size])) as picture:
                 return np.asarray(picture.convert("RGB"))
@@ -99,13 +115,17 @@ class Shards:
             raise DataError(f"picture {index} of {self.split} is corrupt ({problem})", REBUILD) from problem
 
     def images(self, indices: Iterable[int]) -> np.ndarray:
-        """(B, H, W, 3) uint8, decoded by two threads.
+        """(B, H, W, 3) uint8, decoded by two threads; all of one shape.
 
         Raises:
             DataError: a picture can't be read.
+            ValueError: they are of several shapes.
         """
         wanted = list(indices)
-        images_BHW3 = np.empty((len(wanted), self.size, self.size, 3), np.uint8)
+        found = {tuple(self.shapes[index].tolist()) for index in wanted} or {(self.size, self.size)}
+        if len(found) > 1:
+            raise ValueError(f"pictures of {len(found)} shapes in one array")
+        images_BHW3 = np.empty((len(wanted), *found.pop(), 3), np.uint8)
 
         def fill(row: int) -> None:
             images_BHW3[row] = self.image(wanted[row])
@@ -113,6 +133,15 @@ class Shards:
         for _ in self._readers.map(fill, range(len(wanted))):
             pass
         return images_BHW3
+
+    def alike(self, indices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The pictures by shape: places in ``indices``, and (B, H, W, 3) uint8.
+
+        Raises:
+            DataError: a picture can't be read.
+        """
+        for places in groups(self.shapes[indices]):
+            yield places, self.images(indices[places].tolist())
 
     def _map(self, shard: int) -> mmap.mmap:
         path = shard_path(self.folder, self.split, shard)
@@ -153,29 +182,40 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def index_shard(path: Path, shard: int) -> np.ndarray:
-    """(N, 5) int64 rows of the index: ``shard``, then where each picture and description of the tar lies.
+    """(N, 7) int64 rows of the index: ``shard``, where each picture and description of the tar lies, height and width.
 
     Raises:
         DataError: it can't be read, or isn't one that ``write_shard`` wrote.
     """
     try:
-        with tarfile.open(path, "r:") as tar:
+        with tarfile.open(path, "r:") as tar, path.open("rb") as file:
             members = tar.getmembers()
+            sides = [_sides(file, image.offset_data) for image in members[0::2]]
     except (OSError, tarfile.TarError) as problem:
         raise DataError(f"{path} can't be read ({problem})", "delete it and build again") from problem
     images, texts = members[0::2], members[1::2]
     if len(images) != len(texts) or any(not image.name.endswith(".png") for image in images):
         raise DataError(f"{path} was not written by lantu", "build into another folder")
     places = [
-        (shard, image.offset_data, image.size, text.offset_data, text.size)
-        for image, text in zip(images, texts, strict=True)
+        (shard, image.offset_data, image.size, text.offset_data, text.size, *shape)
+        for image, text, shape in zip(images, texts, sides, strict=True)
     ]
-    return np.array(places, np.int64).reshape(-1, 5)
+    return np.array(places, np.int64).reshape(-1, SHAPED)
+
+
+def _sides(file: BinaryIO, offset: int) -> tuple[int, int]:
+    """Height and width of the PNG at an offset."""
+    file.seek(offset)
+    head = file.read(DIMENSIONS.stop)[DIMENSIONS]
+    width, height = struct.unpack(">II", head.ljust(8, b"\0"))
+    return height, width
 
 
 def save_split(folder: Path, split: str, places: Iterable[np.ndarray]) -> int:
     """Write a split's index from the rows of its tars, in order; returns how many pictures it has."""
-    index = np.concatenate([np.empty((0, 5), np.int64), *places])
+    index = np.concatenate([np.empty((0, SHAPED), np.int64), *places])
+    if len(np.unique(index[:, COLUMNS:])) <= 1:  # squares of one size
+        index = index[:, :COLUMNS]
     with replacing(folder / f"{split}.npy") as temporary:
         np.save(temporary, index)
     return len(index)

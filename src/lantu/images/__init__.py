@@ -274,3 +274,14 @@ def scale(pixels_BCHW: "Tensor", height: int, width: int) -> "Tensor":
     if pixels_BCHW.shape[2:] == (height, width):
         return pixels_BCHW
     return interpolate(pixels_BCHW, size=(height, width), mode="area")
+
+
+def fitted(pixels_BCHW: "Tensor", height: int, width: int) -> "Tensor":
+    """``scale`` where that keeps the shape; else scale to cover height × width pixels, then crop the centre."""
+    H, W = pixels_BCHW.shape[2:]
+    if H * width == W * height:
+        return scale(pixels_BCHW, height, width)
+    factor = max(height / H, width / W)
+    larger = scale(pixels_BCHW, max(height, round(factor * H)), max(width, round(factor * W)))
+    top, left = (larger.shape[2] - height) // 2, (larger.shape[3] - width) // 2
+    return larger[:, :, top : top + height, left : left + width]

@@ -141,6 +141,16 @@ class ModelFolder(Protocol):
 class Layout(Protocol):
     """How a family writes a drawing as a sequence of ids. Nothing is computed here."""
 
+    @property
+    def patch(self) -> int:
+        """Pixels a side of the cell that one code stands for."""
+        ...
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """Widths and heights in pixels of the training pictures, the most frequent first."""
+        ...
+
     def grid_of(self, size: Size) -> Grid:
         """Height and width in codes of a picture of ``size`` pixels. Raises ImageError where there is no such grid."""
         ...

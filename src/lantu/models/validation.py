@@ -1,15 +1,22 @@
 """Checks of user input, with one-line errors. Shapes: h w grid."""
 
+import math
 import re
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from lantu.errors import AbilityError, DataError, ImageError, LantuError, PromptError
+from lantu.images.shapes import closest, shapes
 from lantu.models.spec import Grid, ModelFolder, Size
 from lantu.tokens.vocabulary import MAX_SIDE
 
+if TYPE_CHECKING:
+    from lantu.models.spec import Layout
+
 MAX_PROMPT = 2000
+FAR = 1.3  # times by which a size's ratio may differ from the one that is wanted
 
 
 def check_prompt(prompt: str) -> str:
@@ -39,6 +46,49 @@ def parse_size(text: str) -> Size:
     return int(match[1]), int(match[2])
 
 
+def parse_shape(text: str) -> "Callable[[Layout], Size]":
+    """What gives width and height in pixels for a model's layout: of "192x128" these, of "3:4" those of that ratio.
+
+    Raises:
+        LantuError: the text is neither. The result raises ImageError where the model draws nothing like that ratio.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,3}):([1-9]\d{0,3})", text.strip(), re.ASCII)
+    if match is None:
+        size = parse_size(text)
+        return lambda layout: size
+    return lambda layout: size_of_ratio(int(match[1]), int(match[2]), layout.sizes, layout.patch)
+
+
+def size_of_ratio(width: int, height: int, sizes: Sequence[Size], patch: int) -> Size:
+    """The size whose sides have most nearly a ratio.
+
+    Args:
+        sizes: of the training pictures, the most frequent first; of a model that knows one, all of about its area.
+        patch: pixels a side of a code.
+
+    Raises:
+        ImageError: none is near.
+    """
+    area = sizes[0][0] * sizes[0][1]
+    known = [size[::-1] for size in sizes] if len(sizes) > 1 else shapes(patch * round(math.sqrt(area) / patch), patch)
+    found = closest(height, width, tuple(known))
+    if not 1 / FAR < (found[1] * height) / (found[0] * width) < FAR:
+        drawn = ", ".join(as_text((size[1], size[0])) for size in known)
+        raise ImageError(f"no picture can have sides of {width}:{height}", f"give a size in pixels: {drawn}")
+    return found[1], found[0]
+
+
+def nearest_size(size: Size, sizes: Sequence[Size]) -> Size:
+    """The one of some sizes whose sides have most nearly the ratio of ``size``."""
+    height, width = closest(size[1], size[0], tuple(each[::-1] for each in sizes))
+    return width, height
+
+
+def as_text(size: Size) -> str:
+    """ "128x96": width and height."""
+    return "{}x{}".format(*size)
+
+
 def grid_of(size: Size, patch: int, max_side: int = MAX_SIDE) -> Grid:
     """Height and width in codes of a picture of ``size`` pixels, ``patch`` of them to a code.
 
@@ -55,22 +105,23 @@ def grid_of(size: Size, patch: int, max_side: int = MAX_SIDE) -> Grid:
     return size[1] // patch, size[0] // patch
 
 
-def check_size(size: Size, learnt: Size, sides: "tuple[int, int] | None" = None) -> str:
+def check_size(size: Size, sizes: Sequence[Size], sides: "tuple[int, int] | None" = None) -> str:
     """A warning for sizes that the model was not trained on; "" for others.
 
     The limits come from three prompts that the shipped model, trained on 128x128, drew at 15 other sizes: mostly
     objects fell apart (256x128, 160x160, 96x96); from 192x192 on pictures were nearly empty, at 32x32 a single blot.
 
     Args:
-        learnt: width and height of the training pictures.
+        sizes: widths and heights of the training pictures, the most frequent first.
         sides: the shortest and the longest side that the model's makers declare, if they do.
 
     Raises:
         ImageError: drawings of this size would be useless.
     """
-    if size == learnt or (sides and sides[0] <= min(size) and max(size) <= sides[1]):
+    learnt = sizes[0]
+    if size in sizes or (sides and sides[0] <= min(size) and max(size) <= sides[1]):
         return ""
-    known = "the model has learnt pictures of {}x{}".format(*learnt)
+    known = f"the model has learnt pictures of {', '.join(map(as_text, sizes))}"
     area, own = size[0] * size[1], learnt[0] * learnt[1]
     if area > 2 * own or 4 * area < own or any(side > 2 * most for side, most in zip(size, learnt, strict=True)):
         raise ImageError("{}; of {}x{} it draws nothing sensible".format(known, *size), "leave the size out")

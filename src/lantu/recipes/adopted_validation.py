@@ -17,6 +17,7 @@ from lantu.recipes.codes import codes_of
 from lantu.recipes.language_task import LanguageSetup
 from lantu.recipes.next_token import next_token_losses
 from lantu.recipes.plain_text import rows
+from lantu.tokens.document import LANGUAGES
 from lantu.types import CodeGrid, Document
 
 FILE = "validation.jsonl"
@@ -85,8 +86,9 @@ class Validation:
         grids = codes_of(setup.data, setup.tokenizer, "val") if chosen else []
         drawing, captioning = [], []
         for place, sample in zip(chosen, samples, strict=True):
-            caption, grid = caption_of(sample.captions, place), CodeGrid(grids[place])
-            language = next((name for name, texts in sample.captions.items() if caption in texts), "")
+            known = {name: texts for name, texts in sample.captions.items() if name in LANGUAGES}
+            caption, grid = caption_of(known, place), CodeGrid(grids[place])
+            language = next((name for name, texts in known.items() if caption in texts), "")
             if caption:
                 drawing.append(setup.corpus.ids(Document((caption, grid), language))[0])
                 captioning.append(setup.corpus.ids(Document((grid, caption), language))[0])

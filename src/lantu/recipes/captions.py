@@ -1,4 +1,4 @@
-"""Captions for language training: in known languages, and none so long that it pads a batch."""
+"""Captions for language training: in any language, and none so long that it pads a batch."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,35 +8,39 @@ from lantu.tokens.bpe import TextCodec
 from lantu.tokens.document import LANGUAGES
 from lantu.types import Sample
 
+LOOKED_AT = 32  # of the captions that are cut, the longest, to tell how long they are in ids
+SHOWN = 40  # characters of an example
+
 
 def learnable(samples: Sequence[Sample], codec: TextCodec, longest: int) -> tuple[list[Sample], list[str]]:
-    """Samples with only the captions that can be learnt, and long ones cut.
+    """Samples with long captions cut.
 
     Args:
         longest: ids of a caption at most.
 
     Returns:
-        the samples, and lines that say how many captions were cut or left out.
+        the samples, and lines that say how many captions were cut, and which only teach drawing.
     """
-    passed: Counter[str] = Counter()
-    cut = 0
+    others: Counter[str] = Counter()
+    cut: list[str] = []
     learnt = []
     for sample in samples:
         captions = {}
         for language, texts in sample.captions.items():
             if language not in LANGUAGES:
-                passed[language] += len(texts)
-                continue
-            short = tuple(shortened(text, codec, longest) for text in texts)
-            cut += sum(one is not text for one, text in zip(short, texts, strict=True))
-            captions[language] = short
-        changed = any(captions.get(language) != texts for language, texts in sample.captions.items())
+                others[language] += len(texts)
+            captions[language] = tuple(shortened(text, codec, longest) for text in texts)
+            cut += [text for one, text in zip(captions[language], texts, strict=True) if one is not text]
+        changed = any(captions[language] != texts for language, texts in sample.captions.items())
         learnt.append(replace(sample, captions=captions) if changed else sample)
     lines = []
     if cut:
-        lines.append(f"{cut:,} captions longer than {longest:,} ids are cut (longest)")
-    for language, count in sorted(passed.items()):
-        lines.append(f"{count:,} captions in {language!r} are passed over: only {' and '.join(LANGUAGES)} are learnt")
+        most = max(len(codec.encode(text)) for text in sorted(cut, key=len)[-LOOKED_AT:])
+        kept = shortened(cut[0], codec, longest)[-SHOWN:]
+        where = f"e.g. after “…{kept}”; to keep all: --set longest={most}"
+        lines.append(f"{len(cut):,} captions longer than {longest:,} ids are cut, {where}")
+    for language, count in sorted(others.items()):
+        lines.append(f"{count:,} captions in {language!r} teach drawing alone: it writes {' and '.join(LANGUAGES)}")
     return learnt, lines
 
 

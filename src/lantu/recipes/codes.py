@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from lantu.data.codes import are_there, load_codes, tokenize
-from lantu.data.shards import Shards
+from lantu.data.shards import Shards, read_index
 from lantu.errors import RecipeError
-from lantu.images import scale, to_tensor
+from lantu.images import fitted, to_tensor
+from lantu.images.shapes import scaled
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.sources import part_folder
 
@@ -78,11 +79,18 @@ def check_cells(tokenizer: ImageTokenizer, what: str) -> None:
         )
 
 
-def encoder(tokenizer: Tokenizer) -> Callable[[np.ndarray], np.ndarray]:
-    """(B, H, W, 3) uint8 → (B, h, w) codes, at the tokenizer's own size."""
+def encoder(tokenizer: Tokenizer, data: str | Path) -> Callable[[np.ndarray], np.ndarray]:
+    """(B, H, W, 3) uint8 → (B, h, w) codes, at the tokenizer's own size.
+
+    Args:
+        data: the folder that the pictures are from.
+    """
+    size, before = tokenizer.size, read_index(data)["size"]
+    # A rival's tokenizer takes squares, to which pictures of other shapes are cropped.
+    unit = tokenizer.config.patch if isinstance(tokenizer, ImageTokenizer) else size
 
     def encode(images: np.ndarray) -> np.ndarray:
-        pixels = scale(to_tensor(images), tokenizer.size, tokenizer.size)
+        pixels = fitted(to_tensor(images), *scaled(images.shape[1:3], before, size, unit))
         with torch.inference_mode():
             return tokenizer.encode(pixels).numpy()
 
@@ -92,7 +100,7 @@ def encoder(tokenizer: Tokenizer) -> Callable[[np.ndarray], np.ndarray]:
 def ensure_codes(data: str | Path, tokenizer: Tokenizer, progress: Callable[[int, int], None] | None = None) -> str:
     """Make a data set's codes where they are missing; returns the name under which they are kept."""
     name = tokenizer.codes_digest()[:12]
-    tokenize(data, encoder(tokenizer), name, progress=progress)
+    tokenize(data, encoder(tokenizer, data), name, progress=progress)
     return name
 
 
@@ -109,6 +117,8 @@ def unkept() -> Iterator[None]:
 def codes_of(data: str | Path, tokenizer: Tokenizer, split: str, or_empty: bool = False) -> Any:
     """The codes of a split, (N, h, w): an array; missing ones are made and kept beside the data.
 
+    Of pictures of several shapes: ``lantu.data.grids.Grids``.
+
     Inside ``unkept``, missing codes are made on demand and not kept.
 
     Args:
@@ -122,7 +132,7 @@ def codes_of(data: str | Path, tokenizer: Tokenizer, split: str, or_empty: bool 
     if KEPT.get():
         ensure_codes(data, tokenizer)
     elif not are_there(data, name, split):
-        return Passing(Shards(data, split, or_empty=or_empty), encoder(tokenizer))
+        return Passing(Shards(data, split, or_empty=or_empty), encoder(tokenizer, data))
     return load_codes(data, name, split, or_empty=or_empty)
 
 
@@ -132,7 +142,6 @@ class Passing:
     def __init__(self, shards: Shards, encode: Callable[[np.ndarray], np.ndarray]):
         self.shards, self.encode = shards, encode
         self.known: dict[int, np.ndarray] = {}
-        self.shape = (len(shards), *(self[0].shape if len(shards) else (1, 1)))
 
     def __len__(self) -> int:
         return len(self.shards)

@@ -19,7 +19,8 @@ from lantu.diffusion.samplers import times
 from lantu.errors import RecipeError
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.recipes import decoder
-from lantu.recipes.decoder import Batch, DecoderRecipe
+from lantu.recipes.decoder import DecoderRecipe
+from lantu.recipes.picture_batches import Coded
 from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
 
@@ -77,7 +78,7 @@ class Task(decoder.Task):
         """Update the target."""
         self.pair.follow(self.slow)
 
-    def loss(self, module: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def loss(self, module: str, batch: Coded, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
         networks = (self.model, self.pair.target, self.teacher)
         clean, target = consistency(*networks, batch.pixels, codes, times(self.path), generator)

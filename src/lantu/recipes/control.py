@@ -18,8 +18,9 @@ from lantu.models.lantu import controls
 from lantu.models.lantu.decoder.control import NOTHING, ControlNetwork
 from lantu.models.lantu.decoder.pytorch import TorchControl, as_decoder
 from lantu.recipes import decoder
-from lantu.recipes.decoder import Batch, DecoderRecipe
+from lantu.recipes.decoder import DecoderRecipe
 from lantu.recipes.identity import weights_digest
+from lantu.recipes.picture_batches import Coded, check_one_shape
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
@@ -79,6 +80,8 @@ class Task(decoder.Task):
         if not recipe.start:
             raise RecipeError("a control is trained for a decoder", "give it with --start MODEL")
         super().__init__(recipe, data)
+        self.feeder = None  # the pictures of control are made here
+        check_one_shape(self.source.shards["train"], "control")
         self.model.eval().requires_grad_(False)
         self.control = self._begin_control(recipe)
         known = {
@@ -117,14 +120,14 @@ class Task(decoder.Task):
         self.model.to(device)
 
     def batch(self, step: int, size: int) -> Any:
-        indices = self.order.indices(step * size, size)
+        indices = self.source.order.batch(step, size)
         rng = np.random.default_rng((self.recipe.loop.seed, 4, step))
-        kinds, batch = rng.choice(len(controls.KINDS), size, p=self.shares), self._load("train", indices)
-        scenes = [self.shards["train"].sample(index) for index in indices.tolist()]
+        kinds, batch = rng.choice(len(controls.KINDS), size, p=self.shares), self.source.load("train", indices)
+        scenes = [self.source.shards["train"].sample(index) for index in indices.tolist()]
         return self._controlled(batch, scenes, kinds, self.coarsest ** rng.random(size))
 
     def _controlled(
-        self, batch: Batch, scenes: Sequence[Sample], kinds_B: np.ndarray, coarse_B: np.ndarray
+        self, batch: Coded, scenes: Sequence[Sample], kinds_B: np.ndarray, coarse_B: np.ndarray
     ) -> Controlled:
         """Pictures with control pictures that are made from them."""
         taken = []
@@ -175,12 +178,12 @@ class Task(decoder.Task):
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
         """Pictures; their edges; rendered from codes half of which only fit the edges, with these edges and without."""
-        chosen = shown(self.shards["val"])
+        chosen = shown(self.source.shards["val"])
         if not len(chosen):
             return
-        scenes = [self.shards["val"].sample(index) for index in chosen.tolist()]
+        scenes = [self.source.shards["val"].sample(index) for index in chosen.tolist()]
         kinds, coarse = np.zeros(len(chosen), np.int64), np.ones(len(chosen))
-        wanted = self._controlled(self._load("val", chosen), scenes, kinds, coarse)
+        wanted = self._controlled(self.source.load("val", chosen), scenes, kinds, coarse)
         fits = self.control.code_logits(wanted.control, wanted.kind, torch.full_like(wanted.codes, MASK_CODE))
         codes = self._guess(wanted.codes, fits, torch.Generator().manual_seed(0)).numpy()
         seeds, painter = chosen.tolist(), as_decoder(self.model)

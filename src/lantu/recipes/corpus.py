@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from lantu.data.asking import ask
-from lantu.data.order import Order
+from lantu.data.order import Order, groups
 from lantu.data.shards import Shards
 from lantu.recipes.captions import learnable
 from lantu.recipes.codes import codes_of
 from lantu.tokens.bpe import TextCodec
-from lantu.tokens.document import to_ids
+from lantu.tokens.document import LANGUAGES, to_ids
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.types import Document
 
@@ -32,7 +32,8 @@ class Pictures:
         shards: the pictures of the split.
         val: the validation pictures, of which there may be none.
         grids: (M, h, w) codes of the split's pictures.
-        grid: height and width in codes.
+        all_grids: height and width in codes of the pictures of each shape, the most frequent first.
+        grid: the first of them.
         samples: descriptions of the split's pictures.
         order: in which they are trained on.
     """
@@ -41,7 +42,9 @@ class Pictures:
         self.val = Shards(data, "val", or_empty=True)
         self.shards = Shards(data, "train") if split == "train" else self.val
         self.grids = self.load(data, tokenizer, split)
-        self.grid: tuple[int, int] = (int(self.grids.shape[1]), int(self.grids.shape[2]))
+        firsts = [self.grids[int(group[0])] for group in groups(self.shards.shapes)]
+        self.all_grids: list[tuple[int, int]] = list(dict.fromkeys((len(codes), len(codes[0])) for codes in firsts))
+        self.grid = self.all_grids[0]
         self.order = Order(len(self.shards), seed)
         self.samples = [self.shards.sample(index) for index in range(len(self.shards))]
 
@@ -62,9 +65,9 @@ class Corpus:
         asked: share of captions that are worded as requests.
 
     Attributes:
-        samples: of the pictures, with the captions that can be learnt.
+        samples: of the pictures, with captions that have room.
         longest: see above.
-        notes: lines that say which captions were cut or left out.
+        notes: lines that say which captions were cut, or only teach drawing.
     """
 
     def __init__(
@@ -81,9 +84,14 @@ class Corpus:
         """Indices of the pictures that show several of one thing."""
         return [index for index, sample in enumerate(self.samples) if sample.kind == "count"]
 
-    def caption(self, index: int, rng: np.random.Generator) -> tuple[str, str]:
-        """A random caption of a picture, and its language; "" if it has none."""
-        captions = {language: texts for language, texts in self.samples[index].captions.items() if texts}
+    def caption(self, index: int, rng: np.random.Generator, other: bool = False) -> tuple[str, str]:
+        """A random caption of a picture, and its language; "" if it has none.
+
+        Args:
+            other: also in languages that the model doesn't write.
+        """
+        known = self.samples[index].captions.items()
+        captions = {name: texts for name, texts in known if texts and (other or name in LANGUAGES)}
         if not captions:
             return "", ""
         language = sorted(captions)[rng.integers(len(captions))]
@@ -91,7 +99,7 @@ class Corpus:
 
     def request(self, caption: str, language: str, rng: np.random.Generator) -> str:
         """A caption, or (by the share ``asked``) a request for its picture."""
-        return ask(caption, language, rng) if rng.random() < self.asked else caption
+        return ask(caption, language, rng) if language in LANGUAGES and rng.random() < self.asked else caption
 
     def ids(self, document: Document) -> tuple[np.ndarray, np.ndarray]:
         """(N,) ids of a document, and (N,) the index of the part that each belongs to."""

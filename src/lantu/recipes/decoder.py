@@ -1,19 +1,16 @@
 """Recipes of the diffusion decoder."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from lantu.data.order import Order
-from lantu.data.shards import Shards
 from lantu.diffusion.flow import Corruption, flow_loss, replace
 from lantu.diffusion.sample import sample
 from lantu.errors import RecipeError
-from lantu.images import scale, to_array, to_bytes, to_tensor
+from lantu.images import to_array, to_bytes
 from lantu.models.lantu.components import is_pretrained
 from lantu.models.lantu.decoder.config import DecoderConfig
 from lantu.models.lantu.decoder.network import PixelDecoder
@@ -21,6 +18,7 @@ from lantu.models.lantu.decoder.pytorch import as_decoder
 from lantu.models.lantu.layers import in_blocks
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.codes import check_cells, codes_of, load_tokenizer
+from lantu.recipes.picture_batches import CodedBatches
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training import task as training
@@ -35,7 +33,7 @@ class DecoderRecipe(RecipeConfig):
         tokenizer: folder of the trained tokenizer whose codes it renders.
         start: a trained decoder to start from, whose sizes it keeps: a run, a model directory, or a decoder's folder.
             "" starts as the tokenizer's plain decoder.
-        size: pixels a side of its pictures.
+        size: pixels a side of its pictures; where they have several shapes, of the square that is about as large.
         dropped, hidden, spoilt, most: how codes are corrupted, see ``Corruption``.
         mean, spread: of the noise times, see ``flow_loss``.
         perceptual_weight: of LPIPS between the clean estimate and the picture, beside the flow loss; 0 for none.
@@ -61,26 +59,23 @@ class DecoderRecipe(RecipeConfig):
     rehearsal: float = Field(0.25, ge=0, lt=1)
 
 
-class Batch(NamedTuple):
-    """Pictures (B, C, H, W) in [-1, 1] and their codes (B, h, w)."""
-
-    pixels: Tensor
-    codes: Tensor
-
-
 class Task(training.Task):
     """Flow matching of pictures, conditioned on their codes."""
 
     def __init__(self, recipe: DecoderRecipe, data: Path):
         self.recipe = recipe
         self.tokenizer = tokenizer = load_tokenizer(recipe.tokenizer)
-        self.shards = {"train": Shards(data, "train"), "val": Shards(data, "val", or_empty=True)}
-        self.grids = {split: codes_of(data, tokenizer, split, or_empty=split == "val") for split in self.shards}
-        self.order = Order(len(self.shards["train"]), recipe.loop.seed)
-        if recipe.rehearsed:
-            self.shards["rehearsed"] = Shards(recipe.rehearsed, "train")
-            self.grids["rehearsed"] = codes_of(recipe.rehearsed, tokenizer, "train")
-            self.order_rehearsed = Order(len(self.shards["rehearsed"]), recipe.loop.seed + 1)
+        check_cells(tokenizer, "the diffusion decoder")
+        side = tokenizer.config.grid
+        if recipe.size % side:
+            raise RecipeError(f"{recipe.size} pixels for {side} codes a side", f"set size to a multiple of {side}")
+        self.patch = recipe.size // side
+        grids = {split: codes_of(data, tokenizer, split, or_empty=split == "val") for split in ("train", "val")}
+        old, share = Path(recipe.rehearsed) if recipe.rehearsed else None, recipe.rehearsal
+        if old:
+            grids["rehearsed"] = codes_of(old, tokenizer, "train")
+        self.source = CodedBatches(data, grids, self.patch, recipe.loop.seed, old, share)
+        self.feeder = self.source if self.source.portable else None
         self.model = self._begin(tokenizer)
         self.model.config = self.model.config.model_copy(update={"tokenizer": tokenizer.codes_digest()})
         self.networks: dict[str, nn.Module] = {"model": self.model}
@@ -98,11 +93,7 @@ class Task(training.Task):
             RecipeError: the one that it starts from renders other codes, or another size.
             ModelError: it can't be read.
         """
-        recipe, height = self.recipe, self.grids["train"].shape[1]
-        check_cells(tokenizer, "the diffusion decoder")
-        if recipe.size % height:
-            raise RecipeError(f"{recipe.size} pixels for {height} codes a side", f"set size to a multiple of {height}")
-        patch, codebook_size = recipe.size // height, tokenizer.config.codebook_size
+        recipe, patch, codebook_size = self.recipe, self.patch, tokenizer.config.codebook_size
         if recipe.start:
             folder = part_folder(recipe.start, "decoder")
             if is_pretrained(folder):
@@ -125,19 +116,9 @@ class Task(training.Task):
             model.start_from(plain, tokenizer.code_embeddings())
         return model
 
-    def _load(self, split: str, indices: np.ndarray) -> Batch:
-        """Pictures of a split with their codes."""
-        pixels = scale(to_tensor(self.shards[split].images(indices)), self.recipe.size, self.recipe.size)
-        return Batch(pixels, torch.from_numpy(self.grids[split][indices].astype(np.int64)))
-
     def batch(self, step: int, size: int) -> Any:
-        """``size`` pictures and their codes: a ``Batch``; rehearsed ones by their share."""
-        count = round(size * self.recipe.rehearsal) if "rehearsed" in self.shards else 0
-        new = self._load("train", self.order.indices(step * (size - count), size - count))
-        if not count:
-            return new
-        old = self._load("rehearsed", self.order_rehearsed.indices(step * count, count))
-        return Batch(*map(torch.cat, zip(old, new, strict=True)))
+        """``size`` pictures of one shape and their codes: ``Coded``; rehearsed ones by their share."""
+        return self.source.batch(step, size)
 
     def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         codes = self.spoil(batch.codes, self.model.config.codebook_size, generator)
@@ -146,9 +127,8 @@ class Task(training.Task):
         return loss + judged, {"flow": loss.detach(), **parts}
 
     def validation(self, number: int, size: int) -> Any:
-        """Validation pictures and their codes: a ``Batch``."""
-        indices = np.arange(number * size, min((number + 1) * size, len(self.shards["val"])))
-        return self._load("val", indices) if len(indices) else None
+        """Validation pictures of one shape and their codes: ``Coded``."""
+        return self.source.validation(number, size)
 
     def validation_loss(self, batch: Any, generator: torch.Generator) -> Metrics:
         """The flow loss by the true codes, at noise times that are always the same."""
@@ -173,9 +153,9 @@ class Task(training.Task):
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
         """Real pictures; rendered from their codes in 8 steps and in 1; from codes of which a tenth is wrong."""
-        if not len(chosen := shown(self.shards["val"])):
+        if not len(chosen := shown(self.source.shards["val"])):
             return
-        real, seeds = self._load("val", chosen), chosen.tolist()
+        real, seeds = self.source.load("val", chosen), chosen.tolist()
         wrong = replace(real.codes, 0.1, self.model.config.codebook_size, torch.Generator().manual_seed(0))
         decoder = as_decoder(self.model)
         rows = [

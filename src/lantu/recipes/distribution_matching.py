@@ -24,7 +24,8 @@ from lantu.diffusion.samplers import times
 from lantu.errors import RecipeError
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.recipes import decoder
-from lantu.recipes.decoder import Batch, DecoderRecipe
+from lantu.recipes.decoder import DecoderRecipe
+from lantu.recipes.picture_batches import Coded
 from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
 
@@ -71,7 +72,7 @@ class Task(decoder.Task):
         super().to(device)
         self.teacher.to(device)
 
-    def loss(self, module: str, batch: Batch, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+    def loss(self, module: str, batch: Coded, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         if module == "critic":
             pictures, codes = self.drawn.pop(0)
             loss, _ = flow_loss(self.critic, pictures, codes, generator, self.recipe.mean, self.recipe.spread)

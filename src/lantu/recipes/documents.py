@@ -8,6 +8,7 @@ import numpy as np
 
 from lantu.errors import RecipeError
 from lantu.recipes.corpus import Corpus
+from lantu.tokens.document import LANGUAGES
 from lantu.types import CodeGrid, Document
 
 # Makes a document that has to do with the picture of this index; None if that picture gives none.
@@ -26,7 +27,8 @@ class Captioned:
     """Captions and their pictures: to draw, to caption, and pictures without a caption.
 
     Args:
-        captioning: share of the documents that go from picture to caption.
+        captioning: share of the documents that go from picture to caption; of those with a caption in a language that
+            the model doesn't write, the share goes to drawing.
         dropped: share of the documents without their caption.
     """
 
@@ -37,15 +39,15 @@ class Captioned:
         """A caption and its picture, in the order and form that the position's randomness gives."""
         rng = np.random.default_rng((self.corpus.seed, 1, position))
         grid = CodeGrid(self.corpus.grids[index])
-        caption, language = self.corpus.caption(index, rng)
+        caption, language = self.corpus.caption(index, rng, other=True)
         if not caption:
             return Document((grid,))
-        chance = rng.random()
-        if chance < self.captioning:
+        chance, writes = rng.random(), language in LANGUAGES
+        if chance < self.captioning and writes:
             return Document((grid, caption), language)
-        if chance < self.captioning + self.dropped:
+        if self.captioning <= chance < self.captioning + self.dropped:
             return Document((grid,))
-        return Document((self.corpus.request(caption, language, rng), grid), language)
+        return Document((self.corpus.request(caption, language, rng), grid), language if writes else "")
 
 
 class Mixture:

@@ -32,6 +32,7 @@ from lantu.recipes.documents import Captioned
 from lantu.recipes.language_settings import LanguageRecipe
 from lantu.recipes.language_task import LanguageSetup, LanguageTask, Objective
 from lantu.recipes.next_token import NextToken, PrefixedCodes, code_logits, prefixed_codes
+from lantu.recipes.picture_batches import check_one_shape
 from lantu.recipes.sources import part_folder
 from lantu.tokens.document import draw_prefix
 from lantu.tokens.vocabulary import GUIDANCE_SCALES
@@ -88,6 +89,7 @@ class GuidanceDistillation(Objective):
     """
 
     def __init__(self, model: Any, corpus: Corpus, teacher: str, scales: Sequence[float], several: float = 0.0):
+        check_one_shape(corpus.pictures.shards, "distilled guidance")
         self.model, self.corpus, self.scales, self.several = model, corpus, scales, several
         self.teacher: Any = load(part_folder(teacher, "language")).eval().requires_grad_(False)
         # Once a model has learnt guidance, nothing has kept its guided pairs right: its single row is the target then.

@@ -6,13 +6,13 @@ objectives, each with a share of every batch.
 
 import itertools
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +20,7 @@ from lantu.engine.backends.native import Language
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import RecipeError
 from lantu.files import write_text
-from lantu.images import scale, to_array, to_tensor
+from lantu.images import fitted, to_array, to_tensor
 from lantu.models.lantu.language.model import export
 from lantu.recipes.captions import caption_of
 from lantu.recipes.codes import Tokenizer, load_tokenizer
@@ -51,9 +51,11 @@ class LanguageSetup:
         codebook_size = self.tokenizer.codebook_size
         self.start = start_language(recipe, self.pictures.texts(), self.pictures.grid, codebook_size)
         self.codec, self.model = self.start.codec, self.start.model
+        if len(self.pictures.all_grids) > 1:
+            self.model.config.lantu["grids"] = [side for grid in self.pictures.all_grids for side in grid]
         self.model.config.lantu["tokenizer"] = self.tokenizer.codes_digest()
         self.vocabulary = Vocabulary(self.codec.size, codebook_size)
-        longest = longest_caption(recipe, self.pictures.grid)
+        longest = longest_caption(recipe, max(self.pictures.all_grids, key=math.prod))
         self.encoding = self.codec, self.vocabulary, longest, recipe.asked, recipe.loop.seed
         self.corpus = Corpus(self.pictures, *self.encoding)
         self.data = data
@@ -157,7 +159,7 @@ class LanguageTask(Task):
         if not captions:
             return
         drawn = self._drafts().draw(list(captions.values()), list(captions))
-        real = scale(to_tensor(val.images(np.array(list(captions)))), *drawn.shape[1:3])
+        real = fitted(to_tensor(val.images(list(captions))), *drawn.shape[1:3])
         save_sheet(folder / f"{step:06d}.png", [to_array(real), drawn])
         write_text(folder / f"{step:06d}.txt", "\n".join(captions.values()) + "\n")
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from lantu.data.shards import Shards
 from lantu.engine.drafting import Drafter, draft
 from lantu.engine.masked_diffusion import MaskedDrafter
 from lantu.engine.request import Request
@@ -29,6 +30,7 @@ from lantu.recipes.captions import caption_of
 from lantu.recipes.codes import load_tokenizer
 from lantu.recipes.corpus import Corpus, Pictures
 from lantu.recipes.drafts import paint
+from lantu.recipes.picture_batches import check_one_shape
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.tokens import bpe
 from lantu.tokens.document import codes_from, draw_prefix, unconditional_prefix
@@ -71,6 +73,7 @@ class Task(training.Task):
     def __init__(self, recipe: MaskedRecipe, data: Path):
         self.recipe = recipe
         self.tokenizer = load_tokenizer(recipe.tokenizer)
+        check_one_shape(Shards(data, "train"), "a masked-diffusion drafter")
         self.pictures = Pictures(data, self.tokenizer, recipe.loop.seed)
         codec = bpe.train(self.pictures.texts(), recipe.text_size)
         self.vocabulary = Vocabulary(codec.size, self.tokenizer.config.codebook_size)
@@ -156,7 +159,7 @@ class Task(training.Task):
         """The ids of one of a picture's captions; none where it has none, or where it is dropped."""
         if rng.random() < self.recipe.dropped:
             return []
-        caption, language = corpus.caption(index, rng)
+        caption, language = corpus.caption(index, rng, other=True)
         return corpus.encode(corpus.request(caption, language, rng)) if caption else []
 
     def loss(self, module: str, batch: Any, step: int, generator: torch.Generator) -> tuple[Tensor, Metrics]:

@@ -25,6 +25,7 @@ from lantu.models.diffusers.pretrained import Pretrained
 from lantu.models.diffusers.saving import save
 from lantu.models.lantu.components import is_pretrained
 from lantu.recipes.codes import codes_of, load_tokenizer
+from lantu.recipes.picture_batches import check_one_shape
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training import task as training
@@ -83,6 +84,7 @@ class Task(training.Task):
         self.tokenizer = tokenizer = load_tokenizer(recipe.tokenizer)
         self.start = start_folder(recipe.start)
         self.shards = {"train": Shards(data, "train"), "val": Shards(data, "val", or_empty=True)}
+        check_one_shape(self.shards["train"], "a pretrained decoder")
         self.grids = {split: codes_of(data, tokenizer, split, or_empty=split == "val") for split in self.shards}
         self.order = Order(len(self.shards["train"]), recipe.loop.seed)
         self.pretrained = self._prepared()

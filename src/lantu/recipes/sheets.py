@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lantu.data.order import groups
 from lantu.data.shards import Shards
 from lantu.files import replacing
 
@@ -11,8 +12,8 @@ SHOWN = 8
 
 
 def shown(shards: Shards) -> np.ndarray:
-    """Indices of the pictures of a split that are on its sheets: the first ones."""
-    return np.arange(min(SHOWN, len(shards)))
+    """Indices of the pictures of a split that are on its sheets: the first ones of the shape that most have."""
+    return next(iter(groups(shards.shapes)), np.empty(0, np.int64))[:SHOWN]
 
 
 def save_sheet(path: Path, rows: list[np.ndarray], gap: int = 4) -> None:

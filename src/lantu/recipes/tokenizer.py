@@ -4,15 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
-from lantu.data.order import Order
-from lantu.data.shards import Shards
 from lantu.errors import RecipeError
-from lantu.images import scale, to_array, to_tensor
+from lantu.images import fitted, to_array, to_tensor
 from lantu.models.lantu.layers import in_blocks
 from lantu.models.lantu.tokenizer.codec import Codec
 from lantu.models.lantu.tokenizer.codec_files import KIND
@@ -21,8 +18,8 @@ from lantu.models.lantu.tokenizer.discriminator import PatchDiscriminator, discr
 from lantu.models.lantu.tokenizer.losses import ReconstructionLoss
 from lantu.models.lantu.tokenizer.model import ImageTokenizer, Reconstruction
 from lantu.models.lantu.tokenizer.start import start_from_patches
-from lantu.recipes.augment import flatten, move, tint
 from lantu.recipes.caption_vectors import CaptionVectors
+from lantu.recipes.picture_batches import Changes, PictureBatches
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training import task as training
@@ -116,20 +113,19 @@ class Task(training.Task):
 
     def __init__(self, recipe: TokenizerRecipe, data: Path):
         self.recipe = recipe
-        self.train, self.val = Shards(data, "train"), Shards(data, "val", or_empty=True)
-        self.order = Order(len(self.train), recipe.loop.seed)
-        self.beside = None
-        if recipe.beside_share:
-            if not recipe.beside:
-                raise RecipeError("no data to mix in", "name its folder: --set beside=DIR")
-            self.beside, self.val_beside = Shards(recipe.beside, "train"), Shards(recipe.beside, "val", or_empty=True)
-            self.order_beside = Order(len(self.beside), recipe.loop.seed + 1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
             codec = Codec(recipe.codec) if recipe.codec else None
-            self.model = ImageTokenizer(sized(recipe.model, codec), codec)
+            config = sized(recipe.model, codec)
+            self.model = ImageTokenizer(config, codec)
+            changes = Changes(recipe.moved, recipe.tinted, recipe.plain)
+            sizes = (config.size, config.patch, recipe.loop.seed)
+            self.source = PictureBatches(data, *sizes, changes, recipe.beside, recipe.beside_share)
+            self.pictures = len(self.source.train)
             self.latents: dict[int, Tensor] = {}  # float16, by index
-            self.words = CaptionVectors(self.train, recipe.words) if recipe.words else None
+            self.words = CaptionVectors(self.source.train, recipe.words) if recipe.words else None
+            # Latents and vectors of captions are added to batches here.
+            self.feeder = None if codec or self.words else self.source
             self._begin()
             critic = PatchDiscriminator() if recipe.adversarial_weight else None
         if recipe.frozen:
@@ -161,7 +157,9 @@ class Task(training.Task):
         """
         recipe = self.recipe
         if recipe.start == "patches":
-            start_from_patches(self.model, self._parts(self.batch(0, min(STARTING, len(self.train))))[1])
+            count, shaped = min(STARTING, self.pictures), self.source.train.shaped
+            pictures = self.source.squares(count) if shaped else self.batch(0, count)
+            start_from_patches(self.model, self._parts(pictures)[1])
             if recipe.refit_every:
                 # The start leaves flat patches out; the codebook must cover them, too.
                 grid = self.model.config.grid
@@ -179,22 +177,11 @@ class Task(training.Task):
             self.model.load_state_dict(start.state_dict())
 
     def batch(self, step: int, size: int) -> Any:
-        """(B, C, H, W) in [-1, 1], at the recipe's size; pictures of ``beside`` are mixed in at random places."""
-        recipe, side = self.recipe, self.recipe.model.size
-        generator = torch.Generator().manual_seed(hash_of(recipe.loop.seed, step, size))
-        count = round(size * recipe.beside_share) if self.beside else 0
-        parts = [(self.train, self.order.indices(step * (size - count), size - count))]
-        if self.beside and count:
-            parts.append((self.beside, self.order_beside.indices(step * count, count)))
-        pixels = torch.cat([scale(to_tensor(shards.images(indices)), side, side) for shards, indices in parts])
-        if count:
-            pixels = pixels[torch.randperm(size, generator=generator)]
-        pixels = tint(pixels, recipe.tinted, generator) if recipe.tinted else pixels
-        pixels = move(pixels, recipe.moved, generator) if recipe.moved else pixels
-        pixels = flatten(pixels, recipe.plain, generator) if recipe.plain else pixels
+        """(B, C, H, W) in [-1, 1], of one shape; pictures of ``beside`` are mixed in at random places."""
+        pixels = self.source.batch(step, size)
         if not self.model.codec and not self.words:
             return pixels
-        indices = parts[0][1].tolist()
+        indices = self.source.order.batch(step, size).tolist()
         latents = self._latents(indices, pixels) if self.model.codec else None
         return pixels, latents, self.words(indices) if self.words else None
 
@@ -239,13 +226,8 @@ class Task(training.Task):
         return loss, {**parts, "perplexity": quantizer.perplexity, "used": quantizer.used}
 
     def validation(self, number: int, size: int) -> Tensor | None:
-        """Validation pictures at the recipe's size; those of ``beside`` are mixed in by its share."""
-        count = round(size * self.recipe.beside_share) if self.beside else 0
-        parts = [(self.val, size - count), *([(self.val_beside, count)] if count else [])]
-        indices = [(shards, np.arange(number * many, min((number + 1) * many, len(shards)))) for shards, many in parts]
-        pixels = [to_tensor(shards.images(chosen)) for shards, chosen in indices if len(chosen)]
-        side = self.recipe.model.size
-        return torch.cat([scale(each, side, side) for each in pixels]) if pixels else None
+        """Validation pictures of one shape; those of ``beside`` are mixed in by its share."""
+        return self.source.validation(number, size)
 
     def validation_loss(self, batch: Tensor, generator: torch.Generator) -> Metrics:
         """The loss of a reconstruction without the critic, and its parts."""
@@ -278,7 +260,7 @@ class Task(training.Task):
         """(M, E): the encoder's vectors of about ``count`` pictures (or all, if fewer): the batches from a step."""
         device = next(self.model.parameters()).device
         size = self.recipe.loop.batch_size
-        batches = -(-min(count, len(self.train)) // size)
+        batches = -(-min(count, self.pictures) // size)
         seen = (self._parts(self.batch(step + later, size))[1].to(device) for later in range(batches))
         return torch.cat([self.model.encoder(one).float().flatten(0, 1) for one in seen])
 
@@ -307,10 +289,11 @@ class Task(training.Task):
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
         """Real pictures above their reconstructions."""
-        rows, side = [], self.recipe.model.size
-        for shards in (self.val, self.val_beside) if self.beside else (self.val,):
+        rows, source = [], self.source
+        for shards in (source.val, source.val_beside) if source.beside else (source.val,):
             if len(chosen := shown(shards)):
-                real = scale(to_tensor(shards.images(chosen)), side, side)
+                shape = source.shape(shards, int(chosen[0]))
+                real = fitted(to_tensor(shards.images(chosen.tolist())), *shape)
                 rows += [to_array(real), to_array(self.model(real).pixels)]
         if rows:
             save_sheet(folder / f"{step:06d}.png", rows)
@@ -333,11 +316,6 @@ def sized(config: TokenizerConfig, codec: Codec | None) -> TokenizerConfig:
     except ValidationError as problem:
         reason = problem.errors()[0]["msg"].removeprefix("Value error, ")
         raise RecipeError(f"the codec in {codec.folder} doesn't fit: {reason}", "set model.patch") from problem
-
-
-def hash_of(*numbers: int) -> int:
-    """A seed from several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def emoji() -> TokenizerRecipe:

@@ -27,7 +27,7 @@ from lantu.errors import ImageError, PromptError
 from lantu.models.lantu.parts import LantuParts
 from lantu.models.lantu.requests import MAX_CAPTION
 from lantu.models.spec import Grid, Parts
-from lantu.models.validation import require
+from lantu.models.validation import as_text, nearest_size, require
 from lantu.tasks.effects import Compute, Draft, Task
 from lantu.tokens import document, grammar
 from lantu.tokens.repetition import first_repeat, without_repeats
@@ -69,14 +69,14 @@ def caption_picture(
     require(parts.folder, "captioning")
     layout: Any = parts.layout
     drawing, image = (image, image.image) if isinstance(image, Picture) else (None, image)
-    image, size = images.to_rgb(image), layout.size_of(parts.folder.grid)
-    if not fit and image.size != size:
-        what = "{}x{} pixels, the model reads {}x{}".format(*image.size, *size)
+    image, sizes = images.to_rgb(image), layout.sizes
+    if not fit and image.size not in sizes:
+        what = f"{as_text(image.size)} pixels, the model reads {', '.join(map(as_text, sizes))}"
         raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped with --fit")
     example_ids = layout.example_ids(examples, language) if examples else []
     if drawing and drawing.model == parts.folder.digest:
         return (yield from caption_codes(parts, drawing.codes, language, seed, temperature, example_ids))
-    pixels_HWC = np.asarray(images.fit(image, *size) if fit else image)
+    pixels_HWC = np.asarray(images.fit(image, *nearest_size(image.size, sizes)) if fit else image)
     return (yield from caption(parts, pixels_HWC, language, seed, temperature, example_ids))
 
 

@@ -40,6 +40,8 @@ class LoopConfig(BaseModel):
         validated: samples of a validation.
         patience: stop after so many validations without a better one; 0 never stops early.
         kept: the number of newest checkpoints that are kept; all of them make a learning curve.
+        workers: processes that make batches; 0 for a thread of the training's own. By default, on a GPU one for each
+            core but one, and 0 on a CPU.
         device: "auto", "cpu", "cuda" or "cuda:N".
     """
 
@@ -71,6 +73,7 @@ class LoopConfig(BaseModel):
     kept: int = Field(2, ge=1)
     log_every: int = Field(20, ge=1)
     sample_every: int = Field(500, ge=0)
+    workers: int | None = Field(None, ge=0, le=256)
     device: str = "auto"
 
 

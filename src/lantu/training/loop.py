@@ -22,12 +22,12 @@ from typing import Any
 from lantu import files
 from lantu.errors import RecipeError
 from lantu.training import checkpoint
-from lantu.training.batches import Batches
 from lantu.training.checkpoint import State
 from lantu.training.clock import Clock
 from lantu.training.config import LoopConfig
 from lantu.training.device import choose_device
 from lantu.training.distributed import joined
+from lantu.training.feeding import feed, workers_for
 from lantu.training.logs import Log, Record, Window, read_log
 from lantu.training.progress import Progress, make_progress
 from lantu.training.schedule import decay_start, factor
@@ -146,20 +146,16 @@ class Run:
         config, ranks = self.config, self.ranks
         saved = time.monotonic()
         self.clock.start()
-        with Batches(
-            self.trainer.task,
-            config.batch_size,
-            config.accumulate,
-            self.step,
-            config.steps,
-            ranks.data_rank,
-            ranks.data_world,
-        ) as batches:
+        task, sizes = self.trainer.task, (config.batch_size, config.accumulate, self.step, config.steps)
+        workers = workers_for(config.workers, self.trainer.device, task, ranks.world)
+        with feed(task, *sizes, ranks.data_rank, ranks.data_world, workers) as batches:
             while self.step < config.steps:
                 if self.stuck:
                     self.progress.say(f"no better validation since step {self.best.step:,}: stopped early")
                     break
-                self.window.add(self.trainer.update(self.step, batches.take()))
+                with self.clock.waiting():
+                    taken = batches.take()
+                self.window.add(self.trainer.update(self.step, taken))
                 self.step += 1
                 self.clock.tick()
                 self.progress.step(self.step)
@@ -208,13 +204,14 @@ class Run:
         config = self.config
         means = self.window.means()
         means = dict(zip(means, self.ranks.mean(list(means.values())), strict=True))
+        waiting = self.clock.waited_share
         rate = self.clock.read(self.step)
         samples_per_s = rate * config.batch_size * config.accumulate * self.ranks.data_world
         record: Record = {"step": self.step, "lr": config.lr * factor(self.step - 1, config), **means}
         record |= {"skipped": self.trainer.skipped, "samples_per_s": samples_per_s}
         if flops := self.trainer.task.flops_per_sample:
             record["gflop_per_s"] = samples_per_s * flops / 1e9
-        record |= {**validated, "left_s": (config.steps - self.step) / rate}
+        record |= {"waiting": waiting, **validated, "left_s": (config.steps - self.step) / rate}
         self.last = {name: float(f"{v:.6g}") if isinstance(v, float) else v for name, v in record.items()}
         if log:
             log.write(self.last)

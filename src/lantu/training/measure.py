@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from lantu.training.batches import Batches
 from lantu.training.config import LoopConfig
 from lantu.training.device import choose_device
 from lantu.training.distributed import joined
+from lantu.training.feeding import feed, workers_for
 from lantu.training.progress import duration
 from lantu.training.simulated import Simulated
 from lantu.training.task import Task
@@ -87,7 +87,9 @@ def measure(task: Task, config: LoopConfig, updates: int = 5, warm: int = 2) -> 
         trainer = Trainer(task, config, device, ranks)
         count = warm + updates
         times = []
-        batches = Batches(task, config.batch_size, config.accumulate, 0, count, ranks.data_rank, ranks.data_world)
+        workers = workers_for(config.workers, device, task, ranks.world)
+        sizes = (config.batch_size, config.accumulate, 0, count)
+        batches = feed(task, *sizes, ranks.data_rank, ranks.data_world, workers)
         with batches:
             for step in range(count):
                 started = time.monotonic()

@@ -4,7 +4,8 @@ import sys
 from typing import Any, Protocol, TextIO
 
 WARNING = "warning: "
-SHOWN = ("loss", "lr", "samples_per_s", "gflop_per_s", "left_s")
+SHOWN = ("loss", "lr", "samples_per_s", "gflop_per_s", "waiting", "left_s")
+LONG_WAIT = 0.1  # share of the time
 
 
 class Progress(Protocol):
@@ -111,9 +112,11 @@ def describe(record: dict[str, Any]) -> str:
         "lr": lambda value: f"lr {value:.1e}",
         "samples_per_s": lambda value: f"{value:.3g} samples/s",
         "gflop_per_s": lambda value: f"{value:.0f} GFLOP/s",
+        "waiting": lambda value: f"waits for data {value:.0%} of the time" if value >= LONG_WAIT else "",
         "left_s": lambda value: f"left {duration(value)}",
     }
-    return "  ".join(forms[name](record[name]) for name in SHOWN if record.get(name) is not None)
+    told = (forms[name](record[name]) for name in SHOWN if record.get(name) is not None)
+    return "  ".join(filter(None, told))
 
 
 def duration(seconds: float) -> str:

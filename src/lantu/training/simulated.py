@@ -1,7 +1,7 @@
 """What a run takes on many devices, told on one: one rank of them updates, on a process group that only pretends.
 
-torch's FSDP2 and tensor parallelism run as they would; the "fake" backend leaves out what the ranks exchange, so numbers
-are wrong, and sizes are right. Only the time of the exchange is an estimate.
+torch's FSDP2 and tensor parallelism run as they would; the "fake" backend leaves out what the ranks exchange, so
+numbers are wrong, and sizes are right. Only the time of the exchange is an estimate.
 """
 
 import math
@@ -55,10 +55,11 @@ class Simulated:
         """A few lines for a person."""
         split = f", layers split among {self.tensor_parallel}" if self.tensor_parallel > 1 else ""
         low, high = map(duration, self.total_s)
+        memory, stays = self.memory_bytes / 1e9, self.state_bytes / 1e9
         return "\n".join(
             [
                 f"on {self.devices} devices like this one{split}, simulated:",
-                f"memory       {self.memory_bytes / 1e9:.2f} GB a device, {self.state_bytes / 1e9:.2f} GB of it to stay",
+                f"memory       {memory:.2f} GB a device, {stays:.3g} GB of it to stay",
                 f"exchange     {self.exchanged_bytes / 1e9:.3g} GB an update and device",
                 f"speed        {self.samples_per_step} samples in {self.step_s[0]:.3g} to {self.step_s[1]:.3g} s",
                 f"time         {low} to {high}, with {self.samples_per_step} samples a step",

@@ -29,6 +29,8 @@ class Task(ABC):
         flops_per_sample: forward and backward, for the logs; 0 if unknown.
         notes: lines about the data that the user should read before the run begins.
         exported: the kind of folder that ``export`` writes.
+        feeder: makes the same batches as ``batch``, by a method of this name, and can be sent to other processes
+            (``lantu.training.feeding``); None if there is nothing like it.
         reads_frozen: weights that are not trained are read again when a run is resumed, so checkpoints leave them out.
     """
 
@@ -37,6 +39,7 @@ class Task(ABC):
     notes: Sequence[str] = ()
     exported: FolderKind = WEIGHTS
     reads_frozen: bool = False
+    feeder: Any = None
 
     def __init_subclass__(cls, **arguments: Any):
         """Refuse public methods that are no hooks.

@@ -11,6 +11,7 @@ from lantu.tokens.vocabulary import GUIDANCE_SCALES, MAX_CODES, MAX_SIDE, Vocabu
 from lantu.weights.architecture import MAX_IDS, WHERE
 from lantu.weights.arrays import read_config
 
+MAX_GRIDS = 256
 DTYPES = ("bfloat16", "float16", "float32")  # of published weights
 
 
@@ -20,6 +21,7 @@ class DrawingConfig:
 
     Attributes:
         grid: height and width in codes of the pictures it was trained on.
+        grids: those of all shapes that they had, ``grid`` first.
         guidance: guidance scales that were distilled into the model.
         learnt: abilities other than drawing and captioning.
     """
@@ -28,6 +30,7 @@ class DrawingConfig:
     grid: tuple[int, int]
     guidance: tuple[float, ...]
     learnt: tuple[str, ...]
+    grids: tuple[tuple[int, int], ...]
 
 
 def read_vocabulary(folder: str | Path) -> Vocabulary:
@@ -65,7 +68,23 @@ def drawing_config(config: Mapping[str, Any]) -> DrawingConfig:
         fields.refuse("grid", "a height and a width")
     learnt = fields.texts("learnt") if fields.given("learnt") else ()
     origin_of(config)
-    return DrawingConfig(vocabulary_of(config), (grid[0], grid[1]), guidance_scales_of(config), learnt)
+    grids = grids_of(fields, (grid[0], grid[1]))
+    return DrawingConfig(vocabulary_of(config), grids[0], guidance_scales_of(config), learnt, grids)
+
+
+def grids_of(fields: Fields, grid: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """The entry "grids", heights and widths one after the other; ``grid`` alone where there is none.
+
+    Raises:
+        ModelError: they are no pairs, too many, or don't begin with ``grid``.
+    """
+    if not fields.given("grids"):
+        return (grid,)
+    sides = fields.wholes("grids", 1, MAX_SIDE)
+    grids = tuple(zip(sides[::2], sides[1::2], strict=False))
+    if len(sides) % 2 or not 1 <= len(grids) <= MAX_GRIDS or grids[0] != grid or len(set(grids)) < len(grids):
+        fields.refuse("grids", f"different heights and widths, one after the other, {grid[0]} and {grid[1]} first")
+    return grids
 
 
 def vocabulary_of(config: Mapping[str, Any]) -> Vocabulary:

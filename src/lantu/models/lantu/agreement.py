@@ -7,6 +7,7 @@ from typing import Any
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import LantuError, ModelError
 from lantu.files.untrusted import Fields, shown
+from lantu.images.shapes import is_shape
 from lantu.models.lantu.counting import HINT
 from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
 
@@ -40,16 +41,16 @@ def check_budget(budget: Any, index: Path) -> None:
 def check_grid(grid: tuple[int, int], tokenizer: Mapping[str, Any], model: Path) -> None:
     """Refuse a language model whose grid is not the tokenizer's.
 
-    The training pictures may have been larger or smaller; recipes scale them.
+    The training pictures may have been larger or smaller, and of other shapes; recipes scale them.
 
     Args:
-        grid: height and width in codes, by the language model's config.
+        grid: height and width in codes, by the language model's config: of about the tokenizer's area.
         tokenizer: its config.
 
     Raises:
         ModelError: the grids differ.
     """
     side = tokenizer["size"] // tokenizer["patch"]
-    if grid != (side, side):
+    if not is_shape(grid, side):
         what = f"the language model in {model} draws {grid[1]}x{grid[0]} codes, its tokenizer makes {side}x{side}"
         raise ModelError(what, "restore grid in language/config.json, or join parts of the same tokenizer")

@@ -266,7 +266,8 @@ class LantuFolder:
             check_control(configs[CONTROL], configs["decoder"])
         if self.refined:
             self.check_refiner()
-        check_grid(self.drawing_config.grid, configs["tokenizer"], self.path)
+        for grid in self.drawing_config.grids:
+            check_grid(grid, configs["tokenizer"], self.path)
         return self
 
     def check_refiner(self) -> None:

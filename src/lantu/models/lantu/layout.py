@@ -21,7 +21,7 @@ from lantu.models.lantu.agreement import check_refiner
 from lantu.models.lantu.folder import LantuFolder
 from lantu.models.lantu.requests import language_of
 from lantu.models.spec import Grid, Size
-from lantu.models.validation import check_codes, check_prompt, check_size, grid_of, require
+from lantu.models.validation import check_codes, check_prompt, check_size, grid_of, nearest_size, require
 from lantu.tokens import document
 from lantu.tokens.bpe import TextCodec
 from lantu.tokens.vocabulary import Vocabulary
@@ -83,6 +83,11 @@ class LantuLayout:
         """Width and height in pixels of the pictures that the model was trained on."""
         return self.size_of(self.folder.grid)
 
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """Width and height of all training pictures, the most frequent first."""
+        return tuple(map(self.size_of, self.folder.drawing_config.grids))
+
     def grid_of(self, size: Size) -> Grid:
         """Height and width in codes of a picture of ``size`` pixels.
 
@@ -102,7 +107,7 @@ class LantuLayout:
             ImageError: there is no such size, or drawings of it are useless.
         """
         self.grid_of(size)
-        return check_size(size, self.size, self.folder.sides)
+        return check_size(size, self.sizes, self.folder.sides)
 
     @cached_property
     def lexicon(self) -> Lexicon | None:
@@ -165,14 +170,14 @@ class LantuLayout:
         """The codes of a picture, (h, w) int64.
 
         Args:
-            fit: scale and crop a picture of another size to that of the training pictures.
+            fit: scale and crop a picture of another size to the nearest of the training pictures'.
 
         Raises:
             ImageError: its sides are not multiples of ``patch``, or too long.
         """
         image = images.to_rgb(image)
         if fit:
-            image = images.fit(image, *self.size)
+            image = images.fit(image, *nearest_size(image.size, self.sizes))
         try:
             self.grid_of(image.size)
         except ImageError as problem:

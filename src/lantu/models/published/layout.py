@@ -43,6 +43,16 @@ class PublishedLayout:
         """Width and height in pixels of the pictures that it was trained on."""
         return self.size_of(self.folder.grid)
 
+    @property
+    def patch(self) -> int:
+        """Pixels a side of the cell that one code stands for."""
+        return self.folder.patch
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """The only one that is known; see ``lantu.models.spec.Layout``."""
+        return (self.size,)
+
     def grid_of(self, size: Size) -> Grid:
         """Height and width in codes of a picture of width and height in pixels; here, of the only size that there is.
 

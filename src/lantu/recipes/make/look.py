@@ -57,7 +57,7 @@ class Look:
         elif self.captioned < FEW_CAPTIONED * self.train:
             yield f"only {self.captioned:,} pictures have captions: the others teach it to draw, but no words"
         if unknown := sorted(set(self.languages) - set(LANGUAGES)):
-            yield f"captions in {', '.join(unknown)} are passed over: {' and '.join(LANGUAGES)} are learnt"
+            yield f"captions in {', '.join(unknown)} teach drawing alone: {' and '.join(LANGUAGES)} are scored"
         if not self.val:
             yield "no picture is kept for validation: scores will be those of pictures that it learnt"
 
@@ -67,7 +67,7 @@ def look(data: Path) -> Look:
     facts: dict[str, Any] = inspect(data)
     splits, shards = facts["splits"], Shards(data, "train")
     captions = splits["train"]["captions"]
-    learnt = [entry["pictures"] for language, entry in captions.items() if language in LANGUAGES]
+    learnt = [entry["pictures"] for entry in captions.values()]
     return Look(
         train=splits["train"]["pictures"],
         val=splits.get("val", {}).get("pictures", 0),

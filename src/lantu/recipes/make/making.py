@@ -126,6 +126,8 @@ class Making:
         wanted = self.wanted
         labels = ["--labels", wanted.labels] if wanted.labels else []
         labels += [] if wanted.captions else ["--no-captions"]
+        if self.sources.decoder or self.sources.pretrained_decoder:
+            labels += ["--aspect", "crop"]  # pretrained decoders learn squares
         where = [str(expand(wanted.pictures)), "--out", str(self.data)]
         return ["data", "build", "folder", *where, "--size", str(self.size), "--seed", str(wanted.seed), *labels]
 
@@ -208,13 +210,13 @@ def sources_of(wanted: Wanted) -> tuple[Sources, int]:
     masked = isinstance(folder, LantuFolder) and folder.entry("language/config.json", "model_type") == MASKED
     if not isinstance(folder, LantuFolder) or masked:
         raise LantuError(f"{folder.name} can't go on learning", "give a model of lantu's own: --start MODEL")
-    width, height = Model.load(folder.path, "cpu").size
-    if wanted.size not in (None, width) or width != height:
-        hint = f"leave out --size, or give {width}" if width == height else "give one with square pictures"
-        raise LantuError(f"{folder.name} draws {width}x{height} px", hint)
+    tokenizer = folder.read("tokenizer/config.json")
+    side = tokenizer["size"] // tokenizer["patch"] * folder.patch  # of a square; other shapes are about as large
+    if wanted.size not in (None, side):
+        raise LantuError(f"{folder.name} draws {side}x{side} px", f"leave out --size, or give {side}")
     start = str(folder.path.resolve())
     pretrained = is_pretrained(folder.path / "decoder")
-    return Sources(start, local(wanted.language), local(wanted.decoder), pretrained), width
+    return Sources(start, local(wanted.language), local(wanted.decoder), pretrained), side
 
 
 def decoder_size(wanted: Wanted) -> int:

@@ -27,6 +27,7 @@ from lantu.diffusion.latent_codes import LEVELS, LatentCodes
 from lantu.files import WEIGHTS, FolderKind, replacing_folder, sha256, write_json, writing
 from lantu.images import to_array, to_tensor
 from lantu.models.diffusers.folder import PUBLISHED
+from lantu.recipes.picture_batches import check_one_shape
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.training import task as training
 from lantu.training.config import LoopConfig, RecipeConfig
@@ -68,6 +69,7 @@ class Task(training.Task):
         kinds: dict[str, Any] = {"AutoencoderKL": diffusers.AutoencoderKL}
         self.recipe, self.shards = recipe, Shards(data, "train")
         self.val = Shards(data, "val", or_empty=True)
+        check_one_shape(self.shards, "an autoencoder")
         self.order = Order(len(self.shards), recipe.loop.seed)
         levels = len(recipe.widths)
         with torch.random.fork_rng(devices=[]):

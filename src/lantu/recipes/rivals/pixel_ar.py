@@ -27,6 +27,7 @@ from lantu.recipes.documents import Captioned, Mixture
 from lantu.recipes.language_settings import LanguageRecipe
 from lantu.recipes.language_task import LanguageSetup, LanguageTask
 from lantu.recipes.next_token import NextToken, captioned
+from lantu.recipes.picture_batches import check_one_shape
 from lantu.recipes.rivals import directory
 from lantu.rivals.pixel_ar.clustering import colours_of
 from lantu.rivals.pixel_ar.folder import CLASS, CLASSES, KIND
@@ -137,6 +138,7 @@ def palette_of(data: Path, recipe: PixelRecipe) -> Palette:
         what = f"pictures of {size} pixels can't be drafted at {recipe.side}"
         raise RecipeError(what, f"choose a side that divides {size}: --set side=N")
     shards = Shards(data, "train")
+    check_one_shape(shards, "a model of pixels")
     pixels = to_tensor(shards.images(list(range(min(LOOKED_AT, len(shards))))))
     colours_MC = to_array(scale(pixels, recipe.side, recipe.side)).reshape(-1, 3)
     colours = colours_of(colours_MC, recipe.colours, recipe.loop.seed)

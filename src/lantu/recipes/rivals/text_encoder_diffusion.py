@@ -28,6 +28,7 @@ from lantu.models.diffusers.scheduler import read_scheduler
 from lantu.models.diffusers.vae import TINY, codec_class
 from lantu.recipes.captions import caption_of
 from lantu.recipes.corpus import Corpus, Pictures
+from lantu.recipes.picture_batches import check_one_shape
 from lantu.recipes.rivals import directory
 from lantu.recipes.rivals.autoencoder import LatentTokenizer, groups_of
 from lantu.recipes.sheets import save_sheet, shown
@@ -103,6 +104,7 @@ class Task(training.Task):
         self.tokenizer = tokenizer_of(self.place, int(read_index(data)["size"]))
         self.latent = self.tokenizer.latent
         self.pictures = Pictures(data, self.tokenizer, recipe.loop.seed)
+        check_one_shape(self.pictures.shards, "this rival")
         codec = bpe.train(self.pictures.texts(), recipe.text_size)
         self.prompts = Prompts(codec, recipe.text_length)
         self.corpus = self._corpus(self.pictures)

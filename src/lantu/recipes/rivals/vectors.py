@@ -18,6 +18,7 @@ from lantu.images import scale, to_tensor
 from lantu.models.lantu.layers import to_patches
 from lantu.recipes.codes import load_tokenizer
 from lantu.recipes.corpus import Pictures
+from lantu.recipes.picture_batches import check_one_shape
 from lantu.recipes.sources import part_folder
 
 LOOKED_AT = 512  # pictures whose vectors are measured
@@ -63,6 +64,7 @@ class Space:
         if not side or size % side:
             raise RecipeError(f"{size} pixels for {side} vectors a side", f"set size to a multiple of {side or 1}")
         shards = Shards(data, "train")
+        check_one_shape(shards, "a model of vectors")
         pixels_BCHW = scale(to_tensor(shards.images(list(range(min(LOOKED_AT, len(shards)))))), size, size)
         plain = cls((side, side), size // side, size, *ones(1), 1.0, BYTES, tokenizer, folder)
         raw_TE = plain.raw(pixels_BCHW).flatten(0, 1)

@@ -19,7 +19,7 @@ from lantu.server.http.errors import ApiError
 
 
 def read_size(text: str | None, model: Model, warn: Callable[[str], None] = lambda warning: None) -> Size:
-    """Read a picture's width and height in pixels from "auto" or e.g. "128x128".
+    """Read a picture's width and height in pixels from "auto", "128x128", or a ratio such as "3:4".
 
     Args:
         warn: called with a warning if the model draws that size badly.
@@ -30,11 +30,12 @@ def read_size(text: str | None, model: Model, warn: Callable[[str], None] = lamb
     if text in (None, "auto"):
         return model.size
     try:
-        size = validation.parse_size(text)
+        shape = validation.parse_shape(text)
     except LantuError as problem:
-        hint = 'write "auto" or width x height in pixels, e.g. "128x128"'
+        hint = 'write "auto" or width x height in pixels, e.g. "128x128", or a ratio, e.g. "3:4"'
         raise ApiError(400, f"{problem.message}: {hint}", "invalid_value", "size") from problem
     try:
+        size = shape(model.parts.layout)
         warning = model.parts.layout.check_size(size)
     except ImageError as problem:
         raise ApiError(400, str(problem), "invalid_image", "size") from problem
