@@ -68,7 +68,7 @@ def hostile_descriptions(honest):
         "codes huge": honest | {"codes": [[10**30] * 4] * 4},
         "codes wide": honest | {"codes": [[0] * 257] * 4},
         "codes many": honest | {"codes": [[0] * 300] * 300},
-        "codes nested": honest | {"codes": [[[0]]]},
+        "codes nested": honest | {"codes": [[[[0]]]]},
         "prompt number": honest | {"prompt": 5},
         "prompt half a character": honest | {"prompt": "\ud800"},
         "seed text": honest | {"seed": "1"},

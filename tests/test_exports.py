@@ -65,6 +65,7 @@ def test_public_members_of_a_model():
         "open",
         "render",
         "size",
+        "sizes",
         "stream",
         "tokenize",
     ]

@@ -13,7 +13,7 @@ from lantu.recipes.adopt_language import adopt_language
 from lantu.recipes.sources import part_folder
 
 JSON = {
-    "pipeline": ("model_index.json", {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "U"]}),
+    "pipeline": ("model_index.json", {"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "U"]}),
     "component": ("config.json", {"_class_name": "AutoencoderKL"}),
     "language": ("config.json", {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]}),
     "transformer": ("config.json", {"model_type": "clip_text_model", "architectures": ["CLIPTextModel"]}),
