@@ -400,3 +400,13 @@ def test_groups_of_threads_may_be_nested():
             assert kernels.threads() == 1
         assert kernels.threads() == 3
     assert kernels.threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system keeps no process to some cores")
+def test_threads_are_those_cores_that_the_process_may_use():
+    """Of two threads on one core each would wait for the other's turn at every barrier."""
+    core = min(os.sched_getaffinity(0))
+    code = f"import os; os.sched_setaffinity(0, [{core}]); from lantu import kernels; print(kernels.threads())"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "1\n"

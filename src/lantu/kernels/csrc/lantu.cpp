@@ -14,6 +14,7 @@
 #include <immintrin.h>
 #endif
 #ifdef __linux__
+#include <sched.h>
 #include <sys/mman.h>
 #endif
 #ifndef _WIN32
@@ -183,6 +184,16 @@ const Instructions& instructions() {
 
 }  // namespace
 
+// Cores that this process may use: fewer than the machine has under taskset, or in a container with a set of cores, where
+// members of a team would wait for one another's turn at every barrier.
+static int usable_cores() {
+#ifdef __linux__
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
+#endif
+    return (int)std::max(1u, std::thread::hardware_concurrency());
+}
+
 // A team and its scratch memory: one for the process, and one for each thread group.
 struct ThreadGroup {
     std::mutex busy;  // one pass at a time
@@ -197,7 +208,7 @@ struct ThreadGroup {
         const long self = (long)getpid();
 #endif
         if (team_ && owner_ != self) (void)team_.release();  // its threads stayed in the parent
-        const int count = wanted > 0 ? wanted : std::max(1u, std::thread::hardware_concurrency());
+        const int count = wanted > 0 ? wanted : usable_cores();
         if (!team_ || team_->size() != count) {
             team_.reset();
             team_ = std::make_unique<Team>(count);
