@@ -18,7 +18,7 @@ from lantu import recipes
 from lantu.files import write_json
 from lantu.training.checkpoint import BEFORE_DECAY, numbered
 
-STABLE, ENDLESS, NOTED_S = 0.8, 1_000_000, 10.0
+STABLE, ENDLESS, WRITTEN_S = 0.8, 1_000_000, 10.0
 
 
 class Metered:
@@ -56,19 +56,19 @@ class Metered:
 
     def session(self, steps: int, before: float, until: float, kept: str, device: str) -> float:
         """Train to ``steps``, or until so many seconds are used; returns the seconds used, with those ``before``."""
-        begun, done, fired = self.clock(), threading.Event(), threading.Event()
+        start, done, stopped = self.clock(), threading.Event(), threading.Event()
 
         def watch() -> None:
-            noted = begun
+            written = start
             while not done.wait(0.5):
                 now = self.clock()
-                if kept and now - noted > NOTED_S:
-                    noted = now
-                    write_json(self.notes, {**self.known, kept: before + now - begun})
+                if kept and now - written > WRITTEN_S:
+                    written = now
+                    write_json(self.notes, {**self.known, kept: before + now - start})
                 # Before the loop listens, the signal would end the process.
                 listening = signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, None)
-                if before + now - begun >= until and listening and not fired.is_set():
-                    fired.set()
+                if before + now - start >= until and listening and not stopped.is_set():
+                    stopped.set()
                     os.kill(os.getpid(), signal.SIGTERM)
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -85,9 +85,9 @@ class Metered:
         finally:
             done.set()
             watcher.join()
-        if summary.reason == "interrupted" and not fired.is_set():
+        if summary.reason == "interrupted" and not stopped.is_set():
             raise SystemExit("stopped; the same command goes on")
-        return before + self.clock() - begun
+        return before + self.clock() - start
 
 
 def cpu_or_gpu(device: str) -> Callable[[], float]:

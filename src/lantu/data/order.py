@@ -103,6 +103,11 @@ def groups(shapes: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(of.reshape(-1) == group) for group in ordered]
 
 
+def turn(number: int, size: int, count: int) -> list[int]:
+    """The indices of the ``number``-th batch of at most ``size`` of so many samples; none after the last."""
+    return list(range(number * size, min((number + 1) * size, count)))
+
+
 def in_turn(shapes: np.ndarray, number: int, size: int) -> np.ndarray:
     """The ``number``-th batch of at most ``size`` pictures of one shape, all pictures in turn; empty after the last."""
     for group in groups(shapes):

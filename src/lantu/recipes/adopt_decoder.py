@@ -12,7 +12,7 @@ from lantu.models.diffusers.adopt import Choices, TokenizerCodes, adopt
 from lantu.models.diffusers.folder import NETWORKS, SCHEDULER, VAE
 from lantu.models.diffusers.pretrained import PretrainedConfig
 from lantu.models.lantu.components import is_pretrained
-from lantu.models.recognising import recognised
+from lantu.models.recognising import pipeline
 from lantu.recipes.codes import check_cells, load_tokenizer
 from lantu.tokens.vocabulary import MAX_PATCH
 
@@ -55,7 +55,7 @@ def adopt_decoder(
     if (folder / "config.json").is_file() and is_pretrained(folder):
         raise ModelError(f"{source} is adopted already", "train it: lantu train decoder --recipe adopted --start DIR")
     # A pipeline first: Stable Diffusion's is a model of a family here, too.
-    found = recognised(folder) or registry.what(folder)
+    found = pipeline(folder) or registry.what(folder)
     if found and found.kind != "pipeline":
         raise ModelError(f"{source} is {found.what}, not a pipeline of diffusers", found.then)
     check_apart(out, {"pipeline": folder, **({"autoencoder": other} if other else {})})

@@ -100,8 +100,7 @@ def assemble(
         for part, folder in folders.items():
             shutil.copytree(folder, temporary / part)
         write_json(temporary / "model_index.json", index)
-        for file, words in zip((WORDS, RELATED), taught, strict=False):
-            write_text(temporary / file, json.dumps(words, ensure_ascii=False, separators=(",", ":")) + "\n")
+        write_words(temporary, taught)
         if text := card_of(card, out):
             (temporary / "README.md").write_bytes(text)
         LantuFolder(temporary).check()
@@ -118,6 +117,12 @@ def naming(out: Path, temporary: Path) -> Iterator[None]:
         yield
     except ModelError as problem:
         raise ModelError(problem.message.replace(str(temporary), str(out)), problem.hint) from problem
+
+
+def write_words(folder: Path, taught: Sequence[dict[str, Any]]) -> None:
+    """Write the words that a model was taught, and what is near to them; nothing if none are known."""
+    for file, words in zip((WORDS, RELATED), taught, strict=False):
+        write_text(folder / file, json.dumps(words, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 def former_words(language: str | Path) -> Sequence[dict[str, Any]]:

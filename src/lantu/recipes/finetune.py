@@ -20,7 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lantu.data.order import Order
+from lantu.data.order import Order, turn
 from lantu.errors import RecipeError
 from lantu.models.lantu.language.model import export
 from lantu.recipes.corpus import Corpus, Pictures
@@ -172,8 +172,8 @@ class Task(LanguageTask):
         """Documents of the validation pictures, and of as many rehearsed ones."""
         new, old = super().validation(number, size), None
         if self.kept is not None:
-            indices = range(number * size, min((number + 1) * size, len(self.kept.corpus.samples)))
-            old = self.kept.batch(list(indices), number * size) if indices else None
+            indices = turn(number, size, len(self.kept.corpus.samples))
+            old = self.kept.batch(indices, number * size) if indices else None
         return Pair(new, old) if new is not None else None
 
     def validation_loss(self, batch: Pair, generator: torch.Generator) -> Metrics:

@@ -16,19 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lantu.data.order import turn
 from lantu.engine.backends.native import Language
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import RecipeError
-from lantu.files import write_text
-from lantu.images import fitted, to_array, to_tensor
 from lantu.models.lantu.language.model import export
-from lantu.recipes.captions import caption_of
 from lantu.recipes.codes import Tokenizer, load_tokenizer
 from lantu.recipes.corpus import Corpus, Pictures
 from lantu.recipes.drafts import Drafts
 from lantu.recipes.language_settings import LanguageRecipe
 from lantu.recipes.language_start import start_language
-from lantu.recipes.sheets import save_sheet, shown
+from lantu.recipes.sheets import save_captioned, shown_captions
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.training.task import Metrics, Task
 from lantu.weights.language_config import guidance_scales_of
@@ -134,7 +132,7 @@ class LanguageTask(Task):
         corpus = self.setup.validation
         if self.validated is None or corpus is None:
             return None
-        indices = list(range(number * size, min((number + 1) * size, len(corpus.samples))))
+        indices = turn(number, size, len(corpus.samples))
         return self.validated.batch(indices, number * size) if indices else None
 
     def validation_loss(self, batch: Any, generator: torch.Generator) -> Metrics:
@@ -154,14 +152,9 @@ class LanguageTask(Task):
     def sample(self, step: int, folder: Path) -> None:
         """Validation pictures above what the model drafts for one caption of each, in alternating languages."""
         val = self.setup.pictures.val
-        captions = {index: caption_of(val.sample(index).captions, index) for index in shown(val).tolist()}
-        captions = {index: caption for index, caption in captions.items() if caption}
-        if not captions:
-            return
-        drawn = self._drafts().draw(list(captions.values()), list(captions))
-        real = fitted(to_tensor(val.images(list(captions))), *drawn.shape[1:3])
-        save_sheet(folder / f"{step:06d}.png", [to_array(real), drawn])
-        write_text(folder / f"{step:06d}.txt", "\n".join(captions.values()) + "\n")
+        if captions := shown_captions(val):
+            drawn = self._drafts().draw(list(captions.values()), list(captions))
+            save_captioned(folder, step, val, captions, drawn)
 
     def _drafts(self) -> Drafts:
         """The model as it is now, as a generator of pictures."""

@@ -16,22 +16,20 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from lantu.data.order import turn
 from lantu.data.shards import Shards
 from lantu.engine.drafting import Drafter, draft
 from lantu.engine.masked_diffusion import MaskedDrafter
 from lantu.engine.request import Request
-from lantu.files import write_text
-from lantu.images import scale, to_array, to_tensor
 from lantu.models.lantu.layers import in_blocks
 from lantu.models.masked import sequence
 from lantu.models.masked.config import MaskedConfig
 from lantu.models.masked.network import MaskedTransformer
-from lantu.recipes.captions import caption_of
 from lantu.recipes.codes import load_tokenizer
 from lantu.recipes.corpus import Corpus, Pictures
 from lantu.recipes.drafts import paint
 from lantu.recipes.picture_batches import check_one_shape
-from lantu.recipes.sheets import save_sheet, shown
+from lantu.recipes.sheets import save_captioned, shown_captions
 from lantu.tokens import bpe
 from lantu.tokens.document import codes_from, draw_prefix, unconditional_prefix
 from lantu.tokens.vocabulary import Vocabulary
@@ -147,7 +145,7 @@ class Task(training.Task):
         """Validation pictures, masked always alike."""
         if self.held is None:
             return None
-        indices = list(range(number * size, min((number + 1) * size, len(self.held.samples))))
+        indices = turn(number, size, len(self.held.samples))
         return self._masked(self.held, indices, number * size) if indices else None
 
     def validation_loss(self, batch: Any, generator: torch.Generator) -> Metrics:
@@ -177,20 +175,13 @@ class Task(training.Task):
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
         """Validation pictures above what the model drafts for one caption of each, in alternating languages."""
-        captions = {
-            index: caption_of(self.pictures.val.sample(index).captions, index)
-            for index in shown(self.pictures.val).tolist()
-        }
-        captions = {index: caption for index, caption in captions.items() if caption}
-        if not captions:
+        val = self.pictures.val
+        if not (captions := shown_captions(val)):
             return
         drafts = draft(self._drafter(), [self._request(*each) for each in captions.items()])
         height, width = self.pictures.grid
         grids = [codes_from(ids, height, width, self.vocabulary) for ids in drafts]
-        drawn = paint(self.tokenizer, np.stack(grids))
-        real = scale(to_tensor(self.pictures.val.images(np.array(list(captions)))), *drawn.shape[1:3])
-        save_sheet(folder / f"{step:06d}.png", [to_array(real), drawn])
-        write_text(folder / f"{step:06d}.txt", "\n".join(captions.values()) + "\n")
+        save_captioned(folder, step, val, captions, paint(self.tokenizer, np.stack(grids)))
 
     def _request(self, seed: int, caption: str) -> Request:
         vocabulary, (height, width) = self.vocabulary, self.pictures.grid

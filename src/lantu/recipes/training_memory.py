@@ -23,7 +23,7 @@ def least_bytes(task: Task, config: LoopConfig) -> int:
 
 def weights_bytes(task: Task) -> int:
     """What the networks take, which on a GPU is not there yet."""
-    return sum(value.numel() * value.element_size() for net in task.networks.values() for value in net.parameters())
+    return sum(value.nbytes for network in task.networks.values() for value in network.parameters())
 
 
 def check_memory(task: Task, config: LoopConfig) -> None:

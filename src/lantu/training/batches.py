@@ -42,10 +42,7 @@ class Batches:
 
     def make(self, update: int) -> list[Any]:
         """Make an update's batches; runs in the background thread."""
-        first = update * self.accumulate
-        return [
-            self.task.batch((first + micro) * self.world + self.rank, self.size) for micro in range(self.accumulate)
-        ]
+        return update_batches(self.task, update, self.size, self.accumulate, self.rank, self.world)
 
     def take(self) -> list[Any]:
         """The next update's batches."""
@@ -58,3 +55,9 @@ class Batches:
 
     def __exit__(self, *_: object) -> None:
         self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+def update_batches(source: Any, update: int, size: int, accumulate: int, rank: int, world: int) -> list[Any]:
+    """One rank's batches of an update, by the ``batch`` of a task or of its feeder."""
+    first = update * accumulate
+    return [source.batch((first + micro) * world + rank, size) for micro in range(accumulate)]

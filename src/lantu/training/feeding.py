@@ -4,7 +4,6 @@ Each process makes whole updates' batches from a copy of the task's ``feeder``; 
 a pure function of the step, a run has the same ones with any number of processes, and after a kill.
 """
 
-import os
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +12,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lantu.errors import LantuError
-from lantu.training.batches import AHEAD, Batches
+from lantu.kernels import usable_cores
+from lantu.training.batches import AHEAD, Batches, update_batches
 from lantu.training.task import Task
 
 MOST = 16  # processes that are started by themselves
@@ -36,12 +36,8 @@ class Updates(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         """An update's batches, or the error that a user should see."""
-        start = (self.first + index) * self.accumulate
         try:
-            return [
-                self.feeder.batch((start + micro) * self.world + self.rank, self.size)
-                for micro in range(self.accumulate)
-            ]
+            return update_batches(self.feeder, self.first + index, self.size, self.accumulate, self.rank, self.world)
         except LantuError as problem:  # DataLoader would put a traceback into the message
             return problem
 
@@ -100,8 +96,7 @@ def workers_for(wanted: int | None, device: torch.device, task: Task, world: int
         return wanted
     if device.type == "cpu":
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST, max(1, cores // world - 1))
+    return min(MOST, max(1, usable_cores() // world - 1))
 
 
 def feed(

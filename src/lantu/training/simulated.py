@@ -4,7 +4,6 @@ torch's FSDP2 and tensor parallelism run as they would; the "fake" backend leave
 numbers are wrong, and sizes are right. Only the time of the exchange is an estimate.
 """
 
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -97,7 +96,7 @@ def simulate(
     exchange = exchanged / (1e9 * gigabytes_per_s)
     times = max(alone, exchange), alone + exchange
     moments = moments_bytes(trainer)
-    state = moments + sum(map(nbytes, kept(trainer)))
+    state = moments + sum(value.nbytes for value in kept(trainer))
     return Simulated(
         devices=devices,
         tensor_parallel=config.tensor_parallel,
@@ -143,7 +142,7 @@ class Traffic(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         if func.namespace in GROUPS and "wait" not in str(func):
             flat = [value for value in torch.utils._pytree.tree_leaves((args, result)) if isinstance(value, Tensor)]
-            most = max((nbytes(value) for value in flat), default=0)
+            most = max((value.nbytes for value in flat), default=0)
             self.received += most * (2 if any(name in str(func) for name in TWICE) else 1)
         return result
 
@@ -158,14 +157,9 @@ def kept(trainer: Trainer) -> list[Tensor]:
 def moments_bytes(trainer: Trainer) -> int:
     """The optimizers' state: two moments of AdamW, one of Muon."""
     return sum(
-        nbytes(local(parameter.detach())) * (2 if "Adam" in type(optimizer).__name__ else 1)
+        local(parameter.detach()).nbytes * (2 if "Adam" in type(optimizer).__name__ else 1)
         for module in trainer.modules
         for optimizer in module.optimizers
         for group in optimizer.param_groups
         for parameter in group["params"]
     )
-
-
-def nbytes(value: Tensor) -> int:
-    """A tensor's size."""
-    return math.prod(value.shape) * value.element_size()

@@ -12,11 +12,10 @@ from lantu.errors import DataError, ModelError
 from lantu.files import expand, replacing_folder, write_json, write_text
 from lantu.models import registry
 from lantu.models.spec import ModelFolder
-from lantu.recipes.assemble import card_of, check_apart
+from lantu.recipes.assemble import card_of, check_apart, write_words
 from lantu.recipes.budget import budget_of
 from lantu.recipes.pictures import origin
 from lantu.recipes.rivals.directory import INDEX, TRAINING
-from lantu.tokens.words import RELATED, WORDS
 
 PART = "rival"  # what the index calls the cost of the whole model
 CARD = """# {name}
@@ -73,8 +72,7 @@ def assemble_rival(
     with replacing_folder(out, folder.kind) as temporary:
         shutil.copytree(source, temporary)
         write_json(temporary / INDEX, index)
-        for file, words in zip((WORDS, RELATED), taught, strict=False):
-            write_text(temporary / file, json.dumps(words, ensure_ascii=False, separators=(",", ":")) + "\n")
+        write_words(temporary, taught)
         made: Any = registry.open_folder(temporary).check()
         if card is not None:
             (temporary / "README.md").write_bytes(card_of(card, out) or b"")

@@ -8,6 +8,7 @@ in lantu's own tokenizer, since the absolute one alone stays long at the median 
 diffusers opens. Shapes: B pictures, C channels, H W pixels.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lantu.data.order import Order
+from lantu.data.order import Order, turn
 from lantu.data.shards import Shards, read_index
 from lantu.diffusion.arrays import to_numpy
 from lantu.diffusion.decoder import LatentCodec
@@ -120,7 +121,7 @@ class Task(training.Task):
 
     def validation(self, number: int, size: int) -> Tensor | None:
         """Validation pictures."""
-        indices = list(range(number * size, min((number + 1) * size, len(self.val))))
+        indices = turn(number, size, len(self.val))
         return to_tensor(self.val.images(indices)) if indices else None
 
     def validation_loss(self, batch: Any, generator: torch.Generator) -> Metrics:
@@ -184,7 +185,7 @@ class LatentTokenizer:
     def codes_digest(self) -> str:
         """The SHA-256 of the autoencoder's files and of the size."""
         own = sha256(*sorted(path for path in self.folder.iterdir() if path.suffix in (".json", ".safetensors")))
-        return sha256_text(f"{own} {self.size}")
+        return hashlib.sha256(f"{own} {self.size}".encode()).hexdigest()
 
     def encode(self, pixels_BCHW: Tensor) -> Tensor:
         """Pictures in [-1, 1] → the numbers of their latents (B, h, w) int64."""
@@ -193,13 +194,6 @@ class LatentTokenizer:
     def paint(self, codes_Bhw: np.ndarray) -> np.ndarray:
         """The numbers of latents → (B, H, W, 3) uint8."""
         return to_array(torch.from_numpy(to_numpy(self.codec.decode(self.latent.unpack(codes_Bhw)))).clamp(-1, 1))
-
-
-def sha256_text(text: str) -> str:
-    """The SHA-256 of a text, as hex."""
-    import hashlib
-
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def autoencoder() -> AutoencoderRecipe:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from lantu.data.order import turn
 from lantu.data.packing import one_each
 from lantu.diffusion.flow import flow_loss, mask_tail
 from lantu.diffusion.sample import sample
@@ -220,7 +221,7 @@ class Task(training.Task):
         """Documents of the validation pictures, in the order of the data."""
         if self.held is None:
             return None
-        indices = list(range(number * size, min((number + 1) * size, len(self.held.samples))))
+        indices = turn(number, size, len(self.held.samples))
         documents = Captioned(self.held, self.recipe.captioning, 0.0)
         return self._documents(self.held, documents, indices, number * size) if indices else None
 

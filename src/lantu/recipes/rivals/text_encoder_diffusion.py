@@ -19,19 +19,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from lantu.data.order import turn
 from lantu.data.shards import read_index
 from lantu.diffusion.denoising import denoising_loss
 from lantu.engine.drafting import draft
-from lantu.files import write_json, write_text, writing
-from lantu.images import scale, to_array, to_tensor
+from lantu.files import write_json, writing
 from lantu.models.diffusers.scheduler import read_scheduler
 from lantu.models.diffusers.vae import TINY, codec_class
-from lantu.recipes.captions import caption_of
 from lantu.recipes.corpus import Corpus, Pictures
 from lantu.recipes.picture_batches import check_one_shape
 from lantu.recipes.rivals import directory
 from lantu.recipes.rivals.autoencoder import LatentTokenizer, groups_of
-from lantu.recipes.sheets import save_sheet, shown
+from lantu.recipes.sheets import save_captioned, shown_captions
 from lantu.recipes.sources import autoencoder_folder
 from lantu.rivals.latent_diffusion.denoising import DenoisingDrafter
 from lantu.rivals.latent_diffusion.folder import KIND
@@ -213,7 +212,7 @@ class Task(training.Task):
         corpus = self._held
         if corpus is None:
             return None
-        indices = list(range(number * size, min((number + 1) * size, len(corpus.samples))))
+        indices = turn(number, size, len(corpus.samples))
         return self._batch(corpus, indices, number * size, 0.0) if indices else None
 
     def validation_loss(self, batch: Any, generator: torch.Generator) -> Metrics:
@@ -224,9 +223,7 @@ class Task(training.Task):
     def sample(self, step: int, folder: Path) -> None:
         """Validation pictures above what is drawn of one caption of each, in alternating languages."""
         val = self.pictures.val
-        captions = {index: caption_of(val.sample(index).captions, index) for index in shown(val).tolist()}
-        captions = {index: caption for index, caption in captions.items() if caption}
-        if not captions:
+        if not (captions := shown_captions(val)):
             return
         grid, empty = self.pictures.grid, self.prompts.padded([])
         requests = [
@@ -245,9 +242,7 @@ class Task(training.Task):
         denoiser = LatentDenoiser(self.model["unet"], self.model["text_encoder"], self.schedule, self.parameterisation)
         drafts = draft(DenoisingDrafter(denoiser, self.latent, max_drafts=len(requests)), requests)
         drawn = self.tokenizer.paint(np.array(drafts).reshape(-1, *grid))
-        real = scale(to_tensor(val.images(np.array(list(captions)))), *drawn.shape[1:3])
-        save_sheet(folder / f"{step:06d}.png", [to_array(real), drawn])
-        write_text(folder / f"{step:06d}.txt", "\n".join(captions.values()) + "\n")
+        save_captioned(folder, step, val, captions, drawn)
 
     def export(self, folder: Path) -> None:
         """Write the model directory."""
