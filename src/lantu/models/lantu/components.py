@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from lantu.diffusion.decoder import DiffusionDecoder
-from lantu.errors import LantuError
+from lantu.errors import TRAINING, LantuError
 from lantu.weights.arrays import read_config
 from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
 
 if TYPE_CHECKING:
     from lantu.models.diffusers.control import PretrainedControl
-
-TORCH_HINT = "pip install 'lantu[train]'"
 
 
 class Encoder(Protocol):
@@ -79,7 +77,7 @@ def load_encoder(folder: Path, device: str = "cpu") -> Encoder:
     if device == "cpu" and not beyond:
         return NativeEncoder.load(folder)
     if beyond and not find_spec("torch"):
-        raise LantuError(f"this image tokenizer's encoder ({', '.join(beyond)}) is computed by torch", TORCH_HINT)
+        raise LantuError(f"this image tokenizer's encoder ({', '.join(beyond)}) is computed by torch", TRAINING)
     from lantu.models.lantu.tokenizer.pytorch import TorchEncoder
 
     return TorchEncoder.load(folder, device)
