@@ -23,6 +23,24 @@ Out = Annotated[
 Pixels = Annotated[int, typer.Option("--size", min=16, max=4096, help="Pixels a side.", metavar="N")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Another seed gives other data.", metavar="N")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes (default: one per core).", metavar="N")]
+Aspect = Annotated[
+    Literal["auto", "keep", "crop", "pad"],
+    typer.Option(help="Pictures that aren't square: keep their shapes, crop the centre, or pad with the background."),
+]
+Captions = Annotated[
+    bool, typer.Option("--captions/--no-captions", help="Take captions from tables and files beside pictures.")
+]
+Background = Annotated[str, typer.Option(help="Behind transparent pictures: white, #88ccff, ….", metavar="COLOUR")]
+Labels = Annotated[
+    str,
+    typer.Option(help="Class labels as captions: folders (their names), or a column.", metavar="folders|COLUMN"),
+]
+Flips = Annotated[
+    bool, typer.Option("--flips", help="Train on mirrored copies too, where no caption tells left from right.")
+]
+Crops = Annotated[
+    int, typer.Option(min=0, max=16, help="Train on so many random crops of each picture too.", metavar="N")
+]
 Tokenizer = Annotated[
     Path | None, typer.Option(help="A run, a model or its folder, in place of --model's.", metavar="DIR|MODEL")
 ]
@@ -71,28 +89,12 @@ def build_folder(
     ],
     out: Out = None,
     size: Pixels = 128,
-    aspect: Annotated[
-        Literal["auto", "keep", "crop", "pad"],
-        typer.Option(
-            help="Pictures that aren't square: keep their shapes, crop the centre, or pad with the background."
-        ),
-    ] = "auto",
-    captions: Annotated[
-        bool, typer.Option("--captions/--no-captions", help="Take captions from tables and files beside pictures.")
-    ] = True,
-    background: Annotated[
-        str, typer.Option(help="Behind transparent pictures: white, #88ccff, ….", metavar="COLOUR")
-    ] = "white",
-    labels: Annotated[
-        str,
-        typer.Option(help="Class labels as captions: folders (their names), or a column.", metavar="folders|COLUMN"),
-    ] = "",
-    flips: Annotated[
-        bool, typer.Option("--flips", help="Train on mirrored copies too, where no caption tells left from right.")
-    ] = False,
-    crops: Annotated[
-        int, typer.Option(min=0, max=16, help="Train on so many random crops of each picture too.", metavar="N")
-    ] = 0,
+    aspect: Aspect = "auto",
+    captions: Captions = True,
+    background: Background = "white",
+    labels: Labels = "",
+    flips: Flips = False,
+    crops: Crops = 0,
     val: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share held out for validation; 0 for none.", metavar="SHARE")
     ] = 0.05,

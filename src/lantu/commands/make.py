@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from lantu.commands import terminal
+from lantu.commands.data import Aspect, Background, Captions, Crops, Flips, Labels
 from lantu.commands.options import Device, Json
 
 EVERY_S = 20.0  # between lines of progress where stderr is no terminal
@@ -32,12 +33,12 @@ def make(
             metavar="N",
         ),
     ] = None,
-    labels: Annotated[
-        str, typer.Option(help="Class labels as captions: folders, or a column.", metavar="folders|COLUMN")
-    ] = "",
-    captions: Annotated[
-        bool, typer.Option("--captions/--no-captions", help="Take captions from tables and files beside pictures.")
-    ] = True,
+    labels: Labels = "",
+    captions: Captions = True,
+    aspect: Aspect = "auto",
+    background: Background = "white",
+    flips: Flips = False,
+    crops: Crops = 0,
     start: Annotated[
         str, typer.Option(help="A model of lantu's own that goes on learning, and rehearses.", metavar="MODEL")
     ] = "",
@@ -65,6 +66,7 @@ def make(
 
     wanted = Wanted(pictures, out, work or Path("runs") / out.name, minutes, size, labels, device, seed, captions)
     wanted = replace(wanted, start=start, language=language, decoder=decoder)
+    wanted = replace(wanted, importing=importing(aspect, background, flips, crops))
     with progress(minutes, not json) as tell:
         model, page = run(wanted, terminal.say, tell)
     if json:
@@ -75,6 +77,14 @@ def make(
     print(f"{page}  the report")
     print(f'{out}  draw with: lantu draw --model {shlex.quote(str(out))} "a caption of your pictures"')
     print(f"{' ' * len(str(out))}  serve with: lantu serve --model {shlex.quote(str(out))}")
+
+
+def importing(aspect: str, background: str, flips: bool, crops: int) -> list[str]:
+    """The options of ``lantu data build folder`` that aren't its defaults."""
+    words = ["--aspect", aspect] if aspect != "auto" else []
+    words += ["--background", background] if background != "white" else []
+    words += ["--flips"] if flips else []
+    return words + (["--crops", str(crops)] if crops else [])
 
 
 @contextlib.contextmanager

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lantu.commands.make import importing
 from lantu.data.build import build_folder
 from lantu.errors import LantuError, RecipeError
 from lantu.recipes.make import curves, plan, stages
 from lantu.recipes.make.look import Look, look
+from lantu.recipes.make.making import Making, Wanted
 from lantu.recipes.make.plan import Sources
 from lantu.recipes.make.stages import Ledger
 from lantu.recipes.make.timing import Time, dry_runs, facts_of
@@ -193,6 +195,21 @@ def test_a_ledger_goes_on_only_with_the_same_call(tmp_path):
     (tmp_path / stages.LEDGER).write_text("{")
     with pytest.raises(RecipeError, match="can't be read"):
         Ledger.open(tmp_path, {"size": 64, "minutes": 1})
+
+
+def test_options_of_importing_reach_the_import_and_must_be_repeated(tmp_path):
+    pictures(tmp_path / "in")
+    assert importing("auto", "white", False, 0) == []  # what calls of older versions kept in their ledgers
+    words = importing("pad", "#88ccff", True, 2)
+    how = (tmp_path / "in", tmp_path / "out", tmp_path / "work", 1.0, 64, "", "cpu", 0)
+    wanted, plain = Wanted(*how, importing=words), Wanted(*how)
+    made = Making(wanted, plan.NOTHING, 64, Ledger(tmp_path, {}), Time.of(1, 0, 0.15), 2, print, print)
+    command = made.data_command()
+    assert command[-7:] == ["--aspect", "pad", "--background", "#88ccff", "--flips", "--crops", "2"]
+    assert "importing" not in plain.asked(64)
+    Ledger.open(tmp_path, plain.asked(64)).save()
+    with pytest.raises(RecipeError, match="another importing"):
+        Ledger.open(tmp_path, wanted.asked(64))
 
 
 def test_a_refused_stage_stops_with_its_own_message_and_a_done_one_is_not_repeated(tmp_path):

@@ -1,6 +1,6 @@
 """``lantu make``: data, tokenizer, language model and decoder, model directory, scores, report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class Wanted:
         labels, captions: see ``lantu data build folder``.
         start: a model of lantu's own that goes on learning: a folder, a name or a hub id; "" for none.
         language, decoder: a pretrained language model, a pretrained diffusion model: a folder or a hub id; "" for none.
+        importing: more options of ``lantu data build folder``, as words.
     """
 
     pictures: Path
@@ -55,11 +56,13 @@ class Wanted:
     start: str = ""
     language: str = ""
     decoder: str = ""
+    importing: Sequence[str] = ()
 
     def asked(self, size: int) -> dict[str, Any]:
         """The settings that a call must repeat to go on."""
         place = str(expand(self.pictures).resolve())
         named = {"start": self.start, "language": self.language, "decoder": self.decoder}
+        named["importing"] = " ".join(self.importing)
         return {
             "pictures": place,
             "out": str(self.out.resolve()),
@@ -124,12 +127,13 @@ class Making:
     def data_command(self) -> list[str]:
         """Import the pictures."""
         wanted = self.wanted
-        labels = ["--labels", wanted.labels] if wanted.labels else []
-        labels += [] if wanted.captions else ["--no-captions"]
-        if self.sources.decoder or self.sources.pretrained_decoder:
-            labels += ["--aspect", "crop"]  # pretrained decoders learn squares
+        words = ["--labels", wanted.labels] if wanted.labels else []
+        words += [] if wanted.captions else ["--no-captions"]
+        words += wanted.importing
+        if (self.sources.decoder or self.sources.pretrained_decoder) and "--aspect" not in words:
+            words += ["--aspect", "crop"]  # pretrained decoders learn squares
         where = [str(expand(wanted.pictures)), "--out", str(self.data)]
-        return ["data", "build", "folder", *where, "--size", str(self.size), "--seed", str(wanted.seed), *labels]
+        return ["data", "build", "folder", *where, "--size", str(self.size), "--seed", str(wanted.seed), *words]
 
     def rehearsal_command(self) -> list[str]:
         """Draw what the model that this one begins with can draw."""
