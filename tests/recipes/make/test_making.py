@@ -78,7 +78,7 @@ def set_by(command):
 
 def test_steps_follow_the_measured_rate(tmp_path):
     bare = plan.command_of("tokenizer", PHOTOS, tmp_path, "cpu")
-    assert bare[2:4] == ["--recipe", "anywhere"]
+    assert bare[2:4] == ["--recipe", "convolutions"]
     command = plan.trained("tokenizer", bare, tmp_path, 1170.0, facts())  # of which 20 are over before the first step
     settings = set_by(command)
     assert command[: len(bare)] == bare

@@ -92,7 +92,7 @@ def start_of(part: str, work: Path, sources: Sources) -> str:
 def recipe_of(part: str, look: Look, sources: Sources = NOTHING) -> str:
     """Photographs need a tokenizer whose encoder is learnt; of drawings, k-means of patches is quicker and as good."""
     if part == "tokenizer":
-        return "anywhere" if look.photographs else "emoji"
+        return "convolutions" if look.photographs else "emoji"
     adopted = sources.language if part == "language" else sources.decoder
     if adopted or (part == "decoder" and sources.pretrained_decoder):
         return "adopted"
@@ -148,7 +148,7 @@ def trained(part: str, bare: Sequence[str], work: Path, seconds: float, facts: M
     settings |= {"loop.warmup_steps": min(100, steps // 10), "loop.decay_fraction": 0.3}
     settings |= {"loop.sample_every": max(1, steps // 6), "loop.validate_every": max(1, steps // 12)}
     settings["loop.log_every"] = max(5, min(20, steps // 20))
-    if bare[:4] == ["train", "tokenizer", "--recipe", "anywhere"]:
+    if bare[:4] == ["train", "tokenizer", "--recipe", "convolutions"]:
         settings |= {"encoder_from": steps // 4, "refit_every": max(20, min(400, steps // 10))}
     words = [word for name, value in settings.items() for word in ("--set", f"{name}={json.dumps(value)}")]
     return [*bare, *words, "--out", str(work / part)]
