@@ -3,9 +3,9 @@
     lantu data build emoji --world few --styles noto --train 6000 -o DATA
     python benchmarks/taught_retrieval.py WORK --data DATA [--flops 2e13] [--limit 256] [--json]
 
-Both are the recipe "cm3leon" with the same sizes and the same training operations (``lantu.recipes.rivals.budgets``),
-so that the one without found documents sees more documents. Both then draw the same trials from the same seeds with 0
-to 3 pictures of the training set found by the prompt, guided and by contrastive decoding. "pairs" are never together in
+Both are the recipe "cm3leon" with the same sizes and the same training operations (``lantu.training.flops``), so that
+the one without found documents sees more documents. Both then draw the same trials from the same seeds with 0 to 3
+pictures of the training set found by the prompt, guided and by contrastive decoding. "pairs" are never together in
 training. Shares of right drawings with 95 % intervals; "copied" is the share of drawings with more than nine tenths of
 a found picture's codes. Everything that was done is kept in WORK, and called again it goes on.
 """
@@ -24,13 +24,17 @@ from lantu.evaluation.metrics import interval
 from lantu.features.efficientnet import load_efficientnet
 from lantu.files import write_json, write_text
 from lantu.pipeline import Model
+from lantu.recipes import cm3leon, runs
 from lantu.recipes.assemble import assemble
 from lantu.recipes.rivals import budgets
 from lantu.recipes.scores import composer_of, scorer_of
+from lantu.training.config import override
+from lantu.training.flops import flops_per_sample
 from lantu.training.machine import prepare
 
 SUITES = ("single", "pairs", "counts")
 SHOTS = (0, 1, 2, 3)
+COUNTED = 96  # documents whose operations are counted, since they are of several lengths
 SIZES = ["text_size=1024", "width=160", "layers=5", "heads=5", "inner=448"]
 TAUGHT = {"taught": [], "never taught": ["found=0"]}
 SAMPLING: dict[str, dict[str, Any]] = {
@@ -43,15 +47,16 @@ def train(name: str, arguments: argparse.Namespace) -> tuple[Path, dict[str, Any
     """A run with the budget's steps, begun or continued; and what it has cost."""
     run = arguments.work / name.replace(" ", "-")
     settings = [f"tokenizer={arguments.tokenizer}", *SIZES, *TAUGHT[name], "loop.sample_every=0", *arguments.set]
-    cost = budgets.cost("language", "cm3leon", arguments.data, settings)
-    steps = cost.steps_for(arguments.flops)
+    task = cm3leon.Task(runs.located(override(cm3leon.RECIPES["cm3leon"](), settings)), arguments.data)
+    batch, each = task.recipe.loop.batch_size, flops_per_sample(task, COUNTED)
+    steps = max(1, round(arguments.flops / (batch * each)))
     settings += [f"loop.steps={steps}", f"loop.warmup_steps={max(1, min(100, steps // 10))}"]
-    begun = (run / "config.json").exists()
+    begun = any(run.glob("checkpoints/step-*"))
     if not (run / "model" / "config.json").exists():
         changes = [] if begun else settings
         recipes.train("language", "cm3leon", arguments.data, run, changes, resume=begun, progress=False)
-    facts = {"steps": steps, "documents": steps * cost.samples_per_step, "parameters": cost.parameters}
-    return run, facts | {"flops": cost.flops_per_sample * cost.samples_per_step * steps}
+    parameters = sum(parameter.numel() for parameter in task.model.parameters())
+    return run, {"steps": steps, "documents": steps * batch, "parameters": parameters, "flops": each * batch * steps}
 
 
 def model_of(run: Path, arguments: argparse.Namespace) -> Model:

@@ -1,5 +1,6 @@
 """CM3Leon's two stages: what is found, how documents are cut, what is learnt of them."""
 
+import json
 import shutil
 import warnings
 
@@ -9,15 +10,15 @@ import torch
 from overrides import settings
 
 from lantu import recipes
-from lantu.data.memory_bank import MemoryBank, same
+from lantu.data.memory_bank import same
 from lantu.data.neighbours import NOTHING
-from lantu.data.shards import read_index
-from lantu.errors import LantuError, ModelError, RecipeError
+from lantu.data.shards import Shards
+from lantu.errors import ModelError, RecipeError
 from lantu.pipeline import Model
 from lantu.recipes import cm3leon, cm3leon_instruct
 from lantu.recipes.assemble import assemble
 from lantu.recipes.causal_masking import Retrieved, Weighted, gap, run
-from lantu.recipes.memory import Memory, write_bank
+from lantu.recipes.memory import Memory, captions_of, write_bank
 from lantu.tokens.document import from_ids
 from lantu.types import CodeGrid, Document, Gap, MaskedGrid
 
@@ -93,7 +94,8 @@ def test_a_gap_is_words_that_join_again():
         for _ in range(20):
             before, words, behind = gap(text, rng)
             assert before + words + behind == text
-            assert words.strip() and before + behind
+            assert words.strip()
+            assert before + behind
     assert gap("猫", rng) == ()
 
 
@@ -220,52 +222,29 @@ def remembering(tiny_model, data, tmp_path_factory):
     return out
 
 
-def test_a_model_finds_pictures_and_draws_with_them_and_without(remembering, data):
+def test_an_assembled_model_finds_pictures_of_its_data(remembering, data):
     model = Model.load(remembering, "cpu")
-    assert model.folder.remembers
-    assert "shots" not in model.folder.unused_params
-    assert len(model.parts.memory_bank) == 40
-    plain, found = model.draw("a cat", seed=3), model.draw("a cat", seed=3, shots=2)
-    assert not np.array_equal(plain.codes, found.codes)
-    np.testing.assert_array_equal(found.codes, model.draw("a cat", seed=3, shots=2).codes)
-    assert found.settings["shots"] == 2
-    # The same pictures given as examples are the same prompt, for a model that does not plan.
-    near = model.parts.memory_bank.search("a cat", 2)
-    shown = [(one.caption, model.parts.layout.of_codes(one.codes)) for one in near]
-    request = model.parts.layout.example_ids(shown)
-    assert request == model.parts.layout.found("a cat", 2)
-    assert list(model.stream("a cat", seed=3, shots=2))[-1].picture.codes.tolist() == found.codes.tolist()
-    index = read_index(data)
-    assert index["splits"]["train"]["count"] == 60
-
-
-def test_search_gives_the_nearest_last_and_no_like_twice(remembering):
-    bank = Model.load(remembering, "cpu").parts.memory_bank
+    bank = model.parts.memory_bank
+    assert len(bank) == 40
+    assert bank.tokenizer == model.folder.read("memory_bank/config.json")["tokenizer"]
+    assert "memory_bank/config.json" in model.folder.index["checksums"]
+    shards = Shards(data, "train")
+    known = {caption for number in range(60) for caption in captions_of(shards.sample(number))}
     found = bank.search("a cat", 3)
+    assert {one.caption for one in found} <= known
     vectors = [bank.vectors_MD[one.picture] for one in found]
-    assert max(float(one @ other) for at, one in enumerate(vectors) for other in vectors[at + 1 :]) <= 0.9 + 1e-6
-    chinese = bank.search("一只猫", 1)[0]
-    assert any("\u4e00" <= letter <= "\u9fff" for letter in chinese.caption)
-    assert bank.search("qqq zzz", 3) == []
+    assert max(float(one @ other) for at, one in enumerate(vectors) for other in vectors[at + 1 :]) <= 0.9 + 1e-3
+    plain, drawn = model.draw("a cat", seed=3), model.draw("a cat", seed=3, shots=2)
+    assert not np.array_equal(plain.codes, drawn.codes)
 
 
-def test_a_model_without_a_bank_says_so(tiny_model):
-    with pytest.raises(LantuError, match="no memory bank") as caught:
-        Model.load(tiny_model, "cpu").draw("a cat", seed=1, shots=2)
-    assert "--memory" in caught.value.hint
-
-
-def test_a_bank_of_another_tokenizer_or_a_damaged_one_is_refused(remembering, tmp_path):
-    bank = MemoryBank.load(remembering / "memory_bank")
-    with pytest.raises(ModelError, match="another tokenizer"):
-        bank.check_tokenizer("f" * 64, "here")
+def test_a_bank_of_another_tokenizer_is_refused(remembering, tmp_path):
     broken = shutil.copytree(remembering, tmp_path / "broken")
-    weights = next((broken / "memory_bank").glob("*.safetensors"))
-    weights.write_bytes(weights.read_bytes()[:-40])
-    with pytest.raises(ModelError):
+    index = json.loads((broken / "model_index.json").read_text())
+    (broken / "model_index.json").write_text(json.dumps({**index, "checksums": {}}))
+    path = broken / "language" / "config.json"
+    config = json.loads(path.read_text())
+    config["lantu"]["tokenizer"] = "f" * 64
+    path.write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="another tokenizer"):
         Model.load(broken, "cpu")
-    gone = shutil.copytree(remembering, tmp_path / "gone")
-    config = gone / "memory_bank" / "config.json"
-    config.write_text(config.read_text().replace('"count": 40', '"count": 41'))
-    with pytest.raises(ModelError):
-        Model.load(gone, "cpu")
