@@ -1,13 +1,14 @@
 """Does a model that was taught to read found pictures draw better with them? Against the same model, never taught.
 
     lantu data build emoji --world few --styles noto --train 6000 -o DATA
-    python benchmarks/taught_retrieval.py WORK --data DATA [--flops 2e13] [--limit 256] [--json]
+    python benchmarks/taught_retrieval.py WORK --data DATA [--flops 8e12] [--limit 256] [--json]
 
-Both are the recipe "cm3leon" with the same sizes and the same training operations (``lantu.training.flops``), so that
-the one without found documents sees more documents. Both then draw the same trials from the same seeds with 0 to 3
-pictures of the training set found by the prompt, guided and by contrastive decoding. "pairs" are never together in
-training. Shares of right drawings with 95 % intervals; "copied" is the share of drawings with more than nine tenths of
-a found picture's codes. Everything that was done is kept in WORK, and called again it goes on.
+A model first learns to draw from words alone. Then it goes on twice, by the recipe "cm3leon" with found documents and
+without, each for as many training operations again (``lantu.training.flops``), so that the one without sees more
+documents. Both draw the same trials from the same seeds with 0 to 3 pictures of the training set found by the prompt,
+guided and by contrastive decoding. "pairs" are never together in training. Shares of right drawings with 95 % intervals;
+"copied" is the share of drawings with more than nine tenths of a found picture's codes. Everything that was done is kept
+in WORK, and called again it goes on.
 """
 
 import argparse
@@ -35,8 +36,9 @@ from lantu.training.machine import prepare
 SUITES = ("single", "pairs", "counts")
 SHOTS = (0, 1, 2, 3)
 COUNTED = 96  # documents whose operations are counted, since they are of several lengths
-SIZES = ["text_size=1024", "width=160", "layers=5", "heads=5", "inner=448"]
-TAUGHT = {"taught": [], "never taught": ["found=0"]}
+SIZES = ["text_size=512", "width=128", "layers=4", "heads=2", "inner=352", "loop.batch_size=16"]
+BEFORE = "words alone"
+TAUGHT = {BEFORE: ["found=0", "loop.decay_fraction=0"], "taught": [], "never taught": ["found=0"]}
 SAMPLING: dict[str, dict[str, Any]] = {
     "guidance 1.5": {"guidance": 1.5, "temperature": 0.3},
     "contrast 1": {"guidance": 1.5, "contrast": 1, "temperature": 1.0},
@@ -47,6 +49,8 @@ def train(name: str, arguments: argparse.Namespace) -> tuple[Path, dict[str, Any
     """A run with the budget's steps, begun or continued; and what it has cost."""
     run = arguments.work / name.replace(" ", "-")
     settings = [f"tokenizer={arguments.tokenizer}", *SIZES, *TAUGHT[name], "loop.sample_every=0", *arguments.set]
+    if name != BEFORE:
+        settings.append(f"start={run.with_name(BEFORE.replace(' ', '-'))}")
     task = cm3leon.Task(runs.located(override(cm3leon.RECIPES["cm3leon"](), settings)), arguments.data)
     batch, each = task.recipe.loop.batch_size, flops_per_sample(task, COUNTED)
     steps = max(1, round(arguments.flops / (batch * each)))
@@ -108,7 +112,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--tokenizer", default="lantu-emoji", help="a model whose tokenizer and decoder are used")
-    parser.add_argument("--flops", type=float, default=2e13, help="training operations of each of the two")
+    parser.add_argument("--flops", type=float, default=8e12, help="training operations before, and of each of the two")
     parser.add_argument("--limit", type=int, default=256, help="trials of each suite")
     parser.add_argument("--set", action="append", default=[], help="other settings of both, e.g. looks=plain")
     parser.add_argument("--json", action="store_true")
@@ -121,6 +125,9 @@ def main() -> None:
     scorer = None
     for name in TAUGHT:
         run, results["training"][name] = train(name, arguments)
+        write_json(place, results)
+        if name == BEFORE:
+            continue
         model = model_of(run, arguments)
         for how, params in SAMPLING.items():
             for shots in SHOTS:
