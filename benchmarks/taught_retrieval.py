@@ -6,9 +6,9 @@
 A model first learns to draw from words alone. Then it goes on twice, by the recipe "cm3leon" with found documents and
 without, each for as many training operations again (``lantu.training.flops``), so that the one without sees more
 documents. Both draw the same trials from the same seeds with 0 to 3 pictures of the training set found by the prompt,
-guided and by contrastive decoding. "pairs" are never together in training. Shares of right drawings with 95 % intervals;
-"copied" is the share of drawings with more than nine tenths of a found picture's codes. Everything that was done is kept
-in WORK, and called again it goes on.
+guided and by contrastive decoding. "pairs" are never together in training. Shares of right drawings with 95 %
+intervals; "copied" is the share of drawings with more than nine tenths of a found picture's codes. Everything that
+was done is kept in WORK, and called again it goes on.
 """
 
 import argparse

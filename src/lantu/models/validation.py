@@ -185,5 +185,5 @@ def require_memory(folder: ModelFolder) -> None:
         LantuError: it has no memory bank.
     """
     if "shots" in folder.unused_params:
-        hint = "leave out shots, name data to search with --memory, or attach some: lantu assemble --memory DATA"
+        hint = "leave out shots, or say where to search: --memory DIR (lantu assemble --memory attaches pictures)"
         raise LantuError(f"{folder.name} has no memory bank to find pictures in", hint)

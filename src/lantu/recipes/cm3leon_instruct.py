@@ -102,7 +102,7 @@ def instruct() -> InstructRecipe:
     """From a model of "cm3leon" (``--start RUN --set edits=DIR``)."""
     first = cm3leon.cm3leon()
     loop = first.loop.model_copy(update={"steps": 3000, "lr": 1e-3, "warmup_steps": 50, "decay_fraction": 0.5})
-    return InstructRecipe(**{**first.model_dump(), "loop": loop, "asked": 0.5})
+    return InstructRecipe(**first.model_dump()).model_copy(update={"loop": loop, "asked": 0.5})
 
 
 def debug() -> InstructRecipe:

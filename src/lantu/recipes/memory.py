@@ -82,8 +82,13 @@ class Memory:
         return near or same(np.asarray(self.grids[first]), np.asarray(self.grids[second]), self.how.same)
 
 
-def write_bank(data: str | Path, tokenizer: str | Path | Tokenizer, folder: Path, looks: Looks = "network",
-               most: int = REMEMBERED) -> MemoryBank:  # fmt: skip
+def write_bank(
+    data: str | Path,
+    tokenizer: str | Path | Tokenizer,
+    folder: Path,
+    looks: Looks = "network",
+    most: int = REMEMBERED,
+) -> MemoryBank:
     """Write the memory bank of a data folder's training pictures as a part of a model directory.
 
     Args:

@@ -297,6 +297,8 @@ class LantuFolder:
         }
         if renderer := self.renderer:
             facts["decoder"] = renderer
+        if self.remembers:
+            facts["memory_bank"] = self.entry(f"{MEMORY}/config.json", "count")
         if adopted := origin_of(self.read("language/config.json")):
             named = [adopted.get("source"), adopted.get("licence") or "of an unknown licence"]
             facts["language_origin"] = ", ".join(filter(None, named))
