@@ -1,7 +1,7 @@
 """Documents that say where things go: by a picture of their edges, or by numbers (arXiv:2309.02591, section 4).
 
     structure   <user> "a cat along these lines" edges <assistant> picture
-    places      "cat (12 40 60 95), dog (55 …)" picture: left, top, right and bottom in hundredths of the picture
+    places      "a cat (12 40 60 95), a dog (55 …)" picture: left, top, right and bottom in hundredths of the picture
 
 Edges are a turn of conversation like an instruction, so that ``lantu edit EDGES "a cat along these lines"`` draws them.
 """
