@@ -248,3 +248,25 @@ def test_a_bank_of_another_tokenizer_is_refused(remembering, tmp_path):
     path.write_text(json.dumps(config))
     with pytest.raises(ModelError, match="another tokenizer"):
         Model.load(broken, "cpu")
+
+
+def test_both_stages_make_a_model_that_does_everything(tiny_model, data, tmp_path):
+    name = f"tokenizer={tiny_model}/tokenizer"
+    changes = [name, "loop.steps=2", "loop.batch_size=4", "loop.sample_every=0"]
+    recipes.train("language", "cm3leon-debug", data, tmp_path / "first", changes, progress=False)
+    second = [*changes, f"start={tmp_path / 'first'}", f"edits={data}"]
+    recipes.train("language", "cm3leon_instruct-debug", data, tmp_path / "second", second, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lantu.recipes.assemble.write_bank", lambda *a: write_bank(*a, "plain"))
+        draw = {"steps": 2, "guidance": 2.0, "shots": 1}
+        assemble(tiny_model, tmp_path / "second", tiny_model, tmp_path / "leon", draw=draw, memory=data)
+    model = Model.load(tmp_path / "leon", "cpu")
+    assert model.info()["memory_bank"] == 60
+    drawn = model.draw("a cat", seed=1)
+    assert drawn.settings["shots"] == 1
+    assert not np.array_equal(drawn.codes, model.draw("a cat", seed=1, shots=0).codes)
+    assert model.draw("a cat", seed=1, contrast=1, temperature=1.0).codes.shape == (4, 4)
+    assert isinstance(model.caption(drawn), str)
+    assert model.edit(drawn, "a dog", box=(0, 0, 16, 16), seed=1).codes.shape == (4, 4)
+    assert model.edit(drawn, "a cat along these lines", seed=1).codes.shape == (4, 4)
+    assert isinstance(model.chat(["what is there?", drawn], seed=1), list)
