@@ -69,6 +69,29 @@ def tiny_model(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def remembering_model(tiny_model, tmp_path_factory):
+    """The folder of the tiny model with a memory bank: five pictures of random codes, each with captions."""
+    import shutil
+
+    import numpy as np
+
+    from lantu.data.memory_bank import MemoryBank, embed, rarity, unit
+
+    said = [["a red cat", "一只红猫"], ["a dog", "一只狗"], ["a cat on the left"], ["three lions"], ["a red cat!"]]
+    rare = rarity(said)
+    rng = np.random.default_rng(0)
+    texts = np.stack([unit(embed(texts, rare).mean(0)) for texts in said])
+    vectors = unit(texts + 0.3 * unit(rng.standard_normal(texts.shape).astype(np.float32)))
+    vectors[4] = vectors[0]
+    side = SIZE // PATCH
+    grids = [rng.integers(CODES, size=(side, side)) for _ in said]
+    folder = tmp_path_factory.mktemp("models") / "remembering"
+    shutil.copytree(tiny_model, folder)
+    MemoryBank(vectors, rare, said.__getitem__, grids).save(folder / "memory_bank", CODES)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def masked_model(tiny_model, tmp_path_factory):
     """The folder of a model that drafts by masked diffusion, with tokenizer and decoder of the tiny model."""
     import torch

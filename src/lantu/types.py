@@ -102,6 +102,11 @@ class Role:
             raise ValueError(f"unknown role {self.name!r}, choose {', '.join(ROLES)}")
 
 
+@dataclass(frozen=True)
+class Gap:
+    """Where a text lacks some words, which follow at the end of the document (causal masking, arXiv:2201.07520)."""
+
+
 class ContextText(str):
     """Text excluded from the loss. Unlike other texts, it may stand next to another text."""
 
@@ -121,7 +126,7 @@ class Caption(str):
         return made
 
 
-Part = str | CodeGrid | MaskedGrid | Role
+Part = str | CodeGrid | MaskedGrid | Role | Gap
 
 
 @dataclass(frozen=True)

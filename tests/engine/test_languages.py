@@ -295,3 +295,15 @@ def test_weights_are_computed_in_the_dtype_in_which_they_are_stored(stored, tmp_
     assert pytorch.Language.load(tmp_path, dtype=None).dtype == stored
     near = np.abs(anew(language, IDS) - anew(exact, IDS)).max()
     assert (near == 0) == (stored == torch.float32)
+
+
+@pytest.mark.parametrize("contrast", [1, 4])
+def test_contrastive_decoding_drafts_the_same_on_every_backend(contrast):
+    drafts = {}
+    for backend in BACKENDS:
+        engine = Engine(pair("qwen3", backend)[1])
+        asked = Request(IDS, EVERY, 10, unconditional=IDS[-2:], guidance=1.5, contrast=contrast, temperature=1.0)
+        drafts[backend] = [draft(engine, [replace(asked, seed=seed)])[0] for seed in range(3)]
+        plain = [draft(engine, [replace(asked, seed=seed, contrast=0)])[0] for seed in range(3)]
+        assert drafts[backend] != plain
+    assert drafts["kernels"] == drafts["torch"] == drafts["transformers"]

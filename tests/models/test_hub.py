@@ -5,7 +5,8 @@ import pytest
 
 from lantu.errors import ModelError
 from lantu.models import hub
-from lantu.models.lantu.folder import REQUIRED, LantuFolder
+from lantu.models.lantu.directory import REQUIRED
+from lantu.models.lantu.folder import LantuFolder
 
 
 @pytest.fixture

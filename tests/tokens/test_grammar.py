@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lantu.tokens.document import from_ids, to_ids
 from lantu.tokens.grammar import START, Grammar, State, codes, text
 from lantu.tokens.vocabulary import Vocabulary
-from lantu.types import CodeGrid, Document, MaskedGrid, Role
+from lantu.types import CodeGrid, Document, Gap, MaskedGrid, Role
 
 VOCABULARY = Vocabulary(256, 20)
 GRAMMAR = Grammar(VOCABULARY, max_side=3)
@@ -33,14 +33,14 @@ def test_whatever_the_grammar_allows_is_a_document(data):
     if GRAMMAR.read(ids).place == "end":
         document = from_ids(ids, VOCABULARY, decode)
         for part in document.parts:
-            assert isinstance(part, str | Role) or max(part.height, part.width) <= 3
+            assert isinstance(part, str | Role | Gap) or max(part.height, part.width) <= 3
     else:
         with pytest.raises(ValueError, match=r"\w"):
             from_ids(ids, VOCABULARY, decode)
 
 
 @given(
-    st.lists(st.sampled_from(["text", "grid", "patch", "user", "assistant", "plan"]), max_size=5),
+    st.lists(st.sampled_from(["text", "grid", "patch", "gap", "user", "assistant", "plan"]), max_size=5),
     st.integers(1, 3),
     st.integers(1, 3),
     st.sampled_from(["", "en", "zh"]),
@@ -48,7 +48,7 @@ def test_whatever_the_grammar_allows_is_a_document(data):
 def test_every_document_is_allowed(kinds, height, width, language):
     kinds = [kind for place, kind in enumerate(kinds) if kind != "text" or place == 0 or kinds[place - 1] != "text"]
     grid = CodeGrid(np.arange(height * width).reshape(height, width))
-    parts = {"text": "ab", "grid": grid, "patch": MaskedGrid(grid.codes, grid.codes % 2 == 0)}
+    parts = {"text": "ab", "grid": grid, "patch": MaskedGrid(grid.codes, grid.codes % 2 == 0), "gap": Gap()}
     document = Document(tuple(parts[kind] if kind in parts else Role(kind) for kind in kinds), language)
     ids, _ = to_ids(document, VOCABULARY, lambda text: list(text.encode()))
     assert GRAMMAR.read(ids.tolist()) == State("end")

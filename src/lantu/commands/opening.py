@@ -47,7 +47,7 @@ def examples(
     Args:
         named: FILE=CAPTION for each.
         fit: scale and crop them to the model's size.
-        memory: a data folder to retrieve others from.
+        memory: a data folder to retrieve others from, or the memory bank of a model of the same tokenizer.
         shots: how many to retrieve.
 
     Raises:
@@ -58,7 +58,13 @@ def examples(
     from lantu import images
 
     found: list[Example] = []
-    if memory:
+    if memory and shots and (memory / "config.json").is_file():
+        from lantu.data.memory_bank import MemoryBank
+
+        bank, layout = MemoryBank.load(memory), model.parts.layout
+        bank.check_tokenizer(model.folder.drawing_config.tokenizer, str(memory))
+        found += [(one.caption, layout.of_codes(one.codes)) for one in bank.search(prompt, shots)]
+    elif memory and shots:
         from lantu.data.retrieval import CaptionIndex
         from lantu.data.shards import Shards
 

@@ -25,8 +25,11 @@ from lantu.commands.options import (
     renamed_to,
     unused,
 )
+from lantu.engine.sampling_params import SamplingParams
 from lantu.engine.seeds import choose_seed
 from lantu.errors import LantuError, PromptError
+
+FOUND = 2  # examples that --memory finds, unless --shots says how many
 
 
 def draw(
@@ -82,9 +85,12 @@ def draw(
     ] = 1.0,
     example: Examples = None,
     memory: Annotated[
-        Path | None, typer.Option(help="A data folder to retrieve examples from.", metavar="DIR", show_default=False)
+        Path | None,
+        typer.Option(help="A data folder, or a memory bank, to find examples in.", metavar="DIR", show_default=False),
     ] = None,
-    shots: Annotated[int, typer.Option(help="Examples to retrieve from --memory.", min=1, max=16, metavar="N")] = 2,
+    shots: Annotated[
+        int | None, typer.Option(help="Pictures to find first: in --memory, or in the model's own.", metavar="N")
+    ] = None,
     fit: Fit = False,
     tokens_out: Annotated[Path | None, typer.Option(help="Also write the codes, as JSON.", metavar="FILE")] = None,
     from_tokens: Annotated[
@@ -110,12 +116,13 @@ def draw(
         metadata.check_output(output)
     if from_tokens and (prompt is not None or size or count > 1):
         raise LantuError("--from-tokens takes codes in place of words", "leave out the prompt, --size and -n")
+    found = SamplingParams(shots=FOUND if shots is None else shots).shots if memory else 0
     if prompt is None and not from_tokens and not like:
         raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')
     overrides = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     overrides |= {"contrast": contrast, "sampler": sampler, "refine": refine, "render_guidance": render_guidance}
     overrides |= {"passes": passes, "num_draft_tokens": ahead if num_draft_tokens is None else num_draft_tokens}
-    overrides |= {"min_accepted": least if min_accepted is None else min_accepted}
+    overrides |= {"shots": 0 if memory else shots, "min_accepted": least if min_accepted is None else min_accepted}
     overrides = {name: value for name, value in overrides.items() if value is not None}
     order, shape = Order(prompt, read_grids(from_tokens) if from_tokens else None, seed, None, overrides), None
     if size:
@@ -130,8 +137,8 @@ def draw(
         order = replace(
             order, control=steering(control, control_kind, control_scale, opened_model.size if fit else None)
         )
-    if example or memory:
-        order = replace(order, examples=examples(opened_model, example or [], fit, memory, prompt or "", shots))
+    if example or found:
+        order = replace(order, examples=examples(opened_model, example or [], fit, memory, prompt or "", found))
     if former and like:
         order = order.like(former, like, opened_model)
     make(opened_model, order, count, output, tokens_out, preview, json)

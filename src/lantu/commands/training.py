@@ -152,6 +152,12 @@ def assemble(
         Path | None,
         typer.Option(help="A decoder of lantu adopt decoder, for a second pass.", metavar="DIR", show_default=False),
     ] = None,
+    memory: Annotated[
+        Path | None,
+        typer.Option(
+            help="Data whose pictures are found first, see --shots of draw.", metavar="DIR", show_default=False
+        ),
+    ] = None,
     dials: Dials = None,
     tune: Annotated[
         bool, typer.Option(help="Choose the settings that are not given, by drawing prompts of the data.")
@@ -171,7 +177,7 @@ def assemble(
     from lantu.tokens.words import WORDS
 
     if rival is not None:
-        if tokenizer or language or decoder or control or refiner:
+        if tokenizer or language or decoder or control or refiner or memory:
             raise LantuError("a rival is a whole model", "leave out the parts, or --rival")
         join_rival(rival, out, json, name=name, licence=licence, card=card, data=data, draw=parse_overrides(dials))
         return
@@ -180,7 +186,7 @@ def assemble(
     fixed = {**usual(part_folder(decoder, "decoder")), **parse_overrides(dials)}
     data = data or data_of(language, tokenizer, decoder)
     folder = assemble(
-        tokenizer, language, decoder, out, name, licence, card, data, {**USUAL, **fixed}, control, refiner
+        tokenizer, language, decoder, out, name, licence, card, data, {**USUAL, **fixed}, control, refiner, memory
     )
     if data is not None and not (folder.path / WORDS).is_file():
         terminal.say(f"lantu: the captions in {data} can't be read: the model won't point out unknown words of prompts")

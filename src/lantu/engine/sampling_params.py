@@ -11,6 +11,8 @@ from lantu.errors import LantuError
 FORMER = {"ahead": "num_draft_tokens", "least": "min_accepted"}  # names of lantu 0.1, still read everywhere
 
 PASSES = ("passes",)  # parameters of drafters of many codes a pass, which mean nothing to next-token models
+FOUND = ("shots",)  # parameters of models that read found pictures first
+MAX_SHOTS = 16
 
 
 def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,6 +46,8 @@ class SamplingParams:
             bounded, and the draft is no longer what the model would have drawn code by code. 0.1: ``least``.
         passes: forward passes of a draft by masked or discrete diffusion, which drafts many codes in each; 0 for as
             many as the model is made for.
+        shots: pictures that the model first finds in its memory bank by the prompt, and reads with their captions
+            (arXiv:2309.02591); 0 for none.
         steps: of the diffusion decoder.
         render_guidance: guidance scale of the decoder; above 1 it exaggerates the codes, at twice the cost.
         sampler: of the decoder, one of ``lantu.diffusion.samplers.SAMPLERS``.
@@ -63,6 +67,7 @@ class SamplingParams:
     num_draft_tokens: int = 0
     min_accepted: int = 1
     passes: int = 0
+    shots: int = 0
     steps: int = 8
     render_guidance: float = 1.0
     sampler: str = "euler"
@@ -78,6 +83,7 @@ class SamplingParams:
         self.check("num_draft_tokens", 0, 1000)
         self.check("min_accepted", 1, 1000)
         self.check("passes", 0, 10_000)
+        self.check("shots", 0, MAX_SHOTS)
         self.check("steps", 1, 1000)
         self.check("render_guidance", 0, 100)
         self.check("refine", 0, 1)
@@ -122,6 +128,7 @@ class Overrides(TypedDict, total=False):
     num_draft_tokens: int | None
     min_accepted: int | None
     passes: int | None
+    shots: int | None
     steps: int | None
     render_guidance: float | None
     sampler: str | None

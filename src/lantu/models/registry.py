@@ -90,6 +90,7 @@ FAMILIES = (
             "decoder": ("PixelDecoder", "PretrainedDecoder"),
             "control": ("Control", "ControlNetwork", "PretrainedControl"),
             "refiner": ("PretrainedDecoder",),
+            "memory_bank": ("MemoryBank",),
         },
     ),
     Family(

@@ -176,3 +176,14 @@ def require(folder: ModelFolder, ability: str) -> None:
     """
     if ability not in folder.abilities:
         raise AbilityError(f"{folder.name} has not learnt {ability}", folder.lacks(ability), ability)
+
+
+def require_memory(folder: ModelFolder) -> None:
+    """Refuse to find pictures for a prompt where the model has none to search.
+
+    Raises:
+        LantuError: it has no memory bank.
+    """
+    if "shots" in folder.unused_params:
+        hint = "leave out shots, or say where to search: --memory DIR (lantu assemble --memory attaches pictures)"
+        raise LantuError(f"{folder.name} has no memory bank to find pictures in", hint)

@@ -11,10 +11,12 @@ from lantu.data.taught import taught_by
 from lantu.errors import DataError, LantuError, ModelError
 from lantu.files import check_apart, replacing_folder, write_json, write_text
 from lantu.models.lantu.components import is_pretrained
-from lantu.models.lantu.folder import CONTROL, FOLDER_KIND, REFINER, LantuFolder
+from lantu.models.lantu.directory import CONTROL, FOLDER_KIND, MEMORY, REFINER
+from lantu.models.lantu.folder import LantuFolder
 from lantu.models.masked import folder as masked
 from lantu.recipes.budget import budget_of
 from lantu.recipes.identity import check_parts
+from lantu.recipes.memory import write_bank
 from lantu.recipes.pictures import origin
 from lantu.recipes.sources import part_folder
 from lantu.tokens.words import RELATED, WORDS
@@ -30,6 +32,7 @@ CLASSES = {  # part → module and class, as diffusers' model_index.json names t
     "tokenizer": ["lantu.models.lantu.tokenizer.model", "ImageTokenizer"],
     "language": ["transformers", "AutoModelForCausalLM"],
     "decoder": ["lantu.models.lantu.decoder.network", "PixelDecoder"],
+    MEMORY: ["lantu.data.memory_bank", "MemoryBank"],
     CONTROL: ["lantu.models.lantu.decoder.control", "Control"],
     REFINER: PRETRAINED,
 }
@@ -51,6 +54,7 @@ def assemble(
     draw: Mapping[str, Any] | None = None,
     control: str | Path | None = None,
     refiner: str | Path | None = None,
+    memory: str | Path | None = None,
 ) -> LantuFolder:
     """Put parts together, completely or not at all. An older model in ``out`` is replaced; other files are not touched.
 
@@ -65,6 +69,7 @@ def assemble(
         draw: settings that it draws with by default, see ``lantu.engine.sampling_params.SamplingParams``.
         control: a run of ``train control``, or a control's folder.
         refiner: a pretrained decoder that goes over the drawings of the first one, by default with ``STRENGTH``.
+        memory: a data folder whose training pictures can be found before a drawing (``shots``).
 
     Raises:
         ModelError: a part is missing, the parts have different codes, or there is no such card.
@@ -99,13 +104,16 @@ def assemble(
     with replacing_folder(out, kind) as temporary, naming(out, temporary):
         for part, folder in folders.items():
             shutil.copytree(folder, temporary / part)
+        if memory is not None:
+            write_bank(memory, folders["tokenizer"], temporary / MEMORY)
+            index[MEMORY] = CLASSES[MEMORY]
         write_json(temporary / "model_index.json", index)
         write_words(temporary, taught)
         if text := card_of(card, out):
             (temporary / "README.md").write_bytes(text)
         LantuFolder(temporary).check()
         check_parts(folders)
-        index[checksums.ENTRY] = checksums.of_parts(temporary, sources)
+        index[checksums.ENTRY] = checksums.of_parts(temporary, [*sources, *([MEMORY] if memory is not None else [])])
         write_json(temporary / "model_index.json", index)
     return LantuFolder(out)
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lantu.models.lantu.folder import CONTROL
+from lantu.models.lantu.directory import CONTROL
 from lantu.training.checkpoint import numbered
 
 Budget = dict[str, float]  # steps, samples, hours

@@ -15,7 +15,17 @@ from lantu.data.gallery import load_gallery
 from lantu.data.shards import read_index
 from lantu.errors import RecipeError
 from lantu.recipes import guidance_distillation
-from lantu.recipes.document_sources import Conversation, Editing, EditPairs, Examples, Filling, Questions, Recall
+from lantu.recipes.corpus import Corpus
+from lantu.recipes.document_sources import (
+    Concepts,
+    Conversation,
+    Editing,
+    EditPairs,
+    Examples,
+    Filling,
+    Questions,
+    Recall,
+)
 from lantu.recipes.documents import Captioned, Mixture, Source
 from lantu.recipes.guidance_distillation import GuidanceDistillation, GuidanceSettings, check_guidance
 from lantu.recipes.language_settings import LanguageRecipe
@@ -84,8 +94,15 @@ def mixture(recipe: MultitaskRecipe, setup: LanguageSetup, pairs: EditPairs, dat
     gallery = read_index(data).get("gallery")
     if not gallery:
         raise RecipeError(f"{data} does not say what its pictures show", "build it with lantu data build emoji")
-    corpus, concepts = setup.corpus, load_gallery(gallery).concepts
-    sources: list[tuple[float, Source]] = [
+    rest = Captioned(setup.corpus, recipe.captioning, recipe.dropped)
+    return Mixture(sources(recipe, setup.corpus, pairs, load_gallery(gallery).concepts), rest, setup.corpus.seed)
+
+
+def sources(
+    recipe: MixtureSettings, corpus: Corpus, pairs: EditPairs, concepts: Concepts
+) -> list[tuple[float, Source]]:
+    """The sources of all tasks, with their shares."""
+    return [
         (recipe.questions, Questions(corpus, concepts, recipe.asked_of_one, recipe.wishes)),
         (recipe.filling, Filling(corpus, concepts)),
         (recipe.editing if recipe.edits else 0.0, Editing(pairs, concepts, recipe.planning)),
@@ -93,8 +110,6 @@ def mixture(recipe: MultitaskRecipe, setup: LanguageSetup, pairs: EditPairs, dat
         (recipe.context, Examples(corpus, concepts, pairs, recipe.examples, recipe.shots)),
         (recipe.recall, Recall(concepts, pairs)),
     ]
-    rest = Captioned(corpus, recipe.captioning, recipe.dropped)
-    return Mixture(sources, rest, corpus.seed)
 
 
 def emoji() -> MultitaskRecipe:

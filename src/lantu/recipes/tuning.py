@@ -25,7 +25,8 @@ from lantu.errors import DataError
 from lantu.evaluation.likeness import Likeness
 from lantu.evaluation.metrics import frechet
 from lantu.files import write_json
-from lantu.models.lantu.folder import INDEX, LantuFolder
+from lantu.models.lantu.directory import INDEX
+from lantu.models.lantu.folder import LantuFolder
 from lantu.pipeline import Model
 from lantu.recipes.generator import ModelGenerator
 from lantu.recipes.pace import Pace

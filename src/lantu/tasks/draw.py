@@ -9,7 +9,7 @@ from lantu.engine.logits_processors import ControlLogitsProcessor
 from lantu.engine.sampling_params import SamplingParams
 from lantu.models.control import Control
 from lantu.models.spec import Grid, Parts
-from lantu.models.validation import check_codes
+from lantu.models.validation import check_codes, require_memory
 from lantu.tasks.effects import Task, drafted, rendered
 from lantu.types import Picture
 
@@ -29,11 +29,16 @@ def draw(
 
     Args:
         processor: adds the control's bias to the logits (``Parts.control_processor``); drawings may share it.
-        examples: ids of examples (``LantuLayout.example_ids``). A model that plans first writes what they mean.
+        examples: ids of examples (``LantuLayout.example_ids``). A model that plans first writes what they mean. Without
+            any, ``params.shots`` says how many are found.
     """
     layout: Any = parts.layout
     context: dict[str, Any] = {}
-    if examples:
+    if params.shots and not examples:
+        require_memory(parts.folder)
+        # What is found is no exercise: the model draws at once.
+        context = {"examples": layout.found(prompt, params.shots)}
+    elif examples:
         context = {"examples": examples}
         if layout.plans:
             ids = yield from drafted(layout.plan_drawing(prompt, examples), cells=grid[0] * grid[1])

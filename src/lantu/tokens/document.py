@@ -3,6 +3,7 @@
     drawing    <bos> text <boi> height width codes… <eoi> <eos>
     captioning <bos> <boi> height width codes… <eoi> <en|zh> text <eos>
     filling    <bos> text <edit> <boi> height width codes and holes… <eoi> the holes' codes… <eos>
+    a gap      <bos> text <hole> text <boi> height width codes… <eoi> <en|zh> the gap's words <eos>
     talking    <bos> <user> parts… <assistant> parts… <user> … <eos>
     planning   <bos> <user> parts… <assistant> <plan> text <assistant> parts… <eos>
 
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lantu.tokens.vocabulary import Vocabulary
-from lantu.types import MASK_CODE, ROLES, CodeGrid, ContextText, Document, MaskedGrid, Part, Role
+from lantu.types import MASK_CODE, ROLES, CodeGrid, ContextText, Document, Gap, MaskedGrid, Part, Role
 
 LANGUAGES = ("en", "zh")
 NEXT = ";"  # between the steps of a plan, the last of which says what to draw
@@ -69,6 +70,8 @@ def to_ids(
             written = code_ids(part.codes[part.holes], vocabulary)
         elif isinstance(part, Role):
             written = [vocabulary.special(part.name)]
+        elif isinstance(part, Gap):
+            written = [vocabulary.special("hole")]
         elif text := list(encode_text(part)):
             if isinstance(before, str) and not isinstance(before, ContextText) and not isinstance(part, ContextText):
                 raise ValueError("two adjacent texts can't be separated again: join them")
@@ -105,6 +108,10 @@ def from_ids(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable[[
             continue
         if ids[place] in roles:
             parts.append(Role(roles[ids[place]]))
+            place += 1
+            continue
+        if ids[place] == vocabulary.special("hole"):
+            parts.append(Gap())
             place += 1
             continue
         if ids[place] in marks and parts and isinstance(parts[-1], CodeGrid | MaskedGrid):

@@ -1,7 +1,7 @@
 """The grammar of documents (``lantu.tokens.document``) as a state machine: which ids may come next.
 
     document  <bos> (text | picture | masked grid | <user> | <assistant> | <plan>)… <eos>; a text after a picture begins
-              with its language, <en> or <zh>
+              with its language, <en> or <zh>; a text may lack words, in whose place a <hole> stands
     picture   <boi> height width, exactly height · width codes, <eoi>
     masked    <edit> <boi> height width, codes and holes, <eoi>, then one code for each hole
 
@@ -19,8 +19,8 @@ Place = Literal[
     "start", "text", "edit", "height", "width", "codes", "close", "fill", "after picture", "marked", "end"
 ]  # fmt: skip
 
-AFTER_TEXT = ("eos", "boi", "user", "assistant", "plan", "edit")
-AFTER_PICTURE = ("eos", "boi", "en", "zh", "user", "assistant", "plan", "edit")
+AFTER_TEXT = ("eos", "boi", "user", "assistant", "plan", "edit", "hole")
+AFTER_PICTURE = ("eos", "boi", "en", "zh", "user", "assistant", "plan", "edit", "hole")
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,7 @@ class Grammar:
             "user": "text",
             "lantu": "text",
             "plan": "text",
+            "hole": "text",
             "eos": "end",
             "boi": "height",
             "edit": "edit",
@@ -147,12 +148,12 @@ class Grammar:
         return allowed
 
     def reply(self, prefix: Iterable[int], plans: bool = False) -> Callable[[Sequence[int]], Ranges]:
-        """The ids of an answer: text and pictures up to <eos>, without other speakers and masked grids.
+        """The ids of an answer: text and pictures up to <eos>, without other speakers, masked grids and gaps.
 
         Args:
             plans: the answer may begin with a plan in words, after which the answer proper follows, or nothing.
         """
-        others = self.specials("user", "assistant", "plan", "edit")
+        others = self.specials("user", "assistant", "plan", "edit", "hole")
         follow = self.follow(prefix)
 
         def proper(ids: Sequence[int]) -> Ranges:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lantu.files.untrusted import Fields
-from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH
+from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
 from lantu.weights import language_tensors
 from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, Sizes
 from lantu.weights.expected_tokenizer import tokenizer
@@ -17,6 +17,7 @@ from lantu.weights.wanted import Wanted, blocks, floats, linear, width_of
 FLOATS = ("BF16", "F32", "F16", "F64")
 CONTROL_KINDS = 3  # of ``lantu.models.lantu.controls``
 MAX_PASSES = 10_000  # of masked diffusion
+MAX_REMEMBERED, MAX_CAPTION_BYTES = 10_000_000, 1 << 33  # of a memory bank
 WAVES = 128  # width of the decoder's time embedding
 
 
@@ -203,6 +204,23 @@ def control(config: Mapping[str, Any]) -> Wanted:
     return wanted | linear("out", 2 * D, D) | linear("fit", count, D)
 
 
+def memory_bank(config: Mapping[str, Any]) -> Wanted:
+    """The pictures of ``lantu.data.memory_bank``: vectors, codes and captions."""
+    fields = Fields(config, "the memory bank's config.json")
+    fields.only(("_class_name", "count", "width", "row", "bytes", "codebook_size", "tokenizer"))
+    texts_in(fields, "tokenizer")
+    count, width = fields.whole("count", 1, MAX_REMEMBERED), fields.whole("width", 1, MAX_WIDTH)
+    row, size = fields.whole("row", 3, 2 + MAX_SIDE**2), fields.whole("bytes", 1, MAX_CAPTION_BYTES)
+    fields.whole("codebook_size", 2, MAX_CODES)
+    return {
+        "vectors": ((count, width), ("F16", "F32")),
+        "rarity": ((width,), ("F32",)),
+        "grids": ((count, row), ("I32",)),
+        "captions": ((size,), ("U8",)),
+        "ends": ((count,), ("I64",)),
+    }
+
+
 def texts_in(fields: Fields, *names: str) -> None:
     """Refuse digests that are not texts; models of lantu 0.1 have none."""
     for name in names:
@@ -220,5 +238,6 @@ WANTED: dict[str, Callable[[Mapping[str, Any]], Wanted]] = {
     "vectors": vectors,
     "adapter": adapter,
     "control": control,
+    "memory_bank": memory_bank,
 }
 OPTIONAL: dict[str, Callable[[Mapping[str, Any]], Wanted]] = {"language": head}

@@ -24,6 +24,7 @@ class DrawingConfig:
         grids: those of all shapes that they had, ``grid`` first.
         guidance: guidance scales that were distilled into the model.
         learnt: abilities other than drawing and captioning.
+        tokenizer: digest of the image tokenizer whose codes it learnt; "" if its config doesn't say.
     """
 
     vocabulary: Vocabulary
@@ -31,6 +32,7 @@ class DrawingConfig:
     guidance: tuple[float, ...]
     learnt: tuple[str, ...]
     grids: tuple[tuple[int, int], ...]
+    tokenizer: str = ""
 
 
 def read_vocabulary(folder: str | Path) -> Vocabulary:
@@ -69,7 +71,9 @@ def drawing_config(config: Mapping[str, Any]) -> DrawingConfig:
     learnt = fields.texts("learnt") if fields.given("learnt") else ()
     origin_of(config)
     grids = grids_of(fields, (grid[0], grid[1]))
-    return DrawingConfig(vocabulary_of(config), grids[0], guidance_scales_of(config), learnt, grids)
+    tokenizer = config["lantu"].get("tokenizer", "")
+    known = tokenizer if isinstance(tokenizer, str) else ""
+    return DrawingConfig(vocabulary_of(config), grids[0], guidance_scales_of(config), learnt, grids, known)
 
 
 def grids_of(fields: Fields, grid: tuple[int, int]) -> tuple[tuple[int, int], ...]:

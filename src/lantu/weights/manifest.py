@@ -30,10 +30,12 @@ NAMES = {
     "vectors": "head of the vectors",
     "adapter": "adapter of the diffusion decoder",
     "control": "control",
+    "memory_bank": "memory bank",
 }
 OWN_LANGUAGES = {MASKED: "masked", VQ_DIFFUSION: "vq_diffusion"}  # model_type of lantu's own networks → part
 HALVES = {"float16": "F16", "bfloat16": "BF16"}
 KINDS = {"uint16": "BF16", "bfloat16": "BF16", "float16": "F16", "float32": "F32", "float64": "F64", "bool": "BOOL"}
+KINDS |= {"int32": "I32", "int64": "I64", "uint8": "U8"}
 HINT = "restore config.json, or fetch the model again"
 MISSING = "give a complete model directory"
 

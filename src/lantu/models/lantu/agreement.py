@@ -28,6 +28,20 @@ def check_refiner(folder: Any, params: SamplingParams) -> None:
         raise LantuError(f"{folder.name} has no refiner", "leave refine at 0, or attach one: lantu assemble --refiner")
 
 
+def check_memory(bank: Mapping[str, Any], codebook_size: int, learnt: str, model: Path) -> None:
+    """Refuse a memory bank of other codes. Raises ModelError.
+
+    Args:
+        learnt: digest of the tokenizer whose codes the language model learnt; "" if it is not known.
+    """
+    hint = "make one of this tokenizer: lantu assemble --memory DATA"
+    if bank["codebook_size"] != codebook_size:
+        facts = f"{bank['codebook_size']} codes, the model {codebook_size}"
+        raise ModelError(f"the memory bank in {model} has {facts}", hint)
+    if learnt and bank.get("tokenizer") and bank["tokenizer"] != learnt:
+        raise ModelError(f"the memory bank in {model} has codes of another tokenizer", hint)
+
+
 def check_budget(budget: Any, index: Path) -> None:
     """Refuse an invalid training cost. Raises ModelError."""
     if not isinstance(budget, dict) or not all(isinstance(cost, dict) for cost in budget.values()):

@@ -1,17 +1,4 @@
-"""A model directory of lantu's own family, read without loading weights.
-
-NAME/
-  model_index.json     name, licence, the class of each component, the sampling parameters that it draws with ("draw"),
-                       checksums of configs and headers, and the sides of its pictures in pixels where it draws more
-                       than one size ("sides": [shortest, longest])
-  language/            an unmodified transformers directory
-  tokenizer/           config.json, safetensors
-  decoder/             config.json, safetensors
-  control/             config.json, safetensors; only where the decoder can be controlled
-  refiner/             a pretrained decoder (``lantu.models.diffusers.folder``) for a second pass, if there is one
-  words.json           words that it was taught, if it lists them; related.json: what is near to them
-  README.md            the card
-"""
+"""A model directory of lantu's own family (``directory.py``), read without loading weights."""
 
 import math
 from dataclasses import dataclass
@@ -19,15 +6,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lantu.engine.sampling_params import PASSES, SamplingParams, renamed
+from lantu.engine.sampling_params import FOUND, PASSES, SamplingParams, renamed
 from lantu.errors import LantuError, ModelError
-from lantu.files import WEIGHTS, FolderKind, sha256
+from lantu.files import sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
-from lantu.models.diffusers.folder import CONTROL_KIND, NETWORKS, VAE
-from lantu.models.diffusers.folder import KIND as PRETRAINED_KIND
-from lantu.models.lantu.agreement import check_budget, check_control, check_grid
+from lantu.models.lantu.agreement import check_budget, check_control, check_grid, check_memory
 from lantu.models.lantu.counting import HINT, count, part_bytes
-from lantu.models.lantu.tokenizer.codec_files import KIND as CODEC_KIND
+from lantu.models.lantu.directory import (
+    CONTROL,
+    INDEX,
+    MEMORY,
+    OPTIONAL_ENTRIES,
+    PARTS,
+    PUBLISHED,
+    REFINER,
+    REFINING,
+    REQUIRED,
+)
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
 from lantu.weights.names import PRETRAINED
 
@@ -35,29 +30,6 @@ if TYPE_CHECKING:
     from lantu.models.estimate import Memory
     from lantu.models.spec import ModelFolder
     from lantu.weights.language_config import DrawingConfig
-
-INDEX = "model_index.json"
-OPTIONAL_ENTRIES = ("license", "data", "scores")  # of the index, written by the model's makers
-PUBLISHED = (*NETWORKS, VAE)  # folders of a pretrained decoder, with gigabytes of weights
-PARTS = ("language", "tokenizer", "decoder")
-CONTROL, REFINER = "control", "refiner"  # parts that may be missing
-REFINING = ("refine", "refine_steps")  # parameters of a refiner
-FOLDER_KIND = FolderKind(
-    "a model directory",
-    (INDEX,),
-    (
-        INDEX,
-        "README.md",
-        "words.json",
-        "related.json",
-        *(name for part in (*PARTS, CONTROL) for name in WEIGHTS.within(part)),
-        *CODEC_KIND.within("tokenizer"),
-        *(name for part in ("decoder", REFINER) for name in PRETRAINED_KIND.within(part)),
-        *CONTROL_KIND.within(CONTROL),
-    ),
-    ("_class_name", "lantu.Model"),
-)
-REQUIRED = (INDEX, "language/config.json", "language/tokenizer.json", "tokenizer/config.json", "decoder/config.json")
 
 
 @dataclass(frozen=True)
@@ -174,14 +146,21 @@ class LantuFolder:
         return (self.path / REFINER / "config.json").is_file()
 
     @property
+    def remembers(self) -> bool:
+        """Whether it has pictures that can be found and read before a drawing."""
+        return (self.path / MEMORY / "config.json").is_file()
+
+    @property
     def unused_params(self) -> tuple[str, ...]:
-        """Those of a refiner, where there is none, and of drafting many codes a pass."""
-        return PASSES if self.refined else (*REFINING, *PASSES)
+        """Those of a refiner and of a memory bank, where there is none, and of drafting many codes a pass."""
+        return (*(() if self.refined else REFINING), *(() if self.remembers else FOUND), *PASSES)
 
     @cached_property
     def digest(self) -> str:
         """Identifies exactly these weights and settings, whatever the folder is called: 16 hex digits of a SHA-256."""
-        everything = (path for part in (*self.own_parts, CONTROL, REFINER) for path in (self.path / part).rglob("*"))
+        everything = (
+            path for part in (*self.own_parts, CONTROL, REFINER, MEMORY) for path in (self.path / part).rglob("*")
+        )
         paths = sorted(path for path in everything if path.suffix in (".json", ".safetensors"))
         check_regular(paths)
         large = [path for path in paths if path.suffix == ".safetensors" and path.parent.name in PUBLISHED]
@@ -266,6 +245,8 @@ class LantuFolder:
             check_control(configs[CONTROL], configs["decoder"])
         if self.refined:
             self.check_refiner()
+        if self.remembers:
+            check_memory(self.part(MEMORY), sizes["language"], self.drawing_config.tokenizer, self.path)
         for grid in self.drawing_config.grids:
             check_grid(grid, configs["tokenizer"], self.path)
         return self
@@ -316,6 +297,8 @@ class LantuFolder:
         }
         if renderer := self.renderer:
             facts["decoder"] = renderer
+        if self.remembers:
+            facts["memory_bank"] = self.entry(f"{MEMORY}/config.json", "count")
         if adopted := origin_of(self.read("language/config.json")):
             named = [adopted.get("source"), adopted.get("licence") or "of an unknown licence"]
             facts["language_origin"] = ", ".join(filter(None, named))

@@ -31,6 +31,8 @@ from lantu.types import MASK_CODE, CodeGrid, Document, Part, Picture, Role, Unkn
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from lantu.data.memory_bank import MemoryBank
+
     Said = Sequence[str | Picture | Image]  # the text and pictures of one turn of a conversation
 Example = tuple[str, "Picture | Image"]  # a caption and its picture
 Change = tuple["Picture | Image", "Picture | Image"]  # before and after
@@ -55,6 +57,11 @@ class Components(Protocol):
     @property
     def guidance_scales(self) -> tuple[float, ...]:
         """Guidance scales that the language model has learnt to apply by itself."""
+        ...
+
+    @property
+    def memory_bank(self) -> "MemoryBank":
+        """Pictures that can be found for a prompt."""
         ...
 
     def encode(self, pictures: np.ndarray) -> np.ndarray: ...
@@ -245,6 +252,12 @@ class LantuLayout:
         pairs = [(self.expand_emoji(text), CodeGrid(self.with_codes(picture)[1])) for text, picture in examples]
         parts: list[Part] = [part for pair in pairs for part in (reversed(pair) if language else pair)]
         return self.prefix_of(Document(tuple(parts), language))[1:]
+
+    def found(self, prompt: str, count: int) -> list[int]:
+        """The ids of pictures that the prompt finds in the model's memory bank, each after its caption."""
+        bank = self.parts.memory_bank
+        pairs = [(one.caption, CodeGrid(one.codes)) for one in bank.search(self.expand_emoji(prompt), count)]
+        return self.prefix_of(Document(tuple(part for pair in pairs for part in pair)))[1:]
 
     def plan_drawing(self, prompt: str, examples: Sequence[int]) -> Request:
         """The request for a plan of what examples and a prompt mean, or for <boi> where the model draws at once."""

@@ -6,7 +6,7 @@ transformers or vLLM can run the language model too, from its unmodified directo
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,8 @@ from lantu.models.lantu import components
 from lantu.models.lantu.agreement import check_refiner
 from lantu.models.lantu.components import Encoder
 from lantu.models.lantu.controls import KINDS
-from lantu.models.lantu.folder import REFINER, LantuFolder
+from lantu.models.lantu.directory import MEMORY, REFINER
+from lantu.models.lantu.folder import LantuFolder
 from lantu.models.lantu.layout import LantuLayout
 from lantu.models.memory import Sparing
 from lantu.models.spec import Grid
@@ -34,6 +35,9 @@ from lantu.tokens.bpe import TextCodec
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.weights import manifest
 from lantu.weights.text_codec import read_codec
+
+if TYPE_CHECKING:
+    from lantu.data.memory_bank import MemoryBank
 
 PREVIEWED = 50_000_000  # parameters of the largest pretrained decoder that previews on a CPU
 BATCH = 32  # requests that the batched drafter drafts together
@@ -154,6 +158,13 @@ class LantuParts(Sparing):
     def refiner(self) -> DiffusionDecoder:
         """The pretrained decoder of a second pass."""
         return components.load_decoder(self.folder.path / REFINER, self.device)
+
+    @cached_property
+    def memory_bank(self) -> "MemoryBank":
+        """The pictures that can be found for a prompt. Raises ModelError where they are damaged."""
+        from lantu.data.memory_bank import MemoryBank
+
+        return MemoryBank.load(self.folder.path / MEMORY)
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from lantu.engine.sampling_params import PASSES
-from lantu.models.lantu.folder import FOLDER_KIND as LANTU_FOLDER
+from lantu.models.lantu.directory import FOLDER_KIND as LANTU_FOLDER
 from lantu.models.lantu.folder import LantuFolder
 from lantu.weights.architecture import MAX_WIDTH
 
@@ -25,6 +25,11 @@ class MaskedFolder(LantuFolder):
     def unused_params(self) -> tuple[str, ...]:
         """Those of a refiner, where there is none."""
         return tuple(name for name in super().unused_params if name not in PASSES)
+
+    @property
+    def remembers(self) -> bool:
+        """It was not trained on examples."""
+        return False
 
     @property
     def controlled(self) -> bool:

@@ -10,7 +10,8 @@ from lantu.files import check_folder, expand
 from lantu.kernels import usable_cores
 from lantu.models import hub
 from lantu.models.lantu.components import is_pretrained
-from lantu.models.lantu.folder import CONTROL, FOLDER_KIND, LantuFolder
+from lantu.models.lantu.directory import CONTROL, FOLDER_KIND
+from lantu.models.lantu.folder import LantuFolder
 from lantu.pipeline import Model
 from lantu.recipes.make import plan, report, stages
 from lantu.recipes.make.look import look

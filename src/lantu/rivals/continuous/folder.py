@@ -14,7 +14,8 @@ from lantu.errors import ModelError
 from lantu.files import WEIGHTS, FolderKind
 from lantu.models.lantu.agreement import check_budget
 from lantu.models.lantu.counting import part_bytes
-from lantu.models.lantu.folder import INDEX, LantuFolder
+from lantu.models.lantu.directory import INDEX
+from lantu.models.lantu.folder import LantuFolder
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH
 
 if TYPE_CHECKING:

@@ -8,11 +8,13 @@ NAME/
 
 from typing import TYPE_CHECKING
 
+from lantu.engine.sampling_params import FOUND
 from lantu.errors import ModelError
 from lantu.files import WEIGHTS, FolderKind
 from lantu.models.lantu.agreement import check_budget
 from lantu.models.lantu.counting import part_bytes
-from lantu.models.lantu.folder import INDEX, LantuFolder
+from lantu.models.lantu.directory import INDEX
+from lantu.models.lantu.folder import LantuFolder
 from lantu.rivals.pixel_ar import palette
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH
 
@@ -72,7 +74,7 @@ class PixelFolder(LantuFolder):
     @property
     def unused_params(self) -> tuple[str, ...]:
         """Those of decoders that denoise."""
-        return ("steps", "render_guidance", "sampler", "refine", "refine_steps")
+        return ("steps", "render_guidance", "sampler", "refine", "refine_steps", *FOUND)
 
     @property
     def renderer(self) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from lantu.models.lantu.folder import FOLDER_KIND as LANTU_FOLDER
+from lantu.models.lantu.directory import FOLDER_KIND as LANTU_FOLDER
 from lantu.models.masked.folder import MaskedFolder
 
 CLASS = "lantu.VqDiffusionModel"  # _class_name in model_index.json

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from lantu.engine.sampling_params import renamed
+from lantu.engine.sampling_params import MAX_SHOTS, renamed
 
 MAX_TEXT = 32_000  # characters
 MAX_PICTURES = 16  # in one request
@@ -52,6 +52,7 @@ class SamplingFields(Body):
     num_draft_tokens: Annotated[int, Field(ge=0, le=16)] | None = None
     min_accepted: Annotated[int, Field(ge=1, le=16)] | None = None
     passes: Annotated[int, Field(ge=0, le=100)] | None = None
+    shots: Annotated[int, Field(ge=0, le=MAX_SHOTS)] | None = None
     steps: Annotated[int, Field(ge=1, le=50)] | None = None
     render_guidance: Annotated[float, Field(ge=0, le=20)] | None = None
     sampler: Annotated[str, Field(max_length=40)] | None = None

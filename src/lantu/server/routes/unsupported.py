@@ -52,7 +52,7 @@ WITHOUT_EFFECT = {
 }
 # Sampling parameters that captions don't have, with the values that have no effect.
 CAPTION_NO_EFFECT = {"guidance": 1, "top_k": 0, "top_p": 1, "contrast": 0, "num_draft_tokens": 0, "min_accepted": 1}
-CAPTION_NO_EFFECT |= {"passes": 0}
+CAPTION_NO_EFFECT |= {"passes": 0, "shots": 0}
 
 
 def unsupported(name: str, why: str = "is not supported here: leave it out") -> ApiError:

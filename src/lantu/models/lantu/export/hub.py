@@ -13,8 +13,9 @@ from lantu import files
 from lantu.errors import LantuError
 from lantu.files import replacing_folder
 from lantu.files.untrusted import check_regular
+from lantu.models.lantu.directory import FOLDER_KIND
 from lantu.models.lantu.export.card import card
-from lantu.models.lantu.folder import FOLDER_KIND, LantuFolder, own
+from lantu.models.lantu.folder import LantuFolder, own
 from lantu.models.spec import ModelFolder
 
 ATTRIBUTES = "*.safetensors filter=lfs diff=lfs merge=lfs -text\n*.png filter=lfs diff=lfs merge=lfs -text\n"
