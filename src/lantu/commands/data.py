@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lantu.commands import terminal
+from lantu.commands.bulk import Ray, RayWorkers, check_workers
 from lantu.commands.options import Device, Json, ModelName
 from lantu.models import hub
 
@@ -201,9 +202,23 @@ def spread(lengths: dict[str, float]) -> str:
 
 
 @app.command()
-def tokenize(folder: Folder, tokenizer: Tokenizer = None, model: ModelName = None, json: Json = False) -> None:
+def tokenize(
+    folder: Folder,
+    tokenizer: Tokenizer = None,
+    model: ModelName = None,
+    ray: Ray = False,
+    workers: RayWorkers = None,
+    json: Json = False,
+) -> None:
     """Encode all pictures; their codes are stored in the data folder."""
-    name = make_codes(folder, tokenizer, model, json)
+    check_workers(ray, workers)
+    if ray:
+        from lantu.bulk.tokenizing import tokenize_on_ray
+
+        with terminal.progress("tokenizing", shown=not json) as advance:
+            name = tokenize_on_ray(folder, tokenizer or own_model(model) / "tokenizer", workers, advance)
+    else:
+        name = make_codes(folder, tokenizer, model, json)
     if json:
         terminal.print_json({"folder": str(folder), "codes": name})
     else:

@@ -188,8 +188,11 @@ def digest_of(prompts: Sequence[SuitePrompt]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check_record(out: Path, record: dict[str, Any]) -> None:
+def check_record(out: Path, record: dict[str, Any], name: str = RECORD) -> None:
     """Refuse a folder that holds anything but an earlier part of the same run.
+
+    Args:
+        name: of the file that holds the record.
 
     Raises:
         DiskError: it does.
@@ -199,7 +202,7 @@ def check_record(out: Path, record: dict[str, Any]) -> None:
     if not out.is_dir() or not any(out.iterdir()):
         return
     try:
-        former = read_json(out / RECORD)
+        former = read_json(out / name)
     except (OSError, ValueError) as problem:
         raise DiskError(f"{out} holds other things than drawings of prompts", "choose another folder") from problem
     old, new = flat(former), flat(record)

@@ -1,0 +1,93 @@
+"""``lantu draw --prompts``: draws a file of prompts."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lantu.commands import terminal
+from lantu.commands.opening import load
+from lantu.errors import LantuError
+
+Prompts = Annotated[
+    Path | None,
+    typer.Option(
+        "--prompts",
+        help="Draw a file of prompts into WebDataset shards in the folder -o: .txt, .jsonl, .csv or .tsv.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
+PerShard = Annotated[
+    int, typer.Option("--per-shard", help="Pictures in each shard of --prompts.", min=1, max=1_000_000, metavar="N")
+]
+Together = Annotated[
+    int, typer.Option("--together", help="Pictures of --prompts drawn at once.", min=1, max=4096, metavar="N")
+]
+Ray = Annotated[bool, typer.Option("--ray", help="Work on a Ray cluster: $RAY_ADDRESS, else this machine's.")]
+RayWorkers = Annotated[
+    int | None,
+    typer.Option("--workers", help="Workers of --ray (default: one on each GPU, or core).", min=1, metavar="N"),
+]
+
+
+def check_workers(ray: bool, workers: int | None) -> None:
+    """Refuse workers without a cluster, and a cluster without Ray.
+
+    Raises:
+        LantuError: with the reason.
+    """
+    if workers and not ray:
+        raise LantuError("--workers are those of a Ray cluster", "add --ray")
+    if ray:
+        from lantu.bulk.cluster import check_installed
+
+        check_installed()
+
+
+def draw_prompts(
+    prompts: Path,
+    out: Path | None,
+    model: str | None,
+    device: str,
+    backend: str,
+    size: str | None,
+    ray: bool,
+    workers: int | None,
+    json: bool,
+    others: dict[str, Any],
+    **options: Any,
+) -> None:
+    """Draw the prompts and report.
+
+    Args:
+        others: what draws one prompt alone: the name of each option and its value, which must be none.
+        options: of ``lantu.bulk.drawing.BulkRun``.
+
+    Raises:
+        LantuError: there is no folder to draw into, an option doesn't go with prompts, or see ``BulkRun``.
+    """
+    if given := next((name for name, value in others.items() if value is not None and value != []), None):
+        raise LantuError(f"{given} is for one prompt", "leave it out, or --prompts")
+    if out is None:
+        raise LantuError("--prompts draws into a folder", "name it: -o DIR")
+    check_workers(ray, workers)
+    from lantu.bulk.drawing import BulkRun, OnRay
+    from lantu.bulk.prompts import PromptFile
+    from lantu.models.validation import parse_shape
+
+    PromptFile(prompts)  # before the model is opened
+    shape = parse_shape(size) if size else None
+    # On a cluster the model computes elsewhere.
+    opened = load(model, "cpu" if ray else device, backend)
+    options["size"] = shape(opened.parts.layout) if shape else None
+    run = BulkRun(opened, prompts, out, device=device, backend=backend, **options)
+    with terminal.progress("drawing", shown=not json) as advance:
+        result = run.draw(OnRay(workers) if ray else None, advance)
+    if json:
+        terminal.print_json(result)
+        return
+    kept = result["pictures"] - result["drawn"]
+    before = f", {kept:,} of them earlier" if kept else ""
+    what = f"{result['pictures']:,} pictures of {result['prompts']:,} prompts in {result['shards']:,} shards"
+    print(f"{out}  {what}{before}  seed {result['seed']}")
