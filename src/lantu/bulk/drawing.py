@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lantu.bulk import cluster
+from lantu.bulk.cluster import Cluster
 from lantu.bulk.prompts import PromptFile, Row
 from lantu.bulk.worker import Job, Order, Size, Worker, doing, shard_of
 from lantu.engine.seeds import choose_seed
@@ -195,19 +195,15 @@ class BulkRun:
 
 
 class OnRay:
-    """A ``Pool`` of workers on a Ray cluster.
+    """A ``Pool`` of workers on a Ray cluster."""
 
-    Args:
-        workers: so many at once, see ``cluster.each``.
-    """
-
-    def __init__(self, workers: int | None = None):
-        self.workers = workers
+    def __init__(self, cluster: Cluster):
+        self.cluster = cluster
 
     def __call__(
         self, method: str, order: Order, jobs: Sequence[Job], advance: Callable[[int], None]
     ) -> Iterator[tuple[Job, int]]:
         device = order.device if method == "draw" else "cpu"
-        for job, count in cluster.each(partial(doing, method, order), jobs, self.workers, device):
+        for job, count in self.cluster.each(partial(doing, method, order), jobs, device):
             advance(job.pictures)
             yield job, count

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lantu.bulk import cluster
+from lantu.bulk.cluster import Cluster
 from lantu.data.codes import Progress, rows_of, tokenize
 from lantu.data.shards import Shards
 from lantu.recipes.codes import encoder, load_tokenizer
@@ -21,14 +21,13 @@ Span = tuple[int, int]
 
 
 def tokenize_on_ray(
-    data: str | Path, tokenizer: Path, workers: int | None = None, progress: Progress | None = None
+    data: str | Path, tokenizer: Path, cluster: Cluster, progress: Progress | None = None
 ) -> str:
     """Make a data set's codes where they are missing; returns the name under which they are kept.
 
     Args:
         data: its folder, which workers on other machines see by the same path, like the tokenizer's.
         tokenizer: a run, a model or its folder.
-        workers: so many at once; None for one on each core of the cluster.
         progress: called with (pictures done, pictures in all).
 
     Raises:
@@ -45,7 +44,7 @@ def tokenize_on_ray(
         step = batch * BATCHES
         spans = ((first, min(first + step, len(shards))) for first in range(start, len(shards), step))
         make = partial(_encoding, data, shards.split, tokenizer, name, batch, row)
-        for encoded in cluster.each(make, spans, workers, ordered=True):
+        for encoded in cluster.each(make, spans, ordered=True):
             yield np.frombuffer(encoded, np.uint16).reshape(-1, *row)
 
     tokenize(data, encoder(loaded, data), name, progress=progress, rows=rows)

@@ -1,13 +1,16 @@
 """``lantu draw --prompts``: draws a file of prompts."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lantu.commands import terminal
 from lantu.commands.opening import load
 from lantu.errors import LantuError
+
+if TYPE_CHECKING:
+    from lantu.bulk.cluster import Cluster
 
 Prompts = Annotated[
     Path | None,
@@ -24,25 +27,31 @@ PerShard = Annotated[
 Together = Annotated[
     int, typer.Option("--together", help="Pictures of --prompts drawn at once.", min=1, max=4096, metavar="N")
 ]
-Ray = Annotated[bool, typer.Option("--ray", help="Work on a Ray cluster: $RAY_ADDRESS, else this machine's.")]
+Ray = Annotated[bool, typer.Option("--ray", help="Work on a Ray cluster.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option("--ray-address", help="The cluster's head; by default this machine's cluster.", metavar="HOST:PORT"),
+]
 RayWorkers = Annotated[
     int | None,
     typer.Option("--workers", help="Workers of --ray (default: one on each GPU, or core).", min=1, metavar="N"),
 ]
 
 
-def check_workers(ray: bool, workers: int | None) -> None:
-    """Refuse workers without a cluster, and a cluster without Ray.
+def cluster_of(ray: bool, address: str | None, workers: int | None) -> "Cluster | None":
+    """The cluster to work on, if the user wants one.
 
     Raises:
-        LantuError: with the reason.
+        LantuError: the user says something of a cluster without wanting one, or Ray is not installed.
     """
-    if workers and not ray:
-        raise LantuError("--workers are those of a Ray cluster", "add --ray")
-    if ray:
-        from lantu.bulk.cluster import check_installed
+    if not ray:
+        if address or workers:
+            raise LantuError("this machine alone has no workers", "add --ray")
+        return None
+    from lantu.bulk.cluster import Cluster, check_installed
 
-        check_installed()
+    check_installed()
+    return Cluster(address, workers)
 
 
 def draw_prompts(
@@ -52,8 +61,7 @@ def draw_prompts(
     device: str,
     backend: str,
     size: str | None,
-    ray: bool,
-    workers: int | None,
+    cluster: "Cluster | None",
     json: bool,
     others: dict[str, Any],
     **options: Any,
@@ -71,7 +79,6 @@ def draw_prompts(
         raise LantuError(f"{given} is for one prompt", "leave it out, or --prompts")
     if out is None:
         raise LantuError("--prompts draws into a folder", "name it: -o DIR")
-    check_workers(ray, workers)
     from lantu.bulk.drawing import BulkRun, OnRay
     from lantu.bulk.prompts import PromptFile
     from lantu.models.validation import parse_shape
@@ -79,11 +86,11 @@ def draw_prompts(
     PromptFile(prompts)  # before the model is opened
     shape = parse_shape(size) if size else None
     # On a cluster the model computes elsewhere.
-    opened = load(model, "cpu" if ray else device, backend)
+    opened = load(model, "cpu" if cluster else device, backend)
     options["size"] = shape(opened.parts.layout) if shape else None
     run = BulkRun(opened, prompts, out, device=device, backend=backend, **options)
     with terminal.progress("drawing", shown=not json) as advance:
-        result = run.draw(OnRay(workers) if ray else None, advance)
+        result = run.draw(OnRay(cluster) if cluster else None, advance)
     if json:
         terminal.print_json(result)
         return

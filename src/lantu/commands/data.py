@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lantu.commands import terminal
-from lantu.commands.bulk import Ray, RayWorkers, check_workers
+from lantu.commands.bulk import Ray, RayAddress, RayWorkers, cluster_of
 from lantu.commands.options import Device, Json, ModelName
 from lantu.models import hub
 
@@ -207,16 +207,16 @@ def tokenize(
     tokenizer: Tokenizer = None,
     model: ModelName = None,
     ray: Ray = False,
+    ray_address: RayAddress = None,
     workers: RayWorkers = None,
     json: Json = False,
 ) -> None:
     """Encode all pictures; their codes are stored in the data folder."""
-    check_workers(ray, workers)
-    if ray:
+    if cluster := cluster_of(ray, ray_address, workers):
         from lantu.bulk.tokenizing import tokenize_on_ray
 
         with terminal.progress("tokenizing", shown=not json) as advance:
-            name = tokenize_on_ray(folder, tokenizer or own_model(model) / "tokenizer", workers, advance)
+            name = tokenize_on_ray(folder, tokenizer or own_model(model) / "tokenizer", cluster, advance)
     else:
         name = make_codes(folder, tokenizer, model, json)
     if json:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lantu.commands import terminal
-from lantu.commands.bulk import PerShard, Prompts, Ray, RayWorkers, Together, draw_prompts
+from lantu.commands.bulk import PerShard, Prompts, Ray, RayAddress, RayWorkers, Together, cluster_of, draw_prompts
 from lantu.commands.drawing import Order, make
 from lantu.commands.opening import examples, load, opened, read_grids, say, steering
 from lantu.commands.options import (
@@ -102,6 +102,7 @@ def draw(
     per_shard: PerShard = 1000,
     together: Together = 16,
     ray: Ray = False,
+    ray_address: RayAddress = None,
     workers: RayWorkers = None,
     seed: Seed = None,
     model: ModelName = None,
@@ -121,9 +122,10 @@ def draw(
         others = {"PROMPT": prompt, "--control": control, "--example": example, "--memory": memory, "--like": like}
         others |= {"--tokens-out": tokens_out, "--from-tokens": from_tokens, "--preview": preview}
         many = {"count": count, "seed": seed, "per_shard": per_shard, "together": together, **overrides}
-        draw_prompts(prompts, output, model, device, backend, size, ray, workers, json, others, **many)
+        cluster = cluster_of(ray, ray_address, workers)
+        draw_prompts(prompts, output, model, device, backend, size, cluster, json, others, **many)
         return
-    if ray or workers:
+    if ray or ray_address or workers:
         raise LantuError("a cluster draws a file of prompts", "give it: --prompts FILE -o DIR --ray")
     if output:
         metadata.check_output(output)
