@@ -14,9 +14,9 @@ the rate), else by a process that bursts as one of them does: Poisson, whose rat
 second and a half by factors from gamma distributions. ``index_of_dispersion`` (variance by mean of the numbers in
 windows; 1 for Poisson) says how bursty the arrivals were.
 
-``--check`` measures the costs of the shipped model here, sends requests of that process to a real server on this
-machine, simulates the very same requests on one server that does both stages in turns, as the real one does, and prints
-both.
+``--check`` starts a real server here, takes the costs of its stages from what it counts under one client and under
+sixteen, sends it requests of that process at ``--load`` of what the sixteen got, simulates the very same requests on one
+server that does both stages in turns, as the real one does, and prints both.
 """
 
 import argparse
@@ -26,6 +26,8 @@ import heapq
 import itertools
 import json
 import random
+import re
+import signal
 import statistics
 import sys
 import time
@@ -37,6 +39,7 @@ from pathlib import Path
 SLOW = (120.0, 0.045)  # seconds between changes of the rate, and the variance of its factors
 FAST = (1.5, 0.025)
 WINDOWS = (1, 10, 60)
+ROUTE = "/v1/images/generations"
 PROMPT = "a cat on the left and a dog on the right"
 
 
@@ -203,20 +206,10 @@ def table(arrivals, costs, drafters, renderers):
 
 def line(low, high):
     """(n, seconds) twice → seconds of none, and of each."""
+    if high[0] - low[0] < 0.5:  # too near for a slope
+        return 0.0, high[1] / high[0]
     each = max(0.0, (high[1] - low[1]) / (high[0] - low[0]))
     return max(0.0, low[1] - each * low[0]), each
-
-
-def measured(model, codes=32, counts=(1, 8), rounds=3):
-    """The costs of a model's stages on this machine; ``codes`` steps stand for all of a picture's."""
-    spent = {}
-    for count in counts:
-        drawn = [model.draw_all([PROMPT] * count, range(count)) for _ in range(rounds + 1)][1:]
-        sums = [(sum(p.timings_ms["plan"] for p in one), sum(p.timings_ms["render"] for p in one)) for one in drawn]
-        spent[count] = [statistics.median(each) / 1000 for each in zip(*sums, strict=True)]
-    (low, high) = counts
-    step = line((low, spent[low][0] / codes), (high, spent[high][0] / codes))
-    return Costs(codes, step, line((low, spent[low][1]), (high, spent[high][1])), pool=64, rows=1, batch=32)
 
 
 async def asked(url, arrivals):
@@ -229,30 +222,69 @@ async def asked(url, arrivals):
         async def ask(number, at):
             await asyncio.sleep(max(0.0, begun + at - time.monotonic()))
             started = time.monotonic()
-            answer = await client.post("/v1/images/generations", json={"prompt": PROMPT, "seed": number})
+            answer = await client.post(ROUTE, json={"prompt": PROMPT, "seed": number})
             answer.raise_for_status()
             return time.monotonic() - started
 
         return await asyncio.gather(*(ask(number, at) for number, at in enumerate(arrivals)))
 
 
+def counted(url):
+    """Steps, groups of pictures rendered and seconds of rendering that a server has counted."""
+    import httpx
+
+    text = httpx.get(f"{url}/metrics", timeout=60).text
+    names = ("steps_total", "render_seconds_count", "render_seconds_sum")
+    return {name: float(found[1]) for name in names if (found := re.search(rf"^lantu_{name} (\S+)$", text, re.M))}
+
+
+def at_once(url, clients, seconds):
+    """Costs of a server that so many clients keep busy, see ``costs_of``."""
+    import httpx
+
+    async def client(http, number):
+        done = 0
+        while time.monotonic() < end:
+            (await http.post(ROUTE, json={"prompt": PROMPT, "seed": 1000 * number + done})).raise_for_status()
+            done += 1
+        return done
+
+    async def all_of_them():
+        async with httpx.AsyncClient(base_url=url, timeout=300) as http:
+            return sum(await asyncio.gather(*(client(http, number) for number in range(clients))))
+
+    before, started = counted(url), time.monotonic()
+    end = started + seconds
+    pictures = asyncio.run(all_of_them())
+    took, after = time.monotonic() - started, counted(url)
+    steps, renders, render_s = (after[name] - before[name] for name in ("steps_total", "render_seconds_count", "render_seconds_sum"))
+    return {
+        "pictures": pictures,
+        "steps": steps,
+        "step_s": (took - render_s) / steps,
+        "together": pictures / renders,
+        "render_s": render_s / renders,
+    }
+
+
+def costs_of(url, seconds):
+    """The costs of a real server's stages, from one client and from sixteen."""
+    one, many = at_once(url, 1, seconds), at_once(url, 16, seconds)
+    codes = round(one["steps"] / one["pictures"])
+    drafted = many["pictures"] * codes / many["steps"]  # in a step, on average
+    step = line((1, one["step_s"]), (drafted, many["step_s"]))
+    render = line((one["together"], one["render_s"]), (many["together"], many["render_s"]))
+    return Costs(codes, step, render, pool=64, rows=1, batch=32), many["pictures"] / seconds
+
+
 def check(seconds, load, name):
     """The real server and the simulated one, for the same requests."""
-    import signal
-
     import serving
-
-    import lantu
 
     process, url = serving.start(name)
     try:
-        asyncio.run(asked(url, [0.0] * 4))  # to warm up
-        idle = statistics.median(asyncio.run(asked(url, [index * 1.5 for index in range(8)])))
-        costs = measured(lantu.load(name, device="cpu"))
-        alone = costs.codes * sum(costs.step_s) + sum(costs.render_s)
-        costs = Costs(**{**vars(costs), "beside_s": max(0.0, idle - alone)})
-        full = 16
-        capacity = full / (costs.codes * (costs.step_s[0] + full * costs.step_s[1]) + costs.render_s[0] + full * costs.render_s[1])
+        at_once(url, 4, 2)  # to warm up
+        costs, capacity = costs_of(url, seconds / 4)
         arrivals = bursty(load * capacity, seconds)
         real = statistics.quantiles(asyncio.run(asked(url, arrivals)), n=100)
     finally:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -43,7 +44,17 @@ def die_once(marker):
     return do
 
 
-def test_results_come_in_order_and_errors_as_they_are(ray_address):
+@pytest.fixture
+def jobs_travel(ray_address):
+    """Workers can't import this file: what is defined here is sent to them whole."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def test_results_come_in_order_and_errors_as_they_are(jobs_travel):
     assert list(Cluster(workers=2).each(halves, range(6), ordered=True)) == [0, 0.5, 1, 1.5, 2, 2.5]
     with pytest.raises(DataError, match="seven is odd: take eight"):
         list(Cluster(workers=1).each(halves, range(7, 9)))
@@ -51,9 +62,7 @@ def test_results_come_in_order_and_errors_as_they_are(ray_address):
         list(Cluster().each(halves, range(2), device="cuda"))
 
 
-def test_a_worker_that_dies_is_replaced(ray_address, tmp_path):
-    from functools import partial
-
+def test_a_worker_that_dies_is_replaced(jobs_travel, tmp_path):
     marker = str(tmp_path / "died")
     assert sorted(Cluster(workers=1).each(partial(die_once, marker), range(3))) == [0, 1, 2]
     assert os.path.exists(marker)

@@ -82,6 +82,7 @@ class Cluster:
         """
         self.connect()
         import ray
+        from ray import cloudpickle
         from ray.exceptions import RayError
 
         there = ray.cluster_resources()
@@ -92,7 +93,7 @@ class Cluster:
         jobs = iter(jobs)
         while window := list(itertools.islice(jobs, WINDOW)):
             try:
-                yield from _window(pickle.dumps(make), window, min(workers, len(window)), bool(gpus), ordered)
+                yield from _window(cloudpickle.dumps(make), window, min(workers, len(window)), bool(gpus), ordered)
             except RayError as problem:
                 what = f"the Ray cluster failed ({first_line(problem)})"
                 raise LantuError(what, "see its logs; the same command goes on") from problem

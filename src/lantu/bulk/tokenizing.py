@@ -13,6 +13,7 @@ import numpy as np
 from lantu.bulk.cluster import Cluster
 from lantu.data.codes import Progress, rows_of, tokenize
 from lantu.data.shards import Shards
+from lantu.models.loader import choose_device
 from lantu.recipes.codes import encoder, load_tokenizer
 from lantu.recipes.sources import part_folder
 
@@ -21,13 +22,14 @@ Span = tuple[int, int]
 
 
 def tokenize_on_ray(
-    data: str | Path, tokenizer: Path, cluster: Cluster, progress: Progress | None = None
+    data: str | Path, tokenizer: Path, cluster: Cluster, device: str = "cpu", progress: Progress | None = None
 ) -> str:
     """Make a data set's codes where they are missing; returns the name under which they are kept.
 
     Args:
         data: its folder, which workers on other machines see by the same path, like the tokenizer's.
         tokenizer: a run, a model or its folder.
+        device: "cpu"; else workers have a GPU each, see ``Cluster.each``.
         progress: called with (pictures done, pictures in all).
 
     Raises:
@@ -43,8 +45,8 @@ def tokenize_on_ray(
     def rows(shards: Shards, start: int, batch: int, row: tuple[int, ...]) -> Iterator[np.ndarray]:
         step = batch * BATCHES
         spans = ((first, min(first + step, len(shards))) for first in range(start, len(shards), step))
-        make = partial(_encoding, data, shards.split, tokenizer, name, batch, row)
-        for encoded in cluster.each(make, spans, ordered=True):
+        make = partial(_encoding, data, shards.split, tokenizer, name, batch, row, device)
+        for encoded in cluster.each(make, spans, device, ordered=True):
             yield np.frombuffer(encoded, np.uint16).reshape(-1, *row)
 
     tokenize(data, encoder(loaded, data), name, progress=progress, rows=rows)
@@ -52,13 +54,14 @@ def tokenize_on_ray(
 
 
 def _encoding(
-    data: Path, split: str, tokenizer: Path, name: str, batch: int, row: tuple[int, ...]
+    data: Path, split: str, tokenizer: Path, name: str, batch: int, row: tuple[int, ...], device: str
 ) -> Callable[[Span], bytes]:
     """What a worker does with each span of pictures, in the batches that one process would make."""
     loaded = load_tokenizer(tokenizer)
     if (found := loaded.codes_digest()[:12]) != name:
         raise ValueError(f"the tokenizer {tokenizer} makes the codes {found} here, not {name}")
-    shards, encode = Shards(data, split), encoder(loaded, data)
+    device = choose_device(device)
+    shards, encode = Shards(data, split), encoder(loaded.to(device), data, device)
 
     def do(span: Span) -> bytes:
         starts = range(span[0], span[1], batch)

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from lantu.bulk.shards import Member, Shard
 from lantu.engine.seeds import derive_seed
 from lantu.errors import DataError, LantuError, ModelError
 from lantu.images.metadata import describe, png_bytes
+from lantu.kernels import usable_cores
 from lantu.models.validation import parse_shape
 from lantu.types import Picture
 
@@ -143,21 +145,33 @@ class Worker:
     def draw(self, job: Job, advance: Callable[[int], None] = lambda count: None) -> int:
         """Draw what a shard lacks; returns how many pictures that was.
 
+        Other threads compress a group's PNGs while the next group is drawn.
+
         Args:
             advance: called with the number of pictures of each group that is written.
         """
         groups = list(self.groups(self.drawings(job)))
-        drawn = 0
         names = [[name for drawing in group for name in drawing.names] for group in groups]
-        with shard_of(self.order.out, job).filling(names) as filling:
-            for group in groups[filling.done :]:
-                texts, seeds = [each.row.prompt for each in group], [each.seed for each in group]
-                options: dict[str, Any] = {"size": group[0].size, "batched": True, **self.order.settings}
-                pictures = self.model.draw_all(texts, seeds, **options)
-                pairs = zip(group, pictures, strict=True)
-                filling.add([member for drawing, picture in pairs for member in drawing.members(picture)])
-                drawn += len(group)
-                advance(len(group))
+        drawn, compressed = 0, None
+        with ThreadPoolExecutor(usable_cores()) as pool, shard_of(self.order.out, job).filling(names) as filling:
+
+            def write() -> None:
+                nonlocal drawn
+                if compressed is not None:
+                    members = list(compressed)
+                    filling.add([member for each in members for member in each])
+                    drawn += len(members)
+                    advance(len(members))
+
+            try:
+                for group in groups[filling.done :]:
+                    texts, seeds = [each.row.prompt for each in group], [each.seed for each in group]
+                    options: dict[str, Any] = {"size": group[0].size, "batched": True, **self.order.settings}
+                    pictures = self.model.draw_all(texts, seeds, **options)
+                    write()
+                    compressed = pool.map(Drawing.members, group, pictures)
+            finally:  # what is drawn is kept, whatever stopped the rest
+                write()
         return drawn
 
     def drawings(self, job: Job) -> Iterator[Drawing]:
