@@ -1,4 +1,6 @@
-"""What each stage of work in bulk costs: python benchmarks/bulk.py [--model NAME] [--pictures 64] [--rows 20000] [--json]
+"""What each stage of work in bulk costs.
+
+    python benchmarks/bulk.py [--model NAME] [--pictures 64] [--rows 20000] [--json]
 
 Milliseconds of processor time for a picture (or a row of prompts), on one thread: time that other programs take doesn't
 count, so it holds on a busy machine too. Reading: a training picture from its tar. Tokenizing: the image tokenizer on
@@ -71,7 +73,9 @@ def tokenizing(clock, model, folder, pictures):
     for number, picture in enumerate(pictures):
         Image.fromarray(np.asarray(picture.image)).save(folder / f"pictures/{number:05}.png")
     width = model.size[0]
-    data = clock.time("importing", len(pictures), lambda: build_folder(folder / "pictures", folder / "data", width, 0.0, workers=1))
+    data = clock.time(
+        "importing", len(pictures), lambda: build_folder(folder / "pictures", folder / "data", width, 0.0, workers=1)
+    )
     shards = Shards(data, "train")
     images = clock.time("reading", len(shards), lambda: shards.images(range(len(shards))))
     encode = encoder(load_tokenizer(model.folder.path), data)

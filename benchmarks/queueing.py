@@ -15,8 +15,8 @@ second and a half by factors from gamma distributions. ``index_of_dispersion`` (
 windows; 1 for Poisson) says how bursty the arrivals were.
 
 ``--check`` starts a real server here, takes the costs of its stages from what it counts under one client and under
-sixteen, sends it requests of that process at ``--load`` of what the sixteen got, simulates the very same requests on one
-server that does both stages in turns, as the real one does, and prints both.
+sixteen, sends it requests of that process at ``--load`` of what the sixteen got, simulates the very same requests on
+one server that does both stages in turns, as the real one does, and prints both.
 """
 
 import argparse
@@ -71,13 +71,15 @@ class Server:
     """A machine that drafts, renders or does both in turns.
 
     Attributes:
-        active: pictures that it drafts: request → steps that are left.
+        active: pictures that it drafts: request and the step that will be its last; the first ends first.
+        steps: that it has made.
         busy_s: seconds that it worked.
     """
 
     drafts: bool
     renders: bool
-    active: dict[int, int] = field(default_factory=dict)
+    active: deque[tuple[int, int]] = field(default_factory=deque)
+    steps: int = 0
     works: bool = False
     busy_s: float = 0.0
 
@@ -91,6 +93,7 @@ class Simulation:
 
     Attributes:
         latency_s: of each request.
+        ended: when the last one was drawn.
     """
 
     def __init__(self, arrivals, costs, servers):
@@ -108,6 +111,7 @@ class Simulation:
                 server.works = False
                 self.end(server, what, now)
             self.begin(now)
+            self.ended = now
 
     def end(self, server, rendered, now):
         """A server has rendered some pictures, or, where that is None, made a step."""
@@ -115,18 +119,17 @@ class Simulation:
             for request in rendered:
                 self.latency_s[request] = now - self.arrivals[request] + self.costs.beside_s
             return
-        for request in list(server.active):
-            server.active[request] -= 1
-            if not server.active[request]:
-                del server.active[request]
-                self.drafted.append(request)
+        server.steps += 1
+        while server.active and server.active[0][1] <= server.steps:
+            self.drafted.append(server.active.popleft()[0])
 
     def begin(self, now):
         """Give work to all servers that have none."""
         while self.waiting and (free := max((s for s in self.servers if s.drafts), key=self.room)):
             if self.room(free) < self.costs.rows:
                 break
-            free.active[self.waiting.popleft()] = self.costs.codes
+            # One that joins while a step is made begins with the next.
+            free.active.append((self.waiting.popleft(), free.steps + free.works + self.costs.codes))
         for server in self.servers:
             if server.works:
                 continue
@@ -185,13 +188,23 @@ def dispersion(arrivals):
     return found
 
 
-def told(simulation, seconds):
+def told(simulation):
     """Percentiles and shares of work, as JSON."""
     cuts = statistics.quantiles(simulation.latency_s, n=100)
-    busy = {"drafters": [s for s in simulation.servers if s.drafts], "renderers": [s for s in simulation.servers if s.renders]}
-    shares = {name: round(statistics.mean(s.busy_s for s in which) / seconds, 3) for name, which in busy.items()}
+    busy = {
+        "drafters": [s for s in simulation.servers if s.drafts],
+        "renderers": [s for s in simulation.servers if s.renders],
+    }
+    shares = {
+        name: round(statistics.mean(s.busy_s for s in which) / simulation.ended, 3) for name, which in busy.items()
+    }
     percentiles = {f"p{p}_s": round(cuts[p - 1], 3) for p in (50, 95, 99)}
-    return {"requests": len(simulation.latency_s), **percentiles, "max_s": round(max(simulation.latency_s), 3), "busy": shares}
+    return {
+        "requests": len(simulation.latency_s),
+        **percentiles,
+        "max_s": round(max(simulation.latency_s), 3),
+        "busy": shares,
+    }
 
 
 def table(arrivals, costs, drafters, renderers):
@@ -200,7 +213,7 @@ def table(arrivals, costs, drafters, renderers):
     for count, others in itertools.product(drafters, renderers):
         servers = [*(Server(True, False) for _ in range(count)), *(Server(False, True) for _ in range(others))]
         simulation = Simulation(arrivals, costs, servers)
-        rows.append({"drafters": count, "renderers": others, **told(simulation, arrivals[-1])})
+        rows.append({"drafters": count, "renderers": others, **told(simulation)})
     return rows
 
 
@@ -257,7 +270,9 @@ def at_once(url, clients, seconds):
     end = started + seconds
     pictures = asyncio.run(all_of_them())
     took, after = time.monotonic() - started, counted(url)
-    steps, renders, render_s = (after[name] - before[name] for name in ("steps_total", "render_seconds_count", "render_seconds_sum"))
+    steps, renders, render_s = (
+        after[name] - before[name] for name in ("steps_total", "render_seconds_count", "render_seconds_sum")
+    )
     return {
         "pictures": pictures,
         "steps": steps,
@@ -290,7 +305,7 @@ def check(seconds, load, name):
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
-    simulated = told(Simulation(arrivals, costs, [Server(True, True)]), arrivals[-1])
+    simulated = told(Simulation(arrivals, costs, [Server(True, True)]))
     rows = {f"p{p}_s": {"real": round(real[p - 1], 3), "simulated": simulated[f"p{p}_s"]} for p in (50, 95, 99)}
     for row in rows.values():
         row["simulated_by_real"] = round(row["simulated"] / row["real"], 2)
@@ -338,8 +353,12 @@ def main():
     if asked_for.json:
         print(json.dumps(head | {"costs": vars(costs), "rows": rows}, indent=1))
         return
-    print(f"{head['requests']:,} requests, {head['per_s']} a second; index of dispersion {head['index_of_dispersion']}\n")
-    print("| drafters | renderers | p50, s | p95, s | p99, s | drafters busy | renderers busy |\n|---|---|---|---|---|---|---|")
+    print(
+        f"{head['requests']:,} requests, {head['per_s']} a second; index of dispersion {head['index_of_dispersion']}\n"
+    )
+    print(
+        "| drafters | renderers | p50, s | p95, s | p99, s | drafters busy | renderers busy |\n|---|---|---|---|---|---|---|"
+    )
     for row in rows:
         times = " | ".join(f"{row[f'p{p}_s']:.2f}" for p in (50, 95, 99))
         busy = " | ".join(f"{100 * share:.0f} %" for share in row["busy"].values())

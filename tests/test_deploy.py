@@ -63,7 +63,9 @@ def test_there_are_commands_in_every_file():
     assert {where for where, _ in commands()} == {path.name for path in DEPLOY.iterdir()} - {"yamllint.yaml"}
 
 
-@pytest.mark.parametrize(("where", "words"), list(commands()), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("where", "words"), list(commands()), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_lantu_takes_every_command(where, words):
     if where == "kuberay.yaml" and "ray" not in parse(["lantu", "serve"]):
         pytest.skip("lantu serve --ray is not there")
@@ -74,7 +76,7 @@ def test_lantu_takes_every_command(where, words):
 
 def test_a_misspelt_option_would_be_found():
     for words in (["lantu", "serve", "--prot", "1"], ["lantu", "draw", "--prompts", "--ray"]):
-        with pytest.raises(Exception, match="--prot|--prompts"):
+        with pytest.raises(Exception, match=r"--prot|--prompts"):
             parse(words)
 
 

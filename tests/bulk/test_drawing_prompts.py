@@ -217,7 +217,8 @@ def test_without_ray_one_line_says_so(lantu, prompts, monkeypatch, command):
 
 def test_nothing_of_ray_or_torch_is_imported(tmp_path, prompts, tiny_model):
     command = ["draw", "--prompts", str(prompts), "-o", str(tmp_path / "out"), "--model", str(tiny_model)]
-    code = f"import sys, lantu.cli as cli; assert cli.main({command!r}) == 0; print(*{{'ray', 'torch'}} & set(sys.modules))"
+    code = f"import sys, lantu.cli; assert lantu.cli.main({command!r}) == 0; "
+    code += "print(*{'ray', 'torch'} & set(sys.modules))"
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert printed.splitlines()[1:] == [""]
 

@@ -114,7 +114,7 @@ def _window(make: bytes, jobs: list[Job], workers: int, gpus: bool, ordered: boo
     data = ray.data.from_items(rows, override_num_blocks=len(rows))
     data.context.enable_progress_bars = False
     data.context.execution_options.preserve_order = ordered
-    resources = {"num_gpus": 1} if gpus else {"num_cpus": 1}
+    resources: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
     done = data.map_batches(_Worker, batch_size=1, concurrency=workers, **resources)
     for batch in done.iter_batches(batch_size=1, prefetch_batches=0):
         result = pickle.loads(batch["result"][0])
