@@ -356,9 +356,8 @@ def main():
     print(
         f"{head['requests']:,} requests, {head['per_s']} a second; index of dispersion {head['index_of_dispersion']}\n"
     )
-    print(
-        "| drafters | renderers | p50, s | p95, s | p99, s | drafters busy | renderers busy |\n|---|---|---|---|---|---|---|"
-    )
+    names = ("drafters", "renderers", "p50, s", "p95, s", "p99, s", "drafters busy", "renderers busy")
+    print(f"| {' | '.join(names)} |\n{'|---' * len(names)}|")
     for row in rows:
         times = " | ".join(f"{row[f'p{p}_s']:.2f}" for p in (50, 95, 99))
         busy = " | ".join(f"{100 * share:.0f} %" for share in row["busy"].values())
