@@ -21,10 +21,10 @@ import numpy as np
 from PIL import Image
 
 import lantu
-from lantu.bulk.drawing import BulkRun
-from lantu.bulk.worker import Worker
 from lantu.data.build import build_folder
 from lantu.data.shards import Shards
+from lantu.recipes.bulk.drawing import BulkRun
+from lantu.recipes.bulk.worker import Worker
 from lantu.recipes.codes import encoder, load_tokenizer
 
 TOGETHER = 16

@@ -10,7 +10,7 @@ from lantu.commands.opening import load
 from lantu.errors import LantuError
 
 if TYPE_CHECKING:
-    from lantu.bulk.cluster import Cluster
+    from lantu.recipes.bulk.cluster import Cluster
 
 Prompts = Annotated[
     Path | None,
@@ -48,7 +48,7 @@ def cluster_of(ray: bool, address: str | None, workers: int | None) -> "Cluster 
         if address or workers:
             raise LantuError("this machine alone has no workers", "add --ray")
         return None
-    from lantu.bulk.cluster import Cluster, check_installed
+    from lantu.recipes.bulk.cluster import Cluster, check_installed
 
     check_installed()
     return Cluster(address, workers)
@@ -70,7 +70,7 @@ def draw_prompts(
 
     Args:
         others: what draws one prompt alone: the name of each option and its value, which must be none.
-        options: of ``lantu.bulk.drawing.BulkRun``.
+        options: of ``lantu.recipes.bulk.drawing.BulkRun``.
 
     Raises:
         LantuError: there is no folder to draw into, an option doesn't go with prompts, or see ``BulkRun``.
@@ -79,9 +79,9 @@ def draw_prompts(
         raise LantuError(f"{given} is for one prompt", "leave it out, or --prompts")
     if out is None:
         raise LantuError("--prompts draws into a folder", "name it: -o DIR")
-    from lantu.bulk.drawing import BulkRun, OnRay
-    from lantu.bulk.prompts import PromptFile
     from lantu.models.validation import parse_shape
+    from lantu.recipes.bulk.drawing import BulkRun, OnRay
+    from lantu.recipes.bulk.prompts import PromptFile
 
     PromptFile(prompts)  # before the model is opened
     shape = parse_shape(size) if size else None

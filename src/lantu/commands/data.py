@@ -214,7 +214,7 @@ def tokenize(
 ) -> None:
     """Encode all pictures; their codes are stored in the data folder."""
     if cluster := cluster_of(ray, ray_address, workers):
-        from lantu.bulk.tokenizing import tokenize_on_ray
+        from lantu.recipes.bulk.tokenizing import tokenize_on_ray
 
         with terminal.progress("tokenizing", shown=not json) as advance:
             name = tokenize_on_ray(folder, tokenizer or own_model(model) / "tokenizer", cluster, device, advance)

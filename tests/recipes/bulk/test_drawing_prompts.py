@@ -12,9 +12,9 @@ import tracemalloc
 
 import pytest
 
-from lantu.bulk.prompts import PromptFile
 from lantu.engine.seeds import derive_seed
 from lantu.pipeline import Model
+from lantu.recipes.bulk.prompts import PromptFile
 
 ROWS = [
     {"prompt": "a cat", "seed": 7, "n": 3, "id": "x"},
@@ -234,8 +234,8 @@ def test_rows_are_not_kept_in_memory(tmp_path):
 
 def test_shards_begin_anywhere(tmp_path, tiny_model):
     """Whatever the shards' size, they hold the same pictures in the same order."""
-    from lantu.bulk.drawing import BulkRun
-    from lantu.bulk.worker import Worker
+    from lantu.recipes.bulk.drawing import BulkRun
+    from lantu.recipes.bulk.worker import Worker
 
     (tmp_path / "p.jsonl").write_text("".join(json.dumps({"prompt": "a cat", "n": n}) + "\n" for n in (3, 1, 5, 2)))
     model = Model.load(tiny_model)

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lantu.bulk.prompts import PromptFile, Row
-from lantu.bulk.shards import Member, Shard
 from lantu.engine.seeds import derive_seed
 from lantu.errors import DataError, LantuError, ModelError
 from lantu.images.metadata import describe, png_bytes
 from lantu.kernels import usable_cores
 from lantu.models.validation import parse_shape
+from lantu.recipes.bulk.prompts import PromptFile, Row
+from lantu.recipes.bulk.shards import Member, Shard
 from lantu.types import Picture
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from lantu.bulk.prompts import MAX_LINE, PromptFile
 from lantu.errors import DataError
+from lantu.recipes.bulk.prompts import MAX_LINE, PromptFile
 
 ROWS = [
     {"prompt": "a cat", "seed": 7, "size": "48x16", "n": 2, "id": "x"},

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lantu.bulk.cluster import Cluster
 from lantu.data.codes import Progress, rows_of, tokenize
 from lantu.data.shards import Shards
 from lantu.models.loader import choose_device
+from lantu.recipes.bulk.cluster import Cluster
 from lantu.recipes.codes import encoder, load_tokenizer
 from lantu.recipes.sources import part_folder
 

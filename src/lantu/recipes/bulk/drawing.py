@@ -10,14 +10,14 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lantu.bulk.cluster import Cluster
-from lantu.bulk.prompts import PromptFile, Row
-from lantu.bulk.worker import Job, Order, Size, Worker, doing, shard_of
 from lantu.engine.seeds import choose_seed
 from lantu.errors import DataError, LantuError
 from lantu.files import discard_half_written, sha256, write_json
 from lantu.files.untrusted import read_json
 from lantu.models.validation import parse_shape
+from lantu.recipes.bulk.cluster import Cluster
+from lantu.recipes.bulk.prompts import PromptFile, Row
+from lantu.recipes.bulk.worker import Job, Order, Size, Worker, doing, shard_of
 from lantu.recipes.prompt_suite import check_record
 
 if TYPE_CHECKING:

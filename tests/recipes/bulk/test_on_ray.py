@@ -10,8 +10,8 @@ from functools import partial
 
 import pytest
 
-from lantu.bulk.cluster import Cluster
 from lantu.errors import DataError, LantuError
+from lantu.recipes.bulk.cluster import Cluster
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray and pandas
 

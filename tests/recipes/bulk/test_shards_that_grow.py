@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lantu.bulk.shards import Shard
 from lantu.errors import DiskError
+from lantu.recipes.bulk.shards import Shard
 
 MEMBERS = [[(f"{i}-{k}.bin", bytes([i]) * (300 * i + k)) for k in range(2)] for i in range(4)]
 NAMES = [[name for name, _ in group] for group in MEMBERS]
