@@ -50,7 +50,8 @@ def test_each_picture_is_the_one_that_draw_draws(lantu, tmp_path, prompts):
     assert (code, err) == (0, "")
     told = {"folder": "out", "shards": 2, "prompts": 5, "pictures": 7, "drawn": 7, "seed": 5, "model": "tiny"}
     assert json.loads(out) == told
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["00000.tar", "00001.tar", "prompts.json"]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == [".lock", "00000.tar", "00001.tar", "prompts.json"]
     found = members(tmp_path / "out/00000.tar", tmp_path / "out/00001.tar")
     assert list(found) == [f"{i:09d}.{kind}" for i in range(7) for kind in ("png", "json")]
     expected = [(0, k, derive_seed(7, k)) for k in range(3)]
@@ -133,6 +134,21 @@ def test_a_killed_process_goes_on(lantu, tmp_path, tiny_model):
     after = tars(tmp_path / "out")
     assert after == tars(tmp_path / "whole")
     assert all(after[name] == content for name, content in before.items() if name.endswith(".tar"))
+
+
+def test_runs_that_begin_together_are_one(lantu, tmp_path, tiny_model, prompts):
+    """Whichever records its seed first decides it; one with another seed is refused."""
+    from lantu.errors import DiskError
+    from lantu.recipes.bulk.drawing import BulkRun
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.prompts.0123456789abcdef.json").write_text("{")  # of one that was killed at its very beginning
+    model = Model.load(tiny_model)
+    first, same, other = (BulkRun(model, prompts, tmp_path / "out", seed=seed, steps=1) for seed in (1, 1, 2))
+    assert first.draw()["drawn"] == 7
+    assert same.draw()["drawn"] == 0
+    with pytest.raises(DiskError, match="drawings with seed 1, not 2"):
+        other.draw()
 
 
 def test_tables_and_texts_draw_the_same(lantu, tmp_path):

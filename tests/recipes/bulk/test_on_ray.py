@@ -85,7 +85,7 @@ def test_a_killed_driver_goes_on(lantu, tmp_path, tiny_model, ray_address):
     assert code == 0, err
     assert json.loads(out)["drawn"] < 60
     assert tars(tmp_path / "out") == tars(tmp_path / "whole")
-    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".json", *[".tar"] * 8]
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == ["", ".json", *[".tar"] * 8]
 
 
 def test_codes_are_those_of_one_process(lantu, tmp_path, tiny_model, ray_address):

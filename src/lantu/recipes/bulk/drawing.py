@@ -6,19 +6,20 @@ those of ``lantu draw PROMPT --seed SEED -n N``: on native kernels bit for bit, 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lantu.engine.seeds import choose_seed
 from lantu.errors import DataError, LantuError
-from lantu.files import discard_half_written, sha256, write_json
+from lantu.files import locked, sha256, write_json, writing
 from lantu.files.untrusted import read_json
 from lantu.models.validation import parse_shape
 from lantu.recipes.bulk.cluster import Cluster
 from lantu.recipes.bulk.prompts import PromptFile, Row
 from lantu.recipes.bulk.worker import Job, Order, Size, Worker, doing, shard_of
-from lantu.recipes.prompt_suite import check_record
+from lantu.recipes.prompt_suite import LOCK, check_record
 
 if TYPE_CHECKING:
     from lantu.pipeline import Model
@@ -162,8 +163,7 @@ class BulkRun:
         if not self.former:
             for _ in pool("check", self.order, self.jobs, lambda count: None):
                 pass
-        discard_half_written(self.out)
-        write_json(self.out / RECORD, self.record | {"name": self.model.name, "file": self.file.path.name})
+        self.claim()
         todo = [job for job in self.jobs if not shard_of(self.out, job).path.exists()]
         done, drawn = self.pictures - sum(job.pictures for job in todo), 0
 
@@ -185,6 +185,19 @@ class BulkRun:
             "model": self.model.name,
         }
 
+    def claim(self) -> None:
+        """Write the record, unless another process that draws into the folder has.
+
+        Raises:
+            DiskError: it draws something else.
+        """
+        with writing(self.out):
+            self.out.mkdir(parents=True, exist_ok=True)
+        with locked(self.out / LOCK):
+            check_record(self.out, self.record, RECORD)
+            if not (self.out / RECORD).exists():
+                write_json(self.out / RECORD, self.record | {"name": self.model.name, "file": self.file.path.name})
+
     def here(
         self, method: str, order: Order, jobs: Sequence[Job], advance: Callable[[int], None]
     ) -> Iterator[tuple[Job, int]]:
@@ -203,7 +216,8 @@ class OnRay:
     def __call__(
         self, method: str, order: Order, jobs: Sequence[Job], advance: Callable[[int], None]
     ) -> Iterator[tuple[Job, int]]:
-        device = order.device if method == "draw" else "cpu"
-        for job, count in self.cluster.each(partial(doing, method, order), jobs, device):
+        if method == "check":
+            order = replace(order, device="cpu")
+        for job, count in self.cluster.each(partial(doing, method, order), jobs, order.device):
             advance(job.pictures)
             yield job, count
