@@ -84,7 +84,7 @@ def test_webdataset_reads_it(lantu, tmp_path, prompts):
 
 def test_it_is_data_to_train_on(lantu, tmp_path, prompts):
     assert lantu("draw", "--prompts", prompts, "-o", "out", "--steps", 1)[0] == 0
-    code, out, err = lantu("data", "build", "folder", "out/00000.tar", "-o", "data", "--size", 32, "--val", 0, "--json")
+    code, out, err = lantu("data", "build", "folder", "out", "-o", "data", "--size", 32, "--val", 0, "--json")
     assert code == 0, err
     assert json.loads(out)["pictures"] == {"train": 7}
     assert json.loads(lantu("data", "inspect", "data", "--json")[1])["splits"]["train"]["uncaptioned"] == 0
