@@ -62,6 +62,7 @@ def test_results_come_in_order_and_errors_as_they_are(jobs_travel):
         list(Cluster().each(halves, range(2), device="cuda"))
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_replaced(jobs_travel, tmp_path):
     marker = str(tmp_path / "died")
     assert sorted(Cluster(workers=1).each(partial(die_once, marker), range(3))) == [0, 1, 2]
@@ -75,7 +76,7 @@ def test_a_killed_driver_goes_on(lantu, tmp_path, tiny_model, ray_address):
     assert lantu("draw", *options, "-o", "whole")[0] == 0
     command = [sys.executable, "-m", "lantu", "draw", *options, "-o", str(tmp_path / "out"), "--ray", "--workers", "2"]
     process = subprocess.Popen([*command, "--ray-address", ray_address], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600  # a busy machine takes minutes
     while not tars(tmp_path / "out") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
