@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lantu.commands import terminal
+from lantu.commands.bulk import Ray, RayAddress, RayWorkers, cluster_of
 from lantu.commands.options import Device, Json, ModelName
 from lantu.models import hub
 
@@ -203,9 +204,24 @@ def spread(lengths: dict[str, float]) -> str:
 
 
 @app.command()
-def tokenize(folder: Folder, tokenizer: Tokenizer = None, model: ModelName = None, json: Json = False) -> None:
+def tokenize(
+    folder: Folder,
+    tokenizer: Tokenizer = None,
+    model: ModelName = None,
+    device: Device = "cpu",
+    ray: Ray = False,
+    ray_address: RayAddress = None,
+    workers: RayWorkers = None,
+    json: Json = False,
+) -> None:
     """Encode all pictures; their codes are stored in the data folder."""
-    name = make_codes(folder, tokenizer, model, json)
+    if cluster := cluster_of(ray, ray_address, workers):
+        from lantu.recipes.bulk.tokenizing import tokenize_on_ray
+
+        with terminal.progress("tokenizing", shown=not json) as advance:
+            name = tokenize_on_ray(folder, tokenizer or own_model(model) / "tokenizer", cluster, device, advance)
+    else:
+        name = make_codes(folder, tokenizer, model, json, device)
     if json:
         terminal.print_json({"folder": str(folder), "codes": name})
     else:
@@ -258,10 +274,11 @@ def own_model(model: str | None) -> Path:
     return own(hub.find(model), "data for training", instead).path
 
 
-def make_codes(folder: Path, tokenizer: Path | None, model: str | None, quiet: bool) -> str:
+def make_codes(folder: Path, tokenizer: Path | None, model: str | None, quiet: bool, device: str = "cpu") -> str:
     """Encode the pictures that have no codes yet; returns the codes' name."""
+    from lantu.models.loader import choose_device
     from lantu.recipes.codes import ensure_codes, load_tokenizer
 
     place = tokenizer or own_model(model) / "tokenizer"
     with terminal.progress("tokenizing", shown=not quiet) as advance:
-        return ensure_codes(folder, load_tokenizer(place), advance)
+        return ensure_codes(folder, load_tokenizer(place), advance, choose_device(device))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lantu.commands import terminal
+from lantu.commands.bulk import PerShard, Prompts, Ray, RayAddress, RayWorkers, Together, cluster_of, draw_prompts
 from lantu.commands.drawing import Order, make
 from lantu.commands.opening import examples, load, opened, read_grids, say, steering
 from lantu.commands.options import (
@@ -103,15 +104,35 @@ def draw(
         bool | None,
         typer.Option(help="Show the picture while it is drawn (default: on a terminal).", show_default=False),
     ] = None,
+    prompts: Prompts = None,
+    per_shard: PerShard = 1000,
+    together: Together = 16,
+    ray: Ray = False,
+    ray_address: RayAddress = None,
+    workers: RayWorkers = None,
     seed: Seed = None,
     model: ModelName = None,
     device: Device = "auto",
     backend: Backend = "native",
     json: Json = False,
 ) -> None:
-    """Draw a picture from a prompt."""
+    """Draw a picture from a prompt, or many from a file of prompts."""
     from lantu.images import metadata
 
+    overrides = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    overrides |= {"contrast": contrast, "sampler": sampler, "refine": refine, "render_guidance": render_guidance}
+    overrides |= {"passes": passes, "num_draft_tokens": ahead if num_draft_tokens is None else num_draft_tokens}
+    overrides |= {"shots": 0 if memory else shots, "min_accepted": least if min_accepted is None else min_accepted}
+    overrides = {name: value for name, value in overrides.items() if value is not None}
+    if prompts:
+        others = {"PROMPT": prompt, "--control": control, "--example": example, "--memory": memory, "--like": like}
+        others |= {"--tokens-out": tokens_out, "--from-tokens": from_tokens, "--preview": preview}
+        many = {"count": count, "seed": seed, "per_shard": per_shard, "together": together, **overrides}
+        cluster = cluster_of(ray, ray_address, workers)
+        draw_prompts(prompts, output, model, device, backend, size, cluster, json, others, **many)
+        return
+    if ray or ray_address or workers:
+        raise LantuError("a cluster draws a file of prompts", "give it: --prompts FILE -o DIR --ray")
     if output:
         metadata.check_output(output)
     if from_tokens and (prompt is not None or size or count > 1):
@@ -119,11 +140,6 @@ def draw(
     found = SamplingParams(shots=FOUND if shots is None else shots).shots if memory else 0
     if prompt is None and not from_tokens and not like:
         raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')
-    overrides = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    overrides |= {"contrast": contrast, "sampler": sampler, "refine": refine, "render_guidance": render_guidance}
-    overrides |= {"passes": passes, "num_draft_tokens": ahead if num_draft_tokens is None else num_draft_tokens}
-    overrides |= {"shots": 0 if memory else shots, "min_accepted": least if min_accepted is None else min_accepted}
-    overrides = {name: value for name, value in overrides.items() if value is not None}
     order, shape = Order(prompt, read_grids(from_tokens) if from_tokens else None, seed, None, overrides), None
     if size:
         from lantu.models.validation import parse_shape  # NumPy

@@ -2,14 +2,14 @@
 
 ``codes-<name>-<split>.npy`` holds (N, h, w) uint16, in the order of the split (where pictures have several shapes, the
 rows of ``lantu.data.grids``), ``codes-<name>.json`` the digest of the data. While codes are made, batches are appended
-to ``codes-<name>-<split>.part`` (bare numbers), so that a killed run continues after the last whole grid.
+to ``codes-<name>-<split>.part`` (bare numbers), so that a killed run continues after the last whole batch.
 
 Shapes: B batch, N pictures, H W pixels, h w grid.
 """
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +26,18 @@ ALIKE = 0.9  # share of their codes that must be the same
 
 Encode = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
+# (split, first picture, pictures of a batch, shape of a row) → the rows of all pictures from there on, in order
+Rows = Callable[[Shards, int, int, tuple[int, ...]], Iterator[np.ndarray]]
 
 
-def tokenize(folder: str | Path, encode: Encode, name: str, batch: int = 64, progress: Progress | None = None) -> None:
+def tokenize(
+    folder: str | Path,
+    encode: Encode,
+    name: str,
+    batch: int = 64,
+    progress: Progress | None = None,
+    rows: Rows | None = None,
+) -> None:
     """Encode every split whose codes are missing.
 
     Args:
@@ -37,6 +46,7 @@ def tokenize(folder: str | Path, encode: Encode, name: str, batch: int = 64, pro
         name: of the tokenizer; each name has codes of its own.
         batch: pictures at a time.
         progress: called with (pictures done, pictures in all).
+        rows: encodes elsewhere, in the same batches; None for this process, with ``encode``.
 
     Raises:
         DataError: no data, or a picture can't be read.
@@ -45,6 +55,7 @@ def tokenize(folder: str | Path, encode: Encode, name: str, batch: int = 64, pro
     splits = {split: Shards(folder, split) for split in read_index(folder)["splits"]}
     _claim(Path(folder), splits, encode, name)
     total, done = sum(map(len, splits.values())), 0
+    rows = rows or here(encode)
     for split, shards in splits.items():
         path = codes_path(folder, name, split)
         if not path.exists():
@@ -57,7 +68,7 @@ def tokenize(folder: str | Path, encode: Encode, name: str, batch: int = 64, pro
             with locked(Path(folder) / f".codes-{name}.lock"):
                 # Another process that needs the same codes may have made them meanwhile.
                 if not path.exists():
-                    _encode_split(shards, encode, path, batch, report)
+                    _encode_split(shards, encode, rows, path, batch, report)
         done += len(shards)
     if progress:
         progress(total, total)
@@ -194,7 +205,19 @@ def _away(name: str) -> str:
     return f"move codes-{name}* away, and they are made anew"
 
 
-def _encode_split(shards: Shards, encode: Encode, path: Path, batch: int, report: Callable[[int], None]) -> None:
+def here(encode: Encode) -> Rows:
+    """``Rows`` that this process encodes."""
+
+    def rows(shards: Shards, start: int, batch: int, row: tuple[int, ...]) -> Iterator[np.ndarray]:
+        for first in range(start, len(shards), batch):
+            yield rows_of(shards, np.arange(first, min(first + batch, len(shards))), encode, row)
+
+    return rows
+
+
+def _encode_split(
+    shards: Shards, encode: Encode, rows: Rows, path: Path, batch: int, report: Callable[[int], None]
+) -> None:
     """Encode what the part file lacks, then rename it to the finished file."""
     part = path.with_suffix(".part")
     if not len(shards):
@@ -204,13 +227,14 @@ def _encode_split(shards: Shards, encode: Encode, path: Path, batch: int, report
     row = row_shape(shards, encode)
     row_bytes = int(np.prod(row)) * np.dtype(np.uint16).itemsize
     with writing(part), part.open("ab") as file:
-        done = file.tell() // row_bytes
+        # Whole batches, so that all batches are those of an unbroken run: what is beside a picture may round its codes.
+        done = file.tell() // (row_bytes * batch) * batch
         file.truncate(done * row_bytes)
-        for start in range(done, len(shards), batch):
-            stop = min(start + batch, len(shards))
-            file.write(rows_of(shards, np.arange(start, stop), encode, row).tobytes())
+        for made in rows(shards, done, batch, row):
+            file.write(made.tobytes())
             file.flush()
-            report(stop)
+            done += len(made)
+            report(done)
     codes = np.fromfile(part, np.uint16)[: len(shards) * int(np.prod(row))].reshape(-1, *row)
     with replacing(path) as temporary:
         np.save(temporary, codes)

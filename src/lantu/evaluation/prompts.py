@@ -65,7 +65,7 @@ def _prompts(path: Path) -> Iterator[SuitePrompt]:
     if suffix == ".txt":
         return (SuitePrompt(line.strip()) for line in _lines(text) if line.strip())
     if suffix in (".jsonl", ".ndjson"):
-        return _of_rows(_object(number, line) for number, line in enumerate(_lines(text), 1) if line.strip())
+        return _of_rows(json_object(number, line) for number, line in enumerate(_lines(text), 1) if line.strip())
     return _of_rows(_tab_separated(text) if suffix == ".tsv" else _comma_separated(text))
 
 
@@ -90,7 +90,8 @@ def _lines(text: str) -> Iterator[str]:
         yield line.rstrip("\r")
 
 
-def _object(number: int, line: str) -> dict[str, Any]:
+def json_object(number: int, line: str) -> dict[str, Any]:
+    """A line of JSON lines. Raises ValueError, which names the line by its number."""
     try:
         row = parse_json(line.encode())
     except ValueError as problem:
@@ -107,10 +108,11 @@ def _object(number: int, line: str) -> dict[str, Any]:
 def _tab_separated(text: str) -> Iterator[dict[str, Any]]:
     """Rows of a TSV. Its cells are literal, except those that are quoted as a whole, as programs for CSV write them."""
     lines = (line.split("\t") for line in _lines(text) if line.strip())
-    return _table([_unquoted(cell) for cell in line] for line in lines)
+    return _table([unquoted(cell) for cell in line] for line in lines)
 
 
-def _unquoted(cell: str) -> str:
+def unquoted(cell: str) -> str:
+    """A cell of a TSV without quotes around the whole of it."""
     inner = cell[1:-1]
     quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
     return inner.replace('""', '"') if quoted else cell
@@ -125,10 +127,11 @@ def _table(lines: Iterable[list[str]]) -> Iterator[dict[str, Any]]:
     names = [name.strip() for name in next(lines, [])]
     if len(set(names)) < len(names):
         raise ValueError("two of its columns have the same name")
-    return (_named(number, names, line) for number, line in enumerate(lines, 1))
+    return (named_cells(number, names, line) for number, line in enumerate(lines, 1))
 
 
-def _named(number: int, names: list[str], cells: list[str]) -> dict[str, str]:
+def named_cells(number: int, names: list[str], cells: list[str]) -> dict[str, str]:
+    """A row of a table by its columns' names. Raises ValueError, which names the row by its number."""
     if any(cells[len(names) :]):  # a prompt with a comma would lose what follows it
         raise ValueError(f"row {number} has {len(cells)} cells, the head {len(names)}: quote texts with commas in them")
     return dict(zip(names, cells, strict=False))
@@ -138,13 +141,14 @@ def _of_rows(rows: Iterable[dict[str, Any]]) -> Iterator[SuitePrompt]:
     """The prompts of rows, once where rows that follow one another have the same name and text."""
     before = ("", "")
     for number, row in enumerate(rows, 1):
-        prompt = _prompt(number, row)
+        prompt = prompt_of(number, row)
         if not prompt.name or (prompt.name, prompt.text) != before:
             yield prompt
         before = (prompt.name, prompt.text)
 
 
-def _prompt(number: int, row: dict[str, Any]) -> SuitePrompt:
+def prompt_of(number: int, row: dict[str, Any]) -> SuitePrompt:
+    """The prompt of a row. Raises ValueError, which names the row by its number."""
     columns = {str(name).strip().lower(): name for name in reversed(list(row))}
     column = next((columns[name] for name in TEXT if name in columns), None)
     if column is None:

@@ -5,6 +5,7 @@ chunk also holds a hash of the pixels: ``lantu.tasks.reader`` only trusts it for
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -62,6 +63,13 @@ def save_picture(picture: Picture, path: str | Path) -> None:
         options = {"pnginfo": chunk(picture)}
     with replacing(path) as temporary:
         picture.image.save(temporary, **options)
+
+
+def png_bytes(picture: Picture) -> bytes:
+    """The PNG that ``save_picture`` would write."""
+    file = io.BytesIO()
+    picture.image.save(file, format="PNG", pnginfo=chunk(picture))
+    return file.getvalue()
 
 
 def chunk(picture: Picture) -> "PngInfo":

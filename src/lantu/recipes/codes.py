@@ -79,11 +79,12 @@ def check_cells(tokenizer: ImageTokenizer, what: str) -> None:
         )
 
 
-def encoder(tokenizer: Tokenizer, data: str | Path) -> Callable[[np.ndarray], np.ndarray]:
+def encoder(tokenizer: Tokenizer, data: str | Path, device: str = "cpu") -> Callable[[np.ndarray], np.ndarray]:
     """(B, H, W, 3) uint8 → (B, h, w) codes, at the tokenizer's own size.
 
     Args:
         data: the folder that the pictures are from.
+        device: where the tokenizer is.
     """
     size, before = tokenizer.size, read_index(data)["size"]
     # A rival's tokenizer takes squares, to which pictures of other shapes are cropped.
@@ -92,15 +93,26 @@ def encoder(tokenizer: Tokenizer, data: str | Path) -> Callable[[np.ndarray], np
     def encode(images: np.ndarray) -> np.ndarray:
         pixels = fitted(to_tensor(images), *scaled(images.shape[1:3], before, size, unit))
         with torch.inference_mode():
-            return tokenizer.encode(pixels).numpy()
+            return tokenizer.encode(pixels.to(device)).cpu().numpy()
 
     return encode
 
 
-def ensure_codes(data: str | Path, tokenizer: Tokenizer, progress: Callable[[int, int], None] | None = None) -> str:
-    """Make a data set's codes where they are missing; returns the name under which they are kept."""
+def ensure_codes(
+    data: str | Path,
+    tokenizer: Tokenizer,
+    progress: Callable[[int, int], None] | None = None,
+    device: str = "cpu",
+) -> str:
+    """Make a data set's codes where they are missing; returns the name under which they are kept.
+
+    Args:
+        device: where to compute; the tokenizer, if it is one that can be moved, moves there.
+    """
     name = tokenizer.codes_digest()[:12]
-    tokenize(data, encoder(tokenizer, data), name, progress=progress)
+    if device != "cpu" and isinstance(tokenizer, ImageTokenizer):
+        tokenizer.to(device)
+    tokenize(data, encoder(tokenizer, data, device), name, progress=progress)
     return name
 
 

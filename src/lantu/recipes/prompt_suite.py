@@ -15,13 +15,14 @@ from lantu.errors import DataError, DiskError, LantuError
 from lantu.evaluation.contact_sheet import write_page, write_sheet
 from lantu.evaluation.prompt_layouts import LAYOUTS, PromptLayout, layout_for
 from lantu.evaluation.prompts import SuitePrompt, read_prompts
-from lantu.files import discard_half_written, write_json
+from lantu.files import HALF_WRITTEN, discard_half_written, write_json
 from lantu.files.untrusted import read_json
 
 if TYPE_CHECKING:
     from lantu.pipeline import Model
 
 RECORD = "suite.json"  # what the run draws, and how
+LOCK = ".lock"  # held while a record is written
 BATCH = 16  # drawings that are drafted together, or one more prompt's
 Advance = Callable[[int, int], None]
 Todo = tuple[int, SuitePrompt, list[int]]  # index, prompt, the numbers of its drawings that are missing
@@ -188,18 +189,21 @@ def digest_of(prompts: Sequence[SuitePrompt]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check_record(out: Path, record: dict[str, Any]) -> None:
+def check_record(out: Path, record: dict[str, Any], name: str = RECORD) -> None:
     """Refuse a folder that holds anything but an earlier part of the same run.
+
+    Args:
+        name: of the file that holds the record.
 
     Raises:
         DiskError: it does.
     """
     if out.exists() and not out.is_dir():
         raise DiskError(f"{out} is a file", "name a folder for the drawings")
-    if not out.is_dir() or not any(out.iterdir()):
+    if not out.is_dir() or all(path.name == LOCK or HALF_WRITTEN.fullmatch(path.name) for path in out.iterdir()):
         return
     try:
-        former = read_json(out / RECORD)
+        former = read_json(out / name)
     except (OSError, ValueError) as problem:
         raise DiskError(f"{out} holds other things than drawings of prompts", "choose another folder") from problem
     old, new = flat(former), flat(record)
