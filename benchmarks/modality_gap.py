@@ -128,7 +128,9 @@ def main() -> None:
         asked = list({trial.prompt: trial for trial in asked}.values())
         for space, vectors in zip(SPACES, (input_vectors, hidden_vectors), strict=True):
             words, pictures = vectors(examined, asked)
-            table.append({"model": examined.model.folder.name, "space": space} | gap(words, pictures, space == "hidden"))
+            table.append(
+                {"model": examined.model.folder.name, "space": space} | gap(words, pictures, space == "hidden")
+            )
     show({"words and pictures": table}, arguments.json)
 
 

@@ -75,9 +75,7 @@ def main() -> None:
     table = []
     for name in models:
         for called, render in renderers:
-            shares = {
-                suite: share(examined.right(asked[suite], render(codes[name, suite]))) for suite in SUITES
-            }
+            shares = {suite: share(examined.right(asked[suite], render(codes[name, suite]))) for suite in SUITES}
             table.append({"language model": name, "decoder": called} | shares | {"n": arguments.count})
     for called, render in renderers:
         true = {suite: share(examined.right(asked[suite], render(examined.codes(asked[suite])))) for suite in SUITES}

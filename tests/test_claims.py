@@ -49,7 +49,8 @@ def verdict(cell, known):
 
 
 def test_every_claim_is_a_row_with_a_section_in_both_languages():
-    assert len(NUMBERS) >= 25 and NUMBERS == list(range(1, len(NUMBERS) + 1))
+    assert len(NUMBERS) >= 25
+    assert list(range(1, len(NUMBERS) + 1)) == NUMBERS
     for rows, sections in (ENGLISH, CHINESE):
         assert sorted(rows) == sorted(sections) == NUMBERS
         assert all(len(cells) == 4 and all(cell.strip() for cell in cells) for cells in rows.values())
@@ -62,7 +63,8 @@ def test_languages_agree(row):
     for place in (1, 2, 3):
         assert figures(cells[place]) == figures(zh_cells[place])
     ours, theirs = verdict(cells[3], VERDICTS), verdict(zh_cells[3], VERDICTS.values())
-    assert ours and VERDICTS[ours] == theirs
+    assert ours
+    assert VERDICTS[ours] == theirs
     section, zh_section = ENGLISH[1][row], CHINESE[1][row]
     assert commands(section) == commands(zh_section)
     assert set(figures(section)) == set(figures(zh_section))
@@ -85,20 +87,15 @@ def runs(words):
     """Assert that a command line names what exists: lantu's own by its parser, a script with its options."""
     if words[0] == "git":
         return
-    if words[:2] == ["torchrun", "--standalone"] or words[:3] == ["python", "-m", "torch.distributed.run"]:
-        start = words.index("-m", 3) + 1 if words[0] == "torchrun" else next(
-            place for place, word in enumerate(words) if word.endswith(".py")
-        )
-        words = words[start:] if words[0] == "torchrun" else ["python", *words[start:]]
-    if words[0] == "lantu":
-        parses(words[1:])
+    if "lantu" in words[:7]:  # perhaps under torchrun
+        parses(words[words.index("lantu") + 1 :])
         return
-    assert words[0] == "python"
-    script = ROOT / words[1]
+    place = next(place for place, word in enumerate(words) if word.endswith(".py"))  # perhaps under torch's launcher
+    script = ROOT / words[place]
     source = script.read_text(encoding="utf-8")
     if "from measured import" in source:
         source += (script.parent / "measured.py").read_text(encoding="utf-8")
-    for word in words[2:]:
+    for word in words[place + 1 :]:
         assert not word.startswith("--") or f'"{word}"' in source, word
 
 
