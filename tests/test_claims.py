@@ -25,7 +25,7 @@ VERDICTS = {
 def page(name):
     """Row number → its cells; row number → its section."""
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    rows = {int(number): cells.split(" | ") for number, cells in ROW.findall(text)}
+    rows = {int(number): cells.split(" | ") for number, cells in ROW.findall(text.partition("\n### ")[0])}
     return rows, {int(number): title + body for number, title, body in SECTION.findall(text)}
 
 
