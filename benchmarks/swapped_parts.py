@@ -1,8 +1,8 @@
 """Are language model and decoder replaceable alone? Every given language model with every given decoder.
 
-    git archive 9dc6737 models/lantu-emoji | tar x -C /tmp/older          an older release's parts, of the same codes
-    python benchmarks/swapped_parts.py --language now=lantu-emoji older=/tmp/older/models/lantu-emoji \\
-        --decoder matching=lantu-emoji flow=/tmp/older/models/lantu-emoji:euler plain [--count 128] [--json]
+    git archive --prefix older/ 9dc6737 models/lantu-emoji | tar x       an older release's parts, of the same codes
+    python benchmarks/swapped_parts.py --language now=lantu-emoji older=older/models/lantu-emoji \\
+        --decoder matching=lantu-emoji flow=older/models/lantu-emoji:euler plain [--count 128] [--json]
 
 No part is trained for another: each language model drafts once, and every decoder renders the same drafts. "plain" is
 the plain decoder of the image tokenizer, one pass without noise. A sampler may follow a decoder's folder.
