@@ -163,7 +163,7 @@ class Model:
             example_ids = parts.layout.example_ids(shots) if shots else ()
             options: dict[str, Any] = {"control": control, "processor": processor, "examples": example_ids}
             tasks.append(draw(parts, prompt, choose_seed(seed), grid, params, **options))
-        on_ids = count_codes(progress, len(tasks) * grid[0] * grid[1]) if progress else None
+        on_ids = count_codes(progress, len(tasks) * (params.codes or grid[0] * grid[1])) if progress else None
         return run(parts, tasks, batched=batched, on_ids=on_ids)
 
     def stream(
@@ -175,7 +175,10 @@ class Model:
         every: int | None = None,
         **overrides: Unpack[Overrides],
     ) -> Iterator[Step]:
-        """Draw a picture and yield a ``Step`` every so many codes (by default a row), then one with the picture.
+        """Draw a picture and yield a ``Step`` every so many codes, then one with the picture.
+
+        By default every row. Where the first codes of a sequence make a picture, as many as it takes: previews are of 4
+        codes, say, then of 8, 16, and so on, from coarse to fine.
 
         Leaving the loop cancels the drawing. What ``draw`` refuses is refused at the call, before anything is computed.
         """
@@ -183,7 +186,7 @@ class Model:
 
         params, seed = self._params(overrides), choose_seed(seed)
         grid = self.parts.layout.grid_of(size or self.size)
-        every = every or grid[1]
+        every = every or self.folder.prefixes or grid[1]
         if every < 1:
             raise LantuError(f"a step every {every} codes", "choose 1 or more")
         (running := Running(draw(self.parts, prompt, seed, grid, params))).advance()

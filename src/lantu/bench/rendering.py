@@ -30,6 +30,7 @@ def diffusers_loop(folder: Path) -> Render:
 
     from lantu.diffusion.samplers import velocity
     from lantu.models.lantu.decoder.network import PixelDecoder
+    from lantu.models.lantu.decoder.pytorch import canvas_of
 
     network = PixelDecoder.load(folder)
     patch = network.config.patch
@@ -77,7 +78,7 @@ def openvino(folder: Path) -> Render:
             times = np.full(len(codes), timestep, np.float32)
             return compiled[codes.shape].infer([x_t_BCHW, times, codes], share_inputs=True)[0].copy()
 
-    decoder = DiffusionDecoder(Denoiser(), network.config.patch)
+    decoder = DiffusionDecoder(Denoiser(), network.config.patch, canvas=canvas_of(network))
     return lambda codes: sample(decoder, codes, list(range(len(codes))), STEPS)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from lantu.engine.sampling_params import SamplingParams
 from lantu.engine.seeds import choose_seed
 from lantu.errors import ImageError, LantuError
-from lantu.types import MAX_GRID
+from lantu.types import MASK_CODE, MAX_GRID
 
 CHUNK = "lantu"  # the keyword of the text chunk
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -32,7 +32,7 @@ class Description:
     """A picture's record of how it was drawn.
 
     Attributes:
-        codes: (h, w) int64, each 0 or more, at most ``MAX_GRID`` a side, of the codebook of ``model``; (h, w, E) where
+        codes: (h, w) int64, each 0 or more or MASK_CODE, at most ``MAX_GRID`` a side, of the codebook of ``model``; (h, w, E) where
             its cells are vectors of levels.
         prompt: "" for a picture that was rendered from codes.
         seed: of draft and rendering.
@@ -100,7 +100,7 @@ def _checked(record: Any) -> Description:
     if not all(isinstance(row, list) and 0 < len(row) <= MAX_GRID and len(row) == len(rows[0]) for row in rows):
         raise ValueError("rows of codes")
     cells = [cell if isinstance(cell, list) else [cell] for row in rows for cell in row]
-    if not all(type(code) is int and 0 <= code < 2**31 for cell in cells for code in cell):
+    if not all(type(code) is int and MASK_CODE <= code < 2**31 for cell in cells for code in cell):
         raise ValueError("codes")
     return Description(np.array(rows, np.int64), prompt, seed, model, settings, pixels)
 

@@ -31,7 +31,7 @@ from lantu.models.validation import as_text, nearest_size, require
 from lantu.tasks.effects import Compute, Draft, Task
 from lantu.tokens import document, grammar
 from lantu.tokens.repetition import first_repeat, without_repeats
-from lantu.types import Caption, Picture
+from lantu.types import MASK_CODE, Caption, Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -74,7 +74,7 @@ def caption_picture(
         what = f"{as_text(image.size)} pixels, the model reads {', '.join(map(as_text, sizes))}"
         raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped with --fit")
     example_ids = layout.example_ids(examples, language) if examples else []
-    if drawing and drawing.model == parts.folder.digest:
+    if drawing and drawing.model == parts.folder.digest and (drawing.codes != MASK_CODE).all():
         return (yield from caption_codes(parts, drawing.codes, language, seed, temperature, example_ids))
     pixels_HWC = np.asarray(images.fit(image, *nearest_size(image.size, sizes)) if fit else image)
     return (yield from caption(parts, pixels_HWC, language, seed, temperature, example_ids))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from lantu.engine.sampling_params import PASSES, SamplingParams
+from lantu.engine.sampling_params import PASSES, PREFIXES, SamplingParams
 from lantu.models.emu3 import weights
 from lantu.models.emu3.config import Config
 from lantu.models.published.folder import DENOISING, PublishedFolder, count
@@ -22,7 +22,7 @@ class Emu3Folder(PublishedFolder):
 
     abilities = ("drawing",)
     settings = PARAMS
-    unused_params = (*DENOISING, *PASSES)
+    unused_params = (*DENOISING, *PASSES, *PREFIXES)
     licence = "Apache-2.0"
     architecture = "Emu3ForConditionalGeneration"
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from lantu import images
 from lantu.engine.request import Request
-from lantu.engine.sampling_params import PASSES, SamplingParams
+from lantu.engine.sampling_params import PASSES, PREFIXES, SamplingParams
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.models.published.folder import DENOISING, PublishedFolder
 from lantu.models.published.text import Text
@@ -79,6 +79,7 @@ class PublishedLayout:
             if getattr(params, name) != getattr(self.folder.settings, name):
                 known = dict.fromkeys(DENOISING, "belongs to diffusion decoders, which")
                 known |= dict.fromkeys(PASSES, "belongs to drafting many codes a pass, which")
+                known |= dict.fromkeys(PREFIXES, "belongs to drawing from the first codes of a sequence, which")
                 whose = f"{name} {known.get(name, 'is unknown, which')} {self.folder.name} has not"
                 raise LantuError(whose, "leave it out")
 
