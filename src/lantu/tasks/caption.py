@@ -114,7 +114,7 @@ def caption_codes(
     candidates: int = CANDIDATES,
     most: int | None = None,
 ) -> Task[Caption]:
-    """The caption of a picture from its codes.
+    """The caption of a picture from its codes; of only the first ones of a sequence, from what they render to.
 
     Args:
         temperature: 0 for the best of several candidates; above 0, one caption is sampled.
@@ -128,7 +128,7 @@ def caption_codes(
     """
     require(parts.folder, "captioning")
     check_language(language)
-    if parts.reads_pixels:
+    if parts.reads_pixels or (codes_hw == MASK_CODE).any():
         pixels_HWC = yield Compute(lambda: parts.render(codes_hw[None], [seed], parts.folder.settings)[0])
         return (yield from caption(parts, pixels_HWC, language, seed, temperature))
     parts = of_codes(parts)

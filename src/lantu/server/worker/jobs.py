@@ -128,7 +128,7 @@ class Job:
     effect: Effect | None = None
     result: Any = None
     drafts: list[tuple[Any, Any]] = field(default_factory=list)
-    sketched: "np.ndarray | None" = None
+    sketched: np.ndarray | None = None
     image_tokens: int = 0
     text_tokens: int = 0
     submitted_at: float = field(default_factory=time.monotonic)
