@@ -191,7 +191,8 @@ class Picture:
 
     Attributes:
         image: RGB.
-        codes: (h, w) int64, with MASK_CODE at the end where it was drawn from the first codes alone; (h, w, E) of a model that drafts vectors, see ``lantu.models.spec.ModelFolder.cell_shape``.
+        codes: (h, w) int64, with MASK_CODE at the end where it was drawn from the first codes of a sequence alone;
+            (h, w, E) of a model that drafts vectors, see ``lantu.models.spec.ModelFolder.cell_shape``.
         prompt: as given.
         seed: of draft and rendering.
         model: digest of the model directory.

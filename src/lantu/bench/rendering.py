@@ -30,7 +30,6 @@ def diffusers_loop(folder: Path) -> Render:
 
     from lantu.diffusion.samplers import velocity
     from lantu.models.lantu.decoder.network import PixelDecoder
-    from lantu.models.lantu.decoder.pytorch import canvas_of
 
     network = PixelDecoder.load(folder)
     patch = network.config.patch
@@ -60,6 +59,7 @@ def openvino(folder: Path) -> Render:
     from lantu.diffusion.decoder import Conditioning, DiffusionDecoder
     from lantu.diffusion.sample import sample
     from lantu.models.lantu.decoder.network import PixelDecoder
+    from lantu.models.lantu.decoder.pytorch import canvas_of
 
     network = PixelDecoder.load(folder)
     compiled: dict[tuple[int, ...], Any] = {}

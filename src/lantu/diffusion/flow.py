@@ -24,8 +24,8 @@ class Corruption:
         hidden: share of pictures with the last codes in reading order masked (for previews of partial drafts).
         spoilt: share of pictures in which some codes are replaced by random ones.
         most: the largest share of codes replaced in one picture.
-        fewest: codes of the shortest prefix that is left of a sequence; 0 for a grid, of which any number is left. Short
-            prefixes are as frequent as long ones are: a length between n and 2n, whatever n.
+        fewest: codes of the shortest prefix that is left of a sequence; 0 for a grid, of which any number is left.
+            Lengths from n to 2n are as frequent whatever n is.
     """
 
     dropped: float = 0.1

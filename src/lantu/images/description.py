@@ -32,8 +32,8 @@ class Description:
     """A picture's record of how it was drawn.
 
     Attributes:
-        codes: (h, w) int64, each 0 or more or MASK_CODE, at most ``MAX_GRID`` a side, of the codebook of ``model``; (h, w, E) where
-            its cells are vectors of levels.
+        codes: (h, w) int64, each 0 or more or MASK_CODE, at most ``MAX_GRID`` a side, of the codebook of ``model``;
+            (h, w, E) where its cells are vectors of levels.
         prompt: "" for a picture that was rendered from codes.
         seed: of draft and rendering.
         model: digest of the model directory.

@@ -107,9 +107,9 @@ class ModelFolder(Protocol):
 
     @property
     def prefixes(self) -> int:
-        """The fewest codes that make a picture, where they are a sequence; 0 where they are a grid, all of which it takes.
+        """The fewest codes that make a picture, where they are a sequence; 0 where they are a grid, which takes all.
 
-        Where that are fewer than all, the model drafts as many as ``SamplingParams.codes`` says, and MASK_CODE stands for
+        Where that are fewer than all, the model drafts as many as ``SamplingParams.codes`` says; MASK_CODE stands for
         the others.
         """
         ...

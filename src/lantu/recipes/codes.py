@@ -74,9 +74,10 @@ def check_cells(tokenizer: ImageTokenizer, what: str, sequences: bool = False) -
     config = tokenizer.config
     if config.depth > 1 or (config.queries and not sequences):
         kind = f"{config.depth} codes a cell" if config.depth > 1 else f"a sequence of {config.queries} codes"
+        painted = "only its own plain decoder paints them: " if config.depth > 1 else ""
         raise RecipeError(
             f"{what} reads one code a cell, and this image tokenizer writes {kind}",
-            "only its own plain decoder paints them: take another tokenizer",
+            f"{painted}take a tokenizer of a code a cell",
         )
 
 

@@ -110,9 +110,12 @@ class Task(training.Task):
                     f"{what}, not {codebook_size:,} of {patch}", "start from another one, or without --start"
                 )
             if model.config.queries != own.queries:
-                kinds = [f"a sequence of {count}" if count else "a grid" for count in (model.config.queries, own.queries)]
+                kinds = [
+                    f"a sequence of {count}" if count else "a grid" for count in (model.config.queries, own.queries)
+                ]
                 raise RecipeError(
-                    f"{recipe.start} renders {kinds[0]}, this image tokenizer writes {kinds[1]}", "start from another one"
+                    f"{recipe.start} renders {kinds[0]}, this image tokenizer writes {kinds[1]}",
+                    "start from another one",
                 )
             return model
         sizes = {"patch": patch, "width": recipe.width, "layers": recipe.layers, "codebook_size": codebook_size}

@@ -30,7 +30,6 @@ from lantu.models.lantu.counting import HINT, count, part_bytes
 from lantu.models.lantu.sequences import SequenceFolder, check_sequence
 from lantu.models.lantu.tokenizer.codec_files import KIND as CODEC_KIND
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
-from lantu.weights.names import PRETRAINED
 
 if TYPE_CHECKING:
     from lantu.models.estimate import Memory

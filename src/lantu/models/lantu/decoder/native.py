@@ -97,9 +97,7 @@ class NativeDenoiser:
             x_TD = x_TD + residuals_2BND[1].reshape(x_TD.shape)
         return self.paint(x_TD, height, width)
 
-    def read(
-        self, x_t_BCHW: np.ndarray, codes_BQ: np.ndarray, timestep: float, height: int, width: int
-    ) -> np.ndarray:
+    def read(self, x_t_BCHW: np.ndarray, codes_BQ: np.ndarray, timestep: float, height: int, width: int) -> np.ndarray:
         """(T, D): the cells after all blocks, in which they see the known codes of a sequence."""
         (B, _), N = codes_BQ.shape, height * width
         noisy_BND = self.noisy(blocks.to_patches(x_t_BCHW, self.patch).reshape(B * N, -1)).reshape(B, N, -1)

@@ -21,11 +21,11 @@ from lantu.models.lantu.tokenizer.sequence import Canvas, rotation_beside
 class PixelDecoder(nn.Module):
     """A diffusion transformer over cells (DiT, arXiv:2212.09748) that predicts the clean picture (arXiv:2511.13720).
 
-    Each token is a cell: the embedding of its code plus its patch of noisy pixels. Where codes are a sequence, cells are
-    blank but for their noisy pixels, and the codes stand behind them as tokens of their own, as unCLIP's image embedding
-    does (arXiv:2204.06125); codes that are not known are not there, so any prefix can be rendered. The projection of
-    the noisy pixels and all modulation start at zero, so that a decoder copied from a tokenizer's plain decoder renders
-    as well as that one from the first step on.
+    Each token is a cell: the embedding of its code plus its patch of noisy pixels. Where codes are a sequence, cells
+    are blank but for their noisy pixels, and the codes stand behind them as tokens of their own, as unCLIP's image
+    embedding does (arXiv:2204.06125); codes that are not known are not there, so any prefix can be rendered. The
+    projection of the noisy pixels and all modulation start at zero, so that a decoder copied from a tokenizer's plain
+    decoder renders as well as that one from the first step on.
     """
 
     def __init__(self, config: Any):

@@ -44,7 +44,7 @@ def fewer(facts: Mapping[str, Any]) -> str:
     """What to say of drawing from the first codes; "" for a model that has not learnt it."""
     if not isinstance(codes := facts.get("codes"), Mapping):
         return ""
-    return f" With `--codes N` it draws from the first N codes alone, {codes['fewest']} to {codes['most']}: coarse to fine."
+    return f" With `--codes N` it draws from the first N codes alone, from {codes['fewest']} to {codes['most']}."
 
 
 def metadata(facts: Mapping[str, Any]) -> str:
