@@ -53,7 +53,7 @@ def counts_of(model: Model, wanted: list[int] | None) -> list[int]:
 
 def measured(model: Model, data: Path | None, count: int, limit: int, seed: int) -> dict[str, Any]:
     """The figures of one number of codes."""
-    scores = recipes.evaluate(model, data, ("reconstruction", *SUITES), limit, seed, codes=count)
+    scores = recipes.evaluate(model, data, ("reconstruction", *SUITES), limit, seed, num_codes=count)
     trip = scores["reconstruction"]
     row: dict[str, Any] = {"codes": count, "recognised": trip["score"], "n": trip["n"]}
     row |= {name: trip["details"]["score"][name] for name in ("psnr", "lpips")}

@@ -25,17 +25,17 @@ def test_previews_are_sent_when_twice_as_many_codes_are_there(served, sequence_m
 def test_fewer_codes_are_drawn(served):
     info = served.client.get("/v1/lantu/info").json()
     assert info["codes"] == {"fewest": 2, "most": 16}
-    assert "codes" in info["dials"]
-    *_, last = served.events("/v1/lantu/draw", json={"prompt": "a cat", "seed": 3, "codes": 4})
+    assert "num_codes" in info["dials"]
+    *_, last = served.events("/v1/lantu/draw", json={"prompt": "a cat", "seed": 3, "num_codes": 4})
     assert (np.array(last["picture"]["codes"]) != MASK_CODE).sum() == 4
-    assert served.post("/v1/images/generations", json={"prompt": "a cat", "codes": 4}).status_code == 200
+    assert served.post("/v1/images/generations", json={"prompt": "a cat", "num_codes": 4}).status_code == 200
 
 
 def test_too_many_codes_are_refused(served, server):
-    answer = served.post("/v1/lantu/draw", json={"prompt": "a cat", "codes": 99})
+    answer = served.post("/v1/lantu/draw", json={"prompt": "a cat", "num_codes": 99})
     assert answer.status_code == 400
     assert "can't draw from 99 codes" in answer.text
-    answer = server.post("/v1/images/generations", json={"prompt": "a cat", "codes": 4})
+    answer = server.post("/v1/images/generations", json={"prompt": "a cat", "num_codes": 4})
     assert answer.status_code == 400
     assert "has not learnt to draw from fewer" in answer.text
 

@@ -68,22 +68,22 @@ def test_previews_become_finer(model):
 def test_a_picture_of_few_codes_is_read_from_its_pixels(model, tmp_path):
     picture = model.draw("a cat", seed=7, codes=4)
     assert model.caption(picture) == model.caption(picture.image)
-    assert isinstance(model.chat(["what is this?", picture], seed=1, codes=4), list)
+    assert isinstance(model.chat(["what is this?", picture], seed=1, num_codes=4), list)
     codes = model.parts.layout.with_codes(picture)[1]
     assert np.array_equal(codes, model.tokenize(picture.image))
 
 
 def test_instructions_may_ask_for_fewer_codes(model):
     picture = model.draw("a cat", seed=7)
-    assert model.edit(picture, "replace the cat by a dog", seed=2, codes=4).cells == 4
+    assert model.edit(picture, "replace the cat by a dog", seed=2, num_codes=4).cells == 4
 
 
 def test_round_trips_can_go_through_the_first_codes(model):
     real = np.stack([np.asarray(model.draw("a cat", seed=seed).image) for seed in range(2)])
-    coarse, fine = (ModelGenerator(model, codes=count).reconstruct(real) for count in (2, 16))
+    coarse, fine = (ModelGenerator(model, num_codes=count).reconstruct(real) for count in (2, 16))
     assert np.array_equal(fine, ModelGenerator(model).reconstruct(real))
     assert not np.array_equal(coarse, fine)
-    assert len(ModelGenerator(model, codes=2).caption_drawn(["a cat"], [1], "en")) == 1
+    assert len(ModelGenerator(model, num_codes=2).caption_drawn(["a cat"], [1], "en")) == 1
 
 
 def test_a_model_of_grids_refuses(tiny_model):

@@ -118,7 +118,7 @@ def draw(
     overrides = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     overrides |= {"contrast": contrast, "sampler": sampler, "refine": refine, "render_guidance": render_guidance}
     overrides |= {"passes": passes, "num_draft_tokens": ahead if num_draft_tokens is None else num_draft_tokens}
-    overrides |= {"codes": codes, "min_accepted": least if min_accepted is None else min_accepted}
+    overrides |= {"num_codes": codes, "min_accepted": least if min_accepted is None else min_accepted}
     overrides = {name: value for name, value in overrides.items() if value is not None}
     order, shape = Order(prompt, read_grids(from_tokens) if from_tokens else None, seed, None, overrides), None
     if size:

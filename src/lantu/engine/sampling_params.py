@@ -11,7 +11,7 @@ from lantu.errors import LantuError
 FORMER = {"ahead": "num_draft_tokens", "least": "min_accepted"}  # names of lantu 0.1, still read everywhere
 
 PASSES = ("passes",)  # parameters of drafters of many codes a pass, which mean nothing to next-token models
-PREFIXES = ("codes",)  # parameters of models that draw from the first codes of a sequence
+PREFIXES = ("num_codes",)  # parameters of models that draw from the first codes of a sequence
 
 
 def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class SamplingParams:
             bounded, and the draft is no longer what the model would have drawn code by code. 0.1: ``least``.
         passes: forward passes of a draft by masked or discrete diffusion, which drafts many codes in each; 0 for as
             many as the model is made for.
-        codes: how many of a picture's codes are drafted, by a model whose first codes make a picture
+        num_codes: how many of a picture's codes are drafted, by a model whose first codes make a picture
             (``ModelFolder.prefixes``): fewer are coarser and sooner; 0 for all.
         steps: of the diffusion decoder.
         render_guidance: guidance scale of the decoder; above 1 it exaggerates the codes, at twice the cost.
@@ -66,7 +66,7 @@ class SamplingParams:
     num_draft_tokens: int = 0
     min_accepted: int = 1
     passes: int = 0
-    codes: int = 0
+    num_codes: int = 0
     steps: int = 8
     render_guidance: float = 1.0
     sampler: str = "euler"
@@ -82,7 +82,7 @@ class SamplingParams:
         self.check("num_draft_tokens", 0, 1000)
         self.check("min_accepted", 1, 1000)
         self.check("passes", 0, 10_000)
-        self.check("codes", 0, 4096)
+        self.check("num_codes", 0, 4096)
         self.check("steps", 1, 1000)
         self.check("render_guidance", 0, 100)
         self.check("refine", 0, 1)
@@ -127,7 +127,7 @@ class Overrides(TypedDict, total=False):
     num_draft_tokens: int | None
     min_accepted: int | None
     passes: int | None
-    codes: int | None
+    num_codes: int | None
     steps: int | None
     render_guidance: float | None
     sampler: str | None

@@ -109,8 +109,8 @@ class ModelFolder(Protocol):
     def prefixes(self) -> int:
         """The fewest codes that make a picture, where they are a sequence; 0 where they are a grid, which takes all.
 
-        Where that are fewer than all, the model drafts as many as ``SamplingParams.codes`` says; MASK_CODE stands for
-        the others.
+        Where that are fewer than all, the model drafts as many as ``SamplingParams.num_codes`` says, and MASK_CODE
+        stands for the others.
         """
         ...
 

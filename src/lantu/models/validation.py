@@ -164,7 +164,7 @@ def check_count(codes: int, folder: ModelFolder) -> None:
     Raises:
         LantuError: it has not, or they are too few or too many.
     """
-    if codes and "codes" in folder.unused_params:
+    if codes and "num_codes" in folder.unused_params:
         what = f"{folder.name} draws from all its {folder.draft_length} codes, it has not learnt to draw from fewer"
         raise LantuError(what, "leave out codes, or take a model of a sequence")
     if codes and not folder.prefixes <= codes <= folder.draft_length:

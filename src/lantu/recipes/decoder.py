@@ -98,7 +98,6 @@ class Task(training.Task):
         """
         recipe, patch, codebook_size = self.recipe, self.patch, tokenizer.config.codebook_size
         own = tokenizer.config
-        ordered = {"queries": own.queries, "nested": own.nested, "cells": own.grid} if own.queries else {}
         if recipe.start:
             folder = part_folder(recipe.start, "decoder")
             if is_pretrained(folder):
@@ -118,8 +117,10 @@ class Task(training.Task):
                     "start from another one",
                 )
             return model
-        sizes = {"patch": patch, "width": recipe.width, "layers": recipe.layers, "codebook_size": codebook_size}
-        config = DecoderConfig(**sizes, **ordered)
+        config = DecoderConfig(patch=patch, width=recipe.width, layers=recipe.layers, codebook_size=codebook_size)
+        if own.queries:
+            order = {"queries": own.queries, "nested": own.nested, "cells": own.grid}
+            config = config.model_copy(update=order)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.loop.seed)
             model = PixelDecoder(config)

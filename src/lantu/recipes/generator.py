@@ -39,8 +39,8 @@ class ModelGenerator:
         """Pictures through codes: (B, H, W, 3) uint8 twice."""
         grids = list(self.encode(images))
         parts, params = self.model.parts, self.model.folder.settings.change(**self.overrides)
-        for grid in grids if params.codes else ():  # through the first codes alone
-            grid.reshape(-1)[params.codes :] = MASK_CODE
+        for grid in grids if params.num_codes else ():  # through the first codes alone
+            grid.reshape(-1)[params.num_codes :] = MASK_CODE
         pictures = run(parts, [render(parts, grid, 0, params) for grid in grids], batched=True)
         return np.stack([np.asarray(picture.image) for picture in pictures])
 

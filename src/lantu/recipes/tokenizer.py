@@ -253,11 +253,9 @@ class Task(training.Task):
         self, pixels: Tensor, made: Reconstruction, seen: Tensor, shown: Tensor, words: Tensor | None
     ) -> tuple[Tensor, Metrics]:
         """The loss of a reconstruction, with the contrast with captions, and its parts."""
-        if not self.aligned:
-            return self.judge(pixels, made, seen, shown, words)
-        loss, parts = self.judge(pixels, made, seen, shown)
-        if words is None or made.features is None:
-            return loss, parts
+        loss, parts = self.judge(pixels, made, seen, shown, None if self.aligned else words)
+        if not self.aligned or words is None or made.features is None:
+            return loss, {**parts}
         apart, found = self.aligned.contrast(made.features, words)
         return loss + self.recipe.contrast * apart, {**parts, "contrast": apart.detach(), "retrieved": found}
 

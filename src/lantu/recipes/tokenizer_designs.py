@@ -164,7 +164,7 @@ def sequence_debug() -> TokenizerRecipe:
     """The whole story in seconds: pictures of 32 px, 8 codes, of which any 2 and more make a picture."""
     recipe = debug()
     sizes = {"queries": 8, "nested": 2, "quantizer": "following", "encoder_layers": 1, "codebook_size": 64}
-    recipe.model = TokenizerConfig(**{**recipe.model.model_dump(), **sizes})
+    recipe.model = recipe.model.model_copy(update=sizes)
     recipe.frozen, recipe.refit_every = False, 10
     return recipe
 

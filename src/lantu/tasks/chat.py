@@ -43,7 +43,7 @@ def chat(
         LantuError: the model lacks the ability.
     """
     require(parts.folder, "talking")
-    check_count(params.codes, parts.folder)
+    check_count(params.num_codes, parts.folder)
     layout: Any = parts.layout
     request = layout.answer(turns, seed, params)
     request = replace(request, limit=min(most or request.limit, request.limit))
@@ -60,6 +60,6 @@ def chat(
             answer += [part.strip()] if part.strip() else []
         elif isinstance(part, CodeGrid):
             codes = part.codes.copy()
-            codes.reshape(-1)[params.codes or codes.size :] = MASK_CODE
+            codes.reshape(-1)[params.num_codes or codes.size :] = MASK_CODE
             answer.append((yield from rendered(codes, seed, params, prompt)))
     return Answer(tuple(answer), reply.plan.strip(), cut=reply.draws or not layout.is_whole(ids))

@@ -28,13 +28,13 @@ def draw(
     """Draft a picture's codes and render them.
 
     Args:
-        params: with ``codes``, the picture is made of the first codes alone.
+        params: with ``num_codes``, the picture is made of the first codes alone.
         processor: adds the control's bias to the logits (``Parts.control_processor``); drawings may share it.
         examples: ids of examples (``LantuLayout.example_ids``). A model that plans first writes what they mean.
     """
-    check_count(params.codes, parts.folder)
+    check_count(params.num_codes, parts.folder)
     layout: Any = parts.layout
-    cells = params.codes or grid[0] * grid[1]
+    cells = params.num_codes or grid[0] * grid[1]
     context: dict[str, Any] = {}
     if examples:
         context = {"examples": examples}

@@ -120,9 +120,11 @@ def changed(
     Args:
         goal: the end of the plan, in words: what is to be there.
     """
-    check_count(params.codes, parts.folder)
+    check_count(params.num_codes, parts.folder)
     layout: Any = parts.layout
     request, grid = layout.change(turns, seed, params, goal), layout.grid_after(turns)
     sketch = (lambda ids: layout.sketch(ids, grid)) if parts.folder.sketches else None
-    ids = yield from drafted(request, lambda ids: layout.codes(ids, grid), params.codes or grid[0] * grid[1], sketch)
+    ids = yield from drafted(
+        request, lambda ids: layout.codes(ids, grid), params.num_codes or grid[0] * grid[1], sketch
+    )
     return (yield from rendered(layout.codes(ids, grid), seed, params, prompt))

@@ -23,8 +23,8 @@ def test_it_says_how_many_codes_make_a_picture(folder, tiny_model):
     assert facts["codes"] == {"fewest": 2, "most": 16}
     assert (facts["pixels"], facts["grid"], facts["ids"]) == ("32x32", "16x1", 16)
     assert "codes" not in hub.find(tiny_model).describe()
-    assert "codes" not in folder.unused_params
-    assert "codes" in hub.find(tiny_model).unused_params
+    assert "num_codes" not in folder.unused_params
+    assert "num_codes" in hub.find(tiny_model).unused_params
 
 
 def test_the_first_codes_in_any_rows_become_a_whole_grid(folder):

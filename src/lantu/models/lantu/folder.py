@@ -163,6 +163,11 @@ class LantuFolder(SequenceFolder):
         return ("drawing", "captioning", *learnt)
 
     @property
+    def decoder_config(self) -> dict[str, Any]:
+        """The decoder's config; {} where there is none, as in some rivals' models."""
+        return self.read("decoder/config.json") if (self.path / "decoder/config.json").is_file() else {}
+
+    @property
     def controlled(self) -> bool:
         """Whether its decoder can be controlled by a picture."""
         return (self.path / CONTROL / "config.json").is_file()

@@ -6,7 +6,6 @@ image tokenizer was trained on prefixes (nested dropout), the first codes alone 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lantu.errors import ModelError
@@ -43,10 +42,9 @@ class CodeSequence:
 class SequenceFolder:
     """What a model directory says of its codes' order; a base of ``lantu.models.lantu.folder.LantuFolder``."""
 
-    path: Path
-
-    def read(self, name: str) -> dict[str, Any]:
-        """One of its JSON files."""
+    @property
+    def decoder_config(self) -> Mapping[str, Any]:
+        """The decoder's config; {} where there is none."""
         raise NotImplementedError
 
     @property
@@ -57,8 +55,7 @@ class SequenceFolder:
     @property
     def sequence(self) -> CodeSequence | None:
         """The codes of a picture where they are a sequence; None where they are a grid."""
-        own = (self.path / "decoder/config.json").is_file()  # some rivals' models have none
-        return sequence_of(self.read("decoder/config.json")) if own else None
+        return sequence_of(self.decoder_config)
 
     @property
     def prefixes(self) -> int:

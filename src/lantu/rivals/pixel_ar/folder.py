@@ -72,7 +72,7 @@ class PixelFolder(LantuFolder):
     @property
     def unused_params(self) -> tuple[str, ...]:
         """Those of decoders that denoise."""
-        return ("steps", "render_guidance", "sampler", "refine", "refine_steps", "codes")
+        return ("steps", "render_guidance", "sampler", "refine", "refine_steps", "num_codes")
 
     @property
     def renderer(self) -> str:
