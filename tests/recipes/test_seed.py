@@ -167,6 +167,15 @@ def test_queries_that_do_not_fit_are_refused(data, tmp_path, change, message):
         train("tokenizer", "seed-debug", data, tmp_path / "run", change)
 
 
+def test_pictures_without_captions_are_refused(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for number in range(4):
+        Image.new("RGB", (32, 32), (60 * number, 0, 0)).save(tmp_path / "pictures" / f"{number}.png")
+    data = build_folder(tmp_path / "pictures", tmp_path / "data", size=32, workers=1)
+    with pytest.raises(RecipeError, match="no captions in"):
+        train("tokenizer", "seed-debug", data, tmp_path / "run")
+
+
 def test_equal_captions_are_equally_right():
     torch.manual_seed(0)
     network = AlignedTokenizer.__new__(AlignedTokenizer)

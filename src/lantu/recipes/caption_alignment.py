@@ -17,10 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lantu.data.shards import Shards
+from lantu.errors import RecipeError
 from lantu.models.lantu.layers import Block, RMSNorm, rotation
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.caption_vectors import WORD
 
+LOOKED_AT = 500  # pictures, for captions
 BUCKETS, LONGEST = 8192, 32  # of hashed words, 0 for no word; and words of a caption that are read
 WARM, HOTTEST = 1 / 0.07, 100.0  # factors of the cosines: at first (CLIP, arXiv:2103.00020), and at most
 
@@ -30,6 +32,13 @@ class CaptionWords:
 
     def __init__(self, shards: Shards, seed: int):
         self.shards, self.seed = shards, seed
+
+    def check(self) -> "CaptionWords":
+        """Itself, where some of the first pictures have captions. Raises RecipeError where none has."""
+        some = range(min(len(self.shards), LOOKED_AT))
+        if not any(texts for index in some for texts in self.shards.sample(index).captions.values()):
+            raise RecipeError(f"no captions in {self.shards.folder} to align codes with", "build it with captions")
+        return self
 
     def __call__(self, indices: Sequence[int], step: int) -> Tensor:
         """(B, L) int64; a pure function of its arguments."""

@@ -18,7 +18,7 @@ from lantu.models.lantu.tokenizer.config import TokenizerConfig
 from lantu.models.lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from lantu.models.lantu.tokenizer.losses import ReconstructionLoss
 from lantu.models.lantu.tokenizer.model import ImageTokenizer, Reconstruction
-from lantu.models.lantu.tokenizer.start import start_from_patches
+from lantu.models.lantu.tokenizer.start import VECTORS_PER_CODE, start_from_patches
 from lantu.recipes.caption_alignment import AlignedTokenizer, CaptionWords
 from lantu.recipes.caption_vectors import CaptionVectors
 from lantu.recipes.picture_batches import Changes, PictureBatches, check_one_shape
@@ -136,7 +136,7 @@ class Task(training.Task):
                 check_one_shape(self.source.train, "a sequence of codes")
             self.words, self.aligned = None, None
             if recipe.words and recipe.contrast:
-                self.words = CaptionWords(self.source.train, recipe.loop.seed)
+                self.words = CaptionWords(self.source.train, recipe.loop.seed).check()
                 self.val_words = CaptionWords(self.source.val, recipe.loop.seed)
                 self.aligned = AlignedTokenizer(self.model, recipe.words)
             elif recipe.words:
@@ -180,8 +180,7 @@ class Task(training.Task):
             start_from_patches(self.model, self._parts(pictures)[1])
             if recipe.refit_every:
                 # The start leaves flat patches out; the codebook must cover them, too.
-                grid = self.model.config.grid
-                vectors = self._vectors(ELSEWHERE, -(-SETTLING * recipe.model.codebook_size // grid**2))
+                vectors = self._vectors(ELSEWHERE, self._pictures_for(SETTLING))
                 for _ in range(ROUNDS):
                     self.model.quantizer.refit(vectors, training=False)
         elif recipe.start != "noise":
@@ -285,11 +284,18 @@ class Task(training.Task):
 
     def _start_codebook(self, step: int) -> None:
         """Set the codebook by k-means on the vectors of some batches."""
-        self.model.quantizer.set_codebook(self._vectors(step, 8 * self.recipe.loop.batch_size))
+        count = max(8 * self.recipe.loop.batch_size, self._pictures_for(VECTORS_PER_CODE))
+        self.model.quantizer.set_codebook(self._vectors(step, count))
+
+    def _pictures_for(self, vectors: int) -> int:
+        """How many pictures have so many vectors for each code."""
+        config = self.model.config
+        return -(-vectors * config.codebook_size // (config.queries or config.grid**2))
 
     def after_step(self, step: int) -> None:
         """Refit the codebook to the encoder's vectors where that is due."""
-        settles = self.recipe.refit_every and not self.recipe.frozen and step >= self.recipe.encoder_from
+        first = max(self.recipe.encoder_from, self.recipe.quantize_from)
+        settles = self.recipe.refit_every and not self.recipe.frozen and step >= first
         if settles and (step + 1) % self.recipe.refit_every == 0:
             self.model.quantizer.refit(self._vectors(ELSEWHERE + step, REFITTING))
 
