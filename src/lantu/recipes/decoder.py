@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from lantu.diffusion.flow import Corruption, flow_loss, replace
+from lantu.diffusion.flow import Corruption, flow_loss, mask_tail, replace
 from lantu.diffusion.sample import sample
 from lantu.errors import RecipeError
 from lantu.images import to_array, to_bytes
@@ -167,16 +167,20 @@ class Task(training.Task):
 
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
-        """Real pictures; rendered from their codes in 8 steps and in 1; from codes of which a tenth is wrong."""
+        """Real pictures; rendered from their codes in 8 steps and in 1; from codes of which a tenth is wrong.
+
+        Of a sequence also from its fewest codes, and from four times as many.
+        """
         if not len(chosen := shown(self.source.shards["val"])):
             return
         real, seeds = self.source.load("val", chosen), chosen.tolist()
         wrong = replace(real.codes, 0.1, self.model.config.codebook_size, torch.Generator().manual_seed(0))
         decoder = as_decoder(self.model)
-        rows = [
-            sample(decoder, codes.numpy(), seeds, steps)
-            for codes, steps in ((real.codes, 8), (real.codes, 1), (wrong, 8))
-        ]
+        shown_codes = [(real.codes, 8), (real.codes, 1), (wrong, 8)]
+        if fewest := self.tokenizer.config.nested:
+            counts = (torch.full((len(seeds),), count) for count in (fewest, 4 * fewest))
+            shown_codes += [(mask_tail(real.codes, count), 8) for count in counts]
+        rows = [sample(decoder, codes.numpy(), seeds, steps) for codes, steps in shown_codes]
         save_sheet(folder / f"{step:06d}.png", [to_array(real.pixels), *map(to_bytes, rows)])
 
     def export(self, folder: Path) -> None:

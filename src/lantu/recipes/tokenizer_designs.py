@@ -141,6 +141,7 @@ def sequence() -> TokenizerRecipe:
     recipe.words = 64
     recipe.semantic_weight, recipe.encoder_from, recipe.encoder_rate = 0.2, 0, 1.0
     recipe.tinted = recipe.plain = 0
+    recipe.moved = 0  # a mirrored picture would belie its caption
     recipe.refit_every = 50
     return recipe
 
