@@ -186,7 +186,9 @@ def test_equal_captions_are_equally_right():
     features[[0, 2], :, 2], features[1, :, 3], features[3, :, 4] = 1, 1, 1
     loss, found = network.contrast(features, words)
     assert found == 1
-    assert loss == pytest.approx(np.log(2) * 2 / 3, abs=1e-4)  # two captions share the probability of two pictures
+    assert float(loss) == pytest.approx(
+        np.log(2) * 2 / 3, abs=1e-4
+    )  # two captions share the probability of two pictures
     loss, found = network.contrast(features[[1, 0, 2, 3]], words)
     assert found < 1
     assert loss > 5
