@@ -188,7 +188,7 @@ def test_equal_captions_are_equally_right():
     assert found == 1
     assert float(loss) == pytest.approx(
         np.log(2) * 2 / 3, abs=1e-4
-    )  # two captions share the probability of two pictures
+    )  # two captions share two pictures
     loss, found = network.contrast(features[[1, 0, 2, 3]], words)
     assert found < 1
     assert loss > 5
