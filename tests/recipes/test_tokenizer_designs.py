@@ -159,7 +159,7 @@ def test_odd_settings_are_refused(change, message):
 
 
 def test_a_tokenizer_of_words_predicts_them(data, tmp_path):
-    more = [*TINY, *DESIGNS["sequence"][:3], "loop.steps=60", "semantic_weight=1"]
+    more = [*TINY, *DESIGNS["sequence"][:3], "loop.steps=60", "semantic_weight=1", "refit_every=4"]
     task = tokenizer_designs.Task(settings(tokenizer_designs.sequence(), *more), data)
     task.judge.vision = None
     optimizer = torch.optim.Adam(task.model.parameters(), 3e-3)
@@ -169,6 +169,7 @@ def test_a_tokenizer_of_words_predicts_them(data, tmp_path):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        task.after_step(step)
         said.append(float(parts["words"]))
     assert np.mean(said[-10:]) < 0.7 * np.mean(said[:10])
     assert isinstance(task.model, ImageTokenizer)
