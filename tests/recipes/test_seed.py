@@ -95,7 +95,7 @@ def test_codes_are_causal_after_training(run, data):
 
 def test_a_run_is_resumed_as_if_unbroken(data, tmp_path):
     # A constant rate, because the number of steps decides where a rate falls.
-    changes = ["loop.batch_size=8", "loop.warmup_steps=1", "loop.decay_fraction=0"]
+    changes = ["loop.batch_size=8", "loop.warmup_steps=1", "loop.decay_fraction=0", "quantize_from=4"]
     train("tokenizer", "seed-debug", data, tmp_path / "broken", *changes, "loop.steps=6")
     train("tokenizer", "seed-debug", data, tmp_path / "whole", *changes, "loop.steps=14")
     recipes.train(
@@ -159,6 +159,7 @@ def test_a_decoder_of_another_sequence_is_no_start(model, data, tmp_path):
         ("model.queries=65", "a sequence of 65 codes"),
         ("model.nested=9", "no prefix of 9 codes"),
         ("model.encoder_window=2", "without windows"),
+        ("loop.steps=10", "set quantize_from below loop.steps"),
     ],
 )
 def test_queries_that_do_not_fit_are_refused(data, tmp_path, change, message):

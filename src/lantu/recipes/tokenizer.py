@@ -99,6 +99,10 @@ class TokenizerRecipe(RecipeConfig):
         """Refuse what the kind of codes can't do."""
         if self.refit_every and self.model.quantizer == "fsq":
             raise ValueError("a lattice has no codes to bring back: set refit_every to 0")
+        if self.quantize_from >= self.loop.steps:
+            raise ValueError(
+                "training would end before anything is rounded to codes: set quantize_from below loop.steps"
+            )
         if self.contrast and not self.words:
             raise ValueError("a contrast with captions needs the width of its space: set words")
         if self.words and (self.words >= self.model.semantic_width + bool(self.contrast) or self.beside_share):
