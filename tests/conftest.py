@@ -92,6 +92,42 @@ def remembering_model(tiny_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def sequence_model(tiny_model, tmp_path_factory):
+    """The folder of a model whose pictures of 32x32 pixels are sequences of 16 codes, of which any 2 make a picture."""
+    import torch
+
+    from lantu.models.lantu.decoder.config import DecoderConfig
+    from lantu.models.lantu.decoder.network import PixelDecoder
+    from lantu.models.lantu.language import model
+    from lantu.models.lantu.tokenizer.config import TokenizerConfig
+    from lantu.models.lantu.tokenizer.model import ImageTokenizer
+    from lantu.recipes.assemble import assemble
+    from lantu.tokens.bpe import TextCodec
+    from lantu.tokens.vocabulary import Vocabulary
+
+    folder = tmp_path_factory.mktemp("models")
+    sizes = {"width": 32, "encoder_layers": 1, "decoder_layers": 1, "codebook_size": CODES, "code_width": 4}
+    order = {"queries": 16, "nested": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        tokenizer = ImageTokenizer(
+            TokenizerConfig(size=SIZE, patch=PATCH, quantizer="following", semantic_width=0, **sizes, **order)
+        )
+        tokenizer.save(folder / "tokenizer")
+        learnt = {"codebook_size": CODES, "cells": SIZE // PATCH, "tokenizer": tokenizer.codes_digest()}
+        decoder = PixelDecoder(DecoderConfig(patch=PATCH, width=32, layers=2, **learnt, **order))
+        for parameter in decoder.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        decoder.save(folder / "decoder")
+    codec = TextCodec(tiny_model / "language")
+    language = model.make(Vocabulary(codec.size, CODES), width=32, layers=2, heads=2, grid=(1, 16))
+    language.config.lantu |= {"learnt": ["filling", "talking"], "tokenizer": tokenizer.codes_digest()}
+    model.export(language, folder / "language", codec)
+    parts = {part: folder / part for part in ("tokenizer", "language", "decoder")}
+    return assemble(**parts, out=folder / "sequence", draw={"guidance": 2.0, "steps": 2, "top_k": 8}).path
+
+
+@pytest.fixture(scope="session")
 def masked_model(tiny_model, tmp_path_factory):
     """The folder of a model that drafts by masked diffusion, with tokenizer and decoder of the tiny model."""
     import torch

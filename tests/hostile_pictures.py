@@ -63,6 +63,7 @@ def hostile_descriptions(honest):
         "codes of empty rows": honest | {"codes": [[], []]},
         "codes ragged": honest | {"codes": [[1, 2], [3]]},
         "codes negative": honest | {"codes": [[-1] * 4] * 4},
+        "codes missing before others": honest | {"codes": [[1, -1, 2, 3]] * 4},
         "codes fractions": honest | {"codes": [[0.5] * 4] * 4},
         "codes truth": honest | {"codes": [[True] * 4] * 4},
         "codes huge": honest | {"codes": [[10**30] * 4] * 4},

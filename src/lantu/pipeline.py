@@ -97,6 +97,7 @@ class Model:
         seed: int | None = None,
         size: Size | None = None,
         progress: Progress | None = None,
+        codes: int | None = None,
         control: Control | None = None,
         examples: "Sequence[Example]" = (),
         **overrides: Unpack[Overrides],
@@ -108,6 +109,8 @@ class Model:
             seed: the same seed gives the same picture; random by default (see ``Picture.seed``).
             size: width and height in pixels, multiples of the decoder's patch; by default the training size.
             progress: called with the number of codes drafted so far and the total.
+            codes: draw from the first so many, where the model has learnt that (``info()["codes"]``): fewer are coarser
+                and sooner. The sampling parameter ``num_codes``.
             control: a picture that fixes where edges, things or colours go.
             examples: captions and pictures that the model reads first, to draw more of their kind.
 
@@ -117,6 +120,7 @@ class Model:
             LantuError: a sampling parameter is out of range.
         """
         options: dict[str, Any] = {"size": size, "progress": progress, "control": control, "examples": examples}
+        options["codes"] = codes
         return self.draw_many(prompt, 1, seed=seed, **options, **overrides)[0]
 
     def draw_many(
@@ -127,6 +131,7 @@ class Model:
         seed: int | None = None,
         size: Size | None = None,
         progress: Progress | None = None,
+        codes: int | None = None,
         control: Control | None = None,
         examples: "Sequence[Example]" = (),
         **overrides: Unpack[Overrides],
@@ -134,6 +139,7 @@ class Model:
         """Draw several pictures of one prompt; the first is the one that ``draw`` returns."""
         shots = [examples] * count
         options: dict[str, Any] = {"size": size, "progress": progress, "control": control, "examples": shots}
+        options["codes"] = codes
         return self.draw_all([prompt] * count, derive_seeds(seed, count), **options, **overrides)
 
     def draw_all(
@@ -144,6 +150,7 @@ class Model:
         size: Size | None = None,
         progress: Progress | None = None,
         batched: bool = False,
+        codes: int | None = None,
         control: Control | None = None,
         examples: "Sequence[Sequence[Example]]" = (),
         **overrides: Unpack[Overrides],
@@ -155,7 +162,7 @@ class Model:
                 the same one drawn alone. Native kernels are exact and always batch.
             examples: for each prompt, the examples that precede it.
         """
-        parts, params = self.parts, self._params(overrides)
+        parts, params = self.parts, self._params(overrides).change(num_codes=codes)
         grid = parts.layout.grid_of(size or self.size)
         processor = parts.control_processor(control, grid) if control else None
         tasks = []
@@ -163,7 +170,7 @@ class Model:
             example_ids = parts.layout.example_ids(shots) if shots else ()
             options: dict[str, Any] = {"control": control, "processor": processor, "examples": example_ids}
             tasks.append(draw(parts, prompt, choose_seed(seed), grid, params, **options))
-        on_ids = count_codes(progress, len(tasks) * grid[0] * grid[1]) if progress else None
+        on_ids = count_codes(progress, len(tasks) * (params.num_codes or grid[0] * grid[1])) if progress else None
         return run(parts, tasks, batched=batched, on_ids=on_ids)
 
     def stream(
@@ -173,17 +180,21 @@ class Model:
         seed: int | None = None,
         size: Size | None = None,
         every: int | None = None,
+        codes: int | None = None,
         **overrides: Unpack[Overrides],
     ) -> Iterator[Step]:
-        """Draw a picture and yield a ``Step`` every so many codes (by default a row), then one with the picture.
+        """Draw a picture and yield a ``Step`` every so many codes, then one with the picture.
+
+        By default every row. Where the first codes of a sequence make a picture, as many as it takes: previews are of 4
+        codes, say, then of 8, 16, and so on, from coarse to fine.
 
         Leaving the loop cancels the drawing. What ``draw`` refuses is refused at the call, before anything is computed.
         """
         from lantu.tasks.preview import stream
 
-        params, seed = self._params(overrides), choose_seed(seed)
+        params, seed = self._params(overrides).change(num_codes=codes), choose_seed(seed)
         grid = self.parts.layout.grid_of(size or self.size)
-        every = every or grid[1]
+        every = every or self.folder.prefixes or grid[1]
         if every < 1:
             raise LantuError(f"a step every {every} codes", "choose 1 or more")
         (running := Running(draw(self.parts, prompt, seed, grid, params))).advance()

@@ -196,7 +196,8 @@ class Picture:
 
     Attributes:
         image: RGB.
-        codes: (h, w) int64; (h, w, E) of a model that drafts vectors, see ``lantu.models.spec.ModelFolder.cell_shape``.
+        codes: (h, w) int64, with MASK_CODE at the end where it was drawn from the first codes of a sequence alone;
+            (h, w, E) of a model that drafts vectors, see ``lantu.models.spec.ModelFolder.cell_shape``.
         prompt: as given.
         seed: of draft and rendering.
         model: digest of the model directory.
@@ -216,8 +217,9 @@ class Picture:
 
     @property
     def cells(self) -> int:
-        """Cells of the grid, each of which was drafted as one id."""
-        return self.codes.shape[0] * self.codes.shape[1]
+        """Cells of the grid, each of which was drafted as one id; of a sequence, those that were drafted."""
+        cells_hw = self.codes if self.codes.ndim == 2 else self.codes[..., 0]
+        return int((cells_hw != MASK_CODE).sum())
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,6 +59,7 @@ def openvino(folder: Path) -> Render:
     from lantu.diffusion.decoder import Conditioning, DiffusionDecoder
     from lantu.diffusion.sample import sample
     from lantu.models.lantu.decoder.network import PixelDecoder
+    from lantu.models.lantu.decoder.pytorch import canvas_of
 
     network = PixelDecoder.load(folder)
     compiled: dict[tuple[int, ...], Any] = {}
@@ -77,7 +78,7 @@ def openvino(folder: Path) -> Render:
             times = np.full(len(codes), timestep, np.float32)
             return compiled[codes.shape].infer([x_t_BCHW, times, codes], share_inputs=True)[0].copy()
 
-    decoder = DiffusionDecoder(Denoiser(), network.config.patch)
+    decoder = DiffusionDecoder(Denoiser(), network.config.patch, canvas=canvas_of(network))
     return lambda codes: sample(decoder, codes, list(range(len(codes))), STEPS)
 
 

@@ -64,6 +64,9 @@ def draw(
     passes: Annotated[
         int | None, typer.Option(help="Forward passes of a draft by masked or discrete diffusion.", metavar="N")
     ] = None,
+    codes: Annotated[
+        int | None, typer.Option(help="Codes to draft, of a model whose first codes make a picture.", metavar="N")
+    ] = None,
     ahead: Annotated[int | None, typer.Option(hidden=True, callback=renamed_to("--num-draft-tokens"))] = None,
     least: Annotated[int | None, typer.Option(hidden=True, callback=renamed_to("--min-accepted"))] = None,
     sampler: Sampler = None,
@@ -122,7 +125,8 @@ def draw(
     overrides = {"steps": steps, "guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     overrides |= {"contrast": contrast, "sampler": sampler, "refine": refine, "render_guidance": render_guidance}
     overrides |= {"passes": passes, "num_draft_tokens": ahead if num_draft_tokens is None else num_draft_tokens}
-    overrides |= {"shots": 0 if memory else shots, "min_accepted": least if min_accepted is None else min_accepted}
+    overrides |= {"shots": 0 if memory else shots, "num_codes": codes}
+    overrides |= {"min_accepted": least if min_accepted is None else min_accepted}
     overrides = {name: value for name, value in overrides.items() if value is not None}
     if prompts:
         others = {"PROMPT": prompt, "--control": control, "--example": example, "--memory": memory, "--like": like}

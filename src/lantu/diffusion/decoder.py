@@ -88,6 +88,8 @@ class DiffusionDecoder:
         parameterisation: one of ``PARAMETERISATIONS``.
         partial: whether the denoiser has learnt grids of which codes are masked, so that a partial draft is a preview
             and guidance has something to compare with.
+        canvas: rows and columns of cells that are painted where codes are a sequence (1-D tokens), whatever its length;
+            None where they are a grid, a code a cell.
 
     Raises:
         ModelError: there is no such parameterisation, or the codec's positions don't fit the patch.
@@ -99,6 +101,7 @@ class DiffusionDecoder:
     schedule: NoiseSchedule = field(default_factory=FlowSchedule)
     codec: LatentCodec | None = None
     partial: bool = True
+    canvas: tuple[int, int] | None = None
 
     def __post_init__(self):
         if self.parameterisation not in PARAMETERISATIONS:
@@ -110,7 +113,8 @@ class DiffusionDecoder:
             raise ModelError(message, "paint a multiple of it")
 
     def noise_shape(self, height: int, width: int) -> tuple[int, int, int]:
-        """(C, H, W) of what is denoised for a grid of so many codes."""
+        """(C, H, W) of what is denoised for a grid of so many codes, or for a sequence."""
+        height, width = self.canvas or (height, width)
         channels, factor = (self.codec.channels, self.codec.factor) if self.codec else (3, 1)
         return channels, height * self.patch // factor, width * self.patch // factor
 

@@ -24,12 +24,15 @@ class Corruption:
         hidden: share of pictures with the last codes in reading order masked (for previews of partial drafts).
         spoilt: share of pictures in which some codes are replaced by random ones.
         most: the largest share of codes replaced in one picture.
+        fewest: codes of the shortest prefix that is left of a sequence; 0 for a grid, of which any number is left.
+            Lengths from n to 2n are as frequent whatever n is.
     """
 
     dropped: float = 0.1
     hidden: float = 0.1
     spoilt: float = 0.4
     most: float = 0.2
+    fewest: int = 0
 
     def __call__(self, codes_Bhw: Tensor, codebook_size: int, generator: torch.Generator) -> Tensor:
         """Corrupt a batch of codes; all randomness comes from the generator."""
@@ -40,7 +43,9 @@ class Corruption:
         B, h, w = codes_Bhw.shape
         share = (draw(B, 1, 1) < self.spoilt) * draw(B, 1, 1) * self.most
         other = replace(codes_Bhw, share, codebook_size, generator)
-        known = torch.where(draw(B) < self.hidden, (draw(B) * h * w).long(), h * w)
+        hides_B, length_B = draw(B) < self.hidden, draw(B)
+        left_B = self.fewest * (h * w / self.fewest) ** length_B if self.fewest else length_B * h * w
+        known = torch.where(hides_B, left_B.long(), h * w)
         other = mask_tail(other, known)
         return torch.where(draw(B, 1, 1) < self.dropped, MASK_CODE, other)
 

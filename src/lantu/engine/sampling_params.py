@@ -13,6 +13,7 @@ FORMER = {"ahead": "num_draft_tokens", "least": "min_accepted"}  # names of lant
 PASSES = ("passes",)  # parameters of drafters of many codes a pass, which mean nothing to next-token models
 FOUND = ("shots",)  # parameters of models that read found pictures first
 MAX_SHOTS = 16
+PREFIXES = ("num_codes",)  # parameters of models that draw from the first codes of a sequence
 
 
 def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,6 +49,8 @@ class SamplingParams:
             many as the model is made for.
         shots: pictures that the model first finds in its memory bank by the prompt, and reads with their captions
             (arXiv:2309.02591); 0 for none.
+        num_codes: how many of a picture's codes are drafted, by a model whose first codes make a picture
+            (``ModelFolder.prefixes``): fewer are coarser and sooner; 0 for all.
         steps: of the diffusion decoder.
         render_guidance: guidance scale of the decoder; above 1 it exaggerates the codes, at twice the cost.
         sampler: of the decoder, one of ``lantu.diffusion.samplers.SAMPLERS``.
@@ -68,6 +71,7 @@ class SamplingParams:
     min_accepted: int = 1
     passes: int = 0
     shots: int = 0
+    num_codes: int = 0
     steps: int = 8
     render_guidance: float = 1.0
     sampler: str = "euler"
@@ -84,6 +88,7 @@ class SamplingParams:
         self.check("min_accepted", 1, 1000)
         self.check("passes", 0, 10_000)
         self.check("shots", 0, MAX_SHOTS)
+        self.check("num_codes", 0, 4096)
         self.check("steps", 1, 1000)
         self.check("render_guidance", 0, 100)
         self.check("refine", 0, 1)
@@ -129,6 +134,7 @@ class Overrides(TypedDict, total=False):
     min_accepted: int | None
     passes: int | None
     shots: int | None
+    num_codes: int | None
     steps: int | None
     render_guidance: float | None
     sampler: str | None

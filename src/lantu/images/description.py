@@ -17,7 +17,7 @@ import numpy as np
 from lantu.engine.sampling_params import SamplingParams
 from lantu.engine.seeds import choose_seed
 from lantu.errors import ImageError, LantuError
-from lantu.types import MAX_GRID
+from lantu.types import MASK_CODE, MAX_GRID
 
 CHUNK = "lantu"  # the keyword of the text chunk
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -32,8 +32,8 @@ class Description:
     """A picture's record of how it was drawn.
 
     Attributes:
-        codes: (h, w) int64, each 0 or more, at most ``MAX_GRID`` a side, of the codebook of ``model``; (h, w, E) where
-            its cells are vectors of levels.
+        codes: (h, w) int64, each 0 or more, or MASK_CODE at the end, at most ``MAX_GRID`` a side, of the codebook of
+            ``model``; (h, w, E) where its cells are vectors of levels.
         prompt: "" for a picture that was rendered from codes.
         seed: of draft and rendering.
         model: digest of the model directory.
@@ -100,8 +100,12 @@ def _checked(record: Any) -> Description:
     if not all(isinstance(row, list) and 0 < len(row) <= MAX_GRID and len(row) == len(rows[0]) for row in rows):
         raise ValueError("rows of codes")
     cells = [cell if isinstance(cell, list) else [cell] for row in rows for cell in row]
-    if not all(type(code) is int and 0 <= code < 2**31 for cell in cells for code in cell):
+    codes = [code for cell in cells for code in cell]
+    known = codes.index(MASK_CODE) if MASK_CODE in codes else len(codes)  # the first codes of a sequence, if not all
+    if not known or any(type(code) is not int or not 0 <= code < 2**31 for code in codes[:known]):
         raise ValueError("codes")
+    if any(type(code) is not int or code != MASK_CODE for code in codes[known:]):
+        raise ValueError("codes after those that are missing")
     return Description(np.array(rows, np.int64), prompt, seed, model, settings, pixels)
 
 

@@ -99,7 +99,19 @@ class ModelFolder(Protocol):
 
     @property
     def sketches(self) -> bool:
-        """Whether it drafts a small grid before a picture's, for previews; then its layout has ``sketch``."""
+        """Whether its previews are not of partial grids: of a small grid that it drafts first, or of the first codes.
+
+        Then its layout has ``sketch``.
+        """
+        ...
+
+    @property
+    def prefixes(self) -> int:
+        """The fewest codes that make a picture, where they are a sequence; 0 where they are a grid, which takes all.
+
+        Where that are fewer than all, the model drafts as many as ``SamplingParams.num_codes`` says, and MASK_CODE
+        stands for the others.
+        """
         ...
 
     @property
@@ -184,7 +196,7 @@ class Layout(Protocol):
         ...
 
     def sketch(self, ids: Sequence[int], grid: Grid) -> "np.ndarray | None":
-        """Drafted ids → the small grid that comes first, None until it is complete. Only where the model sketches."""
+        """Drafted ids → the grid that a preview shows, None until there is one. Only where the model sketches."""
         ...
 
     def count_tokens(self, text: str) -> int:

@@ -11,6 +11,7 @@ from lantu.errors import AbilityError, DataError, ImageError, LantuError, Prompt
 from lantu.images.shapes import closest, shapes
 from lantu.models.spec import Grid, ModelFolder, Size
 from lantu.tokens.vocabulary import MAX_SIDE
+from lantu.types import MASK_CODE
 
 if TYPE_CHECKING:
     from lantu.models.spec import Layout
@@ -146,15 +147,42 @@ class Codebook(Protocol):
         """Codes a side of a grid, at most."""
         ...
 
+    @property
+    def prefixes(self) -> int:
+        """See ``ModelFolder``."""
+        ...
+
+    @property
+    def grid(self) -> Grid:
+        """Height and width in codes of the training pictures."""
+        ...
+
+
+def check_count(codes: int, folder: ModelFolder) -> None:
+    """Refuse to draw from so many of the first codes a model that has not learnt it; 0 asks for nothing.
+
+    Raises:
+        LantuError: it has not, or they are too few or too many.
+    """
+    if codes and "num_codes" in folder.unused_params:
+        what = f"{folder.name} draws from all its {folder.draft_length} codes, it has not learnt to draw from fewer"
+        raise LantuError(what, "leave out codes, or take a model of a sequence")
+    if codes and not folder.prefixes <= codes <= folder.draft_length:
+        what = f"{folder.name} can't draw from {codes} codes"
+        raise LantuError(what, f"choose from {folder.prefixes} to {folder.draft_length}")
+
 
 def check_codes(codes: np.ndarray, folder: Codebook) -> np.ndarray:
     """A grid of codes as (h, w) int64, or (h, w, E) where cells are vectors.
+
+    Of a model that renders the first codes of a sequence, any rows and columns of these, also with MASK_CODE for those
+    that are left out at the end; they are returned as a whole grid.
 
     Args:
         folder: of the model that renders them.
 
     Raises:
-        DataError: it is not a grid, too large a one, or has codes outside the codebook.
+        DataError: it is not a grid, too large a one, or has codes outside the codebook; or too few of a sequence.
     """
     codes = np.asarray(codes)
     hint = "give the codes of a picture made by this model"
@@ -162,10 +190,29 @@ def check_codes(codes: np.ndarray, folder: Codebook) -> np.ndarray:
         raise DataError(f"codes of shape {codes.shape} and kind {codes.dtype} are not a grid", hint)
     if max(codes.shape[:2]) > folder.max_side:
         raise DataError(f"a grid of {codes.shape[1]}x{codes.shape[0]} codes", f"{folder.max_side} a side is the most")
-    if codes.min() < 0 or codes.max() >= folder.codebook_size:
-        known = f"the model has 0 to {folder.codebook_size - 1}"
-        raise DataError(f"codes from {codes.min()} to {codes.max()}, {known}", hint)
+    if folder.prefixes:
+        codes = first_codes(codes, folder)
+    known = codes[codes != MASK_CODE] if folder.prefixes else codes
+    if known.min() < 0 or known.max() >= folder.codebook_size:
+        ours = f"the model has 0 to {folder.codebook_size - 1}"
+        raise DataError(f"codes from {known.min()} to {known.max()}, {ours}", hint)
     return codes.astype(np.int64)
+
+
+def first_codes(codes: np.ndarray, folder: Codebook) -> np.ndarray:
+    """The first codes of a sequence as a whole grid (h, w) int64, with MASK_CODE in the place of the others.
+
+    Raises:
+        DataError: they are too few or too many, or not the first ones.
+    """
+    given, whole = codes.reshape(-1), np.full(folder.grid, MASK_CODE, np.int64)
+    count = int((given != MASK_CODE).sum())
+    if not folder.prefixes <= count <= whole.size:
+        raise DataError(f"a sequence of {count} codes", f"give {folder.prefixes} to {whole.size}")
+    if (given[:count] == MASK_CODE).any():
+        raise DataError("codes are missing before others", "leave out only the last ones of a sequence")
+    whole.reshape(-1)[:count] = given[:count]
+    return whole
 
 
 def require(folder: ModelFolder, ability: str) -> None:

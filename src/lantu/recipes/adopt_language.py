@@ -55,7 +55,7 @@ def adopt_language(
     found = open_source(folder, source if folder != files.expand(source) else folder.resolve().name, CONTROLS + count)
     found = replace(found, declared=licence)
     if rows == "codes":
-        check_cells(images, "a start of the new rows from codes")
+        check_cells(images, "a start of the new rows from codes", sequences=True)
     grid = images.config.codes_of(images.config.grid, images.config.grid)
     vectors_KE = images.quantizer.vectors().detach() if rows == "codes" else None
     vocabulary = Vocabulary(found.ids, count)

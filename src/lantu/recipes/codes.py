@@ -61,21 +61,23 @@ def load_tokenizer(folder: str | Path) -> ImageTokenizer:
     return ImageTokenizer.load(part_folder(folder, "tokenizer"))
 
 
-def check_cells(tokenizer: ImageTokenizer, what: str) -> None:
+def check_cells(tokenizer: ImageTokenizer, what: str, sequences: bool = False) -> None:
     """Refuse codes that don't stand for one cell each, where these are needed.
 
     Args:
         what: needs them.
+        sequences: it takes the codes of a sequence as well.
 
     Raises:
         RecipeError: a cell has several codes, or a picture a sequence.
     """
     config = tokenizer.config
-    if config.depth > 1 or config.queries:
+    if config.depth > 1 or (config.queries and not sequences):
         kind = f"{config.depth} codes a cell" if config.depth > 1 else f"a sequence of {config.queries} codes"
+        painted = "only its own plain decoder paints them: " if config.depth > 1 else ""
         raise RecipeError(
             f"{what} reads one code a cell, and this image tokenizer writes {kind}",
-            "only its own plain decoder paints them: take another tokenizer",
+            f"{painted}take a tokenizer of a code a cell",
         )
 
 

@@ -18,6 +18,7 @@ from lantu.models.lantu import controls
 from lantu.models.lantu.decoder.control import NOTHING, ControlNetwork
 from lantu.models.lantu.decoder.pytorch import TorchControl, as_decoder
 from lantu.recipes import decoder
+from lantu.recipes.codes import check_cells
 from lantu.recipes.decoder import DecoderRecipe
 from lantu.recipes.identity import weights_digest
 from lantu.recipes.picture_batches import Coded, check_one_shape
@@ -80,6 +81,7 @@ class Task(decoder.Task):
         if not recipe.start:
             raise RecipeError("a control is trained for a decoder", "give it with --start MODEL")
         super().__init__(recipe, data)
+        check_cells(self.tokenizer, "a control")
         self.feeder = None  # the pictures of control are made here
         check_one_shape(self.source.shards["train"], "control")
         self.model.eval().requires_grad_(False)

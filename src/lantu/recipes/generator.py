@@ -10,6 +10,7 @@ from lantu.pipeline import Model
 from lantu.tasks import caption
 from lantu.tasks.draw import render
 from lantu.tasks.run import run
+from lantu.types import MASK_CODE
 
 
 class ModelGenerator:
@@ -38,6 +39,8 @@ class ModelGenerator:
         """Pictures through codes: (B, H, W, 3) uint8 twice."""
         grids = list(self.encode(images))
         parts, params = self.model.parts, self.model.folder.settings.change(**self.overrides)
+        for grid in grids if params.num_codes else ():  # through the first codes alone
+            grid.reshape(-1)[params.num_codes :] = MASK_CODE
         pictures = run(parts, [render(parts, grid, 0, params) for grid in grids], batched=True)
         return np.stack([np.asarray(picture.image) for picture in pictures])
 

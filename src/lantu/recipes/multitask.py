@@ -14,6 +14,7 @@ from lantu.data.context import ExampleKind
 from lantu.data.gallery import load_gallery
 from lantu.data.shards import read_index
 from lantu.errors import RecipeError
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes import guidance_distillation
 from lantu.recipes.corpus import Corpus
 from lantu.recipes.document_sources import (
@@ -89,11 +90,15 @@ def mixture(recipe: MultitaskRecipe, setup: LanguageSetup, pairs: EditPairs, dat
     """The recipe's sources with their shares; the rest are captions and their pictures.
 
     Raises:
-        RecipeError: the shares add up to more than 1, or the data doesn't say what its pictures show.
+        RecipeError: the shares add up to more than 1, the data doesn't say what its pictures show, or codes have no
+            places to fill.
     """
     gallery = read_index(data).get("gallery")
     if not gallery:
         raise RecipeError(f"{data} does not say what its pictures show", "build it with lantu data build emoji")
+    if recipe.filling and isinstance(setup.tokenizer, ImageTokenizer) and setup.tokenizer.config.queries:
+        what = "filling redraws cells, and the codes of this image tokenizer are a sequence"
+        raise RecipeError(what, "leave it out: --set filling=0")
     rest = Captioned(setup.corpus, recipe.captioning, recipe.dropped)
     return Mixture(sources(recipe, setup.corpus, pairs, load_gallery(gallery).concepts), rest, setup.corpus.seed)
 

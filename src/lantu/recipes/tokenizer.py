@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
+from lantu.data.order import in_turn
 from lantu.errors import RecipeError
 from lantu.images import fitted, to_array, to_tensor
 from lantu.models.lantu.layers import in_blocks
@@ -17,9 +18,10 @@ from lantu.models.lantu.tokenizer.config import TokenizerConfig
 from lantu.models.lantu.tokenizer.discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from lantu.models.lantu.tokenizer.losses import ReconstructionLoss
 from lantu.models.lantu.tokenizer.model import ImageTokenizer, Reconstruction
-from lantu.models.lantu.tokenizer.start import start_from_patches
+from lantu.models.lantu.tokenizer.start import VECTORS_PER_CODE, start_from_patches
+from lantu.recipes.caption_alignment import AlignedTokenizer, CaptionWords
 from lantu.recipes.caption_vectors import CaptionVectors
-from lantu.recipes.picture_batches import Changes, PictureBatches
+from lantu.recipes.picture_batches import Changes, PictureBatches, check_one_shape
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training import task as training
@@ -61,6 +63,9 @@ class TokenizerRecipe(RecipeConfig):
             memory.
         words: width of vectors of captions that are predicted beside the vision network's features, the last entries of
             ``model.semantic_width``, so that codes say what is said of a picture; 0 for none.
+        contrast: weight of a contrast with captions in the place of these vectors: a small text encoder learns beside
+            the tokenizer, and the ``words`` entries are aligned with what it makes of captions; 0 for none.
+        pixel_weight: of the difference between pixels, or latents.
         painted: share of the batch that a codec's decoder paints for LPIPS; it costs more than all else.
     """
 
@@ -85,6 +90,8 @@ class TokenizerRecipe(RecipeConfig):
     refit_every: int = Field(0, ge=0)
     codec: str = ""
     words: int = Field(0, ge=0)
+    contrast: float = Field(0.0, ge=0)
+    pixel_weight: float = Field(1.0, ge=0)
     painted: float = Field(0.0625, gt=0, le=1)
 
     @model_validator(mode="after")
@@ -92,7 +99,13 @@ class TokenizerRecipe(RecipeConfig):
         """Refuse what the kind of codes can't do."""
         if self.refit_every and self.model.quantizer == "fsq":
             raise ValueError("a lattice has no codes to bring back: set refit_every to 0")
-        if self.words and (self.words >= self.model.semantic_width or self.beside_share):
+        if self.quantize_from >= self.loop.steps:
+            raise ValueError(
+                "training would end before anything is rounded to codes: set quantize_from below loop.steps"
+            )
+        if self.contrast and not self.words:
+            raise ValueError("a contrast with captions needs the width of its space: set words")
+        if self.words and (self.words >= self.model.semantic_width + bool(self.contrast) or self.beside_share):
             raise ValueError(f"vectors of {self.words} for captions need a wider semantic_width, and beside_share 0")
         if self.codec and (self.moved or self.tinted or self.plain or self.beside_share):
             raise ValueError("latents are made once of each picture: set moved, tinted, plain and beside_share to 0")
@@ -123,14 +136,22 @@ class Task(training.Task):
             self.source = PictureBatches(data, *sizes, changes, recipe.beside, recipe.beside_share)
             self.pictures = len(self.source.train)
             self.latents: dict[int, Tensor] = {}  # float16, by index
-            self.words = CaptionVectors(self.source.train, recipe.words) if recipe.words else None
+            if config.queries:
+                check_one_shape(self.source.train, "a sequence of codes")
+            self.words, self.aligned = None, None
+            if recipe.words and recipe.contrast:
+                self.words = CaptionWords(self.source.train, recipe.loop.seed).check()
+                self.val_words = CaptionWords(self.source.val, recipe.loop.seed)
+                self.aligned = AlignedTokenizer(self.model, recipe.words)
+            elif recipe.words:
+                self.words = CaptionVectors(self.source.train, recipe.words)
             # Latents and vectors of captions are added to batches here.
             self.feeder = None if codec or self.words else self.source
             self._begin()
             critic = PatchDiscriminator() if recipe.adversarial_weight else None
         if recipe.frozen:
             self.model.freeze_codes()
-        self.networks: dict[str, nn.Module] = {"model": self.model}
+        self.networks: dict[str, nn.Module] = {"model": self.aligned or self.model}
         if critic:
             self.networks["critic"] = critic
         self.judge = ReconstructionLoss(
@@ -138,12 +159,13 @@ class Task(training.Task):
             semantic_weight=recipe.semantic_weight,
             share=recipe.judged,
             quantizer_weight=recipe.quantizer_weight,
+            pixel_weight=recipe.pixel_weight,
         )
         if recipe.perceptual and recipe.perceptual_weight:
             from lantu.features.lpips import load_lpips
 
             self.judge.perceptual = load_lpips(recipe.perceptual)
-        if recipe.model.semantic_width and recipe.semantic_weight:
+        if recipe.model.semantic_width > (recipe.words if self.aligned else 0) and recipe.semantic_weight:
             from lantu.features.efficientnet import load_efficientnet
 
             self.judge.vision = load_efficientnet()
@@ -162,8 +184,7 @@ class Task(training.Task):
             start_from_patches(self.model, self._parts(pictures)[1])
             if recipe.refit_every:
                 # The start leaves flat patches out; the codebook must cover them, too.
-                grid = self.model.config.grid
-                vectors = self._vectors(ELSEWHERE, -(-SETTLING * recipe.model.codebook_size // grid**2))
+                vectors = self._vectors(ELSEWHERE, self._pictures_for(SETTLING))
                 for _ in range(ROUNDS):
                     self.model.quantizer.refit(vectors, training=False)
         elif recipe.start != "noise":
@@ -183,7 +204,13 @@ class Task(training.Task):
             return pixels
         indices = self.source.order.batch(step, size).tolist()
         latents = self._latents(indices, pixels) if self.model.codec else None
-        return pixels, latents, self.words(indices) if self.words else None
+        return pixels, latents, self._words(indices, step)
+
+    def _words(self, indices: Sequence[int], step: int) -> Tensor | None:
+        """What captions of training pictures say: words, or vectors."""
+        if isinstance(self.words, CaptionWords):
+            return self.words(indices, step)
+        return self.words(indices) if self.words else None
 
     def _latents(self, indices: Sequence[int], pixels: Tensor) -> Tensor:
         """The codec's latents of training pictures."""
@@ -194,7 +221,7 @@ class Task(training.Task):
         return torch.stack([self.latents[index] for index in indices]).float()
 
     def _parts(self, batch: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The pictures of a batch, what the encoder sees of them, and the vectors of their captions."""
+        """The pictures of a batch, what the encoder sees of them, and the words or the vectors of their captions."""
         pixels, latents, words = batch if isinstance(batch, tuple | list) else (batch, None, None)
         return pixels, self.model.seen(pixels) if latents is None else latents, words
 
@@ -210,7 +237,7 @@ class Task(training.Task):
         quantizer = self.model.quantizer
         if step <= self.recipe.quantize_from:
             quantizer.open.fill_(step < self.recipe.quantize_from)
-        if step == self.recipe.quantize_from > 0 and quantizer.kind == "vq":
+        if step == self.recipe.quantize_from > 0 and quantizer.kind in ("vq", "following"):
             self._start_codebook(step)
         opened = not self.recipe.frozen and step >= self.recipe.encoder_from
         self.model.encoder.requires_grad_(opened)
@@ -218,22 +245,36 @@ class Task(training.Task):
         pixels, seen, words = self._parts(batch)
         made = self.model.rebuild(seen)
         shown = self._shown(made)
-        loss, parts = self.judge(pixels, made, seen, shown, words)
+        loss, parts = self._judged(pixels, made, seen, shown, words)
         if playing:
             fooled = generator_loss(self.networks["critic"](shown))
             loss = loss + self.recipe.adversarial_weight * fooled
             parts["fooled"] = fooled.detach()
         return loss, {**parts, "perplexity": quantizer.perplexity, "used": quantizer.used}
 
-    def validation(self, number: int, size: int) -> Tensor | None:
-        """Validation pictures of one shape; those of ``beside`` are mixed in by its share."""
-        return self.source.validation(number, size)
+    def _judged(
+        self, pixels: Tensor, made: Reconstruction, seen: Tensor, shown: Tensor, words: Tensor | None
+    ) -> tuple[Tensor, Metrics]:
+        """The loss of a reconstruction, with the contrast with captions, and its parts."""
+        loss, parts = self.judge(pixels, made, seen, shown, None if self.aligned else words)
+        if not self.aligned or words is None or made.features is None:
+            return loss, {**parts}
+        apart, found = self.aligned.contrast(made.features, words)
+        return loss + self.recipe.contrast * apart, {**parts, "contrast": apart.detach(), "retrieved": found}
 
-    def validation_loss(self, batch: Tensor, generator: torch.Generator) -> Metrics:
+    def validation(self, number: int, size: int) -> Any:
+        """Validation pictures of one shape; those of ``beside`` are mixed in by its share."""
+        pixels = self.source.validation(number, size)
+        if not self.aligned or pixels is None:
+            return pixels
+        indices = in_turn(self.source.val.shapes, number, size).tolist()
+        return pixels, None, self.val_words(indices, number)
+
+    def validation_loss(self, batch: Any, generator: torch.Generator) -> Metrics:
         """The loss of a reconstruction without the critic, and its parts."""
         pixels, seen, words = self._parts(batch)
         made = self.model.rebuild(seen)
-        loss, parts = self.judge(pixels, made, seen, self._shown(made), words)
+        loss, parts = self._judged(pixels, made, seen, self._shown(made), words)
         return {"loss": loss, **{name: value for name, value in parts.items() if name != "quantizer"}}
 
     def _critic_loss(self, batch: Any, playing: bool) -> tuple[Tensor, Metrics]:
@@ -247,11 +288,18 @@ class Task(training.Task):
 
     def _start_codebook(self, step: int) -> None:
         """Set the codebook by k-means on the vectors of some batches."""
-        self.model.quantizer.set_codebook(self._vectors(step, 8 * self.recipe.loop.batch_size))
+        count = max(8 * self.recipe.loop.batch_size, self._pictures_for(VECTORS_PER_CODE))
+        self.model.quantizer.set_codebook(self._vectors(step, count))
+
+    def _pictures_for(self, vectors: int) -> int:
+        """How many pictures have so many vectors for each code."""
+        config = self.model.config
+        return -(-vectors * config.codebook_size // (config.queries or config.grid**2))
 
     def after_step(self, step: int) -> None:
         """Refit the codebook to the encoder's vectors where that is due."""
-        settles = self.recipe.refit_every and not self.recipe.frozen and step >= self.recipe.encoder_from
+        first = max(self.recipe.encoder_from, self.recipe.quantize_from)
+        settles = self.recipe.refit_every and not self.recipe.frozen and step >= first
         if settles and (step + 1) % self.recipe.refit_every == 0:
             self.model.quantizer.refit(self._vectors(ELSEWHERE + step, REFITTING))
 
@@ -280,8 +328,8 @@ class Task(training.Task):
         Where the encoder has a rate of its own, its first layer's falls with the number of inputs, thousands, all of
         whose weights Adam moves alike (arXiv:2203.03466); or the vectors would leave their codes within some steps.
         """
-        share = self.recipe.encoder_rate
-        if share == 1 or name.startswith("decoder"):
+        share, name = self.recipe.encoder_rate, name.removeprefix("tokenizer.")
+        if share == 1 or name.startswith(("text", "log_factor")) or name.startswith("decoder"):
             return 1.0
         first = self.model.encoder.patches
         return share * min(1.0, first.out_features / first.in_features) if "encoder.patches" in name else share

@@ -5,7 +5,7 @@
 
 from lantu.models.lantu.tokenizer.config import TokenizerConfig
 from lantu.recipes.tokenizer import Task as Task
-from lantu.recipes.tokenizer import TokenizerRecipe, emoji
+from lantu.recipes.tokenizer import TokenizerRecipe, debug, emoji
 from lantu.training.config import LoopConfig
 
 
@@ -141,7 +141,40 @@ def sequence() -> TokenizerRecipe:
     recipe.words = 64
     recipe.semantic_weight, recipe.encoder_from, recipe.encoder_rate = 0.2, 0, 1.0
     recipe.tinted = recipe.plain = 0
+    recipe.moved = 0  # a mirrored picture would belie its caption
     recipe.refit_every = 50
+    return recipe
+
+
+def seed() -> TokenizerRecipe:
+    """SEED's codes (arXiv:2307.08041, arXiv:2310.01218): 32 of 4,096, causal, aligned with captions.
+
+    A contrast with a small text encoder and a vision network's features come first; pixels count for a tenth, enough
+    for a plain decoder from which the diffusion decoder starts. As SEED's first stage is, the start is continuous.
+    Unlike it, all learns at once from the pictures' own captions, without a pretrained vision transformer, and any
+    prefix of 4 codes and more makes a picture.
+    """
+    recipe = sequence()
+    recipe.model = recipe.model.model_copy(update={"queries": 32})
+    recipe.contrast, recipe.semantic_weight, recipe.pixel_weight = 0.5, 0.5, 0.1
+    recipe.perceptual, recipe.quantize_from = "", 1000
+    return recipe
+
+
+def sequence_debug() -> TokenizerRecipe:
+    """The whole story in seconds: pictures of 32 px, 8 codes, of which any 2 and more make a picture."""
+    recipe = debug()
+    sizes = {"queries": 8, "nested": 2, "quantizer": "following", "encoder_layers": 1, "codebook_size": 64}
+    recipe.model = recipe.model.model_copy(update=sizes)
+    recipe.frozen, recipe.refit_every = False, 10
+    return recipe
+
+
+def seed_debug() -> TokenizerRecipe:
+    """The same, aligned with captions."""
+    recipe = sequence_debug()
+    recipe.model = recipe.model.model_copy(update={"semantic_width": 16})
+    recipe.words, recipe.contrast, recipe.quantize_from = 16, 0.5, 10
     return recipe
 
 
@@ -166,5 +199,8 @@ RECIPES = {
     "residual": residual,
     "lattice": lattice,
     "sequence": sequence,
+    "sequence-debug": sequence_debug,
+    "seed": seed,
+    "seed-debug": seed_debug,
     "latents": latents,
 }

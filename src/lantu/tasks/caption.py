@@ -31,7 +31,7 @@ from lantu.models.validation import as_text, nearest_size, require
 from lantu.tasks.effects import Compute, Draft, Task
 from lantu.tokens import document, grammar
 from lantu.tokens.repetition import first_repeat, without_repeats
-from lantu.types import Caption, Picture
+from lantu.types import MASK_CODE, Caption, Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -74,7 +74,7 @@ def caption_picture(
         what = f"{as_text(image.size)} pixels, the model reads {', '.join(map(as_text, sizes))}"
         raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped with --fit")
     example_ids = layout.example_ids(examples, language) if examples else []
-    if drawing and drawing.model == parts.folder.digest:
+    if drawing and drawing.model == parts.folder.digest and (drawing.codes != MASK_CODE).all():
         return (yield from caption_codes(parts, drawing.codes, language, seed, temperature, example_ids))
     pixels_HWC = np.asarray(images.fit(image, *nearest_size(image.size, sizes)) if fit else image)
     return (yield from caption(parts, pixels_HWC, language, seed, temperature, example_ids))
@@ -114,7 +114,7 @@ def caption_codes(
     candidates: int = CANDIDATES,
     most: int | None = None,
 ) -> Task[Caption]:
-    """The caption of a picture from its codes.
+    """The caption of a picture from its codes; of only the first ones of a sequence, from what they render to.
 
     Args:
         temperature: 0 for the best of several candidates; above 0, one caption is sampled.
@@ -128,7 +128,7 @@ def caption_codes(
     """
     require(parts.folder, "captioning")
     check_language(language)
-    if parts.reads_pixels:
+    if parts.reads_pixels or (codes_hw == MASK_CODE).any():
         pixels_HWC = yield Compute(lambda: parts.render(codes_hw[None], [seed], parts.folder.settings)[0])
         return (yield from caption(parts, pixels_HWC, language, seed, temperature))
     parts = of_codes(parts)

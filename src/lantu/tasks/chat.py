@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from lantu.engine.sampling_params import SamplingParams
 from lantu.models.spec import Parts
-from lantu.models.validation import require
+from lantu.models.validation import check_count, require
 from lantu.tasks.edit import changed
 from lantu.tasks.effects import Task, drafted, rendered
-from lantu.types import CodeGrid, Picture
+from lantu.types import MASK_CODE, CodeGrid, Picture
 
 if TYPE_CHECKING:
     from lantu.models.lantu.layout import Said
@@ -43,6 +43,7 @@ def chat(
         LantuError: the model lacks the ability.
     """
     require(parts.folder, "talking")
+    check_count(params.num_codes, parts.folder)
     layout: Any = parts.layout
     request = layout.answer(turns, seed, params)
     request = replace(request, limit=min(most or request.limit, request.limit))
@@ -58,5 +59,7 @@ def chat(
         if isinstance(part, str):
             answer += [part.strip()] if part.strip() else []
         elif isinstance(part, CodeGrid):
-            answer.append((yield from rendered(part.codes, seed, params, prompt)))
+            codes = part.codes.copy()
+            codes.reshape(-1)[params.num_codes or codes.size :] = MASK_CODE
+            answer.append((yield from rendered(codes, seed, params, prompt)))
     return Answer(tuple(answer), reply.plan.strip(), cut=reply.draws or not layout.is_whole(ids))

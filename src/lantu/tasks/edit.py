@@ -11,7 +11,7 @@ import numpy as np
 
 from lantu.engine.sampling_params import SamplingParams
 from lantu.models.spec import Parts
-from lantu.models.validation import check_prompt, require
+from lantu.models.validation import check_count, check_prompt, require
 from lantu.tasks import masks
 from lantu.tasks.effects import Task, drafted, rendered
 from lantu.types import Picture
@@ -120,7 +120,11 @@ def changed(
     Args:
         goal: the end of the plan, in words: what is to be there.
     """
+    check_count(params.num_codes, parts.folder)
     layout: Any = parts.layout
     request, grid = layout.change(turns, seed, params, goal), layout.grid_after(turns)
-    ids = yield from drafted(request, lambda ids: layout.codes(ids, grid), grid[0] * grid[1])
+    sketch = (lambda ids: layout.sketch(ids, grid)) if parts.folder.sketches else None
+    ids = yield from drafted(
+        request, lambda ids: layout.codes(ids, grid), params.num_codes or grid[0] * grid[1], sketch
+    )
     return (yield from rendered(layout.codes(ids, grid), seed, params, prompt))

@@ -121,7 +121,8 @@ def drafting(parts: Parts, running: Running[Picture], seed: int, every: int) -> 
                     previewed = grid, previewer.submit(grid, seed)
                 codes = effect.partial(ids)
                 # A denoiser of latents has an estimate of every code from the first step on.
-                waiting.append((previewed[1], codes, min(float((codes >= 0).mean()), known(ids) / total)))
+                drawn = float((codes >= 0).mean()) * codes.shape[0] * codes.shape[1] / (effect.cells or codes.size)
+                waiting.append((previewed[1], codes, min(drawn, known(ids) / total)))
             while waiting and (draft.ended or waiting[0][0].done()):
                 future, codes, fraction = waiting.popleft()
                 yield Step(future.result(), codes, fraction)

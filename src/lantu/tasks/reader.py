@@ -136,5 +136,6 @@ def _shows(image: "Image", said: Description, parts: Parts) -> bool:
         return False
     rendered_HW3 = parts.render(said.codes[None], [said.seed], params, prompts=[said.prompt])[0]
     difference_HW = np.abs(rendered_HW3.astype(np.float32) - np.asarray(image, np.float32)).mean(2)
-    difference_hw = images.average(difference_HW[None, None], *said.codes.shape[:2])[0, 0]
+    cells = (side // parts.folder.patch for side in difference_HW.shape)
+    difference_hw = images.average(difference_HW[None, None], *cells)[0, 0]
     return bool(difference_hw.mean() <= MAX_DIFFERENCE and difference_hw.max() <= MAX_CELL_DIFFERENCE)

@@ -18,6 +18,7 @@ FLOATS = ("BF16", "F32", "F16", "F64")
 CONTROL_KINDS = 3  # of ``lantu.models.lantu.controls``
 MAX_PASSES = 10_000  # of masked diffusion
 MAX_REMEMBERED, MAX_CAPTION_BYTES = 10_000_000, 1 << 33  # of a memory bank
+LATER = ("queries", "nested", "cells")  # of a decoder, which those of older versions lack
 WAVES = 128  # width of the decoder's time embedding
 
 
@@ -87,11 +88,23 @@ def bidirectional(config: Mapping[str, Any]) -> Wanted:
 def decoder(config: Mapping[str, Any]) -> Wanted:
     """``lantu.models.lantu.decoder.network.PixelDecoder``."""
     fields = Fields(config, "the diffusion decoder's config.json")
-    fields.only(("patch", "width", "layers", "codebook_size", "tokenizer"))
+    fields.only(("patch", "width", "layers", "codebook_size", "tokenizer", "queries", "nested", "cells"))
     texts_in(fields, "tokenizer")
     P, D = fields.whole("patch", 1, MAX_PATCH), width_of(fields)
     layers, count = fields.whole("layers", 1, MAX_LAYERS), fields.whole("codebook_size", 2, MAX_CODES)
-    return floats("", {"codes.weight": (count + 1, D)}) | denoiser(P, D, layers)
+    wanted = floats("", {"codes.weight": (count + 1, D)}) | denoiser(P, D, layers)
+    queries = sequence(fields, {name: fields.whole(name, 0, MAX_SIDE**2) for name in LATER if fields.given(name)})
+    return wanted | (floats("", {"canvas.blank": (D,), "canvas.places": (queries, D)}) if queries else {})
+
+
+def sequence(fields: Fields, given: Mapping[str, int]) -> int:
+    """Codes of a sequence that a decoder renders; 0 for a grid."""
+    queries, nested, cells = (given.get(name, 0) for name in LATER)
+    if nested > queries:
+        fields.refuse("nested", f"{queries} or less")
+    if bool(cells) != bool(queries) or cells > MAX_SIDE:
+        fields.refuse("cells", f"1 to {MAX_SIDE} cells a side with queries, else 0")
+    return queries
 
 
 def vector_decoder(config: Mapping[str, Any]) -> Wanted:

@@ -234,7 +234,8 @@ def test_a_pipeline_renders_features_of_codes(tmp_path):
         generator=torch.Generator().manual_seed(5),
     ).images[0]
     assert np.abs(parts.render(codes, [5], params)[0].astype(int) - np.asarray(wanted)).max() <= 1
-    assert set(parts.folder.unused_params) == {"sampler", "refine", "refine_steps", "passes", "shots"}
+    unused = {"sampler", "refine", "refine_steps", "passes", "shots", "num_codes"}
+    assert set(parts.folder.unused_params) == unused
     save_file({**state, "codes": torch.randn(CODES, 3)}, tmp_path / "decoder" / "features.safetensors")
     with pytest.raises(ModelError, match="differ in width"):
         opened(tmp_path).render(codes, [5], params)

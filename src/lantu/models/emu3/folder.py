@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from lantu.engine.sampling_params import FOUND, PASSES, SamplingParams
+from lantu.engine.sampling_params import FOUND, PASSES, PREFIXES, SamplingParams
 from lantu.models.emu3 import weights
 from lantu.models.emu3.config import Config
 from lantu.models.published.folder import DENOISING, PublishedFolder, count
@@ -22,7 +22,7 @@ class Emu3Folder(PublishedFolder):
 
     abilities = ("drawing",)
     settings = PARAMS
-    unused_params = (*DENOISING, *PASSES, *FOUND)
+    unused_params = (*DENOISING, *PASSES, *FOUND, *PREFIXES)
     licence = "Apache-2.0"
     architecture = "Emu3ForConditionalGeneration"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lantu.engine.sampling_params import FOUND, PASSES, SamplingParams
+from lantu.engine.sampling_params import FOUND, PASSES, PREFIXES, SamplingParams
 from lantu.files.untrusted import Fields
 from lantu.models.glm_image import weights
 from lantu.models.glm_image.config import GLYPHS, LANGUAGE, PATCH, TRANSFORMER, VAE, Config
@@ -32,7 +32,7 @@ class GlmImageFolder(PublishedFolder):
     abilities = ("drawing",)
     sketches = True
     # It drafts unguided, its sampler is that of its scheduler, and there is no refiner.
-    unused_params = ("guidance", "contrast", "sampler", "refine", "refine_steps", *PASSES, *FOUND)
+    unused_params = ("guidance", "contrast", "sampler", "refine", "refine_steps", *PASSES, *FOUND, *PREFIXES)
     licence = "Apache-2.0"
     architecture = "GlmImageForConditionalGeneration"
     config_name = "model_index.json"

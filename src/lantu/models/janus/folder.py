@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from lantu.engine.sampling_params import FOUND, PASSES, SamplingParams
+from lantu.engine.sampling_params import FOUND, PASSES, PREFIXES, SamplingParams
 from lantu.errors import ModelError
 from lantu.models.janus import weights
 from lantu.models.janus.config import Config
@@ -24,7 +24,7 @@ class JanusFolder(PublishedFolder):
 
     abilities = ("drawing", "captioning")
     settings = PARAMS
-    unused_params = (*DENOISING, *PASSES, *FOUND)
+    unused_params = (*DENOISING, *PASSES, *FOUND, *PREFIXES)
     licence = "DeepSeek Model License"
     architecture = "JanusForConditionalGeneration"
 

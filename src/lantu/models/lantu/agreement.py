@@ -15,6 +15,8 @@ from lantu.weights.names import PRETRAINED, PRETRAINED_CONTROL
 def check_control(control: Mapping[str, Any], decoder: Mapping[str, Any]) -> None:
     """Refuse a control of another decoder. Raises ModelError."""
     hint = "train a control of this decoder: lantu train control"
+    if decoder.get("queries"):
+        raise ModelError("a control steers codes of places, and this decoder's are a sequence", "leave out the control")
     if (control.get("_class_name") == PRETRAINED_CONTROL) != (decoder.get("_class_name") == PRETRAINED):
         raise ModelError("the control belongs to a decoder of another class", hint)
     for name in ("patch", "width"):
@@ -40,6 +42,16 @@ def check_memory(bank: Mapping[str, Any], codebook_size: int, learnt: str, model
         raise ModelError(f"the memory bank in {model} has {facts}", hint)
     if learnt and bank.get("tokenizer") and bank["tokenizer"] != learnt:
         raise ModelError(f"the memory bank in {model} has codes of another tokenizer", hint)
+
+
+def check_second(refiner: Mapping[str, Any], decoder: Mapping[str, Any], model: Path) -> None:
+    """Refuse a refiner of other codes, or of another size. Raises ModelError."""
+    if refiner.get("_class_name") != PRETRAINED:
+        raise ModelError(f"the refiner in {model} is no pretrained decoder", "adopt one: lantu adopt decoder")
+    for name in ("patch", "codebook_size"):
+        if refiner[name] != decoder[name]:
+            what = f"the refiner has {name} {refiner[name]}, the decoder {decoder[name]}"
+            raise ModelError(what, "adopt the refiner for this tokenizer and this size")
 
 
 def check_budget(budget: Any, index: Path) -> None:

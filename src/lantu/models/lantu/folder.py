@@ -6,11 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lantu.engine.sampling_params import FOUND, PASSES, SamplingParams, renamed
+from lantu.engine.sampling_params import FOUND, PASSES, PREFIXES, SamplingParams, renamed
 from lantu.errors import LantuError, ModelError
 from lantu.files import sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
-from lantu.models.lantu.agreement import check_budget, check_control, check_grid, check_memory
+from lantu.models.lantu.agreement import check_budget, check_control, check_grid, check_memory, check_second
 from lantu.models.lantu.counting import HINT, count, part_bytes
 from lantu.models.lantu.directory import (
     CONTROL,
@@ -23,8 +23,8 @@ from lantu.models.lantu.directory import (
     REFINING,
     REQUIRED,
 )
+from lantu.models.lantu.sequences import SequenceFolder, check_sequence
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
-from lantu.weights.names import PRETRAINED
 
 if TYPE_CHECKING:
     from lantu.models.estimate import Memory
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LantuFolder:
+class LantuFolder(SequenceFolder):
     """A complete model directory, of which only JSON is read.
 
     Attributes:
@@ -131,9 +131,13 @@ class LantuFolder:
     @property
     def abilities(self) -> tuple[str, ...]:
         """What it can do; see ``lantu.models.spec.ModelFolder``."""
-        return ("drawing", "captioning", *self.learnt)
+        learnt = self.learnt if self.sequence is None else [name for name in self.learnt if name != "filling"]
+        return ("drawing", "captioning", *learnt)
 
-    sketches = False
+    @property
+    def decoder_config(self) -> dict[str, Any]:
+        """The decoder's config; {} where there is none, as in some rivals' models."""
+        return self.read("decoder/config.json") if (self.path / "decoder/config.json").is_file() else {}
 
     @property
     def controlled(self) -> bool:
@@ -152,8 +156,9 @@ class LantuFolder:
 
     @property
     def unused_params(self) -> tuple[str, ...]:
-        """Those of a refiner and of a memory bank, where there is none, and of drafting many codes a pass."""
-        return (*(() if self.refined else REFINING), *(() if self.remembers else FOUND), *PASSES)
+        """Those of a refiner and a memory bank, where there is none, of drafting many codes a pass, and of prefixes."""
+        other = (*PASSES, *(() if self.sketches else PREFIXES))
+        return (*(() if self.refined else REFINING), *(() if self.remembers else FOUND), *other)
 
     @cached_property
     def digest(self) -> str:
@@ -244,24 +249,13 @@ class LantuFolder:
         if self.controlled:
             check_control(configs[CONTROL], configs["decoder"])
         if self.refined:
-            self.check_refiner()
+            check_second(self.part(REFINER), configs["decoder"], self.path)
         if self.remembers:
             check_memory(self.part(MEMORY), sizes["language"], self.drawing_config.tokenizer, self.path)
-        for grid in self.drawing_config.grids:
+        check_sequence(configs["tokenizer"], configs["decoder"], self.grid)
+        for grid in () if self.sequence else self.drawing_config.grids:
             check_grid(grid, configs["tokenizer"], self.path)
         return self
-
-    def check_refiner(self) -> None:
-        """Refuse a refiner of other codes, or of another size. Raises ModelError."""
-        from lantu.weights import manifest
-
-        config, own = manifest.read_decoder(self.path / REFINER), self.read("decoder/config.json")
-        if config.get("_class_name") != PRETRAINED:
-            raise ModelError(f"the refiner in {self.path} is no pretrained decoder", "adopt one: lantu adopt decoder")
-        for name in ("patch", "codebook_size"):
-            if config[name] != own[name]:
-                what = f"the refiner has {name} {config[name]}, the decoder {own[name]}"
-                raise ModelError(what, "adopt the refiner for this tokenizer and this size")
 
     def part(self, part: str) -> dict[str, Any]:
         """The config of a part, checked against the headers of its weights."""
@@ -272,19 +266,19 @@ class LantuFolder:
             return manifest.read_language(folder)
         if part == CONTROL:
             return manifest.read_control(folder)
-        return manifest.read_decoder(folder) if part == "decoder" else manifest.read(part, folder)
+        return manifest.read_decoder(folder) if part in ("decoder", REFINER) else manifest.read(part, folder)
 
     def describe(self) -> dict[str, Any]:
         """Facts that need no weights, as JSON."""
         from lantu.weights.language_config import origin_of
 
-        height, width = self.grid
+        (height, width), (rows, columns) = self.canvas, self.grid
         facts = {
             "name": self.name,
             "digest": self.digest,
             "folder": str(self.path),
             "pixels": f"{width * self.patch}x{height * self.patch}",
-            "grid": f"{width}x{height}",
+            "grid": f"{columns}x{rows}",
             "codebook": self.codebook_size,
             "language": self.architecture,
             "ids": self.draft_length,
@@ -295,6 +289,8 @@ class LantuFolder:
             "learnt": self.learnt,
             "guidance_learnt": list(self.drawing_config.guidance),
         }
+        if self.sketches:
+            facts["codes"] = {"fewest": self.prefixes, "most": self.draft_length}
         if renderer := self.renderer:
             facts["decoder"] = renderer
         if self.remembers:
@@ -318,6 +314,8 @@ class LantuFolder:
 
     def lacks(self, ability: str) -> str:
         """What to do about an ability that the model lacks."""
+        if ability == "filling" and self.sequence:
+            return "its codes stand for no places: say what to change instead, without a box or a mask"
         return "teach it: lantu train language --recipe multitask --start MODEL"
 
     def size_bytes(self) -> int:
@@ -339,7 +337,7 @@ class LantuFolder:
         decoder = self.pretrained_bytes("decoder", device) if pretrained else int(PACKED * stored["decoder"])
         refiner = self.pretrained_bytes(REFINER, device) if self.refined else 0
         precise = device == "cuda" or stored["language"] > 2.5 * numbers
-        height, width = self.grid
+        height, width = self.canvas
         return Memory(
             language=4 * numbers if device == "cuda" else int(PACKED * stored["language"]),
             caches=self.draft_bytes(4 if precise else 2),

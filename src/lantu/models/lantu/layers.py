@@ -60,7 +60,10 @@ class Attention(nn.Module):
         self.key_norm = RMSNorm(width // heads)
 
     def forward(self, x_BND: Tensor, rotation_2NK: Tensor, mask_NN: Tensor | None = None) -> Tensor:
-        """The same shape. Where ``mask_NN`` is false, a token (row) does not attend to another (column)."""
+        """The same shape. Where ``mask_NN`` is false, a token (row) does not attend to another (column).
+
+        Masks that differ between pictures are (B, 1, N, N), or (B, 1, 1, N) where all tokens see the same ones.
+        """
         B, N, D = x_BND.shape
         q, k, v = self.query_key_value(x_BND).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
         q = rotate(self.query_norm(q), rotation_2NK).to(v.dtype)
@@ -114,7 +117,7 @@ class Block(nn.Module):
             return x_BND + self.feed_forward(self.feed_forward_norm(x_BND))
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = (modulation_B6D + self.table)[:, :, None].unbind(1)
         inner = self.attention_norm(x_BND) * (1 + scale_a) + shift_a
-        x_BND = x_BND + (1 + gate_a) * self.attention(inner, rotation_2NK)
+        x_BND = x_BND + (1 + gate_a) * self.attention(inner, rotation_2NK, mask_NN)
         inner = self.feed_forward_norm(x_BND) * (1 + scale_f) + shift_f
         return x_BND + (1 + gate_f) * self.feed_forward(inner)
 

@@ -15,7 +15,7 @@ from lantu.engine.logits_processors import ControlLogitsProcessor
 from lantu.engine.request import Request
 from lantu.engine.sampling_params import SamplingParams
 from lantu.engine.seeds import choose_seed
-from lantu.errors import ImageError, PromptError
+from lantu.errors import DataError, ImageError, PromptError
 from lantu.models.lantu import requests
 from lantu.models.lantu.agreement import check_refiner
 from lantu.models.lantu.folder import LantuFolder
@@ -82,7 +82,7 @@ class LantuLayout:
 
     @property
     def patch(self) -> int:
-        """Pixels a side of the cell that one code stands for."""
+        """Pixels a side of the cell that one code stands for; where codes are a sequence, of a cell that they paint."""
         return self.folder.patch
 
     @property
@@ -101,11 +101,17 @@ class LantuLayout:
         Raises:
             ImageError: there is no such grid.
         """
-        return grid_of(size, self.patch)
+        if self.folder.sequence is None:
+            return grid_of(size, self.patch)
+        if tuple(size) != self.size:
+            what = "{} makes pictures of {}x{} pixels alone, not {}x{}".format(self.folder.name, *self.size, *size)
+            raise ImageError(what, "its codes are a sequence: leave the size out")
+        return self.folder.grid
 
     def size_of(self, grid: Grid) -> Size:
-        """Width and height in pixels of a picture of h by w codes."""
-        return grid[1] * self.patch, grid[0] * self.patch
+        """Width and height in pixels of a picture of h by w codes, or of any number of a sequence."""
+        height, width = grid if self.folder.sequence is None else self.folder.canvas
+        return width * self.patch, height * self.patch
 
     def check_size(self, size: Size) -> str:
         """A warning for a size at which drawings are poor; "" for one that the model was trained on.
@@ -193,7 +199,7 @@ class LantuLayout:
         return self.parts.encode(np.asarray(image)[None])[0]
 
     def with_codes(self, picture: "Picture | Image") -> "tuple[Image, np.ndarray]":
-        """A picture and its codes, (h, w) int64.
+        """A picture and its codes, (h, w) int64; all of them, also of one that was drawn from the first codes alone.
 
         Raises:
             ImageError: it has no such size, or is not of the size of its codes.
@@ -203,6 +209,8 @@ class LantuLayout:
             image = images.to_rgb(picture)
             return image, self.tokenize(image)
         codes = check_codes(picture.codes, self.folder)
+        if (codes == MASK_CODE).any():
+            return picture.image, self.tokenize(picture.image)
         size = self.size_of((codes.shape[0], codes.shape[1]))
         if picture.image.size != size:
             what = "{}x{} pixels, its codes stand for {}x{}".format(*picture.image.size, *size)
@@ -210,9 +218,15 @@ class LantuLayout:
         return picture.image, codes
 
     def of_codes(self, codes: np.ndarray) -> Picture:
-        """A picture of which only the codes (h, w) are known: a white image of the right size."""
+        """A picture of which only the codes (h, w) are known: a white image of the right size.
+
+        Raises:
+            DataError: they are only the first ones, from which no other picture is drawn.
+        """
         from PIL import Image
 
+        if (codes == MASK_CODE).any():
+            raise DataError("these are the first codes of a picture alone", "give all, or the picture itself")
         return Picture(Image.new("RGB", self.size_of((codes.shape[0], codes.shape[1])), "white"), codes)
 
     def codes(self, ids: Sequence[int], grid: Grid) -> np.ndarray:
@@ -222,6 +236,15 @@ class LantuLayout:
             ValueError: an id is not that of a code, or there are more than the grid takes.
         """
         return document.partial_codes(ids, *grid, self.parts.vocabulary)
+
+    def sketch(self, ids: Sequence[int], grid: Grid) -> np.ndarray | None:
+        """The first codes of a sequence so far, twice as many each time that there are; None while they are too few."""
+        if len(ids) < self.folder.prefixes:
+            return None
+        shown = self.folder.prefixes
+        while 2 * shown <= len(ids):
+            shown *= 2
+        return self.codes(ids[:shown], grid)
 
     # Drawing
 

@@ -26,7 +26,7 @@ def drawing(
     before: Sequence[int] = (),
     bias: Callable[[Sequence[int]], np.ndarray] | None = None,
 ) -> Request:
-    """A picture of a text: exactly h·w codes, guided by it.
+    """A picture of a text: exactly h·w codes, or the first ``settings.num_codes`` of them, guided by it.
 
     Args:
         guidance_scales: guidance scales that the model applies without an unconditional row; any other takes one.
@@ -38,7 +38,7 @@ def drawing(
     return Request(
         [bos, *before, *prompt],
         grammar.codes(vocabulary),
-        limit=grid[0] * grid[1],
+        limit=settings.num_codes or grid[0] * grid[1],
         seed=seed,
         bias=bias,
         stride=grid[1] if bias else 0,
@@ -154,7 +154,7 @@ def changing(
     return Request(
         [*prefix, *document.picture_start(*grid, vocabulary)],
         grammar.codes(vocabulary),
-        limit=grid[0] * grid[1],
+        limit=settings.num_codes or grid[0] * grid[1],
         seed=seed,
         **sampling(settings),
         num_draft_tokens=settings.num_draft_tokens,

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from lantu.engine.sampling_params import PASSES
+from lantu.engine.sampling_params import PASSES, PREFIXES
 from lantu.models.lantu.directory import FOLDER_KIND as LANTU_FOLDER
 from lantu.models.lantu.folder import LantuFolder
 from lantu.weights.architecture import MAX_WIDTH
@@ -23,8 +23,13 @@ class MaskedFolder(LantuFolder):
 
     @property
     def unused_params(self) -> tuple[str, ...]:
-        """Those of a refiner, where there is none."""
-        return tuple(name for name in super().unused_params if name not in PASSES)
+        """Those of a refiner, where there is none, and of prefixes, since all codes are drafted together."""
+        return (*(name for name in super().unused_params if name not in (*PASSES, *PREFIXES)), *PREFIXES)
+
+    @property
+    def sketches(self) -> bool:
+        """A draft has no first codes."""
+        return False
 
     @property
     def remembers(self) -> bool:

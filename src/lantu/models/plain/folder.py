@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lantu.engine.sampling_params import FOUND, PASSES, SamplingParams
+from lantu.engine.sampling_params import FOUND, PASSES, PREFIXES, SamplingParams
 from lantu.errors import ModelError
 from lantu.files.untrusted import Fields
 from lantu.models.plain import known
@@ -81,7 +81,7 @@ class PlainFolder(PublishedFolder):
     def unused_params(self) -> tuple[str, ...]:  # pyrefly: ignore[bad-override]
         """Parameters of decoders that denoise, where the decoder doesn't; guidance where there is none."""
         entry = self.description.decoder
-        unused = (*(NOT_FOLLOWED.get(entry.kind, DENOISING) if entry else DENOISING), *PASSES, *FOUND)
+        unused = (*(NOT_FOLLOWED.get(entry.kind, DENOISING) if entry else DENOISING), *PASSES, *FOUND, *PREFIXES)
         return unused if self.description.unconditional is not None else ("guidance", "contrast", *unused)
 
     @property

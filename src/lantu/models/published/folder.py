@@ -42,6 +42,7 @@ class PublishedFolder:
     controlled = False
     max_side = MAX_GRID
     sketches = False
+    prefixes = 0
     config_name: ClassVar[str] = "config.json"
     licence: ClassVar[str]
     architecture: ClassVar[str]

@@ -7,7 +7,7 @@ import numpy as np
 
 from lantu import images
 from lantu.engine.request import Request
-from lantu.engine.sampling_params import FOUND, PASSES, SamplingParams
+from lantu.engine.sampling_params import FOUND, PASSES, PREFIXES, SamplingParams
 from lantu.errors import ImageError, LantuError, PromptError
 from lantu.models.published.folder import DENOISING, PublishedFolder
 from lantu.models.published.text import Text
@@ -80,6 +80,7 @@ class PublishedLayout:
                 known = dict.fromkeys(DENOISING, "belongs to diffusion decoders, which")
                 known |= dict.fromkeys(PASSES, "belongs to drafting many codes a pass, which")
                 known |= dict.fromkeys(FOUND, "is read from a memory bank, which")
+                known |= dict.fromkeys(PREFIXES, "belongs to drawing from the first codes of a sequence, which")
                 whose = f"{name} {known.get(name, 'is unknown, which')} {self.folder.name} has not"
                 raise LantuError(whose, "leave it out")
 

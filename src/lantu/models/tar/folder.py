@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lantu.engine.sampling_params import FOUND, PASSES
+from lantu.engine.sampling_params import FOUND, PASSES, PREFIXES
 from lantu.errors import ModelError
 from lantu.files.untrusted import Fields, read_json
 from lantu.models.plain.decoders import NOT_FOLLOWED
@@ -97,7 +97,7 @@ class TarFolder(PlainFolder):
     @property
     def unused_params(self) -> tuple[str, ...]:  # pyrefly: ignore[bad-override]
         """Tar drafts without guidance, and SANA has a sampler of its own."""
-        return ("guidance", "contrast", *NOT_FOLLOWED["pipeline"], *PASSES, *FOUND)
+        return ("guidance", "contrast", *NOT_FOLLOWED["pipeline"], *PASSES, *FOUND, *PREFIXES)
 
     @property
     def patch(self) -> int:

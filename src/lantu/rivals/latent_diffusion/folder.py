@@ -34,7 +34,7 @@ OPTIONAL_ENTRIES = ("license", "data", "scores")
 PARAMS = SamplingParams(guidance=7.5, steps=50)  # of the pipeline
 UNUSED = (
     *("contrast", "temperature", "top_k", "top_p", "num_draft_tokens", "min_accepted"),
-    *("render_guidance", "sampler", "refine", "refine_steps", "shots"),
+    *("render_guidance", "sampler", "refine", "refine_steps", "shots", "num_codes"),
 )
 MAX_SIDE = 1024  # positions a side of a latent
 KIND = FolderKind(

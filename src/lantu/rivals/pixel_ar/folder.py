@@ -74,7 +74,7 @@ class PixelFolder(LantuFolder):
     @property
     def unused_params(self) -> tuple[str, ...]:
         """Those of decoders that denoise."""
-        return ("steps", "render_guidance", "sampler", "refine", "refine_steps", *FOUND)
+        return ("steps", "render_guidance", "sampler", "refine", "refine_steps", "num_codes", *FOUND)
 
     @property
     def renderer(self) -> str:

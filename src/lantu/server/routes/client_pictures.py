@@ -23,7 +23,7 @@ from lantu.server.service import Service, call_on_worker
 from lantu.server.uploads import Decoding
 from lantu.server.worker.unavailable import DeadlineExceeded
 from lantu.tasks import reader
-from lantu.types import Picture
+from lantu.types import MASK_CODE, Picture
 
 JUDGE_SIDE = 1024  # the most pixels per side that the judge sees of a client's picture
 MAX_LARGEST = 4  # pictures of the largest size that one request may contain
@@ -133,7 +133,7 @@ async def read_picture(data: bytes, param: str, request: Request, service: Servi
         image = await open_picture(data, param, service, accepts=lambda size: can_draw(size, model))
         recognised = await recognise(data, image, param, request, service)
         drawing, note = recognised.drawing, recognised.note
-    if drawing:
+    if drawing and (drawing.codes != MASK_CODE).all():  # else it was drawn from the first codes alone
         return drawing
     if image.size != model.size and not fit:
         raise WrongSizeError(image.size, model)

@@ -62,6 +62,7 @@ async def info(service: Serving) -> dict[str, Any]:
         "settings": defaults,
         "dials": {name: limits | {"default": defaults[name]} for name, limits in ranges.items()},
         "learnt": [name for name in model.folder.abilities if name not in ("drawing", "captioning")],
+        "codes": about.get("codes"),
         "controls": list(KINDS) if model.folder.controlled else [],
         "license": about.get("license", ""),
     }
@@ -222,7 +223,7 @@ async def stream(
 ) -> Stream:
     """Run a task that draws one picture, and stream its progress after each row of codes."""
     previews = "never" if body.previews is False else "if quiet"
-    job = Job(task, each_row(grid[1]), previews=previews)
+    job = Job(task, each_row(service.model.folder.prefixes or grid[1]), previews=previews)
     subscription = await service.subscription(request, [job], "\n".join([*info.context, info.prompt]))
     return Stream(events(subscription, service, warnings.warnings_of(request), info), subscription, service.count_error)
 

@@ -53,6 +53,7 @@ class SamplingFields(Body):
     min_accepted: Annotated[int, Field(ge=1, le=16)] | None = None
     passes: Annotated[int, Field(ge=0, le=100)] | None = None
     shots: Annotated[int, Field(ge=0, le=MAX_SHOTS)] | None = None
+    num_codes: Annotated[int, Field(ge=0, le=4096)] | None = None
     steps: Annotated[int, Field(ge=1, le=50)] | None = None
     render_guidance: Annotated[float, Field(ge=0, le=20)] | None = None
     sampler: Annotated[str, Field(max_length=40)] | None = None

@@ -52,7 +52,7 @@ WITHOUT_EFFECT = {
 }
 # Sampling parameters that captions don't have, with the values that have no effect.
 CAPTION_NO_EFFECT = {"guidance": 1, "top_k": 0, "top_p": 1, "contrast": 0, "num_draft_tokens": 0, "min_accepted": 1}
-CAPTION_NO_EFFECT |= {"passes": 0, "shots": 0}
+CAPTION_NO_EFFECT |= {"passes": 0, "shots": 0, "num_codes": 0}
 
 
 def unsupported(name: str, why: str = "is not supported here: leave it out") -> ApiError:
@@ -143,6 +143,7 @@ def check_max_tokens(body: schemas.Chat, max_tokens: int | None, size: Size, mod
         ApiError: it does not.
     """
     height, width = model.parts.layout.grid_of(size)
-    if max_tokens is not None and max_tokens < height * width:
+    count = body.num_codes or height * width
+    if max_tokens is not None and max_tokens < count:
         name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
-        raise unsupported(name, f"must be {height * width} or more, because a picture takes that many tokens")
+        raise unsupported(name, f"must be {count} or more, because a picture takes that many tokens")

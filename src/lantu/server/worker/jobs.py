@@ -112,7 +112,7 @@ class Job:
         effect: what the task waits for; None when it has returned.
         result: what the task returned.
         drafts: the current effect's drafts, each with the drafter that runs it.
-        sketched: the draft whose sketch was shown, which is not rendered twice.
+        sketched: the sketch that was shown last, which is not rendered twice.
         image_tokens, text_tokens: numbers of tokens drafted so far.
         submitted_at, started_at, drafted_at: time.monotonic() of submission, of the start, and of the last draft's end.
     """
@@ -128,7 +128,7 @@ class Job:
     effect: Effect | None = None
     result: Any = None
     drafts: list[tuple[Any, Any]] = field(default_factory=list)
-    sketched: Draft | None = None
+    sketched: np.ndarray | None = None
     image_tokens: int = 0
     text_tokens: int = 0
     submitted_at: float = field(default_factory=time.monotonic)

@@ -270,9 +270,10 @@ class Worker(threading.Thread):
         for job, effect, ids in due:
             codes, grid = effect.partial(ids) if effect.partial else None, effect.previewed(ids)
             previewed = job.previews == "always" or (quiet and job.previews == "if quiet")
-            if grid is not None and previewed and self.model.parts.previews and effect is not job.sketched:
+            known = grid is not None and job.sketched is not None and np.array_equal(grid, job.sketched)
+            if grid is not None and previewed and self.model.parts.previews and not known:
                 to_preview.append((len(reports), grid, effect.requests[0].seed))
-                job.sketched = effect if effect.sketch else None
+                job.sketched = grid if effect.sketch else None
             reports.append((job, ids, effect.requests[0].limit, codes))
         previews = dict(zip([place for place, _, _ in to_preview], self.preview(to_preview), strict=True))
         for place, (job, ids, total, codes) in enumerate(reports):

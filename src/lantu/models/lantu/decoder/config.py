@@ -1,6 +1,6 @@
 """The sizes of a diffusion decoder."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class DecoderConfig(BaseModel):
@@ -11,6 +11,9 @@ class DecoderConfig(BaseModel):
             rendered at 192.
         width, layers: of the transformer. Heads are 64 wide (or the width, if less).
         codebook_size: of the tokenizer whose codes it renders.
+        queries: codes of a picture, where they are a sequence (1-D tokens); 0 for a grid, a code a cell.
+        nested: the fewest codes of a sequence that make a picture; 0 where it takes all.
+        cells: cells a side of the pictures that a sequence makes; 0 for a grid.
         tokenizer: that tokenizer's codes digest (``ImageTokenizer.codes_digest``); "" if unknown.
     """
 
@@ -20,7 +23,19 @@ class DecoderConfig(BaseModel):
     width: int = 256
     layers: int = 6
     codebook_size: int = Field(4096, ge=2, le=65536)
+    queries: int = Field(0, ge=0, le=4096)
+    nested: int = Field(0, ge=0)
+    cells: int = Field(0, ge=0)
     tokenizer: str = ""
+
+    @model_validator(mode="after")
+    def fits(self):
+        """Check the numbers of a sequence against one another."""
+        if bool(self.queries) != bool(self.cells):
+            raise ValueError(f"a sequence of {self.queries} codes for {self.cells} cells a side: set both or neither")
+        if self.nested > self.queries:
+            raise ValueError(f"no prefix of {self.nested} codes in a sequence of {self.queries}")
+        return self
 
     @property
     def heads(self) -> int:

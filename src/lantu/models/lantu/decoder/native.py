@@ -1,7 +1,7 @@
 """The diffusion decoder and its control on the native kernels, without torch.
 
-They compute what ``network`` and ``control`` compute. Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w,
-T = B·N, D width, K codebook size, L layers.
+They compute what ``network`` and ``control`` compute. Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w
+cells, Q codes of a sequence, T = B·N, D width, K codebook size, L layers.
 """
 
 import math
@@ -41,6 +41,10 @@ class NativeDenoiser:
         self.stack = kernels.stack(blocks.shape_of(layers, width, heads), layers, precise)
         self.tables_L6D = np.stack([to_float(state[f"blocks.{number}.table"]) for number in range(count)])
         self.codes_KD = self.table(state)
+        side = config.get("cells") or 0
+        self.canvas = (side, side) if side else None  # where codes are a sequence
+        if self.canvas:
+            self.blank_D, self.places_QD = (to_float(state[f"canvas.{name}"]) for name in ("blank", "places"))
         self.noisy = kernels.linear(state["noisy.weight"], state["noisy.bias"], precise=precise)
         self.time = [
             kernels.linear(state[f"time.{at}.weight"], state[f"time.{at}.bias"], precise=True) for at in (0, 2)
@@ -77,6 +81,9 @@ class NativeDenoiser:
     def __call__(self, x_t_BCHW: np.ndarray, timestep: float, conditioning: Conditioning) -> np.ndarray:
         """The clean pictures (B, C, H, W) float32."""
         codes_Bhw, residuals_2BND = conditioning.codes_Bhw, conditioning.control_residuals_2BND
+        if self.canvas:
+            x_TD = self.read(x_t_BCHW, codes_Bhw.reshape(len(codes_Bhw), -1), timestep, *self.canvas)
+            return self.paint(x_TD, *self.canvas)
         B, height, width = codes_Bhw.shape
         N, D = height * width, self.codes_KD.shape[1]
         x_TD = self.noisy(blocks.to_patches(x_t_BCHW, self.patch).reshape(B * N, -1))
@@ -88,6 +95,32 @@ class NativeDenoiser:
         x_TD = self.stack.forward(x_TD, np.tile(rotation_2NK, (1, B, 1)), segments, self.modulation(timestep))
         if residuals_2BND is not None:
             x_TD = x_TD + residuals_2BND[1].reshape(x_TD.shape)
+        return self.paint(x_TD, height, width)
+
+    def read(self, x_t_BCHW: np.ndarray, codes_BQ: np.ndarray, timestep: float, height: int, width: int) -> np.ndarray:
+        """(T, D): the cells after all blocks, in which they see the known codes of a sequence."""
+        (B, _), N = codes_BQ.shape, height * width
+        noisy_BND = self.noisy(blocks.to_patches(x_t_BCHW, self.patch).reshape(B * N, -1)).reshape(B, N, -1)
+        cells_2NK = blocks.rotation(height, width, noisy_BND.shape[2] // self.stack.shape.heads)
+        known = [np.flatnonzero(codes_Q >= 0) for codes_Q in codes_BQ]
+        tokens, angles = [], []
+        for noisy_ND, codes_Q, known_Q in zip(noisy_BND, codes_BQ, known, strict=True):
+            tokens += [noisy_ND + self.blank_D, self.codes_KD[codes_Q[known_Q]] + self.places_QD[known_Q]]
+            still_2QK = np.zeros((2, len(known_Q), cells_2NK.shape[2]), np.float32)
+            still_2QK[0] = 1
+            angles += [cells_2NK, still_2QK]
+        counts = [N + len(known_Q) for known_Q in known]
+        segments = [
+            Segment(cache, count, causal=False)
+            for cache, count in zip(self.scratch(B, max(counts)), counts, strict=True)
+        ]
+        rows = (np.concatenate(tokens), np.concatenate(angles, 1))
+        x_TD = self.stack.forward(*rows, segments, self.modulation(timestep))
+        firsts = np.cumsum([0, *counts[:-1]])
+        return np.ascontiguousarray(x_TD[(firsts[:, None] + np.arange(N)).reshape(-1)])
+
+    def paint(self, x_TD: np.ndarray, height: int, width: int) -> np.ndarray:
+        """The pictures (B, C, H, W) that the cells of so many rows and columns paint."""
         if len(self.patches) != len(x_TD):
             self.patches = np.empty((len(x_TD), 4 * self.patch * self.patch * 3), np.float32)
         return blocks.add_up(self.out(x_TD, into=self.patches), height, width, self.patch)

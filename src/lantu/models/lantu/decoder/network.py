@@ -1,6 +1,7 @@
-"""The diffusion decoder: noisy pixels and a grid of codes → clean pixels.
+"""The diffusion decoder: noisy pixels and codes → clean pixels.
 
-Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w, D width, K codebook size, P patch.
+Shapes: B batch, C = 3 channels, H W pixels, h w grid, N = h·w cells, Q codes of a sequence, D width, K codebook size,
+P patch.
 """
 
 import math
@@ -14,14 +15,17 @@ from torch import Tensor, nn
 from lantu.models.lantu import saving
 from lantu.models.lantu.decoder.config import DecoderConfig
 from lantu.models.lantu.layers import Block, OverlapPatches, rotation, to_patches, zero_residuals
+from lantu.models.lantu.tokenizer.sequence import Canvas, rotation_beside
 
 
 class PixelDecoder(nn.Module):
     """A diffusion transformer over cells (DiT, arXiv:2212.09748) that predicts the clean picture (arXiv:2511.13720).
 
-    Each token is a cell: the embedding of its code plus its patch of noisy pixels. The projection of the noisy pixels
-    and all modulation start at zero, so that a decoder copied from a tokenizer's plain decoder renders as well as
-    that one from the first step on.
+    Each token is a cell: the embedding of its code plus its patch of noisy pixels. Where codes are a sequence, cells
+    are blank but for their noisy pixels, and the codes stand behind them as tokens of their own, as unCLIP's image
+    embedding does (arXiv:2204.06125); codes that are not known are not there, so any prefix can be rendered. The
+    projection of the noisy pixels and all modulation start at zero, so that a decoder copied from a tokenizer's plain
+    decoder renders as well as that one from the first step on.
     """
 
     def __init__(self, config: Any):
@@ -29,6 +33,7 @@ class PixelDecoder(nn.Module):
         self.config = config
         D = config.width
         self.codes: Any = self.table()
+        self.canvas = Canvas(config.queries, D) if getattr(config, "queries", 0) else None
         self.noisy = nn.Linear(3 * config.patch**2, D)
         modulate = nn.Linear(D, 6 * D)
         self.time = nn.Sequential(nn.Linear(128, D), nn.SiLU(), modulate)
@@ -56,20 +61,40 @@ class PixelDecoder(nn.Module):
         Args:
             noisy_BCHW: ``t · picture + (1 - t) · noise``, pictures in [-1, 1]; H = h·P, W = w·P.
             time_B: t in [0, 1], 0 is pure noise.
-            codes_Bhw: int64; MASK_CODE where a code is not known.
+            codes_Bhw: int64; MASK_CODE where a code is not known. Rows and columns of a sequence mean nothing.
             control_residuals_2BND: added to the tokens before all blocks, and after them, see ``decoder.control``.
         """
-        B, height, width = codes_Bhw.shape[:3]
-        x_BND = self.tokens(codes_Bhw) + self.noisy(to_patches(noisy_BCHW, self.config.patch))
+        height, width = (side // self.config.patch for side in noisy_BCHW.shape[2:])
+        modulation_B6D = self.time(sinusoids(time_B)).view(len(time_B), 6, self.config.width)
+        noisy_BND = self.noisy(to_patches(noisy_BCHW, self.config.patch))
+        if self.canvas is not None:
+            x_BND = self.read(noisy_BND, codes_Bhw.flatten(1), modulation_B6D, height, width, self.canvas)
+            return self.out(x_BND, height, width)
+        x_BND = self.tokens(codes_Bhw) + noisy_BND
         if control_residuals_2BND is not None:
             x_BND = x_BND + control_residuals_2BND[0]
-        modulation_B6D = self.time(sinusoids(time_B)).view(B, 6, self.config.width)
         rotation_2NK = rotation(height, width, self.config.width // self.config.heads, device=x_BND.device)
         for block in self.blocks:
             x_BND = block(x_BND, rotation_2NK, modulation_B6D)
         if control_residuals_2BND is not None:
             x_BND = x_BND + control_residuals_2BND[1]
         return self.out(x_BND, height, width)
+
+    def read(
+        self, noisy_BND: Tensor, codes_BQ: Tensor, modulation_B6D: Tensor, height: int, width: int, canvas: Canvas
+    ) -> Tensor:
+        """(B, N, D): the cells after all blocks, in which they see the known codes of a sequence."""
+        cells, config = noisy_BND.shape[1], self.config
+        known_BQ = codes_BQ >= 0
+        longest = int((known_BQ * torch.arange(1, codes_BQ.shape[1] + 1, device=codes_BQ.device)).amax())
+        known_BQ, codes_BQ = known_BQ[:, :longest], codes_BQ[:, :longest]
+        x_BND = canvas.prepend(self.tokens(codes_BQ), cells)
+        x_BND = torch.cat([x_BND[:, :cells] + noisy_BND, x_BND[:, cells:]], 1)
+        rotation_2NK = rotation_beside(height, width, longest, config.width // config.heads, x_BND.device)
+        mask_B11N = torch.cat([known_BQ.new_ones(len(x_BND), cells), known_BQ], 1)[:, None, None]
+        for block in self.blocks:
+            x_BND = block(x_BND, rotation_2NK, modulation_B6D, mask_B11N)
+        return x_BND[:, :cells]
 
     @torch.no_grad()
     def start_from(self, plain: dict[str, Tensor], code_embeddings_KD: Tensor) -> None:

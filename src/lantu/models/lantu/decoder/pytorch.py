@@ -21,6 +21,7 @@ class TorchDenoiser:
 
     def __init__(self, network: PixelDecoder):
         self.network, self.patch = network, network.config.patch
+        self.canvas = canvas_of(network)
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Self:
@@ -44,7 +45,13 @@ class TorchDenoiser:
 
 def as_decoder(network: PixelDecoder) -> DiffusionDecoder:
     """A network in training, ready for ``lantu.diffusion.sample.sample``."""
-    return DiffusionDecoder(TorchDenoiser(network), network.config.patch)
+    return DiffusionDecoder(TorchDenoiser(network), network.config.patch, canvas=canvas_of(network))
+
+
+def canvas_of(network: PixelDecoder) -> tuple[int, int] | None:
+    """Rows and columns of cells that a sequence of codes makes; None where codes are a grid."""
+    side = getattr(network.config, "cells", 0)  # rivals' configs have none
+    return (side, side) if side else None
 
 
 class TorchControl:

@@ -21,7 +21,7 @@ model = lantu.load("OWNER/{name}")
 model.draw("a cat", seed=7).image.save("out.png")
 ```
 
-One seed gives one picture, on any day and in any batch. Pictures have {pixels} pixels ({ids} codes).
+One seed gives one picture, on any day and in any batch. Pictures have {pixels} pixels ({ids} codes).{fewer}
 """
 
 
@@ -34,10 +34,17 @@ def card(facts: Mapping[str, Any], written: str, samples: Sequence[tuple[str, st
         samples: file, prompt and seed of each picture.
     """
     body = MADE.sub("", HEADER.sub("", written)).strip() or f"# {facts['name']}"
-    drawing = DRAWING.format(name=facts["name"], pixels=facts["pixels"], ids=facts["ids"])
+    drawing = DRAWING.format(name=facts["name"], pixels=facts["pixels"], ids=facts["ids"], fewer=fewer(facts))
     made = [BEGIN, drawing.strip(), pictures(samples), attribution(facts), END]
     parts = [f"---\n{metadata(facts)}\n---", body, *made]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def fewer(facts: Mapping[str, Any]) -> str:
+    """What to say of drawing from the first codes; "" for a model that has not learnt it."""
+    if not isinstance(codes := facts.get("codes"), Mapping):
+        return ""
+    return f" With `--codes N` it draws from the first N codes alone, from {codes['fewest']} to {codes['most']}."
 
 
 def metadata(facts: Mapping[str, Any]) -> str:

@@ -85,6 +85,9 @@ def check(folder: ModelFolder) -> LantuParts:
     if components.is_pretrained(folder.path / "decoder"):
         what = f"the decoder of {folder.name} is a pretrained model, which isn't exported"
         raise LantuError(what, "export a model with lantu's own decoder")
+    if folder.sequence:
+        what = f"the codes of {folder.name} are a sequence, which the pipeline for diffusers doesn't render"
+        raise LantuError(what, "export a model whose codes are a grid")
     missing = [name for name in ("torch", "transformers", "diffusers") if importlib.util.find_spec(name) is None]
     if missing:
         raise LantuError(f"the export needs {' and '.join(missing)}", TRAINING)

@@ -35,6 +35,7 @@ class ReconstructionLoss:
     semantic_weight: float = 0.2
     share: float = 1.0
     quantizer_weight: float = 1.0
+    pixel_weight: float = 1.0
 
     def __call__(
         self,
@@ -53,7 +54,8 @@ class ReconstructionLoss:
         """
         seen, shown = pixels_BCHW if seen is None else seen, made.pixels if shown is None else shown
         error = made.pixels.float() - seen
-        loss = error.abs().mean() + error.square().mean() + self.quantizer_weight * made.quantizer_loss
+        loss = self.pixel_weight * (error.abs().mean() + error.square().mean())
+        loss = loss + self.quantizer_weight * made.quantizer_loss
         squared = (shown.detach().float() - pixels_BCHW[: len(shown)]).square().mean()
         parts = {"psnr": 10 * torch.log10(4 / squared), "quantizer": made.quantizer_loss.detach()}
         judged = max(1, round(self.share * len(pixels_BCHW)))
