@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 MODULES = {
     "tokenizer": ("tokenizer", "tokenizer_designs"),
-    "language": ("language", "finetune", "adopted_language", "guidance_distillation", "multitask", "grpo", "masked"),
+    "language": (
+        *("language", "finetune", "adopted_language", "guidance_distillation", "multitask", "grpo", "masked"),
+        "compared_language",
+    ),
     "decoder": (
         *("decoder", "consistency", "distribution_matching"),
         *("pretrained_decoder", "pretrained_consistency", "pretrained_matching"),
