@@ -68,6 +68,9 @@ def compare(
     usual = DEBUG_BUDGET if debug else BUDGET
     asked = Asked(str(data or ""), budget or usual, names, loaded=named(load or []), **how)
     if plan:
+        import torch
+
+        torch.set_num_threads(1)  # hours are those of one core
         show_plan(comparing.plan(asked, terminal.say), json)
         return
     assert out is not None

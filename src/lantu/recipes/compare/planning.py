@@ -257,7 +257,7 @@ def count(
 def count_part(part: Part, system: System, asked: Asked, place: Path, timed: bool) -> dict[str, Any]:
     """What a part's training costs; its untrained network is left in ``place`` for those that take it."""
     named = {setting: str(place / folder_of(system.part(other))) for setting, other in part.takes.items()}
-    changed = {**settings_of(part, asked), **named}
+    changed = {**settings_of(part, asked), **named, "loop.device": asked.device}
     recipe = recipe_of(part, asked.debug)
     if hasattr(module_of(part.part, recipe).RECIPES[recipe](), "frozen"):
         changed["start"] = "noise"  # a codebook need not be found to be counted

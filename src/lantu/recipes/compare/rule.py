@@ -10,6 +10,7 @@ from lantu.recipes.rivals.budgets import TOLERANCE
 PARAMETERS, OPERATIONS = 0.1, TOLERANCE  # the most by which a system may differ from the mean
 LEAST_N, LEAST_SEEDS = 512, 3
 LEVELS = (1, 4, 16)
+COUNTED = ("frechet", "captioning", "editing", "interleaving", "round_trip")  # that need as many trials as the score
 TEXT = (
     "Equal data; parameters within 10 % and training operations within 5 % of the mean, of everything that is trained; "
     "one evaluator; 512 prompts or more a figure, with 95 % intervals; three seeds or more of the smallest budget, at "
@@ -49,7 +50,7 @@ def check(asked: Asked, systems: Mapping[str, Mapping[str, Any]]) -> list[Breach
         found += apart("operations", spent, OPERATIONS, f" at {level} times the smallest budget")
     found += same("data", systems, "was trained on other data, or doesn't say on which")
     found += same("evaluator", systems, "was scored by another evaluator")
-    found += few("prompts", {name: (one.get("score") or {}).get("n", 0) for name, one in systems.items()}, LEAST_N)
+    found += few("prompts", {name: least_n(one) for name, one in systems.items()}, LEAST_N)
     found += few("seeds", {name: one.get("seeds", 0) for name, one in systems.items()}, LEAST_SEEDS)
     if unswept := tuple(name for name, one in systems.items() if one.get("swept", 0) < 2):
         found.append(Breach("rates", "learning rates were not swept", unswept))
@@ -57,6 +58,12 @@ def check(asked: Asked, systems: Mapping[str, Mapping[str, Any]]) -> list[Breach
         times = ", ".join(map(str, missing))
         found.append(Breach("levels", f"no figures at {times} times the smallest budget"))
     return found
+
+
+def least_n(figures: Mapping[str, Any]) -> int:
+    """The fewest trials of any of a system's shares and distances; what it can't do has none."""
+    found = [figures.get("score") or {"n": 0}, *(figures.get(name) or {} for name in COUNTED)]
+    return min(one["n"] for one in found if "n" in one)
 
 
 def apart(rule: str, values: Mapping[str, float | None], tolerance: float, where: str = "") -> Iterator[Breach]:

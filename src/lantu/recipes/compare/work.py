@@ -56,7 +56,8 @@ class Running:
         logs.mkdir(parents=True, exist_ok=True)
         out, messages = logs / f"{step.name}.json", logs / f"{step.name}.txt"
         out.unlink(missing_ok=True)
-        context = multiprocessing.get_context("forkserver")
+        known = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
         context.set_forkserver_preload(PRELOADED)
         arguments = (step.function, step.arguments, str(out), str(messages), threads)
         process = context.Process(target=work, args=arguments, daemon=False)
@@ -85,6 +86,8 @@ def work(function: Callable[..., Any], arguments: Sequence[Any], out: str, messa
     """Do a step, in its process."""
     if sys.platform == "linux":
         end_with_parent()
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C is the parent's, which asks once for an end: a second signal would cost the checkpoint
     text = os.open(messages, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(text, stream)
