@@ -5,6 +5,7 @@ here by the same means, from the same pictures, and paid for from the same budge
 """
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -44,12 +45,18 @@ class Task(LanguageTask):
 
 def compared() -> ComparedRecipe:
     """As large as the shipped model's."""
-    return ComparedRecipe(**{**language.emoji().model_dump(), "captioning": 0.1, "dropped": 0.1})
+    return of(language.emoji())
 
 
 def debug() -> ComparedRecipe:
     """In seconds."""
-    return ComparedRecipe(**{**language.debug().model_dump(), "captioning": 0.1, "dropped": 0.1})
+    return of(language.debug())
+
+
+def of(recipe: LanguageRecipe) -> ComparedRecipe:
+    """A recipe that draws, with the other tasks."""
+    settings: dict[str, Any] = recipe.model_dump()
+    return ComparedRecipe(**settings | {"captioning": 0.1, "dropped": 0.1})
 
 
 RECIPES = {"compared": compared, "compared-debug": debug}

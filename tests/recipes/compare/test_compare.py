@@ -118,12 +118,15 @@ def test_a_run_that_diverges_says_so_and_what_is_made_of_it_too(captioned_data, 
     assert "gone came to nothing" in training.run_training(tmp_path, lost, str(captioned_data), "cpu")["diverged"]
     run = tmp_path / "runs" / "wild"
     run.mkdir(parents=True)
-    lines = [{"step": step, "loss": loss, "skipped": 0} for step, loss in enumerate([3.0, 2.0, 1.0, 9.0], 1)]
+    losses = [3.0, 2.0, 1.0, 1.0, 1.0, 9.0, 1.0, 1.0, 9.0, 9.0, 9.0]
+    lines = [{"step": step, "loss": loss, "skipped": 0} for step, loss in enumerate(losses, 1)]
     (run / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    wild = Training("wild", "rival", "pixel-ar-debug", ("loop.warmup_steps=0",), {}, "", 4, 1.0)
+    wild = Training("wild", "rival", "pixel-ar-debug", ("loop.warmup_steps=0",), {}, "", 11, 1.0)
     assert "risen" in training.diverged(run, wild)
-    (run / "log.jsonl").write_text("\n".join(map(json.dumps, lines[:3])))
-    assert training.diverged(run, wild) == ""
+    (run / "log.jsonl").write_text("\n".join(map(json.dumps, lines[:8])))
+    assert training.diverged(run, wild) == ""  # one line is noise
+    (run / "log.jsonl").write_text(json.dumps({"step": 1, "loss": None, "skipped": 1}))
+    assert "no finite gradient" in training.diverged(run, wild)
 
 
 def test_operations_of_kernels_and_torch_are_counted():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from lantu.recipes import module_of, train
 from lantu.recipes.compare.planning import Training
 from lantu.training.checkpoint import BEFORE_DECAY, BEST, FOLDER_KIND, KINDS, numbered
 from lantu.training.logs import read_log
-from lantu.training.validation import Watch
+from lantu.training.validation import RISEN
 
 RUNS, FACTS = "runs", "facts.json"
+LEAST = 3  # lines of a log whose median is taken
 GROWN = ("config.json", "log.jsonl")  # of a shorter run, beside its checkpoint before the decay
 KIND = FolderKind("a run", ("config.json",), ("config.json", "log.jsonl", f"checkpoints/{BEFORE_DECAY}/*"))
 
@@ -90,17 +92,22 @@ def seen(run: Path) -> dict[str, Any]:
 
 
 def diverged(run: Path, training: Training) -> str:
-    """Why a run counts as diverged: updates were lost, or its loss ended far above its least; "" if it doesn't."""
+    """Why a run counts as diverged: updates were lost, or its loss ended far above its least; "" if it doesn't.
+
+    Losses are medians of a tenth of the log: single lines of a diffusion's loss vary by more.
+    """
     log = [line for line in read_log(run) if "loss" in line]
     if not log:
         return "it has no loss"
     if log[-1].get("loss") is None or log[-1].get("skipped"):
         return f"{log[-1].get('skipped', 0)} updates had no finite gradient"
     warm = warmup_of(training)
-    watch = Watch(0)
-    for line in log[:-1]:
-        watch.diverged(line, line["step"] > warm)
-    return watch.diverged(log[-1], True)
+    losses = [line["loss"] for line in log if line["step"] > warm and line.get("loss") is not None]
+    width = max(LEAST, len(losses) // 10)
+    medians = [statistics.median(losses[place : place + width]) for place in range(len(losses) - width + 1)]
+    if len(losses) < 2 * width or min(medians) <= 0 or medians[-1] < RISEN * min(medians):
+        return ""
+    return f"the loss has risen from {min(medians):.3g} to {medians[-1]:.3g}"
 
 
 def warmup_of(training: Training) -> int:

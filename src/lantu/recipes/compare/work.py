@@ -57,7 +57,7 @@ class Running:
         out, messages = logs / f"{step.name}.json", logs / f"{step.name}.txt"
         out.unlink(missing_ok=True)
         known = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
+        context: Any = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
         context.set_forkserver_preload(PRELOADED)
         arguments = (step.function, step.arguments, str(out), str(messages), threads)
         process = context.Process(target=work, args=arguments, daemon=False)
