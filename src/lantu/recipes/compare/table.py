@@ -12,7 +12,6 @@ from lantu.recipes.pictures import origin
 
 Results = Mapping[str, Any]  # name of a step → what it returned
 SWEEP, SCORE = "sweep", "score"  # steps that score a trial: on few prompts, on all
-CURVES = ("score", "frechet")  # figures that are shown at each budget
 ABILITIES = ("round_trip", "variety", "captioning", "editing", "interleaving")
 STEADY = 20  # lines of the log, at its end, by which norms of gradients are judged
 
@@ -63,7 +62,8 @@ def figures(asked: Asked, planner: Planner, tried: Tried, results: Results) -> d
 def point(trial: Trial, results: Results) -> dict[str, Any]:
     """A point of the curves."""
     found = scored(trial, results, SCORE)
-    return {"level": trial.level, "flops": trial.flops, **{name: found.get(name) for name in CURVES}}
+    score = found.get("score", {}).get("all")
+    return {"level": trial.level, "flops": trial.flops, "score": score, "frechet": found.get("frechet")}
 
 
 def loaded_figures(name: str, facts: Mapping[str, Any], results: Results) -> dict[str, Any]:
