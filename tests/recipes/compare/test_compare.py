@@ -147,3 +147,10 @@ def test_nothing_is_drawn_twice(tiny_model, tmp_path):
     model.draw_all = None  # asked once more, it would fail
     assert np.array_equal(kept.draw(["a dog", "a cat"], [1, 0]), drawn[::-1])
     assert len(os.listdir(tmp_path / model.digest)) == 2
+
+
+def test_a_prompt_that_is_refused_is_a_white_picture(tiny_model, tmp_path):
+    kept = KeptGenerator(load(tiny_model, "cpu"), tmp_path)
+    drawn = kept.draw(["a cat", "a " * 1500], [0, 1])
+    assert (drawn[1] == 255).all()
+    assert not (drawn[0] == 255).all()

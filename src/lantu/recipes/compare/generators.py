@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lantu.errors import PromptError
 from lantu.files import replacing, write_json
 from lantu.pipeline import Model
 from lantu.recipes.generator import ModelGenerator
@@ -34,11 +35,21 @@ class KeptGenerator(ModelGenerator):
         """A picture for each prompt, (B, H, W, 3) uint8."""
         files = [self.drawing(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
         if missing := [place for place, file in enumerate(files) if not file.is_file()]:
-            made = super().draw([prompts[i] for i in missing], [seeds[i] for i in missing])
+            made = self.drawn([prompts[i] for i in missing], [seeds[i] for i in missing])
             for place, picture in zip(missing, made, strict=True):
                 with replacing(files[place]) as temporary:
                     Image.fromarray(picture).save(temporary, format="PNG")
         return np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
+
+    def drawn(self, prompts: list[str], seeds: list[int]) -> np.ndarray:
+        """New drawings; of a prompt that the model can't read, as it is too long for it, a white picture."""
+        try:
+            return super().draw(prompts, seeds)
+        except PromptError:
+            if len(prompts) > 1:
+                return np.concatenate([self.drawn([one], [seed]) for one, seed in zip(prompts, seeds, strict=True)])
+            width, height = self.model.size
+            return np.full((1, height, width, 3), 255, np.uint8)
 
     def drawing(self, prompt: str, seed: int) -> Path:
         """The file of a drawing."""

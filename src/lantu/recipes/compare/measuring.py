@@ -20,7 +20,7 @@ from torch.nn.functional import avg_pool2d
 from lantu.data.questions import listed
 from lantu.data.scenes import Composer
 from lantu.data.trials import trials
-from lantu.errors import DataError, LantuError
+from lantu.errors import DataError, LantuError, PromptError
 from lantu.evaluation.likeness import Eye, NetworkEye, PlainEye
 from lantu.evaluation.metrics import frechet, interval, mentions
 from lantu.evaluation.results import WIDE
@@ -247,7 +247,10 @@ def edited(one: Exam, trial: Trial, gone: int, text: str, seed: int) -> np.ndarr
     picture = Image.fromarray(one.generator.sized(trial.image[None])[0])
     x0, y0, x1, y1 = trial.expected[gone].box
     box = (round(x0 * width), round(y0 * height), round(x1 * width), round(y1 * height))
-    return np.asarray(one.model.edit(picture, text, box=box, seed=seed).image)
+    try:
+        return np.asarray(one.model.edit(picture, text, box=box, seed=seed).image)
+    except PromptError:  # it can't read so much: as if it had changed nothing
+        return np.asarray(picture)
 
 
 def interleaving(one: Exam) -> dict[str, Any]:
