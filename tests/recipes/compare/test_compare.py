@@ -84,8 +84,8 @@ def test_mistakes_are_one_line(lantu, captioned_data, tmp_path):
     kept = {"asked": {"budget": 1.0}, "commands": {}, "done": {}, "seconds": {}}
     (tmp_path / "other" / "compare.json").write_text(json.dumps(kept))
     for words, text in (
-        (["--rates", "a"], "--rates can't be"),
-        (["--load", "lantu"], "--load can't be"),
+        (["--rates", "a", "-o", tmp_path / "out"], "--rates can't be"),
+        (["--load", "lantu", "-o", tmp_path / "out"], "--load can't be"),
         (["--systems", "clip", "-o", tmp_path / "out"], "no system called clip"),
         ([], "name a folder"),
         (["-o", tmp_path / "other"], "another budget (1.0)"),
