@@ -34,6 +34,7 @@ COMMANDS = {
     "assemble": ("training", "assemble"),
     "adopt": ("adopt", "adopt"),
     "eval": ("training", "evaluate"),
+    "compare": ("compare", "compare"),
     "bench": ("bench", "bench"),
 }
 HELP = {"studio": "Open the studio, a page in the browser; serves all that lantu serve does."}

@@ -19,7 +19,7 @@ MODULES = {
     "tokenizer": ("tokenizer", "tokenizer_designs"),
     "language": (
         *("language", "finetune", "adopted_language", "guidance_distillation", "multitask", "grpo", "masked"),
-        *("cm3leon", "cm3leon_instruct"),
+        *("cm3leon", "cm3leon_instruct", "compared_language"),
     ),
     "decoder": (
         *("decoder", "consistency", "distribution_matching"),

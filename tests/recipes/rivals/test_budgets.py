@@ -3,14 +3,8 @@
 import pytest
 
 from lantu.errors import LantuError, ModelError
-from lantu.recipes import names, train
+from lantu.recipes import train
 from lantu.recipes.rivals import budgets
-
-
-def test_every_stage_has_a_recipe():
-    for stages in budgets.SYSTEMS.values():
-        for part, recipe in stages:
-            assert recipe in names(part)
 
 
 def test_one_count_for_all(captioned_data, tiny_model, tmp_path):

@@ -25,7 +25,7 @@ Tell = Callable[[str, dict[str, Any]], None]  # name of a stage, newest line of 
 
 @dataclass
 class Ledger:
-    """What was asked for and what is done, kept in WORK/make.json.
+    """What was asked for and what is done, kept in WORK/make.json, or under another name.
 
     Attributes:
         asked: the settings of the call.
@@ -47,34 +47,47 @@ class Ledger:
     warnings: dict[str, list[str]] = field(default_factory=dict)
     wall_s: float = 0.0
     opened: float = field(default_factory=time.monotonic)
+    name: str = LEDGER
 
     @classmethod
-    def open(cls, work: Path, asked: dict[str, Any]) -> "Ledger":
+    def open(
+        cls,
+        work: Path,
+        asked: dict[str, Any],
+        name: str = LEDGER,
+        what: str = "a model in the making",
+        option: str = "--work",
+    ) -> "Ledger":
         """Begin, or go on where an earlier call with the same settings was stopped.
+
+        Args:
+            name: of its file.
+            what: the folder holds, for messages.
+            option: that names another folder.
 
         Raises:
             RecipeError: the folder holds the work of a call with other settings.
         """
         try:
-            kept = json.loads((work / LEDGER).read_text(encoding="utf-8"))
-            ledger = cls(work, kept["asked"], kept["commands"], kept["done"], kept["seconds"])
+            kept = json.loads((work / name).read_text(encoding="utf-8"))
+            ledger = cls(work, kept["asked"], kept["commands"], kept["done"], kept["seconds"], name=name)
             ledger.cpu, ledger.warnings = kept.get("cpu", {}), kept.get("warnings", {})
             ledger.wall_s = kept.get("wall_s", 0.0) or sum(ledger.seconds.values())
         except FileNotFoundError:
-            return cls(work, asked)
+            return cls(work, asked, name=name)
         except (OSError, ValueError, KeyError, TypeError) as problem:
-            raise RecipeError(f"{work / LEDGER} can't be read", "choose another folder: --work") from problem
+            raise RecipeError(f"{work / name} can't be read", f"choose another folder: {option}") from problem
         if ledger.asked != asked:
-            other = next(name for name in {**asked, **ledger.asked} if asked.get(name) != ledger.asked.get(name))
-            what = f"{work} holds a model in the making with another {other} ({ledger.asked.get(other)})"
-            raise RecipeError(what, "repeat that call to go on, or choose another folder: --work")
+            other = next(each for each in {**asked, **ledger.asked} if asked.get(each) != ledger.asked.get(each))
+            what = f"{work} holds {what} with another {other} ({ledger.asked.get(other)})"
+            raise RecipeError(what, f"repeat that call to go on, or choose another folder: {option}")
         return ledger
 
     def save(self) -> None:
         """Write it."""
         self.work.mkdir(parents=True, exist_ok=True)
-        kept = {name: value for name, value in vars(self).items() if name not in ("work", "opened")}
-        write_json(self.work / LEDGER, kept | {"wall_s": round(self.spent_s, 1)})
+        kept = {name: value for name, value in vars(self).items() if name not in ("work", "opened", "name")}
+        write_json(self.work / self.name, kept | {"wall_s": round(self.spent_s, 1)})
 
     @property
     def spent_s(self) -> float:

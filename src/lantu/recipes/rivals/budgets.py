@@ -1,35 +1,25 @@
 """Equal budgets: what each system's training costs, counted by one function, and how many steps a budget buys.
 
-A system is what is trained for it, part by part. ``cost`` counts a part's operations by ``lantu.training.flops``, for
-lantu's own parts as for rivals'; ``steps_for`` turns a budget into ``--set loop.steps=N``; ``spent`` is what a run has
-cost so far; ``check_equal`` refuses a comparison whose budgets differ.
+A system is what is trained for it, part by part (``lantu.recipes.compare.systems``). ``cost`` counts a part's
+operations by ``lantu.training.flops``, for lantu's own parts as for rivals'; ``steps_for`` turns a budget into
+``--set loop.steps=N``; ``spent`` is what a run has cost so far; ``check_equal`` refuses a comparison of unequal ones.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lantu.errors import LantuError, ModelError
 from lantu.recipes import module_of, runs
 from lantu.recipes.codes import unkept
 from lantu.training.checkpoint import numbered
 from lantu.training.config import override
-from lantu.training.flops import flops_per_sample
+from lantu.training.flops import COUNTED, flops_per_sample
+from lantu.training.task import Task
 
 TOLERANCE = 0.05  # of training operations
-Stage = tuple[str, str]  # part and recipe, as ``lantu train`` takes them
-
-SYSTEMS: dict[str, tuple[Stage, ...]] = {
-    "lantu": (("tokenizer", "emoji"), ("language", "emoji"), ("decoder", "emoji")),
-    "pixel-ar": (("rival", "pixel-ar"),),
-    "text-encoder-diffusion": (("rival", "autoencoder"), ("rival", "text-encoder-diffusion")),
-    "continuous-regression": (("tokenizer", "emoji"), ("rival", "continuous-regression")),
-    "pixel-regression": (("rival", "pixel-regression"),),
-    "diffusion-head": (("tokenizer", "emoji"), ("rival", "diffusion-head")),
-    "vq-diffusion": (("tokenizer", "emoji"), ("rival", "vq-diffusion"), ("decoder", "emoji")),
-    "masked": (("tokenizer", "emoji"), ("language", "masked"), ("decoder", "emoji")),
-}
 
 
 @dataclass(frozen=True)
@@ -58,16 +48,27 @@ def cost(part: str, recipe: str, data: str | Path, overrides: Sequence[str] = ()
         RecipeError: there is no such part, recipe or setting.
         DataError: there is no such data.
     """
+    return cost_of(*opened(part, recipe, data, overrides))
+
+
+def opened(part: str, recipe: str, data: str | Path, overrides: Sequence[str] = ()) -> tuple[Task, Any]:
+    """The task of a recipe and its settings, for nothing that keeps files. Raises as ``cost``."""
     module = module_of(part, recipe)
     settings = runs.located(override(module.RECIPES[recipe](), overrides))
     with unkept():
-        return _cost(module.Task(settings, Path(data)), settings)
+        return module.Task(settings, Path(data)), settings
 
 
-def _cost(task, settings) -> Cost:
+def cost_of(task: Task, settings: Any, counted: int = COUNTED) -> Cost:
+    """The cost of a task.
+
+    Args:
+        counted: samples by which operations are counted.
+    """
     trained = [each for net in task.networks.values() for each in net.parameters() if each.requires_grad]
     loop = settings.loop
-    return Cost(flops_per_sample(task), loop.batch_size * loop.accumulate, sum(each.numel() for each in trained))
+    flops, parameters = flops_per_sample(task, counted), sum(each.numel() for each in trained)
+    return Cost(flops, loop.batch_size * loop.accumulate, parameters)
 
 
 def spent(run: str | Path) -> float:
@@ -85,7 +86,7 @@ def spent(run: str | Path) -> float:
     settings = runs.restored(module.RECIPES[identity["recipe"]](), folder, ())
     state = json.loads((checkpoints[0] / "state.json").read_text(encoding="utf-8"))
     with unkept():
-        made = _cost(module.Task(settings, Path(options["data"])), settings)
+        made = cost_of(module.Task(settings, Path(options["data"])), settings)
     return made.flops_per_sample * made.samples_per_step * state["step"]
 
 
