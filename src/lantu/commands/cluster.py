@@ -3,7 +3,7 @@
 import importlib.util
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lantu.commands import terminal
 from lantu.errors import LantuError

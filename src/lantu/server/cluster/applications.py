@@ -9,6 +9,7 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ STAGES = (Drafting, Rendering)
 PREFIX = "lantu-"  # of applications' names
 NAMESPACE = "lantu"
 POLL_S = 0.2
+START_S = 900.0  # the most that a new model's replicas may take; large weights take minutes
 WARN_S = 30.0  # of waiting for replicas
 HEALTH_S = 2.0  # interval at which Ray Serve looks whether a replica lives
 REPORT_S = 1.0  # interval at which replicas report what they have admitted
@@ -52,6 +54,7 @@ def connect(address: str | None, scale: Scale, start: bool = True) -> bool:
         LantuError: there is no cluster at the address.
     """
     quiet: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.WARNING}
+    quiet["ignore_reinit_error"] = True
     try:
         ray.init(address=address or "auto", **quiet)
     except (ConnectionError, RuntimeError, ValueError) as problem:
@@ -85,20 +88,22 @@ def settings_of(model: str | None, device: str, backend: str, together: int, dra
 def application(settings: Settings, scale: Scale) -> serve.Application:
     """The two deployments of a model."""
 
-    def deployment(stage: type, count: tuple[int, int]) -> Any:
-        return serve.deployment(stage).options(
+    def deployment(stage: Any, count: tuple[int, int]) -> Any:
+        router: dict[str, Any] = {
+            "request_router_class": "lantu.server.cluster.router.AdmissionRouter",
+            "request_router_kwargs": {"capacity": stage.capacity},
+            "request_routing_stats_period_s": REPORT_S,
+            "max_backoff_s": POLL_S,
+        }
+        made: Any = serve.deployment(stage)
+        return made.options(
             name=stage.__name__,
             max_ongoing_requests=MAX_ROWS,
             ray_actor_options={"num_cpus": scale.cpus, "num_gpus": scale.gpus if settings.device == "cuda" else 0},
             health_check_period_s=HEALTH_S,
             graceful_shutdown_timeout_s=settings.drain_s,
             graceful_shutdown_wait_loop_s=POLL_S,
-            request_router_config=RequestRouterConfig(
-                request_router_class="lantu.server.cluster.router.AdmissionRouter",
-                request_router_kwargs={"capacity": stage.capacity},
-                request_routing_stats_period_s=REPORT_S,
-                max_backoff_s=POLL_S,
-            ),
+            request_router_config=RequestRouterConfig(**router),
             **count_options(count, max(1, settings.together // 2)),
         )
 
@@ -136,12 +141,17 @@ def found() -> list[Found]:
             each.last_deployed_time_s,
             each.status,
             each.message,
-            {stage: about.replica_states.get("RUNNING", 0) for stage, about in each.deployments.items()},
+            {stage: running(about.replica_states) for stage, about in each.deployments.items()},
         )
         for name, each in serve.status().applications.items()
         if name.startswith(PREFIX) and each.status != ApplicationStatus.DELETING
     ]
     return sorted(all_, key=lambda each: each.since)
+
+
+def running(states: Mapping[Any, int]) -> int:
+    """How many replicas run, of a number for each state."""
+    return sum(count for state, count in states.items() if state == "RUNNING")
 
 
 def deploy(settings: Settings, scale: Scale, name: str = "") -> str:
@@ -157,13 +167,16 @@ def deploy(settings: Settings, scale: Scale, name: str = "") -> str:
     return name
 
 
-def wait_until_runs(name: str, stopped: threading.Event) -> None:
+def wait_until_runs(name: str, stopped: threading.Event, most_s: float = float("inf")) -> None:
     """Wait until all replicas of an application run.
 
+    Args:
+        most_s: how long at most.
+
     Raises:
-        LantuError: they can't be started, or ``stopped`` was set.
+        LantuError: they can't be started, or not so soon, or ``stopped`` was set.
     """
-    warned = time.monotonic()
+    started = warned = time.monotonic()
     while not stopped.wait(POLL_S):
         app = next((each for each in found() if each.name == name), None)
         if app and app.runs:
@@ -171,6 +184,9 @@ def wait_until_runs(name: str, stopped: threading.Event) -> None:
         if app is None or app.status == ApplicationStatus.DEPLOY_FAILED:
             message = app.message if app else "it was deleted"
             raise LantuError(f"Ray Serve could not start {name} ({reason(message)})", "see the logs of its replicas")
+        if time.monotonic() - started > most_s:
+            what = f"not all replicas of {name} run after {most_s:.0f} s ({app.replicas})"
+            raise LantuError(what, "see ray status: it may have no room for them beside the old ones")
         if time.monotonic() - warned > WARN_S:
             warned = time.monotonic()
             log.warning("waiting for replicas", extra={"fields": {"running": app.replicas, "message": app.message}})
@@ -260,7 +276,7 @@ def update(settings: Settings, scale: Scale, stopped: threading.Event) -> str:
         raise LantuError("nothing is served on this cluster", "start it: lantu serve --ray")
     name = deploy(settings, scale)
     try:
-        wait_until_runs(name, stopped)
+        wait_until_runs(name, stopped, START_S)
     except BaseException:
         serve.delete(name)
         raise

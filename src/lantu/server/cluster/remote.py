@@ -49,7 +49,7 @@ class RemoteStage:
 
     async def follow(self, packed: bytes, marks: frozenset[int], how: dict[str, Any], on_ids: OnIds) -> Any:
         """The last answer of a stream; ids so far go to ``on_ids``."""
-        answers = self.streamed.remote(packed, marks, **how)
+        answers: Any = self.streamed.remote(packed, marks, **how)
         try:
             async for answer in answers:
                 kind, value = unpack(answer, self.model)

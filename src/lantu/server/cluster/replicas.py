@@ -102,7 +102,11 @@ class Stage:
         except Exception as problem:
             yield self.answer(Failed(problem))
             return
-        job.notify = lambda event: loop.call_soon_threadsafe(events.put_nowait, event)
+
+        def notify(event: Event) -> None:
+            loop.call_soon_threadsafe(events.put_nowait, event)
+
+        job.notify = notify
         job.deadline = time.monotonic() + left_s
         self.weight += weight
         try:

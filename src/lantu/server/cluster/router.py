@@ -12,13 +12,12 @@ from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, R
 class AdmissionRouter(RequestRouter):
     """Routes calls by their keyword argument ``weight``."""
 
-    def initialize_state(self, capacity: int) -> None:
-        """Called by Ray Serve.
+    def initialize_state(self, **options: int) -> None:
+        """Called by Ray Serve with ``capacity``, the weight of the calls that a replica admits.
 
-        Args:
-            capacity: weight of the calls that a replica admits; one call alone may exceed it.
+        One call alone may exceed it.
         """
-        self.capacity = capacity
+        self.capacity = options["capacity"]
         self.admitted: dict[str, tuple[ReplicaID, int]] = {}  # of this process: id of a call → replica, weight
 
     def load(self, replica: RunningReplica) -> int:

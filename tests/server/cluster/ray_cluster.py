@@ -1,0 +1,57 @@
+"""A Ray cluster of two nodes on this machine, and ways to hurt it."""
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+QUIET = {  # and patient: a busy machine starts and answers late
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_gcs_server_request_timeout_seconds": "300",
+    "RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "1.0",
+}
+NODE = {"object_store_memory": 80_000_000, "include_dashboard": False}
+
+
+@contextlib.contextmanager
+def two_nodes(cpus):
+    """A cluster whose nodes are sets of processes; gives the head's address."""
+    os.environ.update(QUIET)  # before Ray is imported
+    from ray.cluster_utils import Cluster
+
+    # Ray starts a Python process for each core of a node beforehand.
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, **NODE})
+    try:
+        cluster.add_node(num_cpus=cpus, **NODE)
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+
+
+def replicas(stage, name="lantu-"):
+    """The processes of a stage's replicas."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes() if folder.name.isdecimal() else b""
+            if command.startswith(f"ray::ServeReplica:{name}".encode()) and f":{stage}".encode() in command:
+                found.append(int(folder.name))
+    return sorted(found)
+
+
+def kill_one(stage, name="lantu-"):
+    """Kill a replica of a stage at once, as a failing machine does."""
+    process = replicas(stage, name)[0]
+    os.kill(process, signal.SIGKILL)
+    return process
+
+
+def wait_for(what, seconds=120):
+    """Wait until a function gives something; returns it."""
+    deadline = time.monotonic() + seconds
+    while not (given := what()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+    return given
