@@ -47,15 +47,27 @@ QUIET = {  # and patient: a busy machine starts and answers late
 
 
 @contextlib.contextmanager
-def two_nodes(cpus):
-    """The address of a Ray cluster of two nodes."""
-    os.environ.update(QUIET)
+def two_nodes(cpus, attempts=5):
+    """The address of a cluster of two nodes, each a set of processes.
+
+    A node gives up when its agents don't start within a fixed time, as on a busy machine, so some are tried again.
+    """
+    os.environ.update(QUIET)  # before Ray is imported
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": cpus, "object_store_memory": 200_000_000, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
+    cluster, node = Cluster(), {"num_cpus": cpus, "object_store_memory": 200_000_000, "include_dashboard": False}
     try:
-        cluster.add_node(**node)
+        for attempt in range(attempts):
+            try:
+                while len(cluster.list_all_nodes()) < 2:
+                    cluster.add_node(**node)
+                break
+            except Exception:
+                if attempt == attempts - 1:
+                    raise
+                if not cluster.list_all_nodes():  # the head's processes are left
+                    cluster.shutdown()
+                    cluster = Cluster()
         yield cluster.address
     finally:
         cluster.shutdown()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from dataclasses import replace
 
@@ -25,17 +26,19 @@ class LocalStage:
     Attributes:
         lose: gives for each call after how many of its answers the replica is lost; None for never.
         calls: effects that were sent, lost ones too.
-        pause_s: before each call, so that several run at once.
+        gate: calls wait until it is set.
     """
 
     def __init__(self, replica, model):
         self.replica, self.model = replica, model
-        self.lose, self.calls, self.pause_s = (lambda call: None), [], 0.0
+        self.lose, self.calls, self.gate = (lambda call: None), [], threading.Event()
+        self.gate.set()
 
     async def perform(self, effect, deadline, marks=frozenset(), on_ids=None):
         left = self.lose(len(self.calls))
         self.calls.append(effect)
-        await asyncio.sleep(self.pause_s)
+        while not self.gate.is_set():
+            await asyncio.sleep(0.01)
         if isinstance(effect, Draft):
             effect = replace(effect, partial=None, sketch=None)
         packed = pack(effect, self.model)

@@ -12,19 +12,30 @@ QUIET = {  # and patient: a busy machine starts and answers late
     "RAY_gcs_server_request_timeout_seconds": "300",
     "RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "1.0",
 }
-NODE = {"object_store_memory": 80_000_000, "include_dashboard": False}
 
 
 @contextlib.contextmanager
-def two_nodes(cpus):
-    """A cluster whose nodes are sets of processes; gives the head's address."""
+def two_nodes(cpus, attempts=5):
+    """The address of a cluster of two nodes, each a set of processes.
+
+    A node gives up when its agents don't start within a fixed time, as on a busy machine, so some are tried again.
+    """
     os.environ.update(QUIET)  # before Ray is imported
     from ray.cluster_utils import Cluster
 
-    # Ray starts a Python process for each core of a node beforehand.
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, **NODE})
+    cluster, node = Cluster(), {"num_cpus": cpus, "object_store_memory": 80_000_000, "include_dashboard": False}
     try:
-        cluster.add_node(num_cpus=cpus, **NODE)
+        for attempt in range(attempts):
+            try:
+                while len(cluster.list_all_nodes()) < 2:
+                    cluster.add_node(**node)
+                break
+            except Exception:
+                if attempt == attempts - 1:
+                    raise
+                if not cluster.list_all_nodes():  # the head's processes are left
+                    cluster.shutdown()
+                    cluster = Cluster()
         yield cluster.address
     finally:
         cluster.shutdown()

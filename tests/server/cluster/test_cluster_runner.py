@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import shutil
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import conformance
@@ -14,6 +13,7 @@ import openai
 import pytest
 from local_cluster import LocalApplications, make
 from PIL import Image
+from ray_cluster import wait_for
 from running import running_app
 
 from lantu.pipeline import Model
@@ -110,21 +110,18 @@ def test_bad_input_that_only_a_replica_finds_is_no_lost_replica(server, applicat
 
 
 def test_a_client_that_leaves_cancels_its_jobs(server, applications):
-    stage, many = applications.deployed.drafting, {"prompt": "a cat", "size": "512x512", "n": 10, "stream": True}
+    stage, many = applications.deployed.drafting, {"prompt": "a cat", "size": "256x256", "n": 10, "stream": True}
     before = server.service.metrics.cancelled._value.get()
     with server.client.stream("POST", GENERATIONS, json=many) as answer:
         assert answer.status_code == 200
     server.idle()
-    deadline = time.monotonic() + 10
-    while stage.replica.weight or not stage.replica.worker.idle:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: not stage.replica.weight and stage.replica.worker.idle)
     assert server.service.metrics.cancelled._value.get() - before >= 9
 
 
 def test_a_request_past_its_deadline_is_cancelled_waiting_or_running(applications):
     with running_app(*make(applications, timeout_s=0.3, max_running=1)) as running:
-        body = {"prompt": "a cat", "size": "512x512", "n": 4}
+        body = {"prompt": "a cat", "size": "256x256", "n": 4}
         late = running.post(GENERATIONS, json=body)
         assert (late.status_code, late.json()["error"]["code"]) == (503, "timeout")
         running.idle()
@@ -133,18 +130,16 @@ def test_a_request_past_its_deadline_is_cancelled_waiting_or_running(application
 
 
 def test_the_queue_is_bounded_and_has_places(applications):
-    stage = applications.deployed.drafting
-    with running_app(*make(applications, max_running=1, max_waiting=4)) as running:
-        stage.pause_s = 0.5
+    gate = applications.deployed.drafting.gate
+    with running_app(*make(applications, max_running=1, max_waiting=4)) as running, ThreadPoolExecutor(2) as clients:
+        gate.clear()
         try:
-            with ThreadPoolExecutor(2) as clients:
-                waiting = [clients.submit(running.events, DRAW, json={"prompt": "a cat", "seed": 1}) for _ in range(2)]
-                while len(running.worker.tasks) + len(running.worker.queue) < 2:
-                    time.sleep(0.01)
-                refused = running.post(GENERATIONS, json={"prompt": "a cat", "n": 3})
-                events = [each.result() for each in waiting]
+            waiting = [clients.submit(running.events, DRAW, json={"prompt": "a cat", "seed": 1}) for _ in range(2)]
+            wait_for(lambda: len(running.worker.tasks) + len(running.worker.queue) == 2)
+            refused = running.post(GENERATIONS, json={"prompt": "a cat", "n": 3})
         finally:
-            stage.pause_s = 0.0
+            gate.set()
+        events = [each.result() for each in waiting]
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
     assert sorted(each[0]["type"] for each in events) == ["codes", "queued"]
 
@@ -159,25 +154,21 @@ def test_a_new_model_takes_new_requests_and_old_ones_end_with_the_old(tiny_model
     old = applications.deployed
     with running_app(*make(applications)) as running:
         front = running.worker.front
-        old.drafting.pause_s = 1.5
-        with ThreadPoolExecutor(2) as clients:
+        with ThreadPoolExecutor(1) as clients:
             body = {"prompt": "a cat", "seed": 4}
-            early = clients.submit(running.post, GENERATIONS, json=body)
-            while not running.worker.tasks:
-                time.sleep(0.01)
-            new = applications.put(other)
-            while running.client.get("/ready").json()["model"] != "other":
-                time.sleep(0.05)
-            late = running.post(GENERATIONS, json=body)
-            assert not early.done()
-            assert front in old.drafting.replica.fronts
-            assert front in new.drafting.replica.fronts
+            old.drafting.gate.clear()
+            try:
+                early = clients.submit(running.post, GENERATIONS, json=body)
+                wait_for(lambda: running.worker.tasks)
+                new = applications.put(other)
+                wait_for(lambda: running.client.get("/ready").json()["model"] == "other")
+                late = running.post(GENERATIONS, json=body)
+                wait_for(lambda: front in new.drafting.replica.fronts)
+                assert front in old.drafting.replica.fronts
+            finally:
+                old.drafting.gate.set()
             early = early.result()
-        running.idle()
-        deadline = time.monotonic() + 10
-        while front in old.drafting.replica.fronts:  # it says that it needs the old one no more
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: front not in old.drafting.replica.fronts)  # it says that it needs the old one no more
     assert pixels(early.json()["data"][0]["b64_json"]) == offline.draw("a cat", seed=4).image.tobytes()
     expected = Model.load(other, "cpu").draw("a cat", seed=4).image.tobytes()
     assert pixels(late.json()["data"][0]["b64_json"]) == expected
