@@ -222,7 +222,7 @@ def about(name: str) -> About:
 
 
 class RayApplications:
-    """``lantu.server.cluster.runner.Applications`` on Ray Serve.
+    """``lantu.server.cluster.deployed.Applications`` on Ray Serve.
 
     Args:
         settings: what to deploy if nothing is served.

@@ -1,6 +1,7 @@
 """A model as the replicas of a cluster serve it: its two stages, as the runner sees them."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -64,3 +65,19 @@ class Deployed:
         calls = (stage.ask(method, *arguments) for stage in (self.drafting, self.rendering))
         answers = await asyncio.gather(*calls, return_exceptions=True)
         return [each for answer in answers if isinstance(answer, list) for each in answer]
+
+
+class Applications(Protocol):
+    """What is deployed on the cluster. Its methods block."""
+
+    def open(self, stopped: threading.Event) -> Deployed:
+        """The model to serve, deployed if it isn't yet, as soon as replicas of both stages run.
+
+        Raises:
+            LantuError: it can't be deployed.
+        """
+        ...
+
+    def newest(self, deployed: Deployed) -> Deployed:
+        """The model that was deployed last and runs; the same object, with its number of replicas, if it still is."""
+        ...

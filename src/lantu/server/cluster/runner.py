@@ -11,14 +11,15 @@ import logging
 import secrets
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL.Image import Image
 
 from lantu.pipeline import Model
-from lantu.server.cluster.deployed import Deployed, Stage
+from lantu.server.cluster.deployed import Applications, Deployed, Stage
 from lantu.server.cluster.metrics import ClusterMetrics
 from lantu.server.cluster.reports import InOrder, at_once
 from lantu.server.metrics import Metrics
@@ -39,22 +40,6 @@ RETRY_PAUSES_S = (0.0, 0.1, 0.5, 2.0)  # before an effect is computed again; Ray
 WATCH_S = 1.0  # interval at which a new model is looked for
 
 
-class Applications(Protocol):
-    """What is deployed on the cluster. Its methods block."""
-
-    def open(self, stopped: threading.Event) -> Deployed:
-        """The model to serve, deployed if it isn't yet, as soon as replicas of both stages run.
-
-        Raises:
-            LantuError: it can't be deployed.
-        """
-        ...
-
-    def newest(self, deployed: Deployed) -> Deployed:
-        """The model that was deployed last and runs; the same object, with its number of replicas, if it still is."""
-        ...
-
-
 class ClusterRunner(threading.Thread):
     """A ``lantu.server.worker.runner.Runner`` whose jobs other processes compute.
 
@@ -62,6 +47,7 @@ class ClusterRunner(threading.Thread):
         deployed: the model that new requests get.
         tasks: running jobs, each with the coroutine that runs it.
         homes: the model of each job that has not ended.
+        pins: the requests that have not ended.
     """
 
     def __init__(self, applications: Applications, options: Options, metrics: Metrics):
@@ -73,6 +59,7 @@ class ClusterRunner(threading.Thread):
         self.lock = threading.Lock()  # guards the queue, the running jobs and their homes
         self.tasks: dict[Job, asyncio.Task[None]] = {}
         self.homes: dict[Job, Deployed] = {}
+        self.pins = weakref.WeakSet[Pinned]()
         self.timers: dict[Job, asyncio.TimerHandle] = {}  # of waiting jobs, only used on this thread
         self.ready, self.stopped = threading.Event(), threading.Event()
         self.problem: BaseException | None = None
@@ -90,7 +77,12 @@ class ClusterRunner(threading.Thread):
 
     def now(self) -> "ClusterRunner | Pinned":
         """The runner of one request, with the model of this moment."""
-        return Pinned(self, self.deployed) if self.deployed else self
+        with self.lock:
+            if self.deployed is None:
+                return self
+            pin = Pinned(self, self.deployed)
+            self.pins.add(pin)
+        return pin
 
     def submit(self, jobs: Sequence[Job], home: Deployed | None = None) -> None:
         """Queue all jobs of one request, or none of them.
@@ -210,7 +202,7 @@ class ClusterRunner(threading.Thread):
                 for stage, count in newest.replicas.items():
                     self.cluster_metrics.replicas.labels(stage).set(count)
                 with self.lock:
-                    homes = {newest, *self.homes.values()}
+                    homes = {newest, *self.homes.values(), *(pin.deployed for pin in self.pins)}
                 await asyncio.gather(*(home.ask("hold", self.front) for home in homes))
                 await asyncio.gather(*(home.ask("release", self.front) for home in held - homes))
                 held = homes
