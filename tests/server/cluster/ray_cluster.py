@@ -23,6 +23,7 @@ def two_nodes(cpus, attempts=5):
     needs, and some are tried again.
     """
     os.environ.update(QUIET)  # before Ray is imported
+    import ray
     from ray._private import utils
     from ray.cluster_utils import Cluster
 
@@ -43,6 +44,7 @@ def two_nodes(cpus, attempts=5):
                     cluster = Cluster()
         yield cluster.address
     finally:
+        ray.shutdown()
         cluster.shutdown()
 
 
