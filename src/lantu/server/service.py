@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -96,9 +96,13 @@ class Service:
         self.metrics.errors.labels(code).inc()
 
 
-def service_of(request: Request) -> Service:
-    """The service of the app that handles a request."""
-    return request.app.state.service.now()
+async def service_of(request: Request) -> AsyncIterator[Service]:
+    """The service of the app that handles a request, for this request."""
+    service: Service = request.app.state.service.now()
+    try:
+        yield service
+    finally:
+        service.worker.release()
 
 
 Serving = Annotated[Service, Depends(service_of)]

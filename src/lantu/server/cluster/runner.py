@@ -11,7 +11,6 @@ import logging
 import secrets
 import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,7 +46,7 @@ class ClusterRunner(threading.Thread):
         deployed: the model that new requests get.
         tasks: running jobs, each with the coroutine that runs it.
         homes: the model of each job that has not ended.
-        pins: the requests that have not ended.
+        pins: the requests that may still submit jobs.
     """
 
     def __init__(self, applications: Applications, options: Options, metrics: Metrics):
@@ -59,7 +58,7 @@ class ClusterRunner(threading.Thread):
         self.lock = threading.Lock()  # guards the queue, the running jobs and their homes
         self.tasks: dict[Job, asyncio.Task[None]] = {}
         self.homes: dict[Job, Deployed] = {}
-        self.pins = weakref.WeakSet[Pinned]()
+        self.pins: set[Pinned] = set()
         self.timers: dict[Job, asyncio.TimerHandle] = {}  # of waiting jobs, only used on this thread
         self.ready, self.stopped = threading.Event(), threading.Event()
         self.problem: BaseException | None = None
@@ -83,6 +82,9 @@ class ClusterRunner(threading.Thread):
             pin = Pinned(self, self.deployed)
             self.pins.add(pin)
         return pin
+
+    def release(self) -> None:
+        """Of no effect; see ``Pinned``."""
 
     def submit(self, jobs: Sequence[Job], home: Deployed | None = None) -> None:
         """Queue all jobs of one request, or none of them.
@@ -372,6 +374,11 @@ class Pinned:
     def now(self) -> "Pinned":
         """Itself."""
         return self
+
+    def release(self) -> None:
+        """The request uses the model no more, except for its jobs."""
+        with self.runner.lock:
+            self.runner.pins.discard(self)
 
     @property
     def problem(self) -> BaseException | None:

@@ -58,6 +58,10 @@ class Runner(Protocol):
         """The runner of one request: its model stays the same, even if the server changes to another meanwhile."""
         ...
 
+    def release(self) -> None:
+        """The request of ``now`` submits no more jobs."""
+        ...
+
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue all jobs of one request, or none of them.
 

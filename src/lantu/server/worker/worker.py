@@ -104,6 +104,9 @@ class Worker(threading.Thread):
         """Itself: it has one model."""
         return self
 
+    def release(self) -> None:
+        """Of no effect: the model stays."""
+
     async def metrics_page(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return self.metrics.text()
