@@ -84,7 +84,7 @@ def server(address, asked):
     command = [sys.executable, "-m", "lantu", "serve", "--ray", "--ray-address", address, "--port", "0"]
     command += ["--drafters", str(asked.drafters), "--renderers", str(asked.renderers), "--replica-cpus", "0.5"]
     command += ["--device", "cpu", "--timeout", "600", *(["--model", asked.model] if asked.model else [])]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     log = []
     try:
         for line in process.stderr:

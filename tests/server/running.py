@@ -66,7 +66,7 @@ def running_app(app, options):
     thread.start()
     try:
         running = Running(app, f"http://127.0.0.1:{listener.getsockname()[1]}")
-        assert running.worker.ready.wait(120), running.worker.problem
+        assert running.worker.ready.wait(300), running.worker.problem
         yield running
     finally:
         server.should_exit = True
