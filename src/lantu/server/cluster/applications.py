@@ -278,12 +278,12 @@ def update(settings: Settings, scale: Scale, stopped: threading.Event) -> str:
     try:
         wait_until_runs(name, stopped, START_S)
     except BaseException:
-        serve.delete(name)
+        serve.delete(name, _blocking=False)  # replicas that never started take as long as busy ones to be given up
         raise
     for app in before:
         while not stopped.wait(1.0) and holders(app.name):
             pass
-        serve.delete(app.name)
+        serve.delete(app.name, _blocking=False)
     return name
 
 
