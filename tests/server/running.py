@@ -52,7 +52,13 @@ class Running:
 def serving(model, **options):
     """Run a server of a model on a free port."""
     options = Options(port=0, **options)
-    app = apps.make(lambda: Model.load(model, "cpu"), options)
+    with running_app(apps.make(lambda: Model.load(model, "cpu"), options), options) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def running_app(app, options):
+    """Run a server's app on a free port."""
     config = run.config_of(app, options)
     listener = run.listen("127.0.0.1", 0)
     server = run.Server(config, app.state.service, None)
@@ -60,7 +66,7 @@ def serving(model, **options):
     thread.start()
     try:
         running = Running(app, f"http://127.0.0.1:{listener.getsockname()[1]}")
-        assert running.worker.ready.wait(30)
+        assert running.worker.ready.wait(300), running.worker.problem
         yield running
     finally:
         server.should_exit = True

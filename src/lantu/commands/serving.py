@@ -74,6 +74,26 @@ Browser = Annotated[
     bool | None,
     typer.Option("--browser/--no-browser", help="Open the studio (lantu studio does).", show_default=False),
 ]
+Ray = Annotated[bool, typer.Option("--ray", help="Compute on a Ray cluster: see docs/serving.md.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option("--ray-address", help="The cluster's head; by default this machine's cluster.", metavar="HOST:PORT"),
+]
+Drafters = Annotated[
+    str | None, typer.Option("--drafters", help="With --ray: replicas that draft.", metavar="N|MIN-MAX")
+]
+Renderers = Annotated[
+    str | None, typer.Option("--renderers", help="With --ray: replicas that render.", metavar="N|MIN-MAX")
+]
+ReplicaCpus = Annotated[
+    float, typer.Option("--replica-cpus", min=0, help="With --ray: processor cores of a replica.", metavar="N")
+]
+ReplicaGpus = Annotated[
+    float, typer.Option("--replica-gpus", min=0, help="With --ray: GPUs of a replica, on CUDA.", metavar="N")
+]
+Update = Annotated[
+    bool, typer.Option("--update", help="With --ray: replace the model that the cluster serves, and end.")
+]
 
 
 def serve(
@@ -100,10 +120,18 @@ def serve(
     model: ModelName = None,
     device: Device = "auto",
     backend: Backend = "native",
+    ray: Ray = False,
+    ray_address: RayAddress = None,
+    drafters: Drafters = None,
+    renderers: Renderers = None,
+    replica_cpus: ReplicaCpus = 1.0,
+    replica_gpus: ReplicaGpus = 1.0,
+    update: Update = False,
 ) -> None:
     """Serve the HTTP API, including OpenAI's image routes, and the studio."""
     if importlib.util.find_spec("fastapi") is None:
         raise LantuError("the server is not installed", "pip install 'lantu[serve]'")
+    from lantu.commands import cluster
     from lantu.commands.pictures import load
     from lantu.server import app, logs, provenance, run
     from lantu.server.filter import load_judge, read_phrases
@@ -128,11 +156,21 @@ def serve(
         signer=provenance.make_signer(c2pa_cert, c2pa_key, c2pa_alg, c2pa_timestamp),
         log_prompts=log_prompts,
     )
+    if not ray and (update or ray_address or drafters or renderers):
+        raise LantuError("this machine alone has no replicas", "add --ray")
+    wanted = cluster.Wanted(drafters, renderers, replica_cpus, replica_gpus, ray_address)
+    if update:
+        cluster.update(model, device, backend, options, wanted)
+        return
     if not options.loopback and not options.keys:
         terminal.say(f"lantu: anyone who can reach {host} can use this server; to require keys: --keys FILE")
     logs.set_up()
     opens_browser = context.info_name == "studio" if browser is None else browser
-    run.serve(app.make(lambda: load(model, device, backend), options), options, _announce(opens_browser))
+    if ray:
+        made = cluster.make(model, device, backend, options, wanted)
+    else:
+        made = app.make(lambda: load(model, device, backend), options)
+    run.serve(made, options, _announce(opens_browser))
 
 
 def _announce(opens_browser: bool) -> Callable[[str], None]:

@@ -35,6 +35,9 @@ class ControlLogitsProcessor:
         self.compute, self.grid, self.codes_of = row_bias, grid, codes_of
         self.after_rows = lru_cache(CACHED_ROWS)(self.after_rows)
 
+    def __reduce__(self):
+        return type(self), (self.compute, self.grid, self.codes_of)  # a cache can't be packed for another process
+
     def __call__(self, ids: Sequence[int]) -> np.ndarray:
         """The bias of the next code after these ids: (K) float32."""
         row, column = divmod(len(ids), self.grid[1])

@@ -1,4 +1,4 @@
-"""The HTTP API: one worker thread computes for any number of clients.
+"""The HTTP API: one worker thread, or a cluster, computes for any number of clients.
 
 The files, in the order in which a request meets them:
 
@@ -11,6 +11,7 @@ sandbox.py       decodes large ones in a child process
 service.py       the parts of a server that its routes share
 subscription.py  delivers the events of jobs to a client: waiting, streaming, disconnecting
 worker/          the single thread that computes, and the jobs waiting for it
+cluster/         computes on a Ray cluster instead: lantu serve --ray
 files.py         pictures as files and in JSON, and the store of pictures that clients fetch by URL
 provenance.py    signs pictures with C2PA manifests
 metrics.py       Prometheus metrics

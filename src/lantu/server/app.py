@@ -15,18 +15,26 @@ from lantu.server.metrics import Metrics
 from lantu.server.options import Options
 from lantu.server.routes import chat, edits, generations, native_api, status
 from lantu.server.service import Service
+from lantu.server.worker.runner import Runner
 from lantu.server.worker.worker import Worker
 
 
 def make(load: Callable[[], Model], options: Options | None = None) -> FastAPI:
-    """The server as an ASGI app.
+    """The server of a model on this machine, as an ASGI app.
 
     Args:
         load: opens the model; called on the worker's thread when the app starts.
     """
-    options = options or Options()
-    metrics = Metrics()
-    worker = Worker(load, options, metrics)
+    options, metrics = options or Options(), Metrics()
+    return build(Worker(load, options, metrics), options, metrics)
+
+
+def build(worker: Runner, options: Options, metrics: Metrics) -> FastAPI:
+    """The server as an ASGI app.
+
+    Args:
+        worker: runs the jobs; started and stopped with the app.
+    """
     service = Service(options, metrics, worker)
 
     @asynccontextmanager

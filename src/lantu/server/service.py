@@ -1,7 +1,8 @@
 """The parts of a server that its routes share."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -17,19 +18,28 @@ from lantu.server.options import Options
 from lantu.server.sandbox import Sandbox
 from lantu.server.subscription import Subscription, finished
 from lantu.server.worker.jobs import Job, call_job
+from lantu.server.worker.runner import Runner
 from lantu.server.worker.unavailable import Loading
-from lantu.server.worker.worker import Worker
 from lantu.types import Picture
 
 
 class Service:
     """The parts of a server."""
 
-    def __init__(self, options: Options, metrics: Metrics, worker: Worker):
+    def __init__(self, options: Options, metrics: Metrics, worker: Runner):
         self.options, self.metrics, self.worker = options, metrics, worker
         self.pictures = PictureStore(options.max_kept)
         self.filter = Filter(options.refused_phrases, options.judge, metrics, options.timeout_s)
         self.sandbox, self.body_memory = Sandbox(), BodyMemory()
+
+    def now(self) -> "Service":
+        """The service of one request, whose model stays the same; see ``Runner.now``."""
+        worker = self.worker.now()
+        if worker is self.worker:
+            return self
+        service = copy.copy(self)
+        service.worker = worker
+        return service
 
     @property
     def model(self) -> Model:
@@ -86,9 +96,13 @@ class Service:
         self.metrics.errors.labels(code).inc()
 
 
-def service_of(request: Request) -> Service:
-    """The service of the app that handles a request."""
-    return request.app.state.service
+async def service_of(request: Request) -> AsyncIterator[Service]:
+    """The service of the app that handles a request, for this request."""
+    service: Service = request.app.state.service.now()
+    try:
+        yield service
+    finally:
+        service.worker.release()
 
 
 Serving = Annotated[Service, Depends(service_of)]

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from lantu.server.filter import Filter
 from lantu.server.http.errors import ClientDisconnected, as_api_error
 from lantu.server.worker.jobs import Done, Event, Failed, Job
-from lantu.server.worker.worker import Worker
+from lantu.server.worker.runner import Runner
 from lantu.tasks.chat import Answer
 from lantu.tasks.edit import Changed
 from lantu.types import Picture
@@ -35,7 +35,7 @@ class Subscription:
         Draining, Loading, QueueFull: the worker accepts none of the jobs.
     """
 
-    def __init__(self, worker: Worker, jobs: Sequence[Job], client: str, timeout_s: float, content_filter: Filter):
+    def __init__(self, worker: Runner, jobs: Sequence[Job], client: str, timeout_s: float, content_filter: Filter):
         self.worker, self.jobs, self.content_filter = worker, jobs, content_filter
         self.events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         loop = asyncio.get_running_loop()

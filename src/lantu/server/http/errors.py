@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 
 from lantu.errors import AbilityError, DataError, DiskError, ImageError, LantuError, ModelError, PromptError
 from lantu.server.http import validation
-from lantu.server.worker.unavailable import DeadlineExceeded, Draining, Loading, QueueFull
+from lantu.server.worker.unavailable import DeadlineExceeded, Draining, Loading, QueueFull, ReplicaLost
 
 log = logging.getLogger("lantu.server")
 
@@ -101,6 +101,9 @@ def as_api_error(problem: BaseException) -> ApiError:
             return ApiError(429, "the queue is full: try again later", "queue_full", retry_s=wait_s)
         case DeadlineExceeded():
             return ApiError(503, "the request took too long: ask for less, or try again", "timeout", retry_s=5)
+        case ReplicaLost():
+            log.error("replicas were lost again and again: %s", problem)
+            return ApiError(503, "too many replicas of the server were lost: try again", "replicas_lost", retry_s=5)
         case ModelError() | DiskError():
             log.error("%s", problem)
             return ApiError(500, "the server has a problem with its model or disk; see its log", "internal_error")
@@ -164,7 +167,7 @@ def install(app: FastAPI, count: Callable[[str], None]) -> None:
         count(error.code)
         return error.response()
 
-    unavailable = (Draining, Loading, QueueFull, DeadlineExceeded)
+    unavailable = (Draining, Loading, QueueFull, DeadlineExceeded, ReplicaLost)
     for kind in (ApiError, LantuError, *unavailable, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, answer)
     # guard.py catches everything else.

@@ -180,5 +180,6 @@ async def judge_codes(codes_hw: np.ndarray, param: str, request: Request, servic
         Refused: the judge refuses it.
     """
     if service.filter.judge is not None:
-        image = await call_on_worker(request, service, lambda: service.model.render(codes_hw, seed=0).image)
+        model = service.model
+        image = await call_on_worker(request, service, lambda: model.render(codes_hw, seed=0).image)
         await service.filter.check_upload(image, param)

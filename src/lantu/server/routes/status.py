@@ -32,7 +32,7 @@ async def ready(service: Serving) -> dict[str, Any]:
 @router.get("/metrics", tags=["service"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(service: Serving) -> Response:
     """Metrics for Prometheus."""
-    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+    return Response(await service.worker.metrics_page(), media_type="text/plain; version=0.0.4")
 
 
 @router.get("/v1/models", tags=["openai"])

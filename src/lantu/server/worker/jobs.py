@@ -1,13 +1,14 @@
 """One task on its way through the worker, and the events that its client receives."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from lantu.tasks.effects import Draft, Effect, Render, Task, computed
+from lantu.types import Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -159,6 +160,37 @@ class Job:
         if not isinstance(draft, Draft) or len(draft.requests) != 1:
             return frozenset()
         return (self.image_marks if draft.partial else self.text_marks)(draft.requests[0].limit)
+
+    def report(
+        self, draft: Draft, ids: Sequence[int], quiet: bool
+    ) -> tuple[Callable[["Image | None"], Progress], np.ndarray | None]:
+        """A report on a draft: what makes its event from its preview, and the grid (h, w) to preview, if any.
+
+        Args:
+            quiet: whether there is time for optional previews.
+        """
+        codes, grid = draft.partial(ids) if draft.partial else None, draft.previewed(ids)
+        wanted = self.previews == "always" or (quiet and self.previews == "if quiet")
+        if not wanted or (grid is not None and self.sketched is not None and np.array_equal(grid, self.sketched)):
+            grid = None
+        elif grid is not None:
+            self.sketched = grid if draft.sketch else None
+        total = draft.requests[0].limit
+        return lambda preview: Progress(list(ids), total, codes, preview), grid
+
+    def timed(self, picture: Picture, now: float) -> Picture:
+        """A picture with the times that it took.
+
+        Args:
+            now: time.monotonic() at which it was rendered.
+        """
+        drafted_at = self.drafted_at or self.started_at
+        seconds = {
+            "plan": drafted_at - self.started_at,
+            "render": now - drafted_at,
+            "total": now - self.started_at,
+        }
+        return replace(picture, timings_ms={name: 1000 * each for name, each in seconds.items()})
 
     @property
     def draft_limit(self) -> int:

@@ -23,3 +23,7 @@ class QueueFull(Exception):
     def __init__(self, wait_s: float):
         super().__init__(wait_s)
         self.wait_s = wait_s
+
+
+class ReplicaLost(Exception):
+    """The process that computed for a request is lost, and so were those that tried again."""

@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from lantu.pipeline import Model
 from lantu.server.metrics import Metrics
 from lantu.server.options import Options
-from lantu.server.worker.jobs import Done, Event, Failed, Job, Progress, Started
+from lantu.server.worker.jobs import Done, Event, Failed, Job, Started
 from lantu.server.worker.queue import Full, Queue
 from lantu.server.worker.unavailable import DeadlineExceeded, Draining, Loading, QueueFull
 from lantu.server.worker.wait_estimator import WaitEstimator
@@ -101,6 +100,17 @@ class Worker(threading.Thread):
                 ahead.append(other)
         return None
 
+    def now(self) -> "Worker":
+        """Itself: it has one model."""
+        return self
+
+    def release(self) -> None:
+        """Of no effect: the model stays."""
+
+    async def metrics_page(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return self.metrics.text()
+
     def drain(self) -> None:
         """Accept no more jobs."""
         with self.changed:
@@ -125,8 +135,7 @@ class Worker(threading.Thread):
         """Load the model, then run jobs until ``stop`` is called."""
         try:
             self.model = self.load()
-            self.model.parts.check_both()
-            self.warm_up()
+            self.prepare()
         except BaseException as problem:
             self.problem = problem
             log.error("the model can't be loaded: %s", problem)
@@ -142,8 +151,13 @@ class Worker(threading.Thread):
         for job in [*self.queue, *self.running]:
             self.end(job, Failed(Draining()))
 
-    def warm_up(self) -> None:
-        """Draw once, so that the first request finds everything loaded and waits can be estimated."""
+    def prepare(self) -> None:
+        """Draw once, so that the first request finds everything loaded and waits can be estimated.
+
+        Raises:
+            LantuError: memory is too short for drafting and rendering at the same time.
+        """
+        self.model.parts.check_both()
         started = time.monotonic()
         picture = self.model.draw("a cat", seed=0)
         self.estimator.add_drafted(picture.cells, picture.timings_ms["plan"] / 1000)
@@ -180,7 +194,8 @@ class Worker(threading.Thread):
         while True:
             with self.changed:
                 job = self.queue.first()
-                if job is None or len(self.running) >= self.options.max_running or self.rows + job.rows > MAX_ROWS:
+                full = self.rows and job is not None and self.rows + job.rows > MAX_ROWS
+                if job is None or len(self.running) >= self.options.max_running or full:
                     break
                 self.queue.pop()
                 self.running.append(job)
@@ -268,16 +283,13 @@ class Worker(threading.Thread):
         quiet = len(self.running) <= QUIET_JOBS
         reports, to_preview = [], []
         for job, effect, ids in due:
-            codes, grid = effect.partial(ids) if effect.partial else None, effect.previewed(ids)
-            previewed = job.previews == "always" or (quiet and job.previews == "if quiet")
-            known = grid is not None and job.sketched is not None and np.array_equal(grid, job.sketched)
-            if grid is not None and previewed and self.model.parts.previews and not known:
+            report, grid = job.report(effect, ids, quiet)
+            if grid is not None and self.model.parts.previews:
                 to_preview.append((len(reports), grid, effect.requests[0].seed))
-                job.sketched = grid if effect.sketch else None
-            reports.append((job, ids, effect.requests[0].limit, codes))
+            reports.append((job, report))
         previews = dict(zip([place for place, _, _ in to_preview], self.preview(to_preview), strict=True))
-        for place, (job, ids, total, codes) in enumerate(reports):
-            job.notify(Progress(ids, total, codes, previews.get(place)))
+        for place, (job, report) in enumerate(reports):
+            job.notify(report(previews.get(place)))
 
     def preview(self, grids: Sequence[tuple[int, np.ndarray, int]]) -> list[Any]:
         """Render previews.
@@ -322,14 +334,7 @@ class Worker(threading.Thread):
         self.metrics.renders.inc(len(group))
         self.metrics.render_s.observe(now - started)
         for (job, _), picture in zip(group, pictures, strict=True):
-            drafted_at = job.drafted_at or job.started_at
-            timings = {
-                "plan": drafted_at - job.started_at,
-                "render": now - drafted_at,
-                "total": now - job.started_at,
-            }
-            timings_ms = {name: 1000 * seconds for name, seconds in timings.items()}
-            self.advance(job, replace(picture, timings_ms=timings_ms))
+            self.advance(job, job.timed(picture, now))
 
     def end(self, job: Job, event: Event) -> None:
         """Free everything that a job holds, and send its client the last event."""
