@@ -36,6 +36,15 @@ def test_log_probabilities_are_those_of_a_reader_that_goes_id_by_id(model):
         assert value == pytest.approx(total, abs=0.05)
 
 
+def test_a_caption_whose_letters_join_to_a_word_of_another_script_is_kept_as_it_is(shipped):
+    parts, codes = shipped.parts, np.zeros((8, 8), int)
+    text = "猫 cat"
+    ids = parts.text.encode(text)
+    allowed = caption.script(parts, "zh")
+    assert not all(any(id_ in ids_ for ids_ in allowed) for id_ in ids)
+    assert run_one(parts, caption.change_one_word(parts, codes, "zh", text)) == []
+
+
 def test_the_script_of_a_language(model):
     parts = model.parts
     english, chinese = ({i for r in caption.script(parts, which) for i in r} for which in ("en", "zh"))

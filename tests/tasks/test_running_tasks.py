@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lantu.tasks.effects import Draft
+from lantu.tasks.effects import Compute, Draft
 from lantu.tasks.run import run_one
 
 
@@ -33,3 +33,11 @@ def test_a_refused_request_cancels_those_before_it():
     with pytest.raises(ValueError, match="no"):
         run_one(SimpleNamespace(drafter=drafter, make_room=lambda stage: None), task())
     assert not drafter.kept
+
+
+def test_work_that_runs_out_of_items_does_not_end_its_task():
+    def task():
+        return (yield Compute(lambda: next(iter(()))))
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        run_one(SimpleNamespace(), task())

@@ -274,6 +274,8 @@ def change_one_word(parts: LantuParts, codes_hw: np.ndarray, language: str, text
     prefix, allowed = document.caption_prefix(codes_hw, language, parts.vocabulary), script(parts, language)
     end = parts.vocabulary.special("eos")
     ids = [*parts.text.encode(text), end]
+    if not all(any(id_ in ids_ for ids_ in allowed) for id_ in ids):
+        return []  # its letters were written one by one, of which together an id of another script is made
 
     def second_likeliest() -> list[int]:
         (logits_TV,) = continuation_logits(parts, [prefix], [ids], allowed)

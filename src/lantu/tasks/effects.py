@@ -73,6 +73,18 @@ class Compute:
 
     work: Callable[[], Any] = field()
 
+    def result(self) -> Any:
+        """Call it.
+
+        Raises:
+            RuntimeError: it raises StopIteration, which whoever advances the task would take for the task's end, as a
+                generator does of what it calls (PEP 479).
+        """
+        try:
+            return self.work()
+        except StopIteration as problem:
+            raise RuntimeError("the work of a task raised StopIteration") from problem
+
 
 Effect = Draft | Render | Compute
 Task = Generator[Effect, Any, T]

@@ -39,7 +39,7 @@ class Running(Generic[T]):
         try:
             self.effect = self.task.send(value)
             while isinstance(self.effect, Compute):
-                self.effect = self.task.send(self.effect.work())
+                self.effect = self.task.send(self.effect.result())
         except StopIteration as end:
             self.effect, self.result = None, end.value
 

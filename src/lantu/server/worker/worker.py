@@ -230,7 +230,7 @@ class Worker(threading.Thread):
         """Perform a job's effect: call its function, or submit its drafts. Pictures wait for ``render``."""
         try:
             while isinstance(job.effect, Compute):
-                job.advance(job.effect.work())
+                job.advance(job.effect.result())
             if isinstance(job.effect, Draft):
                 self.submit_drafts(job, job.effect)
         except Exception as problem:
