@@ -66,6 +66,7 @@ def check_page(page, table):
     assert "breaks it" in text
 
 
+@pytest.mark.slow
 def test_a_loaded_model_is_compared_and_flagged(scene_data, tiny_model, tmp_path):
     more = ["--systems", "lantu", "--load", f"lantu={tiny_model}", "--jobs", "1"]
     result = subprocess.run(call(scene_data, tmp_path / "out", *more), capture_output=True, text=True, timeout=600)

@@ -1,6 +1,8 @@
 """The parts of serving on a cluster, each alone: packing, routing, metrics, counts of replicas."""
 
 import asyncio
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -122,3 +124,10 @@ def test_packed_values_are_no_plain_pickles(tiny_model):
     model = Model.load(tiny_model, "cpu")
     with pytest.raises(Exception, match="persistent"):
         cloudpickle.loads(pack(model, model))
+
+
+def test_only_ray_imports_ray():
+    code = "import sys, lantu, lantu.cli, lantu.commands.serving, lantu.server.app, lantu.server.run; "
+    code += "print(*{'ray', 'lantu.server.cluster'} & set(sys.modules))"
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert printed.strip() == ""
