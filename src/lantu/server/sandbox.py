@@ -125,9 +125,12 @@ async def request(child: asyncio.subprocess.Process, data: bytes, decoding: Deco
     assert child.stdin
     assert child.stdout
     header = {"bytes": len(data), "decoding": dataclasses.asdict(decoding)}
-    child.stdin.write(json.dumps(header).encode() + b"\n")
-    child.stdin.write(data)
-    await child.stdin.drain()
+    try:
+        child.stdin.write(json.dumps(header).encode() + b"\n")
+        child.stdin.write(data)
+        await child.stdin.drain()
+    except RuntimeError as problem:  # so says uvloop of a pipe whose other end is gone
+        raise ConnectionError(str(problem)) from problem
     answer = json.loads(await child.stdout.readline() or b"null")
     if answer is None:
         raise EOFError

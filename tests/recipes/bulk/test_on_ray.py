@@ -54,6 +54,7 @@ def jobs_travel(ray_address):
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
+@pytest.mark.slow
 def test_results_come_in_order_and_errors_as_they_are(jobs_travel):
     assert list(Cluster(workers=2).each(halves, range(6), ordered=True)) == [0, 0.5, 1, 1.5, 2, 2.5]
     with pytest.raises(DataError, match="seven is odd: take eight"):
@@ -69,6 +70,7 @@ def test_a_worker_that_dies_is_replaced(jobs_travel, tmp_path):
     assert os.path.exists(marker)
 
 
+@pytest.mark.slow
 def test_a_killed_driver_goes_on(lantu, tmp_path, tiny_model, ray_address):
     (tmp_path / "p.txt").write_text("".join(f"a cat and {i} dogs\n" for i in range(60)))
     options = ("--prompts", str(tmp_path / "p.txt"), "--seed", "1", "--per-shard", "8", "--together", "2")

@@ -6,7 +6,7 @@ Shapes: h w grid. Sizes are in pixels, as the decoder paints them.
 import itertools
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,57 +18,20 @@ from lantu.engine.seeds import choose_seed
 from lantu.errors import DataError, ImageError, PromptError
 from lantu.models.lantu import requests
 from lantu.models.lantu.agreement import check_refiner
-from lantu.models.lantu.folder import LantuFolder
+from lantu.models.lantu.layout_components import Components
 from lantu.models.lantu.requests import language_of
 from lantu.models.spec import Grid, Size
 from lantu.models.validation import check_codes, check_prompt, check_size, grid_of, nearest_size, require
 from lantu.tokens import document
-from lantu.tokens.bpe import TextCodec
-from lantu.tokens.vocabulary import Vocabulary
 from lantu.tokens.words import Lexicon
 from lantu.types import MASK_CODE, CodeGrid, Document, Part, Picture, Role, UnknownWord
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from lantu.data.memory_bank import MemoryBank
-
     Said = Sequence[str | Picture | Image]  # the text and pictures of one turn of a conversation
 Example = tuple[str, "Picture | Image"]  # a caption and its picture
 Change = tuple["Picture | Image", "Picture | Image"]  # before and after
-
-
-class Components(Protocol):
-    """What the layout needs of a model's parts."""
-
-    @property
-    def folder(self) -> LantuFolder: ...
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The id space."""
-        ...
-
-    @property
-    def text(self) -> TextCodec:
-        """The text tokenizer."""
-        ...
-
-    @property
-    def guidance_scales(self) -> tuple[float, ...]:
-        """Guidance scales that the language model has learnt to apply by itself."""
-        ...
-
-    @property
-    def memory_bank(self) -> "MemoryBank":
-        """Pictures that can be found for a prompt."""
-        ...
-
-    def encode(self, pictures: np.ndarray) -> np.ndarray: ...
-
-    def check(self, request: Request) -> None:
-        """Refuse what the backend can't draft."""
-        ...
 
 
 class LantuLayout:
