@@ -35,11 +35,11 @@ constexpr int TOGETHER = 2;  // queries that attend to the same places together
 
 INLINE int padded16(int count) { return (count + 15) & ~15; }
 
-// Zeroed memory, aligned to cache lines, on huge pages if the system has them.
+// Memory, aligned to cache lines, on huge pages if the system has them.
 struct Memory {
     void* data = nullptr;
 
-    explicit Memory(size_t bytes = 0) {
+    explicit Memory(size_t bytes = 0, bool zeroed = true) {
         if (!bytes) return;
         const size_t page = bytes >= (1u << 21) ? (1u << 21) : 64;
         bytes = (bytes + page - 1) / page * page;
@@ -47,7 +47,7 @@ struct Memory {
 #ifdef __linux__
         if (page > 64) madvise(data, bytes, MADV_HUGEPAGE);
 #endif
-        std::memset(data, 0, bytes);
+        if (zeroed) std::memset(data, 0, bytes);
     }
     Memory(const Memory&) = delete;
     Memory(Memory&& other) noexcept : data(other.data) { other.data = nullptr; }
@@ -56,6 +56,35 @@ struct Memory {
         return *this;
     }
     ~Memory() { std::free(data); }
+};
+
+// Zeroed pieces of large blocks: each alone would be too small for huge pages, without which reading all weights misses
+// the translation buffer once for every 4 KiB.
+class Arena {
+  public:
+    // Blocks of so many bytes; of a piece each, if 0.
+    explicit Arena(size_t block = 32u << 20) : block_(block) {}
+
+    void* take(size_t bytes) {
+        bytes = (bytes + 63) / 64 * 64;
+        if (bytes > left_) {
+            const size_t size = std::max(bytes, block_);
+            blocks_.emplace_back(size, false);  // what is never taken is never touched, and takes no memory
+            next_ = (char*)blocks_.back().data;
+            left_ = size;
+        }
+        char* piece = next_;
+        next_ += bytes;
+        left_ -= bytes;
+        std::memset(piece, 0, bytes);
+        return piece;
+    }
+
+  private:
+    const size_t block_;
+    std::vector<Memory> blocks_;
+    char* next_ = nullptr;
+    size_t left_ = 0;
 };
 
 }  // namespace
@@ -82,7 +111,7 @@ struct Layer {
 struct Stack {
     Shape shape;
     std::vector<Layer> layers;
-    std::vector<Memory> memory;
+    Arena memory;
     struct {
         int stride;
     } qkv;
@@ -281,27 +310,26 @@ void enter(Matrix& m, const Source& source, Place place) {
     }
 }
 
-Matrix make(int rows, int columns, bool precise, std::vector<Memory>& memory) {
+Matrix make(int rows, int columns, bool precise, Arena& memory) {
     Matrix m;
     m.rows = rows;
     m.columns = columns;
     m.panels = (rows + PANEL - 1) / PANEL;
     m.padded = padded16(columns);
     m.precise = precise;
-    memory.emplace_back((size_t)m.panels * PANEL * m.padded * (precise ? 4 : 2));
-    m.data = memory.back().data;
+    m.data = memory.take((size_t)m.panels * PANEL * m.padded * (precise ? 4 : 2));
     return m;
 }
 
-const float* copy(const float* values, int count, std::vector<Memory>& memory) {
+const float* copy(const float* values, int count, Arena& memory) {
     if (!values) return nullptr;
-    memory.emplace_back((size_t)padded16(count) * sizeof(float));
-    std::memcpy(memory.back().data, values, count * sizeof(float));
-    return (const float*)memory.back().data;
+    void* kept = memory.take((size_t)padded16(count) * sizeof(float));
+    std::memcpy(kept, values, count * sizeof(float));
+    return (const float*)kept;
 }
 
 struct Single : Matrix {
-    std::vector<Memory> memory;
+    Arena memory{0};
 };
 
 // ---- sampling an id from logits
@@ -427,7 +455,7 @@ void lantu_stack_add(Stack* stack, const LayerSource* source) {
     const Shape& shape = stack->shape;
     const bool precise = shape.precise != 0;
     const int D = shape.width, K = shape.head_width, HK = shape.heads * K, GK = shape.key_value_heads * K;
-    std::vector<Memory>& memory = stack->memory;
+    Arena& memory = stack->memory;
     Layer layer;
     layer.attention_norm = copy(from.attention_norm, D, memory);
     layer.query_norm = copy(from.query_norm, K, memory);
