@@ -28,10 +28,6 @@ Together = Annotated[
     int, typer.Option("--together", help="Pictures of --prompts drawn at once.", min=1, max=4096, metavar="N")
 ]
 Ray = Annotated[bool, typer.Option("--ray", help="Work on a Ray cluster.")]
-RayAddress = Annotated[
-    str | None,
-    typer.Option("--ray-address", help="The cluster's head; by default this machine's cluster.", metavar="HOST:PORT"),
-]
 RayWorkers = Annotated[
     int | None,
     typer.Option("--workers", help="Workers of --ray (default: one on each GPU, or core).", min=1, metavar="N"),

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lantu.commands import terminal
-from lantu.commands.bulk import Ray, RayAddress, RayWorkers, cluster_of
-from lantu.commands.options import Device, Json, ModelName
+from lantu.commands.bulk import Ray, RayWorkers, cluster_of
+from lantu.commands.options import Device, Json, ModelName, RayAddress
 from lantu.models import hub
 
 app = typer.Typer(help="Build, inspect and convert training data.")

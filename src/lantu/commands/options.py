@@ -13,6 +13,10 @@ import typer
 from lantu.engine.sampling_params import FORMER, SamplingParams
 from lantu.errors import DiskError, LantuError
 
+RayAddress = Annotated[
+    str | None,
+    typer.Option("--ray-address", help="The cluster's head; by default this machine's cluster.", metavar="HOST:PORT"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="The same seed gives the same result.", metavar="N")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")]

@@ -11,13 +11,13 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from lantu.errors import RecipeError
+from lantu.recipes import language
 from lantu.recipes.causal_masking import RetrievedDocuments, Spans, Weighted
 from lantu.recipes.corpus import Corpus
 from lantu.recipes.language_settings import LanguageRecipe
 from lantu.recipes.language_task import AROUND, LanguageSetup, LanguageTask
 from lantu.recipes.memory import Asking, Looks, Memory
 from lantu.recipes.next_token import captioned
-from lantu.training.config import LoopConfig
 
 
 class RetrievalSettings(BaseModel):
@@ -64,14 +64,14 @@ class Task(LanguageTask):
         self.flops_per_sample *= 1 + (1 - recipe.alone) * (1 + recipe.found) / 2 if recipe.found else 1
 
 
-def retrieved(language: LanguageRecipe, settings: RetrievalSettings, setup: LanguageSetup) -> RetrievedDocuments:
+def retrieved(recipe: LanguageRecipe, settings: RetrievalSettings, setup: LanguageSetup) -> RetrievedDocuments:
     """The documents of the first stage.
 
     Raises:
         RecipeError: the shares of the spans add up to more than 1, or the model's context is too short for as many.
     """
-    spans = Spans(language.captioning, language.dropped, settings.runs, settings.gaps)
-    if language.captioning + language.dropped + settings.runs + settings.gaps > 1:
+    spans = Spans(recipe.captioning, recipe.dropped, settings.runs, settings.gaps)
+    if recipe.captioning + recipe.dropped + settings.runs + settings.gaps > 1:
         raise RecipeError("captioning, dropped, runs and gaps add up to more than 1", "make them smaller")
     longest, height_width = setup.model.config.max_position_embeddings, setup.pictures.all_grids
     cells = max(height * width for height, width in height_width)
@@ -93,35 +93,14 @@ def memory_of(settings: RetrievalSettings, setup: LanguageSetup, corpus: Corpus)
 
 def cm3leon() -> Cm3LeonRecipe:
     """5.6M parameters, as the recipe "emoji", in documents that are on average 2.4 times as long."""
-    return Cm3LeonRecipe(
-        text_size=2048,
-        width=256,
-        layers=5,
-        heads=4,
-        inner=704,
-        loop=LoopConfig(
-            steps=6000,
-            batch_size=32,
-            lr=3e-3,
-            warmup_steps=150,
-            decay_fraction=0.25,
-            optimizer="muon",
-            sample_every=500,
-        ),
-    )
+    recipe = Cm3LeonRecipe(**language.emoji().model_dump())
+    recipe.loop = recipe.loop.model_copy(update={"steps": 6000})
+    return recipe
 
 
 def debug() -> Cm3LeonRecipe:
     """The whole story in seconds."""
-    return Cm3LeonRecipe(
-        text_size=512,
-        width=64,
-        layers=2,
-        heads=2,
-        inner=192,
-        looks="plain",
-        loop=LoopConfig(steps=60, batch_size=16, lr=3e-3, warmup_steps=5, precision="fp32"),
-    )
+    return Cm3LeonRecipe(**language.debug().model_dump(), looks="plain")
 
 
 RECIPES = {"cm3leon": cm3leon, "cm3leon-debug": debug}
