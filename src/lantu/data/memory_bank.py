@@ -14,17 +14,15 @@ Shapes: M pictures, D axes, S features, h w grid.
 
 import json
 import math
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lantu.data.grids import SIDES, Grids, as_row
-from lantu.data.retrieval import WIDTH, words
+from lantu.data.retrieval import WIDTH, axis, words
 from lantu.errors import DataError, ModelError
 from lantu.files import WEIGHTS, replacing_folder, write_json
 from lantu.weights import manifest
@@ -197,13 +195,6 @@ def embed_words(found: Sequence[str], rarity_D: np.ndarray) -> np.ndarray:
         place, sign = axis(word)
         made_D[place] += sign
     return unit(made_D * rarity_D)
-
-
-@lru_cache(maxsize=1 << 16)
-def axis(word: str) -> tuple[int, float]:
-    """The axis that a word is hashed to, and its sign, by which two words of one axis cancel on average."""
-    code = zlib.crc32(word.encode("utf-8", "replace"))
-    return code % WIDTH, 1.0 if code & (1 << 31) else -1.0
 
 
 def align(features_MS: np.ndarray, texts_MD: np.ndarray, strength: float = 0.1) -> np.ndarray:

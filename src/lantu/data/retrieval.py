@@ -12,6 +12,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,8 @@ class CaptionIndex:
         """(WIDTH) float32 of length 1, or all 0 for unknown words."""
         made = np.zeros(WIDTH, np.float32)
         for word, count in bag.items():
-            code = zlib.crc32(word.encode())
-            made[code % WIDTH] += count * self.weights.get(word, 0.0) * (1 if code & (1 << 31) else -1)
+            place, sign = axis(word)
+            made[place] += count * self.weights.get(word, 0.0) * sign
         return made / max(float(np.linalg.norm(made)), 1e-9)
 
     def search(
@@ -91,6 +92,13 @@ class CaptionIndex:
         shards = Shards(folder, "train")
         samples = map(shards.sample, range(min(most, len(shards))))
         return cls([[text for texts in sample.captions.values() for text in texts] for sample in samples])
+
+
+@lru_cache(maxsize=1 << 16)
+def axis(word: str) -> tuple[int, float]:
+    """The axis that a word is hashed to, and its sign, by which two words of one axis cancel on average."""
+    code = zlib.crc32(word.encode("utf-8", "replace"))
+    return code % WIDTH, 1.0 if code & (1 << 31) else -1.0
 
 
 def words(text: str) -> list[str]:

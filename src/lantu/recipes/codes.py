@@ -100,6 +100,11 @@ def encoder(tokenizer: Tokenizer, data: str | Path, device: str = "cpu") -> Call
     return encode
 
 
+def name_of(tokenizer: Tokenizer) -> str:
+    """The name under which a data set keeps this tokenizer's codes."""
+    return tokenizer.codes_digest()[:12]
+
+
 def ensure_codes(
     data: str | Path,
     tokenizer: Tokenizer,
@@ -111,7 +116,7 @@ def ensure_codes(
     Args:
         device: where to compute; the tokenizer, if it is one that can be moved, moves there.
     """
-    name = tokenizer.codes_digest()[:12]
+    name = name_of(tokenizer)
     if device != "cpu" and isinstance(tokenizer, ImageTokenizer):
         tokenizer.to(device)
     tokenize(data, encoder(tokenizer, data, device), name, progress=progress)
@@ -142,7 +147,7 @@ def codes_of(data: str | Path, tokenizer: Tokenizer, split: str, or_empty: bool 
         DataError: there is no data, or its codes belong to other data.
         DiskError: they can't be written.
     """
-    name = tokenizer.codes_digest()[:12]
+    name = name_of(tokenizer)
     if KEPT.get():
         ensure_codes(data, tokenizer)
     elif not are_there(data, name, split):

@@ -14,7 +14,7 @@ from lantu.data.codes import Progress, rows_of, tokenize
 from lantu.data.shards import Shards
 from lantu.models.loader import choose_device
 from lantu.recipes.bulk.cluster import Cluster
-from lantu.recipes.codes import encoder, load_tokenizer
+from lantu.recipes.codes import encoder, load_tokenizer, name_of
 from lantu.recipes.sources import part_folder
 
 BATCHES = 16  # that a worker encodes before it gives the codes back
@@ -40,7 +40,7 @@ def tokenize_on_ray(
     """
     data, tokenizer = Path(data).absolute(), part_folder(tokenizer, "tokenizer").absolute()
     loaded = load_tokenizer(tokenizer)
-    name = loaded.codes_digest()[:12]
+    name = name_of(loaded)
 
     def rows(shards: Shards, start: int, batch: int, row: tuple[int, ...]) -> Iterator[np.ndarray]:
         step = batch * BATCHES
@@ -58,7 +58,7 @@ def _encoding(
 ) -> Callable[[Span], bytes]:
     """What a worker does with each span of pictures, in the batches that one process would make."""
     loaded = load_tokenizer(tokenizer)
-    if (found := loaded.codes_digest()[:12]) != name:
+    if (found := name_of(loaded)) != name:
         raise ValueError(f"the tokenizer {tokenizer} makes the codes {found} here, not {name}")
     device = choose_device(device)
     shards, encode = Shards(data, split), encoder(loaded.to(device), data, device)
