@@ -35,3 +35,11 @@ def test_errors_come_back_whole():
 def test_an_error_that_cannot_be_unpickled_keeps_its_words():
     found = answer(NeedsTwo, 1, 2)
     assert (type(found), str(found)) == (RuntimeError, "NeedsTwo: 1 and 2")
+
+
+def test_another_tokenizer_on_a_worker_is_one_line(tiny_model, tmp_path):
+    from lantu.errors import ModelError
+    from lantu.recipes.bulk.tokenizing import _encoding
+
+    with pytest.raises(ModelError, match="another image tokenizer on a worker"):
+        _encoding(tmp_path, "train", tiny_model / "tokenizer", "another", 1, (4, 4), "cpu")
