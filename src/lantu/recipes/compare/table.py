@@ -66,10 +66,14 @@ def point(trial: Trial, results: Results) -> dict[str, Any]:
     return {"level": trial.level, "flops": trial.flops, "score": score, "frechet": found.get("frechet")}
 
 
-def loaded_figures(name: str, facts: Mapping[str, Any], results: Results) -> dict[str, Any]:
-    """The figures of a system that was not trained here."""
-    drawn = results.get(f"{SCORE}-{name}", {}).get("pictures", [])
-    return {**facts, "curve": [], "seeds": 1, "swept": 0, "pictures": {"loaded": drawn}, **of_model(name, results)}
+def loaded_figures(key: str, facts: Mapping[str, Any], results: Results) -> dict[str, Any]:
+    """The figures of a model that was not trained here.
+
+    Args:
+        key: of its steps.
+    """
+    drawn = results.get(f"{SCORE}-{key}", {}).get("pictures", [])
+    return {**facts, "curve": [], "seeds": 1, "swept": 0, "pictures": {"loaded": drawn}, **of_model(key, results)}
 
 
 def of_model(key: str, results: Results) -> dict[str, Any]:
