@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from lantu import kernels, load
+from lantu.errors import DiskError
 from lantu.files import locked
 from lantu.kernels import plain
 from lantu.kernels.shapes import Segment, Shape
@@ -133,21 +134,21 @@ def test_another_model_that_is_loaded_is_scored_anew(recorded, scene_data, tiny_
     assert said == [["count", "score", "abilities", "speed"], ["score", "abilities", "speed"], []]
 
 
-def test_a_call_that_waited_for_another_does_not_repeat_its_steps(
-    recorded, monkeypatch, scene_data, tiny_model, tmp_path
-):
+def test_two_calls_at_once_do_nothing_twice(recorded, monkeypatch, scene_data, tiny_model, tmp_path):
     one = Asked(str(scene_data), 1e10, ("lantu",), loaded={"lantu": str(tiny_model)})
 
     @contextlib.contextmanager
-    def waiting(path):
+    def late(path, wait):
         monkeypatch.setattr(comparing, "locked", locked)
-        comparing.compare(one, tmp_path / "out", print)  # the call that holds the lock
+        comparing.compare(one, tmp_path / "out", print)  # another call, which ends before this one has the lock
         recorded.clear()
         yield
 
-    monkeypatch.setattr(comparing, "locked", waiting)
+    monkeypatch.setattr(comparing, "locked", late)
     comparing.compare(one, tmp_path / "out", print)
     assert recorded == []
+    with locked(tmp_path / "out" / "lock"), pytest.raises(DiskError, match="another process works in"):
+        comparing.compare(one, tmp_path / "out", print)
 
 
 def test_a_longer_run_that_goes_on_is_one_from_the_start(captioned_data, tmp_path):

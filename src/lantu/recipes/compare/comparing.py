@@ -208,8 +208,8 @@ def compare(asked: Asked, folder: Path, tell: Tell, jobs: int | None = None) -> 
     Ledger.open(*how)  # refused before anything is written
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / "lock"):
-        ledger = Ledger.open(*how)  # another call may have gone on while this one waited
+    with locked(folder / "lock", wait=False):
+        ledger = Ledger.open(*how)  # another call may have gone on in the meantime
         ledger.save()
         place = scenes(asked.data, folder / "data", asked.debug)
         cores = jobs or usable_cores()
