@@ -47,6 +47,9 @@ def test_pictures_come_near_to_their_captions():
     right = (pictures @ texts[:4].T).argmax(1) == np.arange(80) % 4
     assert right.mean() > 0.9
     np.testing.assert_allclose(np.linalg.norm(pictures, axis=1), 1, rtol=1e-4)
+    some = np.concatenate([texts[:20], np.zeros_like(texts[20:])])  # the others have no captions
+    np.testing.assert_allclose(align(features, some)[:20], align(features[:20], texts[:20]), atol=1e-5)
+    assert ((align(features, some)[20:] @ texts[:4].T).argmax(1) == np.arange(20, 80) % 4).mean() > 0.8
 
 
 def test_rare_words_weigh_more_and_unknown_ones_nothing():

@@ -201,14 +201,16 @@ def align(features_MS: np.ndarray, texts_MD: np.ndarray, strength: float = 0.1) 
     """(M, D) of length 1: pictures in the space of their captions, by ridge regression.
 
     Args:
-        texts_MD: the mean vectors of their captions.
+        texts_MD: the mean vectors of their captions; 0 for a picture without any, which the map is not fitted to.
         strength: of the regularisation, relative to the mean variance of a feature.
     """
-    centred = features_MS - features_MS.mean(0)
-    square = (centred.T @ centred).astype(np.float64)
-    square[np.diag_indices_from(square)] += strength * len(centred) * max(float(centred.var(0).mean()), 1e-9)
-    map_SD = np.linalg.solve(square, (centred.T @ texts_MD).astype(np.float64))
-    return unit((centred @ map_SD + texts_MD.mean(0)).astype(np.float32))
+    captioned = texts_MD.any(1) | (not texts_MD.any())
+    centred_MS = features_MS - features_MS[captioned].mean(0)
+    fitted, texts = centred_MS[captioned], texts_MD[captioned]
+    square = (fitted.T @ fitted).astype(np.float64)
+    square[np.diag_indices_from(square)] += strength * len(fitted) * max(float(fitted.var(0).mean()), 1e-9)
+    map_SD = np.linalg.solve(square, (fitted.T @ texts).astype(np.float64))
+    return unit((centred_MS @ map_SD + texts.mean(0)).astype(np.float32))
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
