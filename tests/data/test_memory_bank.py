@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from lantu.data.memory_bank import MemoryBank, align, embed, rarity, same, unit
+from lantu.data.memory_bank import MemoryBank, align, check_tokenizer, embed, rarity, same, unit
 from lantu.errors import DataError, ModelError
 from lantu.pipeline import Model
 
@@ -105,9 +105,16 @@ def test_damaged_numbers_and_captions_are_refused(bank, remembering_model, tmp_p
         MemoryBank.load(place).search("a cat", 1)
 
 
-def test_codes_of_another_tokenizer_are_refused(bank):
-    other = MemoryBank(bank.vectors_MD, bank.rarity_D, bank.captions, bank.grids, "a" * 64)
-    other.check_tokenizer("a" * 64, "here")
-    other.check_tokenizer("", "here")
-    with pytest.raises(ModelError, match="another tokenizer"):
-        other.check_tokenizer("f" * 64, "here")
+def test_codes_of_another_tokenizer_are_refused():
+    check_tokenizer("a" * 64, "a" * 64, "here")
+    check_tokenizer("a" * 64, "", "here")
+    check_tokenizer("", "a" * 64, "here")
+    with pytest.raises(ModelError, match=r"in here has codes of another tokenizer \(aaaaaaaaaaaa, not ffffffffffff\)"):
+        check_tokenizer("a" * 64, "f" * 64, "here")
+
+
+def test_vectors_of_another_hash_are_refused(bank, tmp_path):
+    narrow = MemoryBank(bank.vectors_MD[:, :256], bank.rarity_D[:256], bank.captions, bank.grids)
+    narrow.save(tmp_path / "memory_bank", 32)
+    with pytest.raises(ModelError, match="256 axes, words are hashed to 512"):
+        MemoryBank.load(tmp_path / "memory_bank")

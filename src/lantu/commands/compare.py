@@ -58,7 +58,7 @@ def compare(
     from lantu.recipes.compare.planning import Asked
 
     if out is None and not plan:
-        raise LantuError("where to?", "name a folder: -o DIR")
+        raise LantuError("a comparison needs a folder", "name it: -o DIR")
     names = tuple(name.strip() for name in systems.split(",")) if systems else known.USUAL
     how: dict[str, Any] = {"levels": whole("--levels", levels), "seeds": seeds}
     how |= {"rates": numbers("--rates", rates), "weights": numbers("--weights", weights)}
@@ -131,13 +131,13 @@ def progress(advance: Callable[[int, int], None], shown: bool) -> Callable[[str,
 def show(result: dict[str, Any]) -> None:
     """The table, and whether it keeps the rule."""
     from lantu.recipes.compare.columns import rows
-    from lantu.recipes.compare.page import told
+    from lantu.recipes.compare.page import describe_breach
 
     comparison = result["comparison"]
     terminal.print_table(rows({name: one for name, one in result.items() if name != "comparison"}))
     print()
     for broken in comparison["rule"]["broken"]:
-        print(f"not at equal budgets, {broken['rule']}: {told(broken)}")
+        print(f"not at equal budgets, {broken['rule']}: {describe_breach(broken)}")
     print(f"{comparison['report']}  the report")
 
 

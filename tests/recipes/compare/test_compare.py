@@ -95,7 +95,7 @@ def test_mistakes_are_one_line(lantu, captioned_data, tmp_path):
         (["--load", "lantu", "-o", tmp_path / "out"], "--load can't be"),
         (["--load", "lantu=a", "--load", "lantu=b", "-o", tmp_path / "out"], "--load names a system twice"),
         (["--systems", "clip", "-o", tmp_path / "out"], "no system called clip"),
-        ([], "name a folder"),
+        ([], "a comparison needs a folder"),
         (["-o", tmp_path / "other"], "another budget (1.0)"),
         (["--data", captioned_data, "-o", tmp_path / "out"], "doesn't say what its pictures show"),
     ):
@@ -112,7 +112,7 @@ def recorded(monkeypatch):
     def run(ledger, wanted, tell, cores, threads):
         todo = [step.name for step in wanted if step.name not in ledger.done]
         steps.extend(todo)
-        ledger.done.update(dict.fromkeys(todo, {}))
+        ledger.done.update({name: {} for name in todo})
         ledger.save()
 
     monkeypatch.setattr(work, "run", run)

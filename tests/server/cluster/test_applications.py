@@ -84,3 +84,23 @@ def test_an_old_model_without_replicas_is_replaced(monkeypatch):
     monkeypatch.setattr(applications.serve, "get_deployment_handle", lambda stage, name: call)
     assert applications.update(SETTINGS, Scale(), threading.Event()) == "lantu-new"
     assert serve.calls == [("deploy", ""), ("delete", "lantu-old")]
+
+
+@pytest.mark.parametrize(
+    ("address", "environment", "said"),
+    [
+        ("head:1", "", "no Ray cluster at head:1 \\(nobody answers\\)"),
+        (None, "head:2", "no Ray cluster at head:2"),
+        (None, "", "Ray can't start a cluster here \\(nobody answers\\)"),
+    ],
+)
+def test_a_cluster_that_cannot_be_had_is_one_line(monkeypatch, address, environment, said):
+    def init(**options):
+        raise Exception("nobody answers\nand so on")
+
+    monkeypatch.setattr(applications.ray, "init", init)
+    monkeypatch.setenv("RAY_ADDRESS", environment)
+    with pytest.raises(LantuError, match=said):
+        applications.connect(address, Scale())
+    if not address and not environment:
+        assert applications.connect(None, Scale(), start=False) is False

@@ -73,7 +73,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Order:
-    """What every worker is told.
+    """What every worker needs to know.
 
     Attributes:
         path: of the prompts.

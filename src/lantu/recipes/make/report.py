@@ -180,8 +180,8 @@ def scores(suites: dict[str, Any]) -> str:
         rows.append(f"<tr><td>{escape(name)}{values}<td>{low} to {high}<td>{one['n']}<td>{escape(details)}")
         notes |= dict.fromkeys(one.get("notes", ()))
     head = "<tr><th>suite<th>score<th>round trip<th>true pictures<th>95 % interval<th>n<th>details"
-    told = "".join(f"<p>{escape(note)}</p>" for note in notes)
-    return f"<table>{head}{''.join(rows)}</table>{told}<p>What they mean: docs/evaluation.md.</p>"
+    paragraphs = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    return f"<table>{head}{''.join(rows)}</table>{paragraphs}<p>What they mean: docs/evaluation.md.</p>"
 
 
 def compared(ledger: Ledger) -> str:

@@ -6,6 +6,8 @@ uses the older one, it is deleted.
 """
 
 import logging
+import math
+import os
 import secrets
 import threading
 import time
@@ -49,29 +51,37 @@ def connect(address: str | None, scale: Scale, start: bool = True) -> bool:
     """Connect to a cluster, or start one on this machine that ends with this process; returns whether it did.
 
     Args:
-        address: of a cluster's head; None for the cluster of this machine if there is one, see ``ray.init``.
+        address: of a cluster's head; None for ``$RAY_ADDRESS``, else the cluster of this machine if there is one.
         scale: what a new cluster must have room for.
-        start: whether a cluster may be started.
+        start: whether a cluster may be started where no address is given.
 
     Raises:
-        LantuError: there is no cluster at the address.
+        LantuError: there is no cluster at the address, or none can be started.
     """
     quiet: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.WARNING}
     quiet["ignore_reinit_error"] = True
     prepare()
+    given = address or os.environ.get("RAY_ADDRESS")
     try:
         ray.init(address=address or "auto", **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as problem:
-        if address:
-            what = f"there is no Ray cluster at {address} ({first_line(problem)})"
+    except Exception as problem:  # of many kinds, some of them Exception itself
+        if given not in (None, "", "auto", "local"):
+            what = f"there is no Ray cluster at {given} ({first_line(problem)})"
             raise LantuError(what, "start one: ray start --head") from problem
         if not start:
             return False
-        cpus = max(kernels.usable_cores(), int(-(-scale.least_cpus // 1)))
-        ray.init(num_cpus=cpus, **quiet)
+        start_local(max(kernels.usable_cores(), math.ceil(scale.least_cpus)), quiet)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING", "enable_access_log": False})
     return True
+
+
+def start_local(cpus: int, options: dict[str, Any]) -> None:
+    """Start a cluster on this machine that ends with this process. Raises LantuError where Ray can't."""
+    try:
+        ray.init(num_cpus=cpus, **options)
+    except Exception as problem:
+        raise LantuError(f"Ray can't start a cluster here ({first_line(problem)})", "see its logs") from problem
 
 
 def settings_of(model: str | None, device: str, backend: str, together: int, drain_s: float) -> Settings:
