@@ -28,7 +28,7 @@ def library() -> ctypes.CDLL | str:
 
 
 def compiled(folder: Path) -> ctypes.CDLL | str:
-    """The compiled code in a folder that this machine can load; else why there is none. Some may be of other machines."""
+    """The compiled code in a folder that this machine can load, where some may be of others; else why there is none."""
     why = "it was not compiled when lantu was installed, because there was no C++17 compiler"
     for path in sorted(folder.glob("_native*"), reverse=True):
         try:
