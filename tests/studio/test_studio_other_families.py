@@ -32,7 +32,6 @@ def test_a_sequence_is_drawn_from_as_many_codes_as_one_asks_for(visit, serve, se
         studio.draw("a cat", seed=3)
         whole = lantu.load(sequence_model, device="cpu").draw("a cat", seed=3)
         assert studio.codes() == whole.codes.tolist()
-        studio.page.click("#dials summary")
         number.fill("4")
         studio.draw("a cat", seed=3)
         assert studio.find("#large-sheet .cell[data-state=open]").count() == 0  # the picture is seen as a whole

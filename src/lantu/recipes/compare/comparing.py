@@ -267,7 +267,7 @@ def plan(asked: Asked, tell: Callable[[str], None]) -> dict[str, Any]:
     """
     planning.check_asked(asked)
     with tempfile.TemporaryDirectory(prefix="lantu-compare-") as place:
-        small = {**SMALL, "train": 256} if asked.debug else PLANNED
+        small = SMALL | {"train": 256} if asked.debug else PLANNED
         data = asked.data or str(build_emoji(Path(place) / "data", **small))
         scenes(data, Path(place), asked.debug)
         counted = planning.count(replace(asked, data=data), tell, timed=True)
