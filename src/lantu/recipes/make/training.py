@@ -36,7 +36,7 @@ class Training:
     def run(self) -> None:
         """Train all parts in what is left of the time; steps that an earlier call planned stay."""
         waiting = plan.groups(self.sources, self.cores)
-        begun = any(part in self.ledger.commands for part in plan.PARTS)
+        planned = any(part in self.ledger.commands for part in plan.PARTS)
         while waiting:
             names = waiting.pop(0)
             self.adopt(names)
@@ -49,9 +49,9 @@ class Training:
                     waiting = [[name] for name in names] + waiting
                     continue
                 self.time.measured(facts)
-                if not begun:
+                if not planned:
                     self.warn(facts, waiting)
-                    begun = True
+                    planned = True
                 self.plan(names, unplanned, bare, facts, len(waiting))
             stages.run(self.ledger, names, self.tell, self.cores)
 
