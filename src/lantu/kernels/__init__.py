@@ -4,6 +4,7 @@
     native.py     the blocks in C++ (``csrc/``), compiled when the package is installed
     plain.py      the blocks in NumPy, for machines without a compiler; several times slower
     library.py    loads the compiled code, or says why there is none
+    mkl.py        lets torch's MKL use AVX2 on AMD's processors, for training
     blocks.py     the blocks of lantu's own networks, and their geometry
 
 Language model, image tokenizer and diffusion decoder use the same block: RMS norm, attention with rotary embeddings,
