@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from lantu.errors import RecipeError
-from lantu.kernels.mkl import use_avx2
+from lantu.kernels import torch_speed
 
 if TYPE_CHECKING:
     from lantu.engine.sampling_params import Overrides
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lantu.training.measure import Measured
     from lantu.training.task import Task
 
-use_avx2()  # before any recipe imports torch
+torch_speed.prepare()  # before any recipe imports torch
 
 MODULES = {
     "tokenizer": ("tokenizer", "tokenizer_designs"),

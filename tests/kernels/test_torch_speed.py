@@ -1,4 +1,4 @@
-"""torch's MKL uses AVX2 where recipes were imported before torch, on processors where it wouldn't by itself."""
+"""torch uses huge pages, and its MKL AVX2, where recipes were imported before torch."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lantu import kernels
-from lantu.kernels.mkl import use_avx2
+from lantu.kernels import torch_speed
 
 MULTIPLY = "import torch; torch.randn(64, 64) @ torch.randn(64, 64)"
 
@@ -28,10 +28,28 @@ def kernels_of(code: str, **environment: str) -> str:
     return next((line for line in lines if line.startswith("MKL_VERBOSE oneMKL")), "")
 
 
-def test_nothing_is_changed_once_torch_is_there():
+def test_nothing_is_changed_once_torch_is_there(monkeypatch):
     import torch  # noqa: F401
 
-    assert not use_avx2()
+    monkeypatch.delenv(torch_speed.HUGE_PAGES, raising=False)
+    monkeypatch.setattr(torch_speed, "use_avx2", lambda: pytest.fail("too late"))
+    torch_speed.prepare()
+    assert torch_speed.HUGE_PAGES not in os.environ
+
+
+def test_huge_pages_are_asked_for_unless_the_user_has_decided(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(torch_speed, "use_avx2", lambda: False)
+    for given, wanted in (("", "1"), ("0", "0")):
+        monkeypatch.setenv(torch_speed.HUGE_PAGES, given) if given else monkeypatch.delenv(
+            torch_speed.HUGE_PAGES, raising=False
+        )
+        torch_speed.prepare()
+        assert os.environ[torch_speed.HUGE_PAGES] == wanted
+    monkeypatch.setenv("LANTU_TORCH", "as-is")
+    monkeypatch.delenv(torch_speed.HUGE_PAGES, raising=False)
+    torch_speed.prepare()
+    assert torch_speed.HUGE_PAGES not in os.environ
 
 
 def test_recipes_multiply_with_avx2_unless_told_otherwise():
@@ -42,4 +60,4 @@ def test_recipes_multiply_with_avx2_unless_told_otherwise():
     helped = kernels_of("import lantu.recipes; " + MULTIPLY)
     assert "AVX2" in helped
     assert "AVX2" not in alone
-    assert kernels_of("import lantu.recipes; " + MULTIPLY, LANTU_MKL="as-is") == alone
+    assert kernels_of("import lantu.recipes; " + MULTIPLY, LANTU_TORCH="as-is") == alone
