@@ -149,7 +149,23 @@ def test_the_time_is_split_between_what_is_trained_and_what_follows(tmp_path, mo
 def test_too_little_time_is_told_at_the_start_with_the_least(tmp_path, monkeypatch):
     _, _, said = training(tmp_path, monkeypatch, minutes=2)
     # 20 + 23 seconds of training twice, a dry run of 23.5, and 94 afterwards
-    assert said == ["2 minutes can't be kept: here this takes about 4 at least"]
+    fixed = "too little time to learn codes for photographs: they are k-means of patches"
+    assert said == [fixed, "2 minutes can't be kept: here this takes about 4 at least"]
+
+
+def test_photographs_get_the_codes_of_k_means_where_there_is_no_time_to_learn_better_ones(tmp_path, monkeypatch):
+    one, _, said = training(tmp_path, monkeypatch, minutes=30)
+    assert said == ["too little time to learn codes for photographs: they are k-means of patches"]
+    command = one.ledger.commands["tokenizer"]
+    assert plan.recipe_in(command) == "emoji"
+    assert float(set_by(command)["loop.minutes"]) == pytest.approx((0.15 * 0.85 * 1800 - 20) / 60, abs=0.1)
+    assert "encoder_from" not in set_by(command)
+    drawings = plan.command_of("tokenizer", DRAWINGS, tmp_path, "cpu")
+    assert (
+        plan.share([drawings], 1)
+        == plan.share([command], 1)
+        < plan.share([plan.command_of("language", DRAWINGS, tmp_path, "cpu")], 1)
+    )
 
 
 def test_trainings_that_do_not_fit_together_run_one_after_the_other(tmp_path, monkeypatch):
