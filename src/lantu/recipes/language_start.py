@@ -59,7 +59,10 @@ def start_language(
     folder = part_folder(recipe.start, "language")
     vocabulary = read_vocabulary(folder)
     known = vocabulary.codebook_size
-    if known > codebook_size or (known < codebook_size and not isinstance(tokenizer, ImageTokenizer)):
+    begun = None
+    if isinstance(tokenizer, ImageTokenizer) and known < codebook_size:
+        begun = origins(tokenizer, known)
+    if known != codebook_size and begun is None:
         what = f"{folder} has {known:,} codes, the image tokenizer {codebook_size:,}"
         raise RecipeError(what, "start from a model of the same tokenizer, or from nothing")
     model = load(folder)
@@ -69,8 +72,8 @@ def start_language(
     if recipe.added:
         new = new_places(sources_of(model.config.num_hidden_layers, recipe.added))
         model = deepen(model, recipe.added)
-    if known < codebook_size:
-        grow_like(model, vocabulary, origins(tokenizer, known))
+    if begun is not None:
+        grow_like(model, vocabulary, begun)
         vocabulary = Vocabulary(vocabulary.text_size, codebook_size)
     describe(model.config, vocabulary, grid)
     if new:
