@@ -45,6 +45,22 @@ def test_all_systems_cost_the_same_at_each_budget(captioned_data):
         assert all(abs(flops / (level * 1e14) - 1) < 0.01 for flops in spent)
 
 
+def test_rounding_to_steps_moves_no_budget_by_much_however_dear_a_step_is(captioned_data):
+    """Recipes' batches are halved until the smallest budget buys enough of them, at all budgets alike."""
+    dear = Cost(flops_per_sample=2e11, samples_per_step=8, parameters=1)
+    one = planner(captioned_data)
+    one = dataclasses.replace(one, costs=dict.fromkeys(one.costs, dear))
+    for level in (1, 4, 16):
+        spent = {system.name: one.trial(system, level).flops for system in systems.chosen()}
+        assert all(abs(flops / (level * 1e14) - 1) < 0.02 for flops in spent.values())
+        assert list(rule.apart("operations", spent, rule.OPERATIONS)) == []
+    trials = one.levels(systems.SYSTEMS["pixel-ar"], 1.0)
+    assert all("loop.batch_size=4" in trial.parts["pixel-ar"].overrides for trial in trials)
+    assert trials[0].parts["pixel-ar"].steps == 125
+    cheap = planner(captioned_data).trial(systems.SYSTEMS["pixel-ar"], 1).parts["pixel-ar"]
+    assert not any("batch_size" in each for each in cheap.overrides)
+
+
 def test_a_tokenizer_is_trained_once_and_rates_change_the_drafter_alone(captioned_data):
     one = planner(captioned_data)
     lantu, regression = systems.chosen(["lantu", "continuous-regression"])

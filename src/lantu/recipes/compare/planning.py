@@ -9,7 +9,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from lantu.training.measure import measure
 COUNTED = 32  # samples by which operations are counted: documents have several lengths
 WARM = 0.1  # of the steps at the smallest budget, at most, the rate warms up
 FEWEST = 4  # steps
+UPDATES = 64  # that the smallest budget buys of each part, at least: below it a system would not be trained but begun
 CURVE = 4  # validations of a training
 
 Overrides = Mapping[str, Any]
@@ -157,10 +158,13 @@ class Planner:
         takes: Mapping[str, str],
         grows_from: str,
     ) -> Training:
-        cost, recipe, least = self.costs[code_of(part)], recipe_of(part, self.asked.debug), min(self.asked.levels)
+        recipe, least = recipe_of(part, self.asked.debug), min(self.asked.levels)
+        cost, halvings = self.cost(part)
         steps = {each: self._steps(part, cost, each) for each in {level, least}}
         plain = module_of(part.part, recipe).RECIPES[recipe]()
         changed: dict[str, Any] = {**settings_of(part, self.asked), "loop.lr": plain.loop.lr * rate}
+        if halvings:
+            changed["loop.batch_size"] = plain.loop.batch_size >> halvings
         changed |= {setting: getattr(plain, setting) * weight for setting, weight in weights.items()}
         changed |= {"loop.seed": seed, "loop.warmup_steps": min(plain.loop.warmup_steps, int(WARM * steps[least]))}
         what = [part.part, recipe, changed, dict(takes), list(self.asked.split)]
@@ -173,6 +177,18 @@ class Planner:
         flops, longer = self._flops(cost, steps[level]), level < max(self.asked.levels)
         grows = part.grows and longer and seed == 0 and not weights
         return Training(key, part.part, recipe, overrides, dict(takes), grows_from, steps[level], flops, grows)
+
+    def cost(self, part: Part) -> tuple[Cost, int]:
+        """What a part's training costs, and how often its recipe's batch is halved for it.
+
+        A batch is halved until the smallest budget buys ``UPDATES`` of them: no system is judged by a handful of steps,
+        and rounding to whole steps moves no budget by more than a hundredth.
+        """
+        cost, halvings = self.costs[code_of(part)], 0
+        budget = min(self.asked.levels) * self.asked.budget * part.share(self.asked.split)
+        while not self.asked.debug and cost.samples_per_step % 2 == 0 and cost.steps_for(budget) < UPDATES:
+            cost, halvings = replace(cost, samples_per_step=cost.samples_per_step // 2), halvings + 1
+        return cost, halvings
 
     def _steps(self, part: Part, cost: Cost, level: int) -> int:
         return max(FEWEST, cost.steps_for(level * self.asked.budget * part.share(self.asked.split)))
@@ -310,20 +326,20 @@ def planned(planner: Planner, system: System, step_s: Mapping[str, float], known
         known: keys of trainings that were counted before; its own are added.
     """
     trials, hours = [], 0.0
+    own = {part.name: planner.costs[code_of(part)] for part in system.parts}
+    per_step = {name: cost.flops_per_sample * cost.samples_per_step for name, cost in own.items()}
+    rates = {part.name: per_step[part.name] / step_s[code_of(part)] for part in system.parts}  # operations a second
     for trial in planner.all(system):
         steps = {name: training.steps for name, training in trial.parts.items()}
-        each = {name: count * step_s[code_of(system.part(name))] / 3600 for name, count in steps.items()}
+        each = {name: training.flops / rates[name] / 3600 for name, training in trial.parts.items()}
         hours += sum(each[name] for name, training in trial.parts.items() if training.key not in known)
         known |= {training.key for training in trial.parts.values()}
         trials.append({"key": trial.key, "flops": trial.flops, "hours": sum(each.values()), "steps": steps})
-    own = {part.name: planner.costs[code_of(part)] for part in system.parts}
-    codes = {part.name: code_of(part) for part in system.parts}
-    per_step = {name: cost.flops_per_sample * cost.samples_per_step for name, cost in own.items()}
     return {
         "parameters": planner.parameters(system),
         "part_parameters": {name: cost.parameters for name, cost in own.items()},
         "gflop_per_sample": {name: cost.flops_per_sample / 1e9 for name, cost in own.items()},
-        "gflop_per_s": {name: flops / step_s[codes[name]] / 1e9 for name, flops in per_step.items()},
+        "gflop_per_s": {name: rate / 1e9 for name, rate in rates.items()},
         "flops": sum(trial["flops"] for trial in trials),
         "hours": hours,
         "trials": trials,

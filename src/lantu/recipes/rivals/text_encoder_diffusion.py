@@ -280,7 +280,7 @@ def saved(module: Any, folder: Path) -> None:
 
 
 def text_encoder_diffusion() -> DiffusionRecipe:
-    """16M parameters, 19M with the autoencoder of its recipe: as many as lantu's three parts together."""
+    """16.0M parameters, 18.8M with the autoencoder of its recipe: as many as lantu's three parts together."""
     return DiffusionRecipe(
         loop=LoopConfig(steps=6000, batch_size=16, lr=6e-4, warmup_steps=200, decay_fraction=0.3, sample_every=1000)
     )
