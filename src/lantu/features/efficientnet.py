@@ -14,21 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lantu.features.fetch import EFFICIENTNET, cached, fetch_member
+from lantu.weights.lite0 import STAGES, STEM, STRIDE_16
 
-# (repeats, kernel, stride, expansion, channels) of each stage
-STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
-STEM = 32
 HEAD = 1280
 CLASSES = 1000
-STRIDE_16 = 11  # number of blocks before the feature map's side falls to a 32nd of the picture's
 BATCH_NORM_EPS = 1e-3
 
 
@@ -63,20 +52,18 @@ class InvertedResidual(nn.Module):
         return x + out if self.residual else out
 
 
-class EfficientNetLite0(nn.Module):
-    """The classifier of pixels (B, 3, H, W) in [-1, 1]; H and W at least 32."""
+class FeatureMaps(nn.Module):
+    """The network's layers up to the last feature map at stride 16, of pixels in [-1, 1]; H and W at least 32."""
 
-    def __init__(self):
+    def __init__(self, blocks: int = STRIDE_16):
         super().__init__()
         self.stem = SameConv(3, STEM, 3, 2)
-        blocks, into = [], STEM
+        self.blocks, into = nn.ModuleList(), STEM
         for repeats, kernel, stride, expansion, out in STAGES:
             for index in range(repeats):
-                blocks.append(InvertedResidual(into, out, kernel, stride if index == 0 else 1, expansion))
+                if len(self.blocks) < blocks:
+                    self.blocks.append(InvertedResidual(into, out, kernel, stride if index == 0 else 1, expansion))
                 into = out
-        self.blocks = nn.ModuleList(blocks)
-        self.head = SameConv(into, HEAD, 1)
-        self.classifier = nn.Linear(HEAD, CLASSES)
 
     def maps(self, pixels_BCHW: Tensor) -> Tensor:
         """The last feature map at stride 16: (B, 112, ⌈H/16⌉, ⌈W/16⌉)."""
@@ -84,6 +71,15 @@ class EfficientNetLite0(nn.Module):
         for block in self.blocks[:STRIDE_16]:
             x = block(x)
         return x
+
+
+class EfficientNetLite0(FeatureMaps):
+    """The whole classifier."""
+
+    def __init__(self):
+        super().__init__(sum(stage[0] for stage in STAGES))
+        self.head = SameConv(STAGES[-1][-1], HEAD, 1)
+        self.classifier = nn.Linear(HEAD, CLASSES)
 
     def deep(self, maps: Tensor) -> Tensor:
         """The network's last feature map, from that of ``maps``: (B, 112, h, w) → (B, 1280, ⌈h/2⌉, ⌈w/2⌉)."""

@@ -121,9 +121,10 @@ FAMILIES = (
         sizes="as trained: 64 to 512",
         classes=("lantu.ContinuousModel",),
         components={
-            "language": ("AutoModelForCausalLM",),
+            "language": ("AutoModelForCausalLM", "MaskedVectorTransformer"),
             "vectors": ("Vectors",),
             "tokenizer": ("ImageTokenizer",),
+            "vision": ("VisionEncoder",),
             "decoder": ("VectorDecoder",),
         },
     ),

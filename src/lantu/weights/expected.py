@@ -8,7 +8,7 @@ from typing import Any
 
 from lantu.files.untrusted import Fields
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
-from lantu.weights import language_tensors
+from lantu.weights import language_tensors, lite0
 from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, Sizes
 from lantu.weights.expected_tokenizer import tokenizer
 from lantu.weights.language_config import drawing_config, is_adopted
@@ -123,7 +123,7 @@ def vectors(config: Mapping[str, Any]) -> Wanted:
     sizes = ("patch", "channels", "width", "inner", "layers", "steps", "reach", "levels")
     fields.only(("space", "head", *sizes, "tokenizer"))
     texts_in(fields, "tokenizer")
-    fields.one_of("space", ("features", "pixels"))
+    fields.one_of("space", ("features", "pixels", "vision"))
     diffuses = fields.one_of("head", ("regression", "diffusion")) == "diffusion"
     fields.whole("patch", 1, MAX_PATCH)
     fields.whole("steps", 1, MAX_PASSES)
@@ -142,6 +142,14 @@ def vectors(config: Mapping[str, Any]) -> Wanted:
         wanted |= floats(block, {"norm.weight": (W,)}) | linear(f"{block}modulate", 3 * W, W)
         wanted |= linear(f"{block}up", W, W) | linear(f"{block}down", W, W)
     return wanted
+
+
+def vision(config: Mapping[str, Any]) -> Wanted:
+    """``lantu.rivals.continuous.vision.VisionEncoder``."""
+    fields = Fields(config, "the vision encoder's config.json")
+    fields.only(("network",))
+    fields.one_of("network", ("efficientnet-lite0",))
+    return lite0.maps()
 
 
 def denoiser(P: int, D: int, layers: int) -> Wanted:
@@ -245,10 +253,12 @@ WANTED: dict[str, Callable[[Mapping[str, Any]], Wanted]] = {
     "language": language,
     "masked": masked,
     "vq_diffusion": vq_diffusion,
+    "masked_vectors": bidirectional,
     "tokenizer": tokenizer,
     "decoder": decoder,
     "vector_decoder": vector_decoder,
     "vectors": vectors,
+    "vision": vision,
     "adapter": adapter,
     "control": control,
     "memory_bank": memory_bank,

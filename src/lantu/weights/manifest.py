@@ -18,21 +18,24 @@ from lantu.weights import arrays, checksums
 from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, is_plain
 from lantu.weights.expected import OPTIONAL, WANTED, Wanted, pretrained, pretrained_control
 from lantu.weights.language_config import drawing_config, is_adopted
-from lantu.weights.names import MASKED, PRETRAINED, PRETRAINED_CONTROL, VQ_DIFFUSION
+from lantu.weights.names import MASKED, MASKED_VECTORS, PRETRAINED, PRETRAINED_CONTROL, VQ_DIFFUSION
 
 NAMES = {
     "language": "language model",
     "masked": "masked language model",
     "vq_diffusion": "discrete diffusion",
+    "masked_vectors": "masked model of vectors",
     "tokenizer": "image tokenizer",
     "decoder": "diffusion decoder",
     "vector_decoder": "diffusion decoder",
     "vectors": "head of the vectors",
+    "vision": "vision encoder",
     "adapter": "adapter of the diffusion decoder",
     "control": "control",
     "memory_bank": "memory bank",
 }
-OWN_LANGUAGES = {MASKED: "masked", VQ_DIFFUSION: "vq_diffusion"}  # model_type of lantu's own networks → part
+# model_type of lantu's own networks → part
+OWN_LANGUAGES = {MASKED: "masked", VQ_DIFFUSION: "vq_diffusion", MASKED_VECTORS: "masked_vectors"}
 HALVES = {"float16": "F16", "bfloat16": "BF16"}
 KINDS = {"uint16": "BF16", "bfloat16": "BF16", "float16": "F16", "float32": "F32", "float64": "F64", "bool": "BOOL"}
 KINDS |= {"int32": "I32", "int64": "I64", "uint8": "U8"}

@@ -5,6 +5,7 @@ from typing import Any
 
 MASKED = "lantu-masked"  # model_type of a language model that drafts by masked diffusion
 VQ_DIFFUSION = "lantu-vq-diffusion"  # of one that drafts by discrete diffusion
+MASKED_VECTORS = "lantu-masked-vectors"  # of one that drafts vectors in random order
 PRETRAINED_CONTROL = "PretrainedControl"  # of the control of such a decoder
 MEMORY_BANK = "MemoryBank"  # _class_name of pictures that are found before a drawing
 PRETRAINED = "PretrainedDecoder"  # _class_name of a decoder that is a pretrained diffusion model

@@ -8,6 +8,7 @@ import string
 
 import pytest
 
+from lantu.features.efficientnet import EfficientNetLite0
 from lantu.models.lantu.tokenizer.quantizer import Quantizer
 from lantu.recipes.compare import planning, rule, systems
 from lantu.recipes.compare.planning import Asked
@@ -29,7 +30,8 @@ def counted(scene_data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flops, "counted", lambda work: 1.0)
         patch.setattr("lantu.features.lpips.load_lpips", lambda *name: None)
-        patch.setattr("lantu.features.efficientnet.load_efficientnet", lambda: None)
+        for place in ("lantu.features.efficientnet", "lantu.rivals.continuous.vision"):
+            patch.setattr(f"{place}.load_efficientnet", EfficientNetLite0)
         patch.setattr(Quantizer, "is_set", True)  # no batch is quantised that would set the codebook
         train, texts = bpe.train, words(3000)
         patch.setattr(bpe, "train", lambda captions, size: train(texts, size))

@@ -15,15 +15,21 @@ from lantu.recipes.rivals import continuous
 from lantu.recipes.rivals.assembling import assemble_rival
 from lantu.training.config import override
 
-# The first is made of what the other two are: the head of one, the space and the decoder of the other.
-SYSTEMS = (pytest.param("continuous-regression", marks=pytest.mark.slow), "pixel-regression", "diffusion-head")
+# The last two are made of what the others are: a head, a space, an order.
+RASTER = (
+    *("continuous-regression", "pixel-regression"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("feature-regression", "diffusion-head-raster")),
+)
+SYSTEMS = ("diffusion-head", *RASTER)
+SIDES = {"continuous-regression": 2}  # vectors a side; the vision encoder's are of 16 pixels
 STEPS = 100
 
 
 @pytest.fixture(scope="module")
 def settings(tiny_model):
     features = [f"tokenizer={tiny_model}/tokenizer"]
-    return {"continuous-regression": features, "pixel-regression": [], "diffusion-head": features}
+    own = {"continuous-regression": [], "pixel-regression": []}
+    return own | dict.fromkeys(("feature-regression", "diffusion-head", "diffusion-head-raster"), features)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +53,8 @@ def test_it_learns_and_knows_its_cost(runs, name):
     assert index["training"]["recipe"] == name
     assert index["training"]["flops_per_sample"] > 6 * 16 * 2 * 64 * 64
     language = json.loads((runs(name) / "model/language/config.json").read_text())
-    assert language["architectures"] == ["Qwen3ForCausalLM"]
+    shuffles = name == "diffusion-head"
+    assert language["architectures"] == ["MaskedVectorTransformer" if shuffles else "Qwen3ForCausalLM"]
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -60,8 +67,13 @@ def test_the_loss_is_of_the_next_vector_and_the_next_id(captioned_data, settings
     task = continuous.Task(override(continuous.RECIPES[f"{name}-debug"](), settings[name]), captioned_data)
     batch, again = task.batch(3, 4), task.batch(3, 4)
     assert all(np.array_equal(batch[key], again[key]) for key in batch)
-    assert (task.vocabulary.is_code(batch["ids"]).sum(1) == 16).all()
-    assert batch["vectors"].shape[:2] == (4, 16)
+    count = SIDES.get(name, 4) ** 2
+    assert batch["vectors"].shape[:2] == (4, count)
+    if name == "diffusion-head":
+        assert ((batch["ids"] == task.vocabulary.special("hole")).sum(1) == count).all()
+        assert (batch["masked"].sum(1) >= 0.7 * count).all()
+    else:
+        assert (task.vocabulary.is_code(batch["ids"]).sum(1) == count).all()
     index = task.pictures.order.indices(12, 4)
     assert np.array_equal(batch["pixels"], task.pictures.pixels(index.tolist()))
     assert set(task.networks) == ({"model"} if "pixel" in name else {"model", "decoder"})
@@ -73,15 +85,16 @@ def test_it_draws_what_it_is_asked_for(runs, name):
     model = lantu.load(runs(name) / "model", "cpu")
     for word, colour in (("cat", 0), ("dog", 2)):
         picture = model.draw(f"a {word}", seed=1)
-        assert picture.codes.shape == (4, 4, *model.folder.cell_shape)
+        side = SIDES.get(name, 4)
+        assert picture.codes.shape == (side, side, *model.folder.cell_shape)
         assert picture.image.size == (32, 32)
         if "pixel" in name:
             assert np.asarray(picture.image).mean((0, 1)).argmax() == colour
-    drawn_alike(runs(name) / "model", "a cat", guidance=1.5)
+    drawn_alike(runs(name) / "model", "a cat", certain="regression" in name, guidance=1.5)
 
 
 def test_regression_knows_one_picture_a_prompt_and_a_diffusion_head_many(runs):
-    for name, count in (("pixel-regression", 1), ("diffusion-head", 3)):
+    for name, count in (("pixel-regression", 1), ("continuous-regression", 1), ("diffusion-head", 3)):
         model = lantu.load(runs(name) / "model", "cpu")
         drawn = {picture.codes.tobytes() for picture in model.draw_many("a cat", 3, seed=1)}
         assert len(drawn) == count
@@ -98,6 +111,8 @@ def test_native_code_computes_what_torch_computes(runs, name):
     rng = np.random.default_rng(0)
     width, channels = network.config.width, network.config.channels
     hidden = rng.normal(size=(3, width)).astype(np.float32)
+    if name == "diffusion-head":
+        assert model.parts.language.passes == 6
     norm = native.norm["norm"] * hidden / np.sqrt((hidden**2).mean(-1, keepdims=True) + native.norm["eps"])
     import torch
 
@@ -126,15 +141,22 @@ def test_the_decoder_of_vectors_is_the_same_on_kernels_and_torch(runs):
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", RASTER)
+def test_it_captions_and_shows_rows(runs, name):
+    model = lantu.load(runs(name) / "model", "cpu")
+    assert model.caption(model.draw("a dog", seed=2)) in ("a cat", "a dog", "a fox")
+    *steps, _ = model.stream("a dog", seed=2)
+    side = SIDES.get(name, 4)
+    assert [step.fraction for step in steps] == [row / side for row in range(1, side)]
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_it_captions_shows_previews_and_files_keep_its_vectors(runs, name, tmp_path):
+def test_files_keep_its_vectors(runs, name, tmp_path):
     from lantu.images.metadata import save_picture
 
     model = lantu.load(runs(name) / "model", "cpu")
     picture = model.draw("a dog", seed=2)
-    assert model.caption(picture) in ("a cat", "a dog", "a fox")
-    *steps, last = model.stream("a dog", seed=2)
-    assert [step.fraction for step in steps] == [0.25, 0.5, 0.75]
+    *_, last = model.stream("a dog", seed=2)
     assert np.array_equal(np.asarray(last.preview), np.asarray(picture.image))
     save_picture(picture, tmp_path / "dog.png")
     assert np.array_equal(model.open(tmp_path / "dog.png").codes, picture.codes)
@@ -146,7 +168,65 @@ def test_it_captions_shows_previews_and_files_keep_its_vectors(runs, name, tmp_p
         model.draw("a dog", top_k=3)
     with pytest.raises(AbilityError, match="filling"):
         model.edit(picture, "a cat", box=(0, 0, 8, 8))
-    assert model.info()["ids"] == 16
+    assert model.info()["ids"] == SIDES.get(name, 4) ** 2
+
+
+def test_in_random_order_a_draft_takes_as_many_passes_as_asked_for(runs):
+    model = lantu.load(runs("diffusion-head") / "model", "cpu")
+    *steps, _ = model.stream("a dog", seed=2)
+    shares = [step.fraction for step in steps]
+    assert 1 < len(shares) < 6
+    assert shares == sorted(shares)
+    assert not np.array_equal(model.draw("a dog", seed=2, passes=16).codes, model.draw("a dog", seed=2, passes=1).codes)
+    with pytest.raises(AbilityError, match="captioning"):
+        model.caption(model.draw("a dog", seed=2))
+    with pytest.raises(LantuError, match="passes"):
+        lantu.load(runs("pixel-regression") / "model", "cpu").draw("a dog", passes=3)
+
+
+def test_hidden_states_of_random_order_are_the_same_on_kernels_and_torch(runs):
+    import torch
+
+    from lantu.models.masked.sequence import ids_of
+    from lantu.rivals.continuous.bidirectional import MaskedVectorTransformer
+    from lantu.rivals.continuous.bidirectional_native import MaskedVectorLanguage
+    from lantu.tokens.document import draw_prefix
+
+    folder = runs("diffusion-head") / "model/language"
+    native, network = MaskedVectorLanguage.load(folder, precise=True), MaskedVectorTransformer.load(folder)
+    cells = np.random.default_rng(0).normal(size=(16, 64)).astype(np.float32)
+    cells[::3] = np.nan
+    prompts = [draw_prefix(text, 4, 4, network.vocabulary) for text in ([5, 6, 7], [])]
+    theirs = network.cells(prompts, [cells, cells])
+    for ours, wanted in zip(native.cells(prompts, [cells, cells]), theirs, strict=True):
+        normed = network.norm(torch.from_numpy(np.array(ours)))
+        np.testing.assert_allclose(normed.numpy(), wanted.numpy(), rtol=2e-3, atol=2e-3)
+    # What training reads in one batch, padded, is what drawing reads alone.
+    rows = [ids_of(prompt, [-1] * 16, network.vocabulary) for prompt in prompts]
+    ids = torch.full((2, len(rows[0])), network.vocabulary.special("pad"))
+    for padded, row in zip(ids, rows, strict=True):
+        padded[: len(row)] = torch.from_numpy(row)
+    seen = torch.arange(ids.shape[1]) < torch.tensor([len(row) for row in rows])[:, None]
+    both = torch.from_numpy(np.stack([cells, cells]))
+    with torch.inference_mode():
+        hidden = network.hidden(network.told(ids, both, both[..., 0].isnan()), seen, 4, 4)
+    np.testing.assert_allclose(hidden.numpy(), torch.stack(theirs).numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_the_vision_encoder_is_kept_as_it_was_trained_with(runs, captioned_data):
+    """A model directory sees pictures as its training did, and refuses another encoder."""
+    from lantu.recipes.rivals.vectors import Embeddings
+    from lantu.rivals.continuous.vision import VisionEncoder
+
+    folder = runs("continuous-regression") / "model"
+    kept, used = VisionEncoder.load(folder / "vision"), Embeddings(trained=False)
+    assert kept.digest() == used.digest == json.loads((folder / "vectors/config.json").read_text())["tokenizer"]
+    task = continuous.Task(continuous.RECIPES["continuous-regression-debug"](), captioned_data)
+    pixels = task.batch(0, 2)["pixels"]
+    model = lantu.load(folder, "cpu")
+    pictures = ((pixels.numpy().transpose(0, 2, 3, 1) + 1) * 127.5).round().astype(np.uint8)
+    vectors = model.parts.levels.vectors(model.parts.encode(pictures)).reshape(2, 4, -1)
+    np.testing.assert_allclose(vectors, task.space.vectors(pixels).numpy(), atol=0.02)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -165,15 +245,18 @@ def test_the_command_line_draws_again_from_levels(runs, lantu, tmp_path):
         code, _, error = lantu("draw", *again, "--model", model, "-o", "b.png")
         assert (code, error) == (0, "")
         assert (tmp_path / "a.png").exists()
-    code, out, error = lantu("caption", "a.png", "--model", model)
+    code, _, error = lantu("draw", "a cat", "--passes", 2, "--model", model, "-o", "c.png")
     assert (code, error) == (0, "")
+    code, out, error = lantu("caption", "a.png", "--model", model)
+    assert (code, "only draws" in error) == (2, True)
 
 
-@pytest.mark.parametrize("name", ["diffusion-head", "pixel-regression"])
+@pytest.mark.parametrize("name", ["diffusion-head", "pixel-regression", "continuous-regression"])
 def test_it_is_assembled_and_damaged_ones_are_refused(runs, captioned_data, tmp_path, name):
     assemble_rival(runs(name), tmp_path / "mine", licence="MIT", data=captioned_data)
     card = (tmp_path / "mine/README.md").read_text()
-    assert ("MAR" if name == "diffusion-head" else "regressed outright") in card
+    about = {"diffusion-head": "random order", "pixel-regression": "regressed outright"}
+    assert about.get(name, "as in Emu") in card
     index = json.loads((tmp_path / "mine/model_index.json").read_text())
     (tmp_path / "mine/model_index.json").write_text(json.dumps(index | {"checksums": {}}))
     path = tmp_path / "mine/vectors/config.json"

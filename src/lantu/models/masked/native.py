@@ -61,18 +61,30 @@ class BidirectionalLanguage:
     ) -> list[np.ndarray]:
         """One forward pass; see ``lantu.engine.masked_diffusion.MaskedLanguage``."""
         ids = [sequence.ids_of(*pair, self.vocabulary) for pair in zip(prompts, drafts, strict=True)]
+        rows = [to_float(self.embedding_VD[each]) for each in ids]
+        hidden = self.hidden(prompts, rows, modulation_L6D)
+        found = [self.head(ranges)(x_nD) for x_nD in hidden]
+        for logits_nV in found:
+            manifest.check_finite(self.part, logits_nV)
+        return found
+
+    def hidden(
+        self, prompts: Sequence[Sequence[int]], rows: Sequence[np.ndarray], modulation_L6D: np.ndarray | None = None
+    ) -> list[np.ndarray]:
+        """Hidden states (n, D) of the cells, before the final norm.
+
+        Args:
+            rows: (N, D) of each sequence, the embeddings of cells and prompt (``sequence.ids_of``).
+        """
         head_width = self.stack.shape.head_width
         turns = [
             sequence.rotation(*sequence.grid_of(prompt, self.vocabulary), len(prompt), head_width) for prompt in prompts
         ]
-        segments = [Segment(self.stack.cache(len(each)), len(each), causal=False) for each in ids]
-        x_TD = to_float(self.embedding_VD[np.concatenate(ids)])
-        x_TD = self.stack.forward(x_TD, np.concatenate(turns, axis=1), segments, modulation_L6D)
-        starts = np.cumsum([0, *(len(each) for each in ids)])
-        found = [self.head(ranges)(x_TD[at : at + len(draft)]) for at, draft in zip(starts, drafts, strict=False)]
-        for logits_nV in found:
-            manifest.check_finite(self.part, logits_nV)
-        return found
+        segments = [Segment(self.stack.cache(len(each)), len(each), causal=False) for each in rows]
+        x_TD = self.stack.forward(np.concatenate(rows), np.concatenate(turns, axis=1), segments, modulation_L6D)
+        starts = np.cumsum([0, *map(len, rows)])
+        counts = [len(row) - len(prompt) for row, prompt in zip(rows, prompts, strict=True)]
+        return [x_TD[at : at + count] for at, count in zip(starts, counts, strict=False)]
 
     def head(self, ranges: Ranges) -> Linear:
         """Final norm and head for the ids in ``ranges``."""

@@ -63,16 +63,22 @@ class BidirectionalTransformer(nn.Module):
             seen_BN: bool; False for padding.
             modulation_B6D: see ``Block``.
         """
-        config, n = self.config, height * width
-        turn = sequence.rotation(height, width, ids_BN.shape[1] - n, config.width // config.heads)
-        turn_2NK = torch.from_numpy(turn).to(ids_BN.device)
+        codes = self.vocabulary.code_range
+        codes_KD = self.embedding.weight[codes.start : codes.stop]
         x_BND = F.embedding(ids_BN, self.embedding.weight)
+        return F.linear(self.hidden(x_BND, seen_BN, height, width, modulation_B6D), codes_KD)
+
+    def hidden(
+        self, x_BND: Tensor, seen_BN: Tensor, height: int, width: int, modulation_B6D: Tensor | None = None
+    ) -> Tensor:
+        """Embeddings of cells and prompt → normalised hidden states of the cells, (B, n, D)."""
+        config, n = self.config, height * width
+        turn = sequence.rotation(height, width, x_BND.shape[1] - n, config.width // config.heads)
+        turn_2NK = torch.from_numpy(turn).to(x_BND.device)
         mask_B11N = None if bool(seen_BN.all()) else seen_BN[:, None, None]
         for block in self.blocks:
             x_BND = block(x_BND, turn_2NK, modulation_B6D, mask_B11N)
-        codes = self.vocabulary.code_range
-        codes_KD = self.embedding.weight[codes.start : codes.stop]
-        return F.linear(self.norm(x_BND[:, :n]), codes_KD)
+        return self.norm(x_BND[:, :n])
 
     @torch.inference_mode()
     def logits(

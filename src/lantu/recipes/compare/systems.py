@@ -116,20 +116,32 @@ _TABLE = (
     System(
         "continuous-regression",
         "a language model regresses visual embeddings (Emu)",
-        (TOKENIZER, rival("continuous-regression", VECTORS, OF_CODES)),
+        (rival("continuous-regression", ALL, {}, grows=True),),
         ("continuous-regression", "words"),
     ),
     System(
         "diffusion-head",
-        "a diffusion head drafts visual embeddings (MAR)",
+        "a diffusion head drafts visual embeddings in random order (MAR)",
         (TOKENIZER, rival("diffusion-head", VECTORS, OF_CODES)),
-        ("diffusion-head", "words"),
+        ("diffusion-head", "perceptual_weight"),
     ),
     System(
         "vq-diffusion",
         "codes by mask-and-replace diffusion (VQ-Diffusion)",
         (TOKENIZER, DECODER, rival("vq-diffusion", ("draft",), {**OF_CODES, "decoder": "decoder"})),
         ("vq-diffusion", "auxiliary"),
+    ),
+    System(
+        "diffusion-head-raster",
+        "a diffusion head behind a causal language model (MAR's raster form)",
+        (TOKENIZER, rival("diffusion-head-raster", VECTORS, OF_CODES)),
+        ("diffusion-head-raster", "words"),
+    ),
+    System(
+        "feature-regression",
+        "a language model regresses the image tokenizer's features",
+        (TOKENIZER, rival("feature-regression", VECTORS, OF_CODES)),
+        ("feature-regression", "words"),
     ),
     System(
         "pixel-regression",

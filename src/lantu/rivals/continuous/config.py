@@ -9,7 +9,8 @@ class VectorConfig(BaseModel):
     """What the vectors are, and how they are drafted.
 
     Attributes:
-        space: "features" of an image tokenizer before quantisation, or "pixels" of patches.
+        space: "vision", embeddings of a frozen vision encoder, "features" of an image tokenizer before quantisation, or
+            "pixels" of patches.
         head: "regression", or "diffusion" (MAR).
         patch: pixels a side that a drawing has for one cell.
         channels: E, numbers of a vector.
@@ -18,12 +19,12 @@ class VectorConfig(BaseModel):
         steps: in which it denoises a vector.
         reach: levels cover vectors from -reach to +reach on each axis.
         levels: how many on each axis.
-        tokenizer: codes digest of the image tokenizer whose features they are; "" for pixels.
+        tokenizer: digest of the encoder, or codes digest of the image tokenizer, whose they are; "" for pixels.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    space: Literal["features", "pixels"] = "features"
+    space: Literal["features", "pixels", "vision"] = "features"
     head: Literal["regression", "diffusion"] = "regression"
     patch: int = Field(16, ge=1)
     channels: int = Field(64, ge=1)

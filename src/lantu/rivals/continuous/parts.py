@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lantu import images
+from lantu.engine import masked_diffusion
 from lantu.engine.drafting import Drafter, draft
 from lantu.engine.engine import Engine
 from lantu.engine.request import Request
@@ -24,6 +25,7 @@ from lantu.models.memory import Stage
 from lantu.models.spec import Grid
 from lantu.rivals.continuous import rendering
 from lantu.rivals.continuous.backend import VectorBackend
+from lantu.rivals.continuous.drafter import RandomOrderDrafter
 from lantu.rivals.continuous.folder import ContinuousFolder
 from lantu.rivals.continuous.levels import Levels
 from lantu.tokens import document, grammar
@@ -37,8 +39,8 @@ class ContinuousLayout(LantuLayout):
     def codes(self, ids: Sequence[Any], grid: Grid) -> np.ndarray:
         """Drafted vectors → levels (h, w, E) int64; MASK_CODE where one is still missing."""
         levels_TE = np.full((grid[0] * grid[1], *self.folder.cell_shape), MASK_CODE, np.int64)
-        if len(ids):
-            levels_TE[: len(ids)] = np.array(ids)
+        for place, levels in enumerate(ids):
+            levels_TE[place] = levels  # MASK_ID is the same number
         return levels_TE.reshape(*grid, -1)
 
     def draw(self, prompt: str, grid: Grid, seed: int, params: SamplingParams, *others: Any, **context: Any) -> Request:
@@ -77,18 +79,29 @@ class ContinuousParts(LantuParts):
 
     @cached_property
     def language(self) -> Any:
-        """The stock language model. Raises LantuError where another backend than lantu's own was asked for."""
+        """The language model. Raises LantuError where another backend than lantu's own was asked for."""
         if self.backend != "native":
             raise LantuError(f"{self.backend} can't draft vectors", "choose the backend native")
-        return super().language
+        if not self.folder.shuffles:
+            return super().language
+        folder = self.folder.path / "language"
+        if self.device == "cpu":
+            from lantu.rivals.continuous.bidirectional_native import MaskedVectorLanguage
+
+            return MaskedVectorLanguage.load(folder)
+        from lantu.rivals.continuous.bidirectional import MaskedVectorTransformer
+
+        return MaskedVectorTransformer.load(folder, self.device)
 
     @cached_property
     def head(self) -> Any:
         """Vectors into the language model and out of it: a ``backend.Head``."""
         folder = self.folder.path / "vectors"
-        if self.device == "cpu" and hasattr(self.language, "text"):
+        if self.device == "cpu" and (self.folder.shuffles or hasattr(self.language, "text")):
             from lantu.rivals.continuous.native import NativeVectors
 
+            if self.folder.shuffles:
+                return NativeVectors.load(folder, self.language.norm_D, blocks.EPS)
             return NativeVectors.load(folder, self.language.text.norm_D, self.language.text.eps)
         from lantu.rivals.continuous.network import Vectors
 
@@ -111,18 +124,29 @@ class ContinuousParts(LantuParts):
     @cached_property
     def vector_backend(self) -> VectorBackend:
         """What the engine drafts vectors with."""
-        steps = self.folder.entry("vectors/config.json", "steps") if self.folder.diffuses else 1
-        return VectorBackend(self.language, self.head, self.levels, steps, self.folder.cell_shape[0])
+        return VectorBackend(self.language, self.head, self.levels, self.noises, self.folder.cell_shape[0])
+
+    @property
+    def noises(self) -> int:
+        """Noise vectors that the head takes for one vector."""
+        return self.folder.entry("vectors/config.json", "steps") if self.folder.diffuses else 1
 
     @cached_property
     def drafter(self) -> Drafter:
         """Drafts requests together only where that changes nothing."""
-        return Engine(self.vector_backend)
+        return self.shuffled() if self.folder.shuffles else Engine(self.vector_backend)
 
     @cached_property
     def batched_drafter(self) -> Drafter:
         """Drafts many requests together even where that rounds sums in another order."""
-        return self.drafter if self.drafter.exact else Engine(self.vector_backend, max_jobs=BATCH)
+        if self.drafter.exact:
+            return self.drafter
+        return self.shuffled(BATCH) if self.folder.shuffles else Engine(self.vector_backend, max_jobs=BATCH)
+
+    def shuffled(self, max_drafts: int | None = None) -> RandomOrderDrafter:
+        """Drafts vectors in random order."""
+        how = self.head, self.levels, self.noises, self.folder.cell_shape[0], max_drafts
+        return RandomOrderDrafter(self.language, *how)
 
     @cached_property
     def decoder(self) -> Any:
@@ -154,6 +178,8 @@ class ContinuousParts(LantuParts):
         grid = (side // self.folder.patch for side in pictures.shape[1:3])
         if self.folder.paints:
             vectors_TE = blocks.to_patches(images.to_pixels(pictures), self.folder.patch)
+        elif self.folder.space == "vision":
+            vectors_TE = self.seen(pictures)
         else:
             vectors_TE = self.encoder.vectors_of(self.scaled(pictures))
         mean_E, scale_E = self.scaling
@@ -165,6 +191,20 @@ class ContinuousParts(LantuParts):
         from lantu.models.lantu.tokenizer.native import NativeEncoder
 
         return NativeEncoder.load(self.folder.path / "tokenizer")
+
+    def seen(self, pictures: np.ndarray) -> np.ndarray:
+        """Embeddings (T, E) by the vision encoder."""
+        import torch
+
+        pixels = torch.from_numpy(np.ascontiguousarray(images.to_pixels(pictures), np.float32))
+        return self.vision(pixels.to(self.device)).flatten(0, 1).cpu().numpy()
+
+    @cached_property
+    def vision(self) -> Any:
+        """The vision encoder, on torch."""
+        from lantu.rivals.continuous.vision import VisionEncoder
+
+        return VisionEncoder.load(self.folder.path / "vision").to(self.device)
 
     def distances(self, pictures: np.ndarray) -> None:
         """None: there is no codebook."""
@@ -187,10 +227,15 @@ class ContinuousParts(LantuParts):
         """Refuse what vectors can't be drafted by.
 
         Raises:
-            LantuError: there is a bias of codes.
+            LantuError: there is a bias of codes, or, in random order, ids that depend on one another.
         """
         if request.bias:
             raise LantuError(f"{self.folder.name} can't be steered by a bias of codes", "leave out the control")
+        if self.folder.shuffles:
+            try:
+                masked_diffusion.check(request)
+            except ValueError as problem:
+                raise LantuError(str(problem), "draw with a next-token model") from problem
 
     def check_control(self, control: Control, grid: Grid) -> None:
         """Raises AbilityError: nothing here follows a picture."""
