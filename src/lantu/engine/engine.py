@@ -111,9 +111,14 @@ class Engine:
 
         Args:
             on_step: called with the ids so far, after each id.
+
+        Raises:
+            ValueError: it takes more sequences than there are, or has ids that are given.
         """
         if request.rows > self.max_rows:
             raise ValueError(f"a request of {request.rows} sequences, the engine takes {self.max_rows}")
+        if request.given:
+            raise ValueError("next-token drafting follows a prefix: it can't draft around given ids")
         job = Job(request, on_step)
         self.waiting.append(job)
         return job

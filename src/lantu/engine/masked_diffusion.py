@@ -46,6 +46,7 @@ class MaskedDraft:
 
     Attributes:
         ids: as many as the request's limit; MASK_ID where one is not drafted yet.
+        wanted: places of those that are not given.
         passes: forward passes so far.
         total: forward passes in all.
         state: "waiting", "running", "done" or "cancelled".
@@ -53,7 +54,8 @@ class MaskedDraft:
 
     def __init__(self, request: Request, on_step: OnStep | None, passes: int):
         self.request, self.on_step = request, on_step
-        self.ids = [MASK_ID] * request.limit
+        self.ids = list(request.given) or [MASK_ID] * request.limit
+        self.wanted = [place for place, id_ in enumerate(self.ids) if id_ == MASK_ID]
         self.passes, self.total = 0, request.passes or passes
         self.state = "waiting"
         self.random = np.random.default_rng((request.seed, 0))
@@ -149,7 +151,7 @@ class MaskedDrafter:
             if sum(each.request.rows for each in self.running) + draft.request.rows > self.max_rows:
                 break
             self.waiting.popleft()
-            if draft.request.limit:
+            if draft.wanted:
                 self.running.append(draft)
                 draft.state = "running"
             else:
@@ -200,7 +202,7 @@ def sample(
     confidence = log_probabilities(conditional_NV, unconditional_NV, request)[masked, columns]
     scale = language.choice_temperature * request.temperature * max(0.0, 1 - draft.passes / draft.total)
     confidence = confidence + scale * gumbel(noise_N[masked])
-    left = min(len(masked) - 1, masked_after(draft.passes, draft.total, count))
+    left = min(len(masked) - 1, masked_after(draft.passes, draft.total, len(draft.wanted)))
     for chosen in np.argsort(-confidence, kind="stable")[: len(masked) - left].tolist():
         draft.ids[masked[chosen]] = id_at(ranges, columns[chosen])
 

@@ -74,6 +74,8 @@ class Request:
         min_accepted: ids that each pass accepts even where draft tokens were wrong; above 1 the draft is not exact.
         passes: forward passes in which all ids are drafted, by a drafter of many ids a pass; 0 for as many as its
             model is made for. Next-token drafting takes no notice.
+        given: ids that are known from the start, as many as the limit, negative where one is wanted; () where all are.
+            Only drafters of many ids a pass take any.
         bias: logits processor: what is added to the logits of the allowed ids, (ids) float32, as a function of the ids
             drafted so far. The allowed ids must be the same at every step.
         stride: number of ids whose biases are computed together. Draft tokens stop at the end of a stride, because the
@@ -99,6 +101,7 @@ class Request:
     num_draft_tokens: int = 0
     min_accepted: int = 1
     passes: int = 0
+    given: tuple[Any, ...] = ()
     bias: Callable[[Sequence[int]], Any] | None = field(default=None, compare=False)
     stride: int = 0
     row_end: tuple[int, ...] = ()
@@ -113,6 +116,8 @@ class Request:
             raise ValueError("a request needs a prompt, and a limit of 0 or more")
         if self.num_draft_tokens < 0 or self.passes < 0 or self.min_accepted < 1:
             raise ValueError("num_draft_tokens and passes must be 0 or more, min_accepted 1 or more")
+        if self.given and len(self.given) != self.limit:
+            raise ValueError(f"{len(self.given)} given ids of {self.limit}")
         if self.num_draft_tokens and callable(self.allowed):
             raise ValueError("draft tokens need the same allowed ids at every step")
         if self.bias and callable(self.allowed):

@@ -55,7 +55,7 @@ def fill(
     require(parts.folder, "filling")
     layout: Any = parts.layout
     request = layout.fill(prompt, codes_hw, holes_hw, seed, params)
-    ids = yield from drafted(request, lambda ids: layout.fill_codes(codes_hw, holes_hw, ids), codes_hw.size)
+    ids = yield from drafted(request, lambda ids: layout.fill_codes(codes_hw, holes_hw, ids), holes_hw.size)
     picture = yield from rendered(layout.fill_codes(codes_hw, holes_hw, ids), seed, params, prompt)
     if before is None:
         return picture

@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,12 +65,33 @@ def test_the_command_line_draws_with_it(lantu, masked_model, tmp_path):
     assert codes == Model.load(masked_model, "cpu").draw("a cat", seed=3).codes.tolist()
 
 
+def test_holes_are_filled_around_what_is_there(model, lantu, tmp_path, masked_model):
+    picture = model.draw("a cat", seed=1)
+    edited = model.edit(picture, "a dog", box=(0, 0, 16, 32), seed=2)
+    assert np.array_equal(edited.codes[:, 2:], picture.codes[:, 2:])
+    assert (edited.codes[:, :2] != picture.codes[:, :2]).any()
+    assert np.array_equal(np.asarray(edited.image)[:, 24:], np.asarray(picture.image)[:, 24:])
+    picture.image.save(tmp_path / "cat.png")
+    code, _, error = lantu("edit", "cat.png", "a dog", "--box", "0,0,8,8", "--model", masked_model, "-o", "dog.png")
+    assert (code, error) == (0, "")
+    everything = model.edit(picture, "a cat", box=(0, 0, 32, 32), seed=1)
+    assert np.array_equal(everything.codes, picture.codes)  # nothing is given: a drawing
+
+
+def test_next_token_drafting_refuses_given_ids():
+    from lantu.engine.engine import Engine
+    from lantu.engine.request import Request
+
+    with pytest.raises(ValueError, match="given"):
+        Engine.submit(SimpleNamespace(max_rows=4), Request([1], (range(4),), limit=2, given=(1, -1)))
+    with pytest.raises(ValueError, match="1 given ids of 2"):
+        Request([1], (range(4),), limit=2, given=(1,))
+
+
 def test_what_it_has_not_learnt_is_refused(model, lantu, masked_model):
     picture = model.draw("a cat", seed=1)
     with pytest.raises(AbilityError, match="captioning"):
         model.caption(picture)
-    with pytest.raises(AbilityError, match="filling"):
-        model.edit(picture, "a dog", box=(0, 0, 8, 8))
     with pytest.raises(AbilityError, match="examples"):
         model.draw("a cat", examples=[("a dog", picture)])
     with pytest.raises(LantuError, match="control"):
@@ -84,5 +106,5 @@ def test_its_directory_says_what_it_is(masked_model):
     assert index["_class_name"] == "lantu.MaskedModel"
     assert index["language"] == ["lantu.models.masked.network", "MaskedTransformer"]
     folder = hub.find(masked_model).check()
-    assert folder.abilities == ("drawing",)
+    assert folder.abilities == ("drawing", "filling")
     assert folder.describe()["language"] == "MaskedTransformer"

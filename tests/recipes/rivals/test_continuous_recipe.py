@@ -166,8 +166,13 @@ def test_files_keep_its_vectors(runs, name, tmp_path):
         model.render(picture.codes[..., 0], seed=2)
     with pytest.raises(LantuError, match="top_k"):
         model.draw("a dog", top_k=3)
-    with pytest.raises(AbilityError, match="filling"):
-        model.edit(picture, "a cat", box=(0, 0, 8, 8))
+    if name == "diffusion-head":
+        edited = model.edit(picture, "a cat", box=(0, 0, 16, 32), seed=3)
+        assert np.array_equal(edited.codes[:, 2:], picture.codes[:, 2:])
+        assert (edited.codes[:, :2] != picture.codes[:, :2]).any(-1).all()
+    else:
+        with pytest.raises(AbilityError, match="filling"):
+            model.edit(picture, "a cat", box=(0, 0, 8, 8))
     assert model.info()["ids"] == SIDES.get(name, 4) ** 2
 
 
@@ -248,7 +253,7 @@ def test_the_command_line_draws_again_from_levels(runs, lantu, tmp_path):
     code, _, error = lantu("draw", "a cat", "--passes", 2, "--model", model, "-o", "c.png")
     assert (code, error) == (0, "")
     code, out, error = lantu("caption", "a.png", "--model", model)
-    assert (code, "only draws" in error) == (2, True)
+    assert (code, "draws and fills holes" in error) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["diffusion-head", "pixel-regression", "continuous-regression"])

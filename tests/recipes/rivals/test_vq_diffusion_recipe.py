@@ -102,6 +102,16 @@ def test_passes_are_chosen_with_each_drawing(run, lantu):
         model.draw("a cat", contrast=3)
 
 
+def test_holes_are_filled_around_what_is_there(run):
+    model = lantu.load(run / "model", "cpu")
+    picture = model.draw("a cat", seed=1)
+    edited = model.edit(picture, "a dog", box=(0, 0, 16, 32), seed=2, temperature=3.0)
+    assert np.array_equal(edited.codes[:, 2:], picture.codes[:, 2:])
+    assert (edited.codes[:, :2] != picture.codes[:, :2]).any()
+    *steps, _ = model.parts.layout.fill_codes(picture.codes, np.ones((4, 4), bool), [-1] * 16)
+    assert all((row == -1).all() for row in steps)
+
+
 def test_at_temperature_0_every_seed_draws_the_same(run):
     model = lantu.load(run / "model", "cpu")
     assert np.array_equal(*(model.draw("a cat", seed=seed, temperature=0).codes for seed in (1, 2)))

@@ -125,8 +125,8 @@ def check(request: Request) -> None:
         raise LantuError("vLLM drafts no rows that end with an id of their own", "choose another backend")
     if request.positions is not None:
         raise LantuError("vLLM counts positions itself, this model's have three axes", "choose another backend")
-    if callable(request.allowed):
-        raise ValueError("vLLM takes the allowed ids once, at the start")
+    if callable(request.allowed) or request.given:
+        raise ValueError("vLLM takes the allowed ids once, at the start, and follows a prefix")
 
 
 def parameters(request: Request) -> Any:

@@ -18,8 +18,8 @@ class MaskedFolder(LantuFolder):
 
     @property
     def abilities(self) -> tuple[str, ...]:
-        """It draws; it was trained for nothing else."""
-        return ("drawing",)
+        """It draws, and fills holes by the codes around them, as training masked any; a sequence has no places."""
+        return ("drawing",) if self.sequence else ("drawing", "filling")
 
     @property
     def unused_params(self) -> tuple[str, ...]:
@@ -49,4 +49,4 @@ class MaskedFolder(LantuFolder):
 
     def lacks(self, ability: str) -> str:
         """What to do about an ability that the model lacks."""
-        return "masked diffusion only draws; choose another model for this"
+        return "masked diffusion draws and fills holes; choose another model for this"

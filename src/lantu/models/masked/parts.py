@@ -1,15 +1,20 @@
 """The parts of a model that drafts by masked diffusion. Image tokenizer and decoder are those of lantu's own family."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
+import numpy as np
+
 from lantu.engine import masked_diffusion
-from lantu.engine.drafting import Drafter
+from lantu.engine.drafting import MASK_ID, Drafter
 from lantu.engine.masked_diffusion import MaskedDrafter, MaskedLanguage
 from lantu.engine.request import Request
+from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import AbilityError, LantuError
 from lantu.models.lantu.layout import Example, LantuLayout
 from lantu.models.lantu.parts import BATCH, LantuParts
+from lantu.models.spec import Grid
 
 
 class MaskedLayout(LantuLayout):
@@ -22,6 +27,23 @@ class MaskedLayout(LantuLayout):
             AbilityError: always.
         """
         raise AbilityError(f"{self.folder.name} can't draw by examples", "leave them out", "examples")
+
+    def fill(
+        self, prompt: str, codes_hw: np.ndarray, holes_hw: np.ndarray, seed: int, params: SamplingParams
+    ) -> Request:
+        """The request for the holes of a picture, drafted around its other codes (MaskGIT, section 4.4)."""
+        ids = self.parts.vocabulary.codes_to_ids(codes_hw.flatten()).tolist()
+        given = tuple(MASK_ID if hole else id_ for id_, hole in zip(ids, holes_hw.flatten().tolist(), strict=True))
+        return replace(self.draw(prompt, given_grid(holes_hw), seed, params), given=given)
+
+    def fill_codes(self, codes_hw: np.ndarray, holes_hw: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+        """The codes (h, w) of a draft so far, which has all of them; MASK_CODE where one is still missing."""
+        return self.codes(ids, given_grid(holes_hw))
+
+
+def given_grid(holes_hw: np.ndarray) -> Grid:
+    """Height and width of a grid of holes."""
+    return holes_hw.shape[0], holes_hw.shape[1]
 
 
 class MaskedParts(LantuParts):

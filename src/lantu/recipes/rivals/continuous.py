@@ -1,7 +1,7 @@
 """Recipes of continuous models (``lantu.rivals.continuous``): vectors regressed, or drafted by a diffusion head.
 
     lantu train rival --recipe continuous-regression --data DATA                             as Emu
-    lantu train rival --recipe feature-regression --data DATA --tokenizer lantu-emoji        the same on lantu's features
+    lantu train rival --recipe feature-regression --data DATA --tokenizer lantu-emoji        of lantu's features
     lantu train rival --recipe pixel-regression --data DATA                                  patches in, patches out
     lantu train rival --recipe diffusion-head --data DATA --tokenizer lantu-emoji            as MAR
     lantu train rival --recipe diffusion-head-raster --data DATA --tokenizer lantu-emoji     its causal form

@@ -1,4 +1,4 @@
-"""How a model of vectors drafts, as it is trained: the next one by a stock causal language model, or any in random order.
+"""How a model of vectors drafts, as it is trained: the next one by a stock language model, or any in random order.
 
 Shapes: B documents, N ids, n = h·w vectors of a picture, E numbers of one, D width, M vectors or ids.
 """
@@ -103,7 +103,7 @@ class Raster:
 
 
 class Shuffled:
-    """A bidirectional transformer reads words and some vectors, and a head is asked for the others (arXiv:2406.11838)."""
+    """A bidirectional transformer reads words and some vectors; a head is asked for the others (arXiv:2406.11838)."""
 
     def __init__(self, recipe: Any, vocabulary: Vocabulary, space: Space):
         self.recipe, self.vocabulary, self.grid = recipe, vocabulary, space.grid

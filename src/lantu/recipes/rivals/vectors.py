@@ -1,5 +1,5 @@
-"""The pictures of a data folder as vectors, of one of three kinds: embeddings of a frozen vision encoder, features of an
-image tokenizer before quantisation, or patches of pixels.
+"""The pictures of a data folder as vectors of one of three kinds: embeddings of a frozen vision encoder, features of
+an image tokenizer before quantisation, or patches of pixels.
 
 Shapes: B pictures, C H W of pictures, h w grid, n = h·w, E numbers of a vector.
 """

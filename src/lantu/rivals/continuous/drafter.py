@@ -42,7 +42,7 @@ class VectorDraft(MaskedDraft):
     """A request on its way; its "ids" are tuples of levels.
 
     Attributes:
-        order: of the cells.
+        order: of the cells that are wanted.
         cells: embeddings (n, D) of the cells that are known, NaN of the others; None before the first pass.
     """
 
@@ -50,13 +50,13 @@ class VectorDraft(MaskedDraft):
         super().__init__(request, on_step, passes)
         # At temperature 0 the seed decides nothing.
         self.random = np.random.default_rng((request.seed if request.temperature else 0, 0))
-        self.order = self.random.permutation(request.limit)
+        self.order = self.random.permutation(self.wanted)
         self.cells: np.ndarray | None = None
 
     @property
-    def known(self) -> int:
-        """Cells that are drafted."""
-        return len(self.ids) - self.ids.count(MASK_ID)
+    def drafted(self) -> int:
+        """Wanted cells that are known."""
+        return len(self.wanted) - self.ids.count(MASK_ID)
 
 
 class RandomOrderDrafter(MaskedDrafter):
@@ -100,8 +100,7 @@ class RandomOrderDrafter(MaskedDrafter):
             return self.busy
         for draft in drafts:
             if draft.cells is None:
-                width = self.head.embed(np.zeros((1, self.channels), np.float32)).shape[1]
-                draft.cells = np.full((len(draft.ids), width), np.nan, np.float32)
+                draft.cells = self.embedded(draft)
         prompts = [prompt for draft in drafts for prompt in draft.prompts]
         cells = [draft.cells for draft in drafts for _ in draft.prompts]
         hidden = iter(self.language.cells(prompts, cells))
@@ -112,13 +111,20 @@ class RandomOrderDrafter(MaskedDrafter):
                 self.take(draft, conditional_nD, unconditional_nD)
         return self.busy
 
+    def embedded(self, draft: VectorDraft) -> np.ndarray:
+        """The embeddings (n, D) of a draft's cells, NaN of those to come."""
+        blank = (0,) * self.channels
+        known_n = np.array([id_ != MASK_ID for id_ in draft.ids])
+        levels_nE = np.array([id_ if known else blank for id_, known in zip(draft.ids, known_n, strict=True)])
+        return np.where(known_n[:, None], self.head.embed(self.levels.vectors(levels_nE)), np.float32(np.nan))
+
     def take(self, draft: VectorDraft, conditional_nD: Array, unconditional_nD: Array | None) -> None:
         """Draft the next cells of a draft's order."""
-        request, count, known = draft.request, len(draft.ids), draft.known
+        request, drafted, count = draft.request, draft.drafted, len(draft.order)
         draft.passes += 1
-        left = min(count - known - 1, masked_after(draft.passes, draft.total, count))
-        chosen_R = draft.order[known : count - left]
-        guidance = 1 + (request.guidance - 1) * (count - left) / count
+        left = min(count - drafted - 1, masked_after(draft.passes, draft.total, count))
+        chosen_R = draft.order[drafted : count - left]
+        guidance = 1 + (request.guidance - 1) * (1 - left / len(draft.ids))
         numbers = (np.full((len(chosen_R), 1), value, np.float32) for value in (guidance, request.temperature))
         noise_SRE = draft.random.standard_normal((self.steps, len(chosen_R), self.channels), np.float32)
         without = None if unconditional_nD is None else unconditional_nD[chosen_R]

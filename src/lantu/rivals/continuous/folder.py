@@ -48,7 +48,10 @@ KIND = FolderKind(
 VECTORS = {"features": "visual embedding", "vision": "visual embedding", "pixels": "patch of pixels"}
 REGRESSION = """{paper}: a stock causal
 language model regresses the next {vector} beside next-token prediction of text, and {renderer}."""
-EMU, PIXELS_OUTRIGHT = "Continuous regression as in Emu (Sun et al. 2023, arXiv:2307.05222)", "Pixels regressed outright"
+EMU, PIXELS_OUTRIGHT = (
+    "Continuous regression as in Emu (Sun et al. 2023, arXiv:2307.05222)",
+    "Pixels regressed outright",
+)
 HEAD = """A diffusion head a token as in MAR (Li et al. 2024, arXiv:2406.11838): {language},
 and a small network denoises a {vector} from each of its hidden states; {renderer}."""
 RASTER = "a stock causal language model reads them in raster order"
@@ -91,7 +94,7 @@ class ContinuousFolder(LantuFolder):
     @property
     def abilities(self) -> tuple[str, ...]:
         """What it can do; see ``lantu.models.spec.ModelFolder``."""
-        return ("drawing",) if self.shuffles else super().abilities
+        return ("drawing", "filling") if self.shuffles else super().abilities
 
     @property
     def about(self) -> str:
@@ -186,7 +189,7 @@ class ContinuousFolder(LantuFolder):
     def lacks(self, ability: str) -> str:
         """What to do about an ability that the model lacks."""
         if self.shuffles:
-            return "drafting in random order only draws; choose another model for this"
+            return "drafting in random order draws and fills holes; choose another model for this"
         return "a continuous model draws and captions; choose another model for this"
 
     def draft_bytes(self, number_bytes: int) -> int:

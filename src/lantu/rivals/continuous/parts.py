@@ -4,6 +4,7 @@ Shapes: B batch, H W pixels, h w grid, T = B·h·w, E numbers of a vector.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from lantu import images
 from lantu.engine import masked_diffusion
-from lantu.engine.drafting import Drafter, draft
+from lantu.engine.drafting import MASK_ID, Drafter, draft
 from lantu.engine.engine import Engine
 from lantu.engine.request import Request
 from lantu.engine.sampling_params import SamplingParams
@@ -59,6 +60,24 @@ class ContinuousLayout(LantuLayout):
         raise AbilityError(f"{self.folder.name} can't draw by examples", "leave them out", "examples")
 
 
+class ShuffledLayout(ContinuousLayout):
+    """As above, for drafts in random order, which also fill holes."""
+
+    def fill(
+        self, prompt: str, codes_hw: np.ndarray, holes_hw: np.ndarray, seed: int, params: SamplingParams
+    ) -> Request:
+        """The request for the holes of a picture of levels (h, w, E), drafted around its other vectors."""
+        (height, width), levels_nE = holes_hw.shape, codes_hw.reshape(holes_hw.size, -1).tolist()
+        cells = zip(levels_nE, holes_hw.flatten().tolist(), strict=True)
+        given = tuple(MASK_ID if hole else tuple(levels) for levels, hole in cells)
+        return replace(self.draw(prompt, (height, width), seed, params), given=given)
+
+    def fill_codes(self, codes_hw: np.ndarray, holes_hw: np.ndarray, ids: Sequence[Any]) -> np.ndarray:
+        """The levels (h, w, E) of a draft so far, which has all of them."""
+        height, width = holes_hw.shape
+        return self.codes(ids, (height, width))
+
+
 class ContinuousParts(LantuParts):
     """See ``LantuParts``."""
 
@@ -75,7 +94,7 @@ class ContinuousParts(LantuParts):
     @cached_property
     def layout(self) -> LantuLayout:
         """Prompts as ids, drafts as levels."""
-        return ContinuousLayout(self)
+        return ShuffledLayout(self) if self.folder.shuffles else ContinuousLayout(self)
 
     @cached_property
     def language(self) -> Any:

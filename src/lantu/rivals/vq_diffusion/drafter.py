@@ -41,6 +41,7 @@ class NoisyDraft(MaskedDraft):
 
     Attributes:
         columns: (N,) of ``ids`` among the ids that may be drawn, V where masked.
+        kept: (N,) bool, those that are given, which stay as they are at any time.
     """
 
     def __init__(self, request: Request, on_step: OnStep | None, passes: int, schedule: Schedule):
@@ -51,6 +52,11 @@ class NoisyDraft(MaskedDraft):
         self.ranges = ranges_of(request)
         size, (chance, other) = sum(map(len, self.ranges)), self.random.random((2, request.limit))
         self.columns = np.where(chance < schedule.masked, size, (other * size).astype(np.int64))
+        self.kept = np.ones(request.limit, bool)
+        self.kept[self.wanted] = False
+        ids = [id_ for allowed in self.ranges for id_ in allowed] if request.given else []
+        for place in np.flatnonzero(self.kept).tolist():
+            self.columns[place] = ids.index(request.given[place])
         self.name()
 
     def time(self, steps: int, behind: int = 0) -> int:
@@ -110,7 +116,7 @@ class VqDiffusionDrafter(MaskedDrafter):
         sums_NV = posterior(chances_NV, draft.columns, *until).cumsum(-1)
         # Every position has a random number of its own in each pass, so a draft depends on its seed and logits alone.
         wanted_N1 = draft.random.random(len(draft.columns))[:, None] * sums_NV[:, -1:]
-        draft.columns = (sums_NV <= wanted_N1).sum(-1)
+        draft.columns = np.where(draft.kept, draft.columns, (sums_NV <= wanted_N1).sum(-1))
         draft.passes += 1
         draft.name()
         if draft.passes == draft.total:

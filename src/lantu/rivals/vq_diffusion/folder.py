@@ -26,4 +26,4 @@ class VqDiffusionFolder(MaskedFolder):
 
     def lacks(self, ability: str) -> str:
         """What to do about an ability that the model lacks."""
-        return "discrete diffusion only draws; choose another model for this"
+        return "discrete diffusion draws and fills holes; choose another model for this"
