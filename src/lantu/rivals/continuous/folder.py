@@ -2,8 +2,8 @@
 
 NAME/
   model_index.json     as of lantu's own models
-  language/            an unmodified transformers directory; two codes that stand for nothing fill its vocabulary; or the
-                       bidirectional transformer that drafts in random order
+  language/            an unmodified transformers directory; two codes that stand for nothing fill its vocabulary; or
+                       the bidirectional transformer that drafts in random order
   vectors/             scaling, projection and head of the vectors: see ``config.VectorConfig``
   tokenizer/           the image tokenizer whose features the vectors are
   vision/              or the vision encoder whose embeddings they are; neither for pixels
@@ -48,10 +48,8 @@ KIND = FolderKind(
 VECTORS = {"features": "visual embedding", "vision": "visual embedding", "pixels": "patch of pixels"}
 REGRESSION = """{paper}: a stock causal
 language model regresses the next {vector} beside next-token prediction of text, and {renderer}."""
-EMU, PIXELS_OUTRIGHT = (
-    "Continuous regression as in Emu (Sun et al. 2023, arXiv:2307.05222)",
-    "Pixels regressed outright",
-)
+EMU = "Continuous regression as in Emu (Sun et al. 2023, arXiv:2307.05222)"
+OUTRIGHT = "Pixels regressed outright"
 HEAD = """A diffusion head a token as in MAR (Li et al. 2024, arXiv:2406.11838): {language},
 and a small network denoises a {vector} from each of its hidden states; {renderer}."""
 RASTER = "a stock causal language model reads them in raster order"
@@ -103,7 +101,7 @@ class ContinuousFolder(LantuFolder):
         how = {"vector": VECTORS[self.space], "renderer": renderer}
         if self.diffuses:
             return HEAD.format(language=RANDOM if self.shuffles else RASTER, **how)
-        return REGRESSION.format(paper=PIXELS_OUTRIGHT if self.paints else EMU, **how)
+        return REGRESSION.format(paper=OUTRIGHT if self.paints else EMU, **how)
 
     @property
     def drawn(self) -> str:
