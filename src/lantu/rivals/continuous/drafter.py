@@ -125,10 +125,13 @@ class RandomOrderDrafter(MaskedDrafter):
         left = min(count - drafted - 1, masked_after(draft.passes, draft.total, count))
         chosen_R = draft.order[drafted : count - left]
         guidance = 1 + (request.guidance - 1) * (1 - left / len(draft.ids))
-        numbers = (np.full((len(chosen_R), 1), value, np.float32) for value in (guidance, request.temperature))
+        guidance_R1, temperature_R1 = (
+            np.full((len(chosen_R), 1), value, np.float32) for value in (guidance, request.temperature)
+        )
         noise_SRE = draft.random.standard_normal((self.steps, len(chosen_R), self.channels), np.float32)
-        without = None if unconditional_nD is None else unconditional_nD[chosen_R]
-        levels_RE = self.levels.of(self.head.sample(conditional_nD[chosen_R], without, *numbers, noise_SRE))
+        without_RD = None if unconditional_nD is None else unconditional_nD[chosen_R]
+        found_RE = self.head.sample(conditional_nD[chosen_R], without_RD, guidance_R1, temperature_R1, noise_SRE)
+        levels_RE = self.levels.of(found_RE)
         assert draft.cells is not None
         draft.cells[chosen_R] = self.head.embed(self.levels.vectors(levels_RE))
         ids: Any = draft.ids
