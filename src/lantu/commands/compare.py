@@ -14,7 +14,7 @@ from lantu.commands.options import Device, Json
 from lantu.errors import LantuError
 
 EVERY_S = 20.0  # between lines of progress
-BUDGET, DEBUG_BUDGET = 3e13, 1e10  # operations: 20 minutes of a core that trains at 25 GFLOP/s
+BUDGET, DEBUG_BUDGET = 3e13, 5e9  # operations: 20 minutes of a core that trains at 25 GFLOP/s
 
 
 def compare(

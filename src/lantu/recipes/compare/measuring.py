@@ -52,6 +52,7 @@ BATCH_SIZE = 16  # pictures that are drawn and judged together
 NUM_RESAMPLES = 12  # half samples by which the interval of a Fréchet distance is estimated
 NUM_TIMED = 3  # pictures drawn one by one, whose median time is reported
 NUM_VARIETY_CAPTIONS = 16  # of each of which several pictures are drawn
+NUM_VARIETY_CAPTIONS_DEBUG = 4
 NUM_SHOWN = 12  # drawings in the report
 QUESTION = {"en": "what is in the picture?", "zh": "图里有什么？"}
 PLAIN_EVALUATOR = "colours (the vision network is missing)"
@@ -279,7 +280,8 @@ def conversed(one: Exam, trial: Trial, seed: int) -> float:
 
 def varied(one: Exam) -> dict[str, Any]:
     """How far four drawings of one caption are apart, beside true pictures: near to 0 a model has collapsed."""
-    asks = own.Exam(one.model, Album(one.asked.data, one.model.size), NUM_VARIETY_CAPTIONS, 0, lambda note: None)
+    count = NUM_VARIETY_CAPTIONS_DEBUG if one.asked.debug else NUM_VARIETY_CAPTIONS
+    asks = own.Exam(one.model, Album(one.asked.data, one.model.size), count, 0, lambda note: None)
     asks.__dict__.update(generator=one.generator, eye=one.eye)
     found = variety(asks)
     return {"value": found.score, "interval": list(found.interval), "n": found.n, "ceiling": found.ceiling}

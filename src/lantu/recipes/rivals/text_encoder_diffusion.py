@@ -54,7 +54,6 @@ INDEX = {
     "feature_extractor": [None, None],
     "image_encoder": [None, None],
     "requires_safety_checker": False,
-    "draw": {"guidance": GUIDANCE, "steps": 30},
 }
 PREDICTION = {"eps": "epsilon", "v": "v_prediction"}
 GROUP = 4  # channels that are normalised together
@@ -72,6 +71,7 @@ class DiffusionRecipe(RecipeConfig):
         widths: channels of each level of the UNet; every level but the first halves both sides.
         depth: residual blocks of a level, each with a transformer that reads the text.
         head: width of an attention head.
+        steps: of denoising, that a drawing takes unless it is told otherwise.
         parameterisation: what is predicted, see ``lantu.diffusion.parameterisations``.
         dropped: share of pictures that are learnt with an empty prompt, which guidance needs.
         asked: share of captions that are worded as requests, see ``lantu.data.asking``.
@@ -86,6 +86,7 @@ class DiffusionRecipe(RecipeConfig):
     widths: tuple[int, ...] = (96, 160, 192)
     depth: int = Field(1, ge=1)
     head: int = Field(32, ge=1)
+    steps: int = Field(30, ge=1)
     parameterisation: Literal["eps", "v", "flow"] = "v"
     dropped: float = Field(0.1, ge=0, le=1)
     asked: float = Field(0.35, ge=0, le=1)
@@ -233,7 +234,7 @@ class Task(training.Task):
                 seed=index,
                 unconditional=empty,
                 guidance=GUIDANCE,
-                steps=STEPS,
+                steps=min(STEPS, self.recipe.steps),
                 grid=grid,
             )
             for index, caption in captions.items()
@@ -252,6 +253,7 @@ class Task(training.Task):
 
         index = {
             **INDEX,
+            "draw": {"guidance": GUIDANCE, "steps": self.recipe.steps},
             "_diffusers_version": diffusers.__version__,
             "vae": [library, vae],
             "scheduler": ["diffusers", config["_class_name"]],
@@ -296,6 +298,7 @@ def debug() -> DiffusionRecipe:
         text_length=32,
         widths=(16, 32),
         head=16,
+        steps=4,
         loop=LoopConfig(steps=60, batch_size=16, lr=3e-3, warmup_steps=5, precision="fp32"),
     )
 
