@@ -31,7 +31,7 @@ class MaskedLayout(LantuLayout):
     def fill(
         self, prompt: str, codes_hw: np.ndarray, holes_hw: np.ndarray, seed: int, params: SamplingParams
     ) -> Request:
-        """The request for the holes of a picture, drafted around its other codes (MaskGIT, section 4.4)."""
+        """The request for the holes of a picture, drafted around its other codes (as arXiv:2202.04200 edits)."""
         ids = self.parts.vocabulary.codes_to_ids(codes_hw.flatten()).tolist()
         given = tuple(MASK_ID if hole else id_ for id_, hole in zip(ids, holes_hw.flatten().tolist(), strict=True))
         return replace(self.draw(prompt, given_grid(holes_hw), seed, params), given=given)
