@@ -53,7 +53,7 @@ def test_rounding_to_steps_moves_no_budget_by_much_however_dear_a_step_is(captio
     for level in (1, 4, 16):
         spent = {system.name: one.trial(system, level).flops for system in systems.chosen()}
         assert all(abs(flops / (level * 1e14) - 1) < 0.02 for flops in spent.values())
-        assert list(rule.apart("operations", spent, rule.OPERATIONS)) == []
+        assert list(rule.apart("operations", spent, rule.MAX_OPERATIONS_APART)) == []
     trials = one.levels(systems.SYSTEMS["pixel-ar"], 1.0)
     assert all("loop.batch_size=4" in trial.parts["pixel-ar"].overrides for trial in trials)
     assert trials[0].parts["pixel-ar"].steps == 125

@@ -15,7 +15,7 @@ from lantu.recipes.compare.planning import Asked
 from lantu.tokens import bpe
 from lantu.training import flops
 
-MARGIN = 0.6 * rule.PARAMETERS  # how far sizes may lie from the mean; captions of other data change them a little
+MARGIN = 0.6 * rule.MAX_PARAMETERS_APART  # captions of other data change sizes a little
 
 
 def words(count):
