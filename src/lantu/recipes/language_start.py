@@ -34,12 +34,13 @@ class LanguageStart:
 
 
 def start_language(
-    recipe: LanguageRecipe, texts: Iterable[str], grid: tuple[int, int], codebook_size: int
+    recipe: LanguageRecipe, texts: Iterable[str], grid: tuple[int, int], codebook_size: int, depth: int = 1
 ) -> LanguageStart:
     """The model that the recipe starts from, or a new one whose text tokenizer is trained on ``texts``.
 
     Args:
         grid: height and width in codes of the pictures that it will draw.
+        codebook_size, depth: of the image tokenizer, see ``Vocabulary``.
 
     Raises:
         RecipeError: the model that it starts from draws other codes.
@@ -48,11 +49,14 @@ def start_language(
     if not recipe.start:
         codec = bpe.train(texts, recipe.text_size)
         sizes = (recipe.width, recipe.layers, recipe.heads, recipe.inner)
-        vocabulary = Vocabulary(codec.size, codebook_size)
+        vocabulary = Vocabulary(codec.size, codebook_size, depth)
         return LanguageStart(codec, make(vocabulary, *sizes, grid=grid, seed=recipe.loop.seed))
     folder = part_folder(recipe.start, "language")
-    if (known := read_vocabulary(folder).codebook_size) != codebook_size:
-        what = f"{folder} has {known:,} codes, the image tokenizer {codebook_size:,}"
+    known = read_vocabulary(folder)
+    if (known.codebook_size, known.depth) != (codebook_size, depth):
+        both = ((known.codebook_size, known.depth), (codebook_size, depth))
+        kinds = [f"{codes:,} codes" + (f", {each} a cell" if each > 1 else "") for codes, each in both]
+        what = f"{folder} has {kinds[0]}, the image tokenizer {kinds[1]}"
         raise RecipeError(what, "start from a model of the same tokenizer, or from nothing")
     model = load(folder)
     if recipe.origin:

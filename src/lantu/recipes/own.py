@@ -150,7 +150,8 @@ class Exam:
         bare = [draw_prefix([], height, width, vocabulary)] * len(pictures)
         ids = vocabulary.codes_to_ids(grids.reshape(len(grids), -1).astype(np.int64))
         nats, right = self.expected(prefixes, ids)
-        details = {"nats": float(nats.mean()), "nats_uniform": float(np.log(vocabulary.codebook_size))}
+        uniform = np.log(vocabulary.codebook_size / vocabulary.depth)
+        details = {"nats": float(nats.mean()), "nats_uniform": float(uniform)}
         if any(one.prompt for one in pictures):
             details["nats_uncaptioned"] = float(self.expected(bare, ids)[0].mean())
         judged = {"score": {"score": float(right.mean())} | details, "round_trip": {"score": 1.0}}

@@ -126,7 +126,9 @@ def check(request: Request) -> None:
     if request.positions is not None:
         raise LantuError("vLLM counts positions itself, this model's have three axes", "choose another backend")
     if callable(request.allowed):
-        raise ValueError("vLLM takes the allowed ids once, at the start")
+        raise LantuError(
+            "vLLM takes the allowed ids once, and here they change from step to step", "choose another backend"
+        )
 
 
 def parameters(request: Request) -> Any:
