@@ -83,4 +83,4 @@ def read_cells(cells: Sequence[tuple[int, int]], grid: Grid, depth: int = 1) -> 
         if not (0 <= row < grid[0] and 0 <= column < grid[1]):
             raise DataError(f"there is no cell {row},{column}", f"the grid has {grid[0]} rows and {grid[1]} columns")
         holes[row, column] = True
-    return holes.reshape(grid[0], -1, depth).any(2)
+    return np.asarray(holes.reshape(grid[0], -1, depth).any(2))
