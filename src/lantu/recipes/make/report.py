@@ -73,7 +73,8 @@ def write(out: Path, model: Model, look: Look, ledger: Ledger, data: Path, secon
     sections = [
         heading(model, look, ledger),
         f"<h2>Drawings of captions that it never saw</h2>{rows}{among if drawn else ''}",
-        "<h2>Round trips: true pictures above what is left of them in codes</h2><img src=round_trips.png>",
+        "<h2>Round trips: true pictures above what is left of them in codes</h2><img src=round_trips.png>"
+        + shift(ledger.done.get("scores", {}), model.folder.patch),
         f"<h2>Scores</h2>{scores(ledger.done.get('scores', {}))}{compared(ledger)}",
         f"<h2>Learning</h2><img src=curves.png>{learning(ledger, trained)}",
         "<h2>Some of the pictures that it learnt from</h2><img src=data.png>",
@@ -181,6 +182,15 @@ def scores(suites: dict[str, Any]) -> str:
     head = "<tr><th>suite<th>score<th>round trip<th>true pictures<th>95 % interval<th>n<th>details"
     told = "".join(f"<p>{escape(note)}</p>" for note in notes)
     return f"<table>{head}{''.join(rows)}</table>{told}<p>What they mean: docs/evaluation.md.</p>"
+
+
+def shift(suites: dict[str, Any], patch: int) -> str:
+    """How much a round trip depends on where things stand."""
+    fall = suites.get("reconstruction", {}).get("details", {}).get("score", {}).get("moved_db")
+    if fall is None:
+        return ""
+    how = f"up to {fall:.1f} dB worse (PSNR)" if fall >= 0.05 else "as well as before"
+    return f"<p>Moved by 1 to {patch - 1} pixels, pictures come back {how}.</p>"
 
 
 def compared(ledger: Ledger) -> str:
