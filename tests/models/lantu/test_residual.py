@@ -21,12 +21,8 @@ from lantu.models.lantu.decoder.config import DecoderConfig
 from lantu.models.lantu.decoder.native import NativeDenoiser
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.models.lantu.decoder.pytorch import as_decoder
-from lantu.models.lantu.language import model as language_model
-from lantu.models.lantu.tokenizer.config import TokenizerConfig
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.models.validation import check_codes
-from lantu.recipes.assemble import assemble
-from lantu.tokens.bpe import TextCodec
 from lantu.tokens.grammar import Grammar
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.types import MASK_CODE
@@ -37,33 +33,8 @@ SEEDS = [1, 2, 3]
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_model, tmp_path_factory):
-    """The folder of a model with random weights whose cells have three codes each."""
-    place = tmp_path_factory.mktemp("models")
-    sizes = {"width": 32, "encoder_layers": 1, "decoder_layers": 1, "code_width": 4, "semantic_width": 0}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        tokenizer = ImageTokenizer(
-            TokenizerConfig(size=32, patch=8, quantizer="following", codebook_size=CODES, depth=DEPTH, **sizes)
-        )
-        tokenizer.save(place / "tokenizer")
-        learnt = {"codebook_size": CODES * DEPTH, "depth": DEPTH, "tokenizer": tokenizer.codes_digest()}
-        decoder = PixelDecoder(DecoderConfig(patch=8, width=32, layers=2, **learnt))
-        for parameter in decoder.parameters():
-            torch.nn.init.normal_(parameter, std=0.2)
-        decoder.save(place / "decoder")
-    codec = TextCodec(tiny_model / "language")
-    vocabulary = Vocabulary(codec.size, CODES * DEPTH, DEPTH)
-    language = language_model.make(vocabulary, width=32, layers=2, heads=2, grid=(4, 4 * DEPTH))
-    language.config.lantu |= {"learnt": ["filling", "talking"], "tokenizer": tokenizer.codes_digest()}
-    language_model.export(language, place / "language", codec)
-    parts = {part: place / part for part in ("tokenizer", "language", "decoder")}
-    return assemble(**parts, out=place / "residual", draw={"guidance": 2.0, "steps": 2}).path
-
-
-@pytest.fixture(scope="module")
-def model(folder):
-    return lantu.load(folder, device="cpu")
+def model(residual_model):
+    return lantu.load(residual_model, device="cpu")
 
 
 def levels(codes):
@@ -171,8 +142,8 @@ def test_too_wide_a_picture_is_refused(model):
         ("language", {"lantu": {"grid": [4, 4]}}, "draws 4x4 codes, its tokenizer makes 12x4"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(folder, tmp_path, part, changes, message):
-    changed = shutil.copytree(folder, tmp_path / "changed")
+def test_parts_that_do_not_fit_are_refused(residual_model, tmp_path, part, changes, message):
+    changed = shutil.copytree(residual_model, tmp_path / "changed")
     path = changed / part / "config.json"
     config = json.loads(path.read_text())
     inner = {name: config[name] | value if isinstance(value, dict) else value for name, value in changes.items()}
@@ -181,6 +152,21 @@ def test_parts_that_do_not_fit_are_refused(folder, tmp_path, part, changes, mess
     (changed / "model_index.json").write_text(json.dumps({k: v for k, v in index.items() if k != "checksums"}))
     with pytest.raises(ModelError, match=message):
         hub.find(changed).check()
+
+
+def test_a_pretrained_language_model_takes_its_codes(model, residual_model, tmp_path):
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from lantu.recipes.adopt_language import adopt_language
+    from lantu.weights.language_config import read_vocabulary
+
+    source = tmp_path / "source"
+    AutoTokenizer.from_pretrained(residual_model / "language").save_pretrained(source)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=700, **sizes)).save_pretrained(source)
+    adopt_language(str(source), tmp_path / "adopted", residual_model, rows="codes")
+    vocabulary = read_vocabulary(tmp_path / "adopted")
+    assert (vocabulary.depth, vocabulary.codebook_size) == (DEPTH, CODES * DEPTH)
 
 
 def test_the_pipeline_for_diffusers_is_refused(model):
@@ -202,8 +188,11 @@ def codes():
     return made
 
 
-def test_kernels_and_torch_agree(folder, codes):
-    network, denoiser = PixelDecoder.load(folder / "decoder"), NativeDenoiser.load(folder / "decoder", precise=True)
+def test_kernels_and_torch_agree(residual_model, codes):
+    network, denoiser = (
+        PixelDecoder.load(residual_model / "decoder"),
+        NativeDenoiser.load(residual_model / "decoder", precise=True),
+    )
     native = sample(DiffusionDecoder(denoiser, 8, depth=denoiser.depth), codes, SEEDS, steps=2)
     assert native.shape == (3, 3, 32, 32)
     np.testing.assert_allclose(native, sample(as_decoder(network), codes, SEEDS, steps=2), atol=1e-3)
@@ -211,14 +200,14 @@ def test_kernels_and_torch_agree(folder, codes):
     with torch.inference_mode():
         made = network(x, torch.full((3,), 0.3), torch.from_numpy(codes))
     np.testing.assert_allclose(denoiser(x.numpy(), 0.3, Conditioning(codes)), made, atol=1e-3)
-    decoder = load_decoder(folder / "decoder")
+    decoder = load_decoder(residual_model / "decoder")
     together = sample(decoder, codes, SEEDS, steps=2, guidance=1.5)
     alone = sample(decoder, codes[1:2], SEEDS[1:2], steps=2, guidance=1.5)
     assert np.array_equal(alone[0], together[1])
 
 
-def test_it_starts_as_the_plain_decoder(folder, codes):
-    tokenizer = ImageTokenizer.load(folder / "tokenizer").eval()
+def test_it_starts_as_the_plain_decoder(residual_model, codes):
+    tokenizer = ImageTokenizer.load(residual_model / "tokenizer").eval()
     with torch.no_grad():
         tokenizer.decoder.embed.bias.normal_()
     network = PixelDecoder(DecoderConfig(patch=8, width=32, layers=2, codebook_size=CODES * DEPTH, depth=DEPTH))
@@ -241,7 +230,7 @@ def test_wrong_codes_are_of_the_same_level(codes):
 
 
 @pytest.mark.parametrize("wrong", [{"depth": 0}, {"depth": 17}, {"depth": "3"}, {"depth": 5}])
-def test_odd_numbers_of_levels_are_refused(folder, wrong):
-    config = json.loads((folder / "decoder" / "config.json").read_text()) | wrong
+def test_odd_numbers_of_levels_are_refused(residual_model, wrong):
+    config = json.loads((residual_model / "decoder" / "config.json").read_text()) | wrong
     with pytest.raises(ModelError):
-        manifest.check("decoder", config, PixelDecoder.load(folder / "decoder").state_dict())
+        manifest.check("decoder", config, PixelDecoder.load(residual_model / "decoder").state_dict())
