@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import lantu
+import tiny_language
 from lantu.diffusion.decoder import Conditioning, DiffusionDecoder
 from lantu.diffusion.flow import Corruption, replace
 from lantu.diffusion.sample import sample
@@ -23,6 +24,8 @@ from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.models.lantu.decoder.pytorch import as_decoder
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.models.validation import check_codes
+from lantu.recipes.adopt_language import adopt_language
+from lantu.recipes.assemble import assemble
 from lantu.tokens.grammar import Grammar
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.types import MASK_CODE
@@ -154,19 +157,11 @@ def test_parts_that_do_not_fit_are_refused(residual_model, tmp_path, part, chang
         hub.find(changed).check()
 
 
-def test_a_pretrained_language_model_takes_its_codes(model, residual_model, tmp_path):
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    from lantu.recipes.adopt_language import adopt_language
-    from lantu.weights.language_config import read_vocabulary
-
-    source = tmp_path / "source"
-    AutoTokenizer.from_pretrained(residual_model / "language").save_pretrained(source)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-    LlamaForCausalLM(LlamaConfig(vocab_size=700, **sizes)).save_pretrained(source)
-    adopt_language(str(source), tmp_path / "adopted", residual_model, rows="codes")
-    vocabulary = read_vocabulary(tmp_path / "adopted")
-    assert (vocabulary.depth, vocabulary.codebook_size) == (DEPTH, CODES * DEPTH)
+def test_a_pretrained_language_model_takes_its_codes(residual_model, tmp_path):
+    tiny_language.write(tmp_path / "published", "llama", True, rows=352)
+    adopt_language(str(tmp_path / "published"), tmp_path / "adopted", residual_model, rows="codes")
+    made = assemble(residual_model, tmp_path / "adopted", residual_model, tmp_path / "model").path
+    assert np.array_equal(*levels(lantu.load(made, device="cpu").draw("a red cat", seed=1).codes))
 
 
 def test_the_pipeline_for_diffusers_is_refused(model):
