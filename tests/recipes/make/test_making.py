@@ -55,7 +55,20 @@ def test_photographs_and_drawings_are_told_apart(tmp_path):
     assert found[0].languages == {"en": 23, "zh": 23}
     text = " ".join(found[0].lines())
     assert "drawings" in text
+    assert found[0].account == ()
     assert "few" in text
+
+
+def test_what_was_left_out_is_said(tmp_path):
+    folder = pictures(tmp_path / "in", count=6)
+    (folder / "broken.png").write_bytes((folder / "0.png").read_bytes()[:60])
+    (folder / "film.mov").write_bytes(b"0")
+    Image.new("RGB", (48, 130)).save(folder / "tall.png")
+    text = "\n".join(look(build_folder(folder, tmp_path / "data", 32, workers=1)).lines())
+    assert "no decoder for .mov here: convert it to PNG, JPEG or WebP: film.mov" in text
+    assert "it can't be decoded (" in text
+    assert "copy or download it again: broken.png" in text
+    assert "cropped to a central square of less than half the picture (--aspect pad keeps all of it): tall.png" in text
 
 
 def test_what_cannot_be_learnt_is_said():

@@ -79,7 +79,7 @@ class LantuLayout:
 
     def size_of(self, grid: Grid) -> Size:
         """Width and height in pixels of a picture of h by w codes, or of any number of a sequence."""
-        height, width = (grid[0], grid[1] // self.folder.depth) if self.folder.sequence is None else self.folder.canvas
+        height, width = self.folder.cells_of(grid)
         return width * self.patch, height * self.patch
 
     def check_size(self, size: Size) -> str:

@@ -76,7 +76,11 @@ class SequenceFolder:
     @property
     def canvas(self) -> tuple[int, int]:
         """Rows and columns of cells of the pictures that it was trained on."""
-        return self.sequence.canvas if self.sequence else (self.grid[0], self.grid[1] // self.depth)
+        return self.cells_of(self.grid)
+
+    def cells_of(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of cells of a picture of h by w codes, or of any number of a sequence."""
+        return self.sequence.canvas if self.sequence else (grid[0], grid[1] // self.depth)
 
 
 def depth_of(config: Mapping[str, Any]) -> int:

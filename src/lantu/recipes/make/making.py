@@ -131,8 +131,8 @@ class Making:
         words = ["--labels", wanted.labels] if wanted.labels else []
         words += [] if wanted.captions else ["--no-captions"]
         words += wanted.importing
-        if (self.sources.decoder or self.sources.pretrained_decoder) and "--aspect" not in words:
-            words += ["--aspect", "crop"]  # pretrained decoders learn squares
+        if self.sources.squares and "--aspect" not in words:
+            words += ["--aspect", "crop"]
         where = [str(expand(wanted.pictures)), "--out", str(self.data)]
         return ["data", "build", "folder", *where, "--size", str(self.size), "--seed", str(wanted.seed), *words]
 
@@ -191,6 +191,9 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model,
         raise DataError(f"there is no {wanted.pictures}", "name a folder of pictures, a table or tars")
     check_folder(wanted.out, FOLDER_KIND)  # before hours of training
     sources, size = sources_of(wanted)
+    if sources.squares and "keep" in wanted.importing:
+        what = "a pretrained decoder" if sources.decoder else "a model that goes on learning"
+        raise LantuError(f"{what} learns square pictures", "give --aspect crop or pad")
     ledger = Ledger.open(wanted.work, wanted.asked(size))
     time = Time.of(wanted.minutes, ledger.spent_s, sources.reserved)
 
@@ -215,6 +218,8 @@ def sources_of(wanted: Wanted) -> tuple[Sources, int]:
     masked = isinstance(folder, LantuFolder) and folder.entry("language/config.json", "model_type") == MASKED
     if not isinstance(folder, LantuFolder) or masked:
         raise LantuError(f"{folder.name} can't go on learning", "give a model of lantu's own: --start MODEL")
+    if all(height != width for height, width in map(folder.cells_of, folder.drawing_config.grids)):
+        raise LantuError(f"{folder.name} draws no square pictures, and only such can be rehearsed", "make a new model")
     tokenizer = folder.read("tokenizer/config.json")
     side = tokenizer["size"] // tokenizer["patch"] * folder.patch  # of a square; other shapes are about as large
     if wanted.size not in (None, side):
