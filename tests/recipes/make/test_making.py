@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,11 +20,12 @@ from lantu.data.build import build_folder
 from lantu.errors import LantuError, RecipeError
 from lantu.recipes.make import curves, plan, stages
 from lantu.recipes.make.look import Look, look
-from lantu.recipes.make.making import Making, Wanted
+from lantu.recipes.make.making import Making, Wanted, make
 from lantu.recipes.make.plan import Sources
 from lantu.recipes.make.stages import Ledger
 from lantu.recipes.make.timing import Time, dry_runs, facts_of
 from lantu.recipes.make.training import Training
+from lantu.recipes.rehearsal import square_of
 
 PHOTOS = Look(train=3000, val=100, size=64, captioned=3000, languages={"en": 3000}, plain=0.2)
 DRAWINGS = Look(train=300, val=10, size=64, captioned=0, languages={"fr": 10}, plain=0.8)
@@ -223,6 +225,20 @@ def test_options_of_importing_reach_the_import_and_must_be_repeated(tmp_path):
     Ledger.open(tmp_path, plain.asked(64)).save()
     with pytest.raises(RecipeError, match="another importing"):
         Ledger.open(tmp_path, wanted.asked(64))
+
+
+def test_a_model_that_goes_on_learning_is_shown_squares(tiny_model, tmp_path):
+    pictures(tmp_path / "in")
+    wanted = Wanted(tmp_path / "in", tmp_path / "out", tmp_path / "work", 1.0, 32, "", "cpu", 0, start=str(tiny_model))
+    for words, expected in (((), "crop"), (("--aspect", "pad"), "pad")):
+        asked = replace(wanted, importing=words)
+        made = Making(asked, Sources(start="x"), 32, Ledger(tmp_path, {}), Time.of(1, 0, 0.15), 2, print, print)
+        assert made.data_command()[-2:] == ["--aspect", expected]
+    with pytest.raises(LantuError, match="goes on learning takes square pictures"):
+        make(replace(wanted, importing=("--aspect", "keep")), print, print)
+    assert not (tmp_path / "work").exists()
+    assert square_of([(128, 96), (112, 112), (96, 128)]) == 112
+    assert square_of([(128, 96)]) == 0
 
 
 def test_a_refused_stage_stops_with_its_own_message_and_a_done_one_is_not_repeated(tmp_path):

@@ -193,7 +193,7 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model,
     sources, size = sources_of(wanted)
     if sources.squares and "keep" in wanted.importing:
         what = "a pretrained decoder" if sources.decoder else "a model that goes on learning"
-        raise LantuError(f"{what} learns square pictures", "give --aspect crop or pad")
+        raise LantuError(f"{what} takes square pictures", "give --aspect crop or pad")
     ledger = Ledger.open(wanted.work, wanted.asked(size))
     time = Time.of(wanted.minutes, ledger.spent_s, sources.reserved)
 
