@@ -51,11 +51,12 @@ class Look:
         """What it is, for a person, and what a model won't learn from it."""
         kind = "photographs" if self.photographs else "drawings"
         spoken = ", ".join(f"{count:,} with captions in {name}" for name, count in self.languages.items())
-        yield f"{self.train:,} pictures to learn from, {self.val:,} kept for validation; they look like {kind}"
+        train = pictures(self.train)
+        yield f"{train} to learn from, {self.val:,} kept for validation; they look like {kind}"
         yield spoken or "no captions"
         yield from self.account
         if self.train < FEW:
-            yield f"{self.train:,} pictures are few: it will learn them by heart more than what they have in common"
+            yield f"{train}: so few are learnt by heart, more than what they have in common"
         if not self.captioned:
             yield "without captions it draws pictures like these, whatever the prompt says"
         elif self.captioned < FEW_CAPTIONED * self.train:
@@ -64,6 +65,11 @@ class Look:
             yield f"captions in {', '.join(unknown)} teach drawing alone: {' and '.join(LANGUAGES)} are scored"
         if not self.val:
             yield "no picture is kept for validation: scores will be those of pictures that it learnt"
+
+
+def pictures(count: int) -> str:
+    """ "1 picture", "1,200 pictures"."""
+    return f"{count:,} picture{'s' if count != 1 else ''}"
 
 
 def look(data: Path) -> Look:
