@@ -24,6 +24,7 @@ def test_scores_are_told_in_words_and_short_numbers():
     assert row.count("<td") == 7
     assert "50.0%" not in row  # the round trip of codes means nothing
     assert "50.0%" in page.split("<tr>")[3]
+    assert "8 pictures say little" in page
     assert report.scores({}) == "<p>None.</p>"
 
 

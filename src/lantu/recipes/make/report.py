@@ -35,6 +35,7 @@ ASKED = {  # what a suite's score is, for a person
     "variety": "how far drawings of one caption are apart",
 }
 STAGES = {"data": "import", "rehearsal": "drawings to rehearse", "model": "settings"}
+ENOUGH = 16  # pictures below which a score is mostly chance
 PROMPTS, SEEDS = 8, 3  # held-out captions, and drawings of each
 NEIGHBOURS, BATCH = 2000, 64  # training pictures among which the nearest one is looked for
 STYLE = """
@@ -202,6 +203,8 @@ def scores(suites: dict[str, Any]) -> str:
         rows.append(f"<tr><td>{asked}{values}{interval}<td>{escape(details)}")
         notes |= dict.fromkeys(one.get("notes", ()))
     head = "<tr><th>suite<th>score<th>round trip<th>true pictures<th>95 % interval<th>n<th>details"
+    if (least := min(one["n"] for one in suites.values())) < ENOUGH:
+        notes[f"{least} pictures say little: the scores are mostly chance, see the intervals"] = None
     told = "".join(f"<p>{escape(note)}</p>" for note in notes)
     return f"<table>{head}{''.join(rows)}</table>{told}<p>What the details mean: docs/evaluation.md.</p>"
 
