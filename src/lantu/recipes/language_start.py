@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lantu.errors import RecipeError
+from lantu.models.lantu.language.grow import grow_like
 from lantu.models.lantu.language.model import deepen, describe, load, make, new_places, revert, sources_of
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
+from lantu.recipes.codes import Tokenizer, depth_of
 from lantu.recipes.language_settings import LanguageRecipe
+from lantu.recipes.more_codes import origins
 from lantu.recipes.sources import part_folder
 from lantu.tokens import bpe
 from lantu.tokens.vocabulary import Vocabulary
@@ -34,28 +38,35 @@ class LanguageStart:
 
 
 def start_language(
-    recipe: LanguageRecipe, texts: Iterable[str], grid: tuple[int, int], codebook_size: int, depth: int = 1
+    recipe: LanguageRecipe, texts: Iterable[str], grid: tuple[int, int], tokenizer: Tokenizer
 ) -> LanguageStart:
     """The model that the recipe starts from, or a new one whose text tokenizer is trained on ``texts``.
 
     Args:
         grid: height and width in codes of the pictures that it will draw.
-        codebook_size, depth: of the image tokenizer, see ``Vocabulary``.
+        tokenizer: whose codes it learns; it may have been given more codes than the model knows.
 
     Raises:
         RecipeError: the model that it starts from draws other codes.
         ModelError: that model can't be read.
     """
+    codebook_size, depth = tokenizer.codebook_size, depth_of(tokenizer)
     if not recipe.start:
         codec = bpe.train(texts, recipe.text_size)
         sizes = (recipe.width, recipe.layers, recipe.heads, recipe.inner)
         vocabulary = Vocabulary(codec.size, codebook_size, depth)
         return LanguageStart(codec, make(vocabulary, *sizes, grid=grid, seed=recipe.loop.seed))
     folder = part_folder(recipe.start, "language")
-    known = read_vocabulary(folder)
-    if (known.codebook_size, known.depth) != (codebook_size, depth):
-        both = ((known.codebook_size, known.depth), (codebook_size, depth))
-        kinds = [f"{codes:,} codes" + (f", {each} a cell" if each > 1 else "") for codes, each in both]
+    vocabulary = read_vocabulary(folder)
+    known = vocabulary.codebook_size
+    begun = None
+    if isinstance(tokenizer, ImageTokenizer) and known < codebook_size and vocabulary.depth == depth:
+        begun = origins(tokenizer, known)
+    if (known, vocabulary.depth) != (codebook_size, depth) and begun is None:
+        kinds = [
+            f"{codes:,} codes" + (f", {each} a cell" if each > 1 else "")
+            for codes, each in ((known, vocabulary.depth), (codebook_size, depth))
+        ]
         what = f"{folder} has {kinds[0]}, the image tokenizer {kinds[1]}"
         raise RecipeError(what, "start from a model of the same tokenizer, or from nothing")
     model = load(folder)
@@ -65,7 +76,10 @@ def start_language(
     if recipe.added:
         new = new_places(sources_of(model.config.num_hidden_layers, recipe.added))
         model = deepen(model, recipe.added)
-    describe(model.config, read_vocabulary(folder), grid)
+    if begun is not None:
+        grow_like(model, vocabulary, begun)
+        vocabulary = Vocabulary(vocabulary.text_size, codebook_size)
+    describe(model.config, vocabulary, grid)
     if new:
         model.config.lantu["added"] = new  # so that a later run can tell them from the others
     return LanguageStart(read_codec(folder), model, tuple(f"model.layers.{place}." for place in new))

@@ -28,6 +28,12 @@ def check_installed() -> None:
         raise LantuError("Ray is not installed", "pip install 'lantu[ray]'")
 
 
+def prepare() -> None:
+    """Set the environment variables that Ray reads when it starts; those that the user has set stay."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a later default, of which it warns
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A Ray cluster, and how much of it to use.
@@ -48,8 +54,7 @@ class Cluster:
             LantuError: Ray is not installed, or there is no cluster at the address.
         """
         check_installed()
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a later default, of which it warns
+        prepare()
         import ray
 
         if ray.is_initialized():
@@ -140,5 +145,7 @@ class _Worker:
         except Exception as problem:
             problem.add_note(traceback.format_exc())
             with contextlib.suppress(Exception):
-                return pickle.dumps(problem)
+                packed = pickle.dumps(problem)
+                pickle.loads(packed)  # some exceptions can be pickled, but not unpickled
+                return packed
             return pickle.dumps(RuntimeError(f"{type(problem).__name__}: {problem}"))

@@ -12,6 +12,7 @@ import numpy as np
 
 from lantu.data.codes import Progress, rows_of, tokenize
 from lantu.data.shards import Shards
+from lantu.errors import ModelError
 from lantu.models.loader import choose_device
 from lantu.recipes.bulk.cluster import Cluster
 from lantu.recipes.codes import encoder, load_tokenizer, name_of
@@ -59,7 +60,8 @@ def _encoding(
     """What a worker does with each span of pictures, in the batches that one process would make."""
     loaded = load_tokenizer(tokenizer)
     if (found := name_of(loaded)) != name:
-        raise ValueError(f"the tokenizer {tokenizer} makes the codes {found} here, not {name}")
+        what = f"{tokenizer} is another image tokenizer on a worker (its codes are {found}, not {name})"
+        raise ModelError(what, "give all machines the same files")
     device = choose_device(device)
     shards, encode = Shards(data, split), encoder(loaded.to(device), data, device)
 
