@@ -28,17 +28,12 @@ from lantu.files import write_json
 from lantu.images import scale, to_array, to_tensor
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.assemble import part_folder
+from lantu.recipes.moving import moved
 from lantu.recipes.scores import composer_of, scorer_of
 from lantu.training.machine import prepare
 from lantu.types import Placed
 
 MOVES = (1, 2, 3, 5, 7, 8, 9, 11, 13, 15)
-
-
-def moved(images: np.ndarray, pixels: int) -> np.ndarray:
-    """(B, H, W, 3) moved down and right, the edge repeated."""
-    rim = ((0, 0), (pixels, 0), (pixels, 0), (0, 0))
-    return np.pad(images, rim, "edge")[:, : images.shape[1], : images.shape[2]]
 
 
 class RoundTrip:

@@ -128,6 +128,42 @@ def sequence_model(tiny_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def residual_model(tiny_model, tmp_path_factory):
+    """The folder of a model whose pictures of 32x32 pixels are 4x4 cells of three codes each, of 24 a level."""
+    import torch
+
+    from lantu.models.lantu.decoder.config import DecoderConfig
+    from lantu.models.lantu.decoder.network import PixelDecoder
+    from lantu.models.lantu.language import model
+    from lantu.models.lantu.tokenizer.config import TokenizerConfig
+    from lantu.models.lantu.tokenizer.model import ImageTokenizer
+    from lantu.recipes.assemble import assemble
+    from lantu.tokens.bpe import TextCodec
+    from lantu.tokens.vocabulary import Vocabulary
+
+    folder, depth, codes = tmp_path_factory.mktemp("models"), 3, 24
+    sizes = {"width": 32, "encoder_layers": 1, "decoder_layers": 1, "code_width": 4, "semantic_width": 0}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        tokenizer = ImageTokenizer(
+            TokenizerConfig(size=SIZE, patch=PATCH, quantizer="following", codebook_size=codes, depth=depth, **sizes)
+        )
+        tokenizer.save(folder / "tokenizer")
+        learnt = {"codebook_size": codes * depth, "depth": depth, "tokenizer": tokenizer.codes_digest()}
+        decoder = PixelDecoder(DecoderConfig(patch=PATCH, width=32, layers=2, **learnt))
+        for parameter in decoder.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        decoder.save(folder / "decoder")
+    codec = TextCodec(tiny_model / "language")
+    vocabulary = Vocabulary(codec.size, codes * depth, depth)
+    language = model.make(vocabulary, width=32, layers=2, heads=2, grid=(4, 4 * depth))
+    language.config.lantu |= {"learnt": ["filling", "talking"], "tokenizer": tokenizer.codes_digest()}
+    model.export(language, folder / "language", codec)
+    parts = {part: folder / part for part in ("tokenizer", "language", "decoder")}
+    return assemble(**parts, out=folder / "residual", draw={"guidance": 2.0, "steps": 2}).path
+
+
+@pytest.fixture(scope="session")
 def masked_model(tiny_model, tmp_path_factory):
     """The folder of a model that drafts by masked diffusion, with tokenizer and decoder of the tiny model."""
     import torch

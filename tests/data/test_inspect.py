@@ -2,8 +2,9 @@ import numpy as np
 from fake_data import make_data
 from PIL import Image
 
+from lantu.data.build import build_folder
 from lantu.data.inspect import contact_sheet, inspect
-from lantu.data.shards import read_index, write_index
+from lantu.data.shards import Shards, read_index, write_index
 
 
 def test_everything_is_counted(data):
@@ -30,6 +31,21 @@ def test_everything_is_counted(data):
 def test_lengths_in_ids_are_told_when_a_tokenizer_is_given(data):
     captions = inspect(data, encode_text=lambda text: list(text.encode()))["splits"]["val"]["captions"]
     assert captions["zh"]["ids"] == {"least": 4, "median": 4.0, "most": 4}
+
+
+def test_captions_of_a_sheet_stand_below_tall_and_wide_pictures(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number, size in enumerate([(64, 96)] * 6 + [(96, 64)] * 6):
+        Image.effect_noise(size, 80).convert("RGB").save(tmp_path / "in" / f"{number}.png")
+        (tmp_path / "in" / f"{number}.txt").write_text("a long caption of several words in every line of it\n")
+    data = build_folder(tmp_path / "in", tmp_path / "data", size=128, aspect="keep", val=0, workers=1)
+    contact_sheet(data, tmp_path / "sheet.png", rows=2, columns=6)
+    shards, sheet = Shards(data, "train"), np.asarray(Image.open(tmp_path / "sheet.png"))
+    high, wide = shards.shapes.max(0).tolist()
+    assert high > 128 < wide
+    for place in range(12):
+        picture, top, left = shards.image(place), 8 + place // 6 * (high + 3 * 14 + 8), 8 + place % 6 * (wide + 8)
+        assert np.array_equal(sheet[top : top + len(picture), left : left + picture.shape[1]], picture)
 
 
 def test_a_sheet_shows_pictures_spread_over_the_split_above_their_captions(tmp_path):

@@ -68,6 +68,7 @@ def test_all_suites_of_own_pictures(tiny_model, folders, tmp_path, size):
         assert (suite["n"], suite["split"]) == (3, "val")
     assert scores["drawing"]["ceiling"] == scores["caption"]["ceiling"] == 1  # every caption is of one picture
     assert scores["reconstruction"]["details"]["score"]["psnr"] > 0
+    assert abs(scores["reconstruction"]["details"]["score"]["moved_db"]) < 20
     assert "fd_colours_and_edges" in scores["drawing"]["details"]["score"]
     assert len(scores["codes"]["notes"]) == 3  # of the network, of LPIPS, and that no two pictures have one caption
     assert scores["variety"]["unit"] == "distance"

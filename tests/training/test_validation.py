@@ -121,9 +121,11 @@ def test_a_loss_that_is_no_number_is_never_the_best():
 def test_what_goes_wrong_is_said_once_with_a_remedy():
     watch, best = Watch(patience=0), Best()
     best.see(1.0, 100)
-    assert watch.see({"loss": 1.0}, best, True) == []
+    for loss in (1.1, 1.0, 1.0, 0.1, 1.0):  # 0.1 is that of a single step
+        assert watch.see({"loss": loss}, best, True) == []
     assert watch.see({"loss": 3.0}, best, False) == []  # warming up
-    (line,) = watch.see({"loss": 1.6}, best, True)
+    assert watch.see({"loss": 1.6}, best, True) == []
+    (line,) = watch.see({"loss": 1.7}, best, True)
     assert "1 to 1.6" in line
     assert "loop.lr" in line
     assert watch.see({"loss": 1.7}, best, True) == []

@@ -1,6 +1,7 @@
 """Engines that run the diffusion decoder on the same weights: each function takes its folder and gives a ``Render``."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ def diffusers_loop(folder: Path) -> Render:
 
     from lantu.diffusion.samplers import velocity
     from lantu.models.lantu.decoder.network import PixelDecoder
+    from lantu.models.lantu.decoder.pytorch import as_decoder
 
     network = PixelDecoder.load(folder)
-    patch = network.config.patch
+    shape = as_decoder(network).noise_shape
 
     @torch.inference_mode()
     def draw(codes: np.ndarray) -> Any:
@@ -40,7 +42,7 @@ def diffusers_loop(folder: Path) -> Render:
         grid = torch.from_numpy(codes)
         scheduler: Any = FlowMatchEulerDiscreteScheduler()
         scheduler.set_timesteps(sigmas=np.linspace(1, 1 / STEPS, STEPS))
-        x = torch.randn(B, 3, height * patch, width * patch)
+        x = torch.randn(B, *shape(height, width))
         with torch.autocast("cpu", torch.bfloat16, enabled=machine.precision() == "bf16"):
             for step, timestep in enumerate(scheduler.timesteps):
                 now = 1 - float(scheduler.sigmas[step])
@@ -56,10 +58,10 @@ def openvino(folder: Path) -> Render:
     import openvino as ov
     import torch
 
-    from lantu.diffusion.decoder import Conditioning, DiffusionDecoder
+    from lantu.diffusion.decoder import Conditioning
     from lantu.diffusion.sample import sample
     from lantu.models.lantu.decoder.network import PixelDecoder
-    from lantu.models.lantu.decoder.pytorch import canvas_of
+    from lantu.models.lantu.decoder.pytorch import as_decoder
 
     network = PixelDecoder.load(folder)
     compiled: dict[tuple[int, ...], Any] = {}
@@ -78,7 +80,7 @@ def openvino(folder: Path) -> Render:
             times = np.full(len(codes), timestep, np.float32)
             return compiled[codes.shape].infer([x_t_BCHW, times, codes], share_inputs=True)[0].copy()
 
-    decoder = DiffusionDecoder(Denoiser(), network.config.patch, canvas=canvas_of(network))
+    decoder = replace(as_decoder(network), denoiser=Denoiser())
     return lambda codes: sample(decoder, codes, list(range(len(codes))), STEPS)
 
 

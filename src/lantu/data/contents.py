@@ -163,7 +163,8 @@ def load_picture(
     except Image.DecompressionBombError:
         return None, [Note(entry.key, BOMB.format(limit=2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000))]
     except Exception as problem:  # decoders raise all kinds of errors on a broken file
-        return None, [Note(entry.key, " ".join(str(problem).split()) or type(problem).__name__)]
+        why = " ".join(str(problem).split()) or type(problem).__name__
+        return None, [Note(entry.key, f"it can't be decoded ({why}): copy or download it again")]
 
 
 def lost_by_cropping(entry: Entry) -> float | None:

@@ -119,19 +119,21 @@ def contact_sheet(folder: str | Path, out: str | Path, split: str = "train", row
     """
     shards = Shards(folder, split)
     numbers = np.unique(np.linspace(0, len(shards) - 1, min(rows * columns, len(shards))).astype(int))
-    side = max(shards.size, 96)
-    cell_width, cell_height = side + GAP, side + LINES * (TEXT_SIZE + 3) + GAP
+    pictures = [Image.fromarray(shards.image(number)) for number in numbers.tolist()]
+    side = max([96, *(picture.width for picture in pictures)])
+    high = max([0, *(picture.height for picture in pictures)])
+    cell_width, cell_height = side + GAP, high + LINES * (TEXT_SIZE + 3) + GAP
     rows = -(-len(numbers) // columns)
     sheet = Image.new("RGB", (columns * cell_width + GAP, max(rows, 1) * cell_height + GAP), "#e8e8e8")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(TEXT_SIZE)
-    for place, number in enumerate(numbers.tolist()):
+    for place, (number, picture) in enumerate(zip(numbers.tolist(), pictures, strict=True)):
         left, top = GAP + place % columns * cell_width, GAP + place // columns * cell_height
-        sheet.paste(Image.fromarray(shards.image(number)), (left, top))
+        sheet.paste(picture, (left, top))
         caption = next(iter(shards.sample(number).captions.get("en", ())), "")
         letters = int(0.9 * side * len(caption) / max(font.getlength(caption), side))
         lines = textwrap.wrap(caption, max(letters, 1), max_lines=LINES, placeholder=" …")
-        draw.text((left, top + shards.size + 1), "\n".join(lines), fill="black", font=font, spacing=2)
+        draw.text((left, top + picture.height + 1), "\n".join(lines), fill="black", font=font, spacing=2)
     with replacing(out) as temporary:
         sheet.save(temporary, format="PNG")
 

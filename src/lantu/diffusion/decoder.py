@@ -89,7 +89,8 @@ class DiffusionDecoder:
         partial: whether the denoiser has learnt grids of which codes are masked, so that a partial draft is a preview
             and guidance has something to compare with.
         canvas: rows and columns of cells that are painted where codes are a sequence (1-D tokens), whatever its length;
-            None where they are a grid, a code a cell.
+            None where they are a grid.
+        depth: codes of a cell of a grid, side by side.
 
     Raises:
         ModelError: there is no such parameterisation, or the codec's positions don't fit the patch.
@@ -102,6 +103,7 @@ class DiffusionDecoder:
     codec: LatentCodec | None = None
     partial: bool = True
     canvas: tuple[int, int] | None = None
+    depth: int = 1
 
     def __post_init__(self):
         if self.parameterisation not in PARAMETERISATIONS:
@@ -114,7 +116,7 @@ class DiffusionDecoder:
 
     def noise_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """(C, H, W) of what is denoised for a grid of so many codes, or for a sequence."""
-        height, width = self.canvas or (height, width)
+        height, width = self.canvas or (height, width // self.depth)
         channels, factor = (self.codec.channels, self.codec.factor) if self.codec else (3, 1)
         return channels, height * self.patch // factor, width * self.patch // factor
 

@@ -26,6 +26,7 @@ class Corruption:
         most: the largest share of codes replaced in one picture.
         fewest: codes of the shortest prefix that is left of a sequence; 0 for a grid, of which any number is left.
             Lengths from n to 2n are as frequent whatever n is.
+        depth: codes of a cell; a wrong one is of the same level.
     """
 
     dropped: float = 0.1
@@ -33,6 +34,7 @@ class Corruption:
     spoilt: float = 0.4
     most: float = 0.2
     fewest: int = 0
+    depth: int = 1
 
     def __call__(self, codes_Bhw: Tensor, codebook_size: int, generator: torch.Generator) -> Tensor:
         """Corrupt a batch of codes; all randomness comes from the generator."""
@@ -42,7 +44,7 @@ class Corruption:
 
         B, h, w = codes_Bhw.shape
         share = (draw(B, 1, 1) < self.spoilt) * draw(B, 1, 1) * self.most
-        other = replace(codes_Bhw, share, codebook_size, generator)
+        other = replace(codes_Bhw, share, codebook_size // self.depth, generator)
         hides_B, length_B = draw(B) < self.hidden, draw(B)
         left_B = self.fewest * (h * w / self.fewest) ** length_B if self.fewest else length_B * h * w
         known = torch.where(hides_B, left_B.long(), h * w)
@@ -51,12 +53,17 @@ class Corruption:
 
 
 def replace(codes_Bhw: Tensor, share: Tensor | float, codebook_size: int, generator: torch.Generator) -> Tensor:
-    """Replace a share of codes: half by any code, half by one of the batch, which is a likelier error."""
+    """Replace a share of codes: half by any code, half by one of the batch, which is a likelier error.
+
+    Args:
+        codebook_size: of a level, where a cell has several codes. A code is replaced by one of its level.
+    """
     device = codes_Bhw.device
     uniform = torch.randint(codebook_size, codes_Bhw.shape, generator=generator, device=device)
     shuffled = codes_Bhw.flatten()[torch.randperm(codes_Bhw.numel(), generator=generator, device=device)]
     coin = torch.rand(codes_Bhw.shape, generator=generator, device=device) < 0.5
-    wrong = torch.where(coin, uniform, shuffled.view(codes_Bhw.shape))
+    wrong = torch.where(coin, uniform, shuffled.view(codes_Bhw.shape) % codebook_size)
+    wrong = wrong + codes_Bhw // codebook_size * codebook_size
     return torch.where(torch.rand(codes_Bhw.shape, generator=generator, device=device) < share, wrong, codes_Bhw)
 
 

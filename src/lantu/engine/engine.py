@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lantu.engine.backends.protocol import Backend, Draw
-from lantu.engine.request import PrefixKey, Prompt, Request, prefix_key
+from lantu.engine.request import InTurn, PrefixKey, Prompt, Ranges, Request, prefix_key
 
 OnStep = Callable[[Sequence[int]], None]
 
@@ -42,6 +42,7 @@ class Job:
         self.draft_tokens: list[int] = []
         self.passes = 0
         self.next = request.after(())  # ids that may come next; empty when it is done
+        self.in_turn = isinstance(request.allowed, InTurn)
         self.state = "waiting"
         self.rows: list[Any] = []  # the conditional sequence, and with guidance the unconditional one
         self.prefixes: list[PrefixKey] = []
@@ -61,6 +62,10 @@ class Job:
         count = max(0, min(count, end - 1 - len(self.ids)))
         del self.draft_tokens[count:]
         self.draft_tokens += [(self.draft_tokens or self.ids)[-1]] * (count - len(self.draft_tokens))
+
+    def allowed(self, position: int) -> Ranges:
+        """The ids that may come after so many draft tokens."""
+        return self.request.after([*self.ids, *self.draft_tokens[:position]]) if self.in_turn else self.next
 
     def positions(self, count: int) -> list[np.ndarray | None]:
         """The positions (count, 3) of the next ids that each of its rows reads; None for 0, 1, 2, …"""
@@ -200,7 +205,7 @@ class Engine:
             yield Draw(
                 job.rows[0],
                 job.rows[1] if request.guided else None,
-                job.next,
+                job.allowed(position),
                 request.guidance,
                 request.temperature,
                 request.top_k,

@@ -14,6 +14,16 @@ Ranges = tuple[range, ...]
 MAX_POSITION = (1 << 17) - 1  # a table of rotary angles is as long
 
 
+@dataclass(frozen=True)
+class InTurn:
+    """Ids that may come next by turns: those of the first ranges, then of the second, and after the last anew."""
+
+    turns: tuple[Ranges, ...]
+
+    def __call__(self, ids: Sequence[int]) -> Ranges:
+        return self.turns[len(ids) % len(self.turns)]
+
+
 class Embeddings:
     """A prompt given as vectors instead of ids, for example what an encoder of pictures computes.
 
@@ -61,8 +71,8 @@ class Request:
 
     Attributes:
         prefix: the prompt, ids or embeddings (N, D) float32.
-        allowed: ids that may come next: the same ranges at every step, or a function of the ids drafted so far, which
-            ends the draft by allowing none.
+        allowed: ids that may come next: the same ranges at every step, ranges ``InTurn``, or a function of the ids
+            drafted so far, which ends the draft by allowing none.
         limit: maximum number of ids.
         stop: an id that ends the draft; it is included.
         seed: of the draft, which does not depend on the requests drafted beside it.
@@ -118,8 +128,8 @@ class Request:
             raise ValueError("num_draft_tokens and passes must be 0 or more, min_accepted 1 or more")
         if self.given and len(self.given) != self.limit:
             raise ValueError(f"{len(self.given)} given ids of {self.limit}")
-        if self.num_draft_tokens and callable(self.allowed):
-            raise ValueError("draft tokens need the same allowed ids at every step")
+        if self.num_draft_tokens and callable(self.allowed) and not isinstance(self.allowed, InTurn):
+            raise ValueError("draft tokens need allowed ids that don't depend on the ids before them")
         if self.bias and callable(self.allowed):
             raise ValueError("a bias needs the same allowed ids at every step")
         if self.row_end and not self.stride:

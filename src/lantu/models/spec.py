@@ -83,6 +83,14 @@ class ModelFolder(Protocol):
         ...
 
     @property
+    def depth(self) -> int:
+        """Codes of a cell, which stand side by side (residual quantisation); 1 where a cell is one code.
+
+        ``grid`` counts codes; those of each place in a row of a cell are of a level, see ``Vocabulary``.
+        """
+        ...
+
+    @property
     def max_side(self) -> int:
         """Codes a side of a grid, at most."""
         ...

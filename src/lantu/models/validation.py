@@ -143,6 +143,11 @@ class Codebook(Protocol):
         ...
 
     @property
+    def depth(self) -> int:
+        """See ``ModelFolder``."""
+        ...
+
+    @property
     def max_side(self) -> int:
         """Codes a side of a grid, at most."""
         ...
@@ -182,7 +187,8 @@ def check_codes(codes: np.ndarray, folder: Codebook) -> np.ndarray:
         folder: of the model that renders them.
 
     Raises:
-        DataError: it is not a grid, too large a one, or has codes outside the codebook; or too few of a sequence.
+        DataError: it is not a grid, too large a one, or has codes outside the codebook or of another level; or too few
+            of a sequence.
     """
     codes = np.asarray(codes)
     hint = "give the codes of a picture made by this model"
@@ -196,6 +202,10 @@ def check_codes(codes: np.ndarray, folder: Codebook) -> np.ndarray:
     if known.min() < 0 or known.max() >= folder.codebook_size:
         ours = f"the model has 0 to {folder.codebook_size - 1}"
         raise DataError(f"codes from {known.min()} to {known.max()}, {ours}", hint)
+    if folder.depth > 1:
+        levels, count = np.arange(codes.shape[1]) % folder.depth, folder.codebook_size // folder.depth
+        if codes.shape[1] % folder.depth or (codes // count != levels).any():
+            raise DataError(f"a cell has {folder.depth} codes, one of each level in turn, and these are others", hint)
     return codes.astype(np.int64)
 
 

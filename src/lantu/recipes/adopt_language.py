@@ -12,7 +12,6 @@ from lantu.models.lantu.language.model import FOLDER_KIND
 from lantu.models.lantu.language.source import open_source
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.models.recognising import configured
-from lantu.recipes.codes import check_cells
 from lantu.recipes.sources import part_folder
 from lantu.tokens.vocabulary import CONTROLS, Vocabulary
 
@@ -51,14 +50,12 @@ def adopt_language(
     folder = hub.locate(source)
     files.check_apart(out, {"language model": folder})
     check_language(folder, source)
-    count = images.config.codebook_size
+    count = images.codebook_size
     found = open_source(folder, source if folder != files.expand(source) else folder.resolve().name, CONTROLS + count)
     found = replace(found, declared=licence)
-    if rows == "codes":
-        check_cells(images, "a start of the new rows from codes", sequences=True)
     grid = images.config.codes_of(images.config.grid, images.config.grid)
     vectors_KE = images.quantizer.vectors().detach() if rows == "codes" else None
-    vocabulary = Vocabulary(found.ids, count)
+    vocabulary = Vocabulary(found.ids, count, images.config.depth)
     adopt(found, vocabulary, grid, images.codes_digest(), out, vectors_KE, seed)
     return {
         "folder": str(out),

@@ -96,9 +96,14 @@ class RetrievedDocuments:
         chance -= spans.gaps
         asked = self.corpus.request(caption, language, rng)
         before = self.before(index, language, False, rng)
-        picture = MaskedGrid(grid.codes, run(grid.codes.shape, rng)) if 0 <= chance < spans.runs else grid
+        picture = MaskedGrid(grid.codes, self.run(grid.codes.shape, rng)) if 0 <= chance < spans.runs else grid
         # No language: where texts stand before their pictures, none has a token that says so (``example_ids``).
         return Retrieved((*before, asked, picture), "", len(before))
+
+    def run(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """``run`` of whole cells."""
+        depth = self.corpus.vocabulary.depth
+        return run((shape[0], shape[1] // depth), rng).repeat(depth, 1)
 
     def before(self, index: int, language: str, captioning: bool, rng: np.random.Generator) -> list[Part]:
         """The parts of found documents, if there are to be any.

@@ -61,7 +61,12 @@ def load_tokenizer(folder: str | Path) -> ImageTokenizer:
     return ImageTokenizer.load(part_folder(folder, "tokenizer"))
 
 
-def check_cells(tokenizer: ImageTokenizer, what: str, sequences: bool = False) -> None:
+def depth_of(tokenizer: Tokenizer) -> int:
+    """Codes of a cell."""
+    return tokenizer.config.depth if isinstance(tokenizer, ImageTokenizer) else 1
+
+
+def check_cells(tokenizer: Tokenizer, what: str, sequences: bool = False) -> None:
     """Refuse codes that don't stand for one cell each, where these are needed.
 
     Args:
@@ -71,14 +76,11 @@ def check_cells(tokenizer: ImageTokenizer, what: str, sequences: bool = False) -
     Raises:
         RecipeError: a cell has several codes, or a picture a sequence.
     """
-    config = tokenizer.config
-    if config.depth > 1 or (config.queries and not sequences):
-        kind = f"{config.depth} codes a cell" if config.depth > 1 else f"a sequence of {config.queries} codes"
-        painted = "only its own plain decoder paints them: " if config.depth > 1 else ""
-        raise RecipeError(
-            f"{what} reads one code a cell, and this image tokenizer writes {kind}",
-            f"{painted}take a tokenizer of a code a cell",
-        )
+    depth, queries = depth_of(tokenizer), tokenizer.config.queries if isinstance(tokenizer, ImageTokenizer) else 0
+    if depth > 1 or (queries and not sequences):
+        kind = f"{depth} codes a cell" if depth > 1 else f"a sequence of {queries} codes"
+        what = f"{what} reads one code a cell, and this image tokenizer writes {kind}"
+        raise RecipeError(what, "take a tokenizer of a code a cell")
 
 
 def encoder(tokenizer: Tokenizer, data: str | Path, device: str = "cpu") -> Callable[[np.ndarray], np.ndarray]:

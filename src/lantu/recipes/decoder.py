@@ -17,7 +17,7 @@ from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.models.lantu.decoder.pytorch import as_decoder
 from lantu.models.lantu.layers import in_blocks
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
-from lantu.recipes.codes import check_cells, codes_of, load_tokenizer
+from lantu.recipes.codes import codes_of, load_tokenizer
 from lantu.recipes.more_codes import origins
 from lantu.recipes.picture_batches import CodedBatches, check_one_shape
 from lantu.recipes.sheets import save_sheet, shown
@@ -73,7 +73,6 @@ class Task(training.Task):
     def __init__(self, recipe: DecoderRecipe, data: Path):
         self.recipe = recipe
         self.tokenizer = tokenizer = load_tokenizer(recipe.tokenizer)
-        check_cells(tokenizer, "the diffusion decoder", sequences=True)
         side = tokenizer.config.grid
         if recipe.size % side:
             raise RecipeError(f"{recipe.size} pixels for {side} codes a side", f"set size to a multiple of {side}")
@@ -83,14 +82,16 @@ class Task(training.Task):
         if old:
             grids["rehearsed"] = codes_of(old, tokenizer, "train")
         canvas = (side, side) if tokenizer.config.queries else None
-        self.source = CodedBatches(data, grids, self.patch, recipe.loop.seed, old, share, canvas)
+        order = (canvas, tokenizer.config.depth)
+        self.source = CodedBatches(data, grids, self.patch, recipe.loop.seed, old, share, *order)
         if canvas:
             check_one_shape(self.source.shards["train"], "a sequence of codes")
         self.feeder = self.source if self.source.portable else None
         self.model = self._begin(tokenizer)
         self.model.config = self.model.config.model_copy(update={"tokenizer": tokenizer.codes_digest()})
         self.networks: dict[str, nn.Module] = {"model": self.model}
-        self.spoil = Corruption(recipe.dropped, recipe.hidden, recipe.spoilt, recipe.most, tokenizer.config.nested)
+        shares = (recipe.dropped, recipe.hidden, recipe.spoilt, recipe.most)
+        self.spoil = Corruption(*shares, tokenizer.config.nested, tokenizer.config.depth)
         self.perceptual = None
         if recipe.perceptual_weight:
             from lantu.features.lpips import load_lpips
@@ -104,7 +105,7 @@ class Task(training.Task):
             RecipeError: the one that it starts from renders other codes, or another size.
             ModelError: it can't be read.
         """
-        recipe, patch, codebook_size = self.recipe, self.patch, tokenizer.config.codebook_size
+        recipe, patch, codebook_size = self.recipe, self.patch, tokenizer.codebook_size
         own = tokenizer.config
         if recipe.start:
             folder = part_folder(recipe.start, "decoder")
@@ -119,16 +120,15 @@ class Task(training.Task):
                 raise RecipeError(
                     f"{what}, not {codebook_size:,} of {patch}", "start from another one, or without --start"
                 )
-            if model.config.queries != own.queries:
-                kinds = [
-                    f"a sequence of {count}" if count else "a grid" for count in (model.config.queries, own.queries)
-                ]
+            if (model.config.queries, model.config.depth) != (own.queries, own.depth):
+                kinds = [order_of(config.queries, config.depth) for config in (model.config, own)]
                 raise RecipeError(
                     f"{recipe.start} renders {kinds[0]}, this image tokenizer writes {kinds[1]}",
                     "start from another one",
                 )
             return model
-        config = DecoderConfig(patch=patch, width=recipe.width, layers=recipe.layers, codebook_size=codebook_size)
+        sizes = {"width": recipe.width, "layers": recipe.layers, "codebook_size": codebook_size, "depth": own.depth}
+        config = DecoderConfig(patch=patch, **sizes)
         if own.queries:
             order = {"queries": own.queries, "nested": own.nested, "cells": own.grid}
             config = config.model_copy(update=order)
@@ -185,7 +185,8 @@ class Task(training.Task):
         if not len(chosen := shown(self.source.shards["val"])):
             return
         real, seeds = self.source.load("val", chosen), chosen.tolist()
-        wrong = replace(real.codes, 0.1, self.model.config.codebook_size, torch.Generator().manual_seed(0))
+        each = self.model.config.codebook_size // self.model.config.depth
+        wrong = replace(real.codes, 0.1, each, torch.Generator().manual_seed(0))
         decoder = as_decoder(self.model)
         shown_codes = [(real.codes, 8), (real.codes, 1), (wrong, 8)]
         if fewest := self.tokenizer.config.nested:
@@ -197,6 +198,11 @@ class Task(training.Task):
     def export(self, folder: Path) -> None:
         """Write the decoder as a model directory keeps it."""
         self.model.save(folder)
+
+
+def order_of(queries: int, depth: int) -> str:
+    """How codes stand, in words."""
+    return f"a sequence of {queries}" if queries else f"a grid of {depth} a cell" if depth > 1 else "a grid"
 
 
 def emoji() -> DecoderRecipe:

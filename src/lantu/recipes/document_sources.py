@@ -152,7 +152,9 @@ class Filling:
             box, text = placed.box, listed([self.concepts[placed.concept]], language)
         if rng.random() < 0.25:
             text = self.corpus.caption(index, rng)[0] if rng.random() < 0.8 else ""
-        return Document((text, MaskedGrid(codes, hole(box, codes.shape, rng))), language)
+        depth = self.corpus.vocabulary.depth
+        cells = hole(box, (len(codes), len(codes[0]) // depth), rng)
+        return Document((text, MaskedGrid(codes, cells.repeat(depth, 1))), language)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from lantu.recipes.language_lora import adapt, merged, save_adapter
 from lantu.recipes.language_settings import LanguageRecipe
 from lantu.recipes.language_task import LanguageSetup, LanguageTask, Objective
 from lantu.recipes.next_token import NextToken, PrefixedCodes, captioned, code_logits, prefixed_codes
+from lantu.recipes.picture_batches import check_one_shape
 from lantu.recipes.sources import part_folder
 from lantu.tokens.document import draw_prefix
 from lantu.training.config import LoopConfig
@@ -140,6 +141,7 @@ class Task(LanguageTask):
         if not recipe.start:
             raise RecipeError("no model to start from", "name one that draws: --start MODEL")
         setup = LanguageSetup(recipe, data)
+        check_one_shape(setup.pictures.shards, "a model that goes on learning")
         before = drawing_config(read_config(part_folder(recipe.start, "language")))
         setup.model.config.lantu |= {"guidance": list(before.guidance), "learnt": list(before.learnt)}
         if recipe.trained == "lora":

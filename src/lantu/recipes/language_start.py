@@ -8,7 +8,7 @@ from lantu.errors import RecipeError
 from lantu.models.lantu.language.grow import grow_like
 from lantu.models.lantu.language.model import deepen, describe, load, make, new_places, revert, sources_of
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
-from lantu.recipes.codes import Tokenizer
+from lantu.recipes.codes import Tokenizer, depth_of
 from lantu.recipes.language_settings import LanguageRecipe
 from lantu.recipes.more_codes import origins
 from lantu.recipes.sources import part_folder
@@ -50,20 +50,24 @@ def start_language(
         RecipeError: the model that it starts from draws other codes.
         ModelError: that model can't be read.
     """
-    codebook_size = tokenizer.codebook_size
+    codebook_size, depth = tokenizer.codebook_size, depth_of(tokenizer)
     if not recipe.start:
         codec = bpe.train(texts, recipe.text_size)
         sizes = (recipe.width, recipe.layers, recipe.heads, recipe.inner)
-        vocabulary = Vocabulary(codec.size, codebook_size)
+        vocabulary = Vocabulary(codec.size, codebook_size, depth)
         return LanguageStart(codec, make(vocabulary, *sizes, grid=grid, seed=recipe.loop.seed))
     folder = part_folder(recipe.start, "language")
     vocabulary = read_vocabulary(folder)
     known = vocabulary.codebook_size
     begun = None
-    if isinstance(tokenizer, ImageTokenizer) and known < codebook_size:
+    if isinstance(tokenizer, ImageTokenizer) and known < codebook_size and vocabulary.depth == depth:
         begun = origins(tokenizer, known)
-    if known != codebook_size and begun is None:
-        what = f"{folder} has {known:,} codes, the image tokenizer {codebook_size:,}"
+    if (known, vocabulary.depth) != (codebook_size, depth) and begun is None:
+        kinds = [
+            f"{codes:,} codes" + (f", {each} a cell" if each > 1 else "")
+            for codes, each in ((known, vocabulary.depth), (codebook_size, depth))
+        ]
+        what = f"{folder} has {kinds[0]}, the image tokenizer {kinds[1]}"
         raise RecipeError(what, "start from a model of the same tokenizer, or from nothing")
     model = load(folder)
     if recipe.origin:

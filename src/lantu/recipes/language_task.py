@@ -21,7 +21,7 @@ from lantu.engine.backends.native import Language
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import RecipeError
 from lantu.models.lantu.language.model import export
-from lantu.recipes.codes import Tokenizer, load_tokenizer
+from lantu.recipes.codes import Tokenizer, depth_of, load_tokenizer
 from lantu.recipes.corpus import Corpus, Pictures
 from lantu.recipes.drafts import Drafts
 from lantu.recipes.language_settings import LanguageRecipe
@@ -51,7 +51,7 @@ class LanguageSetup:
         if len(self.pictures.all_grids) > 1:
             self.model.config.lantu["grids"] = [side for grid in self.pictures.all_grids for side in grid]
         self.model.config.lantu["tokenizer"] = self.tokenizer.codes_digest()
-        self.vocabulary = Vocabulary(self.codec.size, self.tokenizer.codebook_size)
+        self.vocabulary = Vocabulary(self.codec.size, self.tokenizer.codebook_size, depth_of(self.tokenizer))
         longest = longest_caption(recipe, max(self.pictures.all_grids, key=math.prod))
         self.encoding = self.codec, self.vocabulary, longest, recipe.asked, recipe.loop.seed
         self.corpus = Corpus(self.pictures, *self.encoding)

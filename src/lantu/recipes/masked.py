@@ -25,7 +25,7 @@ from lantu.models.lantu.layers import in_blocks
 from lantu.models.masked import sequence
 from lantu.models.masked.config import MaskedConfig
 from lantu.models.masked.network import MaskedTransformer
-from lantu.recipes.codes import load_tokenizer
+from lantu.recipes.codes import check_cells, load_tokenizer
 from lantu.recipes.corpus import Corpus, Pictures
 from lantu.recipes.drafts import paint
 from lantu.recipes.picture_batches import check_one_shape
@@ -71,6 +71,7 @@ class Task(training.Task):
     def __init__(self, recipe: MaskedRecipe, data: Path):
         self.recipe = recipe
         self.tokenizer = load_tokenizer(recipe.tokenizer)
+        check_cells(self.tokenizer, "masked diffusion", sequences=True)
         check_one_shape(Shards(data, "train"), "a masked-diffusion drafter")
         self.pictures = Pictures(data, self.tokenizer, recipe.loop.seed)
         codec = bpe.train(self.pictures.texts(), recipe.text_size)

@@ -27,6 +27,7 @@ from lantu.evaluation.suites import summary, to_pixels
 from lantu.evaluation.trial import OWN, Trial
 from lantu.pipeline import Model
 from lantu.recipes.generator import ModelGenerator
+from lantu.recipes.moving import MOVES, worst_fall
 from lantu.recipes.pace import Pace
 from lantu.recipes.pictures import EACH, REFERENCES, Album, TruePicture, alone, judge_of, known, open_eye, stacked
 from lantu.recipes.variety import variety
@@ -150,7 +151,8 @@ class Exam:
         bare = [draw_prefix([], height, width, vocabulary)] * len(pictures)
         ids = vocabulary.codes_to_ids(grids.reshape(len(grids), -1).astype(np.int64))
         nats, right = self.expected(prefixes, ids)
-        details = {"nats": float(nats.mean()), "nats_uniform": float(np.log(vocabulary.codebook_size))}
+        uniform = np.log(vocabulary.codebook_size / vocabulary.depth)
+        details = {"nats": float(nats.mean()), "nats_uniform": float(uniform)}
         if any(one.prompt for one in pictures):
             details["nats_uncaptioned"] = float(self.expected(bare, ids)[0].mean())
         judged = {"score": {"score": float(right.mean())} | details, "round_trip": {"score": 1.0}}
@@ -182,7 +184,10 @@ class Exam:
         return load(self.model.folder.path / "language").eval()
 
     def reconstruction(self) -> SuiteResult:
-        """Is each round trip still nearest, by features, to its own picture? With PSNR, LPIPS, Fréchet distance."""
+        """Is each round trip still nearest, by features, to its own picture?
+
+        With PSNR, LPIPS and Fréchet distance; of some pictures also by how much PSNR falls where they are moved.
+        """
         pictures = self.pictures
         real = stacked(pictures)
         rebuilt = self.rebuilt(pictures)
@@ -194,6 +199,9 @@ class Exam:
         scores = [verdict | {k: float(v[i]) for k, v in measured.items()} for i, verdict in enumerate(verdicts)]
         judged = {"score": scores, "round_trip": verdicts, "ceiling": judge.judge(real, asked)}
         suite = self.summary("reconstruction", pictures, judged, rebuilt)
+        some = real[: max(1, len(real) // MOVES)]  # as many round trips again
+        if (fall := worst_fall(self.generator.reconstruct, some, self.model.folder.patch)) is not None:
+            suite.details["score"]["moved_db"] = fall
         self.add_frechet(suite, judge, {"score": rebuilt}, real)
         return suite
 

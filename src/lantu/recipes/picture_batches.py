@@ -119,6 +119,7 @@ class CodedBatches:
         grids: split → codes, see ``lantu.recipes.codes.codes_of``.
         patch: pixels a side for one code.
         canvas: rows and columns of cells of each picture whose codes are a sequence; None where they are a grid.
+        depth: codes of a cell.
         rehearsed, share: another data folder, and its share of the pictures: of each batch, or of the batches where
             there are several shapes. Its codes are ``grids["rehearsed"]``.
     """
@@ -132,8 +133,9 @@ class CodedBatches:
         rehearsed: Path | None = None,
         share: float = 0.0,
         canvas: tuple[int, int] | None = None,
+        depth: int = 1,
     ):
-        self.canvas = canvas
+        self.canvas, self.depth = canvas, depth
         self.grids, self.patch, self.share = grids, patch, share if rehearsed else 0.0
         self.shards = {"train": Shards(data, "train"), "val": Shards(data, "val", or_empty=True)}
         self.order = BatchOrder(self.shards["train"].shapes, seed)
@@ -157,7 +159,8 @@ class CodedBatches:
     def load(self, split: str, indices: np.ndarray) -> Coded:
         """Pictures of a split, all of one shape."""
         codes_Bhw = self.grids[split][indices].astype(np.int64)
-        height, width = (side * self.patch for side in self.canvas or codes_Bhw.shape[1:])
+        rows, columns = codes_Bhw.shape[1:]
+        height, width = (side * self.patch for side in self.canvas or (rows, columns // self.depth))
         pixels = fitted(to_tensor(self.shards[split].images(indices.tolist())), height, width)
         return Coded(pixels, torch.from_numpy(codes_Bhw))
 

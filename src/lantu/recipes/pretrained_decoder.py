@@ -24,7 +24,7 @@ from lantu.models.diffusers import lora
 from lantu.models.diffusers.pretrained import Pretrained
 from lantu.models.diffusers.saving import save
 from lantu.models.lantu.components import is_pretrained
-from lantu.recipes.codes import codes_of, load_tokenizer
+from lantu.recipes.codes import check_cells, codes_of, load_tokenizer
 from lantu.recipes.picture_batches import check_one_shape
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
@@ -82,6 +82,7 @@ class Task(training.Task):
     def __init__(self, recipe: PretrainedDecoderRecipe, data: Path):
         self.recipe = recipe
         self.tokenizer = tokenizer = load_tokenizer(recipe.tokenizer)
+        check_cells(tokenizer, "a pretrained decoder")
         self.start = start_folder(recipe.start)
         self.shards = {"train": Shards(data, "train"), "val": Shards(data, "val", or_empty=True)}
         check_one_shape(self.shards["train"], "a pretrained decoder")

@@ -21,6 +21,7 @@ from lantu.engine.seeds import derive_seeds
 from lantu.errors import DataError, LantuError
 from lantu.evaluation.prompts import read_prompts
 from lantu.models.lantu.folder import LantuFolder
+from lantu.models.spec import Size
 from lantu.pipeline import Model
 from lantu.recipes.identity import codes_digest
 from lantu.recipes.pictures import DRAWINGS, own_data, usable
@@ -67,21 +68,21 @@ def build_drawings(
 
     Raises:
         DataError: nothing says what the model can draw, or ``out`` holds other data.
-        LantuError: it is a model of another family, or its pictures aren't square.
+        LantuError: it is a model of another family, or none of its pictures are square.
     """
     model, out = Model.load(source, device), Path(out)
-    folder, (width, height) = model.folder, model.size
-    if not isinstance(folder, LantuFolder) or width != height:
-        raise LantuError(f"{model.name} can't be rehearsed", "give a model of lantu's own, with square pictures")
+    folder, side = model.folder, square_of(model.sizes)
+    if not isinstance(folder, LantuFolder) or not side:
+        raise LantuError(f"{model.name} can't be rehearsed", "give a model of lantu's own that draws square pictures")
     texts = [one.text for one in read_prompts(prompts)] if prompts else known_prompts(model, count, seed)
     texts = [texts[place % len(texts)] for place in range(count)]
-    settings = {"path": str(folder.path.resolve()), "size": width, "model": model.digest, "drawings": count}
+    settings = {"path": str(folder.path.resolve()), "size": side, "model": model.digest, "drawings": count}
     settings |= {"seed": seed}
     digest = hashlib.sha256(json.dumps([settings, texts], sort_keys=True).encode()).hexdigest()[:16]
-    header = {"source": DRAWINGS, "size": width, "settings": settings, "digest": digest}
+    header = {"source": DRAWINGS, "size": side, "settings": settings, "digest": digest}
     if is_there(out, digest):
         return out
-    images, codes = drawings(model, texts, seed, progress)
+    images, codes = drawings(model, (side, side), texts, seed, progress)
     held = np.arange(count) % HELD_OUT == HELD_OUT - 1
     places = {"train": np.flatnonzero(~held), "val": np.flatnonzero(held)}
     jobs = [
@@ -105,14 +106,19 @@ def is_there(out: Path, digest: str) -> bool:
     return index["digest"] == digest and bool(index["splits"]) and any(out.glob("codes-*-train.npy"))
 
 
+def square_of(sizes: Sequence[Size]) -> int:
+    """The side of the square among the sizes of training pictures; 0 where there is none."""
+    return next((width for width, height in sizes if width == height), 0)
+
+
 def drawings(
-    model: Model, texts: Sequence[str], seed: int, progress: Callable[[int, int], None]
+    model: Model, size: Size, texts: Sequence[str], seed: int, progress: Callable[[int, int], None]
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """The drawings, (H, W, 3) uint8 each, and their codes (M, h, w)."""
     seeds, images, codes = derive_seeds(seed, len(texts)), list[np.ndarray](), list[np.ndarray]()
     for first in range(0, len(texts), BATCH):
         some = slice(first, first + BATCH)
-        for picture in model.draw_all(texts[some], seeds[some], batched=True):
+        for picture in model.draw_all(texts[some], seeds[some], size=size, batched=True):
             images.append(np.asarray(picture.image))
             codes.append(picture.codes)
         progress(len(images), len(texts))

@@ -110,6 +110,15 @@ def residual() -> TokenizerRecipe:
     return recipe
 
 
+def residual_debug() -> TokenizerRecipe:
+    """The whole story in seconds: pictures of 32 px, 4 x 4 cells of two codes each."""
+    recipe = debug()
+    sizes = {"depth": 2, "quantizer": "following", "encoder_layers": 1, "codebook_size": 32}
+    recipe.model = recipe.model.model_copy(update=sizes)
+    recipe.frozen, recipe.refit_every = False, 10
+    return recipe
+
+
 def lattice() -> TokenizerRecipe:
     """The same on a fixed lattice of 8 x 8 x 8 x 8 codes, whose use needs no care."""
     recipe = convolutions()
@@ -197,6 +206,7 @@ RECIPES = {
     "fsq": fsq,
     "convolutions": convolutions,
     "residual": residual,
+    "residual-debug": residual_debug,
     "lattice": lattice,
     "sequence": sequence,
     "sequence-debug": sequence_debug,

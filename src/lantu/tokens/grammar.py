@@ -2,7 +2,8 @@
 
     document  <bos> (text | picture | masked grid | <user> | <assistant> | <plan>)… <eos>; a text after a picture begins
               with its language, <en> or <zh>; a text may lack words, in whose place a <hole> stands
-    picture   <boi> height width, exactly height · width codes, <eoi>
+    picture   <boi> height width, exactly height · width codes, <eoi>; where a cell has several codes, one of each level
+              in turn
     masked    <edit> <boi> height width, codes and holes, <eoi>, then one code for each hole
 
 States are immutable values and the machine has no other memory, so any state can be stored, compared and continued.
@@ -71,17 +72,21 @@ class Grammar:
             case "height" | "width":
                 return (range(v.side(1), v.side(self.max_side) + 1),)
             case "codes" if state.holes < 0:
-                return codes(v)
+                return self.next_codes(state)
             case "codes" if state.holes == 0 and state.left == 1:
                 return self.specials("hole")  # at least one
             case "codes":
-                return (*self.specials("hole"), *codes(v))
+                return (*self.specials("hole"), *self.next_codes(state))
             case "close":
                 return self.specials("eoi")
             case "fill":
-                return codes(v)
+                return self.next_codes(state)
             case "end":
                 return ()
+
+    def next_codes(self, state: State) -> Ranges:
+        """The codes that may come next in a picture, or in holes: those of a level."""
+        return (self.vocabulary.levels[-state.left % self.vocabulary.depth],)
 
     def advance(self, state: State, id_: int) -> State:
         """The state after one more id.
@@ -187,7 +192,7 @@ class Grammar:
 
 
 def codes(vocabulary: Vocabulary) -> Ranges:
-    """All image codes: the ids allowed at each of the h·w steps of a picture of known size."""
+    """All image codes: the ids allowed at each of the h·w steps of a picture of known size, if a cell is one code."""
     return (range(vocabulary.first_code, vocabulary.size),)
 
 

@@ -31,6 +31,7 @@ SPELLED = {"assistant": "lantu"}  # short names that differ from the token, whos
 RESERVED = 64 - len(SPECIAL_TOKENS)
 MAX_SIDE = 64  # the longest side of a grid, in codes
 MAX_CODES = 1 << 16  # of a codebook: data folders store codes in 16 bits
+MAX_DEPTH = 16  # codes of a cell
 MAX_PATCH = 256  # pixels a side of a code
 CONTROLS = 64 + MAX_SIDE
 
@@ -45,12 +46,17 @@ class Vocabulary:
     Args:
         text_size: ids of the byte-level BPE.
         codebook_size: image codes.
+        depth: codes of a cell (residual quantisation), which follow one another. Each level has an equal share of the
+            codes of its own, the first level the first ones, as in AudioLM's flattened streams (arXiv:2209.03143).
     """
 
     text_size: int
     codebook_size: int
+    depth: int = 1
 
     def __post_init__(self):
+        if self.depth < 1 or self.codebook_size % self.depth:
+            raise ValueError(f"{self.codebook_size} codes can't be those of {self.depth} levels")
         if self.text_size < 256 or self.codebook_size < 2:
             raise ValueError(f"a vocabulary can't have {self.text_size} text ids and {self.codebook_size} codes")
 
@@ -89,6 +95,12 @@ class Vocabulary:
     def code_range(self) -> range:
         """The ids of all image codes."""
         return range(self.first_code, self.size)
+
+    @property
+    def levels(self) -> tuple[range, ...]:
+        """The ids of the codes of each level."""
+        count = self.codebook_size // self.depth
+        return tuple(range(first, first + count) for first in self.code_range[::count])
 
     def codes_to_ids(self, codes: Integers) -> Integers:
         """The ids of image codes: an integer array or tensor of any shape, not checked."""

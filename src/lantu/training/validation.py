@@ -2,12 +2,15 @@
 tell the user about it. What is measured: ``Task.validation`` and ``Task.validation_loss``."""
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 
 PREFIX = "val_"  # of validation metrics in the log
 WORSE = 1.02  # times the least validation loss: less is noise
 RISEN = 1.5  # times its least value: a training loss so large has diverged
+RECENT = 3  # lines of the log whose median is taken
 FEW_CODES = 0.1  # share of the codebook
 
 
@@ -48,6 +51,7 @@ class Watch:
 
     def __init__(self, patience: int):
         self.patience = patience
+        self.recent: deque[float] = deque(maxlen=RECENT)
         self.least: float | None = None
         self.said: set[str] = set()
 
@@ -64,10 +68,16 @@ class Watch:
         return [line for _, line in new]
 
     def diverged(self, record: Mapping[str, float | None], warm: bool) -> str:
-        """The training loss has risen far above its least value."""
-        loss = record.get("loss")
-        if loss is None or not warm:
+        """The training loss, the median of some lines, has risen far above its least value.
+
+        A line may stand for a single step, whose loss says little.
+        """
+        if record.get("loss") is None or not warm:
             return ""
+        self.recent.append(float(record["loss"] or 0.0))
+        if len(self.recent) < RECENT:
+            return ""
+        loss = median(self.recent)
         least = self.least = loss if self.least is None else min(loss, self.least)
         if least <= 0 or loss < RISEN * least:
             return ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lantu.files.untrusted import Fields
-from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
+from lantu.tokens.vocabulary import MAX_CODES, MAX_DEPTH, MAX_PATCH, MAX_SIDE
 from lantu.weights import language_tensors, lite0
 from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, Sizes
 from lantu.weights.expected_tokenizer import tokenizer
@@ -88,12 +88,15 @@ def bidirectional(config: Mapping[str, Any]) -> Wanted:
 def decoder(config: Mapping[str, Any]) -> Wanted:
     """``lantu.models.lantu.decoder.network.PixelDecoder``."""
     fields = Fields(config, "the diffusion decoder's config.json")
-    fields.only(("patch", "width", "layers", "codebook_size", "tokenizer", "queries", "nested", "cells"))
+    fields.only(("patch", "width", "layers", "codebook_size", "tokenizer", "depth", *LATER))
     texts_in(fields, "tokenizer")
     P, D = fields.whole("patch", 1, MAX_PATCH), width_of(fields)
     layers, count = fields.whole("layers", 1, MAX_LAYERS), fields.whole("codebook_size", 2, MAX_CODES)
     wanted = floats("", {"codes.weight": (count + 1, D)}) | denoiser(P, D, layers)
     queries = sequence(fields, {name: fields.whole(name, 0, MAX_SIDE**2) for name in LATER if fields.given(name)})
+    depth = fields.whole("depth", 1, MAX_DEPTH) if fields.given("depth") else 1
+    if count % depth or (depth > 1 and queries):
+        fields.refuse("depth", f"a divisor of codebook_size {count}, and 1 where queries are given")
     return wanted | (floats("", {"canvas.blank": (D,), "canvas.places": (queries, D)}) if queries else {})
 
 

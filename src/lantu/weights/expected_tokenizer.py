@@ -85,8 +85,8 @@ def codebook(fields: Fields, E: int, depth: int, in_sequence: bool) -> Wanted:
     quantizer = fields.one_of("quantizer", ("vq", "following", "fsq", "simvq"))
     if quantizer == "fsq" and (math.prod(levels) != count or len(levels) != E):
         fields.refuse("levels", f"code_width {E} numbers whose product is codebook_size {count}")
-    if depth > 1 and (quantizer != "following" or in_sequence):
-        fields.refuse("depth", "1, unless quantizer is following and queries 0")
+    if depth > 1 and (quantizer != "following" or in_sequence or depth * count > MAX_CODES):
+        fields.refuse("depth", f"1, unless quantizer is following, queries 0, and codes no more than {MAX_CODES}")
     tensors: dict[str, tuple[int, ...]] = {"usage": (depth * count,)}
     wanted: Wanted = {"quantizer.open": ((), TRUTH)}
     if depth > 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lantu.errors import ModelError
 from lantu.files.untrusted import Fields
-from lantu.tokens.vocabulary import GUIDANCE_SCALES, MAX_CODES, MAX_SIDE, Vocabulary
+from lantu.tokens.vocabulary import GUIDANCE_SCALES, MAX_CODES, MAX_DEPTH, MAX_SIDE, Vocabulary
 from lantu.weights.architecture import MAX_IDS, WHERE
 from lantu.weights.arrays import read_config
 
@@ -94,7 +94,11 @@ def grids_of(fields: Fields, grid: tuple[int, int]) -> tuple[tuple[int, int], ..
 def vocabulary_of(config: Mapping[str, Any]) -> Vocabulary:
     """``read_vocabulary`` of a config. Raises ModelError like ``drawing_config``."""
     fields = drawing_fields(config)
-    return Vocabulary(fields.whole("text_size", 256, MAX_IDS), fields.whole("codebook_size", 2, MAX_CODES))
+    depth = fields.whole("depth", 1, MAX_DEPTH) if fields.given("depth") else 1
+    codes = fields.whole("codebook_size", 2, MAX_CODES)
+    if codes % depth:
+        fields.refuse("depth", f"a divisor of codebook_size {codes}")
+    return Vocabulary(fields.whole("text_size", 256, MAX_IDS), codes, depth)
 
 
 def guidance_scales_of(config: Mapping[str, Any]) -> tuple[float, ...]:

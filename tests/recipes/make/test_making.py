@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,6 +27,7 @@ from lantu.recipes.make.report import learning
 from lantu.recipes.make.stages import Ledger
 from lantu.recipes.make.timing import Time, dry_runs, facts_of
 from lantu.recipes.make.training import Training
+from lantu.recipes.rehearsal import square_of
 
 PHOTOS = Look(train=3000, val=100, size=64, captioned=3000, languages={"en": 3000}, plain=0.2)
 DRAWINGS = Look(train=300, val=10, size=64, captioned=0, languages={"fr": 10}, plain=0.8)
@@ -57,7 +59,20 @@ def test_photographs_and_drawings_are_told_apart(tmp_path):
     assert found[0].languages == {"en": 23, "zh": 23}
     text = " ".join(found[0].lines())
     assert "drawings" in text
+    assert found[0].account == ()
     assert "few" in text
+
+
+def test_what_was_left_out_is_said(tmp_path):
+    folder = pictures(tmp_path / "in", count=6)
+    (folder / "broken.png").write_bytes((folder / "0.png").read_bytes()[:60])
+    (folder / "film.mov").write_bytes(b"0")
+    Image.new("RGB", (48, 130)).save(folder / "tall.png")
+    text = "\n".join(look(build_folder(folder, tmp_path / "data", 32, workers=1)).lines())
+    assert "no decoder for .mov here: convert it to PNG, JPEG or WebP: film.mov" in text
+    assert "it can't be decoded (" in text
+    assert "copy or download it again: broken.png" in text
+    assert "cropped to a central square of less than half the picture (--aspect pad keeps all of it): tall.png" in text
 
 
 def test_what_cannot_be_learnt_is_said():
@@ -132,7 +147,7 @@ def training(tmp_path, monkeypatch, minutes=60, cores=2, sources=plan.NOTHING, m
         measure=lambda commands, threads: [measured() for _ in commands],
     )
     one.run()
-    return one, ran, said
+    return one, ran, [line for line in said if not line.startswith(("measuring", "training:", "adopting"))]
 
 
 def test_the_time_is_split_between_what_is_trained_and_what_follows(tmp_path, monkeypatch):
@@ -242,6 +257,20 @@ def test_options_of_importing_reach_the_import_and_must_be_repeated(tmp_path):
     Ledger.open(tmp_path, plain.asked(64)).save()
     with pytest.raises(RecipeError, match="another importing"):
         Ledger.open(tmp_path, wanted.asked(64))
+
+
+def test_a_model_that_goes_on_learning_is_shown_squares(tiny_model, tmp_path):
+    pictures(tmp_path / "in")
+    wanted = Wanted(tmp_path / "in", tmp_path / "out", tmp_path / "work", 1.0, 32, "", "cpu", 0, start=str(tiny_model))
+    for words, expected in (((), "crop"), (("--aspect", "pad"), "pad")):
+        asked = replace(wanted, importing=words)
+        made = Making(asked, Sources(start="x"), 32, Ledger(tmp_path, {}), Time.of(1, 0, 0.15), 2, print, print)
+        assert made.data_command()[-2:] == ["--aspect", expected]
+    with pytest.raises(LantuError, match="goes on learning takes square pictures"):
+        make(replace(wanted, importing=("--aspect", "keep")), print, print)
+    assert not (tmp_path / "work").exists()
+    assert square_of([(128, 96), (112, 112), (96, 128)]) == 112
+    assert square_of([(128, 96)]) == 0
 
 
 def test_a_refused_stage_stops_with_its_own_message_and_a_done_one_is_not_repeated(tmp_path):

@@ -125,8 +125,12 @@ def check(request: Request) -> None:
         raise LantuError("vLLM drafts no rows that end with an id of their own", "choose another backend")
     if request.positions is not None:
         raise LantuError("vLLM counts positions itself, this model's have three axes", "choose another backend")
-    if callable(request.allowed) or request.given:
-        raise ValueError("vLLM takes the allowed ids once, at the start, and follows a prefix")
+    if request.given:
+        raise ValueError("vLLM drafts behind a prefix, not around given ids")
+    if callable(request.allowed):
+        raise LantuError(
+            "vLLM takes the allowed ids once, and here they change from step to step", "choose another backend"
+        )
 
 
 def parameters(request: Request) -> Any:

@@ -18,6 +18,8 @@ def check_control(control: Mapping[str, Any], decoder: Mapping[str, Any]) -> Non
     hint = "train a control of this decoder: lantu train control"
     if decoder.get("queries"):
         raise ModelError("a control steers codes of places, and this decoder's are a sequence", "leave out the control")
+    if decoder.get("depth", 1) > 1:
+        raise ModelError("a control steers one code a cell, this decoder's cells have more", "leave out the control")
     if (control.get("_class_name") == PRETRAINED_CONTROL) != (decoder.get("_class_name") == PRETRAINED):
         raise ModelError("the control belongs to a decoder of another class", hint)
     for name in ("patch", "width"):
@@ -76,7 +78,8 @@ def check_grid(grid: tuple[int, int], tokenizer: Mapping[str, Any], model: Path)
     Raises:
         ModelError: the grids differ.
     """
-    side = tokenizer["size"] // tokenizer["patch"]
-    if not is_shape(grid, side):
-        what = f"the language model in {model} draws {grid[1]}x{grid[0]} codes, its tokenizer makes {side}x{side}"
+    side, depth = tokenizer["size"] // tokenizer["patch"], tokenizer.get("depth") or 1
+    if grid[1] % depth or not is_shape((grid[0], grid[1] // depth), side):
+        facts = f"draws {grid[1]}x{grid[0]} codes, its tokenizer makes {side * depth}x{side}"
+        what = f"the language model in {model} {facts}"
         raise ModelError(what, "restore grid in language/config.json, or join parts of the same tokenizer")

@@ -102,7 +102,7 @@ def load_decoder(folder: Path, device: str = "cpu") -> DiffusionDecoder:
         from lantu.models.lantu.decoder.pytorch import TorchDenoiser
 
         denoiser = TorchDenoiser.load(folder, device)
-    return DiffusionDecoder(denoiser, denoiser.patch, canvas=denoiser.canvas)
+    return DiffusionDecoder(denoiser, denoiser.patch, canvas=denoiser.canvas, depth=denoiser.depth)
 
 
 def is_pretrained(folder: Path) -> bool:

@@ -23,7 +23,7 @@ from lantu.models.lantu.directory import (
     REFINING,
     REQUIRED,
 )
-from lantu.models.lantu.sequences import SequenceFolder, check_sequence
+from lantu.models.lantu.sequences import SequenceFolder, check_order, depth_of
 from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
 
 if TYPE_CHECKING:
@@ -103,8 +103,9 @@ class LantuFolder(SequenceFolder):
 
     @property
     def codebook_size(self) -> int:
-        """The number of codes."""
-        return self.number("tokenizer/config.json", "codebook_size", 2, MAX_CODES)
+        """The number of codes, of all levels where a cell has several."""
+        name = "tokenizer/config.json"
+        return self.number(name, "codebook_size", 2, MAX_CODES) * depth_of(self.read(name))
 
     @property
     def patch(self) -> int:
@@ -240,6 +241,7 @@ class LantuFolder(SequenceFolder):
         _ = self.name, self.settings, self.sides
         check_budget(self.index.get("budget", {}), self.path / INDEX)
         sizes = {part: self.number(f"{part}/config.json", "codebook_size", 2, MAX_CODES) for part in parts[1:]}
+        sizes["tokenizer"] *= depth_of(self.read("tokenizer/config.json"))
         sizes["language"] = self.drawing_config.vocabulary.codebook_size
         if len(set(sizes.values())) > 1:
             facts = ", ".join(f"{part} {size}" for part, size in sizes.items())
@@ -252,7 +254,8 @@ class LantuFolder(SequenceFolder):
             check_second(self.part(REFINER), configs["decoder"], self.path)
         if self.remembers:
             check_memory(self.part(MEMORY), sizes["language"], self.drawing_config.tokenizer, self.path)
-        check_sequence(configs["tokenizer"], configs["decoder"], self.grid)
+        levels = self.drawing_config.vocabulary.depth
+        check_order(configs["tokenizer"], configs["decoder"], levels, self.grid)
         for grid in () if self.sequence else self.drawing_config.grids:
             check_grid(grid, configs["tokenizer"], self.path)
         return self
@@ -289,6 +292,8 @@ class LantuFolder(SequenceFolder):
             "learnt": self.learnt,
             "guidance_learnt": list(self.drawing_config.guidance),
         }
+        if self.depth > 1:
+            facts["codes_of_a_cell"] = self.depth
         if self.sketches:
             facts["codes"] = {"fewest": self.prefixes, "most": self.draft_length}
         if renderer := self.renderer:

@@ -23,6 +23,7 @@ from lantu.models.lantu.requests import language_of
 from lantu.models.spec import Grid, Size
 from lantu.models.validation import check_codes, check_prompt, check_size, grid_of, nearest_size, require
 from lantu.tokens import document
+from lantu.tokens.vocabulary import MAX_SIDE
 from lantu.tokens.words import Lexicon
 from lantu.types import MASK_CODE, CodeGrid, Document, Part, Picture, Role, UnknownWord
 
@@ -65,7 +66,12 @@ class LantuLayout:
             ImageError: there is no such grid.
         """
         if self.folder.sequence is None:
-            return grid_of(size, self.patch)
+            height, width = grid_of(size, self.patch)
+            if width * self.folder.depth > MAX_SIDE:
+                widest = MAX_SIDE // self.folder.depth * self.patch
+                what = f"{size[0]} pixels are too wide for {self.folder.depth} codes a cell"
+                raise ImageError(what, f"make a picture {widest} wide at most")
+            return height, width * self.folder.depth
         if tuple(size) != self.size:
             what = "{} makes pictures of {}x{} pixels alone, not {}x{}".format(self.folder.name, *self.size, *size)
             raise ImageError(what, "its codes are a sequence: leave the size out")
@@ -73,7 +79,7 @@ class LantuLayout:
 
     def size_of(self, grid: Grid) -> Size:
         """Width and height in pixels of a picture of h by w codes, or of any number of a sequence."""
-        height, width = grid if self.folder.sequence is None else self.folder.canvas
+        height, width = self.folder.cells_of(grid)
         return width * self.patch, height * self.patch
 
     def check_size(self, size: Size) -> str:
@@ -263,14 +269,19 @@ class LantuLayout:
         """The request for the holes of a picture: one code each, guided by the prompt.
 
         Args:
-            holes_hw: bool, the cells to redraw.
+            holes_hw: bool, the cells to redraw: (h, w), or (h, w/depth) where a cell has several codes.
         """
         text = self.parts.text.encode(self.expand_emoji(prompt))
-        vocabulary = self.parts.vocabulary
+        holes_hw, vocabulary = self.codes_of_cells(holes_hw), self.parts.vocabulary
         return self.check_length(requests.filling(text, codes_hw, holes_hw, vocabulary, seed, params))
+
+    def codes_of_cells(self, cells: np.ndarray) -> np.ndarray:
+        """What is said of cells, (h, cells), for each of their codes: (h, w)."""
+        return np.repeat(cells, self.folder.depth, axis=1)
 
     def fill_codes(self, codes_hw: np.ndarray, holes_hw: np.ndarray, ids: Sequence[int]) -> np.ndarray:
         """Codes (h, w) with drafted ids in their holes; MASK_CODE in holes for which there is no id yet."""
+        holes_hw = self.codes_of_cells(holes_hw)
         unknown = np.where(holes_hw, MASK_CODE, codes_hw)
         return document.fill(unknown, holes_hw, ids, self.parts.vocabulary)
 

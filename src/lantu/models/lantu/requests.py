@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lantu.engine.request import Request
+from lantu.engine.request import InTurn, Ranges, Request
 from lantu.engine.sampling_params import SamplingParams
 from lantu.tokens import document, grammar
 from lantu.tokens.vocabulary import Vocabulary
@@ -37,7 +37,7 @@ def drawing(
     bos, *prompt = document.draw_prefix(text_ids, *grid, vocabulary, settings.guidance if learnt else None)
     return Request(
         [bos, *before, *prompt],
-        grammar.codes(vocabulary),
+        any_code(vocabulary),
         limit=settings.num_codes or grid[0] * grid[1],
         seed=seed,
         bias=bias,
@@ -63,7 +63,7 @@ def filling(
     """The holes of a picture: one code each, guided by a text."""
     return Request(
         document.fill_prefix(text_ids, codes_hw, holes_hw, vocabulary),
-        grammar.codes(vocabulary),
+        any_code(vocabulary),
         limit=int(holes_hw.sum()),
         seed=seed,
         unconditional=document.fill_prefix([], codes_hw, holes_hw, vocabulary),
@@ -153,13 +153,20 @@ def changing(
     """After an instruction: a picture of that grid and nothing else."""
     return Request(
         [*prefix, *document.picture_start(*grid, vocabulary)],
-        grammar.codes(vocabulary),
+        any_code(vocabulary),
         limit=settings.num_codes or grid[0] * grid[1],
         seed=seed,
         **sampling(settings),
         num_draft_tokens=settings.num_draft_tokens,
         min_accepted=settings.min_accepted,
     )
+
+
+def any_code(vocabulary: Vocabulary) -> Ranges | InTurn:
+    """The ids of the codes that may come next: of the levels in turn, where a cell has several codes."""
+    if vocabulary.depth == 1:
+        return grammar.codes(vocabulary)
+    return InTurn(tuple((level,) for level in vocabulary.levels))
 
 
 def sampling(settings: SamplingParams) -> dict[str, Any]:

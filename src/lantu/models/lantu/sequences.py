@@ -1,7 +1,8 @@
-"""Codes that are a sequence (1-D tokens) in a model directory: how many there are, and what they make.
+"""Codes that are no plain grid in a model directory: several a cell (residual codes), or a sequence (1-D tokens).
 
-The codes of such a picture are written row by row as those of a grid are, but they stand for no places. Where the
-image tokenizer was trained on prefixes (nested dropout), the first codes alone make a picture.
+The codes of a cell stand side by side, so a grid of h by w cells is h by w·depth codes. The codes of a sequence are
+written row by row as those of a grid are, but they stand for no places. Where the image tokenizer was trained on
+prefixes (nested dropout), the first codes alone make a picture.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lantu.errors import ModelError
-from lantu.tokens.vocabulary import MAX_SIDE
+from lantu.tokens.vocabulary import MAX_DEPTH, MAX_SIDE
 
 HINT = "join parts of the same image tokenizer"
 
@@ -68,9 +69,24 @@ class SequenceFolder:
         return bool(self.sequence and self.sequence.fewest)
 
     @property
+    def depth(self) -> int:
+        """See ``lantu.models.spec.ModelFolder``."""
+        return depth_of(self.decoder_config)
+
+    @property
     def canvas(self) -> tuple[int, int]:
         """Rows and columns of cells of the pictures that it was trained on."""
-        return self.sequence.canvas if self.sequence else self.grid
+        return self.cells_of(self.grid)
+
+    def cells_of(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of cells of a picture of h by w codes, or of any number of a sequence."""
+        return self.sequence.canvas if self.sequence else (grid[0], grid[1] // self.depth)
+
+
+def depth_of(config: Mapping[str, Any]) -> int:
+    """Codes of a cell, by the config of a tokenizer, a decoder, or what a language model's says of codes."""
+    depth = config.get("depth")
+    return depth if type(depth) is int and 1 <= depth <= MAX_DEPTH else 1
 
 
 def sequence_of(decoder: Mapping[str, Any]) -> CodeSequence | None:
@@ -82,16 +98,21 @@ def sequence_of(decoder: Mapping[str, Any]) -> CodeSequence | None:
     return CodeSequence(codes, fewest, cells)
 
 
-def check_sequence(tokenizer: Mapping[str, Any], decoder: Mapping[str, Any], grid: tuple[int, int]) -> None:
-    """Refuse parts that don't write and render the same sequence.
+def check_order(tokenizer: Mapping[str, Any], decoder: Mapping[str, Any], levels: int, grid: tuple[int, int]) -> None:
+    """Refuse parts that don't write and render the same sequence, or as many codes a cell.
 
     Args:
         tokenizer, decoder: their configs, each checked by itself.
+        levels: codes of a cell, by the language model's config.
         grid: rows and columns of codes, by the language model's config.
 
     Raises:
         ModelError: they don't.
     """
+    depths = {"image tokenizer": depth_of(tokenizer), "decoder": depth_of(decoder), "language model": levels}
+    if len(set(depths.values())) > 1:
+        facts = ", ".join(f"{part} {depth}" for part, depth in depths.items())
+        raise ModelError(f"the parts have different numbers of codes a cell ({facts})", HINT)
     written, sequence = tokenizer.get("queries") or 0, sequence_of(decoder)
     rendered = sequence.codes if sequence else 0
     if written != rendered:

@@ -43,6 +43,7 @@ class PublishedFolder:
     max_side = MAX_GRID
     sketches = False
     prefixes = 0
+    depth = 1
     config_name: ClassVar[str] = "config.json"
     licence: ClassVar[str]
     architecture: ClassVar[str]

@@ -10,11 +10,10 @@ from lantu.data.edits import edit
 from lantu.engine.request import Request
 from lantu.evaluation.results import SuiteResult
 from lantu.evaluation.trial import Trial
-from lantu.models.lantu.requests import plan_of_examples, planning, reading, sampling
+from lantu.models.lantu.requests import any_code, plan_of_examples, planning, reading, sampling
 from lantu.recipes.abilities.exam import NEW, Exam
 from lantu.recipes.abilities.filling import single
 from lantu.tokens.document import LANGUAGES, draw_prefix
-from lantu.tokens.grammar import codes as any_code
 from lantu.types import CodeGrid, Document, Sample
 
 SHOTS = (0, 1, 2, 4)

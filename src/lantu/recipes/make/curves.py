@@ -50,6 +50,7 @@ def plot(runs: Sequence[tuple[str, Path]], out: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import FuncFormatter
 
     figure, axes = pyplot.subplots(1, len(runs), figsize=(4.2 * len(runs), 3), squeeze=False)
     for axis, (name, run) in zip(axes[0], runs, strict=True):
@@ -58,6 +59,8 @@ def plot(runs: Sequence[tuple[str, Path]], out: Path) -> None:
         axis.plot(*validated(run), "o-", markersize=3, label="validation")
         axis.set(title=name, xlabel="step", ylabel="loss")
         axis.set_yscale("log")
+        for each in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            each(FuncFormatter(lambda loss, _: f"{loss:g}"))
         axis.legend(frameon=False)
     figure.tight_layout()
     with replacing(out) as temporary:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from lantu.data.account import CHANGED, LEFT_OUT, account_of, lines
 from lantu.data.inspect import inspect
-from lantu.data.shards import Shards
+from lantu.data.shards import Shards, read_index
 from lantu.tokens.document import LANGUAGES
 
 LOOKED_AT = 64  # pictures, to tell photographs from drawings
@@ -30,6 +31,7 @@ class Look:
         captioned: training pictures with a caption that can be learnt.
         languages: language → pictures with captions in it.
         plain: share of neighbouring pixels that are alike: high for drawings.
+        account: what was changed or left out as the pictures were imported, a line each.
     """
 
     train: int
@@ -38,6 +40,7 @@ class Look:
     captioned: int
     languages: dict[str, int]
     plain: float
+    account: tuple[str, ...] = ()
 
     @property
     def photographs(self) -> bool:
@@ -48,10 +51,12 @@ class Look:
         """What it is, for a person, and what a model won't learn from it."""
         kind = "photographs" if self.photographs else "drawings"
         spoken = ", ".join(f"{count:,} with captions in {name}" for name, count in self.languages.items())
-        yield f"{self.train:,} pictures to learn from, {self.val:,} kept for validation; they look like {kind}"
+        train = pictures(self.train)
+        yield f"{train} to learn from, {self.val:,} kept for validation; they look like {kind}"
         yield spoken or "no captions"
+        yield from self.account
         if self.train < FEW:
-            yield f"{self.train:,} pictures are few: it will learn them by heart more than what they have in common"
+            yield f"{train}: so few are learnt by heart, more than what they have in common"
         if not self.captioned:
             yield "without captions it draws pictures like these, whatever the prompt says"
         elif self.captioned < FEW_CAPTIONED * self.train:
@@ -60,6 +65,11 @@ class Look:
             yield f"captions in {', '.join(unknown)} teach drawing alone: {' and '.join(LANGUAGES)} are scored"
         if not self.val:
             yield "no picture is kept for validation: scores will be those of pictures that it learnt"
+
+
+def pictures(count: int) -> str:
+    """ "1 picture", "1,200 pictures"."""
+    return f"{count:,} picture{'s' if count != 1 else ''}"
 
 
 def look(data: Path) -> Look:
@@ -75,6 +85,7 @@ def look(data: Path) -> Look:
         captioned=max(learnt, default=0),
         languages={language: entry["pictures"] for language, entry in captions.items() if entry["pictures"]},
         plain=plainness(shards),
+        account=tuple(lines(one for one in account_of(read_index(data)) if one["kind"] in (CHANGED, LEFT_OUT))),
     )
 
 

@@ -19,6 +19,7 @@ from lantu.recipes.make.plan import Sources
 from lantu.recipes.make.stages import Ledger, Tell
 from lantu.recipes.make.timing import Time
 from lantu.recipes.make.training import Training
+from lantu.training.progress import duration
 from lantu.weights.names import MASKED
 
 SCORED, REHEARSED = 64, 160  # pictures of each suite; drawings of the model that another one begins with
@@ -27,6 +28,12 @@ TUNING, SCORING = 0.35, 0.6  # shares of the time that is left, for the settings
 LEAST_MINUTES = 0.2
 KEPT = "codes,drawing"  # suites that say whether a model still draws what it drew
 BEFORE = "codes,reconstruction,drawing"
+NOW = {  # what a stage does, for a person who waits
+    "data": "importing the pictures",
+    "rehearsal": "drawing what the model knows, to be rehearsed",
+    "model": "assembling the model, choosing its settings",
+    "scores": "scoring",
+}
 
 
 @dataclass(frozen=True)
@@ -109,21 +116,30 @@ class Making:
         if self.sources.start:
             if (Path(self.sources.start) / CONTROL).is_dir():
                 self.say("its control belongs to its decoder and is not kept: train another (lantu train control)")
+            if found.photographs:
+                self.say("its image tokenizer stays: the report's round trips show how it brings photographs back")
             self.stage(rehearsal=self.rehearsal_command())
         how = (self.ledger, found, self.sources, wanted.device, wanted.seed, self.time, self.cores)
         Training(*how, self.say, self.tell).run()
         self.stage(model=self.model_command())
         self.stage(**self.score_commands())
         model = Model.load(wanted.out, wanted.device)
+        self.now("writing the report")
         return model, report.write(wanted.work / "report", model, found, self.ledger, self.data, self.time.left_s)
 
     def stage(self, **commands: list[str]) -> None:
         """Plan and run some commands at the same time, or one after the other on a single core."""
         for name, command in commands.items():
             self.ledger.commands.setdefault(name, command)
+            if name in NOW and name not in self.ledger.done:
+                self.now(NOW[name])
         self.ledger.save()
         for names in [list(commands)] if self.cores > 1 else [[name] for name in commands]:
             stages.run(self.ledger, names, self.tell, self.cores)
+
+    def now(self, what: str) -> None:
+        """Say what begins, and how much of the time is left."""
+        self.say(f"{what} ({duration(self.time.left_s)} left)")
 
     def data_command(self) -> list[str]:
         """Import the pictures."""
@@ -131,8 +147,8 @@ class Making:
         words = ["--labels", wanted.labels] if wanted.labels else []
         words += [] if wanted.captions else ["--no-captions"]
         words += wanted.importing
-        if (self.sources.decoder or self.sources.pretrained_decoder) and "--aspect" not in words:
-            words += ["--aspect", "crop"]  # pretrained decoders learn squares
+        if self.sources.squares and "--aspect" not in words:
+            words += ["--aspect", "crop"]
         where = [str(expand(wanted.pictures)), "--out", str(self.data)]
         return ["data", "build", "folder", *where, "--size", str(self.size), "--seed", str(wanted.seed), *words]
 
@@ -191,6 +207,9 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model,
         raise DataError(f"there is no {wanted.pictures}", "name a folder of pictures, a table or tars")
     check_folder(wanted.out, FOLDER_KIND)  # before hours of training
     sources, size = sources_of(wanted)
+    if sources.squares and "keep" in wanted.importing:
+        what = "a pretrained decoder" if sources.decoder else "a model that goes on learning"
+        raise LantuError(f"{what} takes square pictures", "give --aspect crop or pad")
     Ledger.open(wanted.work, wanted.asked(size))  # refused before anything is written
     with writing(wanted.work):
         wanted.work.mkdir(parents=True, exist_ok=True)
@@ -219,6 +238,8 @@ def sources_of(wanted: Wanted) -> tuple[Sources, int]:
     masked = isinstance(folder, LantuFolder) and folder.entry("language/config.json", "model_type") == MASKED
     if not isinstance(folder, LantuFolder) or masked:
         raise LantuError(f"{folder.name} can't go on learning", "give a model of lantu's own: --start MODEL")
+    if all(height != width for height, width in map(folder.cells_of, folder.drawing_config.grids)):
+        raise LantuError(f"{folder.name} draws no square pictures, and only such can be rehearsed", "make a new model")
     tokenizer = folder.read("tokenizer/config.json")
     side = tokenizer["size"] // tokenizer["patch"] * folder.patch  # of a square; other shapes are about as large
     if wanted.size not in (None, side):

@@ -53,6 +53,11 @@ class Sources:
         return PARTS[1:] if self.start else PARTS
 
     @property
+    def squares(self) -> bool:
+        """Whether pictures must be square: for a pretrained decoder, and to be learnt beside rehearsed ones."""
+        return bool(self.start or self.decoder or self.pretrained_decoder)
+
+    @property
     def reserved(self) -> float:
         """The share of the time for what follows training."""
         return REHEARSED if self.start else RESERVED

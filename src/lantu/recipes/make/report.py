@@ -28,6 +28,15 @@ from lantu.recipes.pictures import Album, TruePicture, open_eye, stacked
 from lantu.training.logs import Record
 from lantu.training.progress import duration
 
+ASKED = {  # what a suite's score is, for a person
+    "codes": "codes of true pictures that the language model expects",
+    "reconstruction": "round trips that are most like their own picture",
+    "drawing": "drawings that are most like true pictures of their caption",
+    "caption": "captions that are nearest to their own picture's",
+    "variety": "how far drawings of one caption are apart",
+}
+STAGES = {"data": "import", "rehearsal": "drawings to rehearse", "model": "settings"}
+ENOUGH = 16  # pictures below which a score is mostly chance
 PROMPTS, SEEDS = 8, 3  # held-out captions, and drawings of each
 NEIGHBOURS, BATCH = 2000, 64  # training pictures among which the nearest one is looked for
 STYLE = """
@@ -35,16 +44,17 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 img { max-width: 100%; image-rendering: auto; } table { border-collapse: collapse; }
 td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; } th { font-weight: 600; }
 .drawn { display: grid; grid-template-columns: repeat(5, 1fr); gap: .4rem; margin-bottom: 1.2rem; font-size: 13px; }
-.drawn figure { margin: 0; } .drawn img { width: 100%; }
+.drawn figure { margin: 0; } .drawn img { width: 100%; } .number { white-space: nowrap; }
 pre { white-space: pre-wrap; background: #f4f4f4; padding: .6rem; }
 """
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A held-out caption, its true picture, and drawings of it."""
+    """A held-out caption, in other words too where there are some, its true picture, and drawings of it."""
 
     caption: str
+    others: Sequence[str]
     truth: np.ndarray
     drawings: Sequence[np.ndarray]
 
@@ -70,13 +80,18 @@ def write(out: Path, model: Model, look: Look, ledger: Ledger, data: Path, secon
         for name, picture in names(number, one, near.to(eye, one.drawings[0])):
             save(out / name, picture)
     rows = "".join(map(figures, range(len(drawn)), drawn))
-    among = f"<p>The nearest is that of {len(near.pictures):,} training pictures, by the features of {eye.name}.</p>"
+    among = (
+        f"<p>The nearest to the first drawing is that of {len(near.pictures):,} training pictures, by the features of "
+        f"{eye.name}. Where the two are the same picture, the model has learnt it by heart.</p>"
+    )
     sections = [
         heading(model, look, ledger),
         f"<h2>Drawings of captions that it never saw</h2>{rows}{among if drawn else ''}",
-        "<h2>Round trips: true pictures above what is left of them in codes</h2><img src=round_trips.png>",
+        "<h2>Round trips: true pictures above what is left of them in codes</h2><img src=round_trips.png>"
+        + shift(ledger.done.get("scores", {}), model.folder.patch),
         f"<h2>Scores</h2>{scores(ledger.done.get('scores', {}))}{compared(ledger)}",
         f"<h2>Learning</h2><img src=curves.png>{learning(ledger, trained)}",
+        f"<h2>What it took</h2>{spent(ledger)}",
         "<h2>Some of the pictures that it learnt from</h2><img src=data.png>",
         f"<h2>Commands</h2><pre>{escape(commands(ledger))}</pre>",
     ]
@@ -127,10 +142,16 @@ def rounds(model: Model, album: Album, path: Path) -> None:
 def draw(model: Model, album: Album) -> list[Drawn]:
     """Drawings of held-out captions, beside the true picture."""
     asked = album.some(PROMPTS, seed=0, captioned=True, distinct=True)
-    return [
-        Drawn(one.prompt, one.image, [np.asarray(model.draw(one.prompt, seed=seed).image) for seed in range(SEEDS)])
-        for one in asked
-    ]
+
+    def drawings(prompt: str) -> list[np.ndarray]:
+        return [np.asarray(model.draw(prompt, seed=seed).image) for seed in range(SEEDS)]
+
+    return [Drawn(one.prompt, said(one), one.image, drawings(one.prompt)) for one in asked]
+
+
+def said(picture: TruePicture) -> list[str]:
+    """The first caption of a picture in each language but that of its prompt."""
+    return [texts[0] for language, texts in picture.captions if language != picture.language and texts]
 
 
 def names(number: int, one: Drawn, nearest: np.ndarray) -> list[tuple[str, np.ndarray]]:
@@ -144,7 +165,8 @@ def figures(number: int, one: Drawn) -> str:
     labels = [*(f"drawn, seed {seed}" for seed in range(SEEDS)), "the true picture", "nearest in training"]
     pairs = zip(labels, names(number, one, one.truth), strict=True)
     cells = "".join(f"<figure><img src={name}><figcaption>{label}</figcaption></figure>" for label, (name, _) in pairs)
-    return f"<p>“{escape(one.caption)}”</p><div class=drawn>{cells}</div>"
+    others = f" ({escape('; '.join(one.others))})" if one.others else ""
+    return f"<p>“{escape(one.caption)}”{others}</p><div class=drawn>{cells}</div>"
 
 
 def heading(model: Model, look: Look, ledger: Ledger) -> str:
@@ -153,18 +175,17 @@ def heading(model: Model, look: Look, ledger: Ledger) -> str:
     parts = ", ".join(f"{part} {count / 1e6:.1f}M" for part, count in model.folder.parameters().items())
     codes = model.folder.grid[0] * model.folder.grid[1]
     lines = [*look.lines(), f"pictures of {width}x{height} px as {codes} codes; {parts}"]
-    lines.append(f"made in {duration(ledger.spent_s)}: " + ", ".join(spent(ledger)))
+    lines.append(f"made in {duration(ledger.spent_s)}")
     return f"<h1>{escape(model.name)}</h1>" + "".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
-def spent(ledger: Ledger) -> list[str]:
-    """How long each stage took, and of which its processors were busy."""
-
-    def cost(name: str, seconds: float) -> str:
-        busy = f" ({duration(ledger.cpu[name])} of processor time)" if ledger.cpu.get(name) else ""
-        return f"{name} {duration(seconds)}{busy}"
-
-    return [cost(name, seconds) for name, seconds in ledger.seconds.items()]
+def spent(ledger: Ledger) -> str:
+    """How long each stage took, and for how long its processors were busy."""
+    rows = ""
+    for name, seconds in ledger.seconds.items():
+        busy = duration(ledger.cpu[name]) if ledger.cpu.get(name) else ""
+        rows += f"<tr><td>{escape(STAGES.get(name, name))}<td>{duration(seconds)}<td>{busy}"
+    return f"<table><tr><th>stage<th>time<th>processor time{rows}</table>"
 
 
 def scores(suites: dict[str, Any]) -> str:
@@ -174,14 +195,33 @@ def scores(suites: dict[str, Any]) -> str:
     rows, notes = [], dict[str, None]()
     for name, one in suites.items():
         unit = one.get("unit", "share")
-        details = ", ".join(f"{key} {value:.3g}" for key, value in one["details"]["score"].items() if key != "score")
-        values = "".join(f"<td>{shown(one[key], unit)}" for key in ("score", "round_trip", "ceiling"))
+        details = ", ".join(f"{key} {short(value)}" for key, value in one["details"]["score"].items() if key != "score")
+        kinds = ("score", "round_trip", "ceiling") if name != "codes" else ("score",)  # whose others are 1
+        values = "".join(f"<td class=number>{shown(one[key], unit)}" for key in kinds) + "<td>" * (3 - len(kinds))
         low, high = (shown(value, unit) for value in one["interval"])
-        rows.append(f"<tr><td>{escape(name)}{values}<td>{low} to {high}<td>{one['n']}<td>{escape(details)}")
+        asked = f"<b>{escape(name)}</b><br>{ASKED.get(name, '')}"
+        interval = f"<td class=number>{low} to {high}<td>{one['n']}"
+        rows.append(f"<tr><td>{asked}{values}{interval}<td>{escape(details)}")
         notes |= dict.fromkeys(one.get("notes", ()))
     head = "<tr><th>suite<th>score<th>round trip<th>true pictures<th>95 % interval<th>n<th>details"
+    if (least := min(one["n"] for one in suites.values())) < ENOUGH:
+        notes[f"{least} pictures say little: the scores are mostly chance, see the intervals"] = None
     paragraphs = "".join(f"<p>{escape(note)}</p>" for note in notes)
-    return f"<table>{head}{''.join(rows)}</table>{paragraphs}<p>What they mean: docs/evaluation.md.</p>"
+    return f"<table>{head}{''.join(rows)}</table>{paragraphs}<p>What the details mean: docs/evaluation.md.</p>"
+
+
+def short(value: float) -> str:
+    """A detail in three digits."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def shift(suites: dict[str, Any], patch: int) -> str:
+    """How much a round trip depends on where things stand."""
+    fall = suites.get("reconstruction", {}).get("details", {}).get("score", {}).get("moved_db")
+    if fall is None:
+        return ""
+    how = f"up to {fall:.1f} dB worse (PSNR)" if fall >= 0.05 else "as well as before"
+    return f"<p>Moved by 1 to {patch - 1} pixels, pictures come back {how}.</p>"
 
 
 def compared(ledger: Ledger) -> str:
@@ -216,8 +256,9 @@ def learning(ledger: Ledger, trained: Sequence[str]) -> str:
         more = f"twice the time: about {twice:.3g}" if twice else f"twice the time: {curves.why_not(run)}"
         used = f", {line['used']:.0%} of the codebook in use" if isinstance(line.get("used"), float) else ""
         rows.append(f"<tr><td>{part}<td>{result.get('step', 0):,} steps<td>{now}{used}<td>{more}")
+    told = "Training losses count more than validation losses: spoilt codes, a critic, distances by a network."
     warnings = [f"<p>{part}: {escape(line)}</p>" for part, lines in ledger.warnings.items() for line in lines]
-    return f"<table>{''.join(rows)}</table>{''.join(warnings)}"
+    return f"<table>{''.join(rows)}</table><p>{told}</p>{''.join(warnings)}"
 
 
 def last_loss(line: Record) -> str:

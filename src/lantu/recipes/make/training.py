@@ -11,6 +11,7 @@ from lantu.recipes.make.look import Look
 from lantu.recipes.make.plan import Sources
 from lantu.recipes.make.stages import Ledger, Tell
 from lantu.recipes.make.timing import Time, dry_runs
+from lantu.training.progress import duration
 
 
 @dataclass
@@ -43,6 +44,7 @@ class Training:
             unplanned = [name for name in names if name not in self.ledger.commands]
             if unplanned:
                 bare = [self.bare(name) for name in unplanned]
+                self.say(f"measuring a few steps: {', '.join(unplanned)}")
                 facts = self.measure(bare, max(1, self.cores // len(names)))
                 if plan.recipe_in(bare[0]) == plan.LEARNT and not plan.learning_pays(facts[0], self.time.training_s):
                     self.say("too little time to learn codes for photographs: they are k-means of patches")
@@ -57,6 +59,8 @@ class Training:
                     self.warn(facts, waiting)
                     planned = True
                 self.plan(unplanned, bare, facts, len(waiting))
+            if waited := [name for name in names if name not in self.ledger.done]:
+                self.say(f"training: {', '.join(waited)} ({duration(self.time.left_s)} left for everything)")
             stages.run(self.ledger, names, self.tell, self.cores)
 
     def bare(self, name: str, fixed: bool = False) -> list[str]:
@@ -73,6 +77,8 @@ class Training:
             stage, tokenizer = Path(out).name, self.sources.start or str(self.ledger.work / "tokenizer")
             command = ["adopt", name, named[name], "--tokenizer", tokenizer, "--out", out]
             command += ["--size", str(self.found.size)] if name == "decoder" else []
+            if stage not in self.ledger.done:
+                self.say(f"adopting the {name}: {named[name]}")
             self.ledger.commands.setdefault(stage, command)
             self.ledger.save()
             stages.run(self.ledger, [stage], self.tell, self.cores)

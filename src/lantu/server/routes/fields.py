@@ -72,8 +72,8 @@ def read_codes(model: Model, rows: Sequence[Sequence[Any]]) -> np.ndarray:
     return check_codes(codes, model.folder)
 
 
-def read_cells(cells: Sequence[tuple[int, int]], grid: Grid) -> np.ndarray:
-    """Read cells given by row and column as a mask, (h, w) bool.
+def read_cells(cells: Sequence[tuple[int, int]], grid: Grid, depth: int = 1) -> np.ndarray:
+    """Read cells given by row and column of a code as a mask, (h, w) bool; (h, w/depth) where a cell has several codes.
 
     Raises:
         DataError: a cell is outside the grid.
@@ -83,4 +83,4 @@ def read_cells(cells: Sequence[tuple[int, int]], grid: Grid) -> np.ndarray:
         if not (0 <= row < grid[0] and 0 <= column < grid[1]):
             raise DataError(f"there is no cell {row},{column}", f"the grid has {grid[0]} rows and {grid[1]} columns")
         holes[row, column] = True
-    return holes
+    return np.asarray(holes.reshape(grid[0], -1, depth).any(2))

@@ -96,7 +96,7 @@ async def redraw(body: schemas.Redraw, request: Request, service: Serving) -> Re
     require(model.folder, "filling")
     codes = fields.read_codes(model, body.codes)
     grid = codes.shape[0], codes.shape[1]
-    holes = fields.read_cells(body.cells, grid)
+    holes = fields.read_cells(body.cells, grid, model.folder.depth)
     before = None
     if body.picture is not None:
         data = await asyncio.to_thread(uploads.from_url, body.picture, "picture")

@@ -197,6 +197,23 @@ def test_a_sequence_starts_as_the_mean_patch(codec_folder):
     assert (made.mean((2, 3)) - pictures().mean((0, 2, 3))).abs().max() < 0.15
 
 
+@pytest.mark.parametrize("kind", ["following", "vq", "fsq"])
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_pictures_that_are_all_alike_can_be_learnt(kind, noise):
+    sizes = {"quantizer": kind, "semantic_width": 0}
+    sizes |= {"codebook_size": 64, "code_width": 3, "levels": (4, 4, 4)} if kind == "fsq" else {}
+    torch.manual_seed(0)
+    model, real = ImageTokenizer(TokenizerConfig(**{**SMALL, **sizes})), torch.full((1, 3, 32, 32), 0.1)
+    real = real + noise * torch.randn_like(real)
+    start_from_patches(model, real)
+    made = model(real)
+    (made.pixels - real).square().mean().add(made.quantizer_loss).backward()
+    assert (made.pixels - real).abs().max() < 0.1
+    assert made.quantizer_loss < 1
+    assert all(value.isfinite().all() for value in model.state_dict().values() if value.is_floating_point())
+    assert all(value.grad.isfinite().all() for value in model.parameters() if value.grad is not None)
+
+
 def test_a_lattice_starts_with_the_components_of_patches():
     torch.manual_seed(0)
     sizes = {"quantizer": "fsq", "codebook_size": 4096, "code_width": 4, "levels": (8, 8, 8, 8), "semantic_width": 0}

@@ -40,7 +40,7 @@ class NativeDenoiser:
         layers = blocks.layers(state, "blocks.", count)
         self.stack = kernels.stack(blocks.shape_of(layers, width, heads), layers, precise)
         self.tables_L6D = np.stack([to_float(state[f"blocks.{number}.table"]) for number in range(count)])
-        self.codes_KD = self.table(state)
+        self.codes_KD, self.depth = self.table(state), config.get("depth") or 1
         side = config.get("cells") or 0
         self.canvas = (side, side) if side else None  # where codes are a sequence
         if self.canvas:
@@ -84,10 +84,11 @@ class NativeDenoiser:
         if self.canvas:
             x_TD = self.read(x_t_BCHW, codes_Bhw.reshape(len(codes_Bhw), -1), timestep, *self.canvas)
             return self.paint(x_TD, *self.canvas)
-        B, height, width = codes_Bhw.shape
+        B, height, width = codes_Bhw.shape[0], codes_Bhw.shape[1], codes_Bhw.shape[2] // self.depth
         N, D = height * width, self.codes_KD.shape[1]
         x_TD = self.noisy(blocks.to_patches(x_t_BCHW, self.patch).reshape(B * N, -1))
-        x_TD += self.codes_KD[codes_Bhw.reshape(-1)]  # MASK_CODE is -1, and the last
+        for codes_T in codes_Bhw.reshape(B * N, self.depth).T:
+            x_TD += self.codes_KD[codes_T]  # MASK_CODE is -1, and the last
         if residuals_2BND is not None:
             x_TD += residuals_2BND[0].reshape(x_TD.shape)
         rotation_2NK = blocks.rotation(height, width, D // self.stack.shape.heads)

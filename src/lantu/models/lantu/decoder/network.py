@@ -21,11 +21,11 @@ from lantu.models.lantu.tokenizer.sequence import Canvas, rotation_beside
 class PixelDecoder(nn.Module):
     """A diffusion transformer over cells (DiT, arXiv:2212.09748) that predicts the clean picture (arXiv:2511.13720).
 
-    Each token is a cell: the embedding of its code plus its patch of noisy pixels. Where codes are a sequence, cells
-    are blank but for their noisy pixels, and the codes stand behind them as tokens of their own, as unCLIP's image
-    embedding does (arXiv:2204.06125); codes that are not known are not there, so any prefix can be rendered. The
-    projection of the noisy pixels and all modulation start at zero, so that a decoder copied from a tokenizer's plain
-    decoder renders as well as that one from the first step on.
+    Each token is a cell: the embedding of its code, or the sum of those of its codes, plus its patch of noisy pixels.
+    Where codes are a sequence, cells are blank but for their noisy pixels, and the codes stand behind them as tokens of
+    their own, as unCLIP's image embedding does (arXiv:2204.06125); codes that are not known are not there, so any
+    prefix can be rendered. The projection of the noisy pixels and all modulation start at zero, so that a decoder
+    copied from a tokenizer's plain decoder renders as well as that one from the first step on.
     """
 
     def __init__(self, config: Any):
@@ -50,8 +50,10 @@ class PixelDecoder(nn.Module):
         return codes
 
     def tokens(self, codes_Bhw: Tensor) -> Tensor:
-        """(B, N, D): of the codes alone."""
-        return self.codes(torch.where(codes_Bhw < 0, self.config.codebook_size, codes_Bhw).flatten(1))
+        """(B, N, D): of the codes alone; the embeddings of a cell's codes are added."""
+        x_BND = self.codes(torch.where(codes_Bhw < 0, self.config.codebook_size, codes_Bhw).flatten(1))
+        depth = getattr(self.config, "depth", 1)  # rivals' configs have none
+        return x_BND if depth == 1 else x_BND.unflatten(1, (-1, depth)).sum(2)
 
     def forward(
         self, noisy_BCHW: Tensor, time_B: Tensor, codes_Bhw: Tensor, control_residuals_2BND: Tensor | None = None
@@ -61,7 +63,8 @@ class PixelDecoder(nn.Module):
         Args:
             noisy_BCHW: ``t · picture + (1 - t) · noise``, pictures in [-1, 1]; H = h·P, W = w·P.
             time_B: t in [0, 1], 0 is pure noise.
-            codes_Bhw: int64; MASK_CODE where a code is not known. Rows and columns of a sequence mean nothing.
+            codes_Bhw: int64; MASK_CODE where a code is not known. Rows and columns of a sequence mean nothing; where a
+                cell has several codes, (B, h, w·depth).
             control_residuals_2BND: added to the tokens before all blocks, and after them, see ``decoder.control``.
         """
         height, width = (side // self.config.patch for side in noisy_BCHW.shape[2:])

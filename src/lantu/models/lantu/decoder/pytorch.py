@@ -21,7 +21,7 @@ class TorchDenoiser:
 
     def __init__(self, network: PixelDecoder):
         self.network, self.patch = network, network.config.patch
-        self.canvas = canvas_of(network)
+        self.canvas, self.depth = canvas_of(network), depth_of(network)
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> Self:
@@ -45,13 +45,19 @@ class TorchDenoiser:
 
 def as_decoder(network: PixelDecoder) -> DiffusionDecoder:
     """A network in training, ready for ``lantu.diffusion.sample.sample``."""
-    return DiffusionDecoder(TorchDenoiser(network), network.config.patch, canvas=canvas_of(network))
+    order = {"canvas": canvas_of(network), "depth": depth_of(network)}
+    return DiffusionDecoder(TorchDenoiser(network), network.config.patch, **order)
 
 
 def canvas_of(network: PixelDecoder) -> tuple[int, int] | None:
     """Rows and columns of cells that a sequence of codes makes; None where codes are a grid."""
     side = getattr(network.config, "cells", 0)  # rivals' configs have none
     return (side, side) if side else None
+
+
+def depth_of(network: PixelDecoder) -> int:
+    """Codes of a cell."""
+    return getattr(network.config, "depth", 1)  # the same
 
 
 class TorchControl:

@@ -88,6 +88,9 @@ def check(folder: ModelFolder) -> LantuParts:
     if folder.sequence:
         what = f"the codes of {folder.name} are a sequence, which the pipeline for diffusers doesn't render"
         raise LantuError(what, "export a model whose codes are a grid")
+    if folder.depth > 1:
+        what = f"a cell of {folder.name} has {folder.depth} codes, and the pipeline for diffusers renders one"
+        raise LantuError(what, "export a model whose cells are single codes")
     missing = [name for name in ("torch", "transformers", "diffusers") if importlib.util.find_spec(name) is None]
     if missing:
         raise LantuError(f"the export needs {' and '.join(missing)}", TRAINING)

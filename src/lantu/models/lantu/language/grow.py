@@ -27,6 +27,8 @@ def grow(folder: str | Path, codebook_size: int, out: str | Path, seed: int = 0)
         DiskError: it can't be written.
     """
     old = read_vocabulary(folder)
+    if old.depth > 1:
+        raise ModelError(f"the codes of {old.depth} levels can't grow", "train a language model of the new tokenizer")
     if codebook_size <= old.codebook_size:
         raise ModelError(f"the model has {old.codebook_size} codes already", "ask for more")
     codec = read_codec(folder)

@@ -153,7 +153,8 @@ def describe(config: Any, vocabulary: Vocabulary, grid: tuple[int, int]) -> None
 
 def entry(vocabulary: Vocabulary, grid: tuple[int, int]) -> dict[str, Any]:
     """What config.json says of lantu."""
-    return {"text_size": vocabulary.text_size, "codebook_size": vocabulary.codebook_size, "grid": list(grid)}
+    sizes = {"text_size": vocabulary.text_size, "codebook_size": vocabulary.codebook_size, "grid": list(grid)}
+    return sizes if vocabulary.depth == 1 else sizes | {"depth": vocabulary.depth}
 
 
 def export(

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lantu.tokens.vocabulary import MAX_CODES
+
 ROW = 64  # codes in a row of a sequence; a grid has no longer rows
 # Options that tokenizers of older versions lack, and their values there.
 LATER = {
@@ -21,7 +23,7 @@ class TokenizerConfig(BaseModel):
         width, encoder_layers, decoder_layers: of the two transformers. Heads are 64 wide (or the width, if less).
         quantizer: "vq" (a codebook of moving averages), "following" (one that updates rare codes as well), "fsq" (a
             fixed lattice) or "simvq" (a learnt linear map of a frozen codebook).
-        codebook_size: number of codes; for "fsq" the product of ``levels``.
+        codebook_size: number of codes, of each level where a cell has several; for "fsq" the product of ``levels``.
         code_width: of the space in which codes are looked up; for "fsq" the number of levels.
         levels: of each axis of the lattice, for "fsq".
         semantic_width: channels of the vision features that are predicted from the codes; 0 for none.
@@ -35,7 +37,8 @@ class TokenizerConfig(BaseModel):
         head: channels of the last stage of a convolutional head whose result is added to the painted patches; 0 for
             none. It sees across cells, which leaves no seams.
         depth: codes of a cell (residual quantisation): each stands for what the ones before it have left. A grid of h
-            by w cells is then h by w·depth codes, those of a cell side by side.
+            by w cells is then h by w·depth codes, those of a cell side by side. Codes from 0 are those of the first
+            level, from ``codebook_size`` those of the second.
         queries: codes of a picture, whatever its size: a sequence in which each may depend on the ones before it (1-D
             tokens); 0 for a grid. They are written as one row, of more than ``ROW`` as rows of ``ROW``.
         nested: the fewest codes of a sequence that make a picture: the decoder also learns from prefixes of this length
@@ -96,6 +99,10 @@ class TokenizerConfig(BaseModel):
 
     def check_codes(self) -> None:
         """Check how many codes there are, and in which order."""
+        if self.codes > MAX_CODES:
+            raise ValueError(f"{self.depth} levels of {self.codebook_size:,} codes are more than {MAX_CODES:,}")
+        if self.depth > 1 and self.grid * self.depth > ROW:
+            raise ValueError(f"{self.depth} codes for each of {self.grid} cells in a row: {ROW} are the most")
         if self.depth > 1 and (self.quantizer != "following" or self.queries):
             raise ValueError(f"{self.depth} codes of a cell need the quantizer 'following' and a grid")
         if self.queries and (self.encoder_window or (self.queries > ROW and self.queries % ROW)):
@@ -131,6 +138,11 @@ class TokenizerConfig(BaseModel):
     def grid(self) -> int:
         """Cells a side, at the training size."""
         return self.size // self.patch
+
+    @property
+    def codes(self) -> int:
+        """Number of codes of all levels."""
+        return self.depth * self.codebook_size
 
     def codes_of(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns in which the codes of a grid of cells are written."""

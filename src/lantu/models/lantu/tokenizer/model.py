@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lantu.errors import ImageError, ModelError
@@ -203,11 +204,12 @@ class ImageTokenizer(nn.Module):
     @property
     def codebook_size(self) -> int:
         """Number of codes."""
-        return self.config.codebook_size
+        return self.config.codes
 
     def code_embeddings(self) -> Tensor:
-        """The plain decoder's embedding of each code: (depth·K, D)."""
-        return self.decoder.embed(self.quantizer.vectors().float())
+        """The plain decoder's embedding of each code: (depth·K, D). Those of a cell's codes add up to the cell's."""
+        embed = self.decoder.embed
+        return F.linear(self.quantizer.vectors().float(), embed.weight, embed.bias / self.config.depth)
 
     def freeze_codes(self) -> None:
         """Freeze the mapping of pictures to codes: from now on only the plain decoder is trained."""

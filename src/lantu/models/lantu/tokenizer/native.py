@@ -134,11 +134,15 @@ def nearest(z_TE: np.ndarray, vectors_KE: np.ndarray) -> np.ndarray:
 
 
 def residual(z_TE: np.ndarray, levels_LKE: list[np.ndarray]) -> np.ndarray:
-    """(T, L) int64: at each level the nearest code vector of what the levels before it have left."""
+    """(T, L) int64: at each level the nearest code vector of what the levels before it have left.
+
+    The codes of a level follow those of the level before it.
+    """
     codes = []
-    for vectors_KE in levels_LKE:
-        codes.append(nearest(z_TE, vectors_KE))
-        z_TE = z_TE - vectors_KE[codes[-1]]
+    for level, vectors_KE in enumerate(levels_LKE):
+        codes_T = nearest(z_TE, vectors_KE)
+        codes.append(codes_T + level * len(vectors_KE))
+        z_TE = z_TE - vectors_KE[codes_T]
     return np.stack(codes, 1)
 
 

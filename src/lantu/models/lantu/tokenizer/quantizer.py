@@ -41,7 +41,7 @@ class Quantizer(nn.Module):
         """Quantise, in float32.
 
         Returns:
-            code vectors (B, N, E), codes (B, N·depth) int64 (-1 while open), and the commitment loss.
+            code vectors (B, N, E), codes (B, N·depth) int64 below depth·K (-1 while open), and the commitment loss.
         """
         z_BNE = z_BNE.float()
         self.inner.train(self.training and not self.frozen)
@@ -54,10 +54,10 @@ class Quantizer(nn.Module):
                 loss = z_BNE.new_zeros(())
             else:
                 vectors, codes, loss = self.inner(z_BNE)
-        codes = codes.long()
+        codes = self.rows(codes.long())
         if self.training:
             with torch.no_grad():
-                counts = torch.bincount(self.rows(codes).flatten(), minlength=len(self.usage))
+                counts = torch.bincount(codes.flatten(), minlength=len(self.usage))
                 self.usage.lerp_(counts / codes.numel(), 0.01)
         return vectors, codes, loss.sum()
 
@@ -66,7 +66,7 @@ class Quantizer(nn.Module):
         return z_BNE.tanh() if self.kind == "fsq" else z_BNE
 
     def rows(self, codes_BN: Tensor) -> Tensor:
-        """The rows of ``vectors`` that codes stand for: each level has K of its own."""
+        """The rows of ``vectors`` that the codes of all levels stand for: each level has K of its own."""
         if self.depth == 1:
             return codes_BN
         levels_N = torch.arange(codes_BN.shape[-1], device=codes_BN.device) % self.depth
@@ -74,7 +74,7 @@ class Quantizer(nn.Module):
 
     def embed(self, codes_BN: Tensor) -> Tensor:
         """Codes (B, N·depth) → the vectors that they stand for (B, N, E)."""
-        vectors = self.vectors()[self.rows(codes_BN)]
+        vectors = self.vectors()[codes_BN]
         return vectors if self.depth == 1 else vectors.unflatten(1, (-1, self.depth)).sum(2)
 
     def vectors(self) -> Tensor:

@@ -17,6 +17,7 @@ MIN_VECTORS, VECTORS_PER_CODE = 30_000, 6  # for k-means: the larger of the firs
 SOME = 32  # pictures that are encoded at a time
 WIDE = 1.5  # standard deviations of a component at which a lattice's bound bends most
 FLAT = 1e-3  # variance below which a patch counts as flat
+LEAST, NARROW = 1e-4, 0.05  # standard deviations of a component, of all: pictures may be all alike
 
 
 @torch.no_grad()
@@ -37,7 +38,7 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     components_FD = torch.linalg.svd(kept[chosen] - mean_F, full_matrices=False)[2].T
     width, codes = min(config.width, components_FD.shape[1]), config.code_width
     found_MD = (kept - mean_F) @ components_FD[:, :width]
-    scale = found_MD.std()
+    scale = spread(found_MD).clamp_min(NARROW)
 
     linear = () if config.queries else (model.encoder.out, model.decoder.embed)
     for layer in (model.encoder.patches, *linear):
@@ -62,7 +63,7 @@ def start_from_patches(model: ImageTokenizer, pixels_BCHW: Tensor) -> None:
     for block in model.encoder.blocks:
         zero_residuals(block)
     if config.quantizer == "fsq":  # each axis of the lattice is as wide as its component
-        wide_E = WIDE * found_MD[:, :codes].std(0) / scale
+        wide_E = WIDE * spread(found_MD[:, :codes], 0) / scale
         model.encoder.out.weight[:, :codes] /= wide_E[:, None]
         model.decoder.embed.weight[:codes] *= wide_E[:, None]
     else:
@@ -87,6 +88,11 @@ def paint(out: nn.Module, patches_FD: Tensor, mean_F: Tensor) -> None:
     bias[inside, inside] = mean_F.view(P, P, C) / window[..., None]
     out.linear.weight.copy_(weight.reshape(-1, out.linear.in_features))
     out.linear.bias.copy_(bias.flatten())
+
+
+def spread(values_MD: Tensor, *dims: int) -> Tensor:
+    """The standard deviation of values, never 0."""
+    return (values_MD if len(values_MD) > 1 else values_MD.repeat(2, 1)).std(*dims).clamp_min(LEAST)
 
 
 def varied(patches_MF: Tensor) -> Tensor:

@@ -1,0 +1,49 @@
+"""The tables and texts of the report's page."""
+
+import numpy as np
+import pytest
+
+from lantu.recipes.make import report
+from lantu.recipes.make.stages import Ledger
+from lantu.recipes.pictures import TruePicture
+
+
+def suite(score, **details):
+    return {"score": score, "round_trip": 0.5, "ceiling": 1.0, "interval": [0.1, 0.4], "n": 8} | {
+        "details": {"score": {"score": score, **details}}
+    }
+
+
+def test_scores_are_told_in_words_and_short_numbers():
+    scores = {"codes": suite(0.2, nats=4.4321), "drawing": suite(0.25, fd_network=1012.4)}
+    page = report.scores(scores)
+    assert "drawings that are most like true pictures of their caption" in page
+    assert "fd_network 1,012" in page
+    assert "nats 4.43" in page
+    row = page.split("<tr>")[2]
+    assert row.count("<td") == 7
+    assert "50.0%" not in row  # the round trip of codes means nothing
+    assert "50.0%" in page.split("<tr>")[3]
+    assert "8 pictures say little" in page
+    assert report.scores({}) == "<p>None.</p>"
+
+
+@pytest.mark.parametrize(("fall", "said"), [(0.43, "up to 0.4 dB worse"), (-0.2, "as well as before")])
+def test_what_a_move_costs_is_told(fall, said):
+    assert said in report.shift({"reconstruction": suite(0.9, moved_db=fall)}, 16)
+    assert "1 to 15 pixels" in report.shift({"reconstruction": suite(0.9, moved_db=fall)}, 16)
+    assert report.shift({"reconstruction": suite(0.9)}, 16) == report.shift({}, 16) == ""
+
+
+def test_a_caption_is_told_in_the_other_language_too():
+    captions = (("en", ("an <apple>", "a fruit")), ("zh", ("一个苹果",)))
+    picture = TruePicture("val/0", np.zeros((8, 8, 3), np.uint8), captions, "一个苹果", "zh")
+    drawn = report.Drawn(picture.prompt, report.said(picture), picture.image, [picture.image] * report.SEEDS)
+    assert report.figures(0, drawn).startswith("<p>“一个苹果” (an &lt;apple&gt;)</p>")
+
+
+def test_what_each_stage_took_is_a_table(tmp_path):
+    ledger = Ledger(tmp_path, {}, seconds={"data": 61.0, "model": 5.0}, cpu={"data": 50.0})
+    assert report.spent(ledger).count("<tr>") == 3
+    assert "<td>import<td>1 min 01 s<td>50 s" in report.spent(ledger)
+    assert "<td>settings<td>5 s<td>" in report.spent(ledger)
