@@ -1,6 +1,7 @@
 """Chooses recipes and sizes for a data folder, and steps for the time there is, by measured rates."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,22 @@ LEARNT, FIXED = "convolutions", "emoji"  # recipes of the tokenizer: a learnt en
 # its first step: what follows trains its plain decoder, from which the diffusion decoder starts.
 TOKENIZER = {LEARNT: 0.4, FIXED: 0.15}
 PAYS = 32_000  # pictures that a learnt encoder must see before its codes beat those of k-means (docs/log.md)
+# Sizes of the language model, each for fewer documents than stand before it: as many as there is time for at the
+# recipe's own size. A smaller model sees more documents in that time, and draws better for it (docs/log.md).
+SMALLEST_MODEL = {"width": 128, "layers": 4, "heads": 2, "inner": 352}
+SIZES: tuple[tuple[float, dict[str, int]], ...] = (
+    (20_000, SMALLEST_MODEL),
+    (80_000, {"width": 192, "layers": 4, "heads": 3, "inner": 528}),
+    (600_000, {}),
+    (math.inf, {"width": 320, "layers": 8, "heads": 5, "inner": 896}),
+)
 LANGUAGE = 0.6  # share of the rest, where language model and decoder are trained one after the other
 BESIDE = 1.15  # a step with its validations, samples and checkpoints takes so many times the bare step
 DRY_STEPS = 7  # updates of a dry run, and as many batches that are made before them
 FEWEST = 40  # steps
 WANTED = 200  # steps below which batches are halved
 SMALLEST = 4  # batch
-SMALL, LARGE = 1_000, 20_000  # pictures from which language models are larger
+SMALL = 1_000  # pictures below which there are fewer codes and words
 DOZENS = 1_000  # pictures below which a model that draws is fine-tuned by LoRA
 STALE = 4  # validations without a better one after which few pictures are no longer learnt
 PARTS = ("tokenizer", "language", "decoder")
@@ -80,14 +90,13 @@ def share(bare: Sequence[Sequence[str]], later: int) -> float:
     return TOKENIZER[recipe] if part == "tokenizer" else LANGUAGE
 
 
-def learning_pays(facts: Mapping[str, Any], training_s: float) -> bool:
-    """Whether a learnt tokenizer's share of so many seconds is enough for its codes to beat those of k-means.
+def affordable(facts: Mapping[str, Any], seconds: float) -> float:
+    """How many pictures or documents a training sees in so many seconds.
 
     Args:
         facts: what its dry run measured.
     """
-    steps = (TOKENIZER[LEARNT] * training_s - setup_s(facts)) / (BESIDE * float(facts["step_s"]))
-    return steps * int(facts["samples_per_step"]) >= PAYS
+    return max(0.0, seconds - setup_s(facts)) / (BESIDE * float(facts["step_s"])) * int(facts["samples_per_step"])
 
 
 def recipe_in(command: Sequence[str]) -> str:
@@ -96,20 +105,21 @@ def recipe_in(command: Sequence[str]) -> str:
 
 
 def command_of(
-    part: str, look: Look, work: Path, device: str, sources: Sources = NOTHING, fixed: bool = False
+    part: str, look: Look, work: Path, device: str, sources: Sources = NOTHING, samples: float | None = None
 ) -> list[str]:
     """The training of a part, without its steps.
 
     Args:
-        fixed: see ``recipe_of``.
+        samples: pictures or documents that there is time for, by the rate of the command without them; None if that is
+            still to be measured.
     """
-    recipe = recipe_of(part, look, sources, fixed)
+    recipe = recipe_of(part, look, sources, samples)
     command = ["train", part, "--recipe", recipe, "--data", str(work / "data"), "--device", device]
     if part != "tokenizer":
         command += ["--tokenizer", sources.start or str(work / "tokenizer")]
     if start := start_of(part, work, sources):
         command += ["--start", start]
-    settings = settings_of(part, look, work, sources)
+    settings = settings_of(part, look, work, sources, samples)
     return [*command, *(word for name, value in settings.items() for word in ("--set", f"{name}={value}"))]
 
 
@@ -120,23 +130,24 @@ def start_of(part: str, work: Path, sources: Sources) -> str:
     return sources.start if part != "tokenizer" else ""
 
 
-def recipe_of(part: str, look: Look, sources: Sources = NOTHING, fixed: bool = False) -> str:
-    """Photographs want a tokenizer whose encoder is learnt; of drawings, k-means of patches is quicker and as good.
+def recipe_of(part: str, look: Look, sources: Sources = NOTHING, samples: float | None = None) -> str:
+    """Photographs want a tokenizer whose encoder is learnt, if there is time for it.
 
-    Args:
-        fixed: photographs' codes are those of k-means, too, because there is no time to learn better ones.
+    Of drawings, k-means of patches is quicker and as good.
     """
     if part == "tokenizer":
-        return LEARNT if look.photographs and not fixed else FIXED
+        return LEARNT if look.photographs and (samples is None or samples >= PAYS) else FIXED
     adopted = sources.language if part == "language" else sources.decoder
     if adopted or (part == "decoder" and sources.pretrained_decoder):
         return "adopted"
     return {"language": "finetune", "decoder": "further"}[part] if sources.start else "emoji"
 
 
-def settings_of(part: str, look: Look, work: Path, sources: Sources = NOTHING) -> dict[str, Any]:
-    """What differs from the recipe, for this data."""
-    recipe = recipe_of(part, look, sources)
+def settings_of(
+    part: str, look: Look, work: Path, sources: Sources = NOTHING, samples: float | None = None
+) -> dict[str, Any]:
+    """What differs from the recipe, for this data and as many samples as there is time for."""
+    recipe = recipe_of(part, look, sources, samples)
     if part == "tokenizer":
         codes = 1024 if look.train < SMALL else 4096
         return {"model.size": sources.seen or look.size, "model.codebook_size": codes}
@@ -151,8 +162,8 @@ def settings_of(part: str, look: Look, work: Path, sources: Sources = NOTHING) -
     if part == "decoder":
         return {"size": look.size}
     if look.train < SMALL:
-        return {"width": 128, "layers": 4, "heads": 2, "inner": 352, "text_size": 1024}
-    return {"width": 320, "layers": 8, "heads": 5, "inner": 896} if look.train >= LARGE else {}
+        return {**SMALLEST_MODEL, "text_size": 1024}
+    return {} if samples is None else next(sizes for documents, sizes in SIZES if samples < documents)
 
 
 def setup_s(facts: Mapping[str, Any]) -> float:

@@ -45,11 +45,10 @@ class Training:
             if unplanned:
                 bare = [self.bare(name) for name in unplanned]
                 self.say(f"measuring a few steps: {', '.join(unplanned)}")
-                facts = self.measure(bare, max(1, self.cores // len(names)))
-                if plan.recipe_in(bare[0]) == plan.LEARNT and not plan.learning_pays(facts[0], self.time.training_s):
-                    self.say("too little time to learn codes for photographs: they are k-means of patches")
-                    bare = [self.bare("tokenizer", fixed=True)]
-                    facts = self.measure(bare, self.cores)
+                threads = max(1, self.cores // len(names))
+                facts = self.measure(bare, threads)
+                if (fitting := self.fitting(unplanned, bare, facts, len(waiting))) != bare:
+                    bare, facts = fitting, self.measure(fitting, threads)
                 if not plan.fit_together(unplanned, facts, self.device):
                     self.say(f"{' and '.join(names)} don't fit into memory together: trained one after the other")
                     waiting = [[name] for name in names] + waiting
@@ -63,9 +62,24 @@ class Training:
                 self.say(f"training: {', '.join(waited)} ({duration(self.time.left_s)} left for everything)")
             stages.run(self.ledger, names, self.tell, self.cores)
 
-    def bare(self, name: str, fixed: bool = False) -> list[str]:
-        """A training without its steps; of a tokenizer with fixed codes, if there is no time to learn them."""
-        return plan.command_of(name, self.found, self.ledger.work, self.device, self.sources, fixed)
+    def bare(self, name: str, samples: float | None = None) -> list[str]:
+        """A training without its steps, see ``plan.command_of``."""
+        return plan.command_of(name, self.found, self.ledger.work, self.device, self.sources, samples)
+
+    def fitting(
+        self, names: Sequence[str], bare: Sequence[list[str]], facts: Sequence[Mapping[str, Any]], later: int
+    ) -> list[list[str]]:
+        """The commands of a group with recipes and sizes that fit the time, by what their dry runs measured."""
+        seconds = plan.share(bare, later) * self.time.training_s
+        fitting = [
+            self.bare(name, plan.affordable(measured, seconds)) for name, measured in zip(names, facts, strict=True)
+        ]
+        for before, after in zip(bare, fitting, strict=True):
+            if before != after and after[1] == "tokenizer":
+                self.say("too little time to learn codes for photographs: they are k-means of patches")
+            elif before != after:
+                self.say(f"the {after[1]} model has the size that learns most in this time: {sizes(after)}")
+        return fitting
 
     def adopt(self, names: Sequence[str]) -> None:
         """Adopt the pretrained parts that a group begins with."""
@@ -106,3 +120,9 @@ class Training:
             whole = plan.trained(name, command, self.ledger.work, seconds, measured)
             self.ledger.commands[name] = [*whole, "--seed", str(self.seed)]
         self.ledger.save()
+
+
+def sizes(command: Sequence[str]) -> str:
+    """The sizes that a command sets, for a person."""
+    settings = dict(word.split("=", 1) for word in command if "=" in word)
+    return ", ".join(f"{name} {settings[name]}" for name in ("width", "layers") if name in settings)
