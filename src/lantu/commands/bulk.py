@@ -27,7 +27,6 @@ PerShard = Annotated[
 Together = Annotated[
     int, typer.Option("--together", help="Pictures of --prompts drawn at once.", min=1, max=4096, metavar="N")
 ]
-Ray = Annotated[bool, typer.Option("--ray", help="Work on a Ray cluster.")]
 RayWorkers = Annotated[
     int | None,
     typer.Option("--workers", help="Workers of --ray (default: one on each GPU, or core).", min=1, metavar="N"),
