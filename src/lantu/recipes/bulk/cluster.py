@@ -147,12 +147,12 @@ class _Worker:
     def __call__(self, table: "Table") -> "Table":
         import pyarrow
 
-        made = [(row["number"], *self.result(**row)) for row in table.to_pylist()]
+        made = [(row.pop("number"), *self.result(**row)) for row in table.to_pylist()]
         kinds = {"number": pyarrow.int64(), "result": pyarrow.large_binary(), "problem": pyarrow.string()}
         columns = zip(kinds, zip(*made, strict=True), strict=True)
         return pyarrow.table({name: pyarrow.array(values, kinds[name]) for name, values in columns})
 
-    def result(self, work: str, order: str, job: str, number: int) -> tuple[bytes, str]:
+    def result(self, work: str, order: str, job: str) -> tuple[bytes, str]:
         """What a job returns, and what it raises, as text."""
         try:
             if self.do is None:
