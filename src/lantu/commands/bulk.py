@@ -43,7 +43,8 @@ def cluster_of(ray: bool, address: str | None, workers: int | None) -> "Cluster 
         if address or workers:
             raise LantuError("this machine alone has no workers", "add --ray")
         return None
-    from lantu.recipes.bulk.cluster import Cluster, check_installed
+    from lantu.recipes.bulk.cluster import Cluster
+    from lantu.recipes.ray_cluster import check_installed
 
     check_installed()
     return Cluster(address, workers)

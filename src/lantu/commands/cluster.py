@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lantu.commands import terminal
 from lantu.errors import LantuError
-from lantu.recipes.bulk.cluster import check_installed
+from lantu.recipes.ray_cluster import check_installed
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

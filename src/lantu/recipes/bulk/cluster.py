@@ -6,11 +6,9 @@ comes back is never unpickled.
 """
 
 import importlib
-import importlib.util
 import itertools
 import json
 import logging
-import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,20 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lantu import errors
 from lantu.errors import LantuError
+from lantu.recipes.ray_cluster import first_line, join
 
 if TYPE_CHECKING:
     from pyarrow import Table
 
 WINDOW = 10_000  # jobs that Ray Data is given at once: it keeps some kilobytes of each
-NEEDED = {"ray": "Ray", "pandas": "pandas", "pyarrow": "pyarrow", "fastapi": "fastapi"}  # of Ray Data and Ray Serve
 Job = TypeVar("Job")
 Do = Callable[[Any], bytes]  # one job, as JSON has it → its result
-
-
-def check_installed() -> None:
-    """Refuse where Ray, or what its parts need, is missing. Raises LantuError."""
-    if missing := next((name for module, name in NEEDED.items() if importlib.util.find_spec(module) is None), None):
-        raise LantuError(f"{missing} is not installed", "pip install 'lantu[ray]'")
 
 
 @dataclass(frozen=True)
@@ -46,26 +38,6 @@ class Cluster:
 
     address: str | None = None
     workers: int | None = None
-
-    def connect(self) -> None:
-        """Join it.
-
-        Raises:
-            LantuError: Ray is not installed, or there is no cluster at the address.
-        """
-        check_installed()
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a later default, of which it warns
-        import ray
-
-        if ray.is_initialized():
-            return
-        try:
-            ray.init(self.address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-        except Exception as problem:  # of many kinds, some of them Exception itself
-            where = self.address or os.environ.get("RAY_ADDRESS")
-            what = f"no Ray cluster at {where}" if where else "Ray can't start a cluster here"
-            raise LantuError(f"{what} ({first_line(problem)})", "see ray status, or name another") from problem
 
     def each(
         self,
@@ -89,7 +61,7 @@ class Cluster:
             LantuError: there is no cluster, it lacks what was asked for, or is lost; or what a worker raised.
             RuntimeError: a worker raised another exception.
         """
-        self.connect()
+        join(self.address, include_dashboard=False)
         import ray
         from ray.exceptions import RayError
 
@@ -107,11 +79,6 @@ class Cluster:
             except RayError as problem:
                 what = f"the Ray cluster failed ({first_line(problem)})"
                 raise LantuError(what, "see its logs; the same command goes on") from problem
-
-
-def first_line(problem: Exception) -> str:
-    """What it says, without its details."""
-    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)
 
 
 def _window(

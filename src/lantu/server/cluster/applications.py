@@ -6,6 +6,7 @@ uses the older one, it is deleted.
 """
 
 import logging
+import math
 import secrets
 import threading
 import time
@@ -24,6 +25,7 @@ from lantu.errors import LantuError
 from lantu.models import hub
 from lantu.models.loader import choose_backend
 from lantu.pipeline import Model
+from lantu.recipes.ray_cluster import join
 from lantu.server.cluster.deployed import Deployed
 from lantu.server.cluster.remote import RemoteStage
 from lantu.server.cluster.replicas import About, Drafting, Rendering
@@ -46,25 +48,18 @@ def connect(address: str | None, scale: Scale, start: bool = True) -> bool:
     """Connect to a cluster, or start one on this machine that ends with this process; returns whether it did.
 
     Args:
-        address: of a cluster's head; None for the cluster of this machine if there is one, see ``ray.init``.
+        address: of a cluster's head; None for ``$RAY_ADDRESS``, else a cluster of this machine.
         scale: what a new cluster must have room for.
         start: whether a cluster may be started.
 
     Raises:
         LantuError: there is no cluster at the address.
     """
-    quiet: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.WARNING}
-    quiet["ignore_reinit_error"] = True
-    try:
-        ray.init(address=address or "auto", **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as problem:
-        if address:
-            what = f"there is no Ray cluster at {address} ({str(problem).splitlines()[0]})"
-            raise LantuError(what, "start one: ray start --head") from problem
-        if not start:
-            return False
-        cpus = max(kernels.usable_cores(), int(-(-scale.least_cpus // 1)))
-        ray.init(num_cpus=cpus, **quiet)
+    # Ray only counts cores: with twice what is taken, a new model finds room beside the old one.
+    cpus = max(kernels.usable_cores(), math.ceil(2 * scale.least_cpus))
+    how: dict[str, Any] = {"namespace": NAMESPACE, "logging_level": logging.WARNING}
+    if not join(address, passing=True, start=start, cpus=cpus, **how):
+        return False
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING", "enable_access_log": False})
     return True
