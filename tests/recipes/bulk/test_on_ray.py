@@ -62,6 +62,32 @@ def test_a_killed_driver_goes_on(lantu, tmp_path, tiny_model, ray_address):
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == ["", ".json", *[".tar"] * 8]
 
 
+@pytest.mark.slow
+def test_captions_go_on_after_a_kill(lantu, tmp_path, tiny_model, ray_address):
+    import numpy as np
+    from PIL import Image
+
+    (tmp_path / "pictures").mkdir()
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / f"pictures/{number:03}.png")
+    (tmp_path / "pictures/torn.png").write_bytes(b"torn")
+    options = ("pictures", "--lang", "both", "--together", "1", "--model", str(tiny_model))
+    assert lantu("data", "caption", *options, "-o", "whole.jsonl")[0] == 0
+    command = [sys.executable, "-m", "lantu", "data", "caption", *options, "-o", "out.jsonl", "--ray", "--workers", "2"]
+    process = subprocess.Popen([*command, "--ray-address", ray_address], stderr=subprocess.PIPE, text=True)
+    part, deadline = tmp_path / "out.jsonl.part", time.monotonic() + 600
+    while not (part.exists() and part.stat().st_size) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, process.stderr.read()
+    process.stderr.close()
+    code, out, err = lantu("data", "caption", *options, "-o", "out.jsonl", "--ray", "--workers", "2", "--json")
+    assert code == 0, err
+    assert 0 < json.loads(out)["captioned"] < 41
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert not part.exists()
+
+
 def test_codes_are_those_of_one_process(lantu, tmp_path, tiny_model, ray_address):
     import shutil
 

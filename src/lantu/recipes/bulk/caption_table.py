@@ -16,6 +16,7 @@ from lantu.files import WRITTEN, locked, writing
 from lantu.recipes.bulk.captioner import LEFT_OUT, Order, Row, Wanted, column
 
 ENDINGS = (".jsonl", ".ndjson")
+LONGEST = 1_000_000  # bytes of a row
 START = b'{"file": "'  # of every row
 
 
@@ -39,7 +40,7 @@ class CaptionTable:
         """That of an earlier run's first picture; None if there is no such run, or it needs none."""
         for path in (self.path, self.part):
             with contextlib.suppress(OSError), path.open("rb") as file:
-                seed = (_row(file.readline()) or {}).get("seed")
+                seed = (_row(file.readline(LONGEST)) or {}).get("seed")
                 return seed if type(seed) is int else None
         return None
 
