@@ -40,7 +40,7 @@ def join(
     import ray
 
     how = {"log_to_driver": False, "logging_level": logging.ERROR, **how}
-    where, fresh = address or os.environ.get("RAY_ADDRESS"), {} if cpus is None else {"num_cpus": cpus}
+    where = address or os.environ.get("RAY_ADDRESS")
     if ray.is_initialized():
         return True
     try:
@@ -51,7 +51,7 @@ def join(
         elif not _joined_passing(how):
             if not start:
                 return False
-            ray.init("local", **how, **fresh)
+            ray.init("local", num_cpus=cpus, **how)
     except Exception as problem:  # of many kinds, some of them Exception itself
         what = f"there is no Ray cluster at {where}" if where else "Ray can't start a cluster here"
         hint = "start one: ray start --head, or name another" if where else "see its logs in /tmp/ray"

@@ -189,8 +189,8 @@ def counted(trainer: Trainer, batches: Sequence[Any]) -> tuple[int, int]:
 class Exchange(TorchDispatchMode):
     """Counts the bytes that this rank receives from others, and takes the memory that exchanging takes.
 
-    On CPUs gloo exchanges: it copies what it reduces, and its threads, two of them, gather and sum up in memory of their
-    own (``ProcessGroupGloo.cpp`` of torch), which the allocator keeps for each thread.
+    On CPUs gloo exchanges: it copies what it reduces, and its two threads gather and sum up in memory of their own
+    (``ProcessGroupGloo.cpp`` of torch), which the allocator keeps for each.
     """
 
     def __init__(self):
