@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from lantu.data.memory_bank import MemoryBank, align, embed, rarity, same, unit
+from lantu.data.memory_bank import MemoryBank, align, check_tokenizer, embed, rarity, same, unit
 from lantu.errors import DataError, ModelError
 from lantu.pipeline import Model
 
@@ -47,6 +47,9 @@ def test_pictures_come_near_to_their_captions():
     right = (pictures @ texts[:4].T).argmax(1) == np.arange(80) % 4
     assert right.mean() > 0.9
     np.testing.assert_allclose(np.linalg.norm(pictures, axis=1), 1, rtol=1e-4)
+    some = np.concatenate([texts[:20], np.zeros_like(texts[20:])])  # the others have no captions
+    np.testing.assert_allclose(align(features, some)[:20], align(features[:20], texts[:20]), atol=1e-5)
+    assert ((align(features, some)[20:] @ texts[:4].T).argmax(1) == np.arange(20, 80) % 4).mean() > 0.8
 
 
 def test_rare_words_weigh_more_and_unknown_ones_nothing():
@@ -102,9 +105,16 @@ def test_damaged_numbers_and_captions_are_refused(bank, remembering_model, tmp_p
         MemoryBank.load(place).search("a cat", 1)
 
 
-def test_codes_of_another_tokenizer_are_refused(bank):
-    other = MemoryBank(bank.vectors_MD, bank.rarity_D, bank.captions, bank.grids, "a" * 64)
-    other.check_tokenizer("a" * 64, "here")
-    other.check_tokenizer("", "here")
-    with pytest.raises(ModelError, match="another tokenizer"):
-        other.check_tokenizer("f" * 64, "here")
+def test_codes_of_another_tokenizer_are_refused():
+    check_tokenizer("a" * 64, "a" * 64, "here")
+    check_tokenizer("a" * 64, "", "here")
+    check_tokenizer("", "a" * 64, "here")
+    with pytest.raises(ModelError, match=r"in here has codes of another tokenizer \(aaaaaaaaaaaa, not ffffffffffff\)"):
+        check_tokenizer("a" * 64, "f" * 64, "here")
+
+
+def test_vectors_of_another_hash_are_refused(bank, tmp_path):
+    narrow = MemoryBank(bank.vectors_MD[:, :256], bank.rarity_D[:256], bank.captions, bank.grids)
+    narrow.save(tmp_path / "memory_bank", 32)
+    with pytest.raises(ModelError, match="256 axes, words are hashed to 512"):
+        MemoryBank.load(tmp_path / "memory_bank")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -410,3 +411,34 @@ def test_threads_are_those_cores_that_the_process_may_use():
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout == "1\n"
+
+
+@needs_native
+def test_code_of_another_machine_beside_this_ones_is_passed_over(tmp_path):
+    from lantu.kernels import library
+
+    own = next(library.Path(library.__file__).parent.glob("_native*.so"))
+    shutil.copy(own, tmp_path / "_native.cpython-311-x86_64-linux-gnu.so")
+    (tmp_path / "_native.cpython-312-aarch64-linux-gnu.so").write_bytes(b"of another machine")
+    assert library.compiled(tmp_path).lantu_threads() >= 1
+    (tmp_path / "_native.cpython-311-x86_64-linux-gnu.so").unlink()
+    assert "aarch64-linux-gnu.so can't be loaded" in library.compiled(tmp_path)
+    assert "no C++17 compiler" in library.compiled(tmp_path / "none")
+
+
+FEW_THREADS = """
+import resource
+from lantu.kernels.library import ThreadGroup, threads
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 100_000_000, -1))
+with ThreadGroup(64):
+    print(threads())
+"""
+
+
+@needs_native
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_a_system_that_allows_few_threads_is_no_crash():
+    done = subprocess.run([sys.executable, "-c", FEW_THREADS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 1 <= int(done.stdout) < 64

@@ -105,8 +105,12 @@ def test_a_model_is_not_replaced_by_its_own_parts(tiny_model, tmp_path):
 
 
 def test_errors_name_the_model_and_not_the_folder_that_is_being_written(tiny_model, tmp_path):
-    with pytest.raises(ModelError, match=r"the refiner in .*/made is no pretrained decoder"):
+    with pytest.raises(ModelError, match="tiny is no pretrained decoder"):
         assemble(*[tiny_model] * 3, tmp_path / "made", refiner=tiny_model)
+    parts = shutil.copytree(tiny_model, tmp_path / "parts")
+    (parts / "decoder/model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ModelError, match=r"/made/decoder"):
+        assemble(*[parts] * 3, tmp_path / "made")
     assert not (tmp_path / "made").exists()
 
 
@@ -120,3 +124,28 @@ def test_a_card_stays_until_another_is_given(tiny_model, tmp_path):
     assert (made / "README.md").read_text() == "# another\n"
     with pytest.raises(ModelError, match="can't read the card"):
         assemble(*[tiny_model] * 3, made, card=tmp_path / "none.md")
+
+
+def test_only_files_of_a_model_directory_are_copied(lantu, tiny_model, tmp_path):
+    parts = tmp_path / "parts"
+    shutil.copytree(tiny_model, parts)
+    (parts / "language/pytorch_model.bin").write_bytes(b"a pickle")
+    (parts / "language/.model.0123456789abcdef.safetensors").write_bytes(b"half")
+    (tmp_path / "secret.json").write_text("{}")
+    (parts / "decoder/notes.json").symlink_to(tmp_path / "secret.json")
+    command = ["assemble", "--tokenizer", parts, "--language", parts, "--decoder", parts, "-o", "out"]
+    code, _, err = lantu(*command)
+    assert code == 0, err
+    lines = [line for line in err.splitlines() if "not copied" in line]
+    assert len(lines) == 2
+    assert lines[0].endswith("pytorch_model.bin")
+    assert lines[1].endswith("notes.json")
+    assert not list((tmp_path / "out").rglob("*.bin"))
+    assert not list((tmp_path / "out").rglob(".*"))
+    assert not (tmp_path / "out/decoder/notes.json").exists()
+    assert lantu(*command)[0] == 0  # what was assembled can be replaced
+    (parts / "decoder/config.json").unlink()
+    (parts / "decoder/config.json").symlink_to(tmp_path / "secret.json")
+    code, _, err = lantu(*command)
+    assert code == 2
+    assert "link that leaves its folder" in err

@@ -139,3 +139,12 @@ def test_it_learns(tiny_model, data, tmp_path):
 
     losses = [line["loss"] for line in read_log(tmp_path / "run")]
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_without_distillation_no_guidance_is_claimed(tiny_model, data):
+    """As after a larger codebook: the model that training starts from can't teach what it doesn't know."""
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", f"edits={data}", "taught=0"]
+    made = multitask.Task(settings(multitask.debug(), *changes), data)
+    assert len(made.objectives) == 1
+    assert "guidance" not in made.model.config.lantu
+    assert made.model.config.lantu["learnt"] == ["filling", "talking", "planning"]

@@ -117,3 +117,17 @@ def test_noise_is_of_the_seed_and_the_position_alone():
         len(backend().choose([Draw(row, None, (), 1.0, 1.0, 0, 1.0, 0.5), Draw(row, row, (), 2.0, 1.0, 0, 1.0, 0.5)]))
         == 2
     )
+
+
+@pytest.mark.parametrize("head", ["regression", "diffusion"])
+def test_damaged_weights_are_found_on_torch_too(head):
+    torch = pytest.importorskip("torch")
+    from lantu.errors import ModelError
+    from lantu.rivals.continuous.config import VectorConfig
+    from lantu.rivals.continuous.network import Vectors
+
+    network = Vectors(VectorConfig(head=head, channels=4, width=16, inner=16, layers=1, steps=2))
+    network.head.out.bias.data[1] = torch.nan
+    ones_R1 = np.ones((2, 1), np.float32)
+    with pytest.raises(ModelError, match="not finite"):
+        network.sample(torch.zeros(2, 16), None, ones_R1, ones_R1, np.ones((2, 2, 4), np.float32))

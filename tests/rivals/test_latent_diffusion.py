@@ -1,7 +1,9 @@
 """A Stable Diffusion that diffusers saved, opened as it is: the pipeline's pictures, editing, previews, refusals."""
 
+import copy
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,6 +69,18 @@ def test_one_seed_one_picture_whatever_shares_the_batch(model, folder):
     assert not np.array_equal(model.draw("a dog", seed=1, steps=2).codes, three[0].codes)
 
 
+def test_a_draft_that_anothers_callback_cancels_ends_there(model):
+    parts, params = model.parts, model.folder.settings.change(steps=1)
+    drafter = parts.batched_drafter
+    drafts = []
+    for seed in (0, 1):
+        request = parts.layout.draw("a cat", model.folder.grid, seed, params)
+        drafts.append(drafter.submit(request, lambda ids: drafter.cancel(drafts[1])))
+    while drafter.step():
+        pass
+    assert [draft.state for draft in drafts] == ["done", "cancelled"]
+
+
 def test_previews_come_closer(model):
     *steps, last = model.stream("a cat", seed=2, steps=6)
     assert 2 <= len(steps) <= 5
@@ -104,6 +118,12 @@ def test_what_means_nothing_is_refused(model):
             model.draw("a cat", **wrong)
     with pytest.raises(LantuError, match="tokens"):
         model.draw("a b c d e f g h i j k l m n o p")
+    layout = copy.copy(model.parts.layout)
+    layout.text = SimpleNamespace(
+        encode=lambda text: [1, 2], folder="here", tokenizer=SimpleNamespace(pad_token_id=None)
+    )
+    with pytest.raises(ModelError, match="no padding token"):
+        layout.padded("a cat")
     with pytest.raises(LantuError):
         model.caption(model.draw("a cat", seed=0, steps=1))
     with pytest.raises(LantuError):

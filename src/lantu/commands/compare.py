@@ -1,5 +1,6 @@
 """The command ``compare``."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -57,9 +58,9 @@ def compare(
     from lantu.recipes.compare.planning import Asked
 
     if out is None and not plan:
-        raise LantuError("where to?", "name a folder: -o DIR")
+        raise LantuError("a comparison needs a folder", "name it: -o DIR")
     names = tuple(name.strip() for name in systems.split(",")) if systems else known.USUAL
-    how: dict[str, Any] = {"levels": tuple(int(each) for each in numbers("--levels", levels)), "seeds": seeds}
+    how: dict[str, Any] = {"levels": whole("--levels", levels), "seeds": seeds}
     how |= {"rates": numbers("--rates", rates), "weights": numbers("--weights", weights)}
     how |= {"split": numbers("--split", split), "prompts": prompts, "captions": captions, "device": device}
     if debug:
@@ -88,9 +89,17 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
         found = tuple(float(each) for each in text.split(","))
     except ValueError:
         found = ()
-    if not found or min(found) <= 0:
+    if not found or not all(math.isfinite(each) and each > 0 for each in found):
         raise LantuError(f"{option} can't be {text!r}", "give positive numbers with commas between them")
     return found
+
+
+def whole(option: str, text: str) -> tuple[int, ...]:
+    """Positive whole numbers with commas between them. Raises LantuError."""
+    found = numbers(option, text)
+    if not all(each.is_integer() for each in found):
+        raise LantuError(f"{option} can't be {text!r}", "give whole numbers with commas between them")
+    return tuple(int(each) for each in found)
 
 
 def named(loaded: list[str]) -> dict[str, str]:
@@ -100,7 +109,10 @@ def named(loaded: list[str]) -> dict[str, str]:
         (one for one, (name, _, source) in zip(loaded, pairs, strict=True) if not name or not source), None
     ):
         raise LantuError(f"--load can't be {wrong!r}", "write it as NAME=RUN or NAME=MODEL")
-    return {name: source for name, _, source in pairs}
+    found = {name: source for name, _, source in pairs}
+    if len(found) < len(pairs):
+        raise LantuError("--load names a system twice", "compare the second model in a folder of its own")
+    return found
 
 
 def progress(advance: Callable[[int, int], None], shown: bool) -> Callable[[str, int, int], None]:
@@ -119,13 +131,13 @@ def progress(advance: Callable[[int, int], None], shown: bool) -> Callable[[str,
 def show(result: dict[str, Any]) -> None:
     """The table, and whether it keeps the rule."""
     from lantu.recipes.compare.columns import rows
-    from lantu.recipes.compare.page import told
+    from lantu.recipes.compare.page import describe_breach
 
     comparison = result["comparison"]
     terminal.print_table(rows({name: one for name, one in result.items() if name != "comparison"}))
     print()
     for broken in comparison["rule"]["broken"]:
-        print(f"not at equal budgets, {broken['rule']}: {told(broken)}")
+        print(f"not at equal budgets, {broken['rule']}: {describe_breach(broken)}")
     print(f"{comparison['report']}  the report")
 
 

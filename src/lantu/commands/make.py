@@ -109,12 +109,12 @@ def progress(minutes: float, shown: bool) -> Iterator[Callable[[str, dict[str, A
                     terminal.say(f"{stage}  warning: {warning}")
             if time.monotonic() - said.get(stage, -EVERY_S) >= EVERY_S:
                 said[stage] = time.monotonic()
-                terminal.say(f"{stage}  step {record['step']:,}  {told(record)}  {whole(record)}")
+                terminal.say(f"{stage}  step {record['step']:,}  {describe_losses(record)}  {whole(record)}")
 
         yield line
 
 
-def told(record: Mapping[str, Any]) -> str:
+def describe_losses(record: Mapping[str, Any]) -> str:
     """A line of the log, with the validation loss."""
     from lantu.training.progress import describe
 
@@ -171,4 +171,4 @@ class Bars:
             if warning not in self.said:
                 self.said.add(warning)
                 self.bar.console.print(f"{stage}  warning: {warning}", markup=False, highlight=False)
-        self.row(stage, record["step"] / (record["steps"] or record["step"]), told(record))
+        self.row(stage, record["step"] / (record["steps"] or record["step"]), describe_losses(record))

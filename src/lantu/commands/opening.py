@@ -59,10 +59,10 @@ def examples(
 
     found: list[Example] = []
     if memory and shots and (memory / "config.json").is_file():
-        from lantu.data.memory_bank import MemoryBank
+        from lantu.data.memory_bank import MemoryBank, check_tokenizer
 
         bank, layout = MemoryBank.load(memory), model.parts.layout
-        bank.check_tokenizer(model.folder.drawing_config.tokenizer, str(memory))
+        check_tokenizer(bank.tokenizer, model.folder.drawing_config.tokenizer, str(memory))
         found += [(one.caption, layout.of_codes(one.codes)) for one in bank.search(prompt, shots)]
     elif memory and shots:
         from lantu.data.retrieval import CaptionIndex

@@ -14,6 +14,7 @@ Shapes: M pictures, D axes, S features, h w grid.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lantu.data.grids import SIDES, Grids, as_row
-from lantu.data.retrieval import WIDTH, axis, words
+from lantu.data.retrieval import WIDTH, axis, hashed, unit, words
 from lantu.errors import DataError, ModelError
 from lantu.files import WEIGHTS, replacing_folder, write_json
 from lantu.weights import manifest
@@ -88,16 +89,6 @@ class MemoryBank:
         texts = list(self.captions(picture))
         return texts[int(np.round(embed(texts, self.rarity_D) @ query_D, DIGITS).argmax())]
 
-    def check_tokenizer(self, learnt: str, place: str) -> None:
-        """Refuse pictures that a language model can't read. Raises ModelError.
-
-        Args:
-            learnt: digest of the tokenizer whose codes it learnt; "" if it is not known.
-        """
-        if learnt and self.tokenizer and learnt != self.tokenizer:
-            what = f"the pictures in {place} are codes of another tokenizer ({self.tokenizer[:12]}, not {learnt[:12]})"
-            raise ModelError(what, "make a memory bank of this model's own: lantu assemble --memory DATA")
-
     def save(self, folder: Path, codebook_size: int) -> None:
         """Write the bank as a part of a model directory.
 
@@ -132,6 +123,8 @@ class MemoryBank:
             ModelError: it is missing, damaged or changed, or its numbers are out of range.
         """
         config, state = manifest.read_arrays(PART, folder)
+        if config["width"] != WIDTH:
+            raise ModelError(f"the vectors in {folder} have {config['width']} axes, words are hashed to {WIDTH}", HINT)
         rows, ends = state["grids"], state["ends"]
         sides = np.asarray(rows[:, :SIDES], np.int64)
         if (sides < 1).any() or (sides.prod(1) > rows.shape[1] - SIDES).any():
@@ -145,6 +138,19 @@ class MemoryBank:
             raise ModelError(f"the vectors in {folder} are not all finite numbers", HINT)
         reader = Captions(state["captions"], ends, str(folder))
         return cls(vectors_MD, rarity_D, reader, Grids(rows), str(config.get("tokenizer", "")))
+
+
+def check_tokenizer(own: str, learnt: str, place: str) -> None:
+    """Refuse a memory bank whose codes a language model can't read. Raises ModelError.
+
+    Args:
+        own: digest of the tokenizer of the bank's codes; "" if it is not known.
+        learnt: digest of the tokenizer whose codes the language model learnt; "" if it is not known.
+        place: where the bank is, for the message.
+    """
+    if own and learnt and own != learnt:
+        what = f"the memory bank in {place} has codes of another tokenizer ({own[:12]}, not {learnt[:12]})"
+        raise ModelError(what, "make one of this model's tokenizer: lantu assemble --memory DATA")
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,30 +196,23 @@ def embed(texts: Sequence[str], rarity_D: np.ndarray) -> np.ndarray:
 
 def embed_words(found: Sequence[str], rarity_D: np.ndarray) -> np.ndarray:
     """(D) float32: ``embed`` of words that are already apart."""
-    made_D = np.zeros(len(rarity_D), np.float32)
-    for word in found:
-        place, sign = axis(word)
-        made_D[place] += sign
-    return unit(made_D * rarity_D)
+    return unit(hashed(Counter(found)) * rarity_D)
 
 
 def align(features_MS: np.ndarray, texts_MD: np.ndarray, strength: float = 0.1) -> np.ndarray:
     """(M, D) of length 1: pictures in the space of their captions, by ridge regression.
 
     Args:
-        texts_MD: the mean vectors of their captions.
+        texts_MD: the mean vectors of their captions; 0 for a picture without any, which the map is not fitted to.
         strength: of the regularisation, relative to the mean variance of a feature.
     """
-    centred = features_MS - features_MS.mean(0)
-    square = (centred.T @ centred).astype(np.float64)
-    square[np.diag_indices_from(square)] += strength * len(centred) * max(float(centred.var(0).mean()), 1e-9)
-    map_SD = np.linalg.solve(square, (centred.T @ texts_MD).astype(np.float64))
-    return unit((centred @ map_SD + texts_MD.mean(0)).astype(np.float32))
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors of length 1; those of 0 stay."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+    captioned = texts_MD.any(1) | (not texts_MD.any())
+    centred_MS = features_MS - features_MS[captioned].mean(0)
+    fitted, texts = centred_MS[captioned], texts_MD[captioned]
+    square = (fitted.T @ fitted).astype(np.float64)
+    square[np.diag_indices_from(square)] += strength * len(fitted) * max(float(fitted.var(0).mean()), 1e-9)
+    map_SD = np.linalg.solve(square, (fitted.T @ texts).astype(np.float64))
+    return unit((centred_MS @ map_SD + texts.mean(0)).astype(np.float32))
 
 
 def same(first: np.ndarray, second: np.ndarray, share: float = ALIKE) -> bool:

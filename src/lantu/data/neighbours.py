@@ -3,7 +3,8 @@
 As in arXiv:2309.02591, section 2.1: queries are captions, of which some words are dropped, and pictures; a document
 too similar to the query's own, or to one that was already found, is passed over.
 
-Shapes: M pictures, W ways to ask (some of captions, the last one of pictures), K found for each, D axes.
+Shapes: M pictures, W ways to ask (some of captions, the last one of pictures), K found for each, D axes, Q queries,
+L documents that are looked at.
 """
 
 from collections.abc import Callable, Sequence
@@ -110,7 +111,8 @@ def pass_over(number: int, candidates: Sequence[int], documents_MD: np.ndarray, 
 def searcher(documents_MD: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """(queries, D) → the numbers of the nearest documents, (queries, LOOKED_AT), the nearest first.
 
-    An exact search: by faiss where it is installed, else by NumPy.
+    NOTHING in the place of documents that have nothing in common with a query, as all have with one of 0. An exact
+    search: by faiss where it is installed, else by NumPy.
     """
     count = min(LOOKED_AT, len(documents_MD))
     documents_MD = np.ascontiguousarray(documents_MD, np.float32)
@@ -119,9 +121,16 @@ def searcher(documents_MD: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     except ImportError:
 
         def by_numpy(queries_QD: np.ndarray) -> np.ndarray:
-            return np.argsort(-(queries_QD @ documents_MD.T), axis=1, kind="stable")[:, :count]
+            scores_QM = queries_QD @ documents_MD.T
+            found_QL = np.argsort(-scores_QM, axis=1, kind="stable")[:, :count]
+            return np.where(np.take_along_axis(scores_QM, found_QL, 1) > 0, found_QL, NOTHING)
 
         return by_numpy
     index = faiss.IndexFlatIP(documents_MD.shape[1])
     index.add(documents_MD)
-    return lambda queries_QD: index.search(np.ascontiguousarray(queries_QD, np.float32), count)[1]
+
+    def by_faiss(queries_QD: np.ndarray) -> np.ndarray:
+        scores_QL, found_QL = index.search(np.ascontiguousarray(queries_QD, np.float32), count)
+        return np.where(scores_QL > 0, found_QL, NOTHING)
+
+    return by_faiss

@@ -11,7 +11,7 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -55,11 +55,7 @@ class CaptionIndex:
 
     def vector(self, bag: Counter[str]) -> np.ndarray:
         """(WIDTH) float32 of length 1, or all 0 for unknown words."""
-        made = np.zeros(WIDTH, np.float32)
-        for word, count in bag.items():
-            place, sign = axis(word)
-            made[place] += count * self.weights.get(word, 0.0) * sign
-        return made / max(float(np.linalg.norm(made)), 1e-9)
+        return unit(hashed({word: count * self.weights.get(word, 0.0) for word, count in bag.items()}))
 
     def search(
         self, text: str, count: int, fits: Callable[[int], bool] = lambda picture: True
@@ -99,6 +95,20 @@ def axis(word: str) -> tuple[int, float]:
     """The axis that a word is hashed to, and its sign, by which two words of one axis cancel on average."""
     code = zlib.crc32(word.encode("utf-8", "replace"))
     return code % WIDTH, 1.0 if code & (1 << 31) else -1.0
+
+
+def hashed(weights: Mapping[str, float]) -> np.ndarray:
+    """(WIDTH) float32: the sum of the axes of weighted words, each with its sign."""
+    made_D = np.zeros(WIDTH, np.float32)
+    for word, weight in weights.items():
+        place, sign = axis(word)
+        made_D[place] += weight * sign
+    return made_D
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of length 1; those of 0 stay."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
 def words(text: str) -> list[str]:

@@ -319,11 +319,14 @@ def _exchange(new: Path, place: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, wait: bool = True) -> Iterator[None]:
     """Hold an exclusive lock on ``path`` between processes; it is released if the process is killed.
 
+    Args:
+        wait: until no other process holds it; else refuse.
+
     Raises:
-        DiskError: ``path`` can't be written.
+        DiskError: ``path`` can't be written, or another process holds the lock.
     """
     try:
         import fcntl
@@ -333,7 +336,11 @@ def locked(path: Path) -> Iterator[None]:
     with writing(path):
         handle = path.open("ab")
     with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as problem:
+            what = f"another process works in {path.parent}"
+            raise DiskError(what, "wait until it has ended, or choose another folder") from problem
         yield
 
 

@@ -19,17 +19,23 @@ def library() -> ctypes.CDLL | str:
     wanted = os.environ.get("LANTU_KERNELS", "")
     if wanted == "numpy":
         return "LANTU_KERNELS=numpy"
-    found: ctypes.CDLL | str = "it was not compiled when lantu was installed, because there was no C++17 compiler"
-    for path in sorted(Path(__file__).parent.glob("_native*")):
-        try:
-            found = ctypes.CDLL(str(path))
-            if (limit := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
-                found.lantu_set_threads(int(limit))
-        except OSError as problem:
-            found = f"{path.name} can't be loaded ({problem})"
+    found = compiled(Path(__file__).parent)
     if wanted == "native" and isinstance(found, str):
         raise LantuError(f"no native code: {found}", "install g++ and reinstall lantu, or unset LANTU_KERNELS")
+    if not isinstance(found, str) and (limit := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
+        found.lantu_set_threads(int(limit))
     return found
+
+
+def compiled(folder: Path) -> ctypes.CDLL | str:
+    """The compiled code in a folder that this machine can load, where some may be of others; else why there is none."""
+    why = "it was not compiled when lantu was installed, because there was no C++17 compiler"
+    for path in sorted(folder.glob("_native*"), reverse=True):
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError as problem:
+            why = f"{path.name} can't be loaded ({problem})"
+    return why
 
 
 def reason() -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from lantu.models.lantu.directory import CONTROL, FOLDER_KIND, MEMORY, REFINER
 from lantu.models.lantu.folder import LantuFolder
 from lantu.models.masked import folder as masked
 from lantu.recipes.budget import budget_of
+from lantu.recipes.copying import copy_part
 from lantu.recipes.identity import check_parts
 from lantu.recipes.memory import write_bank
 from lantu.recipes.pictures import origin
@@ -89,6 +89,8 @@ def assemble(
     index |= {part: CLASSES[part] for part in sources} | background_of(sources, data)
     if is_pretrained(folders["decoder"]):
         index["decoder"] = PRETRAINED
+    if REFINER in folders and not is_pretrained(folders[REFINER]):
+        raise ModelError(f"{refiner} is no pretrained decoder", "adopt one as the refiner: lantu adopt decoder")
     if CONTROL in folders and read_config(folders[CONTROL]).get("_class_name") == PRETRAINED_CONTROL:
         index[CONTROL] = ["lantu.models.diffusers.control", PRETRAINED_CONTROL]
     index["draw"] = {**usual(folders["decoder"]), **(draw or {})}
@@ -103,7 +105,7 @@ def assemble(
     kind = masked.FOLDER_KIND if drafts_masked else FOLDER_KIND
     with replacing_folder(out, kind) as temporary, naming(out, temporary):
         for part, folder in folders.items():
-            shutil.copytree(folder, temporary / part)
+            copy_part(folder, temporary / part, kind, part)
         if memory is not None:
             write_bank(memory, folders["tokenizer"], temporary / MEMORY)
             index[MEMORY] = CLASSES[MEMORY]

@@ -77,6 +77,8 @@ class Controlled(NamedTuple):
 class Task(decoder.Task):
     """From codes and a control picture to a picture."""
 
+    extends = False
+
     def __init__(self, recipe: ControlRecipe, data: Path):
         if not recipe.start:
             raise RecipeError("a control is trained for a decoder", "give it with --start MODEL")

@@ -18,6 +18,7 @@ from lantu.models.lantu.decoder.pytorch import as_decoder
 from lantu.models.lantu.layers import in_blocks
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.codes import check_cells, codes_of, load_tokenizer
+from lantu.recipes.more_codes import origins
 from lantu.recipes.picture_batches import CodedBatches, check_one_shape
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
@@ -60,7 +61,14 @@ class DecoderRecipe(RecipeConfig):
 
 
 class Task(training.Task):
-    """Flow matching of pictures, conditioned on their codes."""
+    """Flow matching of pictures, conditioned on their codes.
+
+    Attributes:
+        extends: whether the decoder in ``start`` may know fewer codes than the tokenizer has (``more_codes``); a recipe
+            whose ``start`` also teaches needs one that knows them all.
+    """
+
+    extends = True
 
     def __init__(self, recipe: DecoderRecipe, data: Path):
         self.recipe = recipe
@@ -102,7 +110,10 @@ class Task(training.Task):
             folder = part_folder(recipe.start, "decoder")
             if is_pretrained(folder):
                 raise RecipeError(f"{recipe.start} holds a pretrained decoder", "train it with --recipe adopted")
-            model = PixelDecoder.load(folder).requires_grad_()
+            model = PixelDecoder.load(folder)
+            if self.extends and model.config.codebook_size < codebook_size and not own.queries:
+                model = model.with_more_codes(origins(tokenizer, model.config.codebook_size))
+            model.requires_grad_()
             if (model.config.patch, model.config.codebook_size) != (patch, codebook_size):
                 what = f"{recipe.start} renders {model.config.codebook_size:,} codes of {model.config.patch} pixels"
                 raise RecipeError(

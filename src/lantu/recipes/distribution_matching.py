@@ -50,6 +50,8 @@ class DistributionMatchingRecipe(DecoderRecipe):
 class Task(decoder.Task):
     """A student that renders in few steps, and a critic of its pictures."""
 
+    extends = False
+
     def __init__(self, recipe: DistributionMatchingRecipe, data: Path):
         if not recipe.start:
             raise RecipeError(

@@ -86,12 +86,16 @@ class GuidanceDistillation(Objective):
 
     Raises:
         ModelError: the teacher can't be read.
+        RecipeError: it has other codes.
     """
 
     def __init__(self, model: Any, corpus: Corpus, teacher: str, scales: Sequence[float], several: float = 0.0):
         check_one_shape(corpus.pictures.shards, "distilled guidance")
         self.model, self.corpus, self.scales, self.several = model, corpus, scales, several
         self.teacher: Any = load(part_folder(teacher, "language")).eval().requires_grad_(False)
+        if (known := self.teacher.config.vocab_size) != model.config.vocab_size:
+            what = f"the teacher has {known:,} ids, the model {model.config.vocab_size:,}: it doesn't know all codes"
+            raise RecipeError(what, "train the model on its new codes without distillation first, and give that one")
         # Once a model has learnt guidance, nothing has kept its guided pairs right: its single row is the target then.
         self.teacher_in_one_row = set(self.scales) <= set(guidance_scales_of(self.teacher.config.to_dict()))
 

@@ -55,6 +55,8 @@ def of(part: str, recipe: str, settings: Any, data: str | Path) -> Identity:
             continue
         identity[name] = weights_digest(folder)
         if tokenizer and (learnt := learnt_codes(folder)) and learnt != identity["tokenizer"]:
+            if name == "start" and _goes_on(folder, learnt, part_folder(tokenizer, "tokenizer")):
+                continue
             what = f"{source} learnt the codes of another tokenizer ({learnt[:12]}, not {identity['tokenizer'][:12]})"
             raise RecipeError(what, f"name its own tokenizer, or another {kind}")
     if source := getattr(settings, AUTOENCODER, ""):
@@ -67,6 +69,15 @@ def of(part: str, recipe: str, settings: Any, data: str | Path) -> Identity:
     if codec := getattr(settings, "codec", ""):
         identity["codec"] = codec_digest(Path(codec))
     return identity
+
+
+def _goes_on(part: Path, learnt: str, tokenizer: Path) -> bool:
+    """Whether a part has learnt the first codes of a tokenizer that was given more since (``more_codes``)."""
+    from lantu.recipes.more_codes import is_extended
+
+    config = read_config(part)
+    known = (config.get("lantu") or config).get("codebook_size", 0)
+    return is_extended(tokenizer, known, learnt)
 
 
 def compare(ours: Identity, theirs: Mapping[str, str], run: Path) -> None:

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lantu.errors import RecipeError
+from lantu.models.lantu.language.grow import grow_like
 from lantu.models.lantu.language.model import deepen, describe, load, make, new_places, revert, sources_of
+from lantu.models.lantu.tokenizer.model import ImageTokenizer
+from lantu.recipes.codes import Tokenizer
 from lantu.recipes.language_settings import LanguageRecipe
+from lantu.recipes.more_codes import origins
 from lantu.recipes.sources import part_folder
 from lantu.tokens import bpe
 from lantu.tokens.vocabulary import Vocabulary
@@ -34,24 +38,31 @@ class LanguageStart:
 
 
 def start_language(
-    recipe: LanguageRecipe, texts: Iterable[str], grid: tuple[int, int], codebook_size: int
+    recipe: LanguageRecipe, texts: Iterable[str], grid: tuple[int, int], tokenizer: Tokenizer
 ) -> LanguageStart:
     """The model that the recipe starts from, or a new one whose text tokenizer is trained on ``texts``.
 
     Args:
         grid: height and width in codes of the pictures that it will draw.
+        tokenizer: whose codes it learns; it may have been given more codes than the model knows.
 
     Raises:
         RecipeError: the model that it starts from draws other codes.
         ModelError: that model can't be read.
     """
+    codebook_size = tokenizer.codebook_size
     if not recipe.start:
         codec = bpe.train(texts, recipe.text_size)
         sizes = (recipe.width, recipe.layers, recipe.heads, recipe.inner)
         vocabulary = Vocabulary(codec.size, codebook_size)
         return LanguageStart(codec, make(vocabulary, *sizes, grid=grid, seed=recipe.loop.seed))
     folder = part_folder(recipe.start, "language")
-    if (known := read_vocabulary(folder).codebook_size) != codebook_size:
+    vocabulary = read_vocabulary(folder)
+    known = vocabulary.codebook_size
+    begun = None
+    if isinstance(tokenizer, ImageTokenizer) and known < codebook_size:
+        begun = origins(tokenizer, known)
+    if known != codebook_size and begun is None:
         what = f"{folder} has {known:,} codes, the image tokenizer {codebook_size:,}"
         raise RecipeError(what, "start from a model of the same tokenizer, or from nothing")
     model = load(folder)
@@ -61,7 +72,10 @@ def start_language(
     if recipe.added:
         new = new_places(sources_of(model.config.num_hidden_layers, recipe.added))
         model = deepen(model, recipe.added)
-    describe(model.config, read_vocabulary(folder), grid)
+    if begun is not None:
+        grow_like(model, vocabulary, begun)
+        vocabulary = Vocabulary(vocabulary.text_size, codebook_size)
+    describe(model.config, vocabulary, grid)
     if new:
         model.config.lantu["added"] = new  # so that a later run can tell them from the others
     return LanguageStart(read_codec(folder), model, tuple(f"model.layers.{place}." for place in new))

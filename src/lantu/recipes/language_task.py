@@ -46,13 +46,12 @@ class LanguageSetup:
         self.recipe, self.data = recipe, data
         self.tokenizer = tokenizer or load_tokenizer(recipe.tokenizer)
         self.pictures = Pictures(data, self.tokenizer, recipe.loop.seed)
-        codebook_size = self.tokenizer.codebook_size
-        self.start = start_language(recipe, self.pictures.texts(), self.pictures.grid, codebook_size)
+        self.start = start_language(recipe, self.pictures.texts(), self.pictures.grid, self.tokenizer)
         self.codec, self.model = self.start.codec, self.start.model
         if len(self.pictures.all_grids) > 1:
             self.model.config.lantu["grids"] = [side for grid in self.pictures.all_grids for side in grid]
         self.model.config.lantu["tokenizer"] = self.tokenizer.codes_digest()
-        self.vocabulary = Vocabulary(self.codec.size, codebook_size)
+        self.vocabulary = Vocabulary(self.codec.size, self.tokenizer.codebook_size)
         longest = longest_caption(recipe, max(self.pictures.all_grids, key=math.prod))
         self.encoding = self.codec, self.vocabulary, longest, recipe.asked, recipe.loop.seed
         self.corpus = Corpus(self.pictures, *self.encoding)

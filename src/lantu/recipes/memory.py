@@ -176,7 +176,7 @@ def captions_of(sample: Sample) -> list[str]:
 
 def digest_of(data: Path, looks: Looks, *others: Any) -> str:
     """A name for what is made of some data in some way: 12 hex digits."""
-    facts = ("1", read_index(data)["digest"], looks, WIDTH, *others)
+    facts = ("2", read_index(data)["digest"], looks, WIDTH, *others)
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
 

@@ -77,12 +77,16 @@ class Task(LanguageTask):
     def __init__(self, recipe: MultitaskRecipe, data: Path):
         check_guidance(recipe, recipe.strengths)
         setup = LanguageSetup(recipe, data)
-        teacher = recipe.teacher or recipe.start
-        lessons = GuidanceDistillation(setup.model, setup.corpus, teacher, recipe.strengths, recipe.several)
-        setup.model.config.lantu |= {"guidance": list(recipe.strengths), "learnt": ["filling", "talking", "planning"]}
+        setup.model.config.lantu["learnt"] = ["filling", "talking", "planning"]
         self.pairs = EditPairs(recipe.edits, setup.tokenizer)
         self.documents = mixture(recipe, setup, self.pairs, data)
         replies = Replies(setup.model, setup.corpus, self.documents, recipe.words)
+        if not recipe.taught:  # as after a larger codebook, which no teacher knows
+            super().__init__(setup, [(1.0, replies)])
+            return
+        teacher = recipe.teacher or recipe.start
+        lessons = GuidanceDistillation(setup.model, setup.corpus, teacher, recipe.strengths, recipe.several)
+        setup.model.config.lantu["guidance"] = list(recipe.strengths)
         super().__init__(setup, [(recipe.taught, lessons), (1 - recipe.taught, replies)])
 
 

@@ -41,17 +41,18 @@ def join(
 
     how = {"log_to_driver": False, "logging_level": logging.ERROR, **how}
     where = address or os.environ.get("RAY_ADDRESS")
+    where = None if where == "auto" else where
     if ray.is_initialized():
         return True
     try:
         if where:
-            ray.init(where, **how)
+            ray.init(address=where, **how)
         elif not passing:
             ray.init(**how)
         elif not _joined_passing(how):
             if not start:
                 return False
-            ray.init("local", num_cpus=cpus, **how)
+            ray.init(address="local", num_cpus=cpus, **how)
     except Exception as problem:  # of many kinds, some of them Exception itself
         what = f"there is no Ray cluster at {where}" if where else "Ray can't start a cluster here"
         hint = "start one: ray start --head, or name another" if where else "see its logs in /tmp/ray"
@@ -64,8 +65,8 @@ def _joined_passing(how: dict[str, Any]) -> bool:
     import ray
 
     try:
-        ray.init("auto", **how)
-    except ConnectionError:
+        ray.init(address="auto", **how)
+    except Exception:  # of many kinds, some of them Exception itself
         return False
     return True
 

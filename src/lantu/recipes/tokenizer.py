@@ -21,9 +21,9 @@ from lantu.models.lantu.tokenizer.model import ImageTokenizer, Reconstruction
 from lantu.models.lantu.tokenizer.start import VECTORS_PER_CODE, start_from_patches
 from lantu.recipes.caption_alignment import AlignedTokenizer, CaptionWords
 from lantu.recipes.caption_vectors import CaptionVectors
+from lantu.recipes.more_codes import continue_tokenizer
 from lantu.recipes.picture_batches import Changes, PictureBatches, check_one_shape
 from lantu.recipes.sheets import save_sheet, shown
-from lantu.recipes.sources import part_folder
 from lantu.training import task as training
 from lantu.training.config import LoopConfig, RecipeConfig
 from lantu.training.task import Metrics
@@ -40,7 +40,7 @@ class TokenizerRecipe(RecipeConfig):
     Attributes:
         start: "patches" starts from principal components and k-means (see ``start_from_patches``), "noise" from random
             weights; a folder (of a run, a model, or the part itself) continues with the tokenizer in it, e.g. with a
-            critic.
+            critic, or with a larger codebook (``more_codes``).
         frozen: keep the codes of the start, and train the plain decoder alone. Codes of single patches are the same for
             the same drawing at any place, and the language model can be trained at once.
         quantize_from: the first step that quantises; before it the autoencoder is continuous.
@@ -188,14 +188,9 @@ class Task(training.Task):
                 for _ in range(ROUNDS):
                     self.model.quantizer.refit(vectors, training=False)
         elif recipe.start != "noise":
-            start = ImageTokenizer.load(part_folder(recipe.start, "tokenizer"))
-            ours = self.model.config
-            if start.config != ours:
-                differing = ", ".join(name for name, value in start.config if value != getattr(ours, name))
-                raise RecipeError(
-                    f"the tokenizer in {recipe.start} has another {differing}", "set model.* to its values"
-                )
-            self.model.load_state_dict(start.state_dict())
+            continue_tokenizer(
+                self.model, recipe.start, lambda new: self._vectors(ELSEWHERE, self._pictures_for(SETTLING, new))
+            )
 
     def batch(self, step: int, size: int) -> Any:
         """(B, C, H, W) in [-1, 1], of one shape; pictures of ``beside`` are mixed in at random places."""
@@ -291,10 +286,10 @@ class Task(training.Task):
         count = max(8 * self.recipe.loop.batch_size, self._pictures_for(VECTORS_PER_CODE))
         self.model.quantizer.set_codebook(self._vectors(step, count))
 
-    def _pictures_for(self, vectors: int) -> int:
-        """How many pictures have so many vectors for each code."""
+    def _pictures_for(self, vectors: int, codes: int | None = None) -> int:
+        """How many pictures have so many vectors for each code, or for each of so many codes."""
         config = self.model.config
-        return -(-vectors * config.codebook_size // (config.queries or config.grid**2))
+        return -(-vectors * (codes or config.codebook_size) // (config.queries or config.grid**2))
 
     def after_step(self, step: int) -> None:
         """Refit the codebook to the encoder's vectors where that is due."""

@@ -265,3 +265,33 @@ def test_shards_begin_anywhere(tmp_path, tiny_model):
         assert [(each.index, each.row.number, each.k) for each in drawings] == [
             (i, row, k) for i, (row, k) in enumerate((row, k) for row, n in enumerate((3, 1, 5, 2)) for k in range(n))
         ]
+
+
+def test_the_progress_of_a_run_that_goes_on_ends_with_all_pictures(tmp_path, tiny_model, prompts):
+    from lantu.recipes.bulk.drawing import BulkRun
+
+    model, out = Model.load(tiny_model), tmp_path / "out"
+
+    def run():
+        return BulkRun(model, prompts, out, seed=1, steps=1, together=2, per_shard=5)
+
+    def stop(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run().draw(advance=stop)
+    said = []
+    run().draw(advance=lambda done, total: said.append((done, total)))
+    assert said[0] == (0, 7)
+    assert said[1][0] >= 2  # those that were there
+    assert said[-1] == (7, 7)
+
+
+@pytest.mark.parametrize("seed", ['"7"', "true", "[1]"])
+def test_a_record_that_was_tampered_with_is_one_line(lantu, tmp_path, prompts, seed):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/prompts.json").write_text(f'{{"seed": {seed}}}')
+    code, out, err = lantu("draw", "--prompts", prompts, "-o", "out")
+    assert (code, out) == (2, "")
+    assert "out holds other prompts" in err

@@ -5,8 +5,9 @@ import json
 import jobs_on_ray
 import pytest
 
-from lantu.errors import DataError
+from lantu.errors import DataError, ModelError
 from lantu.recipes.bulk.cluster import _Worker, as_text, from_text
+from lantu.recipes.bulk.tokenizing import encoding
 
 pyarrow = pytest.importorskip("pyarrow")
 
@@ -48,3 +49,20 @@ def test_any_exception_is_text(problem):
     told = as_text(problem)
     told.encode()
     assert type(from_text(told)) is (DataError if isinstance(problem, DataError) else RuntimeError)
+
+
+class NeedsTwo(Exception):
+    """Nobody else can make it of its words."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def test_an_exception_keeps_its_words():
+    assert str(from_text(as_text(NeedsTwo(1, 2)))) == "NeedsTwo: 1 and 2"
+
+
+def test_another_tokenizer_on_a_worker_is_one_line(tiny_model, tmp_path):
+    order = {"data": str(tmp_path), "split": "train", "tokenizer": str(tiny_model / "tokenizer"), "name": "another"}
+    with pytest.raises(ModelError, match="another image tokenizer on a worker"):
+        encoding(order | {"batch": 1, "row": [4, 4], "device": "cpu"})

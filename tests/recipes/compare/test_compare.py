@@ -1,8 +1,10 @@
 """``lantu compare --debug``: everything, in sizes of seconds; killed on the way; and its parts on untrained models."""
 
+import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +15,15 @@ import pytest
 import torch
 
 from lantu import kernels, load
+from lantu.errors import DiskError
+from lantu.files import locked
 from lantu.kernels import plain
 from lantu.kernels.shapes import Segment, Shape
 from lantu.recipes import train
-from lantu.recipes.compare import systems, training
+from lantu.recipes.compare import comparing, page, systems, training, work
 from lantu.recipes.compare.generators import KeptGenerator
 from lantu.recipes.compare.operations import Count, operations
-from lantu.recipes.compare.planning import Training
+from lantu.recipes.compare.planning import Asked, Training
 from lantu.training.checkpoint import BEFORE_DECAY
 
 FIGURES = ("parameters", "training_flops", "score", "frechet", "variety", "captioning", "editing", "interleaving")
@@ -86,15 +90,65 @@ def test_mistakes_are_one_line(lantu, captioned_data, tmp_path):
     (tmp_path / "other" / "compare.json").write_text(json.dumps(kept))
     for words, text in (
         (["--rates", "a", "-o", tmp_path / "out"], "--rates can't be"),
+        (["--rates", "1,nan", "-o", tmp_path / "out"], "--rates can't be"),
+        (["--levels", "1,1.5", "-o", tmp_path / "out"], "--levels can't be '1,1.5'"),
         (["--load", "lantu", "-o", tmp_path / "out"], "--load can't be"),
+        (["--load", "lantu=a", "--load", "lantu=b", "-o", tmp_path / "out"], "--load names a system twice"),
         (["--systems", "clip", "-o", tmp_path / "out"], "no system called clip"),
-        ([], "name a folder"),
+        ([], "a comparison needs a folder"),
         (["-o", tmp_path / "other"], "another budget (1.0)"),
         (["--data", captioned_data, "-o", tmp_path / "out"], "doesn't say what its pictures show"),
     ):
         code, out, err = lantu("compare", *words)
         assert (code, out) == (2, "")
         assert text in err
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """The names of the steps that a comparison does; nothing is computed."""
+    steps = []
+
+    def run(ledger, wanted, tell, cores, threads):
+        todo = [step.name for step in wanted if step.name not in ledger.done]
+        steps.extend(todo)
+        ledger.done.update({name: {} for name in todo})
+        ledger.save()
+
+    monkeypatch.setattr(work, "run", run)
+    monkeypatch.setattr(page, "write", lambda folder, result: folder)
+    return steps
+
+
+def test_another_model_that_is_loaded_is_scored_anew(recorded, scene_data, tiny_model, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(tiny_model, other)
+    index = json.loads((other / "model_index.json").read_text())
+    (other / "model_index.json").write_text(json.dumps(index | {"draw": {"steps": 3}}))
+    said = []
+    for model in (tiny_model, other, other):
+        loaded = {"lantu": str(model)}
+        comparing.compare(Asked(str(scene_data), 1e10, ("lantu",), loaded=loaded), tmp_path / "out", print)
+        said.append([name.partition("-")[0] for name in recorded])
+        recorded.clear()
+    assert said == [["count", "score", "abilities", "speed"], ["score", "abilities", "speed"], []]
+
+
+def test_two_calls_at_once_do_nothing_twice(recorded, monkeypatch, scene_data, tiny_model, tmp_path):
+    one = Asked(str(scene_data), 1e10, ("lantu",), loaded={"lantu": str(tiny_model)})
+
+    @contextlib.contextmanager
+    def late(path, wait):
+        monkeypatch.setattr(comparing, "locked", locked)
+        comparing.compare(one, tmp_path / "out", print)  # another call, which ends before this one has the lock
+        recorded.clear()
+        yield
+
+    monkeypatch.setattr(comparing, "locked", late)
+    comparing.compare(one, tmp_path / "out", print)
+    assert recorded == []
+    with locked(tmp_path / "out" / "lock"), pytest.raises(DiskError, match="another process works in"):
+        comparing.compare(one, tmp_path / "out", print)
 
 
 def test_a_longer_run_that_goes_on_is_one_from_the_start(captioned_data, tmp_path):

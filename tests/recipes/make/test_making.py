@@ -16,11 +16,13 @@ from PIL import Image
 
 from lantu.commands.make import importing
 from lantu.data.build import build_folder
-from lantu.errors import LantuError, RecipeError
+from lantu.errors import DiskError, LantuError, RecipeError
+from lantu.files import locked
 from lantu.recipes.make import curves, plan, stages
 from lantu.recipes.make.look import Look, look
-from lantu.recipes.make.making import Making, Wanted
+from lantu.recipes.make.making import Making, Wanted, make
 from lantu.recipes.make.plan import Sources
+from lantu.recipes.make.report import learning
 from lantu.recipes.make.stages import Ledger
 from lantu.recipes.make.timing import Time, dry_runs, facts_of
 from lantu.recipes.make.training import Training
@@ -147,7 +149,23 @@ def test_the_time_is_split_between_what_is_trained_and_what_follows(tmp_path, mo
 def test_too_little_time_is_told_at_the_start_with_the_least(tmp_path, monkeypatch):
     _, _, said = training(tmp_path, monkeypatch, minutes=2)
     # 20 + 23 seconds of training twice, a dry run of 23.5, and 94 afterwards
-    assert said == ["2 minutes can't be kept: here this takes about 4 at least"]
+    fixed = "too little time to learn codes for photographs: they are k-means of patches"
+    assert said == [fixed, "2 minutes can't be kept: here this takes about 4 at least"]
+
+
+def test_photographs_get_the_codes_of_k_means_where_there_is_no_time_to_learn_better_ones(tmp_path, monkeypatch):
+    one, _, said = training(tmp_path, monkeypatch, minutes=30)
+    assert said == ["too little time to learn codes for photographs: they are k-means of patches"]
+    command = one.ledger.commands["tokenizer"]
+    assert plan.recipe_in(command) == "emoji"
+    assert float(set_by(command)["loop.minutes"]) == pytest.approx((0.15 * 0.85 * 1800 - 20) / 60, abs=0.1)
+    assert "encoder_from" not in set_by(command)
+    drawings = plan.command_of("tokenizer", DRAWINGS, tmp_path, "cpu")
+    assert (
+        plan.share([drawings], 1)
+        == plan.share([command], 1)
+        < plan.share([plan.command_of("language", DRAWINGS, tmp_path, "cpu")], 1)
+    )
 
 
 def test_trainings_that_do_not_fit_together_run_one_after_the_other(tmp_path, monkeypatch):
@@ -195,6 +213,20 @@ def test_a_ledger_goes_on_only_with_the_same_call(tmp_path):
     (tmp_path / stages.LEDGER).write_text("{")
     with pytest.raises(RecipeError, match="can't be read"):
         Ledger.open(tmp_path, {"size": 64, "minutes": 1})
+
+
+def test_a_second_call_in_the_same_folder_is_refused_while_the_first_one_works(tmp_path):
+    wanted = Wanted(pictures(tmp_path / "in"), tmp_path / "out", tmp_path / "work", 1.0, 64, "", "cpu", 0)
+    (tmp_path / "work").mkdir()
+    with locked(tmp_path / "work" / "lock"), pytest.raises(DiskError, match=r"another process works in .*work"):
+        make(wanted, print, print)
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["lock"]
+
+
+def test_a_training_without_a_finite_loss_is_reported(tmp_path):
+    (tmp_path / "decoder").mkdir()
+    (tmp_path / "decoder" / "log.jsonl").write_text(json.dumps({"step": 5, "loss": None, "skipped": 5}) + "\n")
+    assert "no finite loss" in learning(Ledger(tmp_path, {}), ["decoder"])
 
 
 def test_options_of_importing_reach_the_import_and_must_be_repeated(tmp_path):

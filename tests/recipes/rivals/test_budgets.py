@@ -1,5 +1,7 @@
 """Equal budgets: one count for lantu's own parts and rivals', and the steps that a budget buys."""
 
+import json
+
 import pytest
 
 from lantu.errors import LantuError, ModelError
@@ -29,3 +31,7 @@ def test_what_a_run_has_spent(captioned_data, tmp_path):
     assert budgets.spent(tmp_path / "run") == pytest.approx(2 * each.samples_per_step * each.flops_per_sample)
     with pytest.raises(ModelError):
         budgets.spent(tmp_path)
+    path = tmp_path / "run" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "identity": {}}))  # as lantu 0.1 wrote it
+    with pytest.raises(ModelError, match="no run with a checkpoint and a recipe"):
+        budgets.spent(tmp_path / "run")

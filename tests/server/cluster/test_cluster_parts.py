@@ -107,6 +107,9 @@ def test_sums_keep_what_lost_replicas_had_counted():
     assert 'lantu_replica_codes_total{replica="a",stage="Drafting"}' not in page
     replicas["b"].codes.inc(1)
     assert read("b")["lantu_codes_total"] == 13
+    replicas["a"].codes.inc(2)
+    assert read("ab")["lantu_codes_total"] == 15  # it was only busy: nothing counts twice
+    assert read("b")["lantu_codes_total"] == 15
 
 
 def test_counts_of_replicas():

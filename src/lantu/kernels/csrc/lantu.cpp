@@ -238,9 +238,10 @@ struct ThreadGroup {
 #endif
         if (team_ && owner_ != self) (void)team_.release();  // its threads stayed in the parent
         const int count = wanted > 0 ? wanted : usable_cores();
-        if (!team_ || team_->size() != count) {
+        if (!team_ || most_ != count) {
             team_.reset();
             team_ = std::make_unique<Team>(count);
+            most_ = count;
             owner_ = self;
         }
         return *team_;
@@ -256,6 +257,7 @@ struct ThreadGroup {
 
   private:
     std::unique_ptr<Team> team_;
+    int most_ = 0;  // members that were asked for
     long owner_ = 0;
     size_t room_ = 0;
 };

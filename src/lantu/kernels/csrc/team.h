@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -28,8 +29,14 @@ namespace lantu {
 
 class Team {
   public:
-    explicit Team(int size) : size_(size) {
-        for (int member = 1; member < size; member++) threads_.emplace_back([this, member] { serve(member); });
+    // At most so many members: a system that limits threads may refuse to start some, and the others do the work.
+    explicit Team(int most) {
+        threads_.reserve(most);
+        try {
+            for (int member = 1; member < most; member++) threads_.emplace_back([this, member] { serve(member); });
+        } catch (const std::system_error&) {
+        }
+        size_ = (int)threads_.size() + 1;  // members read it after the first job has begun
     }
 
     ~Team() {
@@ -110,7 +117,7 @@ class Team {
         }
     }
 
-    const int size_;
+    int size_ = 1;
     std::vector<std::thread> threads_;
     std::mutex mutex_;
     std::condition_variable wake_;

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lantu.data.memory_bank import check_tokenizer
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import LantuError, ModelError
 from lantu.files.untrusted import Fields, shown
@@ -36,12 +37,11 @@ def check_memory(bank: Mapping[str, Any], codebook_size: int, learnt: str, model
     Args:
         learnt: digest of the tokenizer whose codes the language model learnt; "" if it is not known.
     """
-    hint = "make one of this tokenizer: lantu assemble --memory DATA"
     if bank["codebook_size"] != codebook_size:
         facts = f"{bank['codebook_size']} codes, the model {codebook_size}"
+        hint = "make one of this tokenizer: lantu assemble --memory DATA"
         raise ModelError(f"the memory bank in {model} has {facts}", hint)
-    if learnt and bank.get("tokenizer") and bank["tokenizer"] != learnt:
-        raise ModelError(f"the memory bank in {model} has codes of another tokenizer", hint)
+    check_tokenizer(str(bank.get("tokenizer", "")), learnt, str(model))
 
 
 def check_second(refiner: Mapping[str, Any], decoder: Mapping[str, Any], model: Path) -> None:

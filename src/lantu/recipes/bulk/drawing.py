@@ -79,7 +79,8 @@ class BulkRun:
         model.parts.layout.check_size(size)
         params = model.folder.settings.change(**overrides)
         self.model, self.file, self.out, self.per_shard = model, file, Path(out), per_shard
-        seed = choose_seed(self.former.get("seed") if seed is None else seed)
+        known = self.former.get("seed")
+        seed = choose_seed(known if seed is None and type(known) is int else seed)
         places = {"path": file.path.absolute(), "mark": file.mark, "out": self.out.absolute()}
         opened = {"model": (model.folder.path.absolute(), model.digest), "device": device, "backend": backend}
         drawn = {"count": count, "seed": seed, "size": size, "settings": params.as_dict(), "together": together}

@@ -51,7 +51,7 @@ class PromptFile:
     """A file of prompts, of which a row at a time is in memory.
 
     Args:
-        path: what it holds is told by its ending, see ``KINDS``.
+        path: its ending says what it holds, see ``KINDS``.
 
     Attributes:
         mark: size in bytes and time of the last change, by which a later change is noticed.
@@ -63,7 +63,7 @@ class PromptFile:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.kind = KINDS.get(self.path.suffix.lower(), "")
-        with _told(self.path):
+        with _naming(self.path):
             status = self.path.stat()
             self.mark = (status.st_size, status.st_mtime_ns)
             if not self.kind:
@@ -81,7 +81,7 @@ class PromptFile:
             DataError: the file can't be read, or a row is not one, with its line, counted from ``start``.
         """
         lines = _Lines(self.kind, self.start if start is None else start, 1 + (self.kind in ("csv", "tsv")))
-        with _told(self.path, lines), open_regular(self.path) as file:
+        with _naming(self.path, lines), open_regular(self.path) as file:
             for cells in lines.read(file):
                 yield self._row(number, cells, lines.end)
                 number += 1
@@ -113,7 +113,7 @@ class PromptFile:
 
 
 @contextlib.contextmanager
-def _told(path: Path, lines: "_Lines | None" = None) -> Iterator[None]:
+def _naming(path: Path, lines: "_Lines | None" = None) -> Iterator[None]:
     """Turn what is wrong with a file into a DataError that names it, and the line."""
     try:
         yield

@@ -42,7 +42,7 @@ class Shard:
             yield Filling(None, len(groups))
             return
         with locked(self.part):
-            # Another process may have made it meanwhile.
+            # Another process may have made it while this one waited.
             if self.path.exists():
                 self.part.unlink(missing_ok=True)
                 yield Filling(None, len(groups))

@@ -12,6 +12,7 @@ import numpy as np
 
 from lantu.data.codes import Progress, rows_of, tokenize
 from lantu.data.shards import Shards
+from lantu.errors import ModelError
 from lantu.models.loader import choose_device
 from lantu.recipes.bulk.cluster import Cluster, Do
 from lantu.recipes.codes import encoder, load_tokenizer, name_of
@@ -58,7 +59,8 @@ def encoding(order: dict[str, Any]) -> Do:
     tokenizer, name, batch = order["tokenizer"], order["name"], order["batch"]
     loaded = load_tokenizer(Path(tokenizer))
     if (found := name_of(loaded)) != name:
-        raise ValueError(f"the tokenizer {tokenizer} makes the codes {found} here, not {name}")
+        what = f"{tokenizer} is another image tokenizer on a worker (its codes are {found}, not {name})"
+        raise ModelError(what, "give all machines the same files")
     device, data, row = choose_device(order["device"]), Path(order["data"]), tuple(order["row"])
     shards, encode = Shards(data, order["split"]), encoder(loaded.to(device), data, device)
 

@@ -75,7 +75,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Order:
-    """What every worker is told.
+    """What every worker needs to know.
 
     Attributes:
         path: of the prompts.
@@ -144,7 +144,7 @@ class Worker:
         Other threads compress a group's PNGs while the next group is drawn.
 
         Args:
-            advance: called with the number of pictures of each group that is written.
+            advance: called with the number of pictures of each group that is written, and of those that were there.
         """
         groups = list(self.groups(self.drawings(job)))
         names = [[name for drawing in group for name in drawing.names] for group in groups]
@@ -159,6 +159,8 @@ class Worker:
                     drawn += len(members)
                     advance(len(members))
 
+            if there := sum(map(len, groups[: filling.done])):
+                advance(there)
             try:
                 for group in groups[filling.done :]:
                     texts, seeds = [each.row.prompt for each in group], [each.seed for each in group]

@@ -9,9 +9,11 @@ DIR/report         index.html and its pictures
 """
 
 import contextlib
+import hashlib
+import json
 import platform
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from lantu import kernels
 from lantu.data.build import build_emoji
 from lantu.data.shards import read_index
 from lantu.errors import DataError, DiskError, LantuError, ModelError
-from lantu.files import locked, write_json
+from lantu.files import locked, write_json, writing
 from lantu.kernels import usable_cores
 from lantu.models import hub
 from lantu.recipes.compare import measuring, page, planning, rule, table, work
@@ -44,6 +46,30 @@ SMALL = WORLD | {"train": 240, "val": 16, "size": 32}  # of --debug
 PLANNED = WORLD | {"train": 256, "val": 16}  # of --plan, where there is no data yet
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is scored without being trained here.
+
+    Attributes:
+        name: the system that it stands for.
+        source: as the user names it.
+        key: of its steps and drawings, which other weights or settings don't share.
+    """
+
+    name: str
+    source: str
+    model: Path
+    key: str
+
+    @classmethod
+    def of(cls, name: str, source: str) -> "Loaded":
+        """The model directory of a run or of a model by name, folder or hub id. Raises ModelError: there is none."""
+        model = locate(source)
+        folder = hub.find(model)
+        made = json.dumps([folder.digest, folder.settings.as_dict()], sort_keys=True)
+        return cls(name, source, model, f"{name}-{hashlib.sha256(made.encode()).hexdigest()[:8]}")
+
+
 @dataclass
 class Comparison:
     """A comparison in its folder.
@@ -64,17 +90,18 @@ class Comparison:
     def run(self) -> dict[str, Any]:
         """Everything that is not done yet; returns what ``--json`` prints."""
         asked, systems = self.asked, self.asked.trained
-        loaded = {name: locate(source) for name, source in asked.loaded.items()}
+        loaded = [Loaded.of(name, source) for name, source in asked.loaded.items()]
         planner = self.planner()
         sweeps = {system.name: planner.sweep(system) for system in systems}
         self.do([step for some in sweeps.values() for step in self.steps(some, SWEEP, asked.swept)])
         tried = [self.tried(planner, system, sweeps[system.name]) for system in systems]
-        steps = [self.scoring(name, model) for name, model in loaded.items()]
+        steps = [self.scoring(one) for one in loaded]
         for one in tried:
             steps += self.steps([*one.seeds, *one.levels], SCORE, asked.prompts)
             steps += self.steps(one.weights, SWEEP, asked.swept)
         self.do(steps)
-        models = loaded | {one.last.key: self.folder / MODELS / one.last.key for one in tried if self.drew(one.last)}
+        models = {one.key: one.model for one in loaded}
+        models |= {one.last.key: self.folder / MODELS / one.last.key for one in tried if self.drew(one.last)}
         self.do(
             [
                 Step(f"abilities-{key}", measuring.abilities, (self.folder, key, model, asked))
@@ -119,23 +146,20 @@ class Comparison:
         arguments = self.folder, one, self.asked.data, self.asked.device
         return Step(f"train-{one.key}", run_training, arguments, tuple(f"train-{key}" for key in before))
 
-    def scoring(self, name: str, model: Path) -> Step:
+    def scoring(self, one: "Loaded") -> Step:
         """Score a model that was there."""
-        arguments = self.folder, name, model, self.asked, self.asked.prompts
-        return Step(f"{SCORE}-{name}", measuring.score, arguments)
+        arguments = self.folder, one.key, one.model, self.asked, self.asked.prompts
+        return Step(f"{SCORE}-{one.key}", measuring.score, arguments)
 
     def do(self, steps: Sequence[Step]) -> None:
         """Do some steps; those that are done are left out."""
         work.run(self.ledger, list({step.name: step for step in steps}.values()), self.tell, self.cores, self.threads)
 
-    def report(self, planner: Planner, tried: Sequence[Tried], loaded: Mapping[str, Path]) -> dict[str, Any]:
+    def report(self, planner: Planner, tried: Sequence[Tried], loaded: Sequence["Loaded"]) -> dict[str, Any]:
         """The table, checked, and its page."""
         found = {one.system.name: table.figures(self.asked, planner, one, self.ledger.done) for one in tried}
         found |= {
-            name: table.loaded_figures(
-                name, facts_of(name, self.asked.loaded[name], model, self.asked), self.ledger.done
-            )
-            for name, model in loaded.items()
+            one.name: table.loaded_figures(one.key, facts_of(one, self.asked), self.ledger.done) for one in loaded
         }
         found = {name: found[name] for name in SYSTEMS if name in found}
         breaches = rule.check(self.asked, found)
@@ -180,9 +204,13 @@ def compare(asked: Asked, folder: Path, tell: Tell, jobs: int | None = None) -> 
     if folder.exists() and not folder.is_dir():
         raise DiskError(f"{folder} is a file", "name a folder for the comparison")
     fixed = {**fixed_of(asked), "data": str(Path(asked.data).resolve()) if asked.data else ""}
-    ledger = Ledger.open(folder, fixed, work.LEDGER, "a comparison", "-o DIR")
-    ledger.save()
-    with locked(folder / "lock"):
+    how = folder, fixed, work.LEDGER, "a comparison", "-o DIR"
+    Ledger.open(*how)  # refused before anything is written
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / "lock", wait=False):
+        ledger = Ledger.open(*how)  # another call may have gone on in the meantime
+        ledger.save()
         place = scenes(asked.data, folder / "data", asked.debug)
         cores = jobs or usable_cores()
         asked = replace(asked, data=str(place))
@@ -214,16 +242,16 @@ def locate(source: str) -> Path:
     return Path(hub.locate(source)).resolve()
 
 
-def facts_of(name: str, source: str, model: Path, asked: Asked) -> dict[str, Any]:
+def facts_of(one: Loaded, asked: Asked) -> dict[str, Any]:
     """What a loaded model says of its training; None where it says nothing."""
-    folder = hub.find(model)
+    folder = hub.find(one.model)
     index: dict[str, Any] = getattr(folder, "index", {})
     flops = sum(cost.get("flops", 0.0) for cost in index.get("budget", {}).values())
     if not flops:
         with contextlib.suppress(LantuError):
-            flops = budgets.spent(source)
+            flops = budgets.spent(one.source)
     return {
-        "about": f"{SYSTEMS[name].about}; from {source}",
+        "about": f"{SYSTEMS[one.name].about}; from {one.source}",
         "parameters": sum(folder.describe().get("parameters", {}).values()),
         "training_flops": {str(max(asked.levels)): flops} if flops else {},
         "data": index.get("data"),
@@ -239,7 +267,7 @@ def plan(asked: Asked, tell: Callable[[str], None]) -> dict[str, Any]:
     """
     planning.check_asked(asked)
     with tempfile.TemporaryDirectory(prefix="lantu-compare-") as place:
-        small = (SMALL if asked.debug else PLANNED) | {"train": 256, "val": 16}
+        small = SMALL | {"train": 256} if asked.debug else PLANNED
         data = asked.data or str(build_emoji(Path(place) / "data", **small))
         scenes(data, Path(place), asked.debug)
         counted = planning.count(replace(asked, data=data), tell, timed=True)

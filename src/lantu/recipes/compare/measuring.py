@@ -48,13 +48,13 @@ from lantu.training.measure import peak_bytes
 from lantu.types import Picture
 
 MODELS, DRAWN = "models", "drawn"
-AT_ONCE = 16  # pictures
-RESAMPLED = 12  # times that a Fréchet distance is measured anew, for its interval
-TIMED = 3  # pictures that are drawn alone
-VARIED = 16  # captions
-SHOWN = 12  # drawings that the report shows
-ASKED = {"en": "what is in the picture?", "zh": "图里有什么？"}
-PLAIN = "colours (the vision network is missing)"
+BATCH_SIZE = 16  # pictures that are drawn and judged together
+NUM_RESAMPLES = 12  # half samples by which the interval of a Fréchet distance is estimated
+NUM_TIMED = 3  # pictures drawn one by one, whose median time is reported
+NUM_VARIETY_CAPTIONS = 16  # of each of which several pictures are drawn
+NUM_SHOWN = 12  # drawings in the report
+QUESTION = {"en": "what is in the picture?", "zh": "图里有什么？"}
+PLAIN_EVALUATOR = "colours (the vision network is missing)"
 
 
 class PlainNetwork:
@@ -109,13 +109,13 @@ class Exam:
     @property
     def evaluator(self) -> str:
         """The name of what judges."""
-        return PLAIN if isinstance(self.network, PlainNetwork) else self.eye.name
+        return PLAIN_EVALUATOR if isinstance(self.network, PlainNetwork) else self.eye.name
 
     @cached_property
     def examiner(self) -> Examiner:
         """Asks and judges."""
         lexicon = lexicon_of(self.composer.gallery)
-        return Examiner(self.generator, self.scorer, None, None, lexicon, 0, AT_ONCE)
+        return Examiner(self.generator, self.scorer, None, None, lexicon, 0, BATCH_SIZE)
 
     def trials(self, suite: str, count: int) -> list[Trial]:
         """Prompts with known answers, the same for every model."""
@@ -148,7 +148,7 @@ def opened(work: Path, key: str, folder: Path, asked: planning.Asked) -> Exam:
 
 
 def score(work: Path, key: str, folder: Path, asked: planning.Asked, count: int) -> dict[str, Any]:
-    """The scene score and the Fréchet distance of so many drawings, half of single things, half of pairs."""
+    """The scene score and the Fréchet distance of ``count`` drawings, half of single things, half of pairs."""
     one = opened(work, key, folder, asked)
     wanted = [*one.trials("single", count - count // 2), *one.trials("pairs", count // 2)]
     drawn = one.examiner.drawn(wanted)
@@ -168,7 +168,7 @@ def score(work: Path, key: str, folder: Path, asked: planning.Asked, count: int)
         "ceiling": share(np.array([verdict["score"] for verdict in ceiling])),
         "frechet": distance,
         "evaluator": one.evaluator,
-        "pictures": shown[:SHOWN],
+        "pictures": shown[:NUM_SHOWN],
     }
 
 
@@ -179,14 +179,14 @@ def share(right: np.ndarray) -> dict[str, Any]:
 
 
 def distances(true_BS: np.ndarray, drawn_BS: np.ndarray) -> dict[str, Any]:
-    """The Fréchet distance of drawings, with a 95 % interval by half of them, chosen again and again.
+    """The Fréchet distance of drawings, with a 95 % interval estimated from random halves of them.
 
-    Halves that are drawn without putting back spread as much as samples of all would (Kish and Frankel, 1974).
+    Halves drawn without replacement vary as much as samples of all of them would (Kish and Frankel, 1974).
     """
     value, rng, half = frechet(true_BS, drawn_BS), np.random.default_rng(0), len(drawn_BS) // 2
     if half < 2:
         return {"value": value, "interval": [value, value], "n": len(drawn_BS)}
-    some = [frechet(true_BS, drawn_BS[rng.permutation(len(drawn_BS))[:half]]) for _ in range(RESAMPLED)]
+    some = [frechet(true_BS, drawn_BS[rng.permutation(len(drawn_BS))[:half]]) for _ in range(NUM_RESAMPLES)]
     error = WIDE * statistics.stdev(some)
     return {"value": value, "interval": [max(0.0, value - error), value + error], "n": len(drawn_BS)}
 
@@ -210,8 +210,8 @@ def abilities(work: Path, key: str, folder: Path, asked: planning.Asked) -> dict
 def round_trip(one: Exam) -> dict[str, Any]:
     """The share of true single things that are still right after encoding and rendering."""
     wanted, right = one.trials("single", one.asked.captions), list[float]()
-    for first in range(0, len(wanted), AT_ONCE):
-        some = wanted[first : first + AT_ONCE]
+    for first in range(0, len(wanted), BATCH_SIZE):
+        some = wanted[first : first + BATCH_SIZE]
         made = one.generator.reconstruct(np.stack([trial.image for trial in some]))
         right += [verdict["score"] for verdict in one.scorer.judge(some, list(made))]
     return share(np.array(right))
@@ -271,7 +271,7 @@ def conversed(one: Exam, trial: Trial, seed: int) -> float:
     if not drawn:
         return 0.0
     (verdict,) = one.scorer.judge([trial], [np.asarray(drawn[0].image)])
-    said = one.model.chat([ASKED[trial.language]], before=[[trial.prompt], answer], seed=seed)
+    said = one.model.chat([QUESTION[trial.language]], before=[[trial.prompt], answer], seed=seed)
     text = " ".join(part for part in said if isinstance(part, str))
     words = mentions(text, one.examiner.lexicon[trial.language])
     return verdict["score"] * (not set(words).isdisjoint(trial.words[0]))
@@ -279,7 +279,7 @@ def conversed(one: Exam, trial: Trial, seed: int) -> float:
 
 def varied(one: Exam) -> dict[str, Any]:
     """How far four drawings of one caption are apart, beside true pictures: near to 0 a model has collapsed."""
-    asks = own.Exam(one.model, Album(one.asked.data, one.model.size), VARIED, 0, lambda note: None)
+    asks = own.Exam(one.model, Album(one.asked.data, one.model.size), NUM_VARIETY_CAPTIONS, 0, lambda note: None)
     asks.__dict__.update(generator=one.generator, eye=one.eye)
     found = variety(asks)
     return {"value": found.score, "interval": list(found.interval), "n": found.n, "ceiling": found.ceiling}
@@ -292,7 +292,7 @@ def speed(folder: Path, asked: planning.Asked) -> dict[str, Any]:
     model = Model.load(folder, asked.device)
     model.draw("a cat", seed=0)
     seconds = []
-    for seed in range(TIMED):
+    for seed in range(NUM_TIMED):
         began = time.monotonic()
         model.draw("a cat", seed=1 + seed)
         seconds.append(time.monotonic() - began)

@@ -16,7 +16,7 @@ OURS = """
 .broken { color: #a00; } .sheet { display: grid; gap: .3rem; font-size: 12px; align-items: start; }
 .sheet img { width: 100%; } .wrong img { opacity: .55; }
 """
-PICTURES = 8  # drawings of a system
+NUM_PICTURES = 8  # drawings of a system
 
 Systems = Mapping[str, Mapping[str, Any]]
 
@@ -49,7 +49,7 @@ def heading(comparison: Mapping[str, Any]) -> str:
     rule, asked = comparison["rule"], comparison["asked"]
     holds = "<p>This comparison keeps it.</p>"
     if rule["broken"]:
-        lines = [f"<li>{escape(one['rule'])}: {escape(told(one))}" for one in rule["broken"]]
+        lines = [f"<li>{escape(one['rule'])}: {escape(describe_breach(one))}" for one in rule["broken"]]
         holds = f"<p class=broken>This comparison breaks it:</p><ul class=broken>{''.join(lines)}</ul>"
     levels = ", ".join(map(str, asked["levels"]))
     how = f"The smallest budget is {asked['budget']:.3g} operations a system; here {levels} times that."
@@ -60,7 +60,7 @@ def heading(comparison: Mapping[str, Any]) -> str:
     return "<h1>lantu compare</h1>" + "".join(f"<p>{escape(text)}</p>" for text in texts) + holds
 
 
-def told(broken: Mapping[str, Any]) -> str:
+def describe_breach(broken: Mapping[str, Any]) -> str:
     """A broken rule in a line."""
     who = ", ".join(broken["systems"])
     return f"{who}: {broken['what']}" if who else broken["what"]
@@ -99,7 +99,7 @@ def title_of(level: str) -> str:
 
 def sheet(systems: Systems, level: str, out: Path) -> str:
     """The drawings at one budget."""
-    shown = {name: one["pictures"].get(level, [])[:PICTURES] for name, one in systems.items()}
+    shown = {name: one["pictures"].get(level, [])[:NUM_PICTURES] for name, one in systems.items()}
     shown = {name: pictures for name, pictures in shown.items() if pictures}
     if not shown:
         return "<p>None.</p>"

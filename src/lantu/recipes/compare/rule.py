@@ -7,10 +7,11 @@ from typing import Any
 from lantu.recipes.compare.planning import Asked
 from lantu.recipes.rivals.budgets import TOLERANCE
 
-PARAMETERS, OPERATIONS = 0.1, TOLERANCE  # the most by which a system may differ from the mean
-LEAST_N, LEAST_SEEDS = 512, 3
+MAX_PARAMETERS_APART, MAX_OPERATIONS_APART = 0.1, TOLERANCE  # relative difference of a system from the mean
+MIN_TRIALS, MIN_SEEDS = 512, 3
 LEVELS = (1, 4, 16)
-COUNTED = ("frechet", "captioning", "editing", "interleaving", "round_trip")  # that need as many trials as the score
+# Figures that need as many trials as the score.
+TRIAL_FIGURES = ("frechet", "captioning", "editing", "interleaving", "round_trip")
 TEXT = (
     "Equal data; parameters within 10 % and training operations within 5 % of the mean, of everything that is trained; "
     "one evaluator; 512 prompts or more a figure, with 95 % intervals; three seeds or more of the smallest budget, at "
@@ -44,14 +45,14 @@ def check(asked: Asked, systems: Mapping[str, Mapping[str, Any]]) -> list[Breach
         systems: name → entries of the table, of which "parameters", "training_flops" (level → operations), "data",
             "evaluator", "score" ("n"), "seeds" and "swept" are looked at.
     """
-    found = [*apart("parameters", {name: one["parameters"] for name, one in systems.items()}, PARAMETERS)]
+    found = [*apart("parameters", {name: one["parameters"] for name, one in systems.items()}, MAX_PARAMETERS_APART)]
     for level in asked.levels:
         spent = {name: one["training_flops"].get(str(level)) for name, one in systems.items()}
-        found += apart("operations", spent, OPERATIONS, f" at {level} times the smallest budget")
+        found += apart("operations", spent, MAX_OPERATIONS_APART, f" at {level} times the smallest budget")
     found += same("data", systems, "was trained on other data, or doesn't say on which")
     found += same("evaluator", systems, "was scored by another evaluator")
-    found += few("prompts", {name: least_n(one) for name, one in systems.items()}, LEAST_N)
-    found += few("seeds", {name: one.get("seeds", 0) for name, one in systems.items()}, LEAST_SEEDS)
+    found += few("prompts", {name: least_n(one) for name, one in systems.items()}, MIN_TRIALS)
+    found += few("seeds", {name: one.get("seeds", 0) for name, one in systems.items()}, MIN_SEEDS)
     if unswept := tuple(name for name, one in systems.items() if one.get("swept", 0) < 2):
         found.append(Breach("rates", "learning rates were not swept", unswept))
     if missing := [level for level in LEVELS if level not in asked.levels]:
@@ -62,7 +63,7 @@ def check(asked: Asked, systems: Mapping[str, Mapping[str, Any]]) -> list[Breach
 
 def least_n(figures: Mapping[str, Any]) -> int:
     """The fewest trials of any of a system's shares and distances; what it can't do has none."""
-    found = [figures.get("score") or {"n": 0}, *(figures.get(name) or {} for name in COUNTED)]
+    found = [figures.get("score") or {"n": 0}, *(figures.get(name) or {} for name in TRIAL_FIGURES)]
     return min(one["n"] for one in found if "n" in one)
 
 

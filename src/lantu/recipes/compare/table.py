@@ -13,7 +13,7 @@ from lantu.recipes.pictures import origin
 Results = Mapping[str, Any]  # name of a step → what it returned
 SWEEP, SCORE = "sweep", "score"  # steps that score a trial: on few prompts, on all
 ABILITIES = ("round_trip", "variety", "captioning", "editing", "interleaving")
-STEADY = 20  # lines of the log, at its end, by which norms of gradients are judged
+NORM_LINES = 20  # last lines of the log, whose gradient norms are compared
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,14 @@ def point(trial: Trial, results: Results) -> dict[str, Any]:
     return {"level": trial.level, "flops": trial.flops, "score": score, "frechet": found.get("frechet")}
 
 
-def loaded_figures(name: str, facts: Mapping[str, Any], results: Results) -> dict[str, Any]:
-    """The figures of a system that was not trained here."""
-    drawn = results.get(f"{SCORE}-{name}", {}).get("pictures", [])
-    return {**facts, "curve": [], "seeds": 1, "swept": 0, "pictures": {"loaded": drawn}, **of_model(name, results)}
+def loaded_figures(key: str, facts: Mapping[str, Any], results: Results) -> dict[str, Any]:
+    """The figures of a model that was not trained here.
+
+    Args:
+        key: of its steps.
+    """
+    drawn = results.get(f"{SCORE}-{key}", {}).get("pictures", [])
+    return {**facts, "curve": [], "seeds": 1, "swept": 0, "pictures": {"loaded": drawn}, **of_model(key, results)}
 
 
 def of_model(key: str, results: Results) -> dict[str, Any]:
@@ -111,7 +115,7 @@ def best_rate(sweep: Sequence[Trial], results: Results) -> float:
 
 
 def stability(tried: Tried, results: Results) -> dict[str, Any]:
-    """How a system bears other seeds, learning rates and weights between its losses, at the smallest budget.
+    """How much a system's scores vary with seeds, learning rates and loss weights, at the smallest budget.
 
     For each of the three: "runs"; "diverged", the share; "spread", the standard deviation of the scene score;
     "frechet_spread" and "norm_spread", those of the Fréchet distance and of the gradient's norm as shares of the mean.
@@ -147,7 +151,7 @@ def run_of(system: System, trial: Trial, results: Results, step: str) -> dict[st
     """A trial in a few figures: loss and norms of the gradient are those of the part that drafts."""
     trained = {name: results.get(f"train-{training.key}", {}) for name, training in trial.parts.items()}
     drafter = trained[system.drafter.name]
-    norms = [norm for _, _, norm in drafter.get("norms", ()) if norm is not None][-STEADY:]
+    norms = [norm for _, _, norm in drafter.get("norms", ()) if norm is not None][-NORM_LINES:]
     mean, distance = statistics.mean(norms) if norms else 0.0, distance_of(trial, results, step)
     return {
         **{name: getattr(trial, name) for name in ("key", "seed", "rate", "weight")},

@@ -1,4 +1,4 @@
-"""A training of a comparison: begun, gone on with after a kill, or grown from a shorter one; and what became of it."""
+"""Trains a part of a compared system: from the start, from a checkpoint, or from the end of a shorter training."""
 
 import json
 import shutil
@@ -16,8 +16,8 @@ from lantu.training.logs import read_log
 from lantu.training.validation import RISEN
 
 RUNS, FACTS = "runs", "facts.json"
-LEAST = 3  # lines of a log whose median is taken
-GROWN = ("config.json", "log.jsonl")  # of a shorter run, beside its checkpoint before the decay
+MIN_LINES = 3  # of a log, whose median is taken
+EXTENDED_FILES = ("config.json", "log.jsonl")  # of a shorter run, beside its checkpoint before the decay
 KIND = FolderKind("a run", ("config.json",), ("config.json", "log.jsonl", f"checkpoints/{BEFORE_DECAY}/*"))
 
 
@@ -70,15 +70,15 @@ def prune(checkpoints: Path, grows: bool) -> None:
 
 
 def grow(shorter: Path, run: Path) -> None:
-    """Begin a run with the end of a shorter one's stable phase, which is the same as if it had been longer all along.
+    """Start a run from the end of a shorter one's stable phase, which gives the same weights as one long run.
 
     Up to there a run knows nothing of its length (``lantu.training.schedule``); a test compares the weights.
     """
     if not (shorter / "checkpoints" / BEFORE_DECAY).is_dir():
-        return  # it has no decay: this one begins anew
+        return  # it has no decay: this one starts from the beginning
     with replacing_folder(run, KIND) as temporary:
         temporary.mkdir(parents=True)
-        for name in GROWN:
+        for name in EXTENDED_FILES:
             shutil.copyfile(shorter / name, temporary / name)
         shutil.copytree(shorter / "checkpoints" / BEFORE_DECAY, temporary / "checkpoints" / BEFORE_DECAY)
 
@@ -103,7 +103,7 @@ def diverged(run: Path, training: Training) -> str:
         return f"{log[-1].get('skipped', 0)} updates had no finite gradient"
     warm = warmup_of(training)
     losses = [line["loss"] for line in log if line["step"] > warm and line.get("loss") is not None]
-    width = max(LEAST, len(losses) // 10)
+    width = max(MIN_LINES, len(losses) // 10)
     medians = [statistics.median(losses[place : place + width]) for place in range(len(losses) - width + 1)]
     if len(losses) < 2 * width or min(medians) <= 0 or medians[-1] < RISEN * min(medians):
         return ""

@@ -35,7 +35,7 @@ def at_twice(run: Path) -> float | None:
 
 
 def why_not(run: Path) -> str:
-    """Why ``at_twice`` can't be told; "" if it can."""
+    """Why ``at_twice`` knows nothing; "" where it does."""
     _, losses = validated(run)
     if len(losses) < LEAST_POINTS or losses.min() <= 0:
         return "too few validations to tell"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lantu.errors import DataError, LantuError
-from lantu.files import check_folder, expand
+from lantu.files import check_folder, expand, locked, writing
 from lantu.kernels import usable_cores
 from lantu.models import hub
 from lantu.models.lantu.components import is_pretrained
@@ -184,20 +184,24 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model,
         the model, and the page of the report.
 
     Raises:
-        LantuError: a stage was refused; what it says is the message.
+        LantuError: a stage was refused, and its message says why; or another process works in the same folder.
         KeyboardInterrupt: it was interrupted; the same call goes on.
     """
     if not wanted.pictures.exists():
         raise DataError(f"there is no {wanted.pictures}", "name a folder of pictures, a table or tars")
     check_folder(wanted.out, FOLDER_KIND)  # before hours of training
     sources, size = sources_of(wanted)
-    ledger = Ledger.open(wanted.work, wanted.asked(size))
-    time = Time.of(wanted.minutes, ledger.spent_s, sources.reserved)
+    Ledger.open(wanted.work, wanted.asked(size))  # refused before anything is written
+    with writing(wanted.work):
+        wanted.work.mkdir(parents=True, exist_ok=True)
+    with locked(wanted.work / "lock", wait=False):
+        ledger = Ledger.open(wanted.work, wanted.asked(size))
+        time = Time.of(wanted.minutes, ledger.spent_s, sources.reserved)
 
-    def timed(stage: str, record: Mapping[str, Any]) -> None:
-        tell(stage, {**record, "whole_left_s": time.left_s})
+        def timed(stage: str, record: Mapping[str, Any]) -> None:
+            tell(stage, {**record, "whole_left_s": time.left_s})
 
-    return Making(wanted, sources, size, ledger, time, usable_cores(), say, timed).run()
+        return Making(wanted, sources, size, ledger, time, usable_cores(), say, timed).run()
 
 
 def sources_of(wanted: Wanted) -> tuple[Sources, int]:

@@ -13,7 +13,11 @@ from lantu.recipes.make.look import Look
 
 RESERVED = 0.15  # share of the time for what follows training: settings, scores, report
 REHEARSED = 0.25  # the same of a model that began with another one, which is scored too
-TOKENIZER = 0.4  # share of the training time; language model and decoder need its codes
+LEARNT, FIXED = "convolutions", "emoji"  # recipes of the tokenizer: a learnt encoder; k-means of patches
+# The tokenizer's share of the training time; language model and decoder need its codes. Those of k-means are there at
+# its first step: what follows trains its plain decoder, from which the diffusion decoder starts.
+TOKENIZER = {LEARNT: 0.4, FIXED: 0.15}
+PAYS = 32_000  # pictures that a learnt encoder must see before its codes beat those of k-means (docs/log.md)
 LANGUAGE = 0.6  # share of the rest, where language model and decoder are trained one after the other
 BESIDE = 1.15  # a step with its validations, samples and checkpoints takes so many times the bare step
 DRY_STEPS = 7  # updates of a dry run, and as many batches that are made before them
@@ -63,16 +67,38 @@ def groups(sources: Sources, cores: int) -> list[list[str]]:
     return [["tokenizer"], *later] if "tokenizer" in sources.trained else later
 
 
-def share(names: Sequence[str], later: int) -> float:
-    """The share of the training time that is left, for a group of parts, with so many groups behind it."""
+def share(bare: Sequence[Sequence[str]], later: int) -> float:
+    """The share of the training time that is left, for a group of commands, with so many groups behind it."""
     if not later:
         return 1.0
-    return TOKENIZER if "tokenizer" in names else LANGUAGE
+    part, recipe = bare[0][1], recipe_in(bare[0])
+    return TOKENIZER[recipe] if part == "tokenizer" else LANGUAGE
 
 
-def command_of(part: str, look: Look, work: Path, device: str, sources: Sources = NOTHING) -> list[str]:
-    """The training of a part, without its steps."""
-    recipe = recipe_of(part, look, sources)
+def learning_pays(facts: Mapping[str, Any], training_s: float) -> bool:
+    """Whether a learnt tokenizer's share of so many seconds is enough for its codes to beat those of k-means.
+
+    Args:
+        facts: what its dry run measured.
+    """
+    steps = (TOKENIZER[LEARNT] * training_s - setup_s(facts)) / (BESIDE * float(facts["step_s"]))
+    return steps * int(facts["samples_per_step"]) >= PAYS
+
+
+def recipe_in(command: Sequence[str]) -> str:
+    """The recipe that a training's command names."""
+    return command[command.index("--recipe") + 1]
+
+
+def command_of(
+    part: str, look: Look, work: Path, device: str, sources: Sources = NOTHING, fixed: bool = False
+) -> list[str]:
+    """The training of a part, without its steps.
+
+    Args:
+        fixed: see ``recipe_of``.
+    """
+    recipe = recipe_of(part, look, sources, fixed)
     command = ["train", part, "--recipe", recipe, "--data", str(work / "data"), "--device", device]
     if part != "tokenizer":
         command += ["--tokenizer", sources.start or str(work / "tokenizer")]
@@ -89,10 +115,14 @@ def start_of(part: str, work: Path, sources: Sources) -> str:
     return sources.start if part != "tokenizer" else ""
 
 
-def recipe_of(part: str, look: Look, sources: Sources = NOTHING) -> str:
-    """Photographs need a tokenizer whose encoder is learnt; of drawings, k-means of patches is quicker and as good."""
+def recipe_of(part: str, look: Look, sources: Sources = NOTHING, fixed: bool = False) -> str:
+    """Photographs want a tokenizer whose encoder is learnt; of drawings, k-means of patches is quicker and as good.
+
+    Args:
+        fixed: photographs' codes are those of k-means, too, because there is no time to learn better ones.
+    """
     if part == "tokenizer":
-        return "convolutions" if look.photographs else "emoji"
+        return LEARNT if look.photographs and not fixed else FIXED
     adopted = sources.language if part == "language" else sources.decoder
     if adopted or (part == "decoder" and sources.pretrained_decoder):
         return "adopted"
@@ -148,7 +178,7 @@ def trained(part: str, bare: Sequence[str], work: Path, seconds: float, facts: M
     settings |= {"loop.warmup_steps": min(100, steps // 10), "loop.decay_fraction": 0.3}
     settings |= {"loop.sample_every": max(1, steps // 6), "loop.validate_every": max(1, steps // 12)}
     settings["loop.log_every"] = max(5, min(20, steps // 20))
-    if bare[:4] == ["train", "tokenizer", "--recipe", "convolutions"]:
+    if part == "tokenizer" and recipe_in(bare) == LEARNT:
         settings |= {"encoder_from": steps // 4, "refit_every": max(20, min(400, steps // 10))}
     words = [word for name, value in settings.items() for word in ("--set", f"{name}={json.dumps(value)}")]
     return [*bare, *words, "--out", str(work / part)]

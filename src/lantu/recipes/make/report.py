@@ -25,6 +25,7 @@ from lantu.recipes.make.look import Look
 from lantu.recipes.make.plan import PARTS
 from lantu.recipes.make.stages import Ledger
 from lantu.recipes.pictures import Album, TruePicture, open_eye, stacked
+from lantu.training.logs import Record
 from lantu.training.progress import duration
 
 PROMPTS, SEEDS = 8, 3  # held-out captions, and drawings of each
@@ -179,8 +180,8 @@ def scores(suites: dict[str, Any]) -> str:
         rows.append(f"<tr><td>{escape(name)}{values}<td>{low} to {high}<td>{one['n']}<td>{escape(details)}")
         notes |= dict.fromkeys(one.get("notes", ()))
     head = "<tr><th>suite<th>score<th>round trip<th>true pictures<th>95 % interval<th>n<th>details"
-    told = "".join(f"<p>{escape(note)}</p>" for note in notes)
-    return f"<table>{head}{''.join(rows)}</table>{told}<p>What they mean: docs/evaluation.md.</p>"
+    paragraphs = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    return f"<table>{head}{''.join(rows)}</table>{paragraphs}<p>What they mean: docs/evaluation.md.</p>"
 
 
 def compared(ledger: Ledger) -> str:
@@ -210,13 +211,18 @@ def learning(ledger: Ledger, trained: Sequence[str]) -> str:
     for part in trained:
         run, result = ledger.work / part, ledger.done.get(part, {})
         line, (_, losses) = curves.last(run), curves.validated(run)
-        now = f"validation loss {losses.min():.3g}" if len(losses) else f"loss {line.get('loss', float('nan')):.3g}"
+        now = f"validation loss {losses.min():.3g}" if len(losses) else last_loss(line)
         twice = curves.at_twice(run)
         more = f"twice the time: about {twice:.3g}" if twice else f"twice the time: {curves.why_not(run)}"
         used = f", {line['used']:.0%} of the codebook in use" if isinstance(line.get("used"), float) else ""
         rows.append(f"<tr><td>{part}<td>{result.get('step', 0):,} steps<td>{now}{used}<td>{more}")
     warnings = [f"<p>{part}: {escape(line)}</p>" for part, lines in ledger.warnings.items() for line in lines]
     return f"<table>{''.join(rows)}</table>{''.join(warnings)}"
+
+
+def last_loss(line: Record) -> str:
+    """The training loss of a log's last line, where no update since the line before may have had a finite one."""
+    return "no finite loss" if line.get("loss") is None else f"loss {line['loss']:.3g}"
 
 
 def commands(ledger: Ledger) -> str:

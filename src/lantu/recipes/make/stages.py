@@ -166,8 +166,10 @@ def run(ledger: Ledger, names: Sequence[str], tell: Tell, cores: int) -> None:
     wanted = [name for name in names if name not in ledger.done]
     threads = max(1, cores // max(1, len(wanted)))
     before = dict(ledger.seconds)
-    running = [Running(ledger.work, name, ledger.commands[name], threads) for name in wanted]
+    running: list[Running] = []
     try:
+        for name in wanted:
+            running.append(Running(ledger.work, name, ledger.commands[name], threads))
         while running:
             for one in list(running):
                 new = one.warnings

@@ -36,7 +36,7 @@ class Training:
     def run(self) -> None:
         """Train all parts in what is left of the time; steps that an earlier call planned stay."""
         waiting = plan.groups(self.sources, self.cores)
-        begun = any(part in self.ledger.commands for part in plan.PARTS)
+        planned = any(part in self.ledger.commands for part in plan.PARTS)
         while waiting:
             names = waiting.pop(0)
             self.adopt(names)
@@ -44,20 +44,24 @@ class Training:
             if unplanned:
                 bare = [self.bare(name) for name in unplanned]
                 facts = self.measure(bare, max(1, self.cores // len(names)))
+                if plan.recipe_in(bare[0]) == plan.LEARNT and not plan.learning_pays(facts[0], self.time.training_s):
+                    self.say("too little time to learn codes for photographs: they are k-means of patches")
+                    bare = [self.bare("tokenizer", fixed=True)]
+                    facts = self.measure(bare, self.cores)
                 if not plan.fit_together(unplanned, facts, self.device):
                     self.say(f"{' and '.join(names)} don't fit into memory together: trained one after the other")
                     waiting = [[name] for name in names] + waiting
                     continue
                 self.time.measured(facts)
-                if not begun:
+                if not planned:
                     self.warn(facts, waiting)
-                    begun = True
-                self.plan(names, unplanned, bare, facts, len(waiting))
+                    planned = True
+                self.plan(unplanned, bare, facts, len(waiting))
             stages.run(self.ledger, names, self.tell, self.cores)
 
-    def bare(self, name: str) -> list[str]:
-        """A training without its steps."""
-        return plan.command_of(name, self.found, self.ledger.work, self.device, self.sources)
+    def bare(self, name: str, fixed: bool = False) -> list[str]:
+        """A training without its steps; of a tokenizer with fixed codes, if there is no time to learn them."""
+        return plan.command_of(name, self.found, self.ledger.work, self.device, self.sources, fixed)
 
     def adopt(self, names: Sequence[str]) -> None:
         """Adopt the pretrained parts that a group begins with."""
@@ -85,14 +89,13 @@ class Training:
 
     def plan(
         self,
-        names: Sequence[str],
         unplanned: Sequence[str],
         bare: Sequence[list[str]],
         facts: Sequence[Mapping[str, Any]],
         later: int,
     ) -> None:
         """Write the commands of a group's trainings into the ledger."""
-        seconds = plan.share(names, later) * self.time.training_s
+        seconds = plan.share(bare, later) * self.time.training_s
         for name, command, measured in zip(unplanned, bare, facts, strict=True):
             whole = plan.trained(name, command, self.ledger.work, seconds, measured)
             self.ledger.commands[name] = [*whole, "--seed", str(self.seed)]

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from lantu.models import registry
 from lantu.models.spec import ModelFolder
 from lantu.recipes.assemble import card_of, check_apart, write_words
 from lantu.recipes.budget import budget_of
+from lantu.recipes.copying import copy_part
 from lantu.recipes.pictures import origin
 from lantu.recipes.rivals.directory import INDEX, TRAINING
 
@@ -70,7 +70,7 @@ def assemble_rival(
         with contextlib.suppress(DataError):  # the index of the data is enough
             taught = taught_by(data)
     with replacing_folder(out, folder.kind) as temporary:
-        shutil.copytree(source, temporary)
+        copy_part(source, temporary, folder.kind)
         write_json(temporary / INDEX, index)
         write_words(temporary, taught)
         made: Any = registry.open_folder(temporary).check()

@@ -75,13 +75,13 @@ def spent(run: str | Path) -> float:
     """Operations that a run's training has cost so far.
 
     Raises:
-        ModelError: there is no run with a checkpoint.
+        ModelError: there is no run with a checkpoint, or it doesn't say of which recipe and data it is.
     """
     folder = Path(run)
     options, identity = runs.read(folder), runs.identity_of(folder)
     checkpoints = numbered(folder / "checkpoints")
-    if options is None or not checkpoints or "data" not in options:
-        raise ModelError(f"no run with a checkpoint in {run}", "train it first")
+    if options is None or not checkpoints or "data" not in options or not {"part", "recipe"} <= identity.keys():
+        raise ModelError(f"no run with a checkpoint and a recipe in {run}", "train it first")
     module = module_of(identity["part"], identity["recipe"])
     settings = runs.restored(module.RECIPES[identity["recipe"]](), folder, ())
     state = json.loads((checkpoints[0] / "state.json").read_text(encoding="utf-8"))

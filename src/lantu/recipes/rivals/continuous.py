@@ -262,7 +262,8 @@ class Task(training.Task):
         diffuses = self.recipe.head == "diffusion"
         draw = {"guidance": 2.0 if diffuses else 1.0, "temperature": 0.9 if diffuses else 1.0}
         index = {"_class_name": CLASS, **{part: CLASSES[part] for part in parts}, "draw": draw}
-        name = next(name for name, make_ in RECIPES.items() if alike(make_(), self.recipe))
+        names = (name for name, make_ in RECIPES.items() if alike(make_(), self.recipe))
+        name = next(names, "diffusion-head")  # also that of pixels, which is no recipe of its own
         directory.write(folder, KIND, index, parts, name, self.flops_per_sample)
 
 

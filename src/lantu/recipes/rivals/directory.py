@@ -1,11 +1,11 @@
 """Writes the model directory of a rival: what its run exports."""
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lantu.files import FolderKind, replacing_folder, write_json
+from lantu.recipes.copying import copy_part
 from lantu.weights import checksums
 from lantu.weights.arrays import shard_paths
 
@@ -37,7 +37,7 @@ def write(
     with replacing_folder(folder, kind) as temporary:
         for name, part in parts.items():
             if isinstance(part, Path):
-                shutil.copytree(part, temporary / name)
+                copy_part(part, temporary / name, kind, name)
             else:
                 part(temporary / name)
         training = {"recipe": recipe, "flops_per_sample": flops_per_sample}

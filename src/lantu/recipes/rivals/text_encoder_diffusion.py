@@ -8,7 +8,6 @@ it. Text encoder and UNet are trained together. Shapes: B pictures, N tokens of 
 """
 
 import json
-import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -261,7 +260,7 @@ class Task(training.Task):
             "text_encoder": lambda place: saved(self.model["text_encoder"], place),
             "tokenizer": self.prompts.save,
             "unet": lambda place: saved(self.model["unet"], place),
-            "vae": lambda place: copied(self.place, place),
+            "vae": self.place,
             "scheduler": lambda place: write_json(place / "scheduler_config.json", config),
         }
         directory.write(folder, KIND, index, parts, "text-encoder-diffusion", self.flops_per_sample)
@@ -278,15 +277,6 @@ def saved(module: Any, folder: Path) -> None:
     """Write a module of transformers or diffusers as its library does. Raises DiskError."""
     with writing(folder):
         module.save_pretrained(folder, max_shard_size="14MB")
-
-
-def copied(source: Path, folder: Path) -> None:
-    """Copy an autoencoder's own files. Raises DiskError."""
-    with writing(folder):
-        folder.mkdir(parents=True)
-        for path in sorted(source.iterdir()):
-            if path.is_file() and KIND.has(Path("vae") / path.name):
-                shutil.copyfile(path, folder / path.name)
 
 
 def text_encoder_diffusion() -> DiffusionRecipe:

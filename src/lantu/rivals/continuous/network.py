@@ -16,6 +16,7 @@ from lantu.models.lantu.decoder.network import sinusoids
 from lantu.models.lantu.layers import RMSNorm
 from lantu.rivals.continuous.config import VectorConfig
 from lantu.rivals.continuous.sampling import denoise
+from lantu.weights.manifest import check_finite
 
 
 class Vectors(nn.Module):
@@ -46,7 +47,9 @@ class Vectors(nn.Module):
     ) -> np.ndarray:
         """See ``backend.Head``."""
         numbers = (torch.from_numpy(each).to(hidden_RD.device) for each in (guidance_R1, temperature_R1, noise_SRE))
-        return self.head.sample(hidden_RD.float(), unconditional_RD, *numbers).cpu().numpy()
+        found_RE = self.head.sample(hidden_RD.float(), unconditional_RD, *numbers).cpu().numpy()
+        check_finite("vectors", found_RE)
+        return found_RE
 
     def save(self, folder: str | Path) -> None:
         """Write config.json and safetensors."""

@@ -130,6 +130,8 @@ class DenoisingDrafter:
         slope = velocity(clean_BCHW, x_BCHW, now, self.denoiser.schedule.min_noise)
         moved_BCHW = clean_BCHW if then == 1 else x_BCHW + (then - now) * slope
         for draft, x_CHW, clean_CHW in zip(drafts, moved_BCHW, clean_BCHW, strict=True):
+            if draft.ended:  # by another draft's callback
+                continue
             held = draft.known_CHW is not None
             draft.x_CHW = self.kept(draft, x_CHW, then) if held else x_CHW
             draft.done += 1

@@ -13,7 +13,7 @@ from lantu.engine.drafting import MASK_ID
 from lantu.engine.logits_processors import ControlLogitsProcessor
 from lantu.engine.request import Request
 from lantu.engine.sampling_params import SamplingParams
-from lantu.errors import PromptError
+from lantu.errors import ModelError, PromptError
 from lantu.models.published.layout import PublishedLayout
 from lantu.models.published.text import Text
 from lantu.models.spec import Grid
@@ -63,11 +63,18 @@ class LatentDiffusionLayout(PublishedLayout):
         return self.lexicon.warnings(prompt, draws) if self.lexicon and prompt.strip() else []
 
     def padded(self, prompt: str) -> list[int]:
-        """The ids of a prompt, padded as the pipeline pads them. Raises PromptError where it is too long."""
-        ids = self.text.encode(prompt)
+        """The ids of a prompt, padded as the pipeline pads them.
+
+        Raises:
+            PromptError: it is too long.
+            ModelError: the tokenizer has no padding token.
+        """
+        ids, pad = self.text.encode(prompt), self.text.tokenizer.pad_token_id
         if len(ids) > self.longest:
             raise PromptError(f"the text encoder reads {self.longest} tokens, the prompt has {len(ids)}", "shorten it")
-        return [*ids, *[self.text.tokenizer.pad_token_id] * (self.longest - len(ids))]
+        if pad is None:
+            raise ModelError(f"the tokenizer in {self.text.folder} has no padding token", "fetch it again")
+        return [*ids, *[pad] * (self.longest - len(ids))]
 
     def draw(
         self,

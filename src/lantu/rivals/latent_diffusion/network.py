@@ -101,7 +101,7 @@ def unet_config(folder: Path) -> dict[str, Any]:
     """The config of the denoiser. Raises ModelError."""
     config = modules.read_config(folder / "unet", UNET, "denoiser")
     if config.get("addition_embed_type") or config.get("class_embed_type"):
-        raise ModelError(f"the UNet in {folder} wants to be told more than a prompt", "give a Stable Diffusion 1 or 2")
+        raise ModelError(f"the UNet in {folder} reads more than a prompt", "give a Stable Diffusion 1 or 2")
     return config
 
 

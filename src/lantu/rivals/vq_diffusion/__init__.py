@@ -1,8 +1,8 @@
 """Discrete diffusion of image codes: VQ-Diffusion (Gu et al. 2022, arXiv:2111.14822).
 
-Codes are noised by steps that keep, replace or mask them, and a bidirectional transformer, told the time, predicts the
-clean codes from the noisy ones. Unlike masked diffusion (``lantu.models.masked``, the modern form without replacing),
-a code that was drafted wrongly can still change.
+Codes are noised by steps that keep, replace or mask them, and a bidirectional transformer, which reads the time too,
+predicts the clean codes from the noisy ones. Unlike masked diffusion (``lantu.models.masked``, the modern form without
+replacing), a code that was drafted wrongly can still change.
 
 Where it departs from the paper: the prompt is a part of the sequence (the paper's network reads CLIP's text features by
 cross-attention), guidance is classifier-free (as in arXiv:2205.16007, which improves the paper), and image tokenizer

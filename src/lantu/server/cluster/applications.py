@@ -17,7 +17,9 @@ from typing import Any
 
 import ray
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.config import RequestRouterConfig
+from ray.serve.exceptions import RayServeException
 from ray.serve.schema import ApplicationStatus
 
 from lantu import kernels
@@ -50,10 +52,10 @@ def connect(address: str | None, scale: Scale, start: bool = True) -> bool:
     Args:
         address: of a cluster's head; None for ``$RAY_ADDRESS``, else a cluster of this machine.
         scale: what a new cluster must have room for.
-        start: whether a cluster may be started.
+        start: whether a cluster may be started where no address is given.
 
     Raises:
-        LantuError: there is no cluster at the address.
+        LantuError: there is no cluster at the address, or none can be started.
     """
     # Ray only counts cores: with twice what is taken, a new model finds room beside the old one.
     cpus = max(kernels.usable_cores(), math.ceil(2 * scale.least_cpus))
@@ -127,6 +129,11 @@ class Found:
         """Whether all its replicas run."""
         return self.status == ApplicationStatus.RUNNING
 
+    @property
+    def failed(self) -> bool:
+        """Whether its replicas could not be started."""
+        return self.status == ApplicationStatus.DEPLOY_FAILED
+
 
 def found() -> list[Found]:
     """The applications of lantu's on the cluster, the newest last."""
@@ -162,8 +169,8 @@ def deploy(settings: Settings, scale: Scale, name: str = "") -> str:
     return name
 
 
-def wait_until_runs(name: str, stopped: threading.Event, most_s: float = float("inf")) -> None:
-    """Wait until all replicas of an application run.
+def wait_until_runs(name: str, stopped: threading.Event, most_s: float = float("inf")) -> Found:
+    """Wait until all replicas of an application run; returns it.
 
     Args:
         most_s: how long at most.
@@ -175,8 +182,8 @@ def wait_until_runs(name: str, stopped: threading.Event, most_s: float = float("
     while not stopped.wait(POLL_S):
         app = next((each for each in found() if each.name == name), None)
         if app and app.runs:
-            return
-        if app is None or app.status == ApplicationStatus.DEPLOY_FAILED:
+            return app
+        if app is None or app.failed:
             message = app.message if app else "it was deleted"
             raise LantuError(f"Ray Serve could not start {name} ({reason(message)})", "see the logs of its replicas")
         if time.monotonic() - started > most_s:
@@ -229,18 +236,21 @@ class RayApplications:
         self.settings, self.named, self.scale = settings, named, scale
 
     def open(self, stopped: threading.Event) -> Deployed:
-        """The newest application that runs; if there is none, one of the settings."""
+        """The newest application that runs or is being started; if there is none, one of the settings."""
         apps = found()
-        app = next((each for each in reversed(apps) if each.runs), apps[-1] if apps else None)
+        waiting = [each for each in apps if not each.failed]
+        app = next((each for each in reversed(apps) if each.runs), waiting[-1] if waiting else None)
         if app is None:
+            for failed in apps:  # nobody uses it, and it would go on trying
+                serve.delete(failed.name, _blocking=False)
             name = deploy(self.settings, self.scale or Scale())
             log.info("deploying", extra={"fields": {"application": name}})
         else:
             name = app.name
             if self.scale:
+                wait_until_runs(name, stopped)  # only replicas say what they serve
                 deploy(about(name).settings, self.scale, name)
-        wait_until_runs(name, stopped)
-        deployed = open_deployed(next(each for each in found() if each.name == name))
+        deployed = open_deployed(wait_until_runs(name, stopped))
         if self.named and deployed.model.digest != self.settings.digest:
             what = f"the cluster serves another model, {deployed.model.name}"
             raise LantuError(what, "leave out --model to serve it too, or replace it with --update")
@@ -283,7 +293,10 @@ def update(settings: Settings, scale: Scale, stopped: threading.Event) -> str:
 
 
 def holders(name: str) -> set[str]:
-    """The servers that still use an application's model."""
-    call = serve.get_deployment_handle("Drafting", name).broadcast("holders")
-    answers = call.results(timeout_s=30, return_exceptions=True)
+    """The servers that still use an application's model; none where no replica is left to answer."""
+    call = serve.get_deployment_handle(Drafting.__name__, name).broadcast("holders")
+    try:
+        answers = call.results(timeout_s=30, return_exceptions=True)
+    except (RayServeException, RayError):
+        return set()
     return {front for answer in answers if isinstance(answer, list) for front in answer}

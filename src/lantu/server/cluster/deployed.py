@@ -22,7 +22,7 @@ class Stage(Protocol):
         """The result of an effect.
 
         Args:
-            deadline: time.monotonic() after which it is of no use.
+            deadline: time.monotonic() after which the result is not needed.
             marks: numbers of ids after which ``on_ids`` is called with the ids so far.
 
         Raises:

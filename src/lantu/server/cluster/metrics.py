@@ -61,7 +61,9 @@ class ClusterMetrics:
         own: the metrics of this process.
 
     Attributes:
-        ended: what lost replicas had counted when they were last seen, so that sums don't fall.
+        seen: the replicas that answered last.
+        lost: what those that didn't had counted when they last did, so that sums don't fall. One that answers again
+            is no longer among them, so that nothing counts twice.
     """
 
     def __init__(self, own: Metrics):
@@ -71,7 +73,7 @@ class ClusterMetrics:
         )
         self.replicas = Gauge("lantu_replicas", "Replicas that are running", ["stage"], registry=own.registry)
         self.seen: dict[str, Numbers] = {}
-        self.ended: dict[Key, float] = defaultdict(float)
+        self.lost: dict[str, dict[Key, float]] = {}
 
     def page(self, numbers: Iterable[Numbers]) -> bytes:
         """All metrics in Prometheus' text format.
@@ -81,10 +83,8 @@ class ClusterMetrics:
         """
         now = {each.replica: each for each in numbers}
         for replica in self.seen.keys() - now.keys():
-            for family in self.seen[replica].families.values():
-                for (name, labels), value in family.items():
-                    if not is_gauge(name):
-                        self.ended[name, labels] += value
+            self.lost[replica] = counts_of(self.seen[replica])
+        self.lost = {replica: counts for replica, counts in self.lost.items() if replica not in now}
         self.seen = now
         registry = CollectorRegistry()
         registry.register(Families([*self.summed(), *self.listed()]))
@@ -97,7 +97,7 @@ class ClusterMetrics:
                 yield family
                 continue
             keys = [key_of(sample) for sample in family.samples if not sample.name.endswith(CREATED)]
-            sums = defaultdict(float, {key: self.ended.get(key, 0.0) for key in keys})
+            sums = defaultdict(float, {key: sum(counts.get(key, 0.0) for counts in self.lost.values()) for key in keys})
             for each in self.seen.values():
                 for key, value in each.families.get(family.name, {}).items():
                     sums[key] += value
@@ -128,6 +128,12 @@ def key_of(sample: Any) -> Key:
 def of_replica(name: str) -> str:
     """The name under which a metric is listed by replica."""
     return name.replace("lantu_", "lantu_replica_", 1)
+
+
+def counts_of(numbers: Numbers) -> dict[Key, float]:
+    """A replica's counts since its start, without what is a present state."""
+    samples = (sample for family in numbers.families.values() for sample in family.items())
+    return {key: value for key, value in samples if not is_gauge(key[0])}
 
 
 def is_gauge(name: str) -> bool:

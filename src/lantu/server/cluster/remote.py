@@ -10,6 +10,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from lantu.pipeline import Model
+from lantu.recipes.bulk.cluster import first_line
 from lantu.server.cluster.deployed import OnIds
 from lantu.server.cluster.packing import pack, unpack
 from lantu.server.worker.unavailable import DeadlineExceeded, ReplicaLost
@@ -42,7 +43,7 @@ class RemoteStage:
             else:
                 kind, value = unpack(await ended(self.whole.remote(packed, **how)), self.model)
         except (RayError, RayServeException) as problem:
-            raise ReplicaLost(f"{type(problem).__name__}: {str(problem).strip().splitlines()[0]}") from problem
+            raise ReplicaLost(f"{type(problem).__name__}: {first_line(problem)}") from problem
         if kind == "failed":
             raise value
         return value

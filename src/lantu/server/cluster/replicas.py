@@ -85,7 +85,7 @@ class Stage:
 
         Args:
             packed: the effect; see ``packing.py``.
-            left_s: seconds until its result is of no use.
+            left_s: seconds after which its result is not needed.
 
         Returns:
             ("done", result) or ("failed", exception), packed. Exceptions are values, so that all that is raised through

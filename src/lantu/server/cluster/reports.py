@@ -18,7 +18,7 @@ class InOrder:
         self.tasks.append(asyncio.ensure_future(self.after(self.tasks[-1] if self.tasks else None, event)))
 
     async def after(self, before: "asyncio.Task[None] | None", event: Awaitable[Event]) -> None:
-        """Make an event meanwhile, and send it when the one before is sent."""
+        """Start to make an event at once, and send it when the one before is sent."""
         made = asyncio.ensure_future(event)
         try:
             if before:

@@ -2,8 +2,8 @@
 
 A job's task advances here, on one thread with an event loop, and its effects are computed by replicas (``remote.py``).
 Drafting and rendering of different jobs overlap, and so do a job's previews and its draft. An effect whose replica is
-lost is computed again: it has its seed, so it gives the same ids or the same picture, and ids that the client has
-already been told of are not reported twice.
+lost is computed again: it has its seed, so it gives the same ids or the same picture, and ids that were already
+reported to the client are not reported twice.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from lantu.types import Picture
 
 log = logging.getLogger("lantu.server")
 
-RETRY_PAUSES_S = (0.0, 0.1, 0.5, 2.0)  # before an effect is computed again; Ray Serve starts replicas anew meanwhile
+RETRY_PAUSES_S = (0.0, 0.1, 0.5, 2.0)  # before an effect is computed again, while Ray Serve restarts replicas
 WATCH_S = 1.0  # interval at which a new model is looked for
 
 
@@ -295,7 +295,7 @@ class ClusterRunner(threading.Thread):
         return await self.surely(home.drafting, effect, job.deadline)
 
     async def draft(self, job: Job, home: Deployed, effect: Draft, reports: InOrder) -> list[list[int]]:
-        """The ids of a draft; progress is reported meanwhile, each of its marks once."""
+        """The ids of a draft; progress is reported while it runs, each of its marks once."""
         reported = 0
 
         def on_ids(ids: list[int]) -> None:

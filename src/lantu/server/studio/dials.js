@@ -4,8 +4,9 @@ import { label, say, tell } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
-// Minimum, maximum and step of each slider. Other settings are not shown; the first three are always visible.
+// Minimum, maximum and step of each slider. Other settings are not shown; those of MAIN are always visible.
 const RANGES = {
+  num_codes: [1, 4096, 1],
   guidance: [1, 5, 0.25],
   temperature: [0, 1.5, 0.05],
   steps: [1, 16, 1],
@@ -14,25 +15,32 @@ const RANGES = {
   render_guidance: [0.5, 3, 0.1],
   refine: [0, 1, 0.05],
 };
-const MAIN = ["guidance", "temperature", "steps"];
+const MAIN = ["num_codes", "guidance", "temperature", "steps"];
+
+/** Minimum, maximum and default of a setting; the number of codes has those of the model, where 0 means all. */
+function limitsOf(name, { dials, codes }) {
+  if (name !== "num_codes") return dials[name];
+  const { fewest, most } = codes;
+  return { minimum: fewest, maximum: most, default: dials[name].default || most };
+}
 
 export class Dials {
   /** @param {{dials: object}} info @param {() => void} onTurn called when a setting was changed. */
   constructor(info, onTurn) {
-    this.info = info;
     this.onTurn = onTurn;
     this.names = Object.keys(RANGES).filter((name) => name in info.dials);
+    this.limits = Object.fromEntries(this.names.map((name) => [name, limitsOf(name, info)]));
     this.inputs = Object.fromEntries(this.names.map((name) => [name, this.build(name)]));
     tell($("times"), "times_none");
     $("reset-dials").addEventListener("click", () => {
-      this.set(Object.fromEntries(this.names.map((name) => [name, info.dials[name].default])));
+      this.set({});
       this.onTurn();
     });
     this.set({});
   }
 
   build(name) {
-    const { minimum, maximum } = this.info.dials[name];
+    const { minimum, maximum } = this.limits[name];
     const [least, most, step] = RANGES[name];
     const row = document.createElement("div");
     row.className = "dial";
@@ -63,20 +71,21 @@ export class Dials {
 
   /** The values that differ from the model's defaults. */
   get values() {
-    const turned = this.names.filter((name) => this.value(name) !== this.info.dials[name].default);
+    const turned = this.names.filter((name) => this.value(name) !== this.limits[name].default);
     return Object.fromEntries(turned.map((name) => [name, this.value(name)]));
   }
 
   value(name) {
     const { number } = this.inputs[name];
-    return number.value === "" ? this.info.dials[name].default : Number(number.value);
+    return number.value === "" ? this.limits[name].default : Number(number.value);
   }
 
   /** Set values; all others go back to the model's defaults. */
   set(values) {
     for (const name of this.names) {
       const { slider, number } = this.inputs[name];
-      number.value = values[name] ?? this.info.dials[name].default;
+      const all = name === "num_codes" && values[name] === 0;
+      number.value = all ? this.limits[name].maximum : values[name] ?? this.limits[name].default;
       slider.value = number.value;
     }
     this.changed();

@@ -47,11 +47,15 @@ export class Sheet {
     delete this.element.dataset.done;
   }
 
-  /** Show a finished picture. */
+  /** Show a finished picture, also in the cells of codes that it was drawn without (-1). */
   fill(codes, image) {
     if (this.rows !== codes.length || this.columns !== codes[0].length) this.open(codes.length, codes[0].length);
     this.codes = codes.map((row) => [...row]);
     this.show(image);
+    for (const cell of this.cells.flat().filter((_, place) => this.codes.flat()[place] < 0)) {
+      cell.textContent = "";
+      cell.dataset.state = "shown";
+    }
     this.element.dataset.done = "true";
   }
 

@@ -97,6 +97,16 @@ class PixelDecoder(nn.Module):
         return x_BND[:, :cells]
 
     @torch.no_grad()
+    def with_more_codes(self, origins_K: Tensor) -> "PixelDecoder":
+        """The same decoder for more codes, each of which begins as the one of its own that ``origins_K`` names."""
+        config = self.config.model_copy(update={"codebook_size": len(origins_K)})
+        rows = torch.cat([origins_K, torch.tensor([self.config.codebook_size])])
+        state = self.state_dict()
+        larger = type(self)(config)
+        larger.load_state_dict(state | {"codes.weight": state["codes.weight"][rows]})
+        return larger.train(self.training)
+
+    @torch.no_grad()
     def start_from(self, plain: dict[str, Tensor], code_embeddings_KD: Tensor) -> None:
         """Start from a tokenizer's plain decoder; for patches of another size its output layer is resized.
 

@@ -123,6 +123,19 @@ def means(vectors_ME: Tensor, count: int, rounds: int = 12) -> Tensor:
 
 
 @torch.no_grad()
+def more_means(kept_KE: Tensor, vectors_ME: Tensor, count: int, rounds: int = 12) -> Tensor:
+    """``count`` further centres, (count, E), by k-means in which the first ones (K, E) stay where they are.
+
+    They begin at vectors that are far from the kept centres, so they stand for what these serve worst.
+    """
+    kept = len(kept_KE)
+    new = strays(vectors_ME, kept_KE, nearest(vectors_ME, kept_KE), count)
+    for _ in range(rounds):
+        new = kmeans_step(vectors_ME, torch.cat([kept_KE, new]))[kept:]
+    return new
+
+
+@torch.no_grad()
 def kmeans_step(vectors_ME: Tensor, centres_KE: Tensor, inertia: float = 0.0, unused_K: Tensor | None = None) -> Tensor:
     """One round of k-means: each centre moves to the mean of its vectors.
 

@@ -215,10 +215,18 @@ class ImageTokenizer(nn.Module):
         self.quantizer.requires_grad_(False)
         self.quantizer.frozen = True
 
-    def codes_digest(self) -> str:
-        """The SHA-256 of all that maps pictures to codes; training the plain decoder doesn't change it."""
-        digest = hashlib.sha256(self.config.describe().encode())
-        tensors = {**self.encoder.state_dict(), **self.quantizer.mapping()}
+    def codes_digest(self, first: int | None = None) -> str:
+        """The SHA-256 of all that maps pictures to codes; training the plain decoder doesn't change it.
+
+        Args:
+            first: as if it had only so many codes: what it was before it was given more. None for all.
+        """
+        mapping, config = self.quantizer.mapping(), self.config
+        if first is not None:
+            config = config.model_copy(update={"codebook_size": first})
+            mapping = {name: value[:first] if name == "codebook" else value for name, value in mapping.items()}
+        digest = hashlib.sha256(config.describe().encode())
+        tensors = {**self.encoder.state_dict(), **mapping}
         for name, value in sorted(tensors.items()):
             digest.update(name.encode() + value.detach().to(torch.bfloat16).view(torch.int16).numpy().tobytes())
         return digest.hexdigest()

@@ -11,6 +11,7 @@ from lantu.models.lantu.tokenizer.codebook import (
     ResidualCodebook,
     kmeans_step,
     means,
+    more_means,
     nearest,
     strays,
 )
@@ -99,6 +100,22 @@ class Quantizer(nn.Module):
             return
         dict(self.inner.named_buffers())["_codebook.initted"].fill_(False)
         self.inner.train()(vectors_ME[None])
+
+    @torch.no_grad()
+    def extend(self, first_KE: Tensor, vectors_ME: Tensor) -> None:
+        """Keep a smaller codebook as the first codes, and set the others by k-means of what these serve worst.
+
+        Only for "vq" and "following" of one code a cell.
+        """
+        codebook_KE = torch.cat([first_KE, more_means(first_KE, vectors_ME, self.size - len(first_KE))])
+        tensors = self.inner.state_dict(keep_vars=True)
+        if self.kind == "following":
+            tensors["codebook"].copy_(codebook_KE)
+            return
+        tensors["_codebook.embed"].copy_(codebook_KE[None])
+        tensors["_codebook.embed_avg"].copy_(codebook_KE[None])
+        tensors["_codebook.cluster_size"].fill_(1.0)
+        tensors["_codebook.initted"].fill_(True)
 
     def mapping(self) -> dict[str, Tensor]:
         """The tensors that determine which vector gets which code."""
