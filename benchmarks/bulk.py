@@ -4,8 +4,9 @@
 
 Milliseconds of processor time for a picture (or a row of prompts), on one thread: time that other programs take doesn't
 count, so it holds on a busy machine too. Reading: a training picture from its tar. Tokenizing: the image tokenizer on
-torch, as ``lantu data tokenize``. Drafting and rendering: as ``lantu draw --prompts``, 16 together. Writing: PNG, JSON
-and tar. Planning and checking: of a row of prompts, in the first passes over the file.
+torch, as ``lantu data tokenize``. Captioning: as ``lantu data caption``, 16 together. Drafting and rendering: as
+``lantu draw --prompts``, 16 together. Writing: PNG, JSON and tar. Planning and checking: of a row of prompts, in the
+first passes over the file.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from PIL import Image
 import lantu
 from lantu.data.build import build_folder
 from lantu.data.shards import Shards
+from lantu.recipes.bulk.captioner import Captioner
+from lantu.recipes.bulk.captioning import CaptionRun
 from lantu.recipes.bulk.drawing import BulkRun
 from lantu.recipes.bulk.worker import Worker
 from lantu.recipes.codes import encoder, load_tokenizer
@@ -84,6 +87,14 @@ def tokenizing(clock, model, folder, pictures):
     clock.bytes["codes"] = int(codes[0].size * 2)
 
 
+def captioning(clock, model, folder):
+    """``lantu data caption``, on the same pictures without the records of their drawing."""
+    run = CaptionRun(model, folder / "pictures", folder / "captions.jsonl")
+    captioner = Captioner(run.order, model)
+    captioner.rows(run.wanted[:1])
+    clock.time("captioning", len(run.wanted), lambda: [captioner.rows(group) for group in run.groups(0)])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model")
@@ -98,6 +109,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         pictures = drawing(clock, model, Path(folder), asked.pictures, asked.rows)
         tokenizing(clock, model, Path(folder), pictures)
+        if "captioning" in model.folder.abilities:
+            captioning(clock, model, Path(folder))
     if asked.json:
         print(json.dumps({"model": model.name, "ms": clock.ms, "bytes": clock.bytes}, indent=1))
         return

@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=1 python benchmarks/devices.py --data DATA --tokenizer MODEL [--devices 2] [--part language]
         [--bandwidth 1.0] [--set loop.batch_size=8] …
 
-Each process computes on one thread (gloo). Memory is what a process's resident set grew by, from before its networks
-are sharded to the most that it was; the simulation counts tensors, so it lacks what the allocator keeps. Time is the
-median of five updates. The exchange between processes of one machine is a copy: ``--bandwidth`` says how many GB/s.
+Each process computes on one thread (gloo). Memory has two parts: the base, which is Python, libraries and data before
+training begins (all that training imports included), and what it grows by from there to its most, networks included.
+Time is the median of five updates. The exchange between processes of one machine is a copy: ``--bandwidth`` says how
+many GB/s.
 """
 
 import argparse
@@ -16,32 +17,66 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
+
+from lantu import recipes
+from lantu.recipes.codes import unkept
+from lantu.training.config import LoopConfig, override
+from lantu.training.machine import SETTINGS
+from lantu.training.measure import measure
+from lantu.training.resident import forget_most, most_resident_bytes, resident_bytes, settle
+from lantu.training.simulated import simulate
+from lantu.training.task import Task
+
 UPDATES, WARM = 5, 2
 
 
-def resident_bytes() -> int:
-    """Of this process, now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+class Small(Task):
+    """Trained first, so that all is imported that training imports."""
+
+    def __init__(self):
+        self.networks = {"model": torch.nn.Linear(4, 4)}
+
+    def batch(self, step, size):
+        return torch.zeros(size, 4)
+
+    def loss(self, module, batch, step, generator):
+        return self.networks["model"](batch).sum(), {}
+
+    def export(self, folder):
+        raise NotImplementedError
 
 
-def real(part: str, recipe: str, data: Path, settings: list[str], out: Path) -> None:
-    """One of the processes: writes the first one's memory and time."""
-    from lantu import recipes
-    from lantu.recipes.codes import unkept
-    from lantu.training.config import override
-    from lantu.training.measure import measure
-
-    module = recipes.module_of(part, recipe)
-    chosen = override(module.RECIPES[recipe](), ["loop.device=cpu", *settings])
+def made(options: argparse.Namespace) -> tuple[Task, LoopConfig]:
+    """The task, with its first batches, and how it is trained."""
+    module = recipes.module_of(options.part, options.recipe)
+    tokenizer = [f"tokenizer={options.tokenizer}"] if options.part != "tokenizer" else []
+    chosen = override(module.RECIPES[options.recipe](), ["loop.device=cpu", *tokenizer, *options.settings])
     with unkept():
-        task = module.Task(chosen, data)
-    for step in range(2 * (UPDATES + WARM)):
+        task = module.Task(chosen, options.data)
+    for step in range(2 * (UPDATES + WARM) * chosen.loop.accumulate):
         task.batch(step, chosen.loop.batch_size)
-    weights = sum(value.nbytes for network in task.networks.values() for value in network.parameters())
-    before = resident_bytes() - weights
-    measured = measure(task, chosen.loop, UPDATES, WARM)
-    if os.environ["RANK"] == "0":
-        out.write_text(json.dumps({"memory_bytes": measured.memory_bytes - before, "step_s": measured.step_s}))
+    simulate(Small(), LoopConfig(device="cpu", steps=1), 1.0, 2)
+    return task, chosen.loop
+
+
+def one(options: argparse.Namespace) -> None:
+    """One of the processes, or the one that tells of them: writes memory and time."""
+    task, config = made(options)
+    if "RANK" in os.environ:
+        settle()
+        weights = sum(value.nbytes for network in task.networks.values() for value in network.parameters())
+        forget_most()
+        base = resident_bytes() - weights
+        measured = measure(task, config, UPDATES, WARM)
+        found = {"base": base, "grown": most_resident_bytes() - base, "step_s": [measured.step_s]}
+    else:
+        measured = measure(task, config, UPDATES, WARM)
+        said = simulate(task, config, measured.step_s, options.devices, options.bandwidth)
+        found = {"base": said.base_bytes, "grown": said.memory_bytes, "tensors": said.tensor_bytes}
+        found["step_s"] = said.step_s
+    if os.environ.get("RANK", "0") == "0":
+        options.out.write_text(json.dumps(found))
 
 
 def main() -> None:
@@ -57,28 +92,26 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.out:
-        real(options.part, options.recipe, options.data, options.settings, options.out)
+        one(options)
         return
-    from lantu.recipes import estimate, module_of
-    from lantu.training.config import override
-
-    settings = [*options.settings, *([f"tokenizer={options.tokenizer}"] if options.part != "tokenizer" else [])]
-    module = module_of(options.part, options.recipe)
-    chosen = override(module.RECIPES[options.recipe](), ["loop.device=cpu", *settings])
-    said = estimate(module, chosen, options.data, options.devices, options.bandwidth).simulated
-    assert said is not None
+    words = [word for each in options.settings for word in ("--set", each)]
+    words += ["--data", options.data, "--part", options.part, "--recipe", options.recipe, "--devices", options.devices]
+    words += ["--tokenizer", options.tokenizer, "--bandwidth", options.bandwidth, "--out"]
+    launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={options.devices}")
+    found = []
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "real.json"
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={options.devices}", __file__]
-        words = ["--data", options.data, "--part", options.part, "--recipe", options.recipe, "--out", out]
-        words += [word for each in settings for word in ("--set", each)]
-        subprocess.run([sys.executable, *launcher, *map(str, words)], check=True)
-        found = json.loads(out.read_text())
-    low, high = said.step_s
+        for name, how in (("said", ()), ("real", launcher)):
+            command = [sys.executable, *how, __file__, *map(str, words), f"{folder}/{name}"]
+            subprocess.run(command, check=True, env=os.environ | SETTINGS)
+            found.append(json.loads(Path(folder, name).read_text()))
+    said, real = found
     print(f"{options.part}, {options.devices} processes: {' '.join(options.settings)}")
-    memory, real_memory = said.memory_bytes / 1e6, found["memory_bytes"] / 1e6
-    print(f"memory     said {memory:.0f} MB, real {real_memory:.0f} MB, ratio {memory / real_memory:.2f}")
-    print(f"an update  said {low:.2f} to {high:.2f} s, real {found['step_s']:.2f} s")
+    print(f"tensors    {said['tensors'] / 1e6:.0f} MB")
+    for name, keys in (("grows by", ("grown",)), ("base", ("base",)), ("in all", ("grown", "base"))):
+        told, there = (sum(each[key] for key in keys) / 1e6 for each in found)
+        print(f"{name:10} said {told:.0f} MB, real {there:.0f} MB, ratio {told / there:.2f}")
+    low, high = said["step_s"]
+    print(f"an update  said {low:.2f} to {high:.2f} s, real {real['step_s'][0]:.2f} s")
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ SIZES = {  # of a model that draws 512 x 512 px
     "decoder": 0.6e9,
     "steps": 4,
     "together": 256,  # pictures that a GPU drafts at once
+    "scored": 44,  # captions of a picture, both ways: 12, and twice 16 that differ in a word (tasks/caption.py)
     "tokens_a_gpu": 64 * 1088,  # of an update of the language model
     "tokenizer_epochs": 0.1,  # shares of the data that each part is trained on
     "language_epochs": 1,
@@ -56,6 +57,7 @@ def stages(a, pictures, gpus):
     step_s, bound = drafting(a)
     extra = a["scale"] * a["png_write_s"]
     core = a["core_flops"] * a["core_share"]
+    caption_s = a["codes"] * step_s / a["together"] + 2 * a["scored"] * 2 * a["language"] * ids / flops
     return [
         ("import", "core", a["import_core_s"] + extra, 1, "writing PNG"),
         ("tokenizing, as lantu does", "core", 2 * a["encoder"] * a["codes"] / core, 1, "arithmetic of cores"),
@@ -71,6 +73,8 @@ def stages(a, pictures, gpus):
         ("training the language model", "GPU", 6 * a["language"] * ids / flops, a["language_epochs"], "arithmetic"),
         ("training the decoder", "GPU", 6 * a["decoder"] * a["codes"] / flops, a["decoder_epochs"], "arithmetic"),
         ("drafting", "GPU", a["codes"] * step_s / a["together"], 1, bound),
+        ("captioning", "GPU", caption_s, 1, "scoring captions"),
+        ("captioning, sampled", "GPU", a["codes"] * step_s / a["together"], 1, bound),  # codes as the model would draft
         ("rendering", "GPU", 2 * a["decoder"] * a["codes"] * a["steps"] / flops, 1, "arithmetic"),
         ("planning the prompts", "process", a["plan_row_s"], 1, "one process"),
         ("checking the prompts", "core", a["check_row_core_s"], 1, "cores"),

@@ -18,7 +18,7 @@ def test_without_ray_there_is_one_line(lantu, monkeypatch, more):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "ray" else find(name, *rest))
     code, out, err = lantu("serve", "--ray", *more)
     assert (code, out) == (2, "")
-    assert err == "lantu: Ray is not installed: pip install 'lantu[serve,ray]'\n"
+    assert err == "lantu: Ray is not installed: pip install 'lantu[ray]'\n"
 
 
 @pytest.mark.parametrize("count", ["0", "3-1", "many"])

@@ -1,3 +1,9 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from language_toy_task import LanguageToyTask
@@ -5,6 +11,7 @@ from toy_task import ToyTask
 
 from lantu.errors import RecipeError
 from lantu.training.config import LoopConfig
+from lantu.training.measure import measure
 from lantu.training.simulated import simulate
 
 
@@ -18,9 +25,9 @@ def test_devices_share_what_is_kept():
     found = {devices: simulate(LanguageToyTask(), settings(), 1.0, devices) for devices in (2, 4)}
     for devices, each in found.items():
         assert each.state_bytes == pytest.approx(16 * count / devices, rel=0.05)
-        assert each.memory_bytes > each.state_bytes
+        assert each.tensor_bytes > each.state_bytes
         assert each.samples_per_step == 8 * devices
-    assert found[4].memory_bytes < found[2].memory_bytes
+    assert found[4].tensor_bytes < found[2].tensor_bytes
     assert not torch.distributed.is_initialized()
 
 
@@ -42,8 +49,8 @@ def test_split_layers_and_recomputed_blocks_take_less():
     plain = simulate(LanguageToyTask(), settings(), 1.0, 4)
     split = simulate(LanguageToyTask(), settings(tensor_parallel=2), 1.0, 4)
     assert split.samples_per_step == plain.samples_per_step / 2
-    assert split.memory_bytes < plain.memory_bytes
-    assert simulate(LanguageToyTask(), settings(recompute=True), 1.0, 4).memory_bytes < plain.memory_bytes
+    assert split.tensor_bytes < plain.tensor_bytes
+    assert simulate(LanguageToyTask(), settings(recompute=True), 1.0, 4).tensor_bytes < plain.tensor_bytes
 
 
 def test_muon_keeps_one_moment_and_other_networks_do():
@@ -54,3 +61,44 @@ def test_muon_keeps_one_moment_and_other_networks_do():
 def test_numbers_that_do_not_divide_are_refused():
     with pytest.raises(RecipeError, match="does not divide 5"):
         simulate(LanguageToyTask(), settings(tensor_parallel=2), 1.0, 5)
+
+
+class Wasteful(LanguageToyTask):
+    """Takes 200 MB beside its tensors: of a library that torch does not know."""
+
+    def loss(self, module, batch, step, generator):
+        self.rest = getattr(self, "rest", None) or bytearray(200_000_000)
+        return super().loss(module, batch, step, generator)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says")
+def test_what_is_no_tensor_is_measured_too():
+    plain, more = (simulate(task(), settings(), 1.0, 2) for task in (LanguageToyTask, Wasteful))
+    assert more.memory_bytes - plain.memory_bytes == pytest.approx(2e8, rel=0.1)
+    assert more.tensor_bytes == pytest.approx(plain.tensor_bytes, rel=0.01)
+    assert 1e8 < plain.base_bytes < 1e11
+    assert plain.memory_bytes > plain.tensor_bytes
+
+
+def test_one_task_is_measured_and_simulated():
+    """All that training changes in a task, blocks that recompute and gradients that are off, is as it was."""
+    config = settings(recompute=True)
+    fresh = simulate(LanguageToyTask(), config, 1.0, 2)
+    used = LanguageToyTask()
+    measure(used, config, updates=1, warm=0)
+    again = simulate(used, config, 1.0, 2)
+    assert (again.tensor_bytes, again.state_bytes) == (fresh.tensor_bytes, fresh.state_bytes)
+    assert again.exchanged_bytes == fresh.exchanged_bytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [(), ("recompute=true", "batch_size=16"), ("ema_decay=0", "accumulate=2")])
+def test_two_processes_take_what_was_told(tmp_path, more):
+    script, environment = Path(__file__).with_name("memory_of_two.py"), os.environ | {"OMP_NUM_THREADS": "1"}
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    for name, how in (("said", ()), ("real", launcher)):
+        command = [sys.executable, *how, str(script), str(tmp_path / name), *more]
+        subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL, timeout=600)
+    said, real = (json.loads((tmp_path / name).read_text()) for name in ("said", "real"))
+    assert said["grown"] == pytest.approx(real["grown"], rel=0.15)
+    assert said["grown"] + said["base"] == pytest.approx(real["grown"] + real["base"], rel=0.15)

@@ -27,7 +27,6 @@ PerShard = Annotated[
 Together = Annotated[
     int, typer.Option("--together", help="Pictures of --prompts drawn at once.", min=1, max=4096, metavar="N")
 ]
-Ray = Annotated[bool, typer.Option("--ray", help="Work on a Ray cluster.")]
 RayWorkers = Annotated[
     int | None,
     typer.Option("--workers", help="Workers of --ray (default: one on each GPU, or core).", min=1, metavar="N"),
@@ -44,7 +43,8 @@ def cluster_of(ray: bool, address: str | None, workers: int | None) -> "Cluster 
         if address or workers:
             raise LantuError("this machine alone has no workers", "add --ray")
         return None
-    from lantu.recipes.bulk.cluster import Cluster, check_installed
+    from lantu.recipes.bulk.cluster import Cluster
+    from lantu.recipes.ray_cluster import check_installed
 
     check_installed()
     return Cluster(address, workers)

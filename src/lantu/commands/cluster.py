@@ -1,12 +1,12 @@
 """What ``lantu serve --ray`` does beyond ``lantu serve``."""
 
-import importlib.util
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lantu.commands import terminal
 from lantu.errors import LantuError
+from lantu.recipes.ray_cluster import check_installed
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -43,12 +43,6 @@ class Wanted:
         drafters = read_count(self.drafters or "1", "--drafters")
         renderers = read_count(self.renderers or "1", "--renderers")
         return Scale(drafters, renderers, self.cpus, self.gpus)
-
-
-def check_installed() -> None:
-    """Refuse where Ray Serve is not installed. Raises LantuError."""
-    if importlib.util.find_spec("ray") is None or importlib.util.find_spec("ray.serve") is None:
-        raise LantuError("Ray is not installed", "pip install 'lantu[serve,ray]'")
 
 
 def make(model: str | None, device: str, backend: str, options: "Options", wanted: Wanted) -> "FastAPI":

@@ -1,4 +1,4 @@
-"""The commands ``data build``, ``inspect``, ``tokenize`` and ``export``."""
+"""The commands ``data build``, ``inspect``, ``caption``, ``tokenize`` and ``export``."""
 
 import sys
 from pathlib import Path
@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lantu.commands import terminal
-from lantu.commands.bulk import Ray, RayWorkers, cluster_of
-from lantu.commands.options import Device, Json, ModelName, RayAddress
+from lantu.commands.bulk import RayWorkers, cluster_of
+from lantu.commands.opening import load
+from lantu.commands.options import Device, Json, ModelName, Ray, RayAddress
+from lantu.commands.options import Seed as RandomSeed
 from lantu.models import hub
 
 app = typer.Typer(help="Build, inspect and convert training data.")
@@ -201,6 +203,50 @@ def describe(summary: dict[str, Any]) -> None:
 def spread(lengths: dict[str, float]) -> str:
     """Least, median and most, in a few characters."""
     return f"{lengths['least']} to {lengths['most']} (median {lengths['median']:g})"
+
+
+@app.command()
+def caption(
+    pictures: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", help="A folder of pictures, a table, tars, or data that lantu has built."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The table: JSON lines. In PATH, or beside it.", metavar="FILE.jsonl")
+    ],
+    lang: Annotated[Literal["en", "zh", "both"], typer.Option(help="Language of the captions.")] = "en",
+    again: Annotated[bool, typer.Option("--again", help="Caption pictures that have captions, too.")] = False,
+    temperature: Annotated[float, typer.Option(min=0, help="0 gives the likeliest captions.", metavar="T")] = 0.0,
+    together: Annotated[int, typer.Option(help="Pictures captioned at once.", min=1, max=4096, metavar="N")] = 16,
+    seed: RandomSeed = None,
+    model: ModelName = None,
+    device: Device = "auto",
+    ray: Ray = False,
+    ray_address: RayAddress = None,
+    workers: RayWorkers = None,
+    json: Json = False,
+) -> None:
+    """Caption pictures that have no captions, in a table that data build reads with them."""
+    from lantu.data.account import NAMED, lines
+    from lantu.recipes.bulk.captioning import CaptionRun, OnRay
+
+    cluster = cluster_of(ray, ray_address, workers)
+    # On a cluster the model computes elsewhere.
+    opened = load(model, "cpu" if cluster else device, ability="captioning")
+    languages = ("en", "zh") if lang == "both" else (lang,)
+    run = CaptionRun(opened, pictures, out, languages, again, temperature, seed, together, device)
+    with terminal.progress("captioning", shown=not json) as advance:
+        result = run.write(OnRay(cluster) if cluster else None, advance)
+    account = [{**group, "files": group["files"][:NAMED]} for group in result["account"]]
+    if json:
+        terminal.print_json(result | {"account": account})
+        return
+    for line in lines(result["account"]):
+        print(line, file=sys.stderr, flush=True)
+    kept = result["pictures"] - result["captioned"]
+    before = f", {kept:,} of them earlier" if kept else ""
+    written = ", ".join(f"{count:,} captions in {language}" for language, count in result["captions"].items())
+    print(f"{out}  {written or 'no captions'} of {result['pictures']:,} pictures{before}")
 
 
 @app.command()

@@ -13,6 +13,7 @@ import typer
 from lantu.engine.sampling_params import FORMER, SamplingParams
 from lantu.errors import DiskError, LantuError
 
+Ray = Annotated[bool, typer.Option("--ray", help="Work on a Ray cluster: see docs/bulk.md, docs/serving.md.")]
 RayAddress = Annotated[
     str | None,
     typer.Option("--ray-address", help="The cluster's head; by default this machine's cluster.", metavar="HOST:PORT"),

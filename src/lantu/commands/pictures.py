@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lantu.commands import terminal
-from lantu.commands.bulk import PerShard, Prompts, Ray, RayWorkers, Together, cluster_of, draw_prompts
+from lantu.commands.bulk import PerShard, Prompts, RayWorkers, Together, cluster_of, draw_prompts
 from lantu.commands.drawing import Order, make
 from lantu.commands.opening import examples, load, opened, read_grids, say, steering
 from lantu.commands.options import (
@@ -18,6 +18,7 @@ from lantu.commands.options import (
     Json,
     ModelName,
     Output,
+    Ray,
     RayAddress,
     RenderGuidance,
     Sampler,

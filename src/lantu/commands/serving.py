@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from lantu.commands import terminal
-from lantu.commands.options import Backend, Device, ModelName, RayAddress
+from lantu.commands.options import Backend, Device, ModelName, Ray, RayAddress
 from lantu.errors import LantuError
 
 Host = Annotated[
@@ -74,7 +74,6 @@ Browser = Annotated[
     bool | None,
     typer.Option("--browser/--no-browser", help="Open the studio (lantu studio does).", show_default=False),
 ]
-Ray = Annotated[bool, typer.Option("--ray", help="Compute on a Ray cluster: see docs/serving.md.")]
 Drafters = Annotated[
     str | None, typer.Option("--drafters", help="With --ray: replicas that draft.", metavar="N|MIN-MAX")
 ]

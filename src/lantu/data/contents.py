@@ -197,12 +197,17 @@ def _lies(picture: Image.Image) -> bool:
 def _opened(content: bytes, size: int) -> Image.Image:
     if not content:
         raise ValueError("the file is empty")
-    if b"<svg" in content[:4096] and content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
-        return _rendered(content, size)
+    if is_svg(content):
+        return rendered(content, size)
     return Image.open(io.BytesIO(content), formats=tuple(sorted(set(FORMATS.values()))))
 
 
-def _rendered(content: bytes, size: int) -> Image.Image:
+def is_svg(content: bytes) -> bool:
+    """Whether a picture is an SVG, by its first bytes."""
+    return b"<svg" in content[:4096] and content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
+
+
+def rendered(content: bytes, size: int) -> Image.Image:
     """An SVG, its shorter side as long as the square's.
 
     Raises:

@@ -18,14 +18,13 @@ from lantu.data.columns import Spoken, caption_columns, decoded, file_column, la
 from lantu.data.contents import OTHERS, PICTURES, Content, Entry, InFile
 from lantu.data.sidecars import KEYS, Sidecars, captions_from, unused_keys
 from lantu.data.spelling import Names, file_named
-from lantu.data.tables import SHEETS, TABLES, Row, Table
+from lantu.data.tables import SHEETS, TABLES, Row, Table, holds_pictures, tables_beside
 from lantu.data.tars import ARCHIVES, in_tar
 from lantu.data.walk import files_under, format_of
 from lantu.errors import DataError
 from lantu.files import sha256
 from lantu.tokens.document import LANGUAGES
 
-BESIDE = ("captions", "metadata")  # tables of these names, or of the folder's name, are also read beside it
 LONG = 1000  # length in characters from which language training cuts captions
 BOXES = re.compile(r"\d+( -?[\d.]+){4,}")  # a line of YOLO annotations
 # Text files that are common in folders and never captions.
@@ -70,18 +69,20 @@ def _hash(path: Path) -> str:
         return f"unreadable: {problem.strerror}"  # the picture is left out, with this reason, when it is read
 
 
-def find_entries(path: Path, out: Path | None = None, captions: bool = True, labels: str = "") -> Found:
+def find_entries(
+    path: Path, out: Path | None = None, captions: bool = True, labels: str = "", suspicious: bool = True
+) -> Found:
     """Every picture of a source with its captions, and the account of everything else.
 
     Args:
         path: a folder, a table, a tar or a picture.
-        out: the data folder that is being built, which is not part of the source.
+        out: the data folder, or the table, that is being written, which is not part of the source.
         captions: take them; False takes the pictures alone.
         labels: class labels that are captions too: ``FOLDERS``, or a column of the tables; "" for none.
+        suspicious: refuse a source in which files look like captions, and no picture has one.
 
     Raises:
-        DataError: there is nothing to take, a table can't be read, or no picture has a caption though files look like
-            captions.
+        DataError: there is nothing to take, a table can't be read, or the source is suspicious.
     """
     if not path.exists():
         raise DataError(f"there is no {path}", "name a folder of pictures, a table or tars")
@@ -92,6 +93,8 @@ def find_entries(path: Path, out: Path | None = None, captions: bool = True, lab
         source.take_folder(out)
     else:
         source.take_file(path)
+    if not suspicious:
+        source.suspects.clear()
     return source.finished(path, captions)
 
 
@@ -135,6 +138,7 @@ class Source:
     def take_folder(self, out: Path | None) -> None:
         """Take everything in a folder."""
         files, notes = files_under(self.root, out)
+        files = [file for file in files if not _is(file, out)]
         self.notes += notes
         used: set[Path] = set()
         sidecars = Sidecars(files)
@@ -146,12 +150,14 @@ class Source:
             if file.suffix.lower() == ".tar":
                 used.add(file)
                 self.take_tar(file)
-        for file in files:
-            if file not in used and self.is_table(file):
-                used.add(file)
-                self.take_table(file)
-        for file in _tables_beside(self.root):
-            self.take_table(file, beside=True)
+        tables = [file for file in files if file not in used and self.is_table(file)]
+        # First those that hold pictures, which the others may name.
+        for file in sorted(tables, key=lambda file: not holds_pictures(file)):
+            used.add(file)
+            self.take_table(file)
+        for file in tables_beside(self.root):
+            if not _is(file, out):
+                self.take_table(file, beside=True)
         tabled = {draft.content.path for draft in self.drafts.values()}
         for file in files:
             if file not in used and file not in tabled:
@@ -290,6 +296,8 @@ class Source:
         file = file_named(table.parent, row.name)
         if file and (key := self.name(file)) in self.drafts:
             return key
+        if row.name in self.drafts:  # in a tar or a table, by its key
+            return row.name
         if key := self.names.find(row.name):
             return key
         if file and not beside:
@@ -362,6 +370,11 @@ class Source:
         return Found(entries, self.notes)
 
 
+def _is(file: Path, out: Path | None) -> bool:
+    """Whether two paths are of the same file; those of a folder's files are many."""
+    return out is not None and file.name == out.name and file.resolve() == out.resolve()
+
+
 def _spoken_of(entries: list[Entry]) -> Iterator[Note]:
     """Pictures by the languages of their captions; those without; and captions that training can't learn."""
     languages = Counter(language for entry in entries for language in entry.captions)
@@ -382,15 +395,3 @@ def _spoken_of(entries: list[Entry]) -> Iterator[Note]:
         for texts in entry.captions.values():
             for _ in filter(lambda text: len(text) > LONG, texts):
                 yield Note(entry.key, f"captions of more than {LONG:,} characters, whose ends training cuts off", TAKEN)
-
-
-def _tables_beside(root: Path) -> Iterator[Path]:
-    """Tables that lie beside a folder and are about it, to judge by their names."""
-    try:
-        inside = sorted(root.parent.iterdir())
-    except OSError:
-        return
-    for file in inside:
-        named = file.stem.lower() in (*BESIDE, root.name.lower())
-        if named and file.suffix.lower() in (*TABLES, ".json") and file.is_file():
-            yield file

@@ -14,6 +14,7 @@ from lantu.errors import DataError
 
 TABLES = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"}
 SHEETS = {".xlsx", ".xls", ".ods", ".numbers", ".feather", ".arrow"}  # tables that are not read
+BESIDE = ("captions", "metadata")  # tables of these names, or of a folder's name, are also read beside the folder
 LONGEST_FIELD = 1 << 24
 SPILT = "rows with more fields than the header has, whose rest is dropped (a comma outside quotes?)"
 
@@ -147,6 +148,26 @@ class Table:
                     if self.holds and self.file:
                         row = row | {self.file: InTable(self.path, group, place, self.file)}
                     yield row
+
+
+def holds_pictures(path: Path) -> bool:
+    """Whether a table contains pictures, as parquet may."""
+    try:
+        return path.suffix.lower() == ".parquet" and Table(path).holds
+    except DataError:
+        return False
+
+
+def tables_beside(root: Path) -> Iterator[Path]:
+    """Tables that lie beside a folder and are about it, to judge by their names."""
+    try:
+        inside = sorted(root.parent.iterdir())
+    except OSError:
+        return
+    for file in inside:
+        named = file.stem.lower() in (*BESIDE, root.name.lower())
+        if named and file.suffix.lower() in (*TABLES, ".json") and file.is_file():
+            yield file
 
 
 def _usable(names: Iterable[str]) -> bool:

@@ -72,7 +72,7 @@ def read_image(
                 read = to_rgba(image) if keep_alpha else to_rgb(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
         hint = f"scale it to {max_pixels // 1_000_000} megapixels or fewer"
-        raise ImageError(f"the picture {name} is too large", hint) from problem
+        raise ImageError(f"{name} is too large", hint) from problem
     except Exception as problem:  # decoders raise all kinds of exceptions on a broken file
         raise ImageError(f"can't read {name} as a picture", WHOLE_FILE) from problem
     if note and frames > 1:

@@ -141,8 +141,6 @@ def estimate(
     if devices == 1:
         return measure(task, settings.loop)
     measured = measure(task, settings.loop.model_copy(update={"tensor_parallel": 1}))
-    with unkept():
-        task = module.Task(settings, data)
     rate = gigabytes_per_s or GIGABYTES_PER_S
     return replace(measured, simulated=simulate(task, settings.loop, measured.step_s, devices, rate))
 

@@ -1,10 +1,13 @@
 """What a run takes on many devices, told on one: one rank of them updates, on a process group that only pretends.
 
 torch's FSDP2 and tensor parallelism run as they would; the "fake" backend leaves out what the ranks exchange, so
-numbers are wrong, and sizes are right. Only the time of the exchange is an estimate.
+numbers are wrong, and sizes are right. So memory is measured, with all that the allocator keeps, and not only counted.
+Only the time of the exchange is an estimate.
 """
 
+import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +20,15 @@ from lantu.errors import RecipeError
 from lantu.training.config import LoopConfig
 from lantu.training.device import choose_device
 from lantu.training.distributed import Ranks, local
+from lantu.training.optimized_module import OptimizedModule
 from lantu.training.progress import duration
+from lantu.training.resident import forget_most, most_resident_bytes, resident_bytes, settle
 from lantu.training.task import Task
 from lantu.training.trainer import Trainer
 
 GIGABYTES_PER_S = 50.0  # of each device: 400 Gbit/s, as between machines of eight GPUs
 GROUPS = ("c10d", "_c10d_functional")  # namespaces of operations that exchange something
+UPDATES = 5  # that memory is measured over: the allocator's holes grow for some
 TWICE = ("all_reduce", "allreduce_")  # a reduction and a gathering in one
 
 
@@ -33,8 +39,10 @@ class Simulated:
     Attributes:
         devices, tensor_parallel: in all; that split each layer.
         state_bytes: of a device for its part of weights, averages and the optimizer's moments.
-        memory_bytes: the most of a device, with gradients, gathered blocks and activations, without what the
-            allocator wastes.
+        memory_bytes: the most that training takes of a device, from the moment at which the networks are there.
+        tensor_bytes: how much of it is tensors: weights, gradients, gathered blocks, activations, moments; the rest is
+            what the allocator keeps. ``memory_bytes`` is no more than this where the system doesn't say.
+        base_bytes: on a CPU, what each process takes besides: Python, libraries and data.
         exchanged_bytes: that a device receives in an update.
         samples_per_step: over all devices.
         step_s: seconds of an update at least and at most: with the exchange hidden behind the arithmetic, and after it.
@@ -45,6 +53,8 @@ class Simulated:
     tensor_parallel: int
     state_bytes: int
     memory_bytes: int
+    tensor_bytes: int
+    base_bytes: int
     exchanged_bytes: int
     samples_per_step: int
     step_s: tuple[float, float]
@@ -54,11 +64,12 @@ class Simulated:
         """A few lines for a person."""
         split = f", layers split among {self.tensor_parallel}" if self.tensor_parallel > 1 else ""
         low, high = map(duration, self.total_s)
-        memory, stays = self.memory_bytes / 1e9, self.state_bytes / 1e9
+        memory, tensors, stays = (each / 1e9 for each in (self.memory_bytes, self.tensor_bytes, self.state_bytes))
+        base = f"; {self.base_bytes / 1e9:.2f} GB more for Python, libraries and data" if self.base_bytes else ""
         return "\n".join(
             [
                 f"on {self.devices} devices like this one{split}, simulated:",
-                f"memory       {memory:.2f} GB a device, {stays:.3g} GB of it to stay",
+                f"memory       {memory:.2f} GB a device, {tensors:.3g} GB of it tensors, {stays:.3g} GB to stay{base}",
                 f"exchange     {self.exchanged_bytes / 1e9:.3g} GB an update and device",
                 f"speed        {self.samples_per_step} samples in {self.step_s[0]:.3g} to {self.step_s[1]:.3g} s",
                 f"time         {low} to {high}, with {self.samples_per_step} samples a step",
@@ -84,24 +95,32 @@ def simulate(
     if devices % config.tensor_parallel or devices < 2:
         what = f"loop.tensor_parallel={config.tensor_parallel} does not divide {devices} devices"
         raise RecipeError(what, "give another number: --devices")
+    config = config.model_copy(update={"compile": False})
     torch.distributed.init_process_group("fake", rank=0, world_size=devices)
     try:
         ranks = Ranks(0, devices, config.tensor_parallel)
-        trainer = Trainer(task, config, choose_device(config.device), ranks)
-        peak, exchanged = update(trainer, [task.batch(step, config.batch_size) for step in range(config.accumulate)])
+        batches = [task.batch(step, config.batch_size) for step in range(config.accumulate)]
+        memory = Memory(task, choose_device(config.device))
+        trainer = Trainer(task, config, memory.device, ranks)
+        without_gradients(trainer)
+        with Exchange():
+            for step in range(UPDATES):
+                trainer.update(step, batches)
+        grown = memory.most()
+        peak, exchanged = counted(trainer, batches)
     finally:
         torch.distributed.destroy_process_group()
     # What each rank computes is measured: its own samples, or with split layers its part of a group's.
     alone = alone_s / config.tensor_parallel
     exchange = exchanged / (1e9 * gigabytes_per_s)
     times = max(alone, exchange), alone + exchange
-    moments = moments_bytes(trainer)
-    state = moments + sum(value.nbytes for value in kept(trainer))
     return Simulated(
         devices=devices,
         tensor_parallel=config.tensor_parallel,
-        state_bytes=state,
-        memory_bytes=peak + moments,
+        state_bytes=sum(value.nbytes for module in trainer.modules for value in kept(module)),
+        memory_bytes=grown or peak,
+        tensor_bytes=peak,
+        base_bytes=memory.base_bytes,
         exchanged_bytes=exchanged,
         samples_per_step=config.batch_size * config.accumulate * ranks.data_world,
         step_s=times,
@@ -109,32 +128,75 @@ def simulate(
     )
 
 
-def update(trainer: Trainer, batches: Sequence[Any]) -> tuple[int, int]:
+class Memory:
+    """What a training takes of a device, beside what was there before; its networks count.
+
+    Attributes:
+        base_bytes: what was there before: on a CPU; 0 where nobody says.
+    """
+
+    def __init__(self, task: Task, device: torch.device):
+        self.device, self.base_bytes = device, 0
+        settle()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
+            return
+        now = resident_bytes() if forget_most() else None
+        if now:
+            networks = [value for network in task.networks.values() for value in network.state_dict().values()]
+            self.base_bytes = now - sum({value.data_ptr(): value.nbytes for value in networks}.values())
+
+    def most(self) -> int:
+        """Bytes at most so far; 0 where nobody says."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_reserved(self.device))
+        most = most_resident_bytes() if self.base_bytes else None
+        return most - self.base_bytes if most else 0
+
+
+def without_gradients(trainer: Trainer) -> None:
+    """Let all gradients be zero, since nobody sends the others' weights: of anything else an update is not made."""
+    for module in trainer.modules:
+        for value in module.named.values():
+            value.register_post_accumulate_grad_hook(lambda weight: weight.grad.zero_())  # type: ignore[union-attr]
+
+
+def counted(trainer: Trainer, batches: Sequence[Any]) -> tuple[int, int]:
     """Make one update; returns the most bytes of tensors at one time, and the bytes received."""
     from torch.distributed._tools.fsdp2_mem_tracker import FSDPMemTracker
 
-    traffic = Traffic()
+    exchange = Exchange()
     with ExitStack() as stack:
         trackers = [FSDPMemTracker(module.network) for module in trainer.modules]
         for module, tracker in zip(trainer.modules, trackers, strict=True):
-            if module.average:
-                tracker.track_external(*(local(value) for value in module.average.values))
+            tracker.track_external(*averages(module), *moments(module))
             stack.enter_context(tracker)
             # The tracker's statistics of modules, which are not used, allow a single forward pass.
             hook = module.network.register_forward_pre_hook(lambda *_, it=tracker: it.reset_mod_stats(), prepend=True)
             stack.callback(hook.remove)
-        stack.enter_context(traffic)
+        stack.enter_context(exchange)
         trainer.update(0, batches)
-    peaks = [each["Total"] for tracker in trackers for each in tracker.get_tracker_snapshot("peak").values()]
-    return int(sum(peaks)), traffic.received
+    # Each tracker sees all that is computed, but of what stays only its module's.
+    stays = [sum(value.nbytes for value in kept(module)) for module in trainer.modules]
+    peaks = [
+        sum(each["Total"] for each in tracker.get_tracker_snapshot("peak").values()) + sum(stays) - own
+        for tracker, own in zip(trackers, stays, strict=True)
+    ]
+    return int(max(peaks)), exchange.received
 
 
-class Traffic(TorchDispatchMode):
-    """Counts the bytes that this rank receives from others."""
+class Exchange(TorchDispatchMode):
+    """Counts the bytes that this rank receives from others, and takes the memory that exchanging takes.
+
+    On CPUs gloo exchanges: it copies what it reduces, and its two threads gather and sum up in memory of their own
+    (``ProcessGroupGloo.cpp`` of torch), which the allocator keeps for each.
+    """
 
     def __init__(self):
         super().__init__()
         self.received = 0
+        self.threads = itertools.cycle([ThreadPoolExecutor(1), ThreadPoolExecutor(1)])
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if any(issubclass(kind, torch.distributed.tensor.DTensor) for kind in types):
@@ -142,24 +204,26 @@ class Traffic(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         if func.namespace in GROUPS and "wait" not in str(func):
             flat = [value for value in torch.utils._pytree.tree_leaves((args, result)) if isinstance(value, Tensor)]
-            most = max((value.nbytes for value in flat), default=0)
-            self.received += most * (2 if any(name in str(func) for name in TWICE) else 1)
+            most = max(flat, key=lambda value: value.nbytes, default=torch.empty(0))
+            self.received += most.nbytes * (2 if any(name in str(func) for name in TWICE) else 1)
+            if most.device.type == "cpu":
+                copied = most.clone() if "reduce" in str(func) else most
+                next(self.threads).submit(torch.clone, copied).result()
         return result
 
 
-def kept(trainer: Trainer) -> list[Tensor]:
-    """This rank's part of all weights and averages."""
-    weights = [value for module in trainer.modules for value in module.network.parameters()]
-    averages = [value for module in trainer.modules if module.average for value in module.average.values]
-    return [local(value.detach()) for value in (*weights, *averages)]
+def kept(module: OptimizedModule) -> list[Tensor]:
+    """This rank's part of all that stays: weights, averages and the optimizers' moments."""
+    weights = [local(value.detach()) for value in module.network.parameters()]
+    return [*weights, *averages(module), *moments(module)]
 
 
-def moments_bytes(trainer: Trainer) -> int:
-    """The optimizers' state: two moments of AdamW, one of Muon."""
-    return sum(
-        local(parameter.detach()).nbytes * (2 if "Adam" in type(optimizer).__name__ else 1)
-        for module in trainer.modules
-        for optimizer in module.optimizers
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-    )
+def averages(module: OptimizedModule) -> list[Tensor]:
+    """This rank's part of the EMA."""
+    return [local(value) for value in module.average.values] if module.average else []
+
+
+def moments(module: OptimizedModule) -> list[Tensor]:
+    """This rank's part of the optimizers' moments."""
+    states = [state for optimizer in module.optimizers for state in optimizer.state.values()]
+    return [local(value) for state in states for value in state.values() if isinstance(value, Tensor)]

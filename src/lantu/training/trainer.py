@@ -67,6 +67,9 @@ class Trainer:
             lost |= result.get("grad_norm", 0.0) is None
             prefix = f"{module.name}/" if index else ""
             metrics |= {prefix + name: value for name, value in result.items() if value is not None}
+        if len(self.modules) > 1:
+            for module in self.modules:  # as they were, for whoever trains them next
+                module.requires_grad_(True)
         self.skipped += lost
         self.skipped_in_row = self.skipped_in_row + 1 if lost else 0
         if self.skipped_in_row >= PATIENCE:

@@ -17,6 +17,9 @@ def ray_address():
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_worker_register_timeout_seconds", "300")
     ray = pytest.importorskip("ray")
+    before = os.environ.get("PYTHONPATH")
+    # Workers import ``jobs_on_ray``.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (before, os.path.dirname(__file__))))
     from ray._private import utils
 
     utils.get_dashboard_dependency_error = lambda: ImportError("left out on purpose")
@@ -31,3 +34,5 @@ def ray_address():
                 raise
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
+    os.environ.pop("PYTHONPATH")
+    os.environ |= {"PYTHONPATH": before} if before else {}

@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 
+import jobs_on_ray
 import pytest
 
 from lantu.errors import DataError, LantuError
@@ -20,53 +20,24 @@ def tars(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.tar"))}
 
 
-def half(number):
-    """A job of the tests below, by the time it takes and what it returns."""
-    time.sleep(0.05 * (number % 3))
-    if number == 7:
-        raise DataError("seven is odd", "take eight")
-    return number / 2
-
-
-def halves():
-    return half
-
-
-def die_once(marker):
-    """A worker that dies at its first job, if none did before."""
-
-    def do(number):
-        if number == 1 and not os.path.exists(marker):
-            open(marker, "w").close()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return number
-
-    return do
-
-
-@pytest.fixture
-def jobs_travel(ray_address):
-    """Workers can't import this file: what is defined here is sent to them whole."""
-    from ray import cloudpickle
-
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    yield
-    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-
-
 @pytest.mark.slow
-def test_results_come_in_order_and_errors_as_they_are(jobs_travel):
-    assert list(Cluster(workers=2).each(halves, range(6), ordered=True)) == [0, 0.5, 1, 1.5, 2, 2.5]
-    with pytest.raises(DataError, match="seven is odd: take eight"):
-        list(Cluster(workers=1).each(halves, range(7, 9)))
+def test_results_come_in_order_and_errors_as_they_are(ray_address):
+    done = list(Cluster(workers=2).each(jobs_on_ray.zeros, {"ends": 3}, [[n, n] for n in range(6)], ordered=True))
+    assert done == [([n, n], bytes(n) + b"\0\0\0") for n in range(6)]
+    with pytest.raises(DataError, match="seven is odd: take eight") as problem:
+        list(Cluster(workers=1).each(jobs_on_ray.zeros, {"ends": 0}, [[7, 7], [8, 8]]))
+    assert "jobs_on_ray.py" in problem.value.__notes__[0]
+    with pytest.raises(RuntimeError, match="KeyError: 'ends'"):
+        list(Cluster(workers=1).each(jobs_on_ray.zeros, {}, [[1, 1]]))
     with pytest.raises(LantuError, match="has no GPU"):
-        list(Cluster().each(halves, range(2), device="cuda"))
+        list(Cluster().each(jobs_on_ray.zeros, {"ends": 0}, [[1, 1]], device="cuda"))
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_is_replaced(jobs_travel, tmp_path):
+def test_a_worker_that_dies_is_replaced(ray_address, tmp_path):
     marker = str(tmp_path / "died")
-    assert sorted(Cluster(workers=1).each(partial(die_once, marker), range(3))) == [0, 1, 2]
+    done = Cluster(workers=1).each(jobs_on_ray.dying_once, marker, range(3))
+    assert sorted(done) == [(0, b"0"), (1, b"1"), (2, b"2")]
     assert os.path.exists(marker)
 
 
@@ -89,6 +60,32 @@ def test_a_killed_driver_goes_on(lantu, tmp_path, tiny_model, ray_address):
     assert json.loads(out)["drawn"] < 60
     assert tars(tmp_path / "out") == tars(tmp_path / "whole")
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == ["", ".json", *[".tar"] * 8]
+
+
+@pytest.mark.slow
+def test_captions_go_on_after_a_kill(lantu, tmp_path, tiny_model, ray_address):
+    import numpy as np
+    from PIL import Image
+
+    (tmp_path / "pictures").mkdir()
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / f"pictures/{number:03}.png")
+    (tmp_path / "pictures/torn.png").write_bytes(b"torn")
+    options = ("pictures", "--lang", "both", "--together", "1", "--model", str(tiny_model))
+    assert lantu("data", "caption", *options, "-o", "whole.jsonl")[0] == 0
+    command = [sys.executable, "-m", "lantu", "data", "caption", *options, "-o", "out.jsonl", "--ray", "--workers", "2"]
+    process = subprocess.Popen([*command, "--ray-address", ray_address], stderr=subprocess.PIPE, text=True)
+    part, deadline = tmp_path / "out.jsonl.part", time.monotonic() + 600
+    while not (part.exists() and part.stat().st_size) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, process.stderr.read()
+    process.stderr.close()
+    code, out, err = lantu("data", "caption", *options, "-o", "out.jsonl", "--ray", "--workers", "2", "--json")
+    assert code == 0, err
+    assert 0 < json.loads(out)["captioned"] < 41
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert not part.exists()
 
 
 def test_codes_are_those_of_one_process(lantu, tmp_path, tiny_model, ray_address):

@@ -1,37 +1,29 @@
 """Ray: workers on many machines that do jobs, each once, by Ray Data.
 
 Ray is only imported here, inside functions. A worker that dies is replaced and its job done again, so jobs must leave
-what they write whole, or able to go on.
+what they write whole, or able to go on. Between the processes travel numbers, JSON and bytes, in columns of Arrow: what
+comes back is never unpickled.
 """
 
-import contextlib
-import importlib.util
+import importlib
 import itertools
+import json
 import logging
-import os
-import pickle
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from lantu import errors
 from lantu.errors import LantuError
+from lantu.recipes.ray_cluster import first_line, join
+
+if TYPE_CHECKING:
+    from pyarrow import Table
 
 WINDOW = 10_000  # jobs that Ray Data is given at once: it keeps some kilobytes of each
 Job = TypeVar("Job")
-Result = TypeVar("Result")
-
-
-def check_installed() -> None:
-    """Raises LantuError: Ray is not installed."""
-    if importlib.util.find_spec("ray") is None:
-        raise LantuError("Ray is not installed", "pip install 'lantu[ray]'")
-
-
-def prepare() -> None:
-    """Set the environment variables that Ray reads when it starts; those that the user has set stay."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a later default, of which it warns
+Do = Callable[[Any], bytes]  # one job, as JSON has it → its result
 
 
 @dataclass(frozen=True)
@@ -47,47 +39,30 @@ class Cluster:
     address: str | None = None
     workers: int | None = None
 
-    def connect(self) -> None:
-        """Join it.
-
-        Raises:
-            LantuError: Ray is not installed, or there is no cluster at the address.
-        """
-        check_installed()
-        prepare()
-        import ray
-
-        if ray.is_initialized():
-            return
-        try:
-            ray.init(self.address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-        except Exception as problem:  # of many kinds, some of them Exception itself
-            where = self.address or os.environ.get("RAY_ADDRESS")
-            what = f"no Ray cluster at {where}" if where else "Ray can't start a cluster here"
-            raise LantuError(f"{what} ({first_line(problem)})", "see ray status, or name another") from problem
-
     def each(
         self,
-        make: Callable[[], Callable[[Job], Result]],
+        prepare: Callable[[Any], Do],
+        order: Any,
         jobs: Iterable[Job],
         device: str = "cpu",
         ordered: bool = False,
-    ) -> Iterator[Result]:
-        """Results of all jobs, as they end.
+    ) -> Iterator[tuple[Job, bytes]]:
+        """All jobs with their results, as they end.
 
         Args:
-            make: makes a worker, on its machine, at its first job; picklable.
-            jobs: picklable; taken from the iterator some thousands at a time.
+            prepare: a function of a module that workers can import. Each calls it with ``order`` at its first job; what
+                it returns does the jobs.
+            order: as JSON has it.
+            jobs: as JSON has them; taken from the iterator some thousands at a time.
             device: "cpu"; else a worker has a GPU, if the cluster has any ("auto") or in any case ("cuda").
             ordered: give results in the order of the jobs.
 
         Raises:
-            LantuError: there is no cluster, it lacks what was asked for, or is lost.
-            Exception: what a worker raised.
+            LantuError: there is no cluster, it lacks what was asked for, or is lost; or what a worker raised.
+            RuntimeError: a worker raised another exception.
         """
-        self.connect()
+        join(self.address, include_dashboard=False)
         import ray
-        from ray import cloudpickle
         from ray.exceptions import RayError
 
         there = ray.cluster_resources()
@@ -95,57 +70,78 @@ class Cluster:
         if device == "cuda" and not gpus:
             raise LantuError("the Ray cluster has no GPU", "choose --device cpu, or start its nodes with GPUs")
         workers = self.workers or gpus or max(1, int(there.get("CPU", 1)))
+        told = {"work": f"{prepare.__module__}:{prepare.__qualname__}", "order": json.dumps(order)}
         jobs = iter(jobs)
         while window := list(itertools.islice(jobs, WINDOW)):
             try:
-                yield from _window(cloudpickle.dumps(make), window, min(workers, len(window)), bool(gpus), ordered)
+                for number, result in _window(told, window, min(workers, len(window)), bool(gpus), ordered):
+                    yield window[number], result
             except RayError as problem:
                 what = f"the Ray cluster failed ({first_line(problem)})"
                 raise LantuError(what, "see its logs; the same command goes on") from problem
 
 
-def first_line(problem: Exception) -> str:
-    """What it says, without its details."""
-    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)
-
-
-def _window(make: bytes, jobs: list[Job], workers: int, gpus: bool, ordered: bool) -> Iterator[Any]:
-    """Results of some jobs."""
+def _window(
+    told: dict[str, str], jobs: list[Any], workers: int, gpus: bool, ordered: bool
+) -> Iterator[tuple[int, bytes]]:
+    """Numbers and results of some jobs."""
     import ray.data
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    # With each job, since what a worker's constructor is given may be gone when a dead one is replaced.
-    rows = [{"make": make, "job": pickle.dumps(job)} for job in jobs]
+    # The order goes with each job, since what a worker's constructor is given may be gone when a dead one is replaced.
+    rows = [told | {"number": number, "job": json.dumps(job)} for number, job in enumerate(jobs)]
     data = ray.data.from_items(rows, override_num_blocks=len(rows))
     data.context.enable_progress_bars = False
     data.context.execution_options.preserve_order = ordered
-    resources: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
-    done = data.map_batches(_Worker, batch_size=1, concurrency=workers, **resources)
-    for batch in done.iter_batches(batch_size=1, prefetch_batches=0):
-        result = pickle.loads(batch["result"][0])
-        if isinstance(result, Exception):
-            raise result
-        yield result
+    how: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
+    # Of Arrow, since NumPy's bytes lose the zeros at their end.
+    how |= {"batch_size": 1, "batch_format": "pyarrow"}
+    done = data.map_batches(_Worker, concurrency=workers, **how)
+    for batch in done.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
+        table: Any = batch
+        (row,) = table.to_pylist()
+        if row["problem"]:
+            raise from_text(row["problem"])
+        yield row["number"], row["result"]
 
 
 class _Worker:
     """Runs on a worker's machine. What a job raises is a result, too, since Ray would try it again."""
 
     def __init__(self) -> None:
-        self.do: Callable[[Any], Any] | None = None
+        self.do: Do | None = None
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return {"result": [self.result(make, job) for make, job in zip(batch["make"], batch["job"], strict=True)]}
+    def __call__(self, table: "Table") -> "Table":
+        import pyarrow
 
-    def result(self, make: bytes, job: bytes) -> bytes:
-        """What the job returns or raises, pickled."""
+        made = [(row.pop("number"), *self.result(**row)) for row in table.to_pylist()]
+        kinds = {"number": pyarrow.int64(), "result": pyarrow.large_binary(), "problem": pyarrow.string()}
+        columns = zip(kinds, zip(*made, strict=True), strict=True)
+        return pyarrow.table({name: pyarrow.array(values, kinds[name]) for name, values in columns})
+
+    def result(self, work: str, order: str, job: str) -> tuple[bytes, str]:
+        """What a job returns, and what it raises, as text."""
         try:
-            self.do = self.do or pickle.loads(make)()
-            return pickle.dumps(self.do(pickle.loads(job)))
+            if self.do is None:
+                module, function = work.split(":")
+                self.do = getattr(importlib.import_module(module), function)(json.loads(order))
+            return self.do(json.loads(job)), ""
         except Exception as problem:
-            problem.add_note(traceback.format_exc())
-            with contextlib.suppress(Exception):
-                packed = pickle.dumps(problem)
-                pickle.loads(packed)  # some exceptions can be pickled, but not unpickled
-                return packed
-            return pickle.dumps(RuntimeError(f"{type(problem).__name__}: {problem}"))
+            return b"", as_text(problem)
+
+
+def as_text(problem: Exception) -> str:
+    """An exception as JSON, with its traceback."""
+    what = (problem.message, problem.hint) if isinstance(problem, LantuError) else (str(problem), "")
+    trace = "".join(traceback.format_exception(problem)).encode("utf-8", "backslashreplace").decode()
+    return json.dumps({"kind": type(problem).__name__, "what": what, "trace": trace})
+
+
+def from_text(text: str) -> Exception:
+    """The exception that ``as_text`` wrote: an error of lantu's as it was, any other as a RuntimeError."""
+    told = json.loads(text)
+    kind = getattr(errors, told["kind"], None)
+    ours = isinstance(kind, type) and issubclass(kind, LantuError)
+    problem = kind(*told["what"]) if ours else RuntimeError(f"{told['kind']}: {told['what'][0]}")
+    problem.add_note(told["trace"])
+    return problem

@@ -6,8 +6,8 @@ those of ``lantu draw PROMPT --seed SEED -n N``: on native kernels bit for bit, 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from functools import cached_property, partial
+from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +18,7 @@ from lantu.files.untrusted import read_json
 from lantu.models.validation import parse_shape
 from lantu.recipes.bulk.cluster import Cluster
 from lantu.recipes.bulk.prompts import PromptFile, Row
-from lantu.recipes.bulk.worker import Job, Order, Size, Worker, doing, shard_of
+from lantu.recipes.bulk.worker import Job, Order, Size, Worker, as_json, doing, shard_of
 from lantu.recipes.prompt_suite import LOCK, check_record
 
 if TYPE_CHECKING:
@@ -219,6 +219,7 @@ class OnRay:
     ) -> Iterator[tuple[Job, int]]:
         if method == "check":
             order = replace(order, device="cpu")
-        for job, count in self.cluster.each(partial(doing, method, order), jobs, order.device):
-            advance(job.pictures)
-            yield job, count
+        told = as_json(order) | {"method": method}
+        for job, count in self.cluster.each(doing, told, map(asdict, jobs), order.device):
+            advance(job["pictures"])
+            yield Job(**job), int(count)

@@ -4,9 +4,9 @@ Workers encode spans of pictures, and this process appends the codes in order to
 a run that was killed can go on with or without one, and the bytes are the same.
 """
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +14,11 @@ from lantu.data.codes import Progress, rows_of, tokenize
 from lantu.data.shards import Shards
 from lantu.errors import ModelError
 from lantu.models.loader import choose_device
-from lantu.recipes.bulk.cluster import Cluster
+from lantu.recipes.bulk.cluster import Cluster, Do
 from lantu.recipes.codes import encoder, load_tokenizer, name_of
 from lantu.recipes.sources import part_folder
 
 BATCHES = 16  # that a worker encodes before it gives the codes back
-Span = tuple[int, int]
 
 
 def tokenize_on_ray(
@@ -46,26 +45,26 @@ def tokenize_on_ray(
     def rows(shards: Shards, start: int, batch: int, row: tuple[int, ...]) -> Iterator[np.ndarray]:
         step = batch * BATCHES
         spans = ((first, min(first + step, len(shards))) for first in range(start, len(shards), step))
-        make = partial(_encoding, data, shards.split, tokenizer, name, batch, row, device)
-        for encoded in cluster.each(make, spans, device, ordered=True):
+        order = {"data": str(data), "split": shards.split, "tokenizer": str(tokenizer), "name": name}
+        order |= {"batch": batch, "row": row, "device": device}
+        for _, encoded in cluster.each(encoding, order, spans, device, ordered=True):
             yield np.frombuffer(encoded, np.uint16).reshape(-1, *row)
 
     tokenize(data, encoder(loaded, data), name, progress=progress, rows=rows)
     return name
 
 
-def _encoding(
-    data: Path, split: str, tokenizer: Path, name: str, batch: int, row: tuple[int, ...], device: str
-) -> Callable[[Span], bytes]:
+def encoding(order: dict[str, Any]) -> Do:
     """What a worker does with each span of pictures, in the batches that one process would make."""
-    loaded = load_tokenizer(tokenizer)
+    tokenizer, name, batch = order["tokenizer"], order["name"], order["batch"]
+    loaded = load_tokenizer(Path(tokenizer))
     if (found := name_of(loaded)) != name:
         what = f"{tokenizer} is another image tokenizer on a worker (its codes are {found}, not {name})"
         raise ModelError(what, "give all machines the same files")
-    device = choose_device(device)
-    shards, encode = Shards(data, split), encoder(loaded.to(device), data, device)
+    device, data, row = choose_device(order["device"]), Path(order["data"]), tuple(order["row"])
+    shards, encode = Shards(data, order["split"]), encoder(loaded.to(device), data, device)
 
-    def do(span: Span) -> bytes:
+    def do(span: list[int]) -> bytes:
         starts = range(span[0], span[1], batch)
         made = [rows_of(shards, np.arange(first, min(first + batch, span[1])), encode, row) for first in starts]
         return np.concatenate(made).tobytes()

@@ -4,16 +4,18 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lantu.engine.seeds import derive_seed
-from lantu.errors import DataError, LantuError, ModelError
+from lantu.errors import DataError, LantuError
 from lantu.images.metadata import describe, png_bytes
 from lantu.kernels import usable_cores
 from lantu.models.validation import parse_shape
+from lantu.recipes.bulk.cluster import Do
+from lantu.recipes.bulk.models import opened
 from lantu.recipes.bulk.prompts import PromptFile, Row
 from lantu.recipes.bulk.shards import Member, Shard
 from lantu.types import Picture
@@ -118,13 +120,7 @@ class Worker:
     @cached_property
     def model(self) -> "Model":
         """Opened when it is first needed."""
-        from lantu.pipeline import Model
-
-        path, digest = self.order.model
-        model = Model.load(path, self.order.device, self.order.backend)
-        if model.digest != digest:
-            raise ModelError(f"{path} is another model on a worker", "give all machines the same files")
-        return model
+        return opened(*self.order.model, self.order.device, self.order.backend)
 
     def check(self, job: Job) -> int:
         """Refuse what the model can't draw; returns how many pictures were looked at.
@@ -204,11 +200,30 @@ def shard_of(out: Path, job: Job) -> Shard:
     return Shard(out / f"{job.shard:05d}.tar")
 
 
-def doing(method: str, order: Order) -> Callable[[Job], tuple[Job, int]]:
-    """What a worker on a cluster does with each job."""
-    worker = Worker(order)
+def doing(order: dict[str, Any]) -> Do:
+    """What a worker on a cluster does with each job.
 
-    def do(job: Job) -> tuple[Job, int]:
-        return job, worker.check(job) if method == "check" else worker.draw(job)
+    Args:
+        order: of ``as_json``, with the name of a ``Worker``'s method.
+    """
+    worker, method = Worker(from_json(order)), order["method"]
+
+    def do(job: dict[str, int]) -> bytes:
+        one = Job(**job)
+        return str(worker.check(one) if method == "check" else worker.draw(one)).encode()
 
     return do
+
+
+def as_json(order: Order) -> dict[str, Any]:
+    """An order as JSON has it."""
+    path, digest = order.model
+    return asdict(order) | {"path": str(order.path), "out": str(order.out), "model": [str(path), digest]}
+
+
+def from_json(order: dict[str, Any]) -> Order:
+    """The order of ``as_json``."""
+    told = {field.name: order[field.name] for field in fields(Order)}
+    path, digest = told["model"]
+    told |= {"path": Path(told["path"]), "out": Path(told["out"]), "model": (Path(path), digest)}
+    return Order(**told | {"mark": tuple(told["mark"]), "size": tuple(told["size"])})

@@ -7,7 +7,6 @@ uses the older one, it is deleted.
 
 import logging
 import math
-import os
 import secrets
 import threading
 import time
@@ -28,7 +27,7 @@ from lantu.errors import LantuError
 from lantu.models import hub
 from lantu.models.loader import choose_backend
 from lantu.pipeline import Model
-from lantu.recipes.bulk.cluster import first_line, prepare
+from lantu.recipes.ray_cluster import join
 from lantu.server.cluster.deployed import Deployed
 from lantu.server.cluster.remote import RemoteStage
 from lantu.server.cluster.replicas import About, Drafting, Rendering
@@ -51,37 +50,21 @@ def connect(address: str | None, scale: Scale, start: bool = True) -> bool:
     """Connect to a cluster, or start one on this machine that ends with this process; returns whether it did.
 
     Args:
-        address: of a cluster's head; None for ``$RAY_ADDRESS``, else the cluster of this machine if there is one.
+        address: of a cluster's head; None for ``$RAY_ADDRESS``, else a cluster of this machine.
         scale: what a new cluster must have room for.
         start: whether a cluster may be started where no address is given.
 
     Raises:
         LantuError: there is no cluster at the address, or none can be started.
     """
-    quiet: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.WARNING}
-    quiet["ignore_reinit_error"] = True
-    prepare()
-    given = address or os.environ.get("RAY_ADDRESS")
-    try:
-        ray.init(address=address or "auto", **quiet)
-    except Exception as problem:  # of many kinds, some of them Exception itself
-        if given not in (None, "", "auto", "local"):
-            what = f"there is no Ray cluster at {given} ({first_line(problem)})"
-            raise LantuError(what, "start one: ray start --head") from problem
-        if not start:
-            return False
-        start_local(max(kernels.usable_cores(), math.ceil(scale.least_cpus)), quiet)
+    # Ray only counts cores: with twice what is taken, a new model finds room beside the old one.
+    cpus = max(kernels.usable_cores(), math.ceil(2 * scale.least_cpus))
+    how: dict[str, Any] = {"namespace": NAMESPACE, "logging_level": logging.WARNING}
+    if not join(address, passing=True, start=start, cpus=cpus, **how):
+        return False
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING", "enable_access_log": False})
     return True
-
-
-def start_local(cpus: int, options: dict[str, Any]) -> None:
-    """Start a cluster on this machine that ends with this process. Raises LantuError where Ray can't."""
-    try:
-        ray.init(num_cpus=cpus, **options)
-    except Exception as problem:
-        raise LantuError(f"Ray can't start a cluster here ({first_line(problem)})", "see its logs") from problem
 
 
 def settings_of(model: str | None, device: str, backend: str, together: int, drain_s: float) -> Settings:
