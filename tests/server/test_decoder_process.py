@@ -32,7 +32,7 @@ def picture():
     return file.getvalue()
 
 
-@pytest.mark.parametrize("loop", loops(), ids=lambda make: make.__module__)
+@pytest.mark.parametrize("loop", list(loops()), ids=lambda make: make.__module__)
 def test_a_dead_decoder_fails_one_picture(loop, picture):
     async def decoded(box):
         (image,) = await box.decode_in_child(picture, DECODING)
