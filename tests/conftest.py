@@ -19,6 +19,7 @@ os.environ.update(
         "MALLOC_TRIM_THRESHOLD_": "100000000000",
         "MALLOC_TOP_PAD_": "1000000000",
         "OMP_WAIT_POLICY": "passive",
+        "LANTU_MKL": "as-is",  # results of this process, where torch may be first, are compared with those of commands
     }
 )
 

@@ -1,11 +1,11 @@
 """Transformer blocks without torch, for drawing on a CPU.
 
-    shapes.py       weights, KV caches and segments: the arguments of a forward pass
-    native.py       the blocks in C++ (``csrc/``), compiled when the package is installed
-    plain.py        the blocks in NumPy, for machines without a compiler; several times slower
-    library.py      loads the compiled code, or says why there is none
-    torch_speed.py  lets torch train faster on a CPU: huge pages, AVX2 on AMD's processors
-    blocks.py       the blocks of lantu's own networks, and their geometry
+    shapes.py     weights, KV caches and segments: the arguments of a forward pass
+    native.py     the blocks in C++ (``csrc/``), compiled when the package is installed
+    plain.py      the blocks in NumPy, for machines without a compiler; several times slower
+    library.py    loads the compiled code, or says why there is none
+    mkl.py        lets torch's MKL use AVX2 on AMD's processors, for training
+    blocks.py     the blocks of lantu's own networks, and their geometry
 
 Language model, image tokenizer and diffusion decoder use the same block: RMS norm, attention with rotary embeddings,
 gated feed-forward; optionally biases and norms of queries and keys, and norms after attention and feed-forward.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from lantu.errors import RecipeError
-from lantu.kernels import torch_speed
+from lantu.kernels import mkl
 
 if TYPE_CHECKING:
     from lantu.engine.sampling_params import Overrides
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lantu.training.measure import Measured
     from lantu.training.task import Task
 
-torch_speed.prepare()  # before any recipe imports torch
+mkl.use_avx2()  # before any recipe imports torch
 
 MODULES = {
     "tokenizer": ("tokenizer", "tokenizer_designs"),

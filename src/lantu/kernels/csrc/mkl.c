@@ -1,6 +1,6 @@
 // MKL, with which torch multiplies float32 matrices on CPUs, asks two functions of its own whether it runs on an Intel
 // processor, and on others takes kernels for any processor instead of those for AVX2. Loaded with RTLD_GLOBAL before
-// torch, these two answer in their place (Daniël de Kok, "Intel MKL on AMD Zen", 2020). See kernels/torch_speed.py.
+// torch, these two answer in their place (Daniël de Kok, "Intel MKL on AMD Zen", 2020). See kernels/mkl.py.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define EXPORTED __attribute__((visibility("default")))
 

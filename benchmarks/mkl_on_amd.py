@@ -1,8 +1,7 @@
-"""What does training gain by ``lantu.kernels.torch_speed``? python benchmarks/torch_speed.py
+"""What does torch's MKL gain by AVX2 on AMD's processors (``lantu.kernels.mkl``)? python benchmarks/mkl_on_amd.py
 
-Processor time of one thread (the program's and the system's), with and without, in processes by turns: matrix products
-of the sizes of training, and an update of the shipped language model's sizes on 16 captioned pictures. Prints medians
-and their ratio.
+Processor time of one thread, with and without, in processes by turns: matrix products of the sizes of training, and an
+update of the shipped language model's sizes on 16 captioned pictures. Prints medians and their ratio.
 """
 
 import json
@@ -25,11 +24,11 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {"as-is": [], "": []}
     for _ in range(ROUNDS):
         for setting, results in found.items():
-            environment = os.environ | {"LANTU_TORCH": setting, "OMP_NUM_THREADS": "1"}
+            environment = os.environ | {"LANTU_MKL": setting, "OMP_NUM_THREADS": "1"}
             run = [sys.executable, __file__, "child"]
             printed = subprocess.run(run, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
             results.append(json.loads(printed))
-    print("| | torch as it is | prepared | |\n|---|---|---|---|")
+    print("| | MKL as it is | with AVX2 | |\n|---|---|---|---|")
     for name in found[""][0]:
         before, after = (statistics.median(result[name] for result in found[key]) for key in ("as-is", ""))
         print(f"| {name} | {before:.3g} | {after:.3g} | {after / before:.2f} |", flush=True)

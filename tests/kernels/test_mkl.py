@@ -1,4 +1,4 @@
-"""torch uses huge pages, and its MKL AVX2, where recipes were imported before torch."""
+"""torch's MKL uses AVX2 where recipes were imported before torch, on processors where it wouldn't by itself."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lantu import kernels
-from lantu.kernels import torch_speed
+from lantu.kernels.mkl import use_avx2
 
 MULTIPLY = "import torch; torch.randn(64, 64) @ torch.randn(64, 64)"
 
@@ -28,28 +28,10 @@ def kernels_of(code: str, **environment: str) -> str:
     return next((line for line in lines if line.startswith("MKL_VERBOSE oneMKL")), "")
 
 
-def test_nothing_is_changed_once_torch_is_there(monkeypatch):
+def test_nothing_is_changed_once_torch_is_there():
     import torch  # noqa: F401
 
-    monkeypatch.delenv(torch_speed.HUGE_PAGES, raising=False)
-    monkeypatch.setattr(torch_speed, "use_avx2", lambda: pytest.fail("too late"))
-    torch_speed.prepare()
-    assert torch_speed.HUGE_PAGES not in os.environ
-
-
-def test_huge_pages_are_asked_for_unless_the_user_has_decided(monkeypatch):
-    monkeypatch.delitem(sys.modules, "torch")
-    monkeypatch.setattr(torch_speed, "use_avx2", lambda: False)
-    for given, wanted in (("", "1"), ("0", "0")):
-        monkeypatch.setenv(torch_speed.HUGE_PAGES, given) if given else monkeypatch.delenv(
-            torch_speed.HUGE_PAGES, raising=False
-        )
-        torch_speed.prepare()
-        assert os.environ[torch_speed.HUGE_PAGES] == wanted
-    monkeypatch.setenv("LANTU_TORCH", "as-is")
-    monkeypatch.delenv(torch_speed.HUGE_PAGES, raising=False)
-    torch_speed.prepare()
-    assert torch_speed.HUGE_PAGES not in os.environ
+    assert not use_avx2()
 
 
 def test_recipes_multiply_with_avx2_unless_told_otherwise():
@@ -57,7 +39,7 @@ def test_recipes_multiply_with_avx2_unless_told_otherwise():
         pytest.skip("MKL needs no help on this processor, or nothing was compiled")
     if not (alone := kernels_of(MULTIPLY)):
         pytest.skip("this torch has no MKL")
-    helped = kernels_of("import lantu.recipes; " + MULTIPLY)
+    helped = kernels_of("import lantu.recipes; " + MULTIPLY, LANTU_MKL="")
     assert "AVX2" in helped
     assert "AVX2" not in alone
-    assert kernels_of("import lantu.recipes; " + MULTIPLY, LANTU_TORCH="as-is") == alone
+    assert kernels_of("import lantu.recipes; " + MULTIPLY, LANTU_MKL="as-is") == alone
