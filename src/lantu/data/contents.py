@@ -80,6 +80,10 @@ class InFile:
             return file.read(self.length)
 
 
+class EmptyCell(ValueError):
+    """A cell of a table holds no picture."""
+
+
 @dataclass(frozen=True)
 class InTable:
     """A cell of a parquet table: bytes, or as Hugging Face stores them, ``{"bytes", "path"}``."""
@@ -93,7 +97,7 @@ class InTable:
         cell = _row_group(self.path, self.group, self.column)[self.row].as_py()
         content = cell["bytes"] if isinstance(cell, dict) else cell
         if content is None:
-            raise ValueError("the cell is empty")
+            raise EmptyCell("the cell is empty")
         return content
 
 
@@ -158,6 +162,8 @@ def load_picture(
         else:
             fitted = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
         return np.asarray(fitted), [Note(entry.key, change, CHANGED) for change in changes]
+    except EmptyCell as problem:
+        return None, [Note(entry.key, str(problem))]
     except UnidentifiedImageError:
         return None, [Note(entry.key, "it is not a picture")]
     except Image.DecompressionBombError:
