@@ -1,7 +1,7 @@
 """The figures and pictures of docs/make.md, from a finished ``lantu make``.
 
     lantu make PICTURES -o models/mine --work runs/mine --minutes 60
-    python benchmarks/make_figures.py runs/mine --pictures docs/pictures/make [--gpu 100]
+    python benchmarks/make_figures.py runs/mine --pictures docs/pictures/make [--own] [--gpu 100]
 
 Prints Markdown: what each stage took, the rate of each training, scores, and what to expect by number of pictures and
 hours. The last table counts how often a training sees each picture at the measured rates; on a GPU by estimate, from
@@ -21,7 +21,7 @@ from PIL import Image
 from lantu.evaluation.results import shown
 from lantu.files import replacing
 from lantu.recipes.make import curves
-from lantu.recipes.make.plan import LANGUAGE, PARTS, RESERVED, TOKENIZER
+from lantu.recipes.make.plan import LANGUAGE, PARTS, RESERVED, TOKENIZER, recipe_in
 from lantu.recipes.make.report import PROMPTS, SEEDS
 from lantu.training.logs import read_log
 from lantu.training.progress import duration
@@ -75,11 +75,15 @@ def scores(ledger: dict[str, Any]) -> Iterator[str]:
         yield f"| {name} | {' | '.join(values)} | {one['n']} |"
 
 
-def expected(found: dict[str, dict[str, float]], cores: int, gpu_tflops: float) -> Iterator[str]:
-    """How often each training sees each picture, by number of pictures and hours."""
+def expected(found: dict[str, dict[str, float]], tokenizer: float, cores: int, gpu_tflops: float) -> Iterator[str]:
+    """How often each training sees each picture, by number of pictures and hours.
+
+    Args:
+        tokenizer: its share of the training time.
+    """
     yield "| pictures | hours | tokenizer | language model | decoder | on a GPU, language model | decoder |"
     yield "|---|---|---|---|---|---|---|"
-    shares = {"tokenizer": TOKENIZER, "language": 1 - TOKENIZER, "decoder": 1 - TOKENIZER}
+    shares = {"tokenizer": tokenizer, "language": 1 - tokenizer, "decoder": 1 - tokenizer}
     if cores == 1:
         shares |= {"language": shares["language"] * LANGUAGE, "decoder": shares["decoder"] * (1 - LANGUAGE)}
     for pictures in PICTURES:
@@ -98,10 +102,14 @@ def expected(found: dict[str, dict[str, float]], cores: int, gpu_tflops: float) 
             yield f"| {pictures:,} | {hours:.2g} | {' | '.join([*here, *there])} |"
 
 
-def sheets(report: Path, out: Path) -> Iterator[Path]:
-    """Join the report's pictures: drawings beside true and nearest pictures, and copies of its other sheets."""
+def sheets(report: Path, out: Path, own: bool) -> Iterator[Path]:
+    """Join the report's pictures: drawings beside true and nearest pictures, and copies of its other sheets.
+
+    Args:
+        own: leave out the pictures of the data, and what shows them.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    columns = [*(f"drawn-{{}}-{seed}.png" for seed in range(SEEDS)), "true-{}.png", "nearest-{}.png"]
+    columns = [f"drawn-{{}}-{seed}.png" for seed in range(SEEDS)] + ([] if own else ["true-{}.png", "nearest-{}.png"])
     rows = []
     for number in range(PROMPTS):
         cells = [report / name.format(number) for name in columns]
@@ -111,7 +119,8 @@ def sheets(report: Path, out: Path) -> Iterator[Path]:
             ]
             rows.append(np.concatenate(padded, 1))
     made = {"drawn.png": Image.fromarray(np.concatenate(rows))} if rows else {}
-    made |= {name: Image.open(report / name) for name in ("round_trips.png", "curves.png", "data.png")}
+    others = ("curves.png",) if own else ("round_trips.png", "curves.png", "data.png")
+    made |= {name: Image.open(report / name) for name in others}
     for name, picture in made.items():
         picture.thumbnail((WIDE, 4 * WIDE))
         with replacing(out / name) as temporary:
@@ -124,6 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path, help="the --work of a finished lantu make")
     parser.add_argument("--pictures", type=Path, help="folder for the sheets")
+    parser.add_argument("--own", action="store_true", help="no pictures of the data, which may not be shown")
     parser.add_argument("--gpu", type=float, default=100.0, help="TFLOP/s that a training sustains on a GPU")
     parser.add_argument("--cores", type=int, default=2, help="of the machine that it ran on")
     arguments = parser.parse_args()
@@ -133,12 +143,12 @@ def main() -> None:
         stages(ledger),
         learning(arguments.work, found),
         scores(ledger),
-        expected(found, arguments.cores, arguments.gpu),
+        expected(found, TOKENIZER[recipe_in(ledger["commands"]["tokenizer"])], arguments.cores, arguments.gpu),
     )
     for lines in blocks:
         print("\n".join(lines), end="\n\n")
     if arguments.pictures:
-        for path in sheets(arguments.work / "report", arguments.pictures):
+        for path in sheets(arguments.work / "report", arguments.pictures, arguments.own):
             print(path)
 
 
