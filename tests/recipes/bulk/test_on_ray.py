@@ -88,6 +88,7 @@ def test_captions_go_on_after_a_kill(lantu, tmp_path, tiny_model, ray_address):
     assert not part.exists()
 
 
+@pytest.mark.slow
 def test_codes_are_those_of_one_process(lantu, tmp_path, tiny_model, ray_address):
     import shutil
 
@@ -113,6 +114,7 @@ def test_codes_are_those_of_one_process(lantu, tmp_path, tiny_model, ray_address
     assert not list((tmp_path / "cluster").glob("*.part"))
 
 
+@pytest.mark.slow
 def test_a_prompt_that_cannot_be_drawn_is_one_line(lantu, tmp_path, ray_address):
     (tmp_path / "p.txt").write_text("a cat\n" + "𠀀" * 1990)
     code, out, err = lantu("draw", "--prompts", "p.txt", "-o", "out", "--ray", "--workers", 1)
