@@ -108,8 +108,8 @@ def main() -> None:
     print(f"{options.part}, {options.devices} processes: {' '.join(options.settings)}")
     print(f"tensors    {said['tensors'] / 1e6:.0f} MB")
     for name, keys in (("grows by", ("grown",)), ("base", ("base",)), ("in all", ("grown", "base"))):
-        told, there = (sum(each[key] for key in keys) / 1e6 for each in found)
-        print(f"{name:10} said {told:.0f} MB, real {there:.0f} MB, ratio {told / there:.2f}")
+        predicted, real = (sum(each[key] for key in keys) / 1e6 for each in found)
+        print(f"{name:10} predicted {predicted:.0f} MB, real {real:.0f} MB, ratio {predicted / real:.2f}")
     low, high = said["step_s"]
     print(f"an update  said {low:.2f} to {high:.2f} s, real {real['step_s'][0]:.2f} s")
 

@@ -112,8 +112,9 @@ class Task(training.Task):
             if is_pretrained(folder):
                 raise RecipeError(f"{recipe.start} holds a pretrained decoder", "train it with --recipe adopted")
             model = PixelDecoder.load(folder)
-            if self.extends and model.config.codebook_size < codebook_size and not own.queries:
-                model = model.with_more_codes(origins(tokenizer, model.config.codebook_size))
+            begun = origins(tokenizer, model.config.codebook_size) if self.extends and not own.queries else None
+            if begun is not None:
+                model = model.with_more_codes(begun)
             model.requires_grad_()
             if (model.config.patch, model.config.codebook_size) != (patch, codebook_size):
                 what = f"{recipe.start} renders {model.config.codebook_size:,} codes of {model.config.patch} pixels"

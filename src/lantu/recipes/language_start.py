@@ -59,9 +59,7 @@ def start_language(
     folder = part_folder(recipe.start, "language")
     vocabulary = read_vocabulary(folder)
     known = vocabulary.codebook_size
-    begun = None
-    if isinstance(tokenizer, ImageTokenizer) and known < codebook_size and vocabulary.depth == depth:
-        begun = origins(tokenizer, known)
+    begun = origins(tokenizer, known) if isinstance(tokenizer, ImageTokenizer) and vocabulary.depth == 1 else None
     if (known, vocabulary.depth) != (codebook_size, depth) and begun is None:
         kinds = [
             f"{codes:,} codes" + (f", {each} a cell" if each > 1 else "")

@@ -69,7 +69,12 @@ def is_extended(tokenizer: Path, known: int, digest: str) -> bool:
     )
 
 
-def origins(tokenizer: ImageTokenizer, known: int) -> Tensor:
-    """(K,) int64: the old code that each code begins as: itself, or the nearest of the first ``known``."""
+def origins(tokenizer: ImageTokenizer, known: int) -> Tensor | None:
+    """(K,) int64: the old code that each code begins as: itself, or the nearest of the first ``known``.
+
+    None if there are no codes behind these, or of a kind that can't be extended.
+    """
+    if not _extends(tokenizer.config.model_copy(update={"codebook_size": known}), tokenizer.codebook_size):
+        return None
     vectors_KE = tokenizer.quantizer.vectors().detach().float()
     return torch.cat([torch.arange(known), nearest(vectors_KE[known:], vectors_KE[:known])])

@@ -1,11 +1,11 @@
 """Several codes a cell in a model directory: drafted level by level, rendered together, and what is refused."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 import torch
+from changed_config import with_changed_config
 
 import lantu
 import tiny_language
@@ -146,13 +146,7 @@ def test_too_wide_a_picture_is_refused(model):
     ],
 )
 def test_parts_that_do_not_fit_are_refused(residual_model, tmp_path, part, changes, message):
-    changed = shutil.copytree(residual_model, tmp_path / "changed")
-    path = changed / part / "config.json"
-    config = json.loads(path.read_text())
-    inner = {name: config[name] | value if isinstance(value, dict) else value for name, value in changes.items()}
-    path.write_text(json.dumps(config | inner))
-    index = json.loads((changed / "model_index.json").read_text())
-    (changed / "model_index.json").write_text(json.dumps({k: v for k, v in index.items() if k != "checksums"}))
+    changed = with_changed_config(residual_model, tmp_path / "changed", part, changes)
     with pytest.raises(ModelError, match=message):
         hub.find(changed).check()
 

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from changed_config import with_changed_config
 
 import lantu
 from lantu.errors import DataError, ImageError, LantuError, ModelError
@@ -61,13 +62,7 @@ def test_other_codes_are_refused(folder, codes, message):
     ],
 )
 def test_parts_that_do_not_fit_are_refused(sequence_model, tmp_path, part, changes, message):
-    changed = shutil.copytree(sequence_model, tmp_path / "changed")
-    path = changed / part / "config.json"
-    config = json.loads(path.read_text())
-    inner = {name: config[name] | value if isinstance(value, dict) else value for name, value in changes.items()}
-    path.write_text(json.dumps(config | inner))
-    index = json.loads((changed / "model_index.json").read_text())
-    (changed / "model_index.json").write_text(json.dumps({k: v for k, v in index.items() if k != "checksums"}))
+    changed = with_changed_config(sequence_model, tmp_path / "changed", part, changes)
     with pytest.raises(ModelError, match=message):
         hub.find(changed).check()
 

@@ -47,7 +47,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Order:
-    """What every worker is told.
+    """What every worker gets.
 
     Attributes:
         model: the model's folder, and its digest.
@@ -156,8 +156,8 @@ def as_json(wanted: Wanted) -> dict[str, Any]:
     return asdict(wanted) | {"content": asdict(content) | {"path": str(content.path)}}
 
 
-def from_json(told: dict[str, Any]) -> Wanted:
+def from_json(job: dict[str, Any]) -> Wanted:
     """The picture of ``as_json``."""
-    place = told["content"] | {"path": Path(told["content"]["path"])}
+    place = job["content"] | {"path": Path(job["content"]["path"])}
     content = InTable(**place) if "column" in place else InFile(**place)
-    return Wanted(told["name"], content, tuple(told["languages"]), told["seed"])
+    return Wanted(job["name"], content, tuple(job["languages"]), job["seed"])

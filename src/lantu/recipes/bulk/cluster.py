@@ -70,11 +70,11 @@ class Cluster:
         if device == "cuda" and not gpus:
             raise LantuError("the Ray cluster has no GPU", "choose --device cpu, or start its nodes with GPUs")
         workers = self.workers or gpus or max(1, int(there.get("CPU", 1)))
-        told = {"work": f"{prepare.__module__}:{prepare.__qualname__}", "order": json.dumps(order)}
+        task = {"work": f"{prepare.__module__}:{prepare.__qualname__}", "order": json.dumps(order)}
         jobs = iter(jobs)
         while window := list(itertools.islice(jobs, WINDOW)):
             try:
-                for number, result in _window(told, window, min(workers, len(window)), bool(gpus), ordered):
+                for number, result in _window(task, window, min(workers, len(window)), bool(gpus), ordered):
                     yield window[number], result
             except RayError as problem:
                 what = f"the Ray cluster failed ({first_line(problem)})"
@@ -82,14 +82,14 @@ class Cluster:
 
 
 def _window(
-    told: dict[str, str], jobs: list[Any], workers: int, gpus: bool, ordered: bool
+    task: dict[str, str], jobs: list[Any], workers: int, gpus: bool, ordered: bool
 ) -> Iterator[tuple[int, bytes]]:
     """Numbers and results of some jobs."""
     import ray.data
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # The order goes with each job, since what a worker's constructor is given may be gone when a dead one is replaced.
-    rows = [told | {"number": number, "job": json.dumps(job)} for number, job in enumerate(jobs)]
+    rows = [task | {"number": number, "job": json.dumps(job)} for number, job in enumerate(jobs)]
     data = ray.data.from_items(rows, override_num_blocks=len(rows))
     data.context.enable_progress_bars = False
     data.context.execution_options.preserve_order = ordered
@@ -139,9 +139,9 @@ def as_text(problem: Exception) -> str:
 
 def from_text(text: str) -> Exception:
     """The exception that ``as_text`` wrote: an error of lantu's as it was, any other as a RuntimeError."""
-    told = json.loads(text)
-    kind = getattr(errors, told["kind"], None)
+    raised = json.loads(text)
+    kind = getattr(errors, raised["kind"], None)
     ours = isinstance(kind, type) and issubclass(kind, LantuError)
-    problem = kind(*told["what"]) if ours else RuntimeError(f"{told['kind']}: {told['what'][0]}")
-    problem.add_note(told["trace"])
+    problem = kind(*raised["what"]) if ours else RuntimeError(f"{raised['kind']}: {raised['what'][0]}")
+    problem.add_note(raised["trace"])
     return problem

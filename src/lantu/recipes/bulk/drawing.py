@@ -219,7 +219,7 @@ class OnRay:
     ) -> Iterator[tuple[Job, int]]:
         if method == "check":
             order = replace(order, device="cpu")
-        told = as_json(order) | {"method": method}
-        for job, count in self.cluster.each(doing, told, map(asdict, jobs), order.device):
+        task = as_json(order) | {"method": method}
+        for job, count in self.cluster.each(doing, task, map(asdict, jobs), order.device):
             advance(job["pictures"])
             yield Job(**job), int(count)

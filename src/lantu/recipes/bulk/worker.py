@@ -223,7 +223,7 @@ def as_json(order: Order) -> dict[str, Any]:
 
 def from_json(order: dict[str, Any]) -> Order:
     """The order of ``as_json``."""
-    told = {field.name: order[field.name] for field in fields(Order)}
-    path, digest = told["model"]
-    told |= {"path": Path(told["path"]), "out": Path(told["out"]), "model": (Path(path), digest)}
-    return Order(**told | {"mark": tuple(told["mark"]), "size": tuple(told["size"])})
+    settings = {field.name: order[field.name] for field in fields(Order)}
+    path, digest = settings["model"]
+    settings |= {"path": Path(settings["path"]), "out": Path(settings["out"]), "model": (Path(path), digest)}
+    return Order(**settings | {"mark": tuple(settings["mark"]), "size": tuple(settings["size"])})
