@@ -5,7 +5,11 @@ import importlib.util
 import pytest
 
 
-@pytest.mark.parametrize("options", [["--update"], ["--drafters", "2"], ["--renderers", "2"], ["--ray-address", "a:1"]])
+@pytest.mark.parametrize(
+    "options",
+    [["--update"]]
+    + [[name, "2"] for name in ("--drafters", "--renderers", "--replica-cpus", "--replica-gpus", "--ray-address")],
+)
 def test_options_of_a_cluster_need_ray(lantu, options):
     code, out, err = lantu("serve", *options)
     assert (code, out) == (2, "")

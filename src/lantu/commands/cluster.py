@@ -21,14 +21,14 @@ class Wanted:
 
     Attributes:
         drafters, renderers: numbers of replicas, as "2" or "1-4"; None if the user doesn't say.
-        cpus, gpus: of each replica.
+        cpus, gpus: of each replica; None for one.
         address: of the cluster's head; None for the one of this machine.
     """
 
     drafters: str | None = None
     renderers: str | None = None
-    cpus: float = 1.0
-    gpus: float = 1.0
+    cpus: float | None = None
+    gpus: float | None = None
     address: str | None = None
 
     @property
@@ -42,7 +42,13 @@ class Wanted:
 
         drafters = read_count(self.drafters or "1", "--drafters")
         renderers = read_count(self.renderers or "1", "--renderers")
-        return Scale(drafters, renderers, self.cpus, self.gpus)
+        cpus, gpus = (1.0 if count is None else count for count in (self.cpus, self.gpus))
+        return Scale(drafters, renderers, cpus, gpus)
+
+    @property
+    def said(self) -> bool:
+        """Whether the user says anything about replicas."""
+        return any(option is not None for option in (self.drafters, self.renderers, self.cpus, self.gpus))
 
 
 def make(model: str | None, device: str, backend: str, options: "Options", wanted: Wanted) -> "FastAPI":
@@ -60,9 +66,8 @@ def make(model: str | None, device: str, backend: str, options: "Options", wante
 
     applications.connect(wanted.address, scale)
     settings = applications.settings_of(model, device, backend, options.max_running, options.drain_s)
-    said = wanted.drafters or wanted.renderers
     metrics = Metrics()
-    deployed = applications.RayApplications(settings, model is not None, scale if said else None)
+    deployed = applications.RayApplications(settings, model is not None, scale if wanted.said else None)
     return app.build(ClusterRunner(deployed, options, metrics), options, metrics)
 
 

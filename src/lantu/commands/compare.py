@@ -14,7 +14,18 @@ from lantu.commands.options import Device, Json
 from lantu.errors import LantuError
 
 EVERY_S = 20.0  # between lines of progress
-BUDGET, DEBUG_BUDGET = 3e13, 5e9  # operations: 20 minutes of a core that trains at 25 GFLOP/s
+BUDGET = 3e13  # operations: 20 minutes of a core that trains at 25 GFLOP/s
+DEBUG: dict[str, Any] = {
+    "budget": 5e9,
+    "levels": (1, 2),
+    "seeds": 2,
+    "rates": (1.0, 4.0),
+    "weights": (10.0,),
+    "prompts": 8,
+    "captions": 2,
+    "swept": 4,
+    "debug": True,
+}
 
 
 def compare(
@@ -31,15 +42,25 @@ def compare(
     load: Annotated[
         list[str] | None, typer.Option(help="Take a run or a model instead of training.", metavar="NAME=RUN|MODEL")
     ] = None,
-    levels: Annotated[str, typer.Option(help="Budgets, as multiples of the least.", metavar="1,4,16")] = "1,4,16",
-    seeds: Annotated[int, typer.Option(min=1, help="Of the least budget.", metavar="N")] = 3,
-    rates: Annotated[str, typer.Option(help="Learning rates, as multiples.", metavar="R,R")] = "0.25,1,4",
-    weights: Annotated[str, typer.Option(help="Between losses, as multiples.", metavar="W,W")] = "0.1,10",
+    levels: Annotated[
+        str | None, typer.Option(help="Budgets, as multiples of the least (default: 1,4,16).", metavar="L,L")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Of the least budget (default: 3).", metavar="N")] = None,
+    rates: Annotated[
+        str | None, typer.Option(help="Learning rates, as multiples (default: 0.25,1,4).", metavar="R,R")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Between losses, as multiples (default: 0.1,10).", metavar="W,W")
+    ] = None,
     split: Annotated[
         str, typer.Option(help="Of a budget: what sees, drafts and renders.", metavar="S,D,R")
     ] = "0.2,0.5,0.3",
-    prompts: Annotated[int, typer.Option(min=4, help="Drawn for each figure.", metavar="N")] = 512,
-    captions: Annotated[int, typer.Option(min=1, help="Captions, and edits, of each system.", metavar="N")] = 512,
+    prompts: Annotated[
+        int | None, typer.Option(min=4, help="Drawn for each figure (default: 512).", metavar="N")
+    ] = None,
+    captions: Annotated[
+        int | None, typer.Option(min=1, help="Captions, and edits, of each system (default: 512).", metavar="N")
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes at a time (default: one a core).", metavar="N")
     ] = None,
@@ -60,14 +81,18 @@ def compare(
     if out is None and not plan:
         raise LantuError("a comparison needs a folder", "name it: -o DIR")
     names = tuple(name.strip() for name in systems.split(",")) if systems else known.USUAL
-    how: dict[str, Any] = {"levels": whole("--levels", levels), "seeds": seeds}
-    how |= {"rates": numbers("--rates", rates), "weights": numbers("--weights", weights)}
-    how |= {"split": numbers("--split", split), "prompts": prompts, "captions": captions, "device": device}
-    if debug:
-        small = {"levels": (1, 2), "seeds": 2, "rates": (1.0, 4.0), "weights": (10.0,), "prompts": 8, "captions": 2}
-        how |= small | {"swept": 4, "debug": True}
-    usual = DEBUG_BUDGET if debug else BUDGET
-    asked = Asked(str(data or ""), budget or usual, names, loaded=named(load or []), **how)
+    given = {
+        "budget": budget,
+        "levels": levels and whole("--levels", levels),
+        "seeds": seeds,
+        "rates": rates and numbers("--rates", rates),
+        "weights": weights and numbers("--weights", weights),
+        "prompts": prompts,
+        "captions": captions,
+    }
+    how = (DEBUG if debug else {"budget": BUDGET}) | {name: value for name, value in given.items() if value is not None}
+    how |= {"split": numbers("--split", split), "device": device}
+    asked = Asked(str(data or ""), systems=names, loaded=named(load or []), **how)
     if plan:
         import torch
 

@@ -81,10 +81,12 @@ Renderers = Annotated[
     str | None, typer.Option("--renderers", help="With --ray: replicas that render.", metavar="N|MIN-MAX")
 ]
 ReplicaCpus = Annotated[
-    float, typer.Option("--replica-cpus", min=0, help="With --ray: processor cores of a replica.", metavar="N")
+    float | None,
+    typer.Option("--replica-cpus", min=0, help="With --ray: processor cores of a replica (default: 1).", metavar="N"),
 ]
 ReplicaGpus = Annotated[
-    float, typer.Option("--replica-gpus", min=0, help="With --ray: GPUs of a replica, on CUDA.", metavar="N")
+    float | None,
+    typer.Option("--replica-gpus", min=0, help="With --ray: GPUs of a replica, on CUDA (default: 1).", metavar="N"),
 ]
 Update = Annotated[
     bool, typer.Option("--update", help="With --ray: replace the model that the cluster serves, and end.")
@@ -119,8 +121,8 @@ def serve(
     ray_address: RayAddress = None,
     drafters: Drafters = None,
     renderers: Renderers = None,
-    replica_cpus: ReplicaCpus = 1.0,
-    replica_gpus: ReplicaGpus = 1.0,
+    replica_cpus: ReplicaCpus = None,
+    replica_gpus: ReplicaGpus = None,
     update: Update = False,
 ) -> None:
     """Serve the HTTP API, including OpenAI's image routes, and the studio."""
@@ -151,7 +153,8 @@ def serve(
         signer=provenance.make_signer(c2pa_cert, c2pa_key, c2pa_alg, c2pa_timestamp),
         log_prompts=log_prompts,
     )
-    if not ray and (update or ray_address or drafters or renderers):
+    of_a_cluster = (ray_address, drafters, renderers, replica_cpus, replica_gpus)
+    if not ray and (update or any(option is not None for option in of_a_cluster)):
         raise LantuError("this machine alone has no replicas", "add --ray")
     wanted = cluster.Wanted(drafters, renderers, replica_cpus, replica_gpus, ray_address)
     if update:

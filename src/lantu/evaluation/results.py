@@ -72,9 +72,9 @@ class SuiteResult:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the score: Wilson's of a share, a normal one of a distance."""
+        """The 95 % interval of the score: Wilson's of a share, a normal one of a distance, from 0 at the lowest."""
         if self.error is not None:
-            return self.score - WIDE * self.error, self.score + WIDE * self.error
+            return max(0.0, self.score - WIDE * self.error), self.score + WIDE * self.error
         return interval(self.score, self.n)
 
     def as_json(self) -> dict[str, Any]:

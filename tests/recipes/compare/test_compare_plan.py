@@ -8,7 +8,7 @@ import pytest
 
 from lantu.errors import LantuError, RecipeError
 from lantu.recipes import names
-from lantu.recipes.compare import planning, rule, systems
+from lantu.recipes.compare import comparing, planning, rule, systems
 from lantu.recipes.compare.columns import COLUMNS, rows
 from lantu.recipes.compare.planning import Asked, Planner
 from lantu.recipes.rivals.budgets import Cost
@@ -23,6 +23,17 @@ def asked(data, **more):
 def planner(data, **more):
     one = asked(data, **more)
     return Planner(one, {planning.code_of(part): COST for system in one.trained for part in system.parts})
+
+
+def test_options_beside_debug_are_kept(lantu, monkeypatch):
+    seen = []
+    monkeypatch.setattr(comparing, "plan", lambda asked, say: seen.append(asked) or {"systems": {}, "hours": 0.0})
+    assert lantu("compare", "--plan", "--debug", "--seeds", "3", "--levels", "1,8")[0] == 0
+    assert lantu("compare", "--plan", "--seeds", "1", "--captions", "4")[0] == 0
+    debug, whole = seen
+    assert (debug.debug, debug.seeds, debug.levels, debug.prompts, debug.rates) == (True, 3, (1, 8), 8, (1.0, 4.0))
+    usual = Asked("", whole.budget, systems.USUAL)
+    assert whole == dataclasses.replace(usual, seeds=1, captions=4, device="auto")
 
 
 def test_every_part_has_its_recipes_and_every_share_is_given_once():
