@@ -1,12 +1,13 @@
 """Is ``lantu train --dry-run --devices N`` right? Memory and time of N real processes beside what it says of them.
 
     OMP_NUM_THREADS=1 python benchmarks/devices.py --data DATA --tokenizer MODEL [--devices 2] [--part language]
-        [--bandwidth 1.0] [--set loop.batch_size=8] …
+        [--bandwidth GB/S] [--set loop.batch_size=8] …
 
-Each process computes on one thread (gloo). Memory has two parts: the base, which is Python, libraries and data before
-training begins (all that training imports included), and what it grows by from there to its most, networks included.
-Time is the median of five updates. The exchange between processes of one machine is a copy: ``--bandwidth`` says how
-many GB/s.
+Each process computes on one thread (gloo). Those that tell are as many as the real ones and run at the same time, since
+processes of one machine share its caches and memory, and perhaps a core; what they don't share is the exchange. Memory
+has two parts: the base, which is Python, libraries and data before training begins (all that training imports
+included), and what it grows by from there to its most, networks included. Time is the median of five updates. The
+time of the exchange is told from the rate at which these processes gather and reduce 8 MB, or from ``--bandwidth``.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -29,6 +31,7 @@ from lantu.training.simulated import simulate
 from lantu.training.task import Task
 
 UPDATES, WARM = 5, 2
+BLOCK, TIMES = 8_000_000, 10  # bytes that are gathered and reduced, about those of a layer, and how often
 
 
 class Small(Task):
@@ -60,6 +63,22 @@ def made(options: argparse.Namespace) -> tuple[Task, LoopConfig]:
     return task, chosen.loop
 
 
+def exchange(out: Path) -> None:
+    """One of the processes: writes the GB/s that it receives, half of it gathered and half reduced."""
+    torch.distributed.init_process_group("gloo")
+    world = torch.distributed.get_world_size()
+    whole = torch.zeros(BLOCK // 4 // world * world)
+    part = torch.zeros(len(whole) // world)
+    started = time.perf_counter()
+    for _ in range(TIMES):
+        torch.distributed.all_gather_into_tensor(whole, part)
+        torch.distributed.reduce_scatter_tensor(part, whole)
+    took = time.perf_counter() - started
+    if torch.distributed.get_rank() == 0:
+        out.write_text(json.dumps(2 * TIMES * (whole.nbytes - part.nbytes) / took / 1e9))
+    torch.distributed.destroy_process_group()
+
+
 def one(options: argparse.Namespace) -> None:
     """One of the processes, or the one that tells of them: writes memory and time."""
     task, config = made(options)
@@ -69,7 +88,7 @@ def one(options: argparse.Namespace) -> None:
         forget_most()
         base = resident_bytes() - weights
         measured = measure(task, config, UPDATES, WARM)
-        found = {"base": base, "grown": most_resident_bytes() - base, "step_s": [measured.step_s]}
+        found = {"base": base, "grown": most_resident_bytes() - base, "step_s": measured.step_s}
     else:
         measured = measure(task, config, UPDATES, WARM)
         said = simulate(task, config, measured.step_s, options.devices, options.bandwidth)
@@ -87,31 +106,42 @@ def main() -> None:
     parser.add_argument("--recipe", default="emoji")
     parser.add_argument("--tokenizer", default="lantu-emoji")
     parser.add_argument("--devices", type=int, default=2)
-    parser.add_argument("--bandwidth", type=float, default=1.0)
+    parser.add_argument("--bandwidth", type=float)
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--exchange", action="store_true")
     options = parser.parse_args()
     if options.out:
-        one(options)
+        exchange(options.out) if options.exchange else one(options)
         return
     words = [word for each in options.settings for word in ("--set", each)]
     words += ["--data", options.data, "--part", options.part, "--recipe", options.recipe, "--devices", options.devices]
-    words += ["--tokenizer", options.tokenizer, "--bandwidth", options.bandwidth, "--out"]
+    words += ["--tokenizer", options.tokenizer, "--out"]
     launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={options.devices}")
-    found = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, how in (("said", ()), ("real", launcher)):
-            command = [sys.executable, *how, __file__, *map(str, words), f"{folder}/{name}"]
-            subprocess.run(command, check=True, env=os.environ | SETTINGS)
-            found.append(json.loads(Path(folder, name).read_text()))
-    said, real = found
+        command = [__file__, *map(str, words)]
+        for name, more in (("real", ()), ("rate", ("--exchange",))):
+            launched = [sys.executable, *launcher, *command, f"{folder}/{name}", *more]
+            subprocess.run(launched, check=True, env=os.environ | SETTINGS)
+        real, rate = (json.loads(Path(folder, name).read_text()) for name in ("real", "rate"))
+        bandwidth = str(options.bandwidth or rate)
+        telling = [
+            subprocess.Popen(
+                [sys.executable, *command, f"{folder}/said-{number}", "--bandwidth", bandwidth],
+                env=os.environ | SETTINGS,
+            )
+            for number in range(options.devices)
+        ]
+        if any(process.wait() for process in telling):
+            sys.exit("a process that should tell has failed")
+        said = json.loads(Path(folder, "said-0").read_text())
     print(f"{options.part}, {options.devices} processes: {' '.join(options.settings)}")
     print(f"tensors    {said['tensors'] / 1e6:.0f} MB")
     for name, keys in (("grows by", ("grown",)), ("base", ("base",)), ("in all", ("grown", "base"))):
-        predicted, real = (sum(each[key] for key in keys) / 1e6 for each in found)
-        print(f"{name:10} predicted {predicted:.0f} MB, real {real:.0f} MB, ratio {predicted / real:.2f}")
+        told, measured = (sum(each[key] for key in keys) / 1e6 for each in (said, real))
+        print(f"{name:10} predicted {told:.0f} MB, real {measured:.0f} MB, ratio {told / measured:.2f}")
     low, high = said["step_s"]
-    print(f"an update  said {low:.2f} to {high:.2f} s, real {real['step_s'][0]:.2f} s")
+    print(f"an update  said {low:.2f} to {high:.2f} s at {float(bandwidth):.2f} GB/s, real {real['step_s']:.2f} s")
 
 
 if __name__ == "__main__":

@@ -205,7 +205,9 @@ class Exchange(TorchDispatchMode):
         if func.namespace in GROUPS and "wait" not in str(func):
             flat = [value for value in torch.utils._pytree.tree_leaves((args, result)) if isinstance(value, Tensor)]
             most = max(flat, key=lambda value: value.nbytes, default=torch.empty(0))
-            self.received += most.nbytes * (2 if any(name in str(func) for name in TWICE) else 1)
+            # What is gathered or scattered is a whole and this rank's part of it, which need not come from others.
+            own = min((value.nbytes for value in flat), default=0)
+            self.received += 2 * most.nbytes if any(name in str(func) for name in TWICE) else most.nbytes - own
             if most.device.type == "cpu":
                 copied = most.clone() if "reduce" in str(func) else most
                 next(self.threads).submit(torch.clone, copied).result()

@@ -105,6 +105,7 @@ def served(tiny_model):
         with contextlib.suppress(subprocess.TimeoutExpired):
             running.process.wait(120)
         running.process.kill()
+        running.client.close()
         shutil.rmtree(place, ignore_errors=True)
 
 

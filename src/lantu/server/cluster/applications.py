@@ -57,8 +57,8 @@ def connect(address: str | None, scale: Scale, start: bool = True) -> bool:
     Raises:
         LantuError: there is no cluster at the address, or none can be started.
     """
-    # Ray only counts cores: with twice what is taken, a new model finds room beside the old one.
-    cpus = max(kernels.usable_cores(), math.ceil(2 * scale.least_cpus))
+    # Ray only counts cores: with twice what may be taken, a new model finds room beside the old one at its largest.
+    cpus = max(kernels.usable_cores(), math.ceil(2 * scale.most_cpus))
     how: dict[str, Any] = {"namespace": NAMESPACE, "logging_level": logging.WARNING}
     if not join(address, passing=True, start=start, cpus=cpus, **how):
         return False

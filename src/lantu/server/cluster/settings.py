@@ -42,9 +42,9 @@ class Scale:
     gpus: float = 0.0
 
     @property
-    def least_cpus(self) -> float:
-        """Processors without which not all replicas can start."""
-        return self.cpus * (self.drafters[0] + self.renderers[0])
+    def most_cpus(self) -> float:
+        """Processors that all replicas take at the most."""
+        return self.cpus * (self.drafters[1] + self.renderers[1])
 
 
 def read_count(text: str, option: str) -> tuple[int, int]:
