@@ -7,8 +7,8 @@ from PIL import Image
 from toy_scenes import LABELS, LEFT, RIGHT, Painter, ToyNetwork, Vandal, describe, manual_measure, sprite, trial
 
 from lantu.evaluation.report import as_json, as_text, write_sheet
-from lantu.evaluation.retrieval import Retrieval
 from lantu.evaluation.results import SuiteResult
+from lantu.evaluation.retrieval import Retrieval
 from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.suites import FRECHET, evaluate, judge_captions
 from lantu.types import Caption
@@ -137,4 +137,5 @@ def test_no_trials_make_no_suites(scorer):
 
 def test_the_interval_of_a_distance_begins_at_zero():
     low, high = SuiteResult(2, {"score": {"score": 0.1}}, error=0.2).interval
-    assert low == 0 and high == pytest.approx(0.1 + 1.96 * 0.2)
+    assert low == 0
+    assert high == pytest.approx(0.1 + 1.96 * 0.2)
