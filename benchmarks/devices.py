@@ -59,7 +59,7 @@ def made(options: argparse.Namespace) -> tuple[Task, LoopConfig]:
         task = module.Task(chosen, options.data)
     for step in range(2 * (UPDATES + WARM) * chosen.loop.accumulate):
         task.batch(step, chosen.loop.batch_size)
-    simulate(Small(), LoopConfig(device="cpu", steps=1), 1.0, 2)
+    simulate(Small(), LoopConfig(device="cpu", steps=1), 2)
     return task, chosen.loop
 
 
@@ -90,8 +90,8 @@ def one(options: argparse.Namespace) -> None:
         measured = measure(task, config, UPDATES, WARM)
         found = {"base": base, "grown": most_resident_bytes() - base, "step_s": measured.step_s}
     else:
-        measured = measure(task, config, UPDATES, WARM)
-        said = simulate(task, config, measured.step_s, options.devices, options.bandwidth)
+        measure(task, config, UPDATES, WARM)  # as the dry run does
+        said = simulate(task, config, options.devices, options.bandwidth)
         found = {"base": said.base_bytes, "grown": said.memory_bytes, "tensors": said.tensor_bytes}
         found["step_s"] = said.step_s
     if os.environ.get("RANK", "0") == "0":

@@ -55,11 +55,11 @@ def main() -> None:
     prepare()
     out, *settings = sys.argv[1:]
     config = override(CONFIG, settings)
-    simulate(Words(64), CONFIG, 1.0, 2)  # imports what training imports
+    simulate(Words(64), CONFIG, 2)  # imports what training imports
     task = Words()
     if "RANK" not in os.environ:
-        measured = measure(task, config)
-        said = simulate(task, config, measured.step_s, 2)
+        measure(task, config)
+        said = simulate(task, config, 2)
         facts = {"grown": said.memory_bytes, "base": said.base_bytes, "tensors": said.tensor_bytes}
     else:
         settle()

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from lantu.errors import RecipeError
 from lantu.training.config import LoopConfig
 from lantu.training.measure import measure
 from lantu.training.simulated import simulate
+from lantu.training.trainer import Trainer
 
 
 def settings(**changes):
@@ -22,7 +24,7 @@ def settings(**changes):
 def test_devices_share_what_is_kept():
     """Weights, EMA and two moments of AdamW, in float32: 16 bytes a parameter, a part of it on each device."""
     count = sum(value.numel() for value in LanguageToyTask().networks["model"].parameters())
-    found = {devices: simulate(LanguageToyTask(), settings(), 1.0, devices) for devices in (2, 4)}
+    found = {devices: simulate(LanguageToyTask(), settings(), devices) for devices in (2, 4)}
     for devices, each in found.items():
         assert each.state_bytes == pytest.approx(16 * count / devices, rel=0.05)
         assert each.tensor_bytes > each.state_bytes
@@ -39,31 +41,40 @@ def test_what_is_exchanged_is_counted():
     network = LanguageToyTask().networks["model"]
     whole = 4 * sum(value.numel() for value in network.parameters())
     blocks = 4 * sum(value.numel() for value in network.model.layers.parameters())
-    plain = simulate(LanguageToyTask(), settings(), 1.0, 4)
+    plain = simulate(LanguageToyTask(), settings(), 4)
     assert plain.exchanged_bytes == pytest.approx(3 / 4 * (2 * whole + blocks), rel=0.05)
-    twice = simulate(LanguageToyTask(), settings(accumulate=2), 1.0, 4)
+    twice = simulate(LanguageToyTask(), settings(accumulate=2), 4)
     assert twice.exchanged_bytes > 1.7 * plain.exchanged_bytes
     low, high = plain.step_s
-    assert low == 1.0
-    assert high == pytest.approx(1.0 + plain.exchanged_bytes / 50e9)
+    assert high == pytest.approx(low + plain.exchanged_bytes / 50e9)
+    slow = simulate(LanguageToyTask(), settings(), 4, gigabytes_per_s=1e-6)
+    assert slow.step_s[0] == pytest.approx(plain.exchanged_bytes / 1e3)  # longer than it computes
+
+
+def test_the_time_is_that_of_updates(monkeypatch):
+    """With all that a rank does in them."""
+    update = Trainer.update
+    monkeypatch.setattr(Trainer, "update", lambda *args: (time.sleep(0.3), update(*args))[1])
+    low, high = simulate(LanguageToyTask(), settings(), 4).step_s
+    assert 0.3 <= low <= high < 3
 
 
 def test_split_layers_and_recomputed_blocks_take_less():
-    plain = simulate(LanguageToyTask(), settings(), 1.0, 4)
-    split = simulate(LanguageToyTask(), settings(tensor_parallel=2), 1.0, 4)
+    plain = simulate(LanguageToyTask(), settings(), 4)
+    split = simulate(LanguageToyTask(), settings(tensor_parallel=2), 4)
     assert split.samples_per_step == plain.samples_per_step / 2
     assert split.tensor_bytes < plain.tensor_bytes
-    assert simulate(LanguageToyTask(), settings(recompute=True), 1.0, 4).tensor_bytes < plain.tensor_bytes
+    assert simulate(LanguageToyTask(), settings(recompute=True), 4).tensor_bytes < plain.tensor_bytes
 
 
 def test_muon_keeps_one_moment_and_other_networks_do():
-    plain, muon = (simulate(ToyTask(), settings(optimizer=name), 1.0, 2).state_bytes for name in ("adamw", "muon"))
+    plain, muon = (simulate(ToyTask(), settings(optimizer=name), 2).state_bytes for name in ("adamw", "muon"))
     assert muon < plain
 
 
 def test_numbers_that_do_not_divide_are_refused():
     with pytest.raises(RecipeError, match="does not divide 5"):
-        simulate(LanguageToyTask(), settings(tensor_parallel=2), 1.0, 5)
+        simulate(LanguageToyTask(), settings(tensor_parallel=2), 5)
 
 
 class Wasteful(LanguageToyTask):
@@ -76,7 +87,7 @@ class Wasteful(LanguageToyTask):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says")
 def test_what_is_no_tensor_is_measured_too():
-    plain, more = (simulate(task(), settings(), 1.0, 2) for task in (LanguageToyTask, Wasteful))
+    plain, more = (simulate(task(), settings(), 2) for task in (LanguageToyTask, Wasteful))
     assert more.memory_bytes - plain.memory_bytes == pytest.approx(2e8, rel=0.1)
     assert more.tensor_bytes == pytest.approx(plain.tensor_bytes, rel=0.01)
     assert 1e8 < plain.base_bytes < 1e11
@@ -86,10 +97,10 @@ def test_what_is_no_tensor_is_measured_too():
 def test_one_task_is_measured_and_simulated():
     """All that training changes in a task, blocks that recompute and gradients that are off, is as it was."""
     config = settings(recompute=True)
-    fresh = simulate(LanguageToyTask(), config, 1.0, 2)
+    fresh = simulate(LanguageToyTask(), config, 2)
     used = LanguageToyTask()
     measure(used, config, updates=1, warm=0)
-    again = simulate(used, config, 1.0, 2)
+    again = simulate(used, config, 2)
     assert (again.tensor_bytes, again.state_bytes) == (fresh.tensor_bytes, fresh.state_bytes)
     assert again.exchanged_bytes == fresh.exchanged_bytes
 

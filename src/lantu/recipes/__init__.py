@@ -142,7 +142,7 @@ def estimate(
         return measure(task, settings.loop)
     measured = measure(task, settings.loop.model_copy(update={"tensor_parallel": 1}))
     rate = gigabytes_per_s or GIGABYTES_PER_S
-    return replace(measured, simulated=simulate(task, settings.loop, measured.step_s, devices, rate))
+    return replace(measured, simulated=simulate(task, settings.loop, devices, rate))
 
 
 def current_name(recipe: str) -> str:

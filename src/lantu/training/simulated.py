@@ -2,10 +2,12 @@
 
 torch's FSDP2 and tensor parallelism run as they would; the "fake" backend leaves out what the ranks exchange, so
 numbers are wrong, and sizes are right. So memory is measured, with all that the allocator keeps, and not only counted.
-Only the time of the exchange is an estimate.
+So is the time of what a rank computes, FSDP's own work included; only the exchange's is an estimate.
 """
 
 import itertools
+import statistics
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -77,13 +79,10 @@ class Simulated:
         )
 
 
-def simulate(
-    task: Task, config: LoopConfig, alone_s: float, devices: int, gigabytes_per_s: float = GIGABYTES_PER_S
-) -> Simulated:
-    """One update as one of many devices makes it; the task's networks can't be used afterwards.
+def simulate(task: Task, config: LoopConfig, devices: int, gigabytes_per_s: float = GIGABYTES_PER_S) -> Simulated:
+    """Some updates as one of many devices makes them; the task's networks can't be used afterwards.
 
     Args:
-        alone_s: seconds of an update of the same batches on one device, nothing split.
         gigabytes_per_s: that a device can receive.
 
     Raises:
@@ -103,17 +102,20 @@ def simulate(
         memory = Memory(task, choose_device(config.device))
         trainer = Trainer(task, config, memory.device, ranks)
         without_gradients(trainer)
+        times = []
         with Exchange():
             for step in range(UPDATES):
+                started = time.monotonic()
                 trainer.update(step, batches)
+                times.append(time.monotonic() - started)
         grown = memory.most()
         peak, exchanged = counted(trainer, batches)
     finally:
         torch.distributed.destroy_process_group()
-    # What each rank computes is measured: its own samples, or with split layers its part of a group's.
-    alone = alone_s / config.tensor_parallel
+    # What each rank computes: its own samples, or with split layers its part of a group's. The first update warms up.
+    computed = statistics.median(times[1:])
     exchange = exchanged / (1e9 * gigabytes_per_s)
-    times = max(alone, exchange), alone + exchange
+    step_s = max(computed, exchange), computed + exchange
     return Simulated(
         devices=devices,
         tensor_parallel=config.tensor_parallel,
@@ -123,8 +125,8 @@ def simulate(
         base_bytes=memory.base_bytes,
         exchanged_bytes=exchanged,
         samples_per_step=config.batch_size * config.accumulate * ranks.data_world,
-        step_s=times,
-        total_s=(times[0] * config.steps, times[1] * config.steps),
+        step_s=step_s,
+        total_s=(step_s[0] * config.steps, step_s[1] * config.steps),
     )
 
 
