@@ -3,11 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/devices.py --data DATA --tokenizer MODEL [--devices 2] [--part language]
         [--bandwidth GB/S] [--set loop.batch_size=8] …
 
-Each process computes on one thread (gloo). Those that tell are as many as the real ones and run at the same time, since
-processes of one machine share its caches and memory, and perhaps a core; what they don't share is the exchange. Memory
-has two parts: the base, which is Python, libraries and data before training begins (all that training imports
-included), and what it grows by from there to its most, networks included. Time is the median of five updates. The
-time of the exchange is told from the rate at which these processes gather and reduce 8 MB, or from ``--bandwidth``.
+Each process computes on one thread (gloo). As many processes predict as are predicted, at the same time, since those of
+one machine share its caches and memory, and perhaps a core. Memory has two parts: the base, which is Python, libraries
+and data before training begins (all that training imports included), and what it grows by from there to its most,
+networks included. Time is a median over updates. The time of the exchange is estimated by the rate at which the
+processes gather and reduce 8 MB, or by ``--bandwidth``.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def exchange(out: Path) -> None:
 
 
 def one(options: argparse.Namespace) -> None:
-    """One of the processes, or the one that tells of them: writes memory and time."""
+    """One of the processes, or one that predicts them: writes memory and time."""
     task, config = made(options)
     if "RANK" in os.environ:
         settle()
@@ -91,9 +91,9 @@ def one(options: argparse.Namespace) -> None:
         found = {"base": base, "grown": most_resident_bytes() - base, "step_s": measured.step_s}
     else:
         measure(task, config, UPDATES, WARM)  # as the dry run does
-        said = simulate(task, config, options.devices, options.bandwidth)
-        found = {"base": said.base_bytes, "grown": said.memory_bytes, "tensors": said.tensor_bytes}
-        found["step_s"] = said.step_s
+        predicted = simulate(task, config, options.devices, options.bandwidth)
+        found = {"base": predicted.base_bytes, "grown": predicted.memory_bytes, "tensors": predicted.tensor_bytes}
+        found["step_s"] = predicted.step_s
     if os.environ.get("RANK", "0") == "0":
         options.out.write_text(json.dumps(found))
 
@@ -125,23 +125,23 @@ def main() -> None:
             subprocess.run(launched, check=True, env=os.environ | SETTINGS)
         real, rate = (json.loads(Path(folder, name).read_text()) for name in ("real", "rate"))
         bandwidth = str(options.bandwidth or rate)
-        telling = [
+        predicting = [
             subprocess.Popen(
-                [sys.executable, *command, f"{folder}/said-{number}", "--bandwidth", bandwidth],
+                [sys.executable, *command, f"{folder}/predicted-{number}", "--bandwidth", bandwidth],
                 env=os.environ | SETTINGS,
             )
             for number in range(options.devices)
         ]
-        if any(process.wait() for process in telling):
-            sys.exit("a process that should tell has failed")
-        said = json.loads(Path(folder, "said-0").read_text())
+        if any(process.wait() for process in predicting):
+            sys.exit("a process that predicts has failed")
+        predicted = json.loads(Path(folder, "predicted-0").read_text())
     print(f"{options.part}, {options.devices} processes: {' '.join(options.settings)}")
-    print(f"tensors    {said['tensors'] / 1e6:.0f} MB")
+    print(f"tensors    {predicted['tensors'] / 1e6:.0f} MB")
     for name, keys in (("grows by", ("grown",)), ("base", ("base",)), ("in all", ("grown", "base"))):
-        told, measured = (sum(each[key] for key in keys) / 1e6 for each in (said, real))
-        print(f"{name:10} predicted {told:.0f} MB, real {measured:.0f} MB, ratio {told / measured:.2f}")
-    low, high = said["step_s"]
-    print(f"an update  said {low:.2f} to {high:.2f} s at {float(bandwidth):.2f} GB/s, real {real['step_s']:.2f} s")
+        ours, theirs = (sum(each[key] for key in keys) / 1e6 for each in (predicted, real))
+        print(f"{name:10} predicted {ours:.0f} MB, real {theirs:.0f} MB, ratio {ours / theirs:.2f}")
+    low, high = predicted["step_s"]
+    print(f"an update  predicted {low:.2f} to {high:.2f} s at {float(bandwidth):.2f} GB/s, real {real['step_s']:.2f} s")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from toy_task import ToyTask
 from lantu.errors import RecipeError
 from lantu.training.config import LoopConfig
 from lantu.training.measure import measure
-from lantu.training.simulated import simulate
+from lantu.training.simulated import Exchange, simulate
 from lantu.training.trainer import Trainer
 
 
@@ -49,6 +49,22 @@ def test_what_is_exchanged_is_counted():
     assert high == pytest.approx(low + plain.exchanged_bytes / 50e9)
     slow = simulate(LanguageToyTask(), settings(), 4, gigabytes_per_s=1e-6)
     assert slow.step_s[0] == pytest.approx(plain.exchanged_bytes / 1e3)  # longer than it computes
+
+
+def test_what_is_sent_whole_is_received_whole():
+    torch.distributed.init_process_group("fake", rank=0, world_size=4)
+    try:
+        value, parts = torch.zeros(8), torch.zeros(8)
+        for exchange, received in (
+            (lambda: torch.distributed.broadcast(value, 1), 32),
+            (lambda: torch.distributed.all_to_all_single(parts, value), 32),
+            (lambda: torch.distributed.all_reduce(value), 64),
+        ):
+            with Exchange() as counted:
+                exchange()
+            assert counted.received == received
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_the_time_is_that_of_updates(monkeypatch):

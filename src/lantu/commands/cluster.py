@@ -1,7 +1,7 @@
 """What ``lantu serve --ray`` does beyond ``lantu serve``."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lantu.commands import terminal
@@ -46,9 +46,9 @@ class Wanted:
         return Scale(drafters, renderers, cpus, gpus)
 
     @property
-    def said(self) -> bool:
-        """Whether the user says anything about replicas."""
-        return any(option is not None for option in (self.drafters, self.renderers, self.cpus, self.gpus))
+    def sets_replicas(self) -> bool:
+        """Whether the user says how many replicas there are, or what each of them takes."""
+        return replace(self, address=None) != Wanted()
 
 
 def make(model: str | None, device: str, backend: str, options: "Options", wanted: Wanted) -> "FastAPI":
@@ -67,7 +67,7 @@ def make(model: str | None, device: str, backend: str, options: "Options", wante
     applications.connect(wanted.address, scale)
     settings = applications.settings_of(model, device, backend, options.max_running, options.drain_s)
     metrics = Metrics()
-    deployed = applications.RayApplications(settings, model is not None, scale if wanted.said else None)
+    deployed = applications.RayApplications(settings, model is not None, scale if wanted.sets_replicas else None)
     return app.build(ClusterRunner(deployed, options, metrics), options, metrics)
 
 

@@ -81,16 +81,11 @@ def compare(
     if out is None and not plan:
         raise LantuError("a comparison needs a folder", "name it: -o DIR")
     names = tuple(name.strip() for name in systems.split(",")) if systems else known.USUAL
-    given = {
-        "budget": budget,
-        "levels": levels and whole("--levels", levels),
-        "seeds": seeds,
-        "rates": rates and numbers("--rates", rates),
-        "weights": weights and numbers("--weights", weights),
-        "prompts": prompts,
-        "captions": captions,
-    }
+    given = {"budget": budget, "seeds": seeds, "prompts": prompts, "captions": captions}
     how = (DEBUG if debug else {"budget": BUDGET}) | {name: value for name, value in given.items() if value is not None}
+    for name, read, text in (("levels", whole, levels), ("rates", numbers, rates), ("weights", numbers, weights)):
+        if text is not None:
+            how[name] = read(f"--{name}", text)
     how |= {"split": numbers("--split", split), "device": device}
     asked = Asked(str(data or ""), systems=names, loaded=named(load or []), **how)
     if plan:

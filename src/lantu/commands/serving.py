@@ -153,10 +153,9 @@ def serve(
         signer=provenance.make_signer(c2pa_cert, c2pa_key, c2pa_alg, c2pa_timestamp),
         log_prompts=log_prompts,
     )
-    of_a_cluster = (ray_address, drafters, renderers, replica_cpus, replica_gpus)
-    if not ray and (update or any(option is not None for option in of_a_cluster)):
-        raise LantuError("this machine alone has no replicas", "add --ray")
     wanted = cluster.Wanted(drafters, renderers, replica_cpus, replica_gpus, ray_address)
+    if not ray and (update or wanted != cluster.Wanted()):
+        raise LantuError("this machine alone has no replicas", "add --ray")
     if update:
         cluster.update(model, device, backend, options, wanted)
         return

@@ -32,6 +32,7 @@ GIGABYTES_PER_S = 50.0  # of each device: 400 Gbit/s, as between machines of eig
 GROUPS = ("c10d", "_c10d_functional")  # namespaces of operations that exchange something
 UPDATES = 5  # that memory is measured over: the allocator's holes grow for some
 TWICE = ("all_reduce", "allreduce_")  # a reduction and a gathering in one
+PARTED = ("gather", "reduce_scatter")  # between a whole tensor and a part of it for each rank
 
 
 @dataclass(frozen=True)
@@ -207,9 +208,9 @@ class Exchange(TorchDispatchMode):
         if func.namespace in GROUPS and "wait" not in str(func):
             flat = [value for value in torch.utils._pytree.tree_leaves((args, result)) if isinstance(value, Tensor)]
             most = max(flat, key=lambda value: value.nbytes, default=torch.empty(0))
-            # What is gathered or scattered is a whole and this rank's part of it, which need not come from others.
-            own = min((value.nbytes for value in flat), default=0)
-            self.received += 2 * most.nbytes if any(name in str(func) for name in TWICE) else most.nbytes - own
+            self.received += most.nbytes * (2 if any(name in str(func) for name in TWICE) else 1)
+            if any(name in str(func) for name in PARTED):
+                self.received -= min(value.nbytes for value in flat)  # this rank's own part
             if most.device.type == "cpu":
                 copied = most.clone() if "reduce" in str(func) else most
                 next(self.threads).submit(torch.clone, copied).result()

@@ -36,6 +36,13 @@ def test_options_beside_debug_are_kept(lantu, monkeypatch):
     assert whole == dataclasses.replace(usual, seeds=1, captions=4, device="auto")
 
 
+@pytest.mark.parametrize("option", ["--levels", "--rates", "--weights"])
+def test_an_empty_option_is_refused(lantu, option):
+    code, _, err = lantu("compare", "--plan", option, "")
+    assert code == 2
+    assert err.startswith(f"lantu: {option} can't be ''")
+
+
 def test_every_part_has_its_recipes_and_every_share_is_given_once():
     for system in systems.SYSTEMS.values():
         for part in system.parts:
