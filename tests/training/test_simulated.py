@@ -130,5 +130,6 @@ def test_two_processes_take_what_was_told(tmp_path, more):
         command = [sys.executable, *how, str(script), str(tmp_path / name), *more]
         subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL, timeout=600)
     said, real = (json.loads((tmp_path / name).read_text()) for name in ("said", "real"))
-    assert said["grown"] == pytest.approx(real["grown"], rel=0.15)
     assert said["grown"] + said["base"] == pytest.approx(real["grown"] + real["base"], rel=0.15)
+    # The growth of a small model is for a good part holes in glibc's heap, which vary from run to run.
+    assert said["grown"] == pytest.approx(real["grown"], rel=0.35)

@@ -134,14 +134,17 @@ def test_the_queue_is_bounded_and_has_places(applications):
     with running_app(*make(applications, max_running=1, max_waiting=4)) as running, ThreadPoolExecutor(2) as clients:
         gate.clear()
         try:
-            waiting = [clients.submit(running.events, DRAW, json={"prompt": "a cat", "seed": 1}) for _ in range(2)]
-            wait_for(lambda: len(running.worker.tasks) + len(running.worker.queue) == 2)
+            first = clients.submit(running.events, DRAW, json={"prompt": "a cat", "seed": 1})
+            wait_for(lambda: running.worker.tasks)
+            second = clients.submit(running.events, DRAW, json={"prompt": "a cat", "seed": 1})
+            wait_for(lambda: running.worker.queue)
             refused = running.post(GENERATIONS, json={"prompt": "a cat", "n": 3})
         finally:
             gate.set()
-        events = [each.result() for each in waiting]
+        events = [each.result() for each in (first, second)]
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
-    assert sorted(each[0]["type"] for each in events) == ["codes", "queued"]
+    assert (events[1][0]["type"], events[1][0]["place"]) == ("queued", 0)
+    assert [each[-1]["type"] for each in events] == ["completed", "completed"]
 
 
 def test_a_new_model_takes_new_requests_and_old_ones_end_with_the_old(tiny_model, tmp_path, offline):
