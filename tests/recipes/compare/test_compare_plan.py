@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import shutil
 
 import pytest
 
@@ -163,3 +164,13 @@ def test_estimates_count_shared_trainings_once(captioned_data):
     alone = planning.estimate(dataclasses.replace(one, systems=("vq-diffusion",)), counted)
     assert found["systems"]["vq-diffusion"]["hours"] < alone["systems"]["vq-diffusion"]["hours"]
     assert found["hours"] == pytest.approx(sum(each["hours"] for each in found["systems"].values()))
+
+
+def test_a_plan_needs_no_data(captioned_data, monkeypatch):
+    """It builds a small world of its own, which lasts until all is counted and estimated."""
+    build = lambda place, **how: shutil.copytree(captioned_data, place)  # noqa: E731
+    counted = {code: dataclasses.asdict(COST) | {"step_s": 3.6} for code in planner(captioned_data).costs}
+    monkeypatch.setattr(comparing, "build_emoji", build)
+    monkeypatch.setattr(comparing, "scenes", lambda *how: None)
+    monkeypatch.setattr(planning, "count", lambda one, tell, timed: counted)
+    assert comparing.plan(asked(""), print)["hours"] > 0

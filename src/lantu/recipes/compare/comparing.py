@@ -271,4 +271,4 @@ def plan(asked: Asked, tell: Callable[[str], None]) -> dict[str, Any]:
         data = asked.data or str(build_emoji(Path(place) / "data", **small))
         scenes(data, Path(place), asked.debug)
         counted = planning.count(replace(asked, data=data), tell, timed=True)
-    return planning.estimate(replace(asked, data=data), counted)
+        return planning.estimate(replace(asked, data=data), counted)
