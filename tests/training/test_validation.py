@@ -92,6 +92,16 @@ def test_the_best_step_is_exported_where_the_last_is_worse(tmp_path, capsys):
     exported = tensors.load(tmp_path / "model")
     assert all(torch.equal(exported[name.removeprefix("model/")], value) for name, value in best.items())
     assert "exported as it was at step 8" in capsys.readouterr().err
+    last, left = final(tmp_path)["average"], tensors.load(tmp_path / "last")
+    assert all(torch.equal(left[name.removeprefix("model/")], value) for name, value in last.items())
+    assert any(not torch.equal(left[name], value) for name, value in exported.items())
+
+
+def test_the_last_state_is_no_longer_kept_once_it_is_the_best(tmp_path):
+    train(Worsens(), settings(validate_every=4), tmp_path, progress=False)
+    assert (tmp_path / "last").is_dir()
+    train(Held(), settings(validate_every=4, steps=60), tmp_path, resume=True, progress=False)
+    assert not (tmp_path / "last").exists()
 
 
 def test_it_stops_early_once_patience_is_over(tmp_path, capsys):

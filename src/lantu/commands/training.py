@@ -1,8 +1,9 @@
 """The commands ``train``, ``assemble`` and ``eval``."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,6 +22,10 @@ from lantu.commands.options import (
 )
 from lantu.commands.suites import draw_suite
 from lantu.errors import LantuError
+
+if TYPE_CHECKING:
+    from lantu.models.lantu.folder import LantuFolder
+    from lantu.recipes.tuning import Choice
 
 Run = Annotated[
     Path | None,
@@ -172,6 +177,7 @@ def assemble(
     terminal.show_warnings()
     from lantu.recipes.assemble import assemble, usual
     from lantu.recipes.sources import part_folder
+    from lantu.recipes.states import assemble_better, states_of
     from lantu.recipes.tuning import USUAL, data_of
     from lantu.recipes.tuning import tune as choose
     from lantu.tokens.words import WORDS
@@ -185,16 +191,25 @@ def assemble(
         raise LantuError("a model is made of three parts", "name them: --tokenizer, --language and --decoder")
     fixed = {**usual(part_folder(decoder, "decoder")), **parse_overrides(dials)}
     data = data or data_of(language, tokenizer, decoder)
-    folder = assemble(
-        tokenizer, language, decoder, out, name, licence, card, data, {**USUAL, **fixed}, control, refiner, memory
-    )
+
+    def build(state: Path) -> "LantuFolder":
+        dials = {**USUAL, **fixed}
+        return assemble(tokenizer, state, decoder, out, name, licence, card, data, dials, control, refiner, memory)
+
+    if tune and data is not None:
+        states = states_of(language)
+        each = minutes and minutes / len(states)
+        with terminal.progress("trying dials", shown=not json) as advance:
+
+            def chosen(model: "LantuFolder", given: Mapping[str, Any]) -> "Choice":
+                return choose(model, data, given, seed, advance, terminal.say, each)
+
+            folder, choice = assemble_better(build, states, chosen, fixed)
+        folder = type(folder)(folder.path)  # read anew
+    else:
+        folder, choice = build(Path(language)), None
     if data is not None and not (folder.path / WORDS).is_file():
         terminal.say(f"lantu: the captions in {data} can't be read: the model won't point out unknown words of prompts")
-    choice = None
-    if tune and data is not None:
-        with terminal.progress("trying dials", shown=not json) as advance:
-            choice = choose(folder, data, fixed, seed, advance, terminal.say, minutes)
-        folder = type(folder)(folder.path)  # read anew
     if json:
         terminal.print_json({**folder.describe(), "tuned": asdict(choice) if choice and choice.dials else None})
         return

@@ -13,7 +13,7 @@ from lantu.models.lantu.components import is_pretrained
 from lantu.models.lantu.directory import CONTROL, FOLDER_KIND, MEMORY, REFINER
 from lantu.models.lantu.folder import LantuFolder
 from lantu.models.masked import folder as masked
-from lantu.recipes.budget import budget_of
+from lantu.recipes.budget import budget_of, run_of
 from lantu.recipes.copying import copy_part
 from lantu.recipes.identity import check_parts
 from lantu.recipes.memory import write_bank
@@ -140,7 +140,7 @@ def former_words(language: str | Path) -> Sequence[dict[str, Any]]:
 
     A run that began with another run has what that one began with.
     """
-    run = Path(language)
+    run = run_of(Path(language))
     for _ in range(MAX_RUNS):
         try:
             start = json.loads((run / "config.json").read_text(encoding="utf-8"))["start"]
@@ -178,7 +178,7 @@ def background_of(sources: Mapping[str, str | Path], data: str | Path | None) ->
     Raises:
         DataError: there is no such data.
     """
-    costs = {part: budget_of(Path(source), part) for part, source in sources.items()}
+    costs = {part: budget_of(run_of(Path(source)), part) for part, source in sources.items()}
     known = {part: cost for part, cost in costs.items() if cost}
     budget = {"budget": known} if known else {}
     return budget | ({"data": origin(data)} if data is not None else {})

@@ -61,6 +61,8 @@ class Choice:
         drafts: for each guidance and temperature "agreement", "spread" and "value", and how often it was "drawn"; the
             chosen one has the largest value of those drawn twice.
         decoders: for each sampler and number of steps "distance" of round trips from true pictures.
+        states: for each state of the language model, if there are several, what it is ("language") and its value.
+        state: the chosen one.
     """
 
     dials: dict[str, Any]
@@ -70,6 +72,13 @@ class Choice:
     seed: int = 0
     drafts: list[dict[str, float]] = field(default_factory=list)
     decoders: list[dict[str, Any]] = field(default_factory=list)
+    states: list[dict[str, Any]] = field(default_factory=list)
+    state: str = ""
+
+    @property
+    def value(self) -> float | None:
+        """Of the chosen draft; None where none was tried."""
+        return max((one["value"] for one in self.drafts if one["drawn"] > 1), default=None)
 
     def rows(self) -> list[tuple[str, ...]]:
         """What was tried, as a table with the chosen row marked."""
@@ -86,7 +95,9 @@ class Choice:
         dials = ", ".join(f"{name} {value}" for name, value in self.dials.items())
         tried = [f"{len(self.drafts)} drafts of {self.captions} captions"] if self.drafts else []
         tried += [f"{len(self.decoders)} decoders"] if self.decoders else []
-        return f"chosen: {dials} ({', '.join(tried)}; {self.split} pictures, compared by {self.judge})"
+        line = f"chosen: {dials} ({', '.join(tried)}; {self.split} pictures, compared by {self.judge})"
+        values = ", ".join(f"{one['language']} {one['value']:.3f}" for one in self.states)
+        return f"{line}\nlanguage model: its state at the {self.state} (values: {values})" if values else line
 
 
 def tune(
@@ -116,11 +127,16 @@ def tune(
     album = Album(data, model.size)
     choice = Tuner(model, album, fixed, seed, progress, note, minutes).choose()
     if choice.dials:
-        index = json.loads((folder.path / INDEX).read_text(encoding="utf-8"))
-        index["draw"] = {**index.get("draw", {}), **choice.dials}
-        index["tuned"] = asdict(choice)
-        write_json(folder.path / INDEX, index)
+        keep(folder, choice)
     return choice
+
+
+def keep(folder: LantuFolder, choice: Choice) -> None:
+    """Write a choice into a model's index. Raises DiskError."""
+    index = json.loads((folder.path / INDEX).read_text(encoding="utf-8"))
+    index["draw"] = {**index.get("draw", {}), **choice.dials}
+    index["tuned"] = asdict(choice)
+    write_json(folder.path / INDEX, index)
 
 
 @dataclass

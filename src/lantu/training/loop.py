@@ -5,6 +5,7 @@
     RUN/samples/        samples of the task
     RUN/checkpoints/    see ``checkpoint``
     RUN/model/          the task's export, with the EMA weights; of the best checkpoint where the last one is worse
+    RUN/last/           the last one's export, where it is worse
 
 A run that is resumed after a kill at any moment continues with exactly the losses of an unbroken run: batches, all
 randomness and the learning rate are pure functions of the step. A run that is resumed with a larger ``steps`` is
@@ -35,6 +36,8 @@ from lantu.training.stop import Stop
 from lantu.training.task import Task
 from lantu.training.trainer import Trainer
 from lantu.training.validation import PREFIX, Best, Watch
+
+MODEL, LAST = "model", "last"  # exports of a run
 
 
 @dataclass(frozen=True)
@@ -245,18 +248,25 @@ class Run:
         """Sample (unless interrupted: then a person waits for the end) and export the current state."""
         if reason != "interrupted":
             self.sample()
-        if self.ranks.world == 1:
-            self.take_best()
-            kind = self.trainer.task.exported
-            with self.trainer.averaged(), files.replacing_folder(self.folder / "model", kind) as temporary:
-                temporary.mkdir()
-                self.trainer.task.export(temporary)
-
-    def take_best(self) -> None:
-        """Put the best checkpoint's weights back where the last ones are worse on validation samples."""
-        last = self.last.get(f"{PREFIX}loss")
-        path = self.checkpoints / checkpoint.BEST
-        if last is None or self.last["step"] != self.step or not self.best.beats(last) or not path.is_dir():
+        if self.ranks.world > 1:
             return
-        checkpoint.restore(path, self.trainer.modules)
-        self.progress.say(f"exported as it was at step {self.best.step:,}, where the validation loss was least")
+        if self.has_worsened():
+            self.export(LAST)
+            checkpoint.restore(self.checkpoints / checkpoint.BEST, self.trainer.modules)
+            self.progress.say(f"exported as it was at step {self.best.step:,}, where the validation loss was least")
+        elif (self.folder / LAST).exists():  # of a shorter run
+            files.discard(self.folder / LAST, self.trainer.task.exported)
+        self.export(MODEL)
+
+    def has_worsened(self) -> bool:
+        """Whether the last state is worse than the best checkpoint on validation samples."""
+        last = self.last.get(f"{PREFIX}loss")
+        if last is None or self.last["step"] != self.step or not self.best.beats(last):
+            return False
+        return (self.checkpoints / checkpoint.BEST).is_dir()
+
+    def export(self, name: str) -> None:
+        """Write the task's export, with the EMA weights."""
+        with self.trainer.averaged(), files.replacing_folder(self.folder / name, self.trainer.task.exported) as place:
+            place.mkdir()
+            self.trainer.task.export(place)
