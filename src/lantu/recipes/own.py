@@ -118,14 +118,15 @@ class Exam:
     @cached_property
     def pace(self) -> Pace:
         """How many pictures of the slow suites there is time for."""
-        return Pace.of(self.generator, self.captioned, self.minutes, captions=True)
+        some = self.captioned or self.pictures
+        return Pace.of(self.generator, some, self.minutes, captions=bool(self.captioned))
 
-    def affordable(self, suite: str) -> list[TruePicture]:
-        """The captioned pictures that there is time for in a slow suite; ``note`` is told if they are fewer."""
-        count = self.pace.pictures(suite, len(self.captioned))
-        if count < len(self.captioned):
-            self.note(f"{suite}: {count} pictures instead of {len(self.captioned)} in {self.minutes:g} minutes")
-        return self.captioned[:count]
+    def affordable(self, suite: str, pictures: list[TruePicture]) -> list[TruePicture]:
+        """The pictures that there is time for in a slow suite; ``note`` is told if they are fewer."""
+        count = self.pace.pictures(suite, len(pictures))
+        if count < len(pictures):
+            self.note(f"{suite}: {count} pictures instead of {len(pictures)} in {self.minutes:g} minutes")
+        return pictures[:count]
 
     @cached_property
     def eye(self) -> Eye:
@@ -188,7 +189,7 @@ class Exam:
 
         With PSNR, LPIPS and Fréchet distance; of some pictures also by how much PSNR falls where they are moved.
         """
-        pictures = self.pictures
+        pictures = self.affordable("reconstruction", self.pictures)
         real = stacked(pictures)
         rebuilt = self.rebuilt(pictures)
         references = self.album.references(pictures, max(REFERENCES, len(pictures)), EACH, self.seed)
@@ -207,7 +208,7 @@ class Exam:
 
     def drawing(self) -> SuiteResult:
         """Is each drawing nearest, by features, to true pictures of its caption?"""
-        pictures = self.affordable("drawing")
+        pictures = self.affordable("drawing", self.captioned)
         real, rebuilt = stacked(pictures), self.rebuilt(pictures)
         drawn = []
         for first in range(0, len(pictures), BATCH):
@@ -223,7 +224,7 @@ class Exam:
 
     def captioning(self) -> SuiteResult:
         """Is each caption nearer, by words, to its picture's caption than to any other?"""
-        pictures = self.affordable("caption")
+        pictures = self.affordable("caption", self.captioned)
         answers = {
             "score": self.read(pictures, stacked(pictures)),
             "round_trip": self.read(pictures, self.rebuilt(pictures)),

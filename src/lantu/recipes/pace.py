@@ -8,8 +8,8 @@ from lantu.recipes.generator import ModelGenerator
 from lantu.recipes.pictures import TruePicture, stacked
 
 TRIED = 2  # pictures that the pace is measured on
-SHARE = {"drawing": 0.25, "caption": 0.35, "variety": 0.25}  # of the time; the rest is for the suites without drawing
-CALLS = {"drawing": 1, "caption": 2, "variety": 4}  # drawings or captions of each picture
+SHARE = {"reconstruction": 0.1, "drawing": 0.25, "caption": 0.35, "variety": 0.25}  # of the time
+CALLS = {"reconstruction": 1, "drawing": 1, "caption": 2, "variety": 4}  # drawings or captions of each picture
 LEAST = 4
 
 

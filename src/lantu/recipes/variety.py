@@ -57,7 +57,7 @@ class Exam(Protocol):
         """Pictures with captions."""
         ...
 
-    def affordable(self, suite: str) -> list[TruePicture]:
+    def affordable(self, suite: str, pictures: list[TruePicture]) -> list[TruePicture]:
         """Those that there is time for."""
         ...
 
@@ -75,7 +75,7 @@ def variety(exam: Exam) -> SuiteResult:
 
     Where no caption has two true pictures, the ceiling is that of any two, which ``exam.note`` is told.
     """
-    asked = distinct(exam.affordable("variety"))[:MOST]
+    asked = distinct(exam.affordable("variety", exam.captioned))[:MOST]
     judge = judge_of(exam.album, asked, exam.eye, exam.seed)
     true = [exam.album.like(one.captions, SEEDS, exam.seed) for one in asked]
     true = [group for group in true if len(group) > 1]

@@ -22,7 +22,8 @@ from lantu.recipes.make.training import Training
 from lantu.training.progress import duration
 from lantu.weights.names import MASKED
 
-SCORED, REHEARSED = 64, 160  # pictures of each suite; drawings of the model that another one begins with
+SCORED = 256  # pictures of each suite, where there is time
+REHEARSED = 160  # drawings of the model that another one begins with
 SIZE = 128  # pixels a side, unless another is asked for
 TUNING, SCORING = 0.35, 0.6  # shares of the time that is left, for the settings and then for the scores
 LEAST_MINUTES = 0.2
