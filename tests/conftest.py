@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import sys
 
@@ -249,4 +250,7 @@ def lantu(tiny_model, tmp_path, monkeypatch, capsys):
         code = cli.main([str(argument) for argument in arguments])
         return code, *capsys.readouterr()
 
-    return call
+    yield call
+    for name in ("lantu.server", "uvicorn"):  # `serve` writes its log to the stderr of this test
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True
