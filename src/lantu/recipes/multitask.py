@@ -30,8 +30,9 @@ from lantu.recipes.document_sources import (
 from lantu.recipes.documents import Captioned, Mixture, Source
 from lantu.recipes.guidance_distillation import GuidanceDistillation, GuidanceSettings, check_guidance
 from lantu.recipes.language_settings import LanguageRecipe
-from lantu.recipes.language_task import LanguageSetup, LanguageTask
+from lantu.recipes.language_task import LanguageSetup, LanguageTask, Objective
 from lantu.recipes.next_token import Replies
+from lantu.recipes.style_contrast import StyleContrast
 
 
 class MixtureSettings(BaseModel):
@@ -49,6 +50,9 @@ class MixtureSettings(BaseModel):
         several: share of the pictures of guidance distillation that show several of one thing, which are rare and drawn
             worst.
         words: weight of a text token relative to a code, for answers are short and pictures long.
+        styled: share of each batch, pictures with several names of styles of which one is right
+            (``lantu.recipes.style_contrast``); each costs as much as there are styles.
+        contrast: weight of that loss.
     """
 
     edits: str = ""
@@ -65,6 +69,8 @@ class MixtureSettings(BaseModel):
     wishes: float = Field(0.2, ge=0, le=1)
     several: float = Field(0.25, ge=0, le=1)
     words: float = Field(3.0, gt=0)
+    styled: float = Field(0.0, ge=0, lt=1)
+    contrast: float = Field(0.05, ge=0)
 
 
 class MultitaskRecipe(LanguageRecipe, GuidanceSettings, MixtureSettings):
@@ -72,7 +78,7 @@ class MultitaskRecipe(LanguageRecipe, GuidanceSettings, MixtureSettings):
 
 
 class Task(LanguageTask):
-    """The next tokens of all kinds of documents, beside guidance distillation."""
+    """The next tokens of all kinds of documents, beside guidance distillation and a contrast of styles."""
 
     def __init__(self, recipe: MultitaskRecipe, data: Path):
         check_guidance(recipe, recipe.strengths)
@@ -81,13 +87,18 @@ class Task(LanguageTask):
         self.pairs = EditPairs(recipe.edits, setup.tokenizer)
         self.documents = mixture(recipe, setup, self.pairs, data)
         replies = Replies(setup.model, setup.corpus, self.documents, recipe.words)
-        if not recipe.taught:  # as after a larger codebook, which no teacher knows
-            super().__init__(setup, [(1.0, replies)])
-            return
-        teacher = recipe.teacher or recipe.start
-        lessons = GuidanceDistillation(setup.model, setup.corpus, teacher, recipe.strengths, recipe.several)
-        setup.model.config.lantu["guidance"] = list(recipe.strengths)
-        super().__init__(setup, [(recipe.taught, lessons), (1 - recipe.taught, replies)])
+        objectives: list[tuple[float, Objective]] = []
+        if recipe.taught:  # not after a larger codebook, which no teacher knows
+            teacher = recipe.teacher or recipe.start
+            lessons = GuidanceDistillation(setup.model, setup.corpus, teacher, recipe.strengths, recipe.several)
+            setup.model.config.lantu["guidance"] = list(recipe.strengths)
+            objectives.append((recipe.taught, lessons))
+        objectives.append((1 - recipe.taught - recipe.styled, replies))
+        if recipe.styled:
+            scales = recipe.strengths if recipe.taught else ()
+            contrast = StyleContrast(setup.model, setup.corpus, scales, recipe.contrast)
+            objectives.append((recipe.styled, contrast))
+        super().__init__(setup, objectives)
 
 
 def mixture(recipe: MultitaskRecipe, setup: LanguageSetup, pairs: EditPairs, data: Path) -> Mixture:
