@@ -13,7 +13,8 @@ from lantu.tokens.words import RELATED, WORDS
 
 def main() -> None:
     model = LantuFolder(Path(sys.argv[1]))
-    words, related = taught_by_things(world_concepts(model.index["data"]["world"]))
+    data = model.index["data"]
+    words, related = taught_by_things(world_concepts(data["world"]), data["styles"], data.get("placement", "slots"))
     for name, told in ((WORDS, words), (RELATED, related)):
         write_text(model.path / name, json.dumps(told, ensure_ascii=False, separators=(",", ":")) + "\n")
 

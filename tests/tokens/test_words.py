@@ -119,6 +119,60 @@ def test_capitals_that_were_taught_or_are_unknown_stay(lexicon, prompt):
     assert not any("capitals" in warning for warning in lexicon.warnings(prompt))
 
 
+def test_function_words_in_names_are_no_names():
+    words = {"en": ["clock at one o'clock", "the moon behind a cloud", "cat", "TV"], "zh": []}
+    its = Lexicon({"names": words, "words": {"en": [], "zh": []}, "emoji": {}})
+    for prompt in ("A cat", "The cat", "One TV", "At the left, a cat"):
+        assert its.warnings(prompt) == []
+    assert its.small_letters("A CLOUD, a Tv") == "A cloud, a TV"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("five cats", {"five": "four"}),
+        ("a dozen eggs and 3 cats", {"dozen": "four", "3": "three"}),
+        ("十个苹果", {"十": "四"}),
+        ("2只猫和一只狗", {"2": "两"}),
+        ("three cats and a dog", {}),
+        ("四个苹果", {}),
+        ("a cat in 3D style", {}),
+        ("a cat (6 25 44 75)", {}),
+        ("a cat of 64x64 at 1.5 or 10,000", {}),
+        ("七" * 9 + "9" * 9000, {"七": "四"}),
+    ],
+)
+def test_numbers_that_were_never_taught_are_told(lexicon, prompt, told):
+    assert {one.word: one.nearest[0] for one in lexicon.unknown(prompt) if one.nearest} == told
+
+
+def test_numbers_are_not_told_where_captions_may_have_any():
+    plain = {"names": {"en": ["cat"], "zh": ["猫"]}, "words": {"en": [], "zh": []}, "emoji": {}}
+    assert Lexicon(plain).unknown("12 cats, seven cats, 八只猫") == ()
+    assert [one.word for one in Lexicon(plain | {"counts": 6}).unknown("6 cats, seven cats, six cats")] == ["6", "seven"]
+
+
+@pytest.mark.parametrize("counts", [-1, 12, "four", True, 1.5, None])
+def test_a_damaged_count_is_one_line(counts):
+    plain = {"names": {"en": [], "zh": []}, "words": {"en": [], "zh": []}, "emoji": {}}
+    with pytest.raises(ModelError):
+        Lexicon(plain | {"counts": counts})
+
+
+def test_emoji_are_counted_as_far_as_the_model_counts():
+    cat = {"\U0001f431": ["cat", "猫", "a cat", "cats", "只"]}
+    plain = {"names": {"en": ["cat"], "zh": ["猫"]}, "words": {"en": [], "zh": []}, "emoji": cat}
+    read = {5: "five cats", 6: "six cats", 7: "a cat"}
+    assert {n: Lexicon(plain | {"counts": 6}).expand("\U0001f431" * n) for n in read} == read
+    assert Lexicon(plain).expand("\U0001f431" * 5) == "a cat"
+    assert Lexicon(plain | {"counts": 6}).expand("画" + "\U0001f431" * 6) == "画六只猫"
+
+
+def test_a_style_that_was_never_taught_is_told(lexicon):
+    assert [one.word for one in lexicon.unknown("a cat in Firefox style")] == ["firefox"]
+    assert lexicon.unknown("a cat in Twemoji style") == ()
+
+
 def test_a_prompt_without_anything_known_is_told_first(lexicon):
     assert "names nothing" in lexicon.warnings("a kaaba")[0]
     assert "names nothing" in lexicon.warnings("please draw")[0]

@@ -3,14 +3,15 @@
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lantu.data import asking, chinese, edits, english, phrases, questions
-from lantu.data.backgrounds import BACKGROUNDS
+from lantu.data import anywhere, asking, chinese, edits, english, phrases, questions
+from lantu.data.backgrounds import ALL, BACKGROUNDS
 from lantu.data.captions import words_for
 from lantu.data.gallery import Concept, load_gallery
+from lantu.data.layouts import LAYOUTS
 from lantu.data.names import entries, table
 from lantu.data.shards import Shards, gallery_of, read_index
 from lantu.data.styles import STYLES
@@ -44,10 +45,11 @@ def taught_by(data: str | Path) -> Taught:
     Raises:
         DataError: there is no data.
     """
-    index = read_index(data)
-    if index["settings"].get("world"):
+    settings = read_index(data)["settings"]
+    if settings.get("world"):
         with contextlib.suppress(DataError):  # without its gallery a composed scene still has captions
-            return taught_by_things(load_gallery(gallery_of(data)).concepts)
+            concepts = load_gallery(gallery_of(data)).concepts
+            return taught_by_things(concepts, settings["styles"], settings.get("placement", "slots"))
     shards = Shards(data, "train")
     step = max(1, len(shards) // MAX_WORDS)
     samples = (shards.sample(place) for place in range(0, len(shards), step))
@@ -95,13 +97,24 @@ def stretches(run: str) -> set[str]:
     return {run[at : at + size] for size in range(2, LONGEST + 1) for at in range(len(run) - size + 1)}
 
 
-def taught_by_things(concepts: Mapping[str, Concept]) -> Taught:
-    """The words of composed scenes: names of their things, and the words of all phrases around them."""
+def taught_by_things(
+    concepts: Mapping[str, Concept], styles: Sequence[str] = tuple(STYLES), placement: str = "slots"
+) -> Taught:
+    """The words of composed scenes: names of their things, and the words of all phrases around them.
+
+    Args:
+        styles: of the scenes: those of other styles are not taught.
+        placement: of the things: it decides the backgrounds, and how many things of a kind there are.
+    """
     names = {
         language: list(dict.fromkeys(w for c in concepts.values() for w in words_for(c, language)))
         for language in ("en", "zh")
     }
-    spoken = list(templates())
+    free = placement == "anywhere"
+    grounds = (ALL if free else BACKGROUNDS).values()
+    relations = {layout.relation for _, layout in LAYOUTS}
+    said_of = [{r: p for r, p in its.items() if free or r in relations} for its in phrases.PHRASES.values()]
+    spoken = list(templates([said_of, [dict(one.words) for one in (*grounds, *(STYLES[style] for style in styles))]]))
     measures = {*chinese.BY_NAME, *chinese.BY_SUBGROUP.values()}
     said = " ".join([*names["en"], *names["zh"]])
     colours = {name: words for name, words in COLOURS.items() if name in tokens(said) or words[0] in said}
@@ -120,11 +133,12 @@ def taught_by_things(concepts: Mapping[str, Concept]) -> Taught:
         ]
         for key, concept in concepts.items()
     }
-    return {"names": names, "words": words, "emoji": emoji}, related(concepts)
+    counts = anywhere.MOST if free else max(len(layout.slots) for _, layout in LAYOUTS if layout.same)
+    return {"names": names, "words": words, "emoji": emoji, "counts": counts}, related(concepts)
 
 
-def templates() -> Iterable[str]:
-    """All phrases of captions, requests, questions and instructions, without their things."""
+def templates(further: Sequence[Any]) -> Iterable[str]:
+    """All phrases that are said of any scene, and ``further`` ones, without their things."""
     found: list[str] = []
 
     def collect(value: Any) -> None:
@@ -137,9 +151,9 @@ def templates() -> Iterable[str]:
             for each in value:
                 collect(each)
 
-    collect([phrases.PHRASES, phrases.ADJECTIVES, phrases.ON_BACKGROUND, phrases.IN_STYLE, phrases.THING_IN_STYLE])
+    collect([phrases.ADJECTIVES, phrases.ON_BACKGROUND, phrases.IN_STYLE, phrases.THING_IN_STYLE])
     collect([asking.PHRASES, questions.PHRASES, edits.PHRASES])
-    collect([dict(one.words) for one in (*BACKGROUNDS.values(), *STYLES.values())])
+    collect(further)
     return found
 
 

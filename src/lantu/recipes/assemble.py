@@ -164,6 +164,10 @@ def together(former: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) ->
             for language, its in former[0][entry].items()
         }
     words["emoji"] = former[0]["emoji"] | new[0]["emoji"]
+    if counts := min(its.get("counts", 0) for its in (words, new[0])):  # else its captions may have any numbers
+        words["counts"] = max(counts, former[0]["counts"], new[0]["counts"])
+    else:
+        words.pop("counts", None)
     return words, former[1] or new[1]
 
 

@@ -16,7 +16,7 @@ HAN = re.compile("[\u3400-\u9fff]+")
 UNSEEN = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")  # variation selectors and skin tones
 PICTOGRAM = re.compile("[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]")
 FULL_WIDTH = re.compile("([！-／：-＠［-｀｛-～…]+)")
-COUNTS = {"en": ("", "", "two", "three", "four"), "zh": ("", "一", "两", "三", "四")}
+COUNTS = {"en": ("", "", "two", "three", "four", "five", "six"), "zh": ("", "一", "两", "三", "四", "五", "六")}
 FILE = "prompts.json"
 Names = Mapping[str, Sequence[str]]  # emoji → its English and Chinese name, with article, plural, measure word
 
@@ -39,6 +39,7 @@ class Prompts:
         function_words: English words that name nothing, in lower case.
         determiners: words that stand before a noun's description.
         plain: the text tokenizer normalises by itself, as those of pretrained models do.
+        counts: the most things of a kind that the model was taught to draw; more emoji than that are one.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Prompts:
         function_words: Sequence[str] | frozenset[str],
         determiners: Sequence[str] | frozenset[str],
         plain: bool = False,
+        counts: int = 4,
     ):
         self.emoji, self._others, self.plain = emoji, others, plain
+        self.counts = min(counts, len(COUNTS["en"]) - 1)
         self.function_words, self.determiners = frozenset(function_words), frozenset(determiners)
 
     def __call__(self, prompt: str) -> str:
@@ -68,6 +71,7 @@ class Prompts:
         """Write all that it knows as one JSON file."""
         content = {
             "plain": self.plain,
+            "counts": self.counts,
             "emoji": dict(self.emoji),
             "others": dict(self.others),
             "function_words": sorted(self.function_words),
@@ -93,7 +97,7 @@ class Prompts:
                 parts.append(run)
                 continue
             bare = self.described("".join(parts))
-            named = [counted(key, count, language, bare and not place) for place, (key, count) in enumerate(run)]
+            named = [self.counted(key, count, language, bare and not place) for place, (key, count) in enumerate(run)]
             if language == "zh":
                 parts.append("和".join(named))
             else:
@@ -144,11 +148,11 @@ class Prompts:
                 return True
         return False
 
-
-def counted(names: Sequence[str], count: int, language: str, bare: bool) -> str:
-    """An emoji in words, by its names (English, Chinese, with article, plural, measure word); bare: no article."""
-    english, chinese, *rest = names
-    one, many, measure = rest if len(rest) == 3 else (english, english, "个")
-    if language == "zh":
-        return f"{COUNTS['zh'][count]}{measure}{chinese}" if 1 < count < 5 else chinese
-    return f"{COUNTS['en'][count]} {many}" if 1 < count < 5 else english if bare else one
+    def counted(self, names: Sequence[str], count: int, language: str, bare: bool) -> str:
+        """An emoji in words, by its names (English, Chinese, with article, plural, measure word); bare: no article."""
+        english, chinese, *rest = names
+        one, many, measure = rest if len(rest) == 3 else (english, english, "个")
+        several = 1 < count <= self.counts
+        if language == "zh":
+            return f"{COUNTS['zh'][count]}{measure}{chinese}" if several else chinese
+        return f"{COUNTS['en'][count]} {many}" if several else english if bare else one

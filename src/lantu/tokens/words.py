@@ -2,7 +2,8 @@
 
 A model directory may have two files, written by ``lantu.data.taught``:
 
-    words.json    "names" of things and other "words" of its captions, by language; "emoji" → names
+    words.json    "names" of things and other "words" of its captions, by language; "emoji" → names; "counts", the
+                  most things of a kind, if its captions say numbers in words alone
     related.json  unknown words → the nearest names, by language; "emoji" that it was not taught → their names
 
 The second is only read if a prompt has something that the first lacks.
@@ -16,6 +17,7 @@ from typing import Any
 
 from lantu.errors import ModelError
 from lantu.files.untrusted import read_json
+from lantu.tokens import numbers
 from lantu.tokens.prompts import HAN, PICTOGRAM, Prompts
 from lantu.types import UnknownWord
 
@@ -60,6 +62,7 @@ class Lexicon:
             }
             words = {language: texts(content["words"][language]) for language in ("en", "zh")}
             self.emoji: dict[str, list[str]] = {str(key): texts(its, 5) for key, its in content["emoji"].items()}
+            self.counts = count_of(content.get("counts", 0))
         except (KeyError, TypeError, AttributeError, ValueError) as problem:
             raise ModelError(f"{(folder or Path()) / WORDS} is not a list of words", HINT) from problem
         self.english_names = {tokens(name): name for name in self.names["en"] if tokens(name)}
@@ -95,7 +98,8 @@ class Lexicon:
     @cached_property
     def spelling(self) -> dict[str, str]:
         """Words of the English names in lower case → as the model was taught them: "cat", "Christmas", "TV"."""
-        return {word.lower(): word for name in self.names["en"] for word in re.findall("[A-Za-z]+", name)}
+        found = (word for name in self.names["en"] for word in re.findall("[A-Za-z]+", name))
+        return {word.lower(): word for word in found if word not in ENGLISH}  # not those of "cup of tea"
 
     def small_letters(self, prompt: str) -> str:
         """A prompt with only the capitals that the model was taught: "A CAT" becomes "A cat"."""
@@ -121,7 +125,7 @@ class Lexicon:
     @cached_property
     def prompts(self) -> Prompts:
         """Writes emoji in words."""
-        return Prompts(self.emoji, lambda: self.related["emoji"], ENGLISH, DETERMINERS)
+        return Prompts(self.emoji, lambda: self.related["emoji"], ENGLISH, DETERMINERS, counts=self.counts or 4)
 
     def expand(self, prompt: str) -> str:
         """A prompt with emoji replaced by words: see ``Prompts.expand``."""
@@ -144,6 +148,8 @@ class Lexicon:
                 found |= dict.fromkeys(self.unknown_chinese(place[0]), "zh")
         for word in self.unknown_english(text):
             found.setdefault(word, "en")
+        if self.counts:
+            found |= dict.fromkeys(numbers.digits(text), "zh" if HAN.search(text) else "en")
         in_order = sorted(found, key=lambda word: max(0, text.lower().find(word)))
         return tuple(UnknownWord(word, self.nearest(word, found[word])) for word in in_order[:MOST])
 
@@ -182,8 +188,12 @@ class Lexicon:
     def unknown_english(self, text: str) -> Iterator[str]:
         """Words in other scripts than Chinese that are neither taught nor function words, in lower case."""
         for name, word in self.spelled(tokens(text)):
-            if not name and len(word) > 1 and not self.knows_english(word):
+            if not name and len(word) > 1 and (self.beyond(word) or not self.knows_english(word)):
                 yield word
+
+    def beyond(self, word: str) -> bool:
+        """Whether a word is a number above those that were taught."""
+        return bool(self.counts) and (numbers.value(word) or 0) > self.counts
 
     def knows_english(self, word: str) -> bool:
         """Whether a word was taught, in the singular or the plural."""
@@ -242,7 +252,7 @@ class Lexicon:
             if stray:
                 yield stray, False
                 stray = ""
-            yield word, word in self.chinese_names or word in self.chinese
+            yield word, word in self.chinese_names or (word in self.chinese and not self.beyond(word))
             place += len(word)
         if stray:
             yield stray, False
@@ -255,6 +265,8 @@ class Lexicon:
 
     def nearest(self, word: str, language: str) -> tuple[str, ...]:
         """Names that mean nearly the same, contain the word, or are spelled alike; the best first."""
+        if self.counts and (number := numbers.value(word)) is not None:
+            return (numbers.nearest(number, self.counts, language),)
         related = self.related[language]
         found: list[str] = []
         for form in sorted(forms(word)) if language == "en" else [word]:
@@ -319,6 +331,17 @@ def texts(value: Any, most: int | None = None) -> list[str]:
         or (most and not 2 <= len(value) <= most)
     ):
         raise TypeError("not a list of texts")
+    return value
+
+
+def count_of(value: Any) -> int:
+    """A number of things.
+
+    Raises:
+        TypeError: it is something else, or higher than the words for numbers go.
+    """
+    if type(value) is not int or not 0 <= value < len(numbers.WORDS["zh"]):
+        raise TypeError("not a number of things")
     return value
 
 

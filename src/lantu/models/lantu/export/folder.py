@@ -67,7 +67,8 @@ def export(folder: ModelFolder, out: str | Path) -> Path:
         lexicon = parts.layout.lexicon
         emoji, others = (lexicon.emoji, lexicon.related["emoji"]) if lexicon else ({}, {})
         plain = is_adopted(model.read("language/config.json"))
-        Prompts(emoji, lambda: others, ENGLISH, DETERMINERS, plain).save_pretrained(temporary / "prompts")
+        counts = (lexicon.counts if lexicon else 0) or 4
+        Prompts(emoji, lambda: others, ENGLISH, DETERMINERS, plain, counts).save_pretrained(temporary / "prompts")
         for name, source in CODE.items():
             shutil.copyfile(source, temporary / name)
         if (model.path / "README.md").is_file():
