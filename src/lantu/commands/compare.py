@@ -151,13 +151,15 @@ def progress(advance: Callable[[int, int], None], shown: bool) -> Callable[[str,
 def show(result: dict[str, Any]) -> None:
     """The table, and whether it keeps the rule."""
     from lantu.recipes.compare.columns import rows
-    from lantu.recipes.compare.page import describe_breach
+    from lantu.recipes.compare.page import describe_breach, not_yet
 
-    comparison = result["comparison"]
-    terminal.print_table(rows({name: one for name, one in result.items() if name != "comparison"}))
+    comparison, systems = result["comparison"], {name: one for name, one in result.items() if name != "comparison"}
+    terminal.print_table(rows(systems))
     print()
     for broken in comparison["rule"]["broken"]:
         print(f"not at equal budgets, {broken['rule']}: {describe_breach(broken)}")
+    for line in not_yet(systems):
+        print(f"draws nothing recognisable yet: {line}")
     print(f"{comparison['report']}  the report")
 
 

@@ -68,6 +68,8 @@ def check_page(page, table):
     assert not re.search(r"https?://|<script|<link", text)
     assert table["comparison"]["rule"]["broken"]  # of debug sizes: and the page says so
     assert "breaks it" in text
+    assert "true pictures</b>" in text
+    assert all(set(one["recognisable"]) == {"holds", "share", "flops", "needed"} for one in table.values() if "score" in one)
 
 
 @pytest.mark.slow
@@ -172,13 +174,15 @@ def test_a_run_that_diverges_says_so_and_what_is_made_of_it_too(captioned_data, 
     assert "gone came to nothing" in training.run_training(tmp_path, lost, str(captioned_data), "cpu")["diverged"]
     run = tmp_path / "runs" / "wild"
     run.mkdir(parents=True)
-    losses = [3.0, 2.0, 1.0, 1.0, 1.0, 9.0, 1.0, 1.0, 9.0, 9.0, 9.0]
+    losses = [3.0, 2.0, *[1.0] * 10, 9.0, 1.0, 1.0, *[9.0] * 10]
     lines = [{"step": step, "loss": loss, "skipped": 0} for step, loss in enumerate(losses, 1)]
     (run / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    wild = Training("wild", "rival", "pixel-ar-debug", ("loop.warmup_steps=0",), {}, "", 11, 1.0)
+    wild = Training("wild", "rival", "pixel-ar-debug", ("loop.warmup_steps=0",), {}, "", 25, 1.0)
     assert "risen" in training.diverged(run, wild)
-    (run / "log.jsonl").write_text("\n".join(map(json.dumps, lines[:8])))
+    (run / "log.jsonl").write_text("\n".join(map(json.dumps, lines[:18])))
     assert training.diverged(run, wild) == ""  # one line is noise
+    (run / "log.jsonl").write_text("\n".join(map(json.dumps, lines[8:])))
+    assert training.diverged(run, wild) == ""  # and so few lines are, too
     (run / "log.jsonl").write_text(json.dumps({"step": 1, "loss": None, "skipped": 1}))
     assert "no finite gradient" in training.diverged(run, wild)
 

@@ -71,6 +71,14 @@ def runs(kind: str) -> Callable[[Figures], str]:
     return show
 
 
+def drawn(figures: Figures) -> str:
+    """Whether a system draws recognisable things, or the operations that it would need."""
+    found = figures["recognisable"]
+    if found["holds"]:
+        return "yes"
+    return "no" if found["needed"] is None else f"no: at about {found['needed']:.1g}"
+
+
 def last_flops(figures: Figures) -> str:
     """Operations of the largest budget."""
     return f"{max(figures['training_flops'].values()):.3g}" if figures["training_flops"] else ""
@@ -91,6 +99,11 @@ COLUMNS: dict[str, Column] = {
     ),
     "single": Column(share("single"), "the share for single things"),
     "pairs": Column(share("pairs"), "the share for two things that training never showed together, each in its half"),
+    "recognisable": Column(
+        drawn,
+        "whether half of the single things are right at the largest budget, or the operations at which they would be "
+        "if the curve goes on; of a system that doesn't draw yet, nothing is claimed",
+    ),
     "true pictures": Column(
         share("ceiling"), "the score of true pictures: what it lacks of 100 % is the judge's error"
     ),

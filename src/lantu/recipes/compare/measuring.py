@@ -29,6 +29,7 @@ from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.suites import Examiner, judge_captions
 from lantu.evaluation.trial import Trial
 from lantu.features.efficientnet import load_efficientnet
+from lantu.files import replacing
 from lantu.pipeline import Model
 from lantu.recipes import own
 from lantu.recipes.abilities import filling
@@ -161,7 +162,8 @@ def score(work: Path, key: str, folder: Path, asked: planning.Asked, count: int)
         {"prompt": trial.prompt, "file": str(one.generator.drawing(trial.prompt, place)), "right": bool(right[place])}
         for place, trial in enumerate(wanted)
     ]
-    shown = [pictures[place] for pair in zip(range(single), range(single, count), strict=False) for place in pair]
+    places = [place for pair in zip(range(single), range(single, count), strict=False) for place in pair][:NUM_SHOWN]
+    shown = [pictures[place] | {"true": str(kept_true(work, wanted[place]))} for place in places]
     distance = distances(one.features(true), one.features(np.stack(drawn)))
     ceiling = one.scorer.judge(wanted, list(true))
     return {
@@ -169,8 +171,16 @@ def score(work: Path, key: str, folder: Path, asked: planning.Asked, count: int)
         "ceiling": share(np.array([verdict["score"] for verdict in ceiling])),
         "frechet": distance,
         "evaluator": one.evaluator,
-        "pictures": shown[:NUM_SHOWN],
+        "pictures": shown,
     }
+
+
+def kept_true(work: Path, trial: Trial) -> Path:
+    """The file of a true picture."""
+    file = work / DRAWN / "true" / f"{trial.key}.png"
+    with replacing(file) as temporary:
+        Image.fromarray(trial.image).save(temporary, format="PNG")
+    return file
 
 
 def share(right: np.ndarray) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lantu.files import replacing, write_text
 from lantu.recipes.compare.columns import COLUMNS, cell
+from lantu.recipes.compare.need import said
 from lantu.recipes.make.report import STYLE
 from lantu.training.progress import duration
 
@@ -32,7 +33,7 @@ def write(out: Path, result: Mapping[str, Any]) -> Path:
     curves(systems, out / "curves.png")
     training(systems, out / "training.png")
     sections = [
-        heading(result["comparison"]),
+        heading(systems, result["comparison"]),
         f"<h2>The table</h2><div class=wide>{table(systems, result['comparison'])}</div>{legend()}",
         f"<h2>The same prompts, drawn by each</h2>{drawings(systems, out)}",
         "<h2>Score and distance against operations of training</h2><img src=curves.png>",
@@ -44,8 +45,8 @@ def write(out: Path, result: Mapping[str, Any]) -> Path:
     return out / "index.html"
 
 
-def heading(comparison: Mapping[str, Any]) -> str:
-    """The rule, what breaks it, and what was asked for."""
+def heading(systems: Systems, comparison: Mapping[str, Any]) -> str:
+    """The systems, the rule, what breaks it, of which systems nothing is claimed, and what was asked for."""
     rule, asked = comparison["rule"], comparison["asked"]
     holds = "<p>This comparison keeps it.</p>"
     if rule["broken"]:
@@ -57,7 +58,21 @@ def heading(comparison: Mapping[str, Any]) -> str:
     how += f" Of each budget {split} go to what sees, drafts and renders; a part that does several has their shares."
     cost = f"{duration(comparison['spent_s'])} of processes on {comparison['machine']}"
     texts = [rule["text"], how, f"Data: {asked['data']}. It took {cost}."]
-    return "<h1>lantu compare</h1>" + "".join(f"<p>{escape(text)}</p>" for text in texts) + holds
+    who = "".join(f"<li><b>{escape(name)}</b>: {escape(one['about'])}</li>" for name, one in systems.items())
+    ways = f"<p>{len(systems)} ways from words to pictures, trained alike and scored alike:</p><ul>{who}</ul>"
+    return f"<h1>lantu compare</h1>{ways}{''.join(f'<p>{escape(text)}</p>' for text in texts)}{holds}{unclaimed(systems)}"
+
+
+def unclaimed(systems: Systems) -> str:
+    """The systems that don't draw recognisable things at their budgets, and what they would need."""
+    lines = [f"<li>{escape(line)}</li>" for line in not_yet(systems)]
+    head = "<p>These draw fewer than half of the single things right, so nothing is claimed of how well they draw:</p>"
+    return f"{head}<ul>{''.join(lines)}</ul>" if lines else ""
+
+
+def not_yet(systems: Systems) -> list[str]:
+    """A line for each system that doesn't draw recognisable things."""
+    return [said(name, one["recognisable"]) for name, one in systems.items() if not one["recognisable"]["holds"]]
 
 
 def describe_breach(broken: Mapping[str, Any]) -> str:
@@ -103,17 +118,25 @@ def sheet(systems: Systems, level: str, out: Path) -> str:
     shown = {name: pictures for name, pictures in shown.items() if pictures}
     if not shown:
         return "<p>None.</p>"
-    cells = ["<b></b>", *(f"<span>{escape(one['prompt'])}</span>" for one in next(iter(shown.values())))]
+    first = next(iter(shown.values()))
+    cells = ["<b></b>", *(f"<span>{escape(one['prompt'])}</span>" for one in first)]
+    if all(one.get("true") for one in first):
+        cells.append("<b>true pictures</b>")
+        cells += [figure(one["true"], out / f"true-{level}-{number}.png", "true") for number, one in enumerate(first)]
     for name, pictures in shown.items():
         cells.append(f"<b>{escape(name)}</b>")
         for number, one in enumerate(pictures):
-            file = f"{name}-{level}-{number}.png"
-            with replacing(out / file) as temporary:
-                shutil.copyfile(one["file"], temporary)
             kind = "right" if one["right"] else "wrong"
-            cells.append(f"<figure class={kind}><img src={file} title={kind}></figure>")
+            cells.append(figure(one["file"], out / f"{name}-{level}-{number}.png", kind))
     columns = max(map(len, shown.values()))
     return f"<div class='sheet drawn' style='grid-template-columns:7rem repeat({columns},1fr)'>{''.join(cells)}</div>"
+
+
+def figure(source: str, file: Path, kind: str) -> str:
+    """A picture, which is copied beside the page."""
+    with replacing(file) as temporary:
+        shutil.copyfile(source, temporary)
+    return f"<figure class={kind}><img src={file.name} title={kind}></figure>"
 
 
 def stability(systems: Systems) -> str:
@@ -148,8 +171,8 @@ def budgets(systems: Systems) -> str:
         shares = ", ".join(f"{part} {share:.0%}" for part, share in one.get("shares", {}).items())
         steps = ", ".join(f"{part} {count:,}" for part, count in one.get("steps", {}).items())
         spent = ", ".join(f"x{level}: {flops:.3g}" for level, flops in one["training_flops"].items())
-        rows.append(f"<tr><td>{escape(name)}<td>{escape(one['about'])}<td>{spent}<td>{shares}<td>{steps}")
-    head = "<tr><th>system<th>what it is<th>operations<th>shares<th>updates at the largest budget"
+        rows.append(f"<tr><td>{escape(name)}<td>{spent}<td>{shares}<td>{steps}")
+    head = "<tr><th>system<th>operations<th>shares<th>updates at the largest budget"
     return f"<table>{head}{''.join(rows)}</table>"
 
 

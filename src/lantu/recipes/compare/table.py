@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lantu.recipes.compare.need import recognisable
 from lantu.recipes.compare.planning import Asked, Planner, Trial
 from lantu.recipes.compare.systems import System
 from lantu.recipes.pictures import origin
@@ -54,6 +55,7 @@ def figures(asked: Asked, planner: Planner, tried: Tried, results: Results) -> d
         "swept": len(tried.sweep),
         "stability": stability(tried, results),
         "curve": [point(trial, results) for trial in tried.levels],
+        "recognisable": recognisable(single_things(tried.levels, results)),
         "pictures": {str(trial.level): scored(trial, results, SCORE).get("pictures", []) for trial in tried.levels},
         **of_model(tried.last.key, results),
     }
@@ -66,14 +68,22 @@ def point(trial: Trial, results: Results) -> dict[str, Any]:
     return {"level": trial.level, "flops": trial.flops, "score": score, "frechet": found.get("frechet")}
 
 
+def single_things(trials: Sequence[Trial], results: Results) -> list[tuple[float, Mapping[str, Any]]]:
+    """Operations, and the share of single things right, of those trials that were scored."""
+    found = [(trial.flops, scored(trial, results, SCORE).get("score", {}).get("single")) for trial in trials]
+    return [(flops, single) for flops, single in found if single]
+
+
 def loaded_figures(key: str, facts: Mapping[str, Any], results: Results) -> dict[str, Any]:
     """The figures of a model that was not trained here.
 
     Args:
         key: of its steps.
     """
-    drawn = results.get(f"{SCORE}-{key}", {}).get("pictures", [])
-    return {**facts, "curve": [], "seeds": 1, "swept": 0, "pictures": {"loaded": drawn}, **of_model(key, results)}
+    final, flops = results.get(f"{SCORE}-{key}", {}), max(facts["training_flops"].values(), default=0.0)
+    single = final.get("score", {}).get("single")
+    beside = {"recognisable": recognisable([(flops, single)] if single else []), "curve": [], "seeds": 1, "swept": 0}
+    return {**facts, **beside, "pictures": {"loaded": final.get("pictures", [])}, **of_model(key, results)}
 
 
 def of_model(key: str, results: Results) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from lantu.training.logs import read_log
 from lantu.training.validation import RISEN
 
 RUNS, FACTS = "runs", "facts.json"
-MIN_LINES = 3  # of a log, whose median is taken
+MIN_LINES = 10  # of a log, whose median is taken: fewer lines of a diffusion's loss differ by chance alone
 EXTENDED_FILES = ("config.json", "log.jsonl")  # of a shorter run, beside its checkpoint before the decay
 KIND = FolderKind("a run", ("config.json",), ("config.json", "log.jsonl", f"checkpoints/{BEFORE_DECAY}/*"))
 
