@@ -149,7 +149,10 @@ def test_numbers_that_were_never_taught_are_told(lexicon, prompt, told):
 def test_numbers_are_not_told_where_captions_may_have_any():
     plain = {"names": {"en": ["cat"], "zh": ["猫"]}, "words": {"en": [], "zh": []}, "emoji": {}}
     assert Lexicon(plain).unknown("12 cats, seven cats, 八只猫") == ()
-    assert [one.word for one in Lexicon(plain | {"counts": 6}).unknown("6 cats, seven cats, six cats")] == ["6", "seven"]
+    assert [one.word for one in Lexicon(plain | {"counts": 6}).unknown("6 cats, seven cats, six cats")] == [
+        "6",
+        "seven",
+    ]
 
 
 @pytest.mark.parametrize("counts", [-1, 12, "four", True, 1.5, None])

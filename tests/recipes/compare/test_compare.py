@@ -69,7 +69,9 @@ def check_page(page, table):
     assert table["comparison"]["rule"]["broken"]  # of debug sizes: and the page says so
     assert "breaks it" in text
     assert "true pictures</b>" in text
-    assert all(set(one["recognisable"]) == {"holds", "share", "flops", "needed"} for one in table.values() if "score" in one)
+    assert all(
+        set(one["recognisable"]) == {"holds", "share", "flops", "needed"} for one in table.values() if "score" in one
+    )
 
 
 @pytest.mark.slow

@@ -60,7 +60,9 @@ def heading(systems: Systems, comparison: Mapping[str, Any]) -> str:
     texts = [rule["text"], how, f"Data: {asked['data']}. It took {cost}."]
     who = "".join(f"<li><b>{escape(name)}</b>: {escape(one['about'])}</li>" for name, one in systems.items())
     ways = f"<p>{len(systems)} ways from words to pictures, trained alike and scored alike:</p><ul>{who}</ul>"
-    return f"<h1>lantu compare</h1>{ways}{''.join(f'<p>{escape(text)}</p>' for text in texts)}{holds}{unclaimed(systems)}"
+    return (
+        f"<h1>lantu compare</h1>{ways}{''.join(f'<p>{escape(text)}</p>' for text in texts)}{holds}{unclaimed(systems)}"
+    )
 
 
 def unclaimed(systems: Systems) -> str:
