@@ -1,4 +1,4 @@
-"""The card of a model of composed scenes, with its scores: python scripts/card.py MODEL SCORES_JSON STEPS [MADE] > card.md
+"""The card of a model of composed scenes: python scripts/card.py MODEL SCORES_JSON STEPS [MADE] > card.md
 
 MODEL is a model directory, whose index has its data and the cost of its training, with the list of its words;
 SCORES_JSON is what `lantu eval` wrote with `--out`; STEPS is the table that `benchmarks/decoder_steps.py` printed; MADE
@@ -86,8 +86,8 @@ MADE = """Made by the steps of `scripts/story.sh emoji`; the first half used ear
 besides drawing took a longer way (docs/log.md). Last it learnt guidance
 (`train language --recipe guidance_distillation`: scales {strengths} take one sequence){lesson} and few steps
 (`train decoder --recipe distribution_matching`)."""
-WORDS = """It was taught the names below, their plurals, counts from two to {most}, the styles {styles}, and the backgrounds
-{backgrounds}. `words.json` lists everything, `related.json` what is near to other words.
+WORDS = """It was taught the names below, their plurals, counts from two to {most}, the styles {styles},
+and the backgrounds {backgrounds}. `words.json` lists everything, `related.json` what is near to other words.
 
 <details><summary>{concepts} things, by their usual names</summary>
 

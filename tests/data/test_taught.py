@@ -1,8 +1,8 @@
 """The words that captions teach."""
 
 from lantu.data.gallery import Concept
-from lantu.data.taught import taught_by_captions, taught_by_things
 from lantu.data.scenes import PLACEMENTS
+from lantu.data.taught import taught_by_captions, taught_by_things
 from lantu.tokens.words import Lexicon
 
 PHOTOS = ["a photo of a T-shirt", "two running dogs", "一张T恤的照片", "一只狗和一只猫", "高速公路上的汽车"] * 3
