@@ -104,7 +104,8 @@ def main() -> None:
         print(f"| {name} | {numbers} | {1000 * seconds / len(pictures):.0f} | {len(pictures)} |", flush=True)
 
     print(f"| {' | '.join(HEADS)} |\n|{'---|' * len(HEADS)}")
-    some = [*range(5), *range(arguments.limit, arguments.limit + 5)]
+    few = min(5, arguments.limit)
+    some = [*range(few), *range(arguments.limit, arguments.limit + few)]
     sheets = [np.stack([true[at] for at in some])]
     for kind in ("none", *arguments.kinds):
         started = time.perf_counter()

@@ -29,7 +29,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     arguments = parser.parse_args()
     model, distance = Model.load(arguments.model, "cpu"), load_lpips("alex")
-    real = Shards(arguments.data, "val").images(np.arange(arguments.count))
+    val = Shards(arguments.data, "val")
+    real = val.images(np.arange(min(arguments.count, len(val))))
     codes = torch.from_numpy(model.parts.encode(real))
     print("| wrong codes | PSNR, dB | LPIPS |\n|---|---|---|")
     for share in (0.0, 0.05, 0.1, 0.2, 0.4):

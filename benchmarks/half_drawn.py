@@ -120,6 +120,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=64)
     parser.add_argument("--undrawn", choices=("paper", "hole"), default="paper")
     arguments = parser.parse_args()
+    if arguments.count < 2 * CHOICES:  # of each of two languages one and the others
+        parser.error(f"--count must be {2 * CHOICES} or more")
     examined = Examined(arguments.model)
     recognising = recognised(examined, arguments.count)
     asking = asked_about(examined, arguments.count, arguments.undrawn)
