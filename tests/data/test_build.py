@@ -278,3 +278,5 @@ def test_the_eighth_style_has_a_gallery_of_its_own(cache):
     assert first == gallery_place("everyday", ["noto", "twemoji"]) == (cache / "galleries/everyday", FIRST)
     assert gallery_place("everyday", ["noto", "streamline"]) == (cache / "galleries/everyday-8", tuple(STYLES_OF_ALL))
     assert gallery_place("everyday", ["oil"]) == first
+    assert gallery_place("composable", None) == (cache / "galleries/composable-words", FIRST)  # beside the former one
+    assert gallery_place("composable", ["streamline"])[0] == cache / "galleries/composable-words-8"

@@ -1,7 +1,8 @@
 import pytest
 from fake_packages import CAT, DOG, WHOLE_CAT, make_cache
 
-from lantu.data.names import LANGUAGES, WORLDS, all_labels, table, world_concepts
+from lantu.data.english import one, plural
+from lantu.data.names import LANGUAGES, WORDED, WORLDS, all_labels, synonyms, table, world_concepts
 from lantu.data.styles import STYLES
 from lantu.errors import DataError
 
@@ -17,6 +18,27 @@ def test_no_word_of_a_table_names_two_things(file):
         words = [word for names in table(file).values() for word in names[language]]
         assert all(word == word.strip() and word for word in words)
         assert len(words) == len(set(words))
+
+
+def test_no_synonym_names_two_things_or_is_a_plural():
+    named = [words["en"][0] for file in ("worlds/everyday.txt", "names.txt") for words in table(file).values()]
+    for language in LANGUAGES:
+        words = [word for its in synonyms().values() for word in its[language]]
+        assert all(word == word.strip() and word for word in words)
+        assert len(words) == len(set(words)) >= 150
+    for word in (word for its in synonyms().values() for word in its["en"]):
+        assert not (word.endswith("s") and one(word) != word and word[:-1] in named), word
+        assert plural(word)
+
+
+def test_larger_worlds_have_more_words_and_the_small_ones_stay(cache):
+    small, large = (world_concepts(world, cache) for world in ("everyday", "composable"))
+    assert large[WHOLE_CAT].keywords["en"][:2] == ("kitten", "kitty")
+    assert large[WHOLE_CAT].keywords["zh"] == ("小猫", "猫咪")
+    assert large[WHOLE_CAT].names == {"en": "cat", "zh": "猫"}
+    assert "kitten" not in small[CAT].keywords["en"]
+    assert "kitten" not in large[CAT].keywords["en"]  # it is a cat's face there
+    assert set(WORDED) < set(WORLDS)
 
 
 def test_the_tables_of_names_do_not_overlap():

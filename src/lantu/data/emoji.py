@@ -13,7 +13,7 @@ import numpy as np
 
 from lantu.data.drawings import drawings
 from lantu.data.gallery import SPRITE_SIZE, Gallery, load_gallery, save_gallery
-from lantu.data.names import all_labels, world_concepts
+from lantu.data.names import WORDED, all_labels, world_concepts
 from lantu.data.rasterise import rasterise
 from lantu.data.styles import FIRST, STYLES
 from lantu.errors import TRAINING, DataError
@@ -27,10 +27,12 @@ Progress = Callable[[int, int], None]
 def gallery_place(world: str, styles: Sequence[str] | None = None) -> tuple[Path, tuple[str, ...]]:
     """The folder of a world's gallery in the cache, and its styles: the first seven, or all if others are asked for.
 
-    The galleries of the first seven styles never change, so that scores from them stay comparable.
+    The galleries of the first seven styles never change, so that scores from them stay comparable. Those of worlds that
+    were given more words lie beside the former ones, which data that was built with them refers to.
     """
     beyond = any(style in STYLES and style not in FIRST for style in styles or ())
-    name, held = (f"{world}-{len(STYLES)}", tuple(STYLES)) if beyond else (world, FIRST)
+    worded = f"{world}-words" if world in WORDED else world
+    name, held = (f"{worded}-{len(STYLES)}", tuple(STYLES)) if beyond else (worded, FIRST)
     return cache_dir() / "galleries" / name, held
 
 

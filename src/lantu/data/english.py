@@ -31,6 +31,36 @@ UNCOUNTED = {
     "glasses": "pairs of glasses",
     "sunglasses": "pairs of sunglasses",
     "lightning": "bolts of lightning",
+    "eyeglasses": "pairs of eyeglasses",
+    "spectacles": "pairs of spectacles",
+    "earphones": "pairs of earphones",
+    "trousers": "pairs of trousers",
+    "pants": "pairs of pants",
+    "short pants": "pairs of short pants",
+    "blue jeans": "pairs of blue jeans",
+    "wood": "pieces of wood",
+    "ice": "pieces of ice",
+    "tea": "cups of tea",
+    "green tea": "cups of green tea",
+    "milk tea": "cups of milk tea",
+    "boba": "cups of boba",
+    "red wine": "glasses of red wine",
+    "pasta": "plates of pasta",
+    "curry": "plates of curry",
+    "paella": "pans of paella",
+    "ramen": "bowls of ramen",
+    "cooked rice": "bowls of cooked rice",
+    "maize": "ears of maize",
+    "sweetcorn": "ears of sweetcorn",
+    "honey": "pots of honey",
+    "salt": "shakers of salt",
+    "luggage": "pieces of luggage",
+    "baggage": "pieces of baggage",
+    "cutlery": "sets of cutlery",
+    "sheet music": "pages of sheet music",
+    "sunshine": "rays of sunshine",
+    "sakura": "sakura",
+    "swords": "swords",
     "bacon": "slices of bacon",
     "bubble tea": "cups of bubble tea",
     "butter": "pieces of butter",
@@ -108,7 +138,7 @@ VOWEL_SOUND = ("hour", "honest")
 
 def unique(name: str) -> bool:
     """Whether there is only one of it, so that it takes no article or "the"."""
-    return name in ("Santa Claus", "Santa", "earth")
+    return name in ("Santa Claus", "Santa", "Father Christmas", "St Nick", "earth", "planet earth")
 
 
 def one(name: str, adjective: str = "") -> str:

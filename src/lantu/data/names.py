@@ -1,7 +1,8 @@
 """Names of emoji in English and Chinese: a short everyday name, and other words for the same thing.
 
 Keywords of emoji are mostly associations ("pet", "sweet", "rain"). The words here were selected from them by hand into
-``worlds/everyday.txt`` and ``names.txt``; emojibase's label is used for the rest.
+``worlds/everyday.txt`` and ``names.txt``; emojibase's label is used for the rest. ``synonyms.txt`` has more words, which
+only the larger worlds teach: those of "few" and "everyday" stay as they were when models were scored on them.
 """
 
 import json
@@ -16,6 +17,7 @@ from lantu.errors import DataError
 
 LANGUAGES = ("en", "zh")
 WORLDS = ("few", "everyday", "composable", "all")
+WORDED = ("composable", "all")  # worlds that have the words of ``synonyms.txt``
 COMPOSABLE_GROUPS = ("animals-nature", "food-drink", "travel-places", "objects")
 
 Words = Mapping[str, Sequence[str]]
@@ -35,6 +37,13 @@ def table(file: str) -> dict[str, Words]:
     lines = resources.files("lantu.data").joinpath(file).read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if not line.startswith("#")]
     return {hexcode: {"en": en.split(" / "), "zh": zh.split(" / ")} for hexcode, en, zh in rows}
+
+
+def synonyms() -> dict[str, Words]:
+    """English name of a thing → language → more words for it, of which there may be none."""
+    lines = resources.files("lantu.data").joinpath("synonyms.txt").read_text(encoding="utf-8").splitlines()
+    rows = [[*line.split("\t"), ""][:3] for line in lines if not line.startswith("#")]
+    return {name: {"en": en.split(" / ") if en else [], "zh": zh.split(" / ") if zh else []} for name, en, zh in rows}
 
 
 def world_concepts(world: str, cache: Path | None = None) -> dict[str, Concept]:
@@ -62,6 +71,8 @@ def world_concepts(world: str, cache: Path | None = None) -> dict[str, Concept]:
         labels = {entry["hexcode"]: entry["label"] for entry in entries(language, cache)}
         formal = {key: others[key][language] if key in others else [labels[key]] for key in keys}
         words[language] = _settle(formal, {key: everyday[key][language] for key in keys if key in everyday})
+    if world in WORDED:
+        _add(words)
     return {
         key: Concept(
             key=key,
@@ -89,6 +100,16 @@ def _settle(formal: Words, everyday: Words) -> dict[str, tuple[str, ...]]:
         key: (names[key], *(word for word in words_of[key] if word != names[key] and claims[word] == 1))
         for key in formal
     }
+
+
+def _add(words: dict[str, dict[str, tuple[str, ...]]]) -> None:
+    """Add the words of ``synonyms.txt`` to language → key → name and keywords; none that names another thing."""
+    more = synonyms()
+    for language, its in words.items():
+        further = {key: more.get(words["en"][key][0], {}).get(language, ()) for key in its}
+        claims = Counter(word for of in (its, further) for some in of.values() for word in some)
+        for key, some in further.items():
+            its[key] = (*its[key], *(word for word in some if claims[word] == 1))
 
 
 def _groups(cache: Path | None) -> dict[str, tuple[str, str]]:

@@ -3,7 +3,7 @@
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from lantu.data.backgrounds import ALL, BACKGROUNDS
 from lantu.data.captions import words_for
 from lantu.data.gallery import Concept, load_gallery
 from lantu.data.layouts import LAYOUTS
-from lantu.data.names import entries, table
+from lantu.data.names import entries, synonyms, table
 from lantu.data.shards import Shards, gallery_of, read_index
 from lantu.data.styles import STYLES
 from lantu.errors import DataError
@@ -189,6 +189,9 @@ def related(concepts: Mapping[str, Concept]) -> dict[str, Any]:
             for word in (entry["label"], *(others[key][language] if key in others else ())):
                 if names and word.lower() not in known:
                     found[language][word.lower()] = names
+        for word, name in same_thing(concepts, language):
+            if word not in known:
+                found[language][word] = list(dict.fromkeys([name, *found[language].get(word, ())]))[:NEAR]
     for key, entry in listed["en"].items():
         if key not in concepts and "group" in entry and key in listed["zh"]:
             name = {
@@ -197,6 +200,14 @@ def related(concepts: Mapping[str, Concept]) -> dict[str, Any]:
             }
             found["emoji"][spelled(key)] = [name["en"], name["zh"]]
     return found
+
+
+def same_thing(concepts: Mapping[str, Concept], language: str) -> Iterator[tuple[str, str]]:
+    """Other words for things, in lower case, each with the thing's name."""
+    more = synonyms()
+    for concept in concepts.values():
+        for word in more.get(concept.names["en"], {}).get(language, ()):
+            yield word.lower(), concept.names[language]
 
 
 def likeness(entry: Mapping[str, Any], other: Mapping[str, Any], tags: set[str], its: set[str]) -> float:
