@@ -268,9 +268,12 @@ def test_things_anywhere_are_settings_of_their_own(cache, tmp_path):
         build_emoji(tmp_path / "slots", placement="anywhere", **options)
     with pytest.raises(DataError, match="choose from slots, anywhere"):
         build_emoji(tmp_path / "none", placement="nowhere", **options)
-    with pytest.raises(DataError, match="leave --edits out"):
-        build_emoji(tmp_path / "none", placement="anywhere", edits=4, **options)
     assert not (tmp_path / "none").exists()
+    edits = build_emoji(tmp_path / "edits", placement="anywhere", edits=4, **options)
+    before, after = (Shards(edits, "edits").sample(number) for number in (0, 1))
+    assert before.kind == "before"
+    assert after.captions["en"]
+    assert not slots & {placed.box for placed in (*before.objects, *after.objects)}
 
 
 def test_the_eighth_style_has_a_gallery_of_its_own(cache):

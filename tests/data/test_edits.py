@@ -5,14 +5,14 @@ import pytest
 from fake_gallery import make_gallery
 
 from lantu.data.edits import KINDS, SPLITS, edit, unseen
-from lantu.data.scenes import Composer
+from lantu.data.scenes import PLACEMENTS, Composer
 
 COUNT = 120
 
 
-@pytest.fixture(scope="module")
-def composer():
-    return Composer(make_gallery(), size=64, snap=8)
+@pytest.fixture(scope="module", params=PLACEMENTS)
+def composer(request):
+    return Composer(make_gallery(), size=64, snap=8, placement=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +71,40 @@ def test_what_is_held_out_comes_out_in_its_split_alone(pairs):
 
 
 def test_a_pair_depends_on_seed_split_and_index_alone(composer, pairs):
-    again = edit(Composer(make_gallery(), size=64, snap=8), "edits", 5)
+    again = edit(Composer(make_gallery(), size=64, snap=8, placement=composer.placement), "edits", 5)
     assert again[1][0] == pairs["edits"][5][1][0]
     assert np.array_equal(again[1][1], pairs["edits"][5][1][1])
     keys = [sample.key for split in SPLITS for pair in pairs[split] for sample, _ in pair]
     assert len(set(keys)) == len(keys)
     assert placed(edit(composer, "edits-val", 5)[0][0]) != placed(pairs["edits"][5][0][0])
+
+
+def centre(box):
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def test_a_side_is_where_the_thing_comes_to_stand(pairs):
+    seen = set()
+    for (before, _), (after, _) in pairs["edits"]:
+        if after.kind not in ("add", "move"):
+            continue
+        (new,) = placed(after) - placed(before)
+        (x, y), text = centre(new[2]), after.captions["en"][0]
+        side = next(side for side in ("left", "right", "top", "bottom") if f"the {side}" in text)
+        apart = {"left": 0.5 - x, "right": x - 0.5, "top": 0.5 - y, "bottom": y - 0.5}
+        assert apart[side] > 0
+        seen.add((after.kind, side))
+    assert len(seen) == 8
+
+
+def test_captions_before_are_true_of_things_anywhere(composer, pairs):
+    """Of two things the first is on the left, or above; a thing that moves stands on the side that is said."""
+    for (before, _), _ in pairs["edits"]:
+        if len(before.objects) == 2:
+            first, second = (centre(one.box) for one in before.objects)
+            assert first[0] < second[0] or first[1] < second[1]
+    if composer.placement == "anywhere":
+        boxes = {one.box for (before, _), (after, _) in pairs["edits"] for one in (*before.objects, *after.objects)}
+        assert len(boxes) > COUNT  # not the few slots
+        assert all(-1e-9 <= edge <= 1 + 1e-9 for box in boxes for edge in box)
+        assert len({before.background for (before, _), _ in pairs["edits"]}) > 12

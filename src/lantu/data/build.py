@@ -57,7 +57,7 @@ class Pairs(Scenes):
     """Pairs of scenes before and after an instruction: pictures ``start`` to ``stop`` of a split, two per pair."""
 
     def pictures(self, notes: list[Note]) -> Iterator[Picture]:
-        composer = _composer(self.gallery, self.size, self.snap, self.seed, self.styles)
+        composer = _composer(self.gallery, self.size, self.snap, self.seed, self.styles, self.placement)
         for number in range(self.start, self.stop, 2):
             before, after = edit(composer, self.split, number // 2)
             yield number, *before
@@ -129,8 +129,6 @@ def build_emoji(
     """
     if placement not in PLACEMENTS:
         raise DataError(f"no placement is called {placement!r}", f"choose from {', '.join(PLACEMENTS)}")
-    if placement != "slots" and edits:
-        raise DataError("edits can't be composed with things anywhere yet", "leave --edits out")
     where = "" if placement == "slots" else f"-{placement}"
     folder = Path(out) if out else cache_dir() / "data" / f"emoji-{world}-{size}{where}"
     place, gallery = _gallery(world, styles, workers, progress)

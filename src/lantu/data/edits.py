@@ -1,29 +1,27 @@
 """Pairs of scenes that differ by one instruction: before, the instruction, after."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from lantu.data.backgrounds import BACKGROUNDS
+from lantu.data.backgrounds import Background
 from lantu.data.captions import Content, captions
+from lantu.data.edit_places import PLACES, SIDES, Places, Spot
 from lantu.data.gallery import Concept
 from lantu.data.heldout import held_out
-from lantu.data.layouts import BOTTOM, LEFT, RIGHT, TOP, Box, square
 from lantu.data.questions import named
-from lantu.data.scenes import WHITE, Composer
+from lantu.data.scenes import Composer
 from lantu.errors import DataError
 from lantu.types import Placed, Sample
 
 SPLITS = ("edits", "edits-val", "edits-heldout")
 TRIES = 1000
-WHOLE = square(1, 1, 6)
-OPPOSITE = {LEFT: RIGHT, RIGHT: LEFT, TOP: BOTTOM, BOTTOM: TOP}
-SIDES: Mapping[Box, Mapping[str, str]] = {
-    LEFT: {"en": "left", "zh": "左边"},
-    RIGHT: {"en": "right", "zh": "右边"},
-    TOP: {"en": "top", "zh": "上面"},
-    BOTTOM: {"en": "bottom", "zh": "下面"},
+SIDE_WORDS: Mapping[str, Mapping[str, str]] = {
+    "left": {"en": "left", "zh": "左边"},
+    "right": {"en": "right", "zh": "右边"},
+    "top": {"en": "top", "zh": "上面"},
+    "bottom": {"en": "bottom", "zh": "下面"},
 }
 PHRASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "en": {
@@ -47,16 +45,22 @@ PHRASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Edit:
-    """A scene before and after, and the arguments of its phrases: things a and b, and a side."""
+    """A scene before and after, and the arguments of its phrases: things a and b, and a side.
+
+    Attributes:
+        relation: of the things before, a key of ``phrases.PHRASES``.
+        side: a key of ``SIDE_WORDS``; "" for none.
+    """
 
     kind: str
+    relation: str
     before: tuple[Placed, ...]
     after: tuple[Placed, ...]
     background: str
     new_background: str
     a: Concept
     b: Concept | None = None
-    side: Box | None = None
+    side: str = ""
 
 
 def edit(composer: Composer, split: str, index: int) -> tuple[tuple[Sample, np.ndarray], tuple[Sample, np.ndarray]]:
@@ -70,7 +74,7 @@ def edit(composer: Composer, split: str, index: int) -> tuple[tuple[Sample, np.n
     """
     rng = np.random.default_rng((composer.seed, 7, SPLITS.index(split), index))
     for _ in range(TRIES):
-        made = MAKERS[rng.integers(len(MAKERS))](composer, rng)
+        made = MAKERS[rng.integers(len(MAKERS))](composer, PLACES[composer.placement], rng)
         if made and not unseen(made.before) and unseen(made.after) == (split == "edits-heldout"):
             return pictures(composer, made, f"{split}-{index:07d}", rng)
     raise DataError(f"no pair for the split {split!r}", "use more concepts or styles")
@@ -81,10 +85,10 @@ def pictures(
 ) -> tuple[tuple[Sample, np.ndarray], tuple[Sample, np.ndarray]]:
     """Both scenes of an edit, drawn and described."""
     things = tuple(composer.gallery.concepts[placed.concept] for placed in made.before)
-    relation = "one" if len(things) == 1 else "beside" if made.before[0].box in (LEFT, RIGHT) else "above"
-    content = Content(relation, things, made.before[0].style, made.background)
+    content = Content(made.relation, things, made.before[0].style, made.background)
     texts = captions(content, rng)
-    asked = {language: instructions(made, language) for language in PHRASES}
+    grounds = PLACES[composer.placement].grounds
+    asked = {language: instructions(made, language, grounds[made.new_background]) for language in PHRASES}
     before = Sample(f"{key}-before", "before", texts, made.before, made.background)
     after = Sample(f"{key}-after", made.kind, asked, made.after, made.new_background)
     return (
@@ -93,13 +97,13 @@ def pictures(
     )
 
 
-def instructions(made: Edit, language: str) -> tuple[str, ...]:
+def instructions(made: Edit, language: str, background: Background) -> tuple[str, ...]:
     """Every wording of an edit in a language."""
-    words = {"A": made.a.names[language], "w": BACKGROUNDS[made.new_background].words[language][0]}
+    words = {"A": made.a.names[language], "w": background.words[language][0]}
     if made.b:
         words |= {"B": made.b.names[language], "b": named(made.b, language)}
     if made.side:
-        words["s"] = SIDES[made.side][language]
+        words["s"] = SIDE_WORDS[made.side][language]
     return tuple(phrase.format(**words) for phrase in PHRASES[language][made.kind])
 
 
@@ -117,97 +121,96 @@ def things(composer: Composer, count: int, rng: np.random.Generator) -> tuple[li
     return [composer.gallery.concepts[key] for key in keys], style
 
 
-def ground(rng: np.random.Generator, not_this: str = "") -> str:
+def ground(places: Places, rng: np.random.Generator, not_this: str = "") -> str:
     """A random background, other than ``not_this``."""
-    names = [name for name in BACKGROUNDS if name != not_this]
-    if not not_this and rng.random() < WHITE:
+    names = [name for name in places.grounds if name != not_this]
+    if not not_this and rng.random() < places.white:
         return "white"
     return names[rng.integers(len(names))]
 
 
-def scene(concepts: list[Concept], style: str, slots: tuple[Box, ...]) -> tuple[Placed, ...]:
-    """Things of one style in some slots."""
-    return tuple(Placed(concept.key, style, slot) for concept, slot in zip(concepts, slots, strict=True))
+def scene(concepts: list[Concept], style: str, spot: Spot) -> tuple[Placed, ...]:
+    """Things of one style in some places."""
+    return tuple(Placed(concept.key, style, box) for concept, box in zip(concepts, spot.boxes, strict=True))
 
 
-def slots(rng: np.random.Generator) -> tuple[Box, Box]:
-    """Two places, side by side or one above the other."""
-    return (LEFT, RIGHT) if rng.random() < 0.7 else (TOP, BOTTOM)
-
-
-def replaced(composer: Composer, rng: np.random.Generator) -> Edit | None:
+def replaced(composer: Composer, places: Places, rng: np.random.Generator) -> Edit | None:
     """A thing becomes another thing."""
     if not (found := things(composer, 3, rng)):
         return None
     (a, other, b), style = found
-    alone, background, pair = rng.random() < 0.4, ground(rng), slots(rng)
-    places = (WHOLE,) if alone else pair
+    alone, background, pair = rng.random() < 0.4, ground(places, rng), places.pair(rng)
+    spot = places.alone(rng) if alone else pair
     kept = [] if alone else [other]
     order = [a, *kept] if rng.random() < 0.5 else [*kept, a]
     new = [b if concept is a else concept for concept in order]
-    return Edit("replace", scene(order, style, places), scene(new, style, places), background, background, a, b)
+    before, after = scene(order, style, spot), scene(new, style, spot)
+    return Edit("replace", spot.relation, before, after, background, background, a, b)
 
 
-def recoloured(composer: Composer, rng: np.random.Generator) -> Edit | None:
+def recoloured(composer: Composer, places: Places, rng: np.random.Generator) -> Edit | None:
     """The background changes."""
     if not (found := things(composer, 2, rng)):
         return None
     concepts, style = found
-    places = (WHOLE,) if rng.random() < 0.4 else slots(rng)
-    before = scene(concepts[: len(places)], style, places)
-    background = ground(rng)
-    return Edit("background", before, before, background, ground(rng, background), concepts[0])
+    spot = places.alone(rng) if rng.random() < 0.4 else places.pair(rng)
+    before = scene(concepts[: len(spot.boxes)], style, spot)
+    background = ground(places, rng)
+    new = ground(places, rng, background)
+    return Edit("background", spot.relation, before, before, background, new, concepts[0])
 
 
-def swapped(composer: Composer, rng: np.random.Generator) -> Edit | None:
+def swapped(composer: Composer, places: Places, rng: np.random.Generator) -> Edit | None:
     """Two things change places."""
     if not (found := things(composer, 2, rng)):
         return None
     (a, b), style = found
-    places, background = slots(rng), ground(rng)
-    return Edit("swap", scene([a, b], style, places), scene([b, a], style, places), background, background, a, b)
+    spot, background = places.pair(rng), ground(places, rng)
+    before, after = scene([a, b], style, spot), scene([b, a], style, spot)
+    return Edit("swap", spot.relation, before, after, background, background, a, b)
 
 
-def removed(composer: Composer, rng: np.random.Generator) -> Edit | None:
+def removed(composer: Composer, places: Places, rng: np.random.Generator) -> Edit | None:
     """One thing disappears."""
+    if not (made := paired(composer, places, rng)):
+        return None
+    spot, pair, style, background, gone = made
+    after = scene([pair[1 - gone]], style, places.kept(spot, 1 - gone))
+    return Edit("remove", spot.relation, scene(pair, style, spot), after, background, background, pair[gone])
+
+
+def added(composer: Composer, places: Places, rng: np.random.Generator) -> Edit | None:
+    """One thing appears."""
+    if not (made := paired(composer, places, rng)):
+        return None
+    spot, pair, style, background, new = made
+    start = places.kept(spot, 1 - new)
+    before, after, side = scene([pair[1 - new]], style, start), scene(pair, style, spot), SIDES[spot.relation][new]
+    return Edit("add", start.relation, before, after, background, background, pair[1 - new], pair[new], side)
+
+
+def paired(
+    composer: Composer, places: Places, rng: np.random.Generator
+) -> tuple[Spot, list[Concept], str, str, int] | None:
+    """A pair of things: its places, the things, style, background, and the number of the one that comes or goes."""
     if not (found := things(composer, 2, rng)):
         return None
-    (a, b), style = found
-    places, background = slots(rng), ground(rng)
-    before = scene([a, b], style, places)
-    gone = int(rng.integers(2))
-    return Edit("remove", before, (before[1 - gone],), background, background, (a, b)[gone])
+    pair, style = found
+    spot, background = places.pair(rng), ground(places, rng)
+    return spot, pair, style, background, int(rng.integers(2))
 
 
-def added(composer: Composer, rng: np.random.Generator) -> Edit | None:
-    """One thing appears."""
-    if not (made := removed(composer, rng)):
-        return None
-    (new,) = set(made.before) - set(made.after)
-    (old,) = made.after
-    concepts = composer.gallery.concepts
-    return replace(
-        made,
-        kind="add",
-        before=made.after,
-        after=made.before,
-        a=concepts[old.concept],
-        b=concepts[new.concept],
-        side=new.box,
-    )
-
-
-def moved(composer: Composer, rng: np.random.Generator) -> Edit | None:
+def moved(composer: Composer, places: Places, rng: np.random.Generator) -> Edit | None:
     """One thing moves to another place."""
     if not (found := things(composer, 1, rng)):
         return None
     (a,), style = found
-    start, background = list(OPPOSITE)[rng.integers(4)], ground(rng)
-    goal = OPPOSITE[start]
-    return Edit("move", scene([a], style, (start,)), scene([a], style, (goal,)), background, background, a, side=goal)
+    side, start, goal = places.across(rng)
+    background, before, after = ground(places, rng), scene([a], style, start), scene([a], style, goal)
+    return Edit("move", start.relation, before, after, background, background, a, side=side)
 
 
-MAKERS: tuple[Callable[[Composer, np.random.Generator], Edit | None], ...] = (
+MAKERS: tuple[Callable[[Composer, Places, np.random.Generator], Edit | None], ...] = (
     replaced,
     replaced,
     recoloured,
