@@ -52,7 +52,8 @@ class Places(Protocol):
 class Slots:
     """The few slots of ``layouts``."""
 
-    grounds, white = BACKGROUNDS, WHITE
+    grounds: Mapping[str, Background] = BACKGROUNDS
+    white: float = WHITE
 
     def alone(self, rng: np.random.Generator) -> Spot:
         return Spot("one", (WHOLE,))
@@ -73,7 +74,8 @@ class Slots:
 class Anywhere:
     """The layouts of ``anywhere``, on all backgrounds."""
 
-    grounds, white = ALL, WHITE_ANYWHERE
+    grounds: Mapping[str, Background] = ALL
+    white: float = WHITE_ANYWHERE
 
     def alone(self, rng: np.random.Generator) -> Spot:
         return Spot("alone", anywhere.alone(rng).slots)

@@ -1,7 +1,7 @@
 """Names of emoji in English and Chinese: a short everyday name, and other words for the same thing.
 
 Keywords of emoji are mostly associations ("pet", "sweet", "rain"). The words here were selected from them by hand into
-``worlds/everyday.txt`` and ``names.txt``; emojibase's label is used for the rest. ``synonyms.txt`` has more words, which
+``worlds/everyday.txt`` and ``names.txt``; emojibase's label is used for the rest. ``synonyms.txt`` has more, which
 only the larger worlds teach: those of "few" and "everyday" stay as they were when models were scored on them.
 """
 
