@@ -7,7 +7,7 @@ import pytest
 
 from lantu import recipes
 from lantu.errors import DiskError, ModelError, RecipeError
-from lantu.recipes.assemble import assemble
+from lantu.recipes.assemble import assemble, together
 
 
 def test_parts_become_a_model_with_a_card(tiny_model, tmp_path):
@@ -149,3 +149,23 @@ def test_only_files_of_a_model_directory_are_copied(lantu, tiny_model, tmp_path)
     code, _, err = lantu(*command)
     assert code == 2
     assert "link that leaves its folder" in err
+
+
+def test_what_a_model_that_went_on_learning_knows_is_known_together():
+    def words(name, counts=None):
+        content = {
+            "names": {"en": [name], "zh": []},
+            "words": {"en": [], "zh": [f"{name}字"]},
+            "emoji": {name: [name, name]},
+        }
+        return content | ({"counts": counts} if counts else {})
+
+    related = {"en": {"zebra": ["cat"], "puppy": ["dog"]}, "zh": {}, "emoji": {"zebra": ["z", "z"], "x": ["x", "x"]}}
+    newer = {"en": {"puppy": ["hound"], "cat": ["zebra"]}, "zh": {"小": ["大"]}, "emoji": {}}
+    known, near = together([words("cat", 4), related], [words("zebra", 6), newer])
+    assert known["names"]["en"] == ["cat", "zebra"]
+    assert known["counts"] == 6
+    assert near == {"en": {"puppy": ["hound"]}, "zh": {"小": ["大"]}, "emoji": {"x": ["x", "x"]}}
+    assert "counts" not in together([words("cat", 4), related], [words("zebra"), {}])[0]
+    assert together([words("cat"), related], [words("horse"), {}])[1]["en"] == related["en"]
+    assert together((), [words("cat"), newer]) == [words("cat"), newer]

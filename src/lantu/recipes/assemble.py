@@ -154,7 +154,7 @@ def former_words(language: str | Path) -> Sequence[dict[str, Any]]:
 
 
 def together(former: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-    """The words of both: entry by entry, lists without repetition; related words as they were."""
+    """The words of both: entry by entry, lists without repetition; where both have a related word, the new one."""
     if not former:
         return new
     words = dict(former[0])
@@ -168,7 +168,13 @@ def together(former: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) ->
         words["counts"] = max(counts, former[0]["counts"], new[0]["counts"])
     else:
         words.pop("counts", None)
-    return words, former[1] or new[1]
+    taught = {language: {*words["names"][language], *words["words"][language]} for language in words["names"]}
+    kinds = {"en": taught["en"], "zh": taught["zh"], "emoji": words["emoji"]}
+    related = {
+        kind: {word: near for word, near in (former[1].get(kind, {}) | new[1].get(kind, {})).items() if word not in its}
+        for kind, its in kinds.items()
+    }
+    return words, related
 
 
 def usual(decoder: Path) -> dict[str, Any]:
