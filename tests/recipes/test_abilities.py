@@ -11,6 +11,7 @@ sys.path += [str(Path(__file__).parents[1] / "data"), str(Path(__file__).parents
 from fake_gallery import THINGS, concept
 from toy_scenes import ToyNetwork, sprite
 
+from lantu.data.backgrounds import ALL
 from lantu.data.gallery import Gallery
 from lantu.data.questions import ask
 from lantu.data.scenes import Composer
@@ -128,3 +129,16 @@ def test_what_a_model_has_not_learnt_is_not_asked(tiny_model, tmp_path):
     (folder / "language/config.json").write_text(json.dumps(config))
     with pytest.raises(LantuError, match="has not learnt talking"):
         evaluate(Model.load(folder, "cpu"), suites=["editing"])
+
+
+def test_scenes_with_things_anywhere_are_asked_of_in_words_that_are_true_and_where_the_judge_can_see(tried):
+    composer = Composer(shapes(), 64, 8, 0, placement="anywhere")
+    asked = exam.Exam(tried.model, composer, tried.scorer, 0, None, {})
+    made = [one for some in editing.instructions(asked, 6).values() for one in some]
+    assert all(not ALL[after.background].drawn for _, after, _ in made)
+    for _, after, _ in made:
+        if len(after.objects) == 2:
+            (ax, ay), (bx, by) = (((b[0] + b[2]) / 2, (b[1] + b[3]) / 2) for b in (one.box for one in after.objects))
+            left_to_right = "on the left" in asked.caption(after)
+            assert left_to_right == (abs(ax - bx) >= abs(ay - by))
+            assert (ax < bx) if left_to_right else (ay < by)

@@ -11,7 +11,7 @@ from lantu.engine.request import Request
 from lantu.evaluation.results import SuiteResult
 from lantu.evaluation.trial import Trial
 from lantu.models.lantu.requests import any_code, plan_of_examples, planning, reading, sampling
-from lantu.recipes.abilities.exam import NEW, Exam
+from lantu.recipes.abilities.exam import NEW, Exam, can_be_judged
 from lantu.recipes.abilities.filling import single
 from lantu.tokens.document import LANGUAGES, draw_prefix
 from lantu.types import CodeGrid, Document, Sample
@@ -106,7 +106,7 @@ def change(exam: Exam, kind: str, shots: int, limit: int) -> list[float]:
             (_, before), (after, target) = edit(exam.composer, "edits-val", 2 * NEW + index)
             index += 1
             alike = not found or kind != "background" or after.background == found[0][1].background
-            if after.kind == kind and alike:
+            if after.kind == kind and alike and can_be_judged(after):
                 found.append((before, after, target))
         flat = exam.codes([image for before, _, target in found for image in (before, target)])
         prefixes.append(exam.layout.prefix_of(Document(tuple(CodeGrid(grid) for grid in flat[:-1]))))

@@ -6,7 +6,7 @@ import numpy as np
 
 from lantu.data.edits import KINDS, edit
 from lantu.evaluation.results import SuiteResult
-from lantu.recipes.abilities.exam import NEW, Exam
+from lantu.recipes.abilities.exam import NEW, Exam, can_be_judged
 from lantu.tokens.document import LANGUAGES
 from lantu.types import Sample
 
@@ -41,7 +41,7 @@ def instructions(exam: Exam, limit: int) -> dict[str, list[tuple[np.ndarray, Sam
         split = ("edits-val", "edits-heldout")[index % 2]
         (_, before), (after, target) = edit(exam.composer, split, NEW + index // 2)
         index += 1
-        if len(made[after.kind]) < limit:
+        if len(made[after.kind]) < limit and can_be_judged(after):
             made[after.kind].append((before, after, target))
     return made
 

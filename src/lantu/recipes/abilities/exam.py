@@ -137,7 +137,13 @@ def trial(scene: Sample, image: np.ndarray) -> Trial:
 
 def beside(objects: Sequence[Placed]) -> bool:
     """Whether two things are side by side, not one above the other."""
-    return abs(objects[0].box[1] - objects[-1].box[1]) < 0.1
+    (ax, ay), (bx, by) = (((box[0] + box[2]) / 2, (box[1] + box[3]) / 2) for box in (objects[0].box, objects[-1].box))
+    return abs(ax - bx) >= abs(ay - by)
+
+
+def can_be_judged(scene: Sample) -> bool:
+    """Whether the judge can identify a scene's things: in front of a scenery it can't."""
+    return not ALL[scene.background].drawn
 
 
 def on_background(background: str, image: np.ndarray) -> bool:
