@@ -99,8 +99,14 @@ def build_folder(
     flips: Flips = False,
     crops: Crops = 0,
     val: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share held out for validation; 0 for none.", metavar="SHARE")
-    ] = 0.05,
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Share held out for validation; 0 for none (default: 0.05, of few pictures up to 0.2).",
+            metavar="SHARE",
+        ),
+    ] = None,
     seed: Seed = 0,
     workers: Workers = None,
     json: Json = False,

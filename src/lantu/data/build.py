@@ -1,6 +1,5 @@
 """Builds data folders from emoji scenes and from a user's own pictures."""
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,21 +11,21 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from lantu.data.account import TAKEN, Note, printable
-from lantu.data.contents import Aspect, Entry, InFile, load_picture, lost_by_cropping
+from lantu.data.contents import Aspect, Entry, load_picture, lost_by_cropping
 from lantu.data.edits import SPLITS as EDITS
 from lantu.data.edits import edit
 from lantu.data.emoji import build_gallery, gallery_place
 from lantu.data.folder import find_entries
 from lantu.data.gallery import CATALOGUE, Gallery, load_gallery
+from lantu.data.kept import SHARE, digest_of, former_settings, split, usual_share
 from lantu.data.scenes import PLACEMENTS, Composer
-from lantu.data.shards import SHARD, read_index
+from lantu.data.shards import SHARD
 from lantu.data.variants import LEAST, Chosen, Variant, variants
 from lantu.data.writer import Job, Picture, Progress, write_data
 from lantu.errors import DataError
 from lantu.files import cache_dir, expand, sha256
 from lantu.types import Sample
 
-EMPTY = hashlib.sha256().hexdigest()  # of a file without content
 LOOKED_AT = 200  # pictures whose shapes decide whether shapes are kept
 LOST, MANY = 0.1, 0.2  # share of a picture that a square loses; share of the pictures that lose more
 EDITS_KEPT = 500  # the most pairs of validation and held-out edits
@@ -179,7 +178,7 @@ def build_folder(
     path: str | Path,
     out: str | Path | None = None,
     size: int = 128,
-    val: float = 0.05,
+    val: float | None = None,
     seed: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -199,7 +198,8 @@ def build_folder(
         out: where the data goes; a folder of the user's cache when None.
         size: pixels a side.
         val: share of the pictures that is kept for validation, chosen by a hash of their names: at least one, and none
-            if it is 0.
+            if it is 0. Copies of a picture, byte for byte, are kept together. If not given, 0.05, of few pictures more
+            (``lantu.data.kept``), and as before where ``out`` has data.
         seed: another seed, another choice.
         workers: processes; one for each core when None.
         progress: called with (pictures done, pictures in all).
@@ -227,8 +227,11 @@ def build_folder(
     background = colour(background)
     found = find_entries(path, folder, captions, labels)
     contents = found.contents()
+    former = former_settings(folder)
     if aspect == "auto":
-        aspect = usual_aspect(found.entries, folder)
+        aspect = usual_aspect(found.entries, former)
+    if val is None:
+        val = usual_share(len(found.entries)) if former is None else former.get("val", SHARE)
     settings = {
         "path": printable(str(path)),
         "size": size,
@@ -241,10 +244,13 @@ def build_folder(
     settings |= {"background": background} if background != "white" else {}
     settings |= {"labels": labels} if labels else {}
     settings |= ({"flips": True} if flips else {}) | ({"crops": crops} if crops else {})
+    repeated = list(_repeated(found.entries, contents))
+    together = bool(repeated) and (former is None or "copies" in former)
+    settings |= {"copies": "together"} if together else {}
     known = [(entry.key, entry.captions) for entry in found.entries]
     # Of the bytes: a changed file may have the same length and time as before.
     header = {"source": "folder", "size": size, "settings": settings, "digest": _digest(settings, known, contents)}
-    notes, splits = [*found.notes, *_repeated(found.entries, contents)], _split(found.entries, val, seed)
+    notes, splits = [*found.notes, *repeated], split(found.entries, val, seed, contents if together else None)
     taken = {"train": list(variants(splits["train"], flips, crops, seed, notes))}
     taken["val"] = [(entry, Variant()) for entry in splits["val"]]
     jobs = [
@@ -255,16 +261,17 @@ def build_folder(
     return write_data(folder, header, jobs, sum(map(len, taken.values())), workers, progress, notes)
 
 
-def usual_aspect(entries: Sequence[Entry], folder: Path) -> Aspect:
+def usual_aspect(entries: Sequence[Entry], former: Mapping[str, Any] | None) -> Aspect:
     """ "keep" where squares would lose much of many pictures, else "crop"; where there is data, what it was built with.
+
+    Args:
+        former: settings of the data that is there.
 
     Photographs of telephones and cameras are 3:4 and 2:3: a square loses a quarter or a third of each, and with it
     things that captions name. Where nearly all pictures are square, there is nothing to keep.
     """
-    with contextlib.suppress(DataError):
-        former = read_index(folder)["settings"].get("aspect")
-        if former in get_args(Aspect):
-            return former
+    if former is not None and former.get("aspect") in get_args(Aspect):
+        return former["aspect"]
     chosen = np.unique(np.linspace(0, len(entries) - 1, min(LOOKED_AT, len(entries))).astype(int))
     lost = [one for one in (lost_by_cropping(entries[index]) for index in chosen.tolist()) if one is not None]
     return "keep" if sum(one > LOST for one in lost) > MANY * len(lost) else "crop"
@@ -285,25 +292,10 @@ def _repeated(entries: Sequence[Entry], contents: Mapping[str, str]) -> Iterator
     """Files with the same content as an earlier one."""
     seen = set()
     for entry in entries:
-        if isinstance(entry.content, InFile) and entry.content.length < 0:
-            digest = contents[str(entry.content.path)]
-            if digest in seen and digest != EMPTY:
+        if digest := digest_of(entry, contents):
+            if digest in seen:
                 yield Note(entry.key, "pictures whose bytes are those of another one", TAKEN)
             seen.add(digest)
-
-
-def _split(entries: Sequence[Entry], val: float, seed: int) -> dict[str, list[Entry]]:
-    """Pictures for training and for validation, each in the order of the source; a single picture is for training."""
-
-    def rank(entry: Entry) -> str:
-        return hashlib.sha256(f"{seed}:{entry.key}".encode()).hexdigest()
-
-    count = min(max(1, round(val * len(entries))), len(entries) - 1) if val else 0
-    kept = {entry.key for entry in sorted(entries, key=rank)[:count]}
-    return {
-        "train": [entry for entry in entries if entry.key not in kept],
-        "val": [entry for entry in entries if entry.key in kept],
-    }
 
 
 def _digest(*parts: Any) -> str:

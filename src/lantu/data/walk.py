@@ -1,5 +1,6 @@
 """Every file under a folder, also through links, and notes on what can't be reached."""
 
+import json
 import os
 from pathlib import Path
 
@@ -7,12 +8,20 @@ from lantu.data.account import TAKEN, UNUSED, Note
 from lantu.data.shards import INDEX, read_index
 from lantu.errors import DataError
 
+# Folders that lantu writes, whose pictures are samples and drawings: a JSON file in each, and keys that it has.
+MADE = (
+    ("make.json", {"asked", "commands"}, "what lantu make keeps of a model"),
+    ("model_index.json", {"_class_name"}, "models"),
+    ("config.json", {"loop", "data"}, "training runs"),
+    ("compare.json", {"asked", "commands"}, "what lantu compare keeps of models"),
+)
+
 
 def files_under(root: Path, out: Path | None = None) -> tuple[list[Path], list[Note]]:
     """Files in the order of their names, and notes on everything else.
 
     Links to folders are followed, each real folder once and under its own name if it has one here, so that loops end.
-    Hidden folders, and data folders of lantu, are not entered.
+    Hidden folders are not entered, nor those that lantu has written: data, models and what they were made in.
 
     Args:
         root: a folder.
@@ -71,7 +80,16 @@ def _barred(folder: Path, out: Path | None) -> str:
             return "data that lantu has built"
         except DataError:
             return ""
-    return ""
+    return next((what for name, keys, what in MADE if _has_keys(folder / name, keys)), "")
+
+
+def _has_keys(file: Path, keys: set[str]) -> bool:
+    """Whether a file is a JSON object with these keys."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and keys <= value.keys()
 
 
 def _kind(one: "os.DirEntry[str]") -> str:
