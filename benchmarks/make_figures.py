@@ -21,8 +21,8 @@ from PIL import Image
 from lantu.evaluation.results import shown
 from lantu.files import replacing
 from lantu.recipes.make import curves
+from lantu.recipes.make.drawings import PROMPTS, SEEDS
 from lantu.recipes.make.plan import LANGUAGE, PARTS, RESERVED, TOKENIZER, recipe_in
-from lantu.recipes.make.report import PROMPTS, SEEDS
 from lantu.training.logs import read_log
 from lantu.training.progress import duration
 

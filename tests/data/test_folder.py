@@ -360,9 +360,17 @@ def test_a_stray_tar_hides_no_pictures(tmp_path):
     ("name", "content", "told"),
     [
         ("captions.csv", "where,words\na.png,a cat\n", r"there is captions.csv \(with the columns where, words\)"),
-        ("captions.csv", "file,label\na.png,3\n", r"there is captions.csv \(with the columns file, label\)"),
+        (
+            "captions.csv",
+            "file,label\na.png,3\n",
+            r"there is captions.csv \(with the columns file, label\): take a column as captions \(--labels label\)",
+        ),
         ("captions.csv", "file,caption\nz.png,a cat\n", "there is captions.csv, which names none of its pictures"),
-        ("captions.csv", b"file,caption\na.png,\xc3\xa8\xff\n", r"captions.csv can't be read \(it is not in UTF-8\)"),
+        (
+            "captions.csv",
+            b"file,caption\na.png,\xc3\xa8\xff\n",
+            r"captions.csv can't be read \(it is not in UTF-8\): save it anew",
+        ),
         ("b.txt", "a cat", "there is b.txt, and no picture of that name"),
         ("a.json", '{"words": "a cat"}', "a.json lies beside a picture"),
         ("labels.json", '{"x": [1, 2]}', "there is labels.json"),

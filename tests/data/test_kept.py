@@ -70,7 +70,7 @@ def entries(tmp_path, groups):
 
 
 @pytest.mark.parametrize(
-    ("groups", "kept"), [("aaaaaaaaaaaaaaaaaaab", ["b"]), ("aaaaaaaaaabbbbbbbbbb", 10), ("aaaaaaaaaa", 0)]
+    ("groups", "kept"), [("aaaaaaaaaaaaaaaaaaab", ["b"]), ("aaaaaaaaaabbbbbbbbbb", 1), ("aaaaaaaaaa", 1), ("a", 0)]
 )
 def test_a_share_smaller_than_the_copies_still_keeps_some(tmp_path, groups, kept):
     found, contents = entries(tmp_path, groups)

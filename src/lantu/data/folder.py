@@ -8,14 +8,14 @@ taken, each once. Every file of the folder ends as a picture, as captions, or in
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lantu.data.account import LEFT_OUT, TAKEN, UNUSED, Note, grouped, printable
-from lantu.data.columns import Spoken, caption_columns, decoded, file_column, language_of, merged, script_of
+from lantu.data.columns import Spoken, caption_columns, decoded, file_column, language_of, merged
 from lantu.data.contents import OTHERS, PICTURES, Content, Entry, InFile
+from lantu.data.remarks import Suspect, labels_hint, refused, spoken_of
 from lantu.data.sidecars import KEYS, Sidecars, captions_from, unused_keys
 from lantu.data.spelling import Names, file_named
 from lantu.data.tables import SHEETS, TABLES, Row, Table, holds_pictures, tables_beside
@@ -23,14 +23,11 @@ from lantu.data.tars import ARCHIVES, in_tar
 from lantu.data.walk import files_under, format_of
 from lantu.errors import DataError
 from lantu.files import sha256
-from lantu.tokens.document import LANGUAGES
 
-LONG = 1000  # length in characters from which language training cuts captions
 BOXES = re.compile(r"\d+( -?[\d.]+){4,}")  # a line of YOLO annotations
 # Text files that are common in folders and never captions.
 PAPERS = re.compile(r"(readme|licen[cs]e|notice|changelog|credits|classes|labels|requirements|attribution)", re.I)
 
-WRITTEN = " and ".join(LANGUAGES)
 NO_ROW = "rows whose picture isn't there"
 ADDRESS = "rows that name a web address: download the pictures first"
 NAMELESS = "rows that name no picture"
@@ -118,7 +115,7 @@ class Source:
         self.root, self.labels, self.labelled = root, labels, 0
         self.drafts: dict[str, Draft] = {}
         self.notes: list[Note] = []
-        self.suspects: list[str] = []  # what was perhaps meant as captions
+        self.suspects: list[Suspect] = []
         self.unused: Counter[str] = Counter()  # keys of JSON files
         self.names = Names(())
 
@@ -196,7 +193,8 @@ class Source:
                 self.note("", f"captions from {suffix} files beside pictures", TAKEN, len(found))
             else:
                 self.note(self.name(sidecar), f"{suffix} files beside pictures without a caption in them", UNUSED)
-                self.suspects.append(f"{self.name(sidecar)} lies beside a picture")
+                remedy = "write the caption into it: a line of text, or in JSON as the value of caption"
+                self.suspects.append(Suspect(f"{self.name(sidecar)} lies beside a picture", remedy))
             spoken += found
         self.drafts[name] = Draft(InFile(file), spoken)
         return beside
@@ -244,7 +242,7 @@ class Source:
             if alone or "pyarrow" in problem.message:
                 raise
             self.note(name, "tables that can't be read")
-            self.suspects.append(f"{problem.message.removeprefix(str(path.parent) + '/')}")
+            self.suspects.append(Suspect(problem.message.removeprefix(f"{path.parent}/"), problem.hint))
             return
         captions, known, problems = 0, set(), []
         self.labelled += table.labelled
@@ -258,14 +256,16 @@ class Source:
             self.drafts[key].spoken += row.captions
         if not known and not alone:
             self.note(name, "tables that name none of these pictures", UNUSED)
-            self.suspects.append(f"there is {name}, which names none of its pictures")
+            self.suspects.append(
+                Suspect(f"there is {name}, which names none of its pictures", "name them there as the files are called")
+            )
             return
         self.notes += [*problems, *table.notes]
         if captions:
             self.note(name, "captions from tables", TAKEN, captions)
         elif not alone and not table.holds:
             what = f"there is {name} (with the columns {', '.join(table.columns)})"
-            self.suspects.append(what)
+            self.suspects.append(Suspect(what, labels_hint(table.unused)))
             self.note(name, "tables without a column of captions", UNUSED)
         for column in table.unused:
             self.note(f"{name}: {column}", "columns of tables that are neither a picture's name nor captions", UNUSED)
@@ -278,10 +278,10 @@ class Source:
             raise DataError(what, "call the column file or image, and that of captions caption")
         if table.path.suffix.lower() == ".json" and not table.captions:
             self.note(name, "JSON files that describe no picture", UNUSED)
-            self.suspects.append(f"there is {name}")
+            self.suspects.append(Suspect(f"there is {name}"))
             return
         self.note(name, "tables without a column that names pictures", UNUSED)
-        self.suspects.append(f"there is {name} (with the columns {columns})")
+        self.suspects.append(Suspect(f"there is {name} (with the columns {columns})"))
 
     def key_of(self, row: Row, table: Path, beside: bool) -> str | Note:
         """The picture that a row is about, or why there is none."""
@@ -318,13 +318,15 @@ class Source:
             self.note(name, "archives that are not read: unpack them, or make them .tar")
         elif suffix in SHEETS:
             self.note(name, "tables of a kind that is not read: save them as CSV", UNUSED)
-            self.suspects.append(f"there is {name}")
+            self.suspects.append(Suspect(f"there is {name}", "save it as CSV in UTF-8"))
         elif suffix in (".txt", ".caption"):
             if PAPERS.match(file.name):
                 self.note(name, "texts that are not about one picture", UNUSED)
             else:
                 self.note(name, ORPHAN, UNUSED)
-                self.suspects.append(f"there is {name}, and no picture of that name")
+                self.suspects.append(
+                    Suspect(f"there is {name}, and no picture of that name", "give it its picture's name")
+                )
         elif kind := format_of(file):
             self.note(name, f"{kind} by their content, but their names end otherwise: rename them")
         else:
@@ -360,38 +362,13 @@ class Source:
                 self.note("", "captions left out by --no-captions", UNUSED, count)
             entries = [Entry(entry.key, entry.content, {}) for entry in entries]
         elif self.suspects and not any(entry.captions for entry in entries):
-            first, more = self.suspects[0], len(self.suspects) - 1
-            rest = f" ({more:,} more such files)" if more else ""
-            hint = "call its columns file and caption, and give the pictures' names; or leave the captions out"
-            raise DataError(f"no picture in {path} has a caption, though {first}{rest}", f"{hint} with --no-captions")
+            raise refused(path, self.suspects)
         for key, times in self.unused.items():
             self.note(key, KEYS, UNUSED, times)
-        self.notes += _spoken_of(entries)
+        self.notes += spoken_of(entries)
         return Found(entries, self.notes)
 
 
 def _is(file: Path, out: Path | None) -> bool:
     """Whether two paths are of the same file; those of a folder's files are many."""
     return out is not None and file.name == out.name and file.resolve() == out.resolve()
-
-
-def _spoken_of(entries: list[Entry]) -> Iterator[Note]:
-    """Pictures by the languages of their captions; those without; and captions that training can't learn."""
-    languages = Counter(language for entry in entries for language in entry.captions)
-    for language, count in languages.items():
-        yield Note("", f"pictures with captions in {language}", TAKEN, count)
-        if language not in LANGUAGES:
-            yield Note("", f"captions in {language}, which teach drawing alone ({WRITTEN} are written)", TAKEN, count)
-    scripts = Counter(script_of(text) for entry in entries for text in entry.captions.get("en", ()))
-    for script, count in ((script, count) for script, count in scripts.items() if script):
-        yield Note("", f"captions in {script} letters, learnt as those of unknown languages are: as en", TAKEN, count)
-    folders = {top for entry in entries if (top := entry.key.rpartition("/")[0])}
-    if not languages and len(folders) > 1:
-        for name in sorted(folders):
-            yield Note(name, "folders whose names are not used as captions", UNUSED)
-    for entry in entries:
-        if not entry.captions:
-            yield Note(entry.key, "pictures without a caption", TAKEN)
-        for texts in entry.captions.values():
-            for _ in filter(lambda text: len(text) > LONG, texts):
-                yield Note(entry.key, f"captions of more than {LONG:,} characters, whose ends training cuts off", TAKEN)

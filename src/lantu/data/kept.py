@@ -43,11 +43,12 @@ def split(
 
     Args:
         share: for validation, one picture at least; 0 for none.
-        contents: file → digest; copies then go to one split, as far as they fit into its share. None leaves each
-            picture to its own name.
+        contents: file → digest; copies of a picture then go to one split, unless there is hardly anything but copies.
+            None leaves each picture to its own name.
     """
     groups: dict[str, list[str]] = {}
-    for entry in sorted(entries, key=lambda entry: _rank(entry, seed)):
+    ranked = sorted(entries, key=lambda entry: _rank(entry, seed))
+    for entry in ranked:
         digest = digest_of(entry, contents) if contents is not None else ""
         groups.setdefault(digest or f"key:{entry.key}", []).append(entry.key)
     count = min(max(1, round(share * len(entries))), len(entries) - 1) if share else 0
@@ -55,8 +56,8 @@ def split(
     for keys in groups.values():
         if len(kept) + len(keys) <= count:
             kept |= set(keys)
-    if count and not kept and len(groups) > 1:  # each has more copies than the share has pictures
-        kept = set(min(groups.values(), key=len))
+    if not kept:  # each has more copies than the share has pictures
+        kept = {entry.key for entry in ranked[:count]}
     return {
         "train": [entry for entry in entries if entry.key not in kept],
         "val": [entry for entry in entries if entry.key in kept],

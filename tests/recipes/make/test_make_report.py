@@ -1,11 +1,18 @@
 """The tables and texts of the report's page."""
 
+import json
+import re
+import time
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from lantu.recipes.make import report
+from lantu.data.build import build_folder
+from lantu.pipeline import Model
+from lantu.recipes.make import drawings, report
 from lantu.recipes.make.stages import Ledger
-from lantu.recipes.pictures import TruePicture
+from lantu.recipes.pictures import Album, TruePicture
 
 
 def suite(score, **details):
@@ -38,8 +45,34 @@ def test_what_a_move_costs_is_told(fall, said):
 def test_a_caption_is_told_in_the_other_language_too():
     captions = (("en", ("an <apple>", "a fruit")), ("zh", ("一个苹果",)))
     picture = TruePicture("val/0", np.zeros((8, 8, 3), np.uint8), captions, "一个苹果", "zh")
-    drawn = report.Drawn(picture.prompt, report.said(picture), picture.image, [picture.image] * report.SEEDS)
-    assert report.figures(0, drawn).startswith("<p>“一个苹果” (an &lt;apple&gt;)</p>")
+    drawn = drawings.Drawn(picture.prompt, drawings.said(picture), picture.image, [picture.image] * drawings.SEEDS)
+    assert drawings.figures(0, drawn).startswith("<p>“一个苹果” (an &lt;apple&gt;)</p>")
+    assert drawings.figures(0, drawn).count("<figure>") == drawings.SEEDS + 2
+
+
+@pytest.mark.parametrize(
+    ("captions", "prompts", "said"),
+    [
+        ({}, [drawings.NOTHING], "it learnt no captions"),
+        ({"fr": ("un chat",)}, ["un chat"], "captions of pictures that it never saw"),
+    ],
+)
+def test_a_model_without_captions_to_be_scored_draws_all_the_same(tiny_model, tmp_path, captions, prompts, said):
+    source = tmp_path / "in"
+    source.mkdir()
+    for number in range(10):
+        Image.fromarray(np.full((32, 32, 3), 20 * number, np.uint8)).save(source / f"{number}.png")
+        if captions:
+            (source / f"{number}.json").write_text(json.dumps({"captions": captions}))
+    model = Model.load(tiny_model, "cpu")
+    album = Album(build_folder(source, tmp_path / "data", 32, workers=1), model.size)
+    drawn = drawings.draw(model, album)
+    assert [one.caption for one in drawn] == prompts
+    page = drawings.write(drawn, album, tmp_path, time.monotonic())
+    assert said in page
+    shown = [f"drawn-0-{seed}.png" for seed in range(drawings.SEEDS)] + ["nearest-0.png"]
+    assert re.findall(r"src=(\S+?)>", page) == shown
+    assert all((tmp_path / name).stat().st_size for name in shown)
 
 
 def test_what_each_stage_took_is_a_table(tmp_path):

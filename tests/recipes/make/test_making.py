@@ -55,11 +55,12 @@ def test_photographs_and_drawings_are_told_apart(tmp_path):
         for name, noisy in (("drawn", False), ("noisy", True))
     ]
     assert [one.photographs for one in found] == [False, True]
-    assert found[0].captioned == found[0].train == 23
-    assert found[0].languages == {"en": 23, "zh": 23}
+    assert found[0].captioned == found[0].train == 19
+    assert found[0].languages == {"en": 19, "zh": 19}
     text = " ".join(found[0].lines())
     assert "drawings" in text
-    assert found[0].account == ()
+    assert found[0].account[0].endswith("captions from tables: captions.csv")
+    assert not any("pictures with captions in" in line for line in found[0].account)
     assert "few" in text
 
 
@@ -68,7 +69,7 @@ def test_what_was_left_out_is_said(tmp_path):
     (folder / "broken.png").write_bytes((folder / "0.png").read_bytes()[:60])
     (folder / "film.mov").write_bytes(b"0")
     Image.new("RGB", (48, 130)).save(folder / "tall.png")
-    text = "\n".join(look(build_folder(folder, tmp_path / "data", 32, workers=1)).lines())
+    text = "\n".join(look(build_folder(folder, tmp_path / "data", 32, workers=1)).account)
     assert "no decoder for .mov here: convert it to PNG, JPEG or WebP: film.mov" in text
     assert "it can't be decoded (" in text
     assert "copy or download it again: broken.png" in text
@@ -137,7 +138,7 @@ def training(tmp_path, monkeypatch, minutes=60, cores=2, sources=plan.NOTHING, m
     ran, said = [], []
     clock = Time.of(minutes, 0.0, sources.reserved)
 
-    def run(ledger, names, tell, cores):
+    def run(ledger, names, tell, cores, say):
         ran.append(list(names))
         clock.deadline -= 100
 
@@ -165,7 +166,7 @@ def test_too_little_time_is_told_at_the_start_with_the_least(tmp_path, monkeypat
     _, _, said = training(tmp_path, monkeypatch, minutes=2)
     # 20 + 23 seconds of training twice, a dry run of 23.5, and 94 afterwards
     fixed = "too little time to learn codes for photographs: they are k-means of patches"
-    assert said[:2] == [fixed, "2 minutes can't be kept: here this takes about 4 at least"]
+    assert said[:2] == [fixed, "--minutes 2 can't be kept: here this takes about 4 at least"]
 
 
 def test_photographs_get_the_codes_of_k_means_where_there_is_no_time_to_learn_better_ones(tmp_path, monkeypatch):

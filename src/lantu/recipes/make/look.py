@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lantu.data.account import CHANGED, LEFT_OUT, account_of, lines
+from lantu.data.account import account_of, lines
 from lantu.data.inspect import inspect
+from lantu.data.remarks import SPOKEN
 from lantu.data.shards import Shards, read_index
 from lantu.tokens.document import LANGUAGES
 
@@ -28,10 +29,10 @@ class Look:
     Attributes:
         train, val: pictures of the two splits.
         size: pixels a side.
-        captioned: training pictures with a caption that can be learnt.
+        captioned: training pictures with a caption.
         languages: language → pictures with captions in it.
         plain: share of neighbouring pixels that are alike: high for drawings.
-        account: what was changed or left out as the pictures were imported, a line each.
+        account: what was taken, changed, not used or left out as the pictures were imported, a line each.
     """
 
     train: int
@@ -54,7 +55,6 @@ class Look:
         train = pictures(self.train)
         yield f"{train} to learn from, {self.val:,} kept for validation; they look like {kind}"
         yield spoken or "no captions"
-        yield from self.account
         if self.train < FEW:
             yield f"{train}: so few are learnt by heart, more than what they have in common"
         if not self.captioned:
@@ -76,16 +76,15 @@ def look(data: Path) -> Look:
     """Look at a data folder. Raises DataError where it can't be read."""
     facts: dict[str, Any] = inspect(data)
     splits, shards = facts["splits"], Shards(data, "train")
-    captions = splits["train"]["captions"]
-    learnt = [entry["pictures"] for entry in captions.values()]
+    captions, train = splits["train"]["captions"], splits["train"]["pictures"]
     return Look(
-        train=splits["train"]["pictures"],
+        train=train,
         val=splits.get("val", {}).get("pictures", 0),
         size=facts["size"],
-        captioned=max(learnt, default=0),
+        captioned=train - splits["train"]["uncaptioned"],
         languages={language: entry["pictures"] for language, entry in captions.items() if entry["pictures"]},
         plain=plainness(shards),
-        account=tuple(lines(one for one in account_of(read_index(data)) if one["kind"] in (CHANGED, LEFT_OUT))),
+        account=tuple(lines(one for one in account_of(read_index(data)) if not one["reason"].startswith(SPOKEN))),
     )
 
 

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lantu.errors import DataError, LantuError
-from lantu.files import check_folder, expand, locked, writing
+from lantu.errors import LantuError
+from lantu.files import expand, locked, writing
 from lantu.kernels import usable_cores
 from lantu.models import hub
 from lantu.models.lantu.components import is_pretrained
-from lantu.models.lantu.directory import CONTROL, FOLDER_KIND
+from lantu.models.lantu.directory import CONTROL
 from lantu.models.lantu.folder import LantuFolder
 from lantu.pipeline import Model
 from lantu.recipes.make import plan, report, stages
 from lantu.recipes.make.look import look
+from lantu.recipes.make.places import changes, check_new, check_places
 from lantu.recipes.make.plan import Sources
 from lantu.recipes.make.stages import Ledger, Tell
 from lantu.recipes.make.timing import Time
@@ -110,9 +111,11 @@ class Making:
     def run(self) -> tuple[Model, Path]:
         """Everything that is not done yet; returns the model and the page of the report."""
         wanted = self.wanted
+        if "data" in self.ledger.done and (line := changes(wanted.pictures, self.data)):
+            self.say(line)
         self.stage(data=self.data_command())
         found = look(self.data)
-        for line in found.lines():
+        for line in [*found.account, *found.lines()]:
             self.say(line)
         if self.sources.start:
             if (Path(self.sources.start) / CONTROL).is_dir():
@@ -136,7 +139,7 @@ class Making:
                 self.now(NOW[name])
         self.ledger.save()
         for names in [list(commands)] if self.cores > 1 else [[name] for name in commands]:
-            stages.run(self.ledger, names, self.tell, self.cores)
+            stages.run(self.ledger, names, self.tell, self.cores, self.say)
 
     def now(self, what: str) -> None:
         """Say what begins, and how much of the time is left."""
@@ -204,14 +207,12 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model,
         LantuError: a stage was refused, and its message says why; or another process works in the same folder.
         KeyboardInterrupt: it was interrupted; the same call goes on.
     """
-    if not wanted.pictures.exists():
-        raise DataError(f"there is no {wanted.pictures}", "name a folder of pictures, a table or tars")
-    check_folder(wanted.out, FOLDER_KIND)  # before hours of training
+    check_places(wanted.pictures, wanted.out, wanted.work, only_read(wanted))
     sources, size = sources_of(wanted)
     if sources.squares and "keep" in wanted.importing:
         what = "a pretrained decoder" if sources.decoder else "a model that goes on learning"
         raise LantuError(f"{what} takes square pictures", "give --aspect crop or pad")
-    Ledger.open(wanted.work, wanted.asked(size))  # refused before anything is written
+    check_new(wanted.out, Ledger.open(wanted.work, wanted.asked(size)))  # refused before anything is written
     with writing(wanted.work):
         wanted.work.mkdir(parents=True, exist_ok=True)
     with locked(wanted.work / "lock", wait=False):
@@ -222,6 +223,14 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model,
             tell(stage, {**record, "whole_left_s": time.left_s})
 
         return Making(wanted, sources, size, ledger, time, usable_cores(), say, timed).run()
+
+
+def only_read(wanted: Wanted) -> dict[str, Path]:
+    """The models that are only to be read, by what they are; ids of the hub are none of the user's folders."""
+    start = getattr(hub.find(wanted.start), "path", None) if wanted.start else None
+    named = {"language model": wanted.language, "decoder": wanted.decoder}
+    folders = {what: expand(one) for what, one in named.items() if one and expand(one).is_dir()}
+    return folders | ({"model": Path(start)} if start else {})
 
 
 def sources_of(wanted: Wanted) -> tuple[Sources, int]:

@@ -3,10 +3,8 @@
 Shapes: B pictures, H W pixels.
 """
 
-import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,16 +13,14 @@ import numpy as np
 from PIL import Image
 
 from lantu.data.inspect import contact_sheet
-from lantu.evaluation.likeness import Eye
 from lantu.evaluation.results import shown
-from lantu.evaluation.retrieval import SIDE, scale
-from lantu.files import replacing, write_text
+from lantu.files import write_text
 from lantu.pipeline import Model
-from lantu.recipes.make import curves
+from lantu.recipes.make import curves, drawings
 from lantu.recipes.make.look import Look
 from lantu.recipes.make.plan import PARTS
-from lantu.recipes.make.stages import Ledger
-from lantu.recipes.pictures import Album, TruePicture, open_eye, stacked
+from lantu.recipes.make.stages import Ledger, spelt
+from lantu.recipes.pictures import Album, stacked
 from lantu.training.logs import Record
 from lantu.training.progress import duration
 
@@ -37,8 +33,6 @@ ASKED = {  # what a suite's score is, for a person
 }
 STAGES = {"data": "import", "rehearsal": "drawings to rehearse", "model": "settings"}
 ENOUGH = 16  # pictures below which a score is mostly chance
-PROMPTS, SEEDS = 8, 3  # held-out captions, and drawings of each
-NEIGHBOURS, BATCH = 2000, 64  # training pictures among which the nearest one is looked for
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 img { max-width: 100%; image-rendering: auto; } table { border-collapse: collapse; }
@@ -47,16 +41,6 @@ td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; } 
 .drawn figure { margin: 0; } .drawn img { width: 100%; } .number { white-space: nowrap; }
 pre { white-space: pre-wrap; background: #f4f4f4; padding: .6rem; }
 """
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A held-out caption, in other words too where there are some, its true picture, and drawings of it."""
-
-    caption: str
-    others: Sequence[str]
-    truth: np.ndarray
-    drawings: Sequence[np.ndarray]
 
 
 def write(out: Path, model: Model, look: Look, ledger: Ledger, data: Path, seconds: float) -> Path:
@@ -72,27 +56,16 @@ def write(out: Path, model: Model, look: Look, ledger: Ledger, data: Path, secon
     rounds(model, album, out / "round_trips.png")
     trained = [part for part in PARTS if part in ledger.commands]
     curves.plot([(part, ledger.work / part) for part in trained], out / "curves.png")
-    drawn = draw(model, album)
-    eye, near = open_eye(lambda note: None), Neighbours()
-    if drawn:
-        near = Neighbours.of(eye, album, began + seconds)
-    for number, one in enumerate(drawn):
-        for name, picture in names(number, one, near.to(eye, one.drawings[0])):
-            save(out / name, picture)
-    rows = "".join(map(figures, range(len(drawn)), drawn))
-    among = (
-        f"<p>The nearest to the first drawing is that of {len(near.pictures):,} training pictures, by the features of "
-        f"{eye.name}. Where the two are the same picture, the model has learnt it by heart.</p>"
-    )
+    drawn = drawings.write(drawings.draw(model, album), album, out, began + seconds)
     sections = [
         heading(model, look, ledger),
-        f"<h2>Drawings of captions that it never saw</h2>{rows}{among if drawn else ''}",
+        drawn,
         "<h2>Round trips: true pictures above what is left of them in codes</h2><img src=round_trips.png>"
         + shift(ledger.done.get("scores", {}), model.folder.patch),
         f"<h2>Scores</h2>{scores(ledger.done.get('scores', {}))}{compared(ledger)}",
         f"<h2>Learning</h2><img src=curves.png>{learning(ledger, trained)}",
         f"<h2>What it took</h2>{spent(ledger)}",
-        "<h2>Some of the pictures that it learnt from</h2><img src=data.png>",
+        f"<h2>Some of the pictures that it learnt from</h2><img src=data.png>{imported(look)}",
         f"<h2>Commands</h2><pre>{escape(commands(ledger))}</pre>",
     ]
     page = f"<!doctype html><meta charset=utf-8><title>{escape(model.name)}</title><style>{STYLE}</style>"
@@ -100,73 +73,11 @@ def write(out: Path, model: Model, look: Look, ledger: Ledger, data: Path, secon
     return out / "index.html"
 
 
-@dataclass(frozen=True)
-class Neighbours:
-    """Training pictures and their features (M, F)."""
-
-    pictures: Sequence[TruePicture] = ()
-    features_MF: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
-
-    @classmethod
-    def of(cls, eye: Eye, album: Album, deadline: float) -> "Neighbours":
-        """As many as there is time for, ``BATCH`` at least and ``NEIGHBOURS`` at most."""
-        chosen, parts = album.some(NEIGHBOURS, seed=0, training=True), list[np.ndarray]()
-        for first in range(0, len(chosen), BATCH):
-            if parts and time.monotonic() > deadline:
-                break
-            parts.append(eye.pooled(eye.describe(squares(stacked(chosen[first : first + BATCH])))))
-        features_MF = np.concatenate(parts)
-        return cls(chosen[: len(features_MF)], features_MF)
-
-    def to(self, eye: Eye, picture: np.ndarray) -> np.ndarray:
-        """The one whose features are most like those of a picture."""
-        own_1F = eye.pooled(eye.describe(squares(picture[None])))
-        own, others = (
-            each / np.linalg.norm(each, axis=1, keepdims=True).clip(1e-9) for each in (own_1F, self.features_MF)
-        )
-        return self.pictures[int((others @ own[0]).argmax())].image
-
-
-def squares(pictures_BHW3: np.ndarray) -> np.ndarray:
-    """Pictures as an eye takes them."""
-    return np.stack([scale(one, SIDE) for one in pictures_BHW3])
-
-
 def rounds(model: Model, album: Album, path: Path) -> None:
     """Some validation pictures above their reconstructions."""
-    real = stacked(album.some(PROMPTS, seed=0))
+    real = stacked(album.some(drawings.PROMPTS, seed=0))
     made = [np.asarray(model.render(model.tokenize(Image.fromarray(one))).image) for one in real]
-    save(path, np.concatenate([np.concatenate(list(rows), 1) for rows in (real, np.stack(made))]))
-
-
-def draw(model: Model, album: Album) -> list[Drawn]:
-    """Drawings of held-out captions, beside the true picture."""
-    asked = album.some(PROMPTS, seed=0, captioned=True, distinct=True)
-
-    def drawings(prompt: str) -> list[np.ndarray]:
-        return [np.asarray(model.draw(prompt, seed=seed).image) for seed in range(SEEDS)]
-
-    return [Drawn(one.prompt, said(one), one.image, drawings(one.prompt)) for one in asked]
-
-
-def said(picture: TruePicture) -> list[str]:
-    """The first caption of a picture in each language but that of its prompt."""
-    return [texts[0] for language, texts in picture.captions if language != picture.language and texts]
-
-
-def names(number: int, one: Drawn, nearest: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """File name and picture of all that is shown of a caption."""
-    drawings = [(f"drawn-{number}-{seed}.png", picture) for seed, picture in enumerate(one.drawings)]
-    return [*drawings, (f"true-{number}.png", one.truth), (f"nearest-{number}.png", nearest)]
-
-
-def figures(number: int, one: Drawn) -> str:
-    """A row of the page."""
-    labels = [*(f"drawn, seed {seed}" for seed in range(SEEDS)), "the true picture", "nearest in training"]
-    pairs = zip(labels, names(number, one, one.truth), strict=True)
-    cells = "".join(f"<figure><img src={name}><figcaption>{label}</figcaption></figure>" for label, (name, _) in pairs)
-    others = f" ({escape('; '.join(one.others))})" if one.others else ""
-    return f"<p>“{escape(one.caption)}”{others}</p><div class=drawn>{cells}</div>"
+    drawings.save(path, np.concatenate([np.concatenate(list(rows), 1) for rows in (real, np.stack(made))]))
 
 
 def heading(model: Model, look: Look, ledger: Ledger) -> str:
@@ -177,6 +88,11 @@ def heading(model: Model, look: Look, ledger: Ledger) -> str:
     lines = [*look.lines(), f"pictures of {width}x{height} px as {codes} codes; {parts}"]
     lines.append(f"made in {duration(ledger.spent_s)}")
     return f"<h1>{escape(model.name)}</h1>" + "".join(f"<p>{escape(line)}</p>" for line in lines)
+
+
+def imported(look: Look) -> str:
+    """What became of the files as they were imported."""
+    return f"<pre>{escape(chr(10).join(look.account))}</pre>" if look.account else ""
 
 
 def spent(ledger: Ledger) -> str:
@@ -268,10 +184,4 @@ def last_loss(line: Record) -> str:
 
 def commands(ledger: Ledger) -> str:
     """The single commands that do the same."""
-    return "\n".join(shlex.join(["lantu", *command]) for command in ledger.commands.values())
-
-
-def save(path: Path, picture_HW3: np.ndarray) -> None:
-    """Write a picture as PNG."""
-    with replacing(path) as temporary:
-        Image.fromarray(picture_HW3).save(temporary, format="PNG")
+    return "\n".join(map(spelt, ledger.commands.values()))

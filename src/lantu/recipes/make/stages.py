@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -156,8 +157,18 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGTERM)
 
 
-def run(ledger: Ledger, names: Sequence[str], tell: Tell, cores: int) -> None:
+def spelt(command: Sequence[str]) -> str:
+    """A command of lantu as a person would type it."""
+    return shlex.join(["lantu", *command])
+
+
+def run(
+    ledger: Ledger, names: Sequence[str], tell: Tell, cores: int, say: Callable[[str], None] = lambda line: None
+) -> None:
     """Run planned stages at the same time, each on its share of the cores; those that are done are left out.
+
+    Args:
+        say: called with each command.
 
     Raises:
         KeyboardInterrupt: one was interrupted; the same call goes on.
@@ -169,6 +180,7 @@ def run(ledger: Ledger, names: Sequence[str], tell: Tell, cores: int) -> None:
     running: list[Running] = []
     try:
         for name in wanted:
+            say(f"$ {spelt(ledger.commands[name])}")
             running.append(Running(ledger.work, name, ledger.commands[name], threads))
         while running:
             for one in list(running):

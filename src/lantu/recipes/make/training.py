@@ -60,7 +60,7 @@ class Training:
                 self.plan(unplanned, bare, facts, len(waiting))
             if waited := [name for name in names if name not in self.ledger.done]:
                 self.say(f"training: {', '.join(waited)} ({duration(self.time.left_s)} left for everything)")
-            stages.run(self.ledger, names, self.tell, self.cores)
+            stages.run(self.ledger, names, self.tell, self.cores, self.say)
 
     def bare(self, name: str, samples: float | None = None) -> list[str]:
         """A training without its steps, see ``plan.command_of``."""
@@ -95,7 +95,7 @@ class Training:
                 self.say(f"adopting the {name}: {named[name]}")
             self.ledger.commands.setdefault(stage, command)
             self.ledger.save()
-            stages.run(self.ledger, [stage], self.tell, self.cores)
+            stages.run(self.ledger, [stage], self.tell, self.cores, self.say)
 
     def warn(self, facts: Sequence[Mapping[str, Any]], waiting: Sequence[Sequence[str]]) -> None:
         """Say it where the time can't be kept, by what the first group's dry runs took."""
@@ -104,7 +104,7 @@ class Training:
         if needed > self.time.left_s:
             spent = self.time.total_s - self.time.left_s
             minutes, least = self.time.total_s / 60, math.ceil((spent + needed) / 60)
-            self.say(f"{minutes:g} minutes can't be kept: here this takes about {least} at least")
+            self.say(f"--minutes {minutes:g} can't be kept: here this takes about {least} at least")
             self.time.extend(needed)
 
     def plan(
