@@ -22,6 +22,7 @@ from lantu.files import locked
 from lantu.recipes.make import curves, plan, stages
 from lantu.recipes.make.look import Look, look
 from lantu.recipes.make.making import Making, Wanted, make
+from lantu.recipes.make.places import changes, check_new
 from lantu.recipes.make.plan import Sources
 from lantu.recipes.make.report import learning
 from lantu.recipes.make.stages import Ledger
@@ -218,8 +219,13 @@ def test_a_dry_run_that_is_refused_or_killed_is_one_line(tmp_path):
 
 
 def test_a_ledger_goes_on_only_with_the_same_call(tmp_path):
-    ledger = Ledger.open(tmp_path, {"size": 64, "minutes": 1})
+    ledger = Ledger.open(tmp_path, {"size": 32, "minutes": 1})
     ledger.commands["data"] = ["data"]
+    ledger.save()
+    ledger = Ledger.open(tmp_path, {"size": 64, "minutes": 1})  # the import was refused, and is corrected
+    assert ledger.commands == {}
+    ledger.commands["data"] = ["data"]
+    ledger.done["data"] = {}
     ledger.seconds |= {"data": 1.0, "language": 5.0, "decoder": 7.0}
     ledger.save()
     ledger.opened -= 100  # seconds ago
@@ -260,7 +266,9 @@ def test_options_of_importing_reach_the_import_and_must_be_repeated(tmp_path):
     command = made.data_command()
     assert command[-7:] == ["--aspect", "pad", "--background", "#88ccff", "--flips", "--crops", "2"]
     assert "importing" not in plain.asked(64)
-    Ledger.open(tmp_path, plain.asked(64)).save()
+    begun = Ledger.open(tmp_path, plain.asked(64))
+    begun.done["data"] = {}
+    begun.save()
     with pytest.raises(RecipeError, match="another importing"):
         Ledger.open(tmp_path, wanted.asked(64))
 
@@ -353,6 +361,47 @@ def test_mistakes_are_one_line(tmp_path):
         assert result.returncode == 2, words
     missing = subprocess.run(call(tmp_path), capture_output=True, text=True)
     assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
+
+
+def test_what_would_be_written_over_is_refused_before_training(tiny_model, tmp_path):
+    source, work = pictures(tmp_path / "in"), tmp_path / "work"
+    made = shutil.copytree(tiny_model, tmp_path / "made")
+    index = json.loads((made / "model_index.json").read_text())
+    (made / "model_index.json").write_text(json.dumps(index | {"_class_name": "lantu.Model"}))
+    how = {"minutes": 1.0, "size": 32, "labels": "", "device": "cpu", "seed": 0}
+    (tmp_path / "mine" / "report").mkdir(parents=True)
+
+    def refused(match, out=tmp_path / "out", place=work, **more):
+        with pytest.raises(DiskError, match=match):
+            make(Wanted(source, out, place, **how, **more), print, print)
+
+    refused("is a model already", made)
+    refused("would overwrite the model that it is made of", made, start=str(made))
+    refused("would overwrite the decoder", made, decoder=str(made))
+    refused("lies in the model", place=made / "work", start=str(made))
+    refused("can't hold the model and the work on it", work)
+    refused("can't hold the model and the work on it", place=tmp_path / "out" / "work")
+    refused("is a folder of the work", work / "decoder")
+    refused(r"has other files in it \(report\)", place=tmp_path / "mine")
+    assert not work.exists()
+    # A model that the same call has made is finished, not refused.
+    ledger = Ledger(work, {})
+    ledger.commands["model"] = ["assemble"]
+    check_new(made, ledger)
+
+
+def test_pictures_that_came_after_the_import_are_told(tmp_path):
+    source = pictures(tmp_path / "in", count=3)
+    data = build_folder(source, source / "runs" / "mine" / "data", 32, workers=1)
+    (source / "runs" / "mine" / "make.json").write_text('{"asked": {}, "commands": {}}')
+    (source / "runs" / "mine" / "new.png").write_bytes(b"0")
+    assert changes(source, data) == changes(source / "captions.csv", data) == ""
+    (source / "new.png").write_bytes(b"0")
+    os.utime(source / "new.png", (0, 0))  # as a copy of an old picture
+    os.utime(data / "index.json", (built := time.time() - 1, built))
+    os.utime(source / "0.png", (built + 9, built + 9))
+    assert "changed after the import, e.g. " in changes(source, data)
+    assert changes(tmp_path / "none", data) == ""
 
 
 def test_a_folder_of_other_things_is_refused_before_training(tmp_path):

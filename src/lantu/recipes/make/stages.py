@@ -20,6 +20,7 @@ from lantu.training.progress import WARNING
 
 LEDGER = "make.json"
 POLL_S = 0.5
+FIRST = {"data"}  # stages that a call with other settings begins anew, as long as they are not done
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 Tell = Callable[[str, dict[str, Any]], None]  # name of a stage, newest line of its log and more: see ``making.make``
 
@@ -78,6 +79,8 @@ class Ledger:
             return cls(work, asked, name=name)
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise RecipeError(f"{work / name} can't be read", f"choose another folder: {option}") from problem
+        if ledger.asked != asked and not ledger.done and ledger.commands.keys() <= FIRST:
+            return cls(work, asked, name=name)  # the import was refused: this call is its correction
         if ledger.asked != asked:
             other = next(each for each in {**asked, **ledger.asked} if asked.get(each) != ledger.asked.get(each))
             what = f"{work} holds {what} with another {other} ({ledger.asked.get(other)})"
