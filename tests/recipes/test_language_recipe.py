@@ -130,7 +130,7 @@ def test_data_without_validation_with_long_and_foreign_captions_trains(tiny_mode
         done = train(part, "debug", data, tmp_path / part, [*some, *more], progress=False, device="cpu")
         assert done.reason == "finished"
     told = capsys.readouterr().err
-    assert "1 captions longer than 512 ids are cut" in told
+    assert "warning: 1 captions longer than 512 ids are cut" in told
     assert "2 captions in 'fr' teach drawing alone" in told
     task = recipe.Task(override(recipe.debug(), [*changes[:1], "row=120", "longest=400"]), data)
     corpus = task.setup.corpus

@@ -68,14 +68,13 @@ def make(
     wanted = replace(wanted, start=start, language=language, decoder=decoder)
     wanted = replace(wanted, importing=importing(aspect, background, flips, crops))
     with progress(minutes, not json) as tell:
-        model, page = run(wanted, terminal.say, tell)
+        made = run(wanted, terminal.say, tell)
     if json:
-        terminal.print_json(
-            {"model": str(out), "report": str(page), "work": str(wanted.work), **model.folder.describe()}
-        )
+        facts = {"model": str(out), "report": str(made.page), "work": str(wanted.work)}
+        terminal.print_json(facts | made.model.folder.describe())
         return
-    print(f"{page}  the report")
-    print(f'{out}  draw with: lantu draw --model {shlex.quote(str(out))} "a caption of your pictures"')
+    print(f"{made.page}  the report")
+    print(f"{out}  draw with: lantu draw --model {shlex.quote(str(out))} {shlex.quote(made.prompt)}")
     print(f"{' ' * len(str(out))}  serve with: lantu serve --model {shlex.quote(str(out))}")
 
 

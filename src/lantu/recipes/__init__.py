@@ -154,9 +154,11 @@ def current_name(recipe: str) -> str:
 
 
 def show_notes(task: "Task") -> None:
-    """Print what a task says about its data to stderr."""
+    """Print what a task says about its data to stderr, as warnings: ``make`` passes them on."""
+    from lantu.training.progress import WARNING
+
     for note in task.notes:
-        print(note, file=sys.stderr, flush=True)
+        print(f"{WARNING}{note}", file=sys.stderr, flush=True)
 
 
 def module_of(part: str, recipe: str) -> Any:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import shutil
 import time
 
 import numpy as np
@@ -9,8 +11,10 @@ import pytest
 from PIL import Image
 
 from lantu.data.build import build_folder
+from lantu.models.lantu.folder import LantuFolder
 from lantu.pipeline import Model
-from lantu.recipes.make import drawings, report
+from lantu.recipes.make import card, drawings, report
+from lantu.recipes.make.look import Look
 from lantu.recipes.make.stages import Ledger
 from lantu.recipes.pictures import Album, TruePicture
 
@@ -80,3 +84,27 @@ def test_what_each_stage_took_is_a_table(tmp_path):
     assert report.spent(ledger).count("<tr>") == 3
     assert "<td>import<td>1 min 01 s<td>50 s" in report.spent(ledger)
     assert "<td>settings<td>5 s<td>" in report.spent(ledger)
+
+
+def test_the_card_says_what_was_made_of_what(tiny_model, tmp_path):
+    model = Model.load(shutil.copytree(tiny_model, tmp_path / "mine"), "cpu")
+    look = Look(train=30, val=8, size=32, captioned=30, languages={"en": 30}, plain=0.8)
+    ledger = Ledger(tmp_path, {"start": "/models/lantu-emoji"}, done={"scores": {"drawing": suite(0.25)}})
+    (model.folder.path / card.NAME).unlink(missing_ok=True)
+    card.write(model, look, ledger, "it's a cat")
+    text = (tmp_path / "mine" / card.NAME).read_text()
+    assert "Made of 38 pictures" in text
+    assert "It began with lantu-emoji. It draws from captions in en." in text
+    assert "| drawing | 25.0% | 50.0% | 100.0% | 10.0% to 40.0% | 8 |" in text
+    assert shlex.split(re.search("    lantu (.*)", text)[1]) == [
+        "draw",
+        "it's a cat",
+        "--model",
+        str(tmp_path / "mine"),
+    ]
+    assert "| language |" in text
+    assert "{" not in text
+    (tmp_path / "mine" / card.NAME).write_text("# by hand\n")
+    card.write(model, look, ledger, "a cat")
+    assert (tmp_path / "mine" / card.NAME).read_text() == "# by hand\n"
+    LantuFolder(tmp_path / "mine").check()

@@ -88,6 +88,12 @@ def other_prompts(album: Album) -> list[str]:
     return short[:PROMPTS] or [NOTHING]
 
 
+def example(album: Album) -> str:
+    """A prompt that a model of these pictures can draw."""
+    known = album.some(1, seed=0, captioned=True)
+    return known[0].prompt if known else other_prompts(album)[0]
+
+
 def title(drawn: Sequence[Drawn], album: Album) -> str:
     """What the drawings are of: a caption may be that of many pictures, and some that it learnt."""
     if [one.caption for one in drawn] == [NOTHING]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lantu.errors import LantuError
 from lantu.files import expand, locked, writing
@@ -13,13 +13,14 @@ from lantu.models.lantu.components import is_pretrained
 from lantu.models.lantu.directory import CONTROL
 from lantu.models.lantu.folder import LantuFolder
 from lantu.pipeline import Model
-from lantu.recipes.make import plan, report, stages
-from lantu.recipes.make.look import look
+from lantu.recipes.make import card, drawings, plan, report, stages
+from lantu.recipes.make.look import FEW, look
 from lantu.recipes.make.places import changes, check_new, check_places
 from lantu.recipes.make.plan import Sources
 from lantu.recipes.make.stages import Ledger, Tell
 from lantu.recipes.make.timing import Time
 from lantu.recipes.make.training import Training
+from lantu.recipes.pictures import Album
 from lantu.training.progress import duration
 from lantu.weights.names import MASKED
 
@@ -85,6 +86,19 @@ class Wanted:
         } | {name: value for name, value in named.items() if value}
 
 
+class Made(NamedTuple):
+    """What came out.
+
+    Attributes:
+        page: of the report.
+        prompt: a caption of its pictures, to draw.
+    """
+
+    model: Model
+    page: Path
+    prompt: str
+
+
 @dataclass
 class Making:
     """A call of ``make``.
@@ -108,8 +122,8 @@ class Making:
         """The data folder."""
         return self.wanted.work / "data"
 
-    def run(self) -> tuple[Model, Path]:
-        """Everything that is not done yet; returns the model and the page of the report."""
+    def run(self) -> "Made":
+        """Everything that is not done yet."""
         wanted = self.wanted
         if "data" in self.ledger.done and (line := changes(wanted.pictures, self.data)):
             self.say(line)
@@ -117,6 +131,8 @@ class Making:
         found = look(self.data)
         for line in [*found.account, *found.lines()]:
             self.say(line)
+        if found.train < FEW and not self.sources.start:
+            self.say("a model that draws already learns more from few: --start lantu-emoji")
         if self.sources.start:
             if (Path(self.sources.start) / CONTROL).is_dir():
                 self.say("its control belongs to its decoder and is not kept: train another (lantu train control)")
@@ -128,8 +144,11 @@ class Making:
         self.stage(model=self.model_command())
         self.stage(**self.score_commands())
         model = Model.load(wanted.out, wanted.device)
-        self.now("writing the report")
-        return model, report.write(wanted.work / "report", model, found, self.ledger, self.data, self.time.left_s)
+        self.now("writing the card and the report")
+        prompt = drawings.example(Album(self.data, model.size))
+        card.write(model, found, self.ledger, prompt)
+        page = report.write(wanted.work / "report", model, found, self.ledger, self.data, self.time.left_s)
+        return Made(model, page, prompt)
 
     def stage(self, **commands: list[str]) -> None:
         """Plan and run some commands at the same time, or one after the other on a single core."""
@@ -192,16 +211,13 @@ class Making:
         return f"{max(LEAST_MINUTES, (share * self.time.left_s - self.time.begin_s) / 60):.2f}"
 
 
-def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> tuple[Model, Path]:
+def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> Made:
     """Make a model of pictures; a call that was stopped goes on where it was.
 
     Args:
         say: called with lines for a person: what there is, what is done, what was left out.
         tell: called with a stage's name and the newest line of its log, with "steps" in all, the newest "sheet" of
             samples, "warnings" so far, and "whole_left_s", seconds until everything is done.
-
-    Returns:
-        the model, and the page of the report.
 
     Raises:
         LantuError: a stage was refused, and its message says why; or another process works in the same folder.
