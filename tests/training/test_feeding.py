@@ -13,7 +13,7 @@ from lantu.recipes.picture_batches import Changes, CodedBatches, PictureBatches
 from lantu.training.batches import Batches
 from lantu.training.clock import Clock
 from lantu.training.feeding import Fed, Updates, workers_for
-from lantu.training.progress import describe
+from lantu.training.progress import describe, validated
 
 
 class Numbers:
@@ -101,3 +101,14 @@ def test_waiting_for_data_is_told(monkeypatch):
     assert clock.waited_share == 0.75
     assert "waits for data 75% of the time" in describe({"waiting": 0.75})
     assert describe({"waiting": 0.05}) == ""
+
+
+def test_the_newest_validation_stays_to_be_seen():
+    log = [
+        {"step": 1, "val_loss": 0.5, "val_psnr": 18.0},
+        {"step": 2, "val_loss": 0.25, "val_psnr": 19.23},
+        {"step": 3},
+    ]
+    assert validated(log) == {"val_loss": 0.25, "val_psnr": 19.23}
+    assert describe(validated(log)) == "validation 0.2500  PSNR 19.2 dB"
+    assert validated(log[2:]) == {}

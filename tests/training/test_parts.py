@@ -153,6 +153,7 @@ def test_durations_read_well(seconds, text):
 
 def test_the_bar_shows_where_it_is(capsys):
     bar = Bar(3)
+    bar.record({"step": 2, "loss": 0.5, "lr": 1e-3, "val_loss": 0.75, "val_psnr": 18.5})
     bar.record({"step": 3, "loss": 0.5, "lr": 1e-3})
     bar.step(3)
     bar.say("[saved]")
@@ -160,6 +161,7 @@ def test_the_bar_shows_where_it_is(capsys):
     shown = capsys.readouterr().err
     assert "3/3" in shown
     assert "loss 0.5000" in shown
+    assert "validation 0.7500 PSNR 18.5 dB" in " ".join(shown.split())
     assert "[saved]" in shown
 
 

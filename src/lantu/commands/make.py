@@ -67,8 +67,12 @@ def make(
     wanted = Wanted(pictures, out, work or Path("runs") / out.name, minutes, size, labels, device, seed, captions)
     wanted = replace(wanted, start=start, language=language, decoder=decoder)
     wanted = replace(wanted, importing=importing(aspect, background, flips, crops))
-    with progress(minutes, not json) as tell:
-        made = run(wanted, terminal.say, tell)
+    try:
+        with progress(minutes, not json) as tell:
+            made = run(wanted, terminal.say, tell)
+    except KeyboardInterrupt:
+        terminal.say("stopped: the same command goes on")
+        raise
     if json:
         facts = {"model": str(out), "report": str(made.page), "work": str(wanted.work)}
         terminal.print_json(facts | made.model.folder.describe())
@@ -99,6 +103,8 @@ def progress(minutes: float, shown: bool) -> Iterator[Callable[[str, dict[str, A
         with Bars(60 * minutes) as bars:
             yield bars.tell
     else:
+        from lantu.training.progress import describe
+
         said: dict[str, float] = {}
 
         def line(stage: str, record: dict[str, Any]) -> None:
@@ -108,17 +114,9 @@ def progress(minutes: float, shown: bool) -> Iterator[Callable[[str, dict[str, A
                     terminal.say(f"{stage}  warning: {warning}")
             if time.monotonic() - said.get(stage, -EVERY_S) >= EVERY_S:
                 said[stage] = time.monotonic()
-                terminal.say(f"{stage}  step {record['step']:,}  {describe_losses(record)}  {whole(record)}")
+                terminal.say(f"{stage}  step {record['step']:,}  {describe(record)}  {whole(record)}")
 
         yield line
-
-
-def describe_losses(record: Mapping[str, Any]) -> str:
-    """A line of the log, with the validation loss."""
-    from lantu.training.progress import describe
-
-    validated = record.get("val_loss")
-    return describe(dict(record)) + (f"  validation {validated:.4f}" if isinstance(validated, float) else "")
 
 
 def whole(record: Mapping[str, Any]) -> str:
@@ -165,9 +163,11 @@ class Bars:
 
     def tell(self, stage: str, record: Mapping[str, Any]) -> None:
         """Take the newest line of a stage's log."""
+        from lantu.training.progress import describe
+
         self.row("all", max(0.0, 1 - record["whole_left_s"] / self.total_s), whole(record))
         for warning in record["warnings"]:
             if warning not in self.said:
                 self.said.add(warning)
                 self.bar.console.print(f"{stage}  warning: {warning}", markup=False, highlight=False)
-        self.row(stage, record["step"] / (record["steps"] or record["step"]), describe_losses(record))
+        self.row(stage, record["step"] / (record["steps"] or record["step"]), describe(record))

@@ -1,10 +1,11 @@
 """The display of a run: a progress bar on a terminal, plain lines elsewhere."""
 
 import sys
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TextIO
 
 WARNING = "warning: "
-SHOWN = ("loss", "lr", "samples_per_s", "gflop_per_s", "waiting", "left_s")
+SHOWN = ("loss", "lr", "samples_per_s", "gflop_per_s", "waiting", "left_s", "val_loss", "val_psnr", "val_lpips")
 LONG_WAIT = 0.1  # share of the time
 
 
@@ -81,6 +82,7 @@ class Bar(Silent):
 
         columns = (BarColumn(None), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
         # A low refresh rate, for the cores are busy.
+        self.validated: dict[str, Any] = {}  # the newest validation, which stays to be seen
         self.bar = RichProgress(*columns, console=Console(stderr=True), refresh_per_second=2)
         self.row = self.bar.add_task("", total=steps, text="")
         self.bar.start()
@@ -89,7 +91,8 @@ class Bar(Silent):
         self.bar.update(self.row, completed=done)
 
     def record(self, record: dict[str, Any]) -> None:
-        self.bar.update(self.row, text=describe(record))
+        self.validated |= validated([record])
+        self.bar.update(self.row, text=describe(self.validated | record))
 
     def say(self, message: str) -> None:
         self.bar.console.print(message, markup=False, highlight=False)
@@ -105,8 +108,8 @@ def make_progress(steps: int, shown: bool) -> Progress:
     return Bar(steps) if sys.stderr.isatty() else Plain(steps, sys.stderr)
 
 
-def describe(record: dict[str, Any]) -> str:
-    """``loss 0.1234  lr 1.0e-03  31.2 samples/s  410 GFLOP/s  left 1 h 12 min``."""
+def describe(record: Mapping[str, Any]) -> str:
+    """``loss 0.1234  lr 1.0e-03  31.2 samples/s  410 GFLOP/s  left 1 h 12 min  validation 0.2345  PSNR 19.2 dB``."""
     forms = {
         "loss": lambda value: f"loss {value:.4f}",
         "lr": lambda value: f"lr {value:.1e}",
@@ -114,9 +117,18 @@ def describe(record: dict[str, Any]) -> str:
         "gflop_per_s": lambda value: f"{value:.0f} GFLOP/s",
         "waiting": lambda value: f"waits for data {value:.0%} of the time" if value >= LONG_WAIT else "",
         "left_s": lambda value: f"left {duration(value)}",
+        "val_loss": lambda value: f"validation {value:.4f}",
+        "val_psnr": lambda value: f"PSNR {value:.1f} dB",
+        "val_lpips": lambda value: f"LPIPS {value:.3f}",
     }
     told = (forms[name](record[name]) for name in SHOWN if record.get(name) is not None)
     return "  ".join(filter(None, told))
+
+
+def validated(log: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The newest validation in some lines of a log; {} if there is none."""
+    lines = [line for line in log if "val_loss" in line]
+    return {name: value for line in lines[-1:] for name, value in line.items() if name.startswith("val_")}
 
 
 def duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lantu.commands.make import importing
+from lantu.commands.make import Bars, importing, progress
 from lantu.data.build import build_folder
 from lantu.errors import DiskError, LantuError, RecipeError
 from lantu.files import locked
@@ -218,14 +218,32 @@ def test_a_dry_run_that_is_refused_or_killed_is_one_line(tmp_path):
         facts_of(SimpleNamespace(returncode=-signal.SIGKILL), "", "", 1.0)
 
 
-def test_a_ledger_goes_on_only_with_the_same_call(tmp_path):
-    ledger = Ledger.open(tmp_path, {"size": 32, "minutes": 1})
+def test_a_call_can_be_corrected_until_trainings_are_planned(tmp_path):
+    def opened(**asked):
+        return Ledger.open(tmp_path, asked, later=("minutes", "device"))
+
+    ledger = opened(size=32, minutes=1)
     ledger.commands["data"] = ["data"]
     ledger.save()
-    ledger = Ledger.open(tmp_path, {"size": 64, "minutes": 1})  # the import was refused, and is corrected
+    ledger = opened(size=64, minutes=1)  # the import was refused
     assert ledger.commands == {}
     ledger.commands["data"] = ["data"]
     ledger.done["data"] = {}
+    ledger.save()
+    ledger = opened(size=64, minutes=9)  # there were too few minutes
+    assert (ledger.asked, ledger.done) == ({"size": 64, "minutes": 9}, {"data": {}})
+    ledger.save()
+    with pytest.raises(RecipeError, match="another size"):
+        opened(size=32, minutes=9)
+    ledger.commands["tokenizer"] = ["train"]
+    ledger.save()
+    with pytest.raises(RecipeError, match="another minutes"):
+        opened(size=64, minutes=1)
+
+
+def test_a_ledger_goes_on_only_with_the_same_call(tmp_path):
+    ledger = Ledger.open(tmp_path, {"size": 64, "minutes": 1})
+    ledger.commands["data"] = ["data"]
     ledger.seconds |= {"data": 1.0, "language": 5.0, "decoder": 7.0}
     ledger.save()
     ledger.opened -= 100  # seconds ago
@@ -256,6 +274,28 @@ def test_a_training_without_a_finite_loss_is_reported(tmp_path):
     assert "no finite loss" in learning(Ledger(tmp_path, {}), ["decoder"])
 
 
+def test_the_display_shows_losses_scores_warnings_and_the_time_that_is_left(capsys):
+    record = {"step": 50, "steps": 100, "loss": 0.5, "val_loss": 0.75, "val_psnr": 18.5, "whole_left_s": 30.0}
+    record |= {"sheet": "runs/x.png", "warnings": ["only 5% of the codebook is in use"]}
+    wanted = ("validation 0.7500", "PSNR 18.5 dB", "left 30 s", "runs/x.png", "only 5% of the codebook is in use")
+    with progress(1.0, True) as tell:  # stderr is no terminal here
+        for _ in range(2):
+            tell("tokenizer", record)
+    told = capsys.readouterr().err
+    assert all(told.count(one) == 1 for one in wanted), told
+    with progress(1.0, False) as tell:
+        tell("tokenizer", record)
+    assert capsys.readouterr().err == ""
+    with Bars(60.0) as bars:
+        bars.tell("tokenizer", record)
+        bars.tell("tokenizer", record)
+        rows = {task.description: task for task in bars.bar.tasks}
+        assert (rows["all"].completed, rows["tokenizer"].completed) == (0.5, 0.5)
+        assert all(one in rows["tokenizer"].fields["text"] for one in wanted[:2])
+        assert all(one in rows["all"].fields["text"] for one in wanted[2:4])
+    assert capsys.readouterr().err.count(wanted[4]) == 1
+
+
 def test_options_of_importing_reach_the_import_and_must_be_repeated(tmp_path):
     pictures(tmp_path / "in")
     assert importing("auto", "white", False, 0) == []  # what calls of older versions kept in their ledgers
@@ -266,9 +306,7 @@ def test_options_of_importing_reach_the_import_and_must_be_repeated(tmp_path):
     command = made.data_command()
     assert command[-7:] == ["--aspect", "pad", "--background", "#88ccff", "--flips", "--crops", "2"]
     assert "importing" not in plain.asked(64)
-    begun = Ledger.open(tmp_path, plain.asked(64))
-    begun.done["data"] = {}
-    begun.save()
+    Ledger.open(tmp_path, plain.asked(64)).save()
     with pytest.raises(RecipeError, match="another importing"):
         Ledger.open(tmp_path, wanted.asked(64))
 

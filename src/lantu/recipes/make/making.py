@@ -12,6 +12,7 @@ from lantu.models import hub
 from lantu.models.lantu.components import is_pretrained
 from lantu.models.lantu.directory import CONTROL
 from lantu.models.lantu.folder import LantuFolder
+from lantu.models.loader import choose_device
 from lantu.pipeline import Model
 from lantu.recipes.make import card, drawings, plan, report, stages
 from lantu.recipes.make.look import FEW, look
@@ -29,6 +30,7 @@ REHEARSED = 160  # drawings of the model that another one begins with
 SIZE = 128  # pixels a side, unless another is asked for
 TUNING, SCORING = 0.35, 0.6  # shares of the time that is left, for the settings and then for the scores
 LEAST_MINUTES = 0.2
+LATER = ("out", "minutes", "device")  # settings that the import doesn't depend on
 KEPT = "codes,drawing"  # suites that say whether a model still draws what it drew
 BEFORE = "codes,reconstruction,drawing"
 NOW = {  # what a stage does, for a person who waits
@@ -223,16 +225,17 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> Made:
         LantuError: a stage was refused, and its message says why; or another process works in the same folder.
         KeyboardInterrupt: it was interrupted; the same call goes on.
     """
+    choose_device(wanted.device)  # refused before anything is written
     check_places(wanted.pictures, wanted.out, wanted.work, only_read(wanted))
     sources, size = sources_of(wanted)
     if sources.squares and "keep" in wanted.importing:
         what = "a pretrained decoder" if sources.decoder else "a model that goes on learning"
         raise LantuError(f"{what} takes square pictures", "give --aspect crop or pad")
-    check_new(wanted.out, Ledger.open(wanted.work, wanted.asked(size)))  # refused before anything is written
+    check_new(wanted.out, Ledger.open(wanted.work, wanted.asked(size), later=LATER))  # refused before a file is written
     with writing(wanted.work):
         wanted.work.mkdir(parents=True, exist_ok=True)
     with locked(wanted.work / "lock", wait=False):
-        ledger = Ledger.open(wanted.work, wanted.asked(size))
+        ledger = Ledger.open(wanted.work, wanted.asked(size), later=LATER)
         time = Time.of(wanted.minutes, ledger.spent_s, sources.reserved)
 
         def timed(stage: str, record: Mapping[str, Any]) -> None:

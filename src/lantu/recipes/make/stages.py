@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,11 +16,11 @@ from typing import Any, BinaryIO
 from lantu.errors import LantuError, RecipeError
 from lantu.files import write_json
 from lantu.training.logs import read_log
-from lantu.training.progress import WARNING
+from lantu.training.progress import WARNING, validated
 
 LEDGER = "make.json"
 POLL_S = 0.5
-FIRST = {"data"}  # stages that a call with other settings begins anew, as long as they are not done
+FIRST = {"data"}  # stages before those that are planned for the time there is
 DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 Tell = Callable[[str, dict[str, Any]], None]  # name of a stage, newest line of its log and more: see ``making.make``
 
@@ -59,6 +59,7 @@ class Ledger:
         name: str = LEDGER,
         what: str = "a model in the making",
         option: str = "--work",
+        later: Collection[str] = (),
     ) -> "Ledger":
         """Begin, or go on where an earlier call with the same settings was stopped.
 
@@ -66,6 +67,8 @@ class Ledger:
             name: of its file.
             what: the folder holds, for messages.
             option: that names another folder.
+            later: settings that matter only after the first stages, and may be changed until then; as long as these
+                are not done either, all may.
 
         Raises:
             RecipeError: the folder holds the work of a call with other settings.
@@ -79,10 +82,14 @@ class Ledger:
             return cls(work, asked, name=name)
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise RecipeError(f"{work / name} can't be read", f"choose another folder: {option}") from problem
-        if ledger.asked != asked and not ledger.done and ledger.commands.keys() <= FIRST:
-            return cls(work, asked, name=name)  # the import was refused: this call is its correction
-        if ledger.asked != asked:
-            other = next(each for each in {**asked, **ledger.asked} if asked.get(each) != ledger.asked.get(each))
+        others = [each for each in {**asked, **ledger.asked} if asked.get(each) != ledger.asked.get(each)]
+        if others and later and ledger.commands.keys() <= FIRST:
+            if not ledger.done:
+                return cls(work, asked, name=name)  # the import was refused: this call is its correction
+            ledger.asked |= {each: asked[each] for each in others if each in later}
+            others = [each for each in others if each not in later]
+        if others:
+            other = others[0]
             what = f"{work} holds {what} with another {other} ({ledger.asked.get(other)})"
             raise RecipeError(what, f"repeat that call to go on, or choose another folder: {option}")
         return ledger
@@ -190,7 +197,7 @@ def run(
                 new = one.warnings
                 if log := read_log(one.run):
                     more = {"steps": one.steps, "sheet": newest_sheet(one.run), "warnings": new}
-                    tell(one.name, {**log[-1], **more})
+                    tell(one.name, {**validated(log), **log[-1], **more})
                 if new:
                     ledger.warnings[one.name] = new
                 ledger.seconds[one.name] = before.get(one.name, 0.0) + one.seconds
