@@ -42,6 +42,8 @@ def test_scores_are_told_in_words_and_short_numbers():
 @pytest.mark.parametrize(("fall", "said"), [(0.43, "up to 0.4 dB worse"), (-0.2, "as well as before")])
 def test_what_a_move_costs_is_told(fall, said):
     assert said in report.shift({"reconstruction": suite(0.9, moved_db=fall)}, 16)
+    assert "moved=16" in report.shift({"reconstruction": suite(0.9, moved_db=1.9)}, 16)
+    assert "moved=16" not in report.shift({"reconstruction": suite(0.9, moved_db=fall)}, 16)
     assert "1 to 15 pixels" in report.shift({"reconstruction": suite(0.9, moved_db=fall)}, 16)
     assert report.shift({"reconstruction": suite(0.9)}, 16) == report.shift({}, 16) == ""
 
