@@ -18,7 +18,7 @@ TEXT = """# {name}
 Made of {count} pictures by `lantu make` in {time}. A causal language model drafts pictures of {pixels} px as {codes}
 codes; a diffusion decoder renders them. {words}
 
-    lantu draw {prompt} --model {folder}
+    lantu draw {prompt} --model {name}
 
 ## Pictures
 
@@ -73,7 +73,6 @@ def text(model: Model, look: Look, ledger: Ledger, prompt: str) -> str:
         codes=rows * columns,
         words=began + spoken,
         prompt=shlex.quote(prompt),
-        folder=shlex.quote(str(folder.path)),
         pictures="\n".join(f"- {line}" for line in look.lines()),
         parts="\n".join(part_rows(facts["parameters"], folder.index.get("budget", {}))),
         split="They are of pictures that it learnt." if trained else "The pictures were held out.",
