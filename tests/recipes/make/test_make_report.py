@@ -1,5 +1,7 @@
 """The tables and texts of the report's page."""
 
+import base64
+import io
 import json
 import re
 import shlex
@@ -78,7 +80,12 @@ def test_a_model_without_captions_to_be_scored_draws_all_the_same(tiny_model, tm
     assert said in page
     shown = [f"drawn-0-{seed}.png" for seed in range(drawings.SEEDS)] + ["nearest-0.png"]
     assert re.findall(r"src=(\S+?)>", page) == shown
-    assert all((tmp_path / name).stat().st_size for name in shown)
+    with Image.open(tmp_path / drawings.SHEET) as sheet:
+        assert sheet.size == (model.size[0] * len(shown), model.size[1] * len(prompts))
+    alone = report.with_pictures(page, tmp_path)
+    assert "png" not in alone
+    held = [Image.open(io.BytesIO(base64.b64decode(one))) for one in re.findall('base64,([^"]+)', alone)]
+    assert [picture.size for picture in held] == [model.size] * len(shown)
 
 
 def test_what_each_stage_took_is_a_table(tmp_path):

@@ -21,6 +21,7 @@ from lantu.recipes.pictures import Album, TruePicture, open_eye, stacked
 
 PROMPTS, SEEDS = 8, 3  # held-out captions, and drawings of each
 NEIGHBOURS, BATCH = 2000, 64  # training pictures among which the nearest one is looked for
+SHEET = "drawn.png"  # all of them, a line for each prompt
 NOTHING = "a picture"  # the prompt of a model that learnt no captions
 LOOKED_AT = 200  # pictures whose captions are looked through
 
@@ -130,9 +131,13 @@ def write(drawn: Sequence[Drawn], album: Album, out: Path, deadline: float) -> s
     """
     eye = open_eye(lambda note: None)
     near = Neighbours.of(eye, album, deadline)
+    lines = []
     for number, one in enumerate(drawn):
-        for _, name, picture in labelled(number, one, near.to(eye, one.drawings[0])):
+        shown = labelled(number, one, near.to(eye, one.drawings[0]))
+        for _, name, picture in shown:
             save(out / name, picture)
+        lines.append(np.concatenate([picture for _, _, picture in shown], 1))
+    save(out / SHEET, np.concatenate(lines))
     rows = "".join(map(figures, range(len(drawn)), drawn))
     among = (
         f"<p>The nearest to the first drawing is that of {len(near.pictures):,} training pictures, by the features of "

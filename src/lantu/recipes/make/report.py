@@ -3,6 +3,9 @@
 Shapes: B pictures, H W pixels.
 """
 
+import base64
+import io
+import re
 import time
 from collections.abc import Sequence
 from html import escape
@@ -33,6 +36,7 @@ ASKED = {  # what a suite's score is, for a person
 }
 STAGES = {"data": "import", "rehearsal": "drawings to rehearse", "model": "settings"}
 MINDS = 1.5  # dB, from which a tokenizer depends on where things stand
+QUALITY = 90  # of the pictures in the page, as WebP
 ENOUGH = 16  # pictures below which a score is mostly chance
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -45,7 +49,7 @@ pre { white-space: pre-wrap; background: #f4f4f4; padding: .6rem; }
 
 
 def write(out: Path, model: Model, look: Look, ledger: Ledger, data: Path, seconds: float) -> Path:
-    """Write OUT/index.html and its pictures; returns the page.
+    """Write OUT/index.html, which holds its pictures, and these as PNG beside it; returns the page.
 
     Args:
         seconds: about so many; then the nearest training picture is looked for among fewer.
@@ -70,8 +74,20 @@ def write(out: Path, model: Model, look: Look, ledger: Ledger, data: Path, secon
         f"<h2>Commands</h2><pre>{escape(commands(ledger))}</pre>",
     ]
     page = f"<!doctype html><meta charset=utf-8><title>{escape(model.name)}</title><style>{STYLE}</style>"
-    write_text(out / "index.html", page + "\n".join(sections) + "\n")
+    write_text(out / "index.html", with_pictures(page + "\n".join(sections) + "\n", out))
     return out / "index.html"
+
+
+def with_pictures(page: str, folder: Path) -> str:
+    """A page that holds its pictures, so that it can be sent to somebody as one file."""
+
+    def held(named: re.Match[str]) -> str:
+        content = io.BytesIO()
+        with Image.open(folder / named[1]) as picture:
+            picture.save(content, format="WEBP", quality=QUALITY)
+        return f'src="data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"'
+
+    return re.sub(r"src=([\w-]+\.png)", held, page)
 
 
 def rounds(model: Model, album: Album, path: Path) -> None:
