@@ -96,6 +96,16 @@ def test_caption(lantu):
     assert (told["language"], told["file"], told["model"]) == ("zh", "a.png", "tiny")
 
 
+def test_a_language_that_a_model_learnt_no_captions_in_is_told(lantu, tiny_model, tmp_path):
+    lantu("draw", "a cat", "-o", "a.png")
+    model = shutil.copytree(tiny_model, tmp_path / "english")
+    words = {"names": {"en": [], "zh": []}, "words": {"en": ["cat"], "zh": []}, "emoji": {}}
+    (model / "words.json").write_text(json.dumps(words))
+    for language, told in (("en", False), ("zh", True)):
+        err = lantu("caption", "a.png", "--model", str(model), "--lang", language)[2]
+        assert ("learnt no captions in zh" in err) == told
+
+
 def test_models_and_info(lantu):
     assert "tiny *" in lantu("models")[1]
     assert json.loads(lantu("models", "--json")[1])["models"][0]["name"]

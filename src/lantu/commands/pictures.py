@@ -200,8 +200,11 @@ def caption(
 ) -> None:
     """Describe a picture."""
     from lantu.tasks import reader
+    from lantu.tokens.words import Lexicon
 
     opened_model = load(model, device, ability="captioning")
+    if (lexicon := Lexicon.load(opened_model.folder.path)) and lang not in lexicon.languages:
+        say(f"{opened_model.name} learnt no captions in {lang}")
     source = reader.read(image, str(image), opened_model.parts, say)
     if source.note:
         say(source.note)

@@ -50,6 +50,9 @@ class Lexicon:
         content: of ``words.json``.
         folder: of ``related.json``; None if there is none.
 
+    Attributes:
+        languages: that it was taught: "zh", and "en" for all others.
+
     Raises:
         ModelError: the content is malformed.
     """
@@ -65,6 +68,7 @@ class Lexicon:
             self.counts = count_of(content.get("counts", 0))
         except (KeyError, TypeError, AttributeError, ValueError) as problem:
             raise ModelError(f"{(folder or Path()) / WORDS} is not a list of words", HINT) from problem
+        self.languages = {language for language in ("en", "zh") if self.names[language] or words[language]}
         self.english_names = {tokens(name): name for name in self.names["en"] if tokens(name)}
         self.english = ENGLISH.union(word.lower() for word in words["en"])
         self.chinese_names = set(self.names["zh"])
