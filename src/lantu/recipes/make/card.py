@@ -18,7 +18,7 @@ TEXT = """# {name}
 Made of {count} pictures by `lantu make` in {time}. A causal language model drafts pictures of {pixels} px as {codes}
 codes; a diffusion decoder renders them. {words}
 
-    lantu draw {prompt} --model {name}
+    lantu draw {prompt} --model {model}
 
 ## Pictures
 
@@ -67,6 +67,7 @@ def text(model: Model, look: Look, ledger: Ledger, prompt: str) -> str:
     trained = any(one.get("split") == "train" for one in scores.values())
     return TEXT.format(
         name=facts["name"],
+        model=shlex.quote(facts["name"]),
         count=f"{look.train + look.val:,}",
         time=duration(ledger.spent_s),
         pixels=facts["pixels"],
