@@ -134,7 +134,10 @@ class Making:
         for line in [*found.account, *found.lines()]:
             self.say(line)
         if found.train < FEW and not self.sources.start:
-            self.say("a model that draws already learns more from few: --start lantu-emoji")
+            views = "more pictures help most, then more views of these: --flips, --crops 4"
+            self.say(
+                views if found.photographs else "of few drawings a model that draws learns more: --start lantu-emoji"
+            )
         if self.sources.start:
             if (Path(self.sources.start) / CONTROL).is_dir():
                 self.say("its control belongs to its decoder and is not kept: train another (lantu train control)")
