@@ -260,6 +260,20 @@ def test_a_ledger_goes_on_only_with_the_same_call(tmp_path):
         Ledger.open(tmp_path, {"size": 64, "minutes": 1})
 
 
+def test_commands_go_on_from_another_working_directory(tmp_path, monkeypatch):
+    pictures(tmp_path / "in", count=2)
+    monkeypatch.chdir(tmp_path)
+
+    def stop(ledger, names, *more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages, "run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        make(Wanted(Path("in"), Path("out"), Path("work"), 1.0, 32, "", "cpu", 0), print, print)
+    kept = json.loads((tmp_path / "work" / "make.json").read_text())
+    assert kept["commands"]["data"][3:6] == [str(tmp_path / "in"), "--out", str(tmp_path / "work" / "data")]
+
+
 def test_a_second_call_in_the_same_folder_is_refused_while_the_first_one_works(tmp_path):
     wanted = Wanted(pictures(tmp_path / "in"), tmp_path / "out", tmp_path / "work", 1.0, 64, "", "cpu", 0)
     (tmp_path / "work").mkdir()

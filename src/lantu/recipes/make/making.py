@@ -1,7 +1,7 @@
 """``lantu make``: data, tokenizer, language model and decoder, model directory, scores, report."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -177,7 +177,7 @@ class Making:
         words += wanted.importing
         if self.sources.squares and "--aspect" not in words:
             words += ["--aspect", "crop"]
-        where = [str(expand(wanted.pictures)), "--out", str(self.data)]
+        where = [str(wanted.pictures), "--out", str(self.data)]
         return ["data", "build", "folder", *where, "--size", str(self.size), "--seed", str(wanted.seed), *words]
 
     def rehearsal_command(self) -> list[str]:
@@ -228,6 +228,9 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> Made:
         LantuError: a stage was refused, and its message says why; or another process works in the same folder.
         KeyboardInterrupt: it was interrupted; the same call goes on.
     """
+    # Commands are kept, and may go on from another working directory.
+    pictures, out, work = (expand(place).absolute() for place in (wanted.pictures, wanted.out, wanted.work))
+    wanted = replace(wanted, pictures=pictures, out=out, work=work)
     choose_device(wanted.device)  # refused before anything is written
     check_places(wanted.pictures, wanted.out, wanted.work, only_read(wanted))
     sources, size = sources_of(wanted)
