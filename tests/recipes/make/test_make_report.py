@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from lantu.data.build import build_folder
+from lantu.evaluation.likeness import PlainEye
 from lantu.models.lantu.folder import LantuFolder
 from lantu.pipeline import Model
 from lantu.recipes.make import card, drawings, report
@@ -54,8 +55,20 @@ def test_a_caption_is_told_in_the_other_language_too():
     captions = (("en", ("an <apple>", "a fruit")), ("zh", ("一个苹果",)))
     picture = TruePicture("val/0", np.zeros((8, 8, 3), np.uint8), captions, "一个苹果", "zh")
     drawn = drawings.Drawn(picture.prompt, drawings.said(picture), picture.image, [picture.image] * drawings.SEEDS)
-    assert drawings.figures(0, drawn).startswith("<p>“一个苹果” (an &lt;apple&gt;)</p>")
-    assert drawings.figures(0, drawn).count("<figure>") == drawings.SEEDS + 2
+    row = drawings.figures(drawn, drawings.labelled(0, drawn, 1, picture.image))
+    assert row.startswith("<p>“一个苹果” (an &lt;apple&gt;)</p>")
+    assert row.count("<figure>") == drawings.SEEDS + 2
+    assert "nearest in training, to seed 1" in row
+
+
+def test_the_training_picture_that_is_nearest_to_any_drawing_is_shown():
+    rng = np.random.default_rng(0)
+    known = [TruePicture(f"train/{n}", rng.integers(0, 255, (32, 32, 3), np.uint8), (), "", "en") for n in range(4)]
+    eye = PlainEye()
+    near = drawings.Neighbours(known, eye.pooled(eye.describe(drawings.squares(np.stack([k.image for k in known])))))
+    other = np.full((32, 32, 3), 255, np.uint8)
+    which, nearest = near.to(eye, [other, known[2].image, other])
+    assert (which, nearest.tolist()) == (1, known[2].image.tolist())
 
 
 @pytest.mark.parametrize(

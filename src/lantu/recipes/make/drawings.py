@@ -54,13 +54,15 @@ class Neighbours:
         features_MF = np.concatenate(parts)
         return cls(chosen[: len(features_MF)], features_MF)
 
-    def to(self, eye: Eye, picture: np.ndarray) -> np.ndarray:
-        """The one whose features are most like those of a picture."""
-        own_1F = eye.pooled(eye.describe(squares(picture[None])))
-        own, others = (
-            each / np.linalg.norm(each, axis=1, keepdims=True).clip(1e-9) for each in (own_1F, self.features_MF)
+    def to(self, eye: Eye, pictures: Sequence[np.ndarray]) -> tuple[int, np.ndarray]:
+        """The one that is most like any of some pictures by its features, and which of them that is."""
+        own_BF = eye.pooled(eye.describe(squares(np.stack(pictures))))
+        own_BF, others_MF = (
+            each / np.linalg.norm(each, axis=1, keepdims=True).clip(1e-9) for each in (own_BF, self.features_MF)
         )
-        return self.pictures[int((others @ own[0]).argmax())].image
+        alike_BM = own_BF @ others_MF.T
+        which, nearest = np.unravel_index(int(alike_BM.argmax()), alike_BM.shape)
+        return int(which), self.pictures[int(nearest)].image
 
 
 def squares(pictures_BHW3: np.ndarray) -> np.ndarray:
@@ -107,17 +109,20 @@ def said(picture: TruePicture) -> list[str]:
     return [texts[0] for language, texts in picture.captions if language != picture.language and texts]
 
 
-def labelled(number: int, one: Drawn, nearest: np.ndarray) -> list[tuple[str, str, np.ndarray]]:
-    """Label, file name and picture of all that is shown of a prompt."""
-    shown = [(f"drawn, seed {seed}", f"drawn-{number}-{seed}.png", made) for seed, made in enumerate(one.drawings)]
+def labelled(number: int, one: Drawn, seed: int, nearest: np.ndarray) -> list[tuple[str, str, np.ndarray]]:
+    """Label, file name and picture of all that is shown of a prompt.
+
+    Args:
+        seed, nearest: of the drawing that is most like a training picture, and that picture.
+    """
+    shown = [(f"drawn, seed {each}", f"drawn-{number}-{each}.png", made) for each, made in enumerate(one.drawings)]
     if one.truth is not None:
         shown.append(("the true picture", f"true-{number}.png", one.truth))
-    return [*shown, ("nearest in training", f"nearest-{number}.png", nearest)]
+    return [*shown, (f"nearest in training, to seed {seed}", f"nearest-{number}.png", nearest)]
 
 
-def figures(number: int, one: Drawn) -> str:
+def figures(one: Drawn, shown: Sequence[tuple[str, str, np.ndarray]]) -> str:
     """A row of the page."""
-    shown = labelled(number, one, one.drawings[0])
     cells = "".join(f"<figure><img src={name}><figcaption>{label}</figcaption></figure>" for label, name, _ in shown)
     others = f" ({escape('; '.join(one.others))})" if one.others else ""
     return f"<p>“{escape(one.caption)}”{others}</p><div class=drawn>{cells}</div>"
@@ -131,17 +136,17 @@ def write(drawn: Sequence[Drawn], album: Album, out: Path, deadline: float) -> s
     """
     eye = open_eye(lambda note: None)
     near = Neighbours.of(eye, album, deadline)
-    lines = []
+    lines, rows = [], ""
     for number, one in enumerate(drawn):
-        shown = labelled(number, one, near.to(eye, one.drawings[0]))
+        shown = labelled(number, one, *near.to(eye, one.drawings))
+        rows += figures(one, shown)
         for _, name, picture in shown:
             save(out / name, picture)
         lines.append(np.concatenate([picture for _, _, picture in shown], 1))
     save(out / SHEET, np.concatenate(lines))
-    rows = "".join(map(figures, range(len(drawn)), drawn))
     among = (
-        f"<p>The nearest to the first drawing is that of {len(near.pictures):,} training pictures, by the features of "
-        f"{eye.name}. Where the two are the same picture, the model has learnt it by heart.</p>"
+        f"<p>The nearest is that of {len(near.pictures):,} training pictures, by the features of {eye.name}, which is "
+        "most like one of the drawings. Where the two are the same picture, the model has learnt it by heart.</p>"
     )
     return f"<h2>{title(drawn, album)}</h2>{rows}{among}"
 
