@@ -107,6 +107,11 @@ def test_what_needs_captions_is_left_out_in_a_line(tiny_model, folders):
         evaluate(model, data, ["drawing"])
 
 
+def test_a_model_without_captions_is_scored_in_limited_time_too(tiny_model, folders):
+    scores = evaluate(Model.load(tiny_model), folders(6, captioned=False), limit=3, minutes=1e-6)
+    assert set(scores) == {"codes", "reconstruction"}
+
+
 def test_without_validation_pictures_those_for_training_are_scored_and_that_is_told(tiny_model, folders):
     scores = evaluate(Model.load(tiny_model), folders(1), ["codes", "drawing"])
     assert {suite["split"] for suite in scores.values()} == {"train"}

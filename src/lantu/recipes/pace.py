@@ -11,6 +11,7 @@ TRIED = 2  # pictures that the pace is measured on
 SHARE = {"reconstruction": 0.1, "drawing": 0.25, "caption": 0.35, "variety": 0.25}  # of the time
 CALLS = {"reconstruction": 1, "drawing": 1, "caption": 2, "variety": 4}  # drawings or captions of each picture
 LEAST = 4
+ANY = "a picture"  # is drawn where there is no caption
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class Pace:
         some = pictures[:TRIED]
         if minutes is None or not some:
             return cls()
-        generator.draw([some[0].prompt], [0])  # what is loaded now is not measured
+        prompts = [one.prompt or ANY for one in some]
+        generator.draw(prompts[:1], [0])  # what is loaded now is not measured
         began = time.monotonic()
-        generator.draw([one.prompt for one in some], list(range(len(some))))
+        generator.draw(prompts, list(range(len(some))))
         drawn = time.monotonic()
         if captions:
             generator.caption(stacked(some), some[0].language)
