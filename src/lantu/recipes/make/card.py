@@ -8,14 +8,14 @@ from typing import Any
 from lantu.evaluation.results import shown
 from lantu.files import write_text
 from lantu.pipeline import Model
-from lantu.recipes.make.look import Look
+from lantu.recipes.make.look import Look, pictures
 from lantu.recipes.make.stages import Ledger
 from lantu.training.progress import duration
 
 NAME = "README.md"
 TEXT = """# {name}
 
-Made of {count} pictures by `lantu make` in {time}. A causal language model drafts pictures of {pixels} px as {codes}
+Made of {count} by `lantu make` in {time}. A causal language model drafts pictures of {pixels} px as {codes}
 codes; a diffusion decoder renders them. {words}
 
     lantu draw {prompt} --model {model}
@@ -68,7 +68,7 @@ def text(model: Model, look: Look, ledger: Ledger, prompt: str) -> str:
     return TEXT.format(
         name=facts["name"],
         model=shlex.quote(facts["name"]),
-        count=f"{look.train + look.val:,}",
+        count=pictures(look.train + look.val),
         time=duration(ledger.spent_s),
         pixels=facts["pixels"],
         codes=rows * columns,
