@@ -1,6 +1,7 @@
 """Mirrored and cropped copies of training pictures. Shapes: H W pixels."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,11 @@ class Variant:
             left, top = int(rng.integers(picture.width - width + 1)), int(rng.integers(picture.height - height + 1))
             picture = picture.crop((left, top, left + width, top + height))
         return ImageOps.mirror(picture) if self.mirrored else picture
+
+
+def is_copy(key: str) -> bool:
+    """Whether a name is that of a variant (``Variant.key``)."""
+    return re.search(r"( crop \d+| mirrored)$", key) is not None
 
 
 Chosen = tuple[Entry, Variant]

@@ -65,6 +65,15 @@ def test_photographs_and_drawings_are_told_apart(tmp_path):
     assert "few" in text
 
 
+def test_copies_are_no_more_pictures(tmp_path):
+    folder = pictures(tmp_path / "in", count=6, noisy=True)
+    found = look(build_folder(folder, tmp_path / "data", 32, workers=1, flips=True, crops=1))
+    assert (found.train, found.different, found.val) == (20, 5, 1)
+    assert "5 pictures and 15 mirrored or cropped copies to learn from, 1 kept" in " ".join(found.lines())
+    many = replace(PHOTOS, train=3000, copies=2500)
+    assert set_by(plan.command_of("tokenizer", many, tmp_path, "cpu"))["model.codebook_size"] == "1024"
+
+
 def test_what_was_left_out_is_said(tmp_path):
     folder = pictures(tmp_path / "in", count=6)
     (folder / "broken.png").write_bytes((folder / "0.png").read_bytes()[:60])

@@ -68,7 +68,7 @@ def text(model: Model, look: Look, ledger: Ledger, prompt: str) -> str:
     return TEXT.format(
         name=facts["name"],
         model=shlex.quote(facts["name"]),
-        count=pictures(look.train + look.val),
+        count=pictures(look.different + look.val),
         time=duration(ledger.spent_s),
         pixels=facts["pixels"],
         codes=rows * columns,

@@ -14,6 +14,7 @@ from lantu.data.account import account_of, lines
 from lantu.data.inspect import inspect
 from lantu.data.remarks import SPOKEN
 from lantu.data.shards import Shards, read_index
+from lantu.data.variants import is_copy
 from lantu.tokens.document import LANGUAGES
 
 LOOKED_AT = 64  # pictures, to tell photographs from drawings
@@ -27,12 +28,13 @@ class Look:
     """What there is.
 
     Attributes:
-        train, val: pictures of the two splits.
+        train, val: pictures of the two splits, copies included.
         size: pixels a side.
         captioned: training pictures with a caption.
         languages: language → pictures with captions in it.
         plain: share of neighbouring pixels that are alike: high for drawings.
         account: what was taken, changed, not used or left out as the pictures were imported, a line each.
+        copies: mirrored and cropped copies among the training pictures.
     """
 
     train: int
@@ -42,6 +44,12 @@ class Look:
     languages: dict[str, int]
     plain: float
     account: tuple[str, ...] = ()
+    copies: int = 0
+
+    @property
+    def different(self) -> int:
+        """Training pictures that are no copies of others."""
+        return self.train - self.copies
 
     @property
     def photographs(self) -> bool:
@@ -52,10 +60,11 @@ class Look:
         """What it is, for a person, and what a model won't learn from it."""
         kind = "photographs" if self.photographs else "drawings"
         spoken = ", ".join(f"{count:,} with captions in {name}" for name, count in self.languages.items())
-        train = pictures(self.train)
-        yield f"{train} to learn from, {self.val:,} kept for validation; they look like {kind}"
+        train = pictures(self.different)
+        copies = f" and {self.copies:,} mirrored or cropped copies" if self.copies else ""
+        yield f"{train}{copies} to learn from, {self.val:,} kept for validation; they look like {kind}"
         yield spoken or "no captions"
-        if self.train < FEW:
+        if self.different < FEW:
             yield f"{train}: so few are learnt by heart, more than what they have in common"
         if not self.captioned:
             yield "without captions it draws pictures like these, whatever the prompt says"
@@ -84,8 +93,14 @@ def look(data: Path) -> Look:
         captioned=train - splits["train"]["uncaptioned"],
         languages={language: entry["pictures"] for language, entry in captions.items() if entry["pictures"]},
         plain=plainness(shards),
+        copies=copies(shards) if facts["settings"].get("flips") or facts["settings"].get("crops") else 0,
         account=tuple(lines(one for one in account_of(read_index(data)) if not one["reason"].startswith(SPOKEN))),
     )
+
+
+def copies(shards: Shards) -> int:
+    """How many pictures are copies of others."""
+    return sum(is_copy(shards.sample(index).key) for index in range(len(shards)))
 
 
 def plainness(shards: Shards) -> float:

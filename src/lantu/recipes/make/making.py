@@ -133,7 +133,7 @@ class Making:
         found = look(self.data)
         for line in [*found.account, *found.lines()]:
             self.say(line)
-        if found.train < FEW and not self.sources.start:
+        if found.different < FEW and not self.sources.start:
             views = "more pictures help most, then more views of these: --flips, --crops 4"
             self.say(
                 views if found.photographs else "of few drawings a model that draws learns more: --start lantu-emoji"

@@ -149,9 +149,9 @@ def settings_of(
     """What differs from the recipe, for this data and as many samples as there is time for."""
     recipe = recipe_of(part, look, sources, samples)
     if part == "tokenizer":
-        codes = 1024 if look.train < SMALL else 4096
+        codes = 1024 if look.different < SMALL else 4096
         return {"model.size": sources.seen or look.size, "model.codebook_size": codes}
-    few = look.train < DOZENS
+    few = look.different < DOZENS
     if recipe == "finetune":
         how = {"trained": "lora", "loop.lr": 1e-3} if few else {"trained": "all", "loop.lr": 5e-4}
         return {**how, "rehearsed": str(work / "rehearsal"), "loop.patience": STALE}
@@ -161,7 +161,7 @@ def settings_of(
         return {"rehearsed": str(work / "rehearsal"), "loop.lr": 3e-4, "size": look.size}
     if part == "decoder":
         return {"size": look.size}
-    if look.train < SMALL:
+    if look.different < SMALL:
         return {**SMALLEST_MODEL, "text_size": 1024}
     return {} if samples is None else next(sizes for documents, sizes in SIZES if samples < documents)
 
