@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lantu.cli import main
 from lantu.commands.make import Bars, importing, progress
 from lantu.data.build import build_folder
 from lantu.errors import DiskError, LantuError, RecipeError
@@ -281,6 +282,15 @@ def test_commands_go_on_from_another_working_directory(tmp_path, monkeypatch):
         make(Wanted(Path("in"), Path("out"), Path("work"), 1.0, 32, "", "cpu", 0), print, print)
     kept = json.loads((tmp_path / "work" / "make.json").read_text())
     assert kept["commands"]["data"][3:6] == [str(tmp_path / "in"), "--out", str(tmp_path / "work" / "data")]
+
+
+def test_an_interrupted_call_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    def stop(*how):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lantu.recipes.make.making.make", stop)
+    assert main(["make", str(pictures(tmp_path / "in", count=2)), "-o", str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err.strip() == "stopped: the same command goes on"
 
 
 def test_a_second_call_in_the_same_folder_is_refused_while_the_first_one_works(tmp_path):
