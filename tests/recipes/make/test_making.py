@@ -412,6 +412,9 @@ def test_pictures_become_a_model_with_a_report_though_it_is_killed_on_the_way(tm
     assert subprocess.run([sys.executable, "-m", "lantu", *drawn]).returncode == 0
     again = subprocess.run(call(tmp_path, "--json"), capture_output=True, text=True, timeout=120)
     assert json.loads(again.stdout)["digest"] == facts["digest"]
+    shutil.rmtree(tmp_path / "model")
+    again = subprocess.run(call(tmp_path, "--json"), capture_output=True, text=True, timeout=300)
+    assert (again.returncode, (tmp_path / "model" / "README.md").is_file()) == (0, True), again.stderr
     other = subprocess.run(call(tmp_path, "--seed", "3"), capture_output=True, text=True)
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
     assert "another seed" in other.stderr

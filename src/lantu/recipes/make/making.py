@@ -10,7 +10,7 @@ from lantu.files import expand, locked, writing
 from lantu.kernels import usable_cores
 from lantu.models import hub
 from lantu.models.lantu.components import is_pretrained
-from lantu.models.lantu.directory import CONTROL
+from lantu.models.lantu.directory import CONTROL, INDEX
 from lantu.models.lantu.folder import LantuFolder
 from lantu.models.loader import choose_device
 from lantu.pipeline import Model
@@ -31,6 +31,7 @@ SIZE = 128  # pixels a side, unless another is asked for
 TUNING, SCORING = 0.35, 0.6  # shares of the time that is left, for the settings and then for the scores
 LEAST_MINUTES = 0.2
 LATER = ("out", "minutes", "device")  # settings that the import doesn't depend on
+SCORES = ("scores", "before", "kept", "kept-before")  # stages
 KEPT = "codes,drawing"  # suites that say whether a model still draws what it drew
 BEFORE = "codes,reconstruction,drawing"
 NOW = {  # what a stage does, for a person who waits
@@ -146,6 +147,9 @@ class Making:
             self.stage(rehearsal=self.rehearsal_command())
         how = (self.ledger, found, self.sources, wanted.device, wanted.seed, self.time, self.cores)
         Training(*how, self.say, self.tell).run()
+        if not (wanted.out / INDEX).is_file():  # it may have been deleted since an earlier call
+            for name in ("model", *SCORES):
+                self.ledger.done.pop(name, None)
         self.stage(model=self.model_command())
         self.stage(**self.score_commands())
         model = Model.load(wanted.out, wanted.device)
