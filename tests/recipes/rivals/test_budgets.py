@@ -10,7 +10,7 @@ from lantu.recipes.rivals import budgets
 
 
 def test_one_count_for_all(captioned_data, tiny_model, tmp_path):
-    language = budgets.cost("language", "debug", captioned_data, [f"tokenizer={tiny_model}/tokenizer"])
+    language = budgets.cost("language", "debug", captioned_data, [f"tokenizer={tiny_model}/tokenizer", "asked=0"])
     pixels = budgets.cost("rival", "pixel-ar-debug", captioned_data)
     twice = budgets.cost("rival", "pixel-ar-debug", captioned_data, ["layers=4"])
     assert pixels.flops_per_sample > 2 * language.flops_per_sample  # 64 ids a picture in the place of 16
