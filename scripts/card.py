@@ -116,13 +116,13 @@ CAPTIONED = ("caption", "own_caption")  # which have a table of their own
 def budget(costs: dict[str, dict[str, float]], parameters: dict[str, int]) -> str:
     rows = []
     for part, cost in costs.items():
-        told = (
+        cells = (
             f"{parameters[part] / 1e6:.1f}M",
             f"{cost['steps']:,.0f}",
             f"{cost['samples']:,.0f}",
             f"{cost['hours']:.2f}",
         )
-        rows.append(f"| {part} | {' | '.join(told)} |")
+        rows.append(f"| {part} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -150,10 +150,10 @@ def scores(suites: dict[str, dict[str, Any]]) -> str:
             continue
         low, high = interval(one["score"], one["n"])
         its = one["details"]["score"]
-        told = [f"{one['score']:.1%}, {low:.1%} to {high:.1%}"]
-        told += [f"{its[language]:.1%}" if language in its else "" for language in LANGUAGES]
-        told += [f"{one['round_trip']:.1%}", f"{one['ceiling']:.1%}"]
-        rows.append(f"| {name} | {' | '.join(told)} | {one['score'] / max(one['round_trip'], 1e-9):.0%} |")
+        cells = [f"{one['score']:.1%}, {low:.1%} to {high:.1%}"]
+        cells += [f"{its[language]:.1%}" if language in its else "" for language in LANGUAGES]
+        cells += [f"{one['round_trip']:.1%}", f"{one['ceiling']:.1%}"]
+        rows.append(f"| {name} | {' | '.join(cells)} | {one['score'] / max(one['round_trip'], 1e-9):.0%} |")
     return "\n".join(rows)
 
 

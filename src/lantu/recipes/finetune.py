@@ -28,7 +28,7 @@ from lantu.recipes.documents import Captioned
 from lantu.recipes.language_lora import adapt, merged, save_adapter
 from lantu.recipes.language_settings import LanguageRecipe
 from lantu.recipes.language_task import LanguageSetup, LanguageTask, Objective
-from lantu.recipes.next_token import NextToken, PrefixedCodes, captioned, code_logits, prefixed_codes
+from lantu.recipes.next_token import Lesson, NextToken, captioned, code_log_probabilities, lesson
 from lantu.recipes.picture_batches import check_one_shape
 from lantu.recipes.sources import part_folder
 from lantu.tokens.document import draw_prefix
@@ -90,13 +90,6 @@ class Documents:
         return self.sources[id(corpus)].document(index, position)
 
 
-class Lesson(NamedTuple):
-    """Rows of pictures after their prefixes, and the codes (R, n) to predict."""
-
-    rows: PrefixedCodes
-    codes: Tensor
-
-
 class Guided(Objective):
     """The codes of pictures after their captions and the token of a guidance scale."""
 
@@ -115,15 +108,11 @@ class Guided(Objective):
             scale = self.scales[int(rng.integers(len(self.scales)))]
             prefixes.append(draw_prefix(text, height, width, vocabulary, scale))
             codes.append(corpus.grids[index].reshape(-1).astype(np.int64))
-        codes_Rn = np.stack(codes)
-        rows = prefixed_codes(prefixes, vocabulary.codes_to_ids(codes_Rn), vocabulary.special("pad"))
-        return Lesson(rows, torch.from_numpy(codes_Rn))
+        return lesson(prefixes, codes, vocabulary)
 
     def loss(self, batch: Lesson, step: int) -> tuple[Tensor, Metrics]:
         """The mean cross-entropy of the codes among all ids; logged as "guided"."""
-        ids, count = self.streams.new.vocabulary.code_range, batch.codes.shape[1]
-        log_RnK = code_logits(self.model, batch.rows, count, ids, normalised=True)
-        loss = -log_RnK.gather(-1, batch.codes[..., None]).mean()
+        loss = -code_log_probabilities(self.model, batch, self.streams.new.vocabulary.code_range).mean()
         return loss, {"guided": loss.detach()}
 
 

@@ -146,6 +146,26 @@ def prefixed_codes(prefixes: Sequence[Sequence[int]], codes_Rn: np.ndarray, pad:
     return PrefixedCodes(torch.from_numpy(one_each(rows, pad).ids), starts)
 
 
+class Lesson(NamedTuple):
+    """Rows of pictures after their prefixes, and the codes (R, n) to predict."""
+
+    rows: PrefixedCodes
+    codes: Tensor
+
+
+def lesson(prefixes: Sequence[Sequence[int]], codes: Sequence[np.ndarray], vocabulary: Vocabulary) -> Lesson:
+    """Pictures, each given by its codes (n) int64 and after a prefix."""
+    codes_Rn = np.stack(codes)
+    rows = prefixed_codes(prefixes, vocabulary.codes_to_ids(codes_Rn), vocabulary.special("pad"))
+    return Lesson(rows, torch.from_numpy(codes_Rn))
+
+
+def code_log_probabilities(model: nn.Module, lesson: Lesson, ids: range) -> Tensor:
+    """The log-probability of each code of a lesson, among all ids: (R, n) float32."""
+    log_RnK = code_logits(model, lesson.rows, lesson.codes.shape[1], ids, normalised=True)
+    return log_RnK.gather(-1, lesson.codes[..., None])[..., 0]
+
+
 def code_logits(model: nn.Module, rows: PrefixedCodes, count: int, ids: range, normalised: bool = False) -> Tensor:
     """A model's logits at each code of each row: (R, n, ids) float32.
 

@@ -68,4 +68,4 @@ def assemble_better(
         state=best,
     )
     keep(model, choice)
-    return LantuFolder(model.path), choice
+    return model, choice

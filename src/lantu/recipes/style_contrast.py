@@ -10,13 +10,13 @@ That is training for maximum mutual information, as of speech recognisers (Bahl 
 draw, a contrast of right and wrong conditions has taken the place of guidance (arXiv:2410.09347). Next-token prediction
 goes on beside it and keeps the probabilities of pictures true.
 
-Shapes: B pictures, S styles, R = B·S rows, n = h·w codes of a picture, K codes of the codebook.
+Shapes: B pictures, S styles, R = B·S rows, n = h·w codes of a picture.
 """
 
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,19 +27,12 @@ from lantu.data.styles import STYLES
 from lantu.errors import RecipeError
 from lantu.recipes.corpus import Corpus
 from lantu.recipes.language_task import Objective
-from lantu.recipes.next_token import PrefixedCodes, code_logits, prefixed_codes
+from lantu.recipes.next_token import Lesson, code_log_probabilities, lesson
 from lantu.recipes.picture_batches import check_one_shape
 from lantu.tokens.document import draw_prefix
 from lantu.training.task import Metrics
 
 PATTERNS = {"en": r"\b{word}(?=[ -]style)", "zh": r"{word}(?=风格)"}  # a style's name in a caption
-
-
-class Contrast(NamedTuple):
-    """Rows of B pictures after S captions each, the right caption first, and the codes (R, n) of their pictures."""
-
-    rows: PrefixedCodes
-    codes: Tensor
 
 
 class StyleContrast(Objective):
@@ -57,7 +50,9 @@ class StyleContrast(Objective):
         check_one_shape(corpus.pictures.shards, "a contrast of styles")
         self.model, self.corpus, self.scales, self.weight = model, corpus, scales, weight
         self.styles = sorted({one.style for sample in corpus.samples for one in sample.objects} & set(STYLES))
-        self.named = [index for index, _ in enumerate(corpus.samples) if self.captions(index)]
+        known = {index: self.captions(index) for index, _ in enumerate(corpus.samples)}
+        self.captioned = {index: captions for index, captions in known.items() if captions}
+        self.named = list(self.captioned)
         if len(self.styles) < 2 or not self.named:
             raise RecipeError(
                 "the data has no captions that name one of several styles", "leave it out: --set styled=0"
@@ -73,27 +68,28 @@ class StyleContrast(Objective):
             (text, language)
             for language, texts in sorted(sample.captions.items())
             for text in texts
-            if style in STYLES and (names := naming(style, language)) and names.search(text)
+            if style in STYLES and naming(style, language).search(text)
         ]
 
-    def batch(self, indices: Sequence[int], first: int) -> Contrast:
-        """As many pictures as indices; others stand in for those whose captions name no style."""
+    def batch(self, indices: Sequence[int], first: int) -> Lesson:
+        """As many pictures as indices, S rows of each, the right caption first.
+
+        Others stand in for those whose captions name no style.
+        """
         corpus, vocabulary, (height, width) = self.corpus, self.corpus.vocabulary, self.corpus.grid
         prefixes, codes = [], []
         for position, each in enumerate(indices, first):
             rng = np.random.default_rng((corpus.seed, 8, position))
-            index = each if self.captions(each) else self.named[int(rng.integers(len(self.named)))]
+            index = each if each in self.captioned else self.named[int(rng.integers(len(self.named)))]
             scale = self.scales[int(rng.integers(len(self.scales)))] if self.scales and rng.random() < 0.5 else None
             for text in self.variants(index, rng):
                 prefixes.append(draw_prefix(corpus.encode(text), height, width, vocabulary, scale))
                 codes.append(corpus.grids[index].reshape(-1).astype(np.int64))
-        codes_Rn = np.stack(codes)
-        rows = prefixed_codes(prefixes, vocabulary.codes_to_ids(codes_Rn), vocabulary.special("pad"))
-        return Contrast(rows, torch.from_numpy(codes_Rn))
+        return lesson(prefixes, codes, vocabulary)
 
     def variants(self, index: int, rng: np.random.Generator) -> list[str]:
         """A caption of a picture that names its style, then the same caption with the name of each other style."""
-        known = self.captions(index)
+        known = self.captioned[index]
         text, language = known[int(rng.integers(len(known)))]
         own = self.corpus.samples[index].objects[0].style
         texts = [text]
@@ -107,11 +103,9 @@ class StyleContrast(Objective):
             texts[place] = self.corpus.request(each, language, rng)
         return texts
 
-    def loss(self, batch: Contrast, step: int) -> tuple[Tensor, Metrics]:
+    def loss(self, batch: Lesson, step: int) -> tuple[Tensor, Metrics]:
         """Logged: the loss as "styles", and the share of pictures whose own style is the likeliest as "heard"."""
-        count = batch.codes.shape[1]
-        log_RnK = code_logits(self.model, batch.rows, count, self.corpus.vocabulary.code_range, normalised=True)
-        log_R = log_RnK.gather(-1, batch.codes[..., None])[..., 0].sum(-1)
+        log_R = code_log_probabilities(self.model, batch, self.corpus.vocabulary.code_range).sum(-1)
         log_BS = log_R.view(-1, len(self.styles))
         right_B = log_BS.new_zeros(len(log_BS), dtype=torch.long)
         loss = F.cross_entropy(log_BS, right_B)
