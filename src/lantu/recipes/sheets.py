@@ -38,8 +38,6 @@ def save_captioned(folder: Path, step: int, shards: Shards, captions: dict[int, 
 
 def save_sheet(path: Path, rows: list[np.ndarray], gap: int = 4) -> None:
     """Write rows of pictures, each (B, H, W, 3) uint8 with the same B, one below the other; rows may differ in size."""
-    from PIL import Image
-
     height = max(row.shape[1] for row in rows)
     sheet = []
     for row in rows:
@@ -47,5 +45,12 @@ def save_sheet(path: Path, rows: list[np.ndarray], gap: int = 4) -> None:
         large = row.repeat(scale, 1).repeat(scale, 2)
         rim = (0, height - large.shape[1] + gap)
         sheet.append(np.concatenate(list(np.pad(large, [(0, 0), rim, rim, (0, 0)], constant_values=255)), axis=1))
+    save_png(path, np.concatenate(sheet))
+
+
+def save_png(path: Path, picture_HW3: np.ndarray) -> None:
+    """Write a picture as PNG."""
+    from PIL import Image
+
     with replacing(path) as temporary:
-        Image.fromarray(np.concatenate(sheet)).save(temporary)
+        Image.fromarray(picture_HW3).save(temporary, format="PNG")

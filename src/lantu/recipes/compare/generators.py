@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from lantu.errors import PromptError
-from lantu.files import replacing, write_json
+from lantu.files import write_json
 from lantu.pipeline import Model
 from lantu.recipes.generator import ModelGenerator
+from lantu.recipes.sheets import save_png
 from lantu.types import Caption
 
 
@@ -37,8 +38,7 @@ class KeptGenerator(ModelGenerator):
         if missing := [place for place, file in enumerate(files) if not file.is_file()]:
             made = self.drawn([prompts[i] for i in missing], [seeds[i] for i in missing])
             for place, picture in zip(missing, made, strict=True):
-                with replacing(files[place]) as temporary:
-                    Image.fromarray(picture).save(temporary, format="PNG")
+                save_png(files[place], picture)
         return np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
 
     def drawn(self, prompts: list[str], seeds: list[int]) -> np.ndarray:
@@ -72,8 +72,7 @@ class KeptGenerator(ModelGenerator):
         """A picture (H, W, 3) uint8 that is made once."""
         file = self.drawing(name, seed)
         if not file.is_file():
-            with replacing(file) as temporary:
-                Image.fromarray(make()).save(temporary, format="PNG")
+            save_png(file, make())
         return np.asarray(Image.open(file).convert("RGB"))
 
 

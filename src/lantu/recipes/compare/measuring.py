@@ -29,7 +29,6 @@ from lantu.evaluation.scorer import Scorer
 from lantu.evaluation.suites import Examiner, judge_captions
 from lantu.evaluation.trial import Trial
 from lantu.features.efficientnet import load_efficientnet
-from lantu.files import replacing
 from lantu.pipeline import Model
 from lantu.recipes import own
 from lantu.recipes.abilities import filling
@@ -42,6 +41,7 @@ from lantu.recipes.compare.training import RUNS, diverged
 from lantu.recipes.pictures import Album
 from lantu.recipes.rivals.assembling import assemble_rival
 from lantu.recipes.scores import composer_of, lexicon_of, scorer_of
+from lantu.recipes.sheets import save_png
 from lantu.recipes.tuning import USUAL
 from lantu.recipes.variety import variety
 from lantu.training.device import choose_device
@@ -178,8 +178,7 @@ def score(work: Path, key: str, folder: Path, asked: planning.Asked, count: int)
 def kept_true(work: Path, trial: Trial) -> Path:
     """The file of a true picture."""
     file = work / DRAWN / "true" / f"{trial.key}.png"
-    with replacing(file) as temporary:
-        Image.fromarray(trial.image).save(temporary, format="PNG")
+    save_png(file, trial.image)
     return file
 
 

@@ -10,14 +10,13 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from lantu.evaluation.likeness import Eye
 from lantu.evaluation.retrieval import SIDE, scale
-from lantu.files import replacing
 from lantu.models.validation import MAX_PROMPT
 from lantu.pipeline import Model
 from lantu.recipes.pictures import Album, TruePicture, open_eye, stacked
+from lantu.recipes.sheets import save_png
 
 PROMPTS, SEEDS = 8, 3  # held-out captions, and drawings of each
 NEIGHBOURS, BATCH = 2000, 64  # training pictures among which the nearest one is looked for
@@ -141,17 +140,11 @@ def write(drawn: Sequence[Drawn], album: Album, out: Path, deadline: float) -> s
         shown = labelled(number, one, *near.to(eye, one.drawings))
         rows += figures(one, shown)
         for _, name, picture in shown:
-            save(out / name, picture)
+            save_png(out / name, picture)
         lines.append(np.concatenate([picture for _, _, picture in shown], 1))
-    save(out / SHEET, np.concatenate(lines))
+    save_png(out / SHEET, np.concatenate(lines))
     among = (
         f"<p>The nearest is that of {len(near.pictures):,} training pictures, by the features of {eye.name}, which is "
         "most like one of the drawings. Where the two are the same picture, the model has learnt it by heart.</p>"
     )
     return f"<h2>{title(drawn, album)}</h2>{rows}{among}"
-
-
-def save(path: Path, picture_HW3: np.ndarray) -> None:
-    """Write a picture as PNG."""
-    with replacing(path) as temporary:
-        Image.fromarray(picture_HW3).save(temporary, format="PNG")

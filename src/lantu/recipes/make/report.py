@@ -24,6 +24,7 @@ from lantu.recipes.make.look import Look
 from lantu.recipes.make.plan import PARTS
 from lantu.recipes.make.stages import Ledger, spelt
 from lantu.recipes.pictures import Album, stacked
+from lantu.recipes.sheets import save_png
 from lantu.training.logs import Record
 from lantu.training.progress import duration
 
@@ -94,7 +95,7 @@ def rounds(model: Model, album: Album, path: Path) -> None:
     """Some validation pictures above their reconstructions."""
     real = stacked(album.some(drawings.PROMPTS, seed=0))
     made = [np.asarray(model.render(model.tokenize(Image.fromarray(one))).image) for one in real]
-    drawings.save(path, np.concatenate([np.concatenate(list(rows), 1) for rows in (real, np.stack(made))]))
+    save_png(path, np.concatenate([np.concatenate(list(rows), 1) for rows in (real, np.stack(made))]))
 
 
 def heading(model: Model, look: Look, ledger: Ledger) -> str:
