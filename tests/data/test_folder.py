@@ -300,7 +300,7 @@ def test_captions_of_all_sources_are_joined_each_once(tmp_path):
 
 
 def test_everything_on_disk_is_accounted_for(tmp_path):
-    root = write(tmp_path / "x", "a.png", "b.jfif", "no-suffix", "c.heic", "d.bin", ".hidden.png", ".git/e.png")
+    root = write(tmp_path / "x", "a.png", "b.jfif", "no-suffix", "c.jxl", "d.bin", ".hidden.png", ".git/e.png")
     for name in ("a.txt", "lonely.txt", "README.txt", "notes.md", "odd.json", "more.zip", "sheet.xlsx"):
         (root / name).write_text('{"a": 1}' if name.endswith("json") else "a cat")
     write(tmp_path / "elsewhere", "deep/f.png")
@@ -329,7 +329,7 @@ def test_everything_on_disk_is_accounted_for(tmp_path):
         ("not used", "JSON files that describe no picture"): ["odd.json"],
         ("not used", "tables of a kind that is not read: save them as CSV"): ["sheet.xlsx"],
         ("left out", "PNG by their content, but their names end otherwise: rename them"): ["d.bin", "no-suffix"],
-        ("left out", "no decoder for .heic here: convert it to PNG, JPEG or WebP"): ["c.heic"],
+        ("left out", "no decoder for .jxl here: convert it to PNG, JPEG or WebP"): ["c.jxl"],
         ("left out", "archives that are not read: unpack them, or make them .tar"): ["more.zip"],
         ("left out", "links to nothing"): ["gone.png"],
         ("left out", "tars without a picture"): ["empty.tar"],

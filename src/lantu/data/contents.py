@@ -16,6 +16,7 @@ from lantu.data.account import CHANGED, Note
 from lantu.data.columns import Captions
 from lantu.data.shrinking import DEEP, ORIENTATION, shrunk
 from lantu.images import to_rgb
+from lantu.images.heif import NEEDED, is_heif, read_heif
 from lantu.images.shapes import LONGEST, Shape, nearest, unit_of
 
 # Formats that the decoders here read, without those that would start another program (EPS).
@@ -25,6 +26,7 @@ FORMATS = {
     **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpx", ".jpf"), "JPEG2000"),
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
     **dict.fromkeys((".avif", ".avifs"), "AVIF"),
+    **dict.fromkeys((".heic", ".heics", ".heif", ".heifs", ".hif"), "HEIF"),
     **dict.fromkeys((".bmp", ".dib"), "BMP"),
     **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), "PPM"),
     **{".webp": "WEBP", ".gif": "GIF", ".tga": "TGA", ".qoi": "QOI", ".ico": "ICO", ".psd": "PSD"},
@@ -32,7 +34,7 @@ FORMATS = {
 PICTURES = {*FORMATS, ".svg"}
 # Pictures and films for which there is no decoder here.
 OTHERS = {
-    *(".heic", ".heif", ".jxl", ".svgz", ".eps", ".ai", ".pdf", ".xcf", ".exr", ".hdr", ".dng", ".raw", ".cr2", ".cr3"),
+    *(".jxl", ".svgz", ".eps", ".ai", ".pdf", ".xcf", ".exr", ".hdr", ".dng", ".raw", ".cr2", ".cr3"),
     *(".nef", ".arw", ".orf", ".rw2", ".raf", ".jxr", ".wdp", ".dds", ".emf", ".wmf", ".mp4", ".mov", ".avi", ".webm"),
     *(".mkv",),
 }
@@ -205,7 +207,12 @@ def _opened(content: bytes, size: int) -> Image.Image:
         raise ValueError("the file is empty")
     if is_svg(content):
         return rendered(content, size)
-    return Image.open(io.BytesIO(content), formats=tuple(sorted(set(FORMATS.values()))))
+    formats = set(FORMATS.values()) - {"HEIF"}
+    if is_heif(content):
+        if not read_heif():
+            raise ValueError(NEEDED)
+        formats = {"HEIF", "AVIF"}  # which share brands
+    return Image.open(io.BytesIO(content), formats=tuple(sorted(formats)))
 
 
 def is_svg(content: bytes) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from lantu.data.account import TAKEN, UNUSED, Note
 from lantu.data.shards import INDEX, read_index
 from lantu.errors import DataError
+from lantu.images.heif import is_heif
 
 # Folders that lantu writes, whose pictures are samples and drawings: a JSON file in each, and keys that it has.
 MADE = (
@@ -113,4 +114,5 @@ def format_of(path: Path) -> str:
         return ""
     magic = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF87a": "GIF", b"GIF89a": "GIF"}
     webp = "WebP" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else ""
-    return next((name for start, name in magic.items() if head.startswith(start)), webp)
+    other = "HEIC" if is_heif(head) else webp
+    return next((name for start, name in magic.items() if head.startswith(start)), other)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lantu.errors import ImageError
+from lantu.images.heif import HEAD, NEEDED, is_heif, read_heif
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +61,8 @@ def read_image(
     from PIL import Image
 
     max_pixels = max_pixels or MAX_PIXELS
+    if formats is None and is_heif(_head(source)) and not read_heif():
+        raise ImageError(f"can't read {name} as a picture", NEEDED)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -78,6 +81,19 @@ def read_image(
     if note and frames > 1:
         note(f"{name} has {frames} frames: the first is read")
     return read
+
+
+def _head(source: "Path | BinaryIO") -> bytes:
+    """The first bytes of a file; none if it can't be read, which is said when it is opened."""
+    try:
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                return file.read(HEAD)
+        head = source.read(HEAD)
+        source.seek(0)
+        return head
+    except OSError:
+        return b""
 
 
 def _frames(image: "Image") -> int:
