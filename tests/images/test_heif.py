@@ -1,4 +1,4 @@
-"""HEIC, by a picture that x265 wrote: 64x48 pixels, red left and blue right below a white stripe, to be turned by 90°."""
+"""HEIC, by a picture that x265 wrote: 64x48 pixels, red left and blue right below white, to be turned by 90°."""
 
 import sys
 from pathlib import Path
