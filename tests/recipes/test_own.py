@@ -225,7 +225,13 @@ def test_dials_that_are_set_stay(tiny_model, data, fewer):
 
     assert set(choose(guidance=2.5, steps=3, sampler="euler").dials) == {"temperature"}
     assert set(choose(guidance=2.5, temperature=0.5, sampler="heun").dials) == {"steps"}
-    assert choose(guidance=2.5, temperature=0.0, steps=3).dials == {}
+    given = {"guidance": 2.5, "temperature": 0.0, "steps": 3}
+    assert choose(**given) == tuning.Choice({})
+    # Another model may still draw better with them.
+    valued = tuning.Tuner(model, album, given, 0, lambda done, total: None, notes.append, valued=True).choose()
+    assert valued.dials == {}
+    assert valued.value is not None
+    assert [one["drawn"] for one in valued.drafts] == [2]
 
 
 def test_too_few_captions_leave_the_usual_dials_and_say_so(tiny_model, folders):

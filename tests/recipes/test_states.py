@@ -73,7 +73,8 @@ def test_the_command_tries_both(run, tiny_model, captioned_data, tmp_path, lantu
     """The state at the end is chosen here; its cost and the words that it began with are those of its run."""
     tried = []
 
-    def tune(model, data, fixed, seed, progress, note, minutes):
+    def tune(model, data, fixed, seed, progress, note, minutes, valued):
+        assert valued
         tried.append((sorted(fixed), minutes))
         draft = {"guidance": 2.0, "temperature": 0.6, "value": len(tried) / 10, "drawn": 2}
         return replace(Choice({"guidance": 2.0}), drafts=[draft])

@@ -202,7 +202,7 @@ def assemble(
         with terminal.progress("trying dials", shown=not json) as advance:
 
             def chosen(model: "LantuFolder", given: Mapping[str, Any]) -> "Choice":
-                return choose(model, data, given, seed, advance, terminal.say, each)
+                return choose(model, data, given, seed, advance, terminal.say, each, len(states) > 1)
 
             folder, choice = assemble_better(build, states, chosen, fixed)
         folder = type(folder)(folder.path)  # read anew
@@ -211,10 +211,10 @@ def assemble(
     if data is not None and not (folder.path / WORDS).is_file():
         terminal.say(f"lantu: the captions in {data} can't be read: the model won't point out unknown words of prompts")
     if json:
-        terminal.print_json({**folder.describe(), "tuned": asdict(choice) if choice and choice.dials else None})
+        terminal.print_json({**folder.describe(), "tuned": asdict(choice) if choice and choice.made else None})
         return
     print(f'{folder.path}  draw with: lantu draw --model {folder.path} "a caption of your data"')
-    if choice and choice.dials:
+    if choice and choice.made:
         print(choice.line())
         terminal.print_table(choice.rows())
     elif tune and data is None:

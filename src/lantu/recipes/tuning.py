@@ -80,6 +80,11 @@ class Choice:
         """Of the chosen draft; None where none was tried."""
         return max((one["value"] for one in self.drafts if one["drawn"] > 1), default=None)
 
+    @property
+    def made(self) -> bool:
+        """Whether there was anything to choose: settings, or a state of the language model."""
+        return bool(self.dials or self.states)
+
     def rows(self) -> list[tuple[str, ...]]:
         """What was tried, as a table with the chosen row marked."""
         names = ("guidance", "temperature", "agreement", "spread", "value", "drawn")
@@ -92,7 +97,7 @@ class Choice:
 
     def line(self) -> str:
         """The choice in one line."""
-        dials = ", ".join(f"{name} {value}" for name, value in self.dials.items())
+        dials = ", ".join(f"{name} {value}" for name, value in self.dials.items()) or "all settings as given"
         tried = [f"{len(self.drafts)} drafts of {self.captions} captions"] if self.drafts else []
         tried += [f"{len(self.decoders)} decoders"] if self.decoders else []
         line = f"chosen: {dials} ({', '.join(tried)}; {self.split} pictures, compared by {self.judge})"
@@ -108,6 +113,7 @@ def tune(
     progress: Progress = lambda done, total: None,
     note: Callable[[str], None] = lambda message: None,
     minutes: float | None = None,
+    valued: bool = False,
 ) -> Choice:
     """Choose the settings of a newly assembled model, and write them into its index with what was tried.
 
@@ -117,6 +123,7 @@ def tune(
         progress: called with (pictures done, in all).
         note: called with a line for everything that could not be done.
         minutes: about so many; then how much is tried depends on the machine's speed, too.
+        valued: give a value to the drawings even if all their settings are given, as another model may draw better.
 
     Raises:
         DataError: there is no data, or it can't be read.
@@ -125,7 +132,7 @@ def tune(
     fixed = dict(fixed or {})
     model = Model.load(folder.path, "cpu")
     album = Album(data, model.size)
-    choice = Tuner(model, album, fixed, seed, progress, note, minutes).choose()
+    choice = Tuner(model, album, fixed, seed, progress, note, minutes, valued).choose()
     if choice.dials:
         keep(folder, choice)
     return choice
@@ -150,20 +157,22 @@ class Tuner:
     progress: Progress
     note: Callable[[str], None]
     minutes: float | None = None
+    valued: bool = False
     done: int = 0
     total: int = 0
 
     def choose(self) -> Choice:
         """Try everything; a choice without settings if there is nothing to choose."""
         drafts, decoders = self.drafts(), self.decoders()
-        if len(drafts) < 2 and len(decoders) < 2:
+        worth = 1 if self.valued else 2  # drafts that are tried, at the fewest
+        if len(drafts) < worth and len(decoders) < 2:
             return Choice({})
         rows = sum(1 if self.one_row(guidance) else 2 for guidance, _ in drafts)
         count = self.count(rows)
         pictures = self.pictures(count, captioned=True)
         if len(pictures) >= LEAST and self.minutes is not None:
             pictures, drafts = self.hurried(pictures, drafts)
-        if len(pictures) < LEAST and len(drafts) > 1:
+        if len(pictures) < LEAST and len(drafts) >= worth:
             what = f"{len(pictures)} pictures with captions in {self.album.folder}, {LEAST} are needed"
             self.note(f"guidance and temperature keep their defaults: {what} to choose them")
             drafts = []
@@ -171,10 +180,10 @@ class Tuner:
         eye = open_eye(self.note)
         judge = judge_of(self.album, true, eye, self.seed)
         again = min(FINALISTS, len(drafts))
-        self.total = len(true) * (len(decoders) * (len(decoders) > 1) + (len(drafts) + again) * (len(drafts) > 1))
+        self.total = len(true) * (len(decoders) * (len(decoders) > 1) + (len(drafts) + again) * (len(drafts) >= worth))
         dials, tried_decoders = self.try_decoders(decoders, true, judge)
         tried: list[dict[str, float]] = []
-        if len(drafts) > 1:
+        if len(drafts) >= worth:
             tried = [self.try_draft(draft, dials, pictures, judge) for draft in drafts]
             best = self.decide(tried, dials, pictures, judge)
             dials |= {name: best[name] for name in USUAL if name not in self.fixed}
