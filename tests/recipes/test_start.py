@@ -12,11 +12,14 @@ from lantu import recipes
 from lantu.engine.backends.native import Language
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ModelError, RecipeError
+from lantu.models.lantu.language import model
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes import decoder, language
 from lantu.recipes.assemble import assemble
 from lantu.recipes.drafts import Drafts
 from lantu.tokens.bpe import TextCodec
+from lantu.tokens.vocabulary import Vocabulary
+from lantu.weights.text_codec import read_codec
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +100,9 @@ def test_drafts_draw_rebuild_and_read(tiny_model):
 
 
 def test_a_language_model_of_other_codes_is_refused(tiny_model, data, tmp_path):
-    from lantu.models.lantu.language.grow import grow
-
-    grow(tiny_model / "language", 64, tmp_path / "grown")
-    recipe = settings(language.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tmp_path}/grown")
+    codec = read_codec(tiny_model / "language")
+    model.export(model.make(Vocabulary(codec.size, 64), 32, 1, 2, 48, grid=(4, 4)), tmp_path / "other", codec)
+    recipe = settings(language.debug(), f"tokenizer={tiny_model}/tokenizer", f"start={tmp_path}/other")
     with pytest.raises(RecipeError, match="64 codes, the image tokenizer 32"):
         language.Task(recipe, data)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lantu.errors import RecipeError
-from lantu.models.lantu.language.grow import grow_like
+from lantu.models.lantu.language.grow import grow
 from lantu.models.lantu.language.model import deepen, describe, load, make, new_places, revert, sources_of
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.codes import Tokenizer, depth_of
@@ -75,7 +75,7 @@ def start_language(
         new = new_places(sources_of(model.config.num_hidden_layers, recipe.added))
         model = deepen(model, recipe.added)
     if begun is not None:
-        grow_like(model, vocabulary, begun)
+        grow(model, vocabulary, begun)
         vocabulary = Vocabulary(vocabulary.text_size, codebook_size)
     describe(model.config, vocabulary, grid)
     if new:
