@@ -2,7 +2,7 @@ import pytest
 from fake_packages import CAT, DOG, WHOLE_CAT, make_cache
 
 from lantu.data.english import one, plural
-from lantu.data.names import LANGUAGES, WORDED, WORLDS, all_labels, synonyms, table, world_concepts
+from lantu.data.names import LANGUAGES, WORDED, WORLDS, _rows, all_labels, synonyms, table, world_concepts
 from lantu.data.styles import STYLES
 from lantu.errors import DataError
 
@@ -49,6 +49,16 @@ def test_the_everyday_world_holds_about_two_hundred_things():
     assert 180 <= len(table("worlds/everyday.txt")) <= 240
 
 
+def test_common_things_take_no_everyday_name():
+    everyday, others, common = table("worlds/everyday.txt"), table("names.txt"), dict(_rows("worlds/common.txt"))
+    assert 140 <= len(common) <= 160
+    assert not set(common) & set(everyday)
+    names = {words["en"][0] for words in everyday.values()}
+    for key, name in common.items():
+        assert others[key]["en"][0] == name if key in others else True
+        assert name not in names
+
+
 def test_everyday_things_have_everyday_names(cache):
     concepts = world_concepts("everyday", cache)
     assert list(concepts) == list(table("worlds/everyday.txt"))
@@ -71,7 +81,7 @@ def test_what_has_no_group_is_no_concept(cache):
 
 
 def test_an_unknown_world_is_refused(cache):
-    with pytest.raises(DataError, match="few, everyday, composable, all"):
+    with pytest.raises(DataError, match="few, everyday, common, composable, all"):
         world_concepts("moon", cache)
 
 

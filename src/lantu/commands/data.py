@@ -53,7 +53,7 @@ Count = typer.Option(min=0, help="Pictures in this split.", metavar="N")
 @build.command("emoji")
 def build_emoji(
     out: Out = None,
-    world: Annotated[str, typer.Option(help="few, everyday, composable or all.")] = "everyday",
+    world: Annotated[str, typer.Option(help="few, everyday, common, composable or all.")] = "everyday",
     styles: Annotated[
         str | None, typer.Option(help="Names, separated by commas, or all (default: the first seven).")
     ] = None,

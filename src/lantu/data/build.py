@@ -108,7 +108,7 @@ def build_emoji(
 
     Args:
         out: where the data goes; a folder of the user's cache when None.
-        world: "few", "everyday", "composable" or "all", see ``lantu.data.emoji``.
+        world: "few", "everyday", "common", "composable" or "all", see ``lantu.data.emoji``.
         styles: of the drawings; the first seven of ``lantu.data.styles`` when None.
         train, val, heldout: pictures of each split, see ``lantu.data.scenes``.
         edits: pairs of scenes before and after an instruction, see ``lantu.data.edits``; with some for validation.

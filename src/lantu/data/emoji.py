@@ -51,8 +51,8 @@ def build_gallery(
 
     Args:
         folder: where the gallery goes.
-        world: "few" (56 things, for experiments of minutes), "everyday" (about 200 well-known ones), "composable"
-            (things that can stand in a scene) or "all".
+        world: "few" (56 things, for experiments of minutes), "everyday" (about 200 well-known ones), "common" (some
+            150 more), "composable" (all that can stand in a scene) or "all".
         styles: keys of ``STYLES``.
         workers: processes; one for each core when None.
         progress: called with (drawings done, drawings in all).

@@ -16,8 +16,8 @@ from lantu.data.packages import fetch
 from lantu.errors import DataError
 
 LANGUAGES = ("en", "zh")
-WORLDS = ("few", "everyday", "composable", "all")
-WORDED = ("composable", "all")  # worlds that have the words of ``synonyms.txt``
+WORLDS = ("few", "everyday", "common", "composable", "all")
+WORDED = ("common", "composable", "all")  # worlds that have the words of ``synonyms.txt``
 COMPOSABLE_GROUPS = ("animals-nature", "food-drink", "travel-places", "objects")
 
 Words = Mapping[str, Sequence[str]]
@@ -34,24 +34,27 @@ def all_labels(cache: Path | None = None) -> dict[str, str]:
 
 def table(file: str) -> dict[str, Words]:
     """Hexcode → language → words, the name first, from a table of names in the package."""
-    lines = resources.files("lantu.data").joinpath(file).read_text(encoding="utf-8").splitlines()
-    rows = [line.split("\t") for line in lines if not line.startswith("#")]
-    return {hexcode: {"en": en.split(" / "), "zh": zh.split(" / ")} for hexcode, en, zh in rows}
+    return {hexcode: {"en": en.split(" / "), "zh": zh.split(" / ")} for hexcode, en, zh in _rows(file)}
 
 
 def synonyms() -> dict[str, Words]:
     """English name of a thing → language → more words for it, of which there may be none."""
-    lines = resources.files("lantu.data").joinpath("synonyms.txt").read_text(encoding="utf-8").splitlines()
-    rows = [[*line.split("\t"), ""][:3] for line in lines if not line.startswith("#")]
+    rows = [[*row, ""][:3] for row in _rows("synonyms.txt")]
     return {name: {"en": en.split(" / ") if en else [], "zh": zh.split(" / ") if zh else []} for name, en, zh in rows}
+
+
+def _rows(file: str) -> list[list[str]]:
+    """The columns of each line of a table in the package."""
+    lines = resources.files("lantu.data").joinpath(file).read_text(encoding="utf-8").splitlines()
+    return [line.split("\t") for line in lines if not line.startswith("#")]
 
 
 def world_concepts(world: str, cache: Path | None = None) -> dict[str, Concept]:
     """The concepts of a world, by hexcode.
 
-    "everyday" is the list in ``worlds/everyday.txt``, in its order, and "few" every fourth of it; "composable" adds the
-    other animals, plants, foods, vehicles, places and objects; "all" is every emoji but skin tones and the letters of
-    flags.
+    "everyday" is the list in ``worlds/everyday.txt``, in its order, and "few" every fourth of it; "common" adds the
+    list in ``worlds/common.txt``, none of which takes an everyday thing's name; "composable" adds all other animals,
+    plants, foods, vehicles, places and objects; "all" is every emoji but skin tones and the letters of flags.
 
     Raises:
         DataError: an unknown world, or a package can't be had.
@@ -63,6 +66,7 @@ def world_concepts(world: str, cache: Path | None = None) -> dict[str, Concept]:
     keys = {
         "few": list(everyday)[::4],
         "everyday": list(everyday),
+        "common": [*everyday, *(key for key, _ in _rows("worlds/common.txt"))],
         "composable": [key for key in groups if key in everyday or groups[key][0] in COMPOSABLE_GROUPS],
         "all": [key for key in groups if groups[key][0] != "component"],
     }[world]
