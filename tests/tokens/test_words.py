@@ -42,6 +42,13 @@ def test_a_common_ending_makes_no_word_near(lexicon, word, nearest):
     assert lexicon.nearest(word, "zh") == nearest
 
 
+def test_only_what_has_no_meaning_near_may_be_a_slip(lexicon):
+    """ "hut" means a house, and is no hat mistyped; "bun" has no near name, but is too short to tell."""
+    assert lexicon.nearest("hut", "en") == ("house", "school", "hospital")
+    assert lexicon.nearest("bun", "en") == ()
+    assert lexicon.nearest("hatt", "en") == ("hat",)
+
+
 def test_known_prompts_raise_no_alarm(lexicon):
     prompts = KNOWN.read_text(encoding="utf-8").splitlines()
     assert len(prompts) >= 100

@@ -26,6 +26,7 @@ HINT = "copy the whole model directory again, or delete this file: then prompts 
 KEPT = 64  # prompts whose unknown words are cached
 MOST = 8  # unknown words that are reported
 NEAREST = 3  # names for each unknown word
+TYPED = 4  # letters from which an unknown word may be another one, mistyped: "sea" is no "seat"
 LETTERS = re.compile(r"[^\W\d_\u3400-\u9fff]+(?:['’][^\W\d_\u3400-\u9fff]+)*")
 CAPITALS = re.compile(r"(?<!\w)(?=[a-z]*[A-Z])[A-Za-z]+(?!\w)")
 
@@ -278,7 +279,8 @@ class Lexicon:
         known = self.names[language] or sorted((self.english - ENGLISH) if language == "en" else self.chinese - CHINESE)
         if language == "en":
             found += [name for name in known if word in tokens(name)]
-            found += alike(word, [name for name in known if abs(len(name) - len(word)) <= 2])
+            if not found and len(word) >= TYPED:  # else it is a word, not a slip
+                found += alike(word, [name for name in known if abs(len(name) - len(word)) <= 2])
         else:
             its = characters(word)
             sharing = [(len(characters(name) & its) / len(characters(name) | its), name) for name in known]
