@@ -23,7 +23,7 @@ from lantu.files import locked
 from lantu.recipes.make import curves, plan, stages
 from lantu.recipes.make.look import Look, look
 from lantu.recipes.make.making import Making, Wanted, make
-from lantu.recipes.make.places import changes, check_new
+from lantu.recipes.make.places import changes, check_moved, check_new
 from lantu.recipes.make.plan import Sources
 from lantu.recipes.make.report import learning
 from lantu.recipes.make.stages import Ledger
@@ -462,6 +462,18 @@ def test_what_would_be_written_over_is_refused_before_training(tiny_model, tmp_p
     ledger = Ledger(work, {})
     ledger.commands["model"] = ["assemble"]
     check_new(made, ledger)
+
+
+def test_a_work_folder_that_was_moved_is_not_gone_on_with(tmp_path):
+    ledger = Ledger(tmp_path / "new", {})
+    check_moved(tmp_path / "new", ledger)
+    ledger.commands["data"] = ["data", "build", "folder", "in", "--out", str(tmp_path / "old" / "data"), "--size", "32"]
+    check_moved(tmp_path / "old", ledger)
+    with pytest.raises(DiskError, match="old when this began"):
+        check_moved(tmp_path / "new", ledger)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "old").symlink_to(tmp_path / "new")
+    check_moved(tmp_path / "new", ledger)
 
 
 def test_pictures_that_came_after_the_import_are_told(tmp_path):

@@ -16,7 +16,7 @@ from lantu.models.loader import choose_device
 from lantu.pipeline import Model
 from lantu.recipes.make import card, drawings, plan, report, stages
 from lantu.recipes.make.look import FEW, look
-from lantu.recipes.make.places import changes, check_new, check_places
+from lantu.recipes.make.places import changes, check_moved, check_new, check_places
 from lantu.recipes.make.plan import Sources
 from lantu.recipes.make.stages import Ledger, Tell
 from lantu.recipes.make.timing import Time
@@ -241,7 +241,9 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> Made:
     if sources.squares and "keep" in wanted.importing:
         what = "a pretrained decoder" if sources.decoder else "a model that goes on learning"
         raise LantuError(f"{what} takes square pictures", "give --aspect crop or pad")
-    check_new(wanted.out, Ledger.open(wanted.work, wanted.asked(size), later=LATER))  # refused before a file is written
+    begun = Ledger.open(wanted.work, wanted.asked(size), later=LATER)  # refused before a file is written
+    check_moved(wanted.work, begun)
+    check_new(wanted.out, begun)
     with writing(wanted.work):
         wanted.work.mkdir(parents=True, exist_ok=True)
     with locked(wanted.work / "lock", wait=False):

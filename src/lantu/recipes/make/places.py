@@ -57,6 +57,19 @@ def check_new(out: Path, ledger: Ledger) -> None:
         raise DiskError(f"{out} is a model already", "choose another name, or remove it")
 
 
+def check_moved(work: Path, ledger: Ledger) -> None:
+    """Refuse to go on in a folder that was moved: its commands and runs name the old place.
+
+    Raises:
+        DiskError: it was.
+    """
+    command = ledger.commands.get("data", ())
+    began = Path(command[command.index("--out") + 1]).parent if "--out" in command else work
+    if began.resolve() != work.resolve():
+        hint = "move it back, or link that name to it; or begin anew: --work"
+        raise DiskError(f"{work} was {began} when this began, and its runs name that folder", hint)
+
+
 def changes(pictures: Path, data: Path) -> str:
     """A line where files of the pictures are newer than the data that was built of them; else ""."""
     source = expand(pictures)
