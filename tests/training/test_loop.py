@@ -319,3 +319,36 @@ def test_plain_progress_tells_how_long(tmp_path, capsys):
     assert lines[0].startswith("step 4/30  loss ")
     assert "samples/s" in lines[0]
     assert "left" in lines[0]
+
+
+class Slow(ToyTask):
+    """An update takes a while."""
+
+    def after_step(self, step):
+        time.sleep(0.01)
+
+
+def test_a_slow_run_decays_and_ends_in_time(tmp_path):
+    planned = {"steps": 10_000, "minutes": 0.02, "decay_fraction": 0.4, "log_every": 1}
+    summary = train(Slow(), settings(**planned, in_time=True), tmp_path, progress=False)
+    steps = summary.steps
+    assert summary.reason in ("finished", "time")
+    assert 10 < summary.step <= steps < 200
+    assert steps - summary.step < 0.1 * steps  # of the decay, nearly all was made
+    kept = json.loads((tmp_path / "config.json").read_text())
+    assert kept["steps"] == steps
+    decayed = [line["lr"] < 0.03 for line in read_log(tmp_path) if line["step"] > 4]
+    assert decayed.index(True) == pytest.approx((1 - kept["decay_fraction"]) * steps, abs=0.1 * steps + 5)
+    assert read_log(tmp_path)[-1]["lr"] < 0.01
+    assert checkpoint.numbered(tmp_path / "checkpoints")
+    # By the settings that it has now, the run is finished.
+    again = train(Slow(), LoopConfig(**{**kept, "minutes": None}), tmp_path, resume=True, progress=False)
+    assert (again.reason, again.step) == ("finished", steps)
+
+
+def test_a_run_that_is_quick_enough_keeps_its_steps(tmp_path):
+    summary = train(ToyTask(), settings(minutes=5, in_time=True), tmp_path, progress=False)
+    assert (summary.reason, summary.steps) == ("finished", 30)
+    plain = train(ToyTask(), settings(), tmp_path / "plain", progress=False)
+    assert plain.steps == 30
+    assert_same_run(tmp_path, tmp_path / "plain")

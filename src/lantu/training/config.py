@@ -34,6 +34,8 @@ class LoopConfig(BaseModel):
         tensor_parallel: ranks of torchrun among which each layer of a language model is split; they compute the same
             samples. The others share the weights (FSDP2) and take batches of their own.
         minutes: stop after so many, with a checkpoint; resume to go on.
+        in_time: finish within ``minutes``: where updates are slower than ``steps`` took for granted, the decay begins
+            when its share of the time is left, and fewer are made.
         checkpoint_every_s, log_every, sample_every: seconds, steps and steps; 0 samples only at the end.
         validate_every: steps between validations, whose metrics are logged as "val_…"; 0 for none. The best checkpoint
             is kept as checkpoints/best, and exported where the last one is worse.
@@ -66,6 +68,7 @@ class LoopConfig(BaseModel):
     tensor_parallel: int = Field(1, ge=1)
     seed: int = Field(0, ge=0)
     minutes: float | None = Field(None, ge=0)
+    in_time: bool = False
     checkpoint_every_s: float = Field(300.0, ge=0)
     validate_every: int = Field(200, ge=0)
     validated: int = Field(64, ge=1)

@@ -106,7 +106,7 @@ class Run:
         self.trainer, self.folder, self.progress, self.options = trainer, folder, progress, options
         self.config, self.ranks = trainer.config, trainer.ranks
         self.checkpoints = folder / "checkpoints"
-        self.step = 0
+        self.step = self.first = 0
         self.clock = Clock(0)
         self.window = Window()
         self.last: Record = {}
@@ -147,7 +147,7 @@ class Run:
     def updates(self, stop: Stop, log: Log | None) -> str:
         """Make the remaining updates; returns why they ended."""
         config, ranks = self.config, self.ranks
-        saved = time.monotonic()
+        saved, self.first = time.monotonic(), self.step
         self.clock.start()
         task, sizes = self.trainer.task, (config.batch_size, config.accumulate, self.step, config.steps)
         workers = workers_for(config.workers, self.trainer.device, task, ranks.world)
@@ -162,6 +162,7 @@ class Run:
                 self.step += 1
                 self.clock.tick()
                 self.progress.step(self.step)
+                self.keep_time(stop)
                 metrics = self.validate()
                 if metrics or self.step % config.log_every == 0 or self.step == config.steps:
                     self.write(log, metrics)
@@ -177,6 +178,25 @@ class Run:
                     self.progress.say(f"stopped at step {self.step} ({reason}); continue with --resume")
                     return reason
         return "finished"
+
+    def keep_time(self, stop: Stop) -> None:
+        """Let the decay begin now, if it is to end in time and no more than its share of the time is left."""
+        config = self.config
+        if not config.in_time or config.minutes is None or self.step >= decay_start(config):
+            return
+        if not self.ranks.any(stop.left_s <= 60 * config.minutes * config.decay_fraction):
+            return
+        affordable = stop.left_s * (self.step - self.first) / stop.spent_s
+        left = max(1, int(self.ranks.mean([affordable])[0] or 0))
+        planned, config.steps = config.steps, self.step + left
+        config.decay_fraction = left / config.steps  # the optimizers read the same settings
+        changed = {"steps": config.steps, "decay_fraction": config.decay_fraction}
+        loop = {"loop": {**self.options["loop"], **changed}} if "loop" in self.options else changed
+        self.options = {**self.options, **loop}
+        if self.ranks.first:
+            files.write_json(self.folder / "config.json", self.options)
+        what = f"{config.steps:,} steps instead of {planned:,}, and the rate decays from here"
+        self.progress.say(f"updates are slower than planned: {what}")
 
     @property
     def stuck(self) -> bool:

@@ -1,5 +1,6 @@
 """Reasons to stop early, checked between two updates."""
 
+import math
 import signal
 import threading
 import time
@@ -28,8 +29,17 @@ class Stop:
         """Why training stops; "" while it continues."""
         if self.signalled:
             return "interrupted"
-        late = self.minutes is not None and time.monotonic() - self.began >= 60 * self.minutes
-        return "time" if late else ""
+        return "time" if self.left_s <= 0 else ""
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self.began
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the time is over; infinite without a limit."""
+        return math.inf if self.minutes is None else 60 * self.minutes - self.spent_s
 
     def __enter__(self) -> "Stop":
         # Only the main thread can handle signals.

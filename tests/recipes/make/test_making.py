@@ -370,6 +370,16 @@ def test_a_refused_stage_stops_with_its_own_message_and_a_done_one_is_not_repeat
         stages.run(ledger, ["data"], lambda *_: None, 1)
 
 
+def test_a_training_that_goes_on_keeps_the_settings_that_it_has_by_now(tmp_path):
+    command = ["train", "decoder", "--set", "loop.steps=90", "--data", "d", "--set", "loop.lr=1", "--out", "o"]
+    assert stages.without_settings(command) == ["train", "decoder", "--data", "d", "--out", "o"]
+    running = stages.Running.__new__(stages.Running)
+    running.run, running.command = tmp_path, command
+    assert running.steps == 90
+    (tmp_path / "config.json").write_text('{"loop": {"steps": 60, "batch_size": 4}}')
+    assert running.steps == 60
+
+
 def test_what_twice_the_time_would_buy_follows_a_power_law(tmp_path):
     def write(name, losses):
         (tmp_path / name).mkdir()

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from lantu.errors import LantuError, RecipeError
 from lantu.files import write_json
+from lantu.recipes.runs import read
 from lantu.training.logs import read_log
 from lantu.training.progress import WARNING, validated
 
@@ -106,6 +107,13 @@ class Ledger:
         return self.wall_s + time.monotonic() - self.opened
 
 
+def without_settings(command: Sequence[str]) -> list[str]:
+    """A training's command without its ``--set`` options: a run that goes on has them, as they are by now."""
+    given = [place for place, word in enumerate(command) if word == "--set"]
+    dropped = {*given, *(place + 1 for place in given)}
+    return [word for place, word in enumerate(command) if place not in dropped]
+
+
 class Running:
     """A command that runs: stdout in WORK/logs/STAGE.json, stderr in WORK/logs/STAGE.txt."""
 
@@ -114,11 +122,12 @@ class Running:
         logs.mkdir(parents=True, exist_ok=True)
         self.name, self.run, self.command = name, work / name, command
         self.out, self.messages = logs / f"{name}.json", logs / f"{name}.txt"
-        resumed = ["--resume"] if command[0] == "train" and (self.run / "config.json").is_file() else []
+        if command[0] == "train" and (self.run / "config.json").is_file():
+            command = [*without_settings(command), "--resume"]
         files: list[BinaryIO] = [self.out.open("wb"), self.messages.open("wb")]
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "lantu", *command, *resumed, "--json"],
+            [sys.executable, "-m", "lantu", *command, "--json"],
             stdout=files[0],
             stderr=files[1],
             env={**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"},
@@ -129,7 +138,9 @@ class Running:
 
     @property
     def steps(self) -> int:
-        """Of a training, as its command says; 0 where it doesn't."""
+        """Of a training, as its run or else its command says; 0 where neither does."""
+        if (config := read(self.run)) is not None:
+            return int(config["loop"]["steps"])
         named = [word.removeprefix("loop.steps=") for word in self.command if word.startswith("loop.steps=")]
         return int(named[-1]) if named else 0
 
