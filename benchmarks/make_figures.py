@@ -103,22 +103,23 @@ def expected(found: dict[str, dict[str, float]], tokenizer: float, cores: int, g
 
 
 def sheets(report: Path, out: Path, own: bool) -> Iterator[Path]:
-    """Join the report's pictures: drawings beside true and nearest pictures, and copies of its other sheets.
+    """Join the report's pictures: a column a caption, drawings above true and nearest pictures, and copies
+    of its other sheets.
 
     Args:
         own: leave out the pictures of the data, and what shows them.
     """
     out.mkdir(parents=True, exist_ok=True)
-    columns = [f"drawn-{{}}-{seed}.png" for seed in range(SEEDS)] + ([] if own else ["true-{}.png", "nearest-{}.png"])
-    rows = []
+    rows = [f"drawn-{{}}-{seed}.png" for seed in range(SEEDS)] + ([] if own else ["true-{}.png", "nearest-{}.png"])
+    columns: list[np.ndarray] = []
     for number in range(PROMPTS):
-        cells = [report / name.format(number) for name in columns]
+        cells = [report / name.format(number) for name in rows]
         if all(cell.is_file() for cell in cells):
             padded = [
                 np.pad(np.asarray(Image.open(cell).convert("RGB")), ((0, GAP), (0, GAP), (0, 0))) for cell in cells
             ]
-            rows.append(np.concatenate(padded, 1))
-    made = {"drawn.png": Image.fromarray(np.concatenate(rows))} if rows else {}
+            columns.append(np.concatenate(padded))
+    made = {"drawn.png": Image.fromarray(np.concatenate(columns, 1))} if columns else {}
     others = ("curves.png",) if own else ("round_trips.png", "curves.png", "data.png")
     made |= {name: Image.open(report / name) for name in others}
     for name, picture in made.items():
