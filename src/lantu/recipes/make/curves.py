@@ -40,7 +40,9 @@ def why_not(run: Path) -> str:
     if len(losses) < LEAST_POINTS or losses.min() <= 0:
         return "too few validations to tell"
     return (
-        "nothing, the validation loss has risen: more pictures would help" if losses[-1] > losses.min() * RISEN else ""
+        "nothing, the validation loss has risen: more pictures, or more views of them (--flips), would help"
+        if losses[-1] > losses.min() * RISEN
+        else ""
     )
 
 
