@@ -103,8 +103,7 @@ def expected(found: dict[str, dict[str, float]], tokenizer: float, cores: int, g
 
 
 def sheets(report: Path, out: Path, own: bool) -> Iterator[Path]:
-    """Join the report's pictures: a column a caption, drawings above true and nearest pictures, and copies
-    of its other sheets.
+    """Join the report's pictures: a column a caption, drawings above true and nearest ones; copy its other sheets.
 
     Args:
         own: leave out the pictures of the data, and what shows them.

@@ -2,7 +2,7 @@ import pytest
 from fake_packages import CAT, DOG, WHOLE_CAT, make_cache
 
 from lantu.data.english import one, plural
-from lantu.data.names import LANGUAGES, WORDED, WORLDS, _rows, all_labels, synonyms, table, world_concepts
+from lantu.data.names import LANGUAGES, WORDED, WORLDS, all_labels, rows, synonyms, table, world_concepts
 from lantu.data.styles import STYLES
 from lantu.errors import DataError
 
@@ -50,7 +50,7 @@ def test_the_everyday_world_holds_about_two_hundred_things():
 
 
 def test_common_things_take_no_everyday_name():
-    everyday, others, common = table("worlds/everyday.txt"), table("names.txt"), dict(_rows("worlds/common.txt"))
+    everyday, others, common = table("worlds/everyday.txt"), table("names.txt"), dict(rows("worlds/common.txt"))
     assert 140 <= len(common) <= 160
     assert not set(common) & set(everyday)
     names = {words["en"][0] for words in everyday.values()}

@@ -43,7 +43,7 @@ def test_a_common_ending_makes_no_word_near(lexicon, word, nearest):
 
 
 def test_only_what_has_no_meaning_near_may_be_a_slip(lexicon):
-    """ "hut" means a house, and is no hat mistyped; "bun" has no near name, but is too short to tell."""
+    """A "hut" is a house, and no hat mistyped; "bun" has no near name, but is too short to tell."""
     assert lexicon.nearest("hut", "en") == ("house", "school", "hospital")
     assert lexicon.nearest("bun", "en") == ()
     assert lexicon.nearest("hatt", "en") == ("hat",)

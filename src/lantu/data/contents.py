@@ -207,11 +207,11 @@ def _opened(content: bytes, size: int) -> Image.Image:
         raise ValueError("the file is empty")
     if is_svg(content):
         return rendered(content, size)
-    formats = set(FORMATS.values()) - {"HEIF"}
-    if is_heif(content):
-        if not read_heif():
-            raise ValueError(NEEDED)
-        formats = {"HEIF", "AVIF"}  # which share brands
+    formats = set(FORMATS.values())
+    if not is_heif(content):
+        formats.remove("HEIF")  # Pillow knows it once pi-heif is imported
+    elif not read_heif():
+        raise ValueError(NEEDED)
     return Image.open(io.BytesIO(content), formats=tuple(sorted(formats)))
 
 

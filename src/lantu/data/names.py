@@ -34,16 +34,16 @@ def all_labels(cache: Path | None = None) -> dict[str, str]:
 
 def table(file: str) -> dict[str, Words]:
     """Hexcode → language → words, the name first, from a table of names in the package."""
-    return {hexcode: {"en": en.split(" / "), "zh": zh.split(" / ")} for hexcode, en, zh in _rows(file)}
+    return {hexcode: {"en": en.split(" / "), "zh": zh.split(" / ")} for hexcode, en, zh in rows(file)}
 
 
 def synonyms() -> dict[str, Words]:
     """English name of a thing → language → more words for it, of which there may be none."""
-    rows = [[*row, ""][:3] for row in _rows("synonyms.txt")]
-    return {name: {"en": en.split(" / ") if en else [], "zh": zh.split(" / ") if zh else []} for name, en, zh in rows}
+    found = [[*row, ""][:3] for row in rows("synonyms.txt")]
+    return {name: {"en": en.split(" / ") if en else [], "zh": zh.split(" / ") if zh else []} for name, en, zh in found}
 
 
-def _rows(file: str) -> list[list[str]]:
+def rows(file: str) -> list[list[str]]:
     """The columns of each line of a table in the package."""
     lines = resources.files("lantu.data").joinpath(file).read_text(encoding="utf-8").splitlines()
     return [line.split("\t") for line in lines if not line.startswith("#")]
@@ -66,7 +66,7 @@ def world_concepts(world: str, cache: Path | None = None) -> dict[str, Concept]:
     keys = {
         "few": list(everyday)[::4],
         "everyday": list(everyday),
-        "common": [*everyday, *(key for key, _ in _rows("worlds/common.txt"))],
+        "common": [*everyday, *(key for key, _ in rows("worlds/common.txt"))],
         "composable": [key for key in groups if key in everyday or groups[key][0] in COMPOSABLE_GROUPS],
         "all": [key for key in groups if groups[key][0] != "component"],
     }[world]

@@ -112,9 +112,9 @@ class Task(training.Task):
             if is_pretrained(folder):
                 raise RecipeError(f"{recipe.start} holds a pretrained decoder", "train it with --recipe adopted")
             model = PixelDecoder.load(folder)
-            begun = origins(tokenizer, model.config.codebook_size) if self.extends and not own.queries else None
-            if begun is not None:
-                model = model.with_more_codes(begun)
+            origins_K = origins(tokenizer, model.config.codebook_size) if self.extends and not own.queries else None
+            if origins_K is not None:
+                model = model.with_more_codes(origins_K)
             model.requires_grad_()
             if (model.config.patch, model.config.codebook_size) != (patch, codebook_size):
                 what = f"{recipe.start} renders {model.config.codebook_size:,} codes of {model.config.patch} pixels"

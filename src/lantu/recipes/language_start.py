@@ -59,8 +59,8 @@ def start_language(
     folder = part_folder(recipe.start, "language")
     vocabulary = read_vocabulary(folder)
     known = vocabulary.codebook_size
-    begun = origins(tokenizer, known) if isinstance(tokenizer, ImageTokenizer) and vocabulary.depth == 1 else None
-    if (known, vocabulary.depth) != (codebook_size, depth) and begun is None:
+    origins_K = origins(tokenizer, known) if isinstance(tokenizer, ImageTokenizer) and vocabulary.depth == 1 else None
+    if (known, vocabulary.depth) != (codebook_size, depth) and origins_K is None:
         kinds = [
             f"{codes:,} codes" + (f", {each} a cell" if each > 1 else "")
             for codes, each in ((known, vocabulary.depth), (codebook_size, depth))
@@ -74,8 +74,8 @@ def start_language(
     if recipe.added:
         new = new_places(sources_of(model.config.num_hidden_layers, recipe.added))
         model = deepen(model, recipe.added)
-    if begun is not None:
-        grow(model, vocabulary, begun)
+    if origins_K is not None:
+        grow(model, vocabulary, origins_K)
         vocabulary = Vocabulary(vocabulary.text_size, codebook_size)
     describe(model.config, vocabulary, grid)
     if new:

@@ -25,19 +25,9 @@ NOTES = (IDENTITY, "data")  # entries of config.json that are not settings
 OWN = ("config.json", "log.jsonl", "tensorboard", "samples", "checkpoints", "model", "adapter")
 # Settings that may change when a run is resumed: length, speed and logging, but not data or sizes.
 FREE = {
-    *(
-        "steps",
-        "minutes",
-        "in_time",
-        "lr",
-        "lr_scale",
-        "decay_fraction",
-        "clip_norm",
-        "weight_decay",
-        "precision",
-        "compile",
-    ),
-    *("checkpoint_every_s", "log_every", "sample_every", "validate_every", "validated", "patience", "kept", "device"),
+    *("steps", "minutes", "in_time", "decay_fraction", "lr", "lr_scale", "clip_norm", "weight_decay"),
+    *("precision", "compile", "device"),
+    *("checkpoint_every_s", "log_every", "sample_every", "validate_every", "validated", "patience", "kept"),
 }
 NAMING = {"tokenizer", "text", "codec", AUTOENCODER, *PARTS, *DATA}  # settings whose content is compared, not the path
 

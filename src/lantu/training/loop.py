@@ -75,6 +75,7 @@ def train(
     """Train ``task`` until its last step, a signal or the end of its time, and write a checkpoint.
 
     Args:
+        config: with ``in_time`` its steps, and so its decay, are changed where time is short.
         folder: of the run; created if it does not exist.
         resume: continue from its newest checkpoint, or begin if there is none.
         progress: show it on stderr.

@@ -241,9 +241,9 @@ def make(wanted: Wanted, say: Callable[[str], None], tell: Tell) -> Made:
     if sources.squares and "keep" in wanted.importing:
         what = "a pretrained decoder" if sources.decoder else "a model that goes on learning"
         raise LantuError(f"{what} takes square pictures", "give --aspect crop or pad")
-    begun = Ledger.open(wanted.work, wanted.asked(size), later=LATER)  # refused before a file is written
-    check_moved(wanted.work, begun)
-    check_new(wanted.out, begun)
+    earlier = Ledger.open(wanted.work, wanted.asked(size), later=LATER)  # refused before a file is written
+    check_moved(wanted.work, earlier)
+    check_new(wanted.out, earlier)
     with writing(wanted.work):
         wanted.work.mkdir(parents=True, exist_ok=True)
     with locked(wanted.work / "lock", wait=False):

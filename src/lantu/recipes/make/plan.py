@@ -191,8 +191,7 @@ def trained(part: str, bare: Sequence[str], work: Path, seconds: float, facts: M
         settings["loop.batch_size"] = batch
     steps = max(FEWEST, int(left / (BESIDE * step_s)))
     settings |= {"loop.steps": steps, "loop.minutes": round(max(left, FEWEST * BESIDE * step_s) / 60, 2)}
-    settings["loop.in_time"] = True
-    settings |= {"loop.warmup_steps": min(100, steps // 10), "loop.decay_fraction": 0.3}
+    settings |= {"loop.in_time": True, "loop.warmup_steps": min(100, steps // 10), "loop.decay_fraction": 0.3}
     settings |= {"loop.sample_every": max(1, steps // 6), "loop.validate_every": max(1, steps // 12)}
     settings["loop.log_every"] = max(5, min(20, steps // 20))
     if part == "tokenizer" and recipe_in(bare) == LEARNT:
