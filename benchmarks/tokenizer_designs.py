@@ -57,7 +57,7 @@ DESIGNS: dict[str, tuple[str, list[str]]] = {
 }
 LATTICES = {1024: (8, 4, 8, 4), 4096: (8, 8, 8, 8), 8192: (8, 8, 8, 16)}
 PARTS = ("tokenizer", "round-trips", "language", "drawings")
-DIALS = SamplingParams(guidance=2.0, temperature=0.8)
+SETTINGS = SamplingParams(guidance=2.0, temperature=0.8)
 LANGUAGE = [
     *("width=192", "layers=5", "heads=3", "inner=512", "text_size=1024", "captioning=0", "asked=0", "dropped=0.1"),
     *("loop.batch_size=16", "loop.sample_every=0", "loop.validate_every=0", "loop.ema_decay=0.98"),
@@ -243,7 +243,7 @@ class Design:
         """Draw held-out captions, and see what is recognised."""
         folder, judge = self.folder / self.scores["language"] / "model", self.judge
         codec = TextCodec(folder)
-        parts = Language.load(folder), codec, read_vocabulary(folder), self.tokenizer, read_grid(folder), DIALS
+        parts = Language.load(folder), codec, read_vocabulary(folder), self.tokenizer, read_grid(folder), SETTINGS
         asked = judge.captions[: self.arguments.draw]
         begun = self.clock()
         made = Drafts(*parts).draw(asked, list(range(len(asked))))

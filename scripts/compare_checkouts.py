@@ -86,10 +86,14 @@ def pictures(checkout: Checkout, folder: Path) -> dict[str, Any]:
         if tokens:
             found[name].append([one["codes"] for one in json.loads(tokens.read_text())["pictures"]])
 
-    for number, (prompt, seed, dials) in enumerate(DRAWINGS):
+    for number, (prompt, seed, settings) in enumerate(DRAWINGS):
         out, tokens = folder / f"draw-{number}.png", folder / f"draw-{number}.json"
-        arguments = ("--seed", str(seed), "-o", str(out), "--tokens-out", str(tokens), "--json", *dials)
-        keep(f"draw {prompt!r} {dials}", json.loads(checkout.lantu("draw", prompt, *arguments).stdout)["files"], tokens)
+        arguments = ("--seed", str(seed), "-o", str(out), "--tokens-out", str(tokens), "--json", *settings)
+        keep(
+            f"draw {prompt!r} {settings}",
+            json.loads(checkout.lantu("draw", prompt, *arguments).stdout)["files"],
+            tokens,
+        )
     scene = folder / "draw-0.png"
     for number, (prompt, seed, place) in enumerate(EDITS):
         out = folder / f"edit-{number}.png"

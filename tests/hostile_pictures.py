@@ -83,7 +83,7 @@ def hostile_descriptions(honest):
         "settings text": honest | {"settings": "steps"},
         "pixels number": honest | {"pixels": 3},
         **{
-            f"dial {name} {value!r}": honest | {"settings": honest["settings"] | {name: value}}
+            f"setting {name} {value!r}": honest | {"settings": honest["settings"] | {name: value}}
             for name, value in {
                 "steps": "8",
                 "guidance": [1],
@@ -95,8 +95,8 @@ def hostile_descriptions(honest):
                 "any other": [[[]]],
             }.items()
         },
-        "dial not a number": json.dumps(honest | {"settings": {"guidance": float("nan")}}).encode(),
-        "dial infinite": json.dumps(honest | {"settings": {"guidance": float("inf")}}).encode(),
+        "setting not a number": json.dumps(honest | {"settings": {"guidance": float("nan")}}).encode(),
+        "setting infinite": json.dumps(honest | {"settings": {"guidance": float("inf")}}).encode(),
         "seed of 5000 digits": json.dumps(honest).encode().replace(b'"seed": ', b'"seed": ' + b"1" * 5000),
         "deep": deep,
         "long": json.dumps(honest).encode() + b" " * (1 << 20),

@@ -129,10 +129,10 @@ def test_codes_that_are_none(model, codes):
         model.render(codes)
 
 
-@pytest.mark.parametrize(("dial", "value"), [("seed", -1), ("steps", 0), ("sampler", "none"), ("guidance", -3.0)])
-def test_dials_out_of_range(model, dial, value):
+@pytest.mark.parametrize(("setting", "value"), [("seed", -1), ("steps", 0), ("sampler", "none"), ("guidance", -3.0)])
+def test_settings_out_of_range(model, setting, value):
     with pytest.raises(LantuError):
-        model.draw("a cat", **{dial: value})
+        model.draw("a cat", **{setting: value})
 
 
 def test_devices(tiny_model):

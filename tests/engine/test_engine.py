@@ -22,7 +22,7 @@ def language():
 
 
 def requests() -> list[Request]:
-    """Of several lengths, seeds, ranges and dials, guided and not."""
+    """Of several lengths, seeds, ranges and settings, guided and not."""
     guided = Request([1, 2, 3, 4, 5], CODES, limit=9, seed=1, unconditional=[1, 5], guidance=2.0)
     return [
         guided,
@@ -205,7 +205,7 @@ def test_nothing_asked_is_nothing_drawn():
 
 @pytest.mark.parametrize("num_draft_tokens", [1, 3, 20])
 def test_guesses_save_passes_and_change_nothing(language, num_draft_tokens):
-    """The draft of a pass an id, for every dial, alone and in company."""
+    """The draft of a pass an id, for every setting, alone and in company."""
     plain = [replace(request, limit=30) for request in requests()[:5]]
     ahead_of = [replace(request, num_draft_tokens=num_draft_tokens) for request in plain]
     expected = draft(Engine(language), plain)

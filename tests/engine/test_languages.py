@@ -156,10 +156,10 @@ def test_every_backend_drafts_the_same_guessing_ahead(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("dials", [{}, {"unconditional": [1, 5], "guidance": 2.0}])
-def test_a_bias_is_added_to_what_the_prompt_makes_of_each_place(backend, dials):
+@pytest.mark.parametrize("settings", [{}, {"unconditional": [1, 5], "guidance": 2.0}])
+def test_a_bias_is_added_to_what_the_prompt_makes_of_each_place(backend, settings):
     _, language = pair("qwen3", backend)
-    request = Request([1, 2, 3], (range(10, 30),), limit=4, seed=3, **dials)
+    request = Request([1, 2, 3], (range(10, 30),), limit=4, seed=3, **settings)
     free = draft(Engine(language), [request])[0]
     assert draft(Engine(language), [replace(request, bias=lambda ids: np.zeros(20, np.float32))])[0] == free
     one = np.zeros((4, 20), np.float32)

@@ -9,7 +9,7 @@ def test_change_keeps_what_is_not_given():
     assert (changed.guidance, changed.steps) == (2.0, 3)
 
 
-def test_read_takes_only_dials():
+def test_read_takes_only_settings():
     assert SamplingParams.read({"steps": 5, "colour": "red"}) == SamplingParams(steps=5)
 
 
@@ -19,7 +19,7 @@ def test_a_dictionary_gives_the_same_settings_back():
 
 
 @pytest.mark.parametrize(
-    "dial",
+    "setting",
     [
         {"steps": 0},
         {"steps": 2.5},
@@ -32,6 +32,6 @@ def test_a_dictionary_gives_the_same_settings_back():
         {"render_guidance": "much"},
     ],
 )
-def test_out_of_range(dial):
-    with pytest.raises(LantuError, match=f"{next(iter(dial))} can't be"):
-        SamplingParams(**dial)
+def test_out_of_range(setting):
+    with pytest.raises(LantuError, match=f"{next(iter(setting))} can't be"):
+        SamplingParams(**setting)

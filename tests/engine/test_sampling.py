@@ -1,4 +1,4 @@
-"""Draws follow the distribution that the dials describe."""
+"""Draws follow the distribution that the settings describe."""
 
 import numpy as np
 import pytest
@@ -16,13 +16,13 @@ MANY = 2000
 def shares(temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> torch.Tensor:
     """How often each id is drawn, over uniform numbers spread evenly."""
     uniform = (torch.arange(MANY) + 0.5) / MANY
-    dials = [temperature] * MANY, [top_k] * MANY, [top_p] * MANY
-    drawn = sample(LOGITS.expand(MANY, -1), uniform, *dials)
+    settings = [temperature] * MANY, [top_k] * MANY, [top_p] * MANY
+    drawn = sample(LOGITS.expand(MANY, -1), uniform, *settings)
     return torch.bincount(drawn, minlength=5) / MANY
 
 
 @pytest.mark.parametrize(
-    ("dials", "wanted"),
+    ("settings", "wanted"),
     [
         ({}, PROBABILITIES),
         ({"temperature": 0.5}, PROBABILITIES**2),
@@ -38,13 +38,13 @@ def shares(temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> torc
         ({"top_k": 3, "top_p": 0.8}, [0, 0.4, 0, 0.3, 0]),
     ],
 )
-def test_the_dials_shape_the_distribution(dials, wanted):
+def test_the_settings_shape_the_distribution(settings, wanted):
     wanted = torch.as_tensor(wanted, dtype=torch.float32)
-    torch.testing.assert_close(shares(**dials), wanted / wanted.sum(), rtol=0, atol=2 / MANY)
+    torch.testing.assert_close(shares(**settings), wanted / wanted.sum(), rtol=0, atol=2 / MANY)
 
 
-dials = st.tuples(st.sampled_from([0.0, 0.5, 1.0, 3.0]), st.integers(0, 9), st.sampled_from([0.1, 0.5, 0.9, 1.0]))
-rows = st.lists(st.tuples(dials, st.floats(0, 1, exclude_max=True, width=32)), min_size=1, max_size=6)
+settings = st.tuples(st.sampled_from([0.0, 0.5, 1.0, 3.0]), st.integers(0, 9), st.sampled_from([0.1, 0.5, 0.9, 1.0]))
+rows = st.lists(st.tuples(settings, st.floats(0, 1, exclude_max=True, width=32)), min_size=1, max_size=6)
 
 
 @given(rows, st.integers(0, 99))

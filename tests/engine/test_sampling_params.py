@@ -54,4 +54,4 @@ def test_a_dial_of_0_1_can_be_set(capsys):
     from lantu.commands.options import parse_overrides
 
     assert parse_overrides(["ahead=4", "least=2"]) == {"num_draft_tokens": 4, "min_accepted": 2}
-    assert "the dial ahead is called num_draft_tokens now" in capsys.readouterr().err
+    assert "the setting ahead is called num_draft_tokens now" in capsys.readouterr().err

@@ -276,8 +276,8 @@ def test_choices_follow_the_probabilities(home):
     logits = np.log(np.array([[0.5, 0.25, 0.15, 0.07, 0.03]], np.float32))
     grid = (np.arange(2000) + 0.5) / 2000
 
-    def shares(**dials) -> np.ndarray:
-        drawn = choose(logits, [Choice(0, uniform=float(u), **dials) for u in grid])
+    def shares(**settings) -> np.ndarray:
+        drawn = choose(logits, [Choice(0, uniform=float(u), **settings) for u in grid])
         return np.bincount(drawn, minlength=5) / len(grid)
 
     np.testing.assert_allclose(shares(), [0.5, 0.25, 0.15, 0.07, 0.03], atol=1e-3)
@@ -308,8 +308,8 @@ def test_guidance_of_logits_is_guidance_of_log_probabilities(home, contrast):
     normalised = logits - np.log(np.exp(logits).sum(-1, keepdims=True))  # of all ids
     slices = [(each[:, 20:70]).astype(np.float32) for each in (logits, normalised)]
     for uniform in (0.02, 0.3, 0.6, 0.97):
-        for dials in ({"temperature": 0.0}, {"top_k": 7}, {"top_p": 0.8}, {"temperature": 2.0, "top_k": 20}):
-            choice = Choice(0, 1, guidance=3.0, uniform=uniform, contrast=contrast, **dials)
+        for settings in ({"temperature": 0.0}, {"top_k": 7}, {"top_p": 0.8}, {"temperature": 2.0, "top_k": 20}):
+            choice = Choice(0, 1, guidance=3.0, uniform=uniform, contrast=contrast, **settings)
             assert choose(slices[0], [choice]) == choose(slices[1], [choice])
     # what transformers' UnbatchedClassifierFreeGuidanceLogitsProcessor computes
     guided = normalised[1] + 3.0 * (normalised[0] - normalised[1])

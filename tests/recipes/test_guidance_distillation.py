@@ -122,15 +122,15 @@ def test_one_row_learns_what_two_rows_draw(tiny_model, data, tmp_path):
 
 def test_a_model_that_has_learnt_it_is_asked_for_one_row(tiny_model):
     v = Vocabulary(300, 16)
-    dials = SamplingParams(guidance=3.0)
-    pair = drawing([1, 2], (2, 2), v, 0, dials)
+    settings = SamplingParams(guidance=3.0)
+    pair = drawing([1, 2], (2, 2), v, 0, settings)
     assert pair.guided
-    one = drawing([1, 2], (2, 2), v, 0, dials, guidance_scales=(1.5, 3.0))
+    one = drawing([1, 2], (2, 2), v, 0, settings, guidance_scales=(1.5, 3.0))
     assert not one.guided
     assert list(one.prefix) == document.draw_prefix([1, 2], 2, 2, v, guidance=3.0)
     assert v.special("guidance_3") in one.prefix
-    other = drawing([1, 2], (2, 2), v, 0, replace(dials, guidance=2.0), guidance_scales=(1.5, 3.0))
-    assert other == drawing([1, 2], (2, 2), v, 0, replace(dials, guidance=2.0))
+    other = drawing([1, 2], (2, 2), v, 0, replace(settings, guidance=2.0), guidance_scales=(1.5, 3.0))
+    assert other == drawing([1, 2], (2, 2), v, 0, replace(settings, guidance=2.0))
 
 
 def test_a_model_directory_says_what_it_has_learnt(tiny_model, tmp_path):

@@ -1,4 +1,4 @@
-"""A model is scored on, and its dials are chosen by, pictures of a user's own."""
+"""A model is scored on, and its settings are chosen by, pictures of a user's own."""
 
 import json
 import shutil
@@ -168,30 +168,30 @@ def test_captions_are_judged_by_their_words(data, tiny_model):
 
 @pytest.fixture
 def fewer(monkeypatch):
-    """Fewer dials are tried, on fewer pictures."""
+    """Fewer settings are tried, on fewer pictures."""
     monkeypatch.setattr(tuning, "GUIDANCE", (1.5, 1.0))
     monkeypatch.setattr(tuning, "TEMPERATURE", (0.3, 1.0))
     monkeypatch.setattr(tuning, "DECODERS", (("euler", 2), ("consistency", 1)))
     monkeypatch.setattr(tuning, "FEWEST", 4)
 
 
-def test_dials_are_chosen_and_kept_with_what_was_tried(tiny_model, data, tmp_path, fewer):
+def test_settings_are_chosen_and_kept_with_what_was_tried(tiny_model, data, tmp_path, fewer):
     model = assemble(*parts(tiny_model), tmp_path / "mine", data=data, draw=tuning.USUAL)
     told = []
     choice = tuning.tune(model, data, seed=1, progress=lambda done, total: told.append((done, total)))
     index = json.loads((model.path / "model_index.json").read_text())
-    assert index["draw"] == {**tuning.USUAL, **choice.dials}
-    assert set(choice.dials) == {"guidance", "temperature", "steps", "sampler"}
+    assert index["draw"] == {**tuning.USUAL, **choice.settings}
+    assert set(choice.settings) == {"guidance", "temperature", "steps", "sampler"}
     assert len(index["tuned"]["drafts"]) == len(tuning.GUIDANCE) * len(tuning.TEMPERATURE)
     assert [one["drawn"] for one in choice.drafts].count(2) == tuning.FINALISTS
-    assert LantuFolder(model.path).settings.steps == choice.dials["steps"]
+    assert LantuFolder(model.path).settings.steps == choice.settings["steps"]
     assert told[-1][0] == told[-1][1]
     assert tuning.tune(model, data, seed=1) == choice
     assert "colours_and_edges" in choice.line()
     assert sum(row[-1] == "chosen" for row in choice.rows()) == 1
 
 
-def test_dials_that_draw_the_truth_are_chosen(tiny_model, data, monkeypatch):
+def test_settings_that_draw_the_truth_are_chosen(tiny_model, data, monkeypatch):
     """A generator that draws right at one temperature only, and renders well with one sampler only."""
     model = Model.load(tiny_model)
     album = pictures.Album(data, model.size)
@@ -212,10 +212,10 @@ def test_dials_that_draw_the_truth_are_chosen(tiny_model, data, monkeypatch):
     monkeypatch.setattr(tuning, "ModelGenerator", Fake)
     monkeypatch.setattr(tuning, "FEWEST", 4)
     choice = tuning.Tuner(model, album, {}, 0, lambda done, total: None, lambda note: None).choose()
-    assert choice.dials == {"sampler": "consistency", "steps": 2, "guidance": 2.0, "temperature": 1.0}
+    assert choice.settings == {"sampler": "consistency", "steps": 2, "guidance": 2.0, "temperature": 1.0}
 
 
-def test_dials_that_are_set_stay(tiny_model, data, fewer):
+def test_settings_that_are_set_stay(tiny_model, data, fewer):
     model = Model.load(tiny_model)
     album = pictures.Album(data, model.size)
     notes: list[str] = []
@@ -223,23 +223,30 @@ def test_dials_that_are_set_stay(tiny_model, data, fewer):
     def choose(**fixed):
         return tuning.Tuner(model, album, fixed, 0, lambda done, total: None, notes.append).choose()
 
-    assert set(choose(guidance=2.5, steps=3, sampler="euler").dials) == {"temperature"}
-    assert set(choose(guidance=2.5, temperature=0.5, sampler="heun").dials) == {"steps"}
+    assert set(choose(guidance=2.5, steps=3, sampler="euler").settings) == {"temperature"}
+    assert set(choose(guidance=2.5, temperature=0.5, sampler="heun").settings) == {"steps"}
     given = {"guidance": 2.5, "temperature": 0.0, "steps": 3}
     assert choose(**given) == tuning.Choice({})
     # Another model may still draw better with them.
     valued = tuning.Tuner(model, album, given, 0, lambda done, total: None, notes.append, valued=True).choose()
-    assert valued.dials == {}
+    assert valued.settings == {}
     assert valued.value is not None
     assert [one["drawn"] for one in valued.drafts] == [2]
 
 
-def test_too_few_captions_leave_the_usual_dials_and_say_so(tiny_model, folders):
+def test_too_few_captions_leave_the_usual_settings_and_say_so(tiny_model, folders):
     model, notes = Model.load(tiny_model), []
     album = pictures.Album(folders(3), model.size)
     choice = tuning.Tuner(model, album, {}, 0, lambda done, total: None, notes.append).choose()
-    assert set(choice.dials) == {"steps", "sampler"}
-    assert any("keep their defaults" in note for note in notes)
+    assert set(choice.settings) == {"steps", "sampler"}
+    assert any(note.startswith("can't choose guidance and temperature: 3 pictures") for note in notes)
+    notes.clear()
+    given = {"guidance": 2.0, "temperature": 0.5}
+    assert set(tuning.Tuner(model, album, given, 0, lambda *_: None, notes.append).choose().settings) <= {
+        "steps",
+        "sampler",
+    }
+    assert not any("can't choose" in note for note in notes)
 
 
 def test_few_validation_pictures_are_joined_by_those_for_training(tiny_model, folders):

@@ -54,11 +54,11 @@ def test_the_state_that_draws_better_is_assembled(values, chosen, run, tiny_mode
     assert (out / "state.txt").read_text() == str(states_of(run)[chosen])
     assert given == [{"guidance": 2.0}, {"guidance": 2.0, "sampler": "euler", "steps": 3}]
     temperature = 0.1 if chosen == LEAST_LOSS else 0.2
-    assert choice.dials == {"temperature": temperature, "sampler": "euler", "steps": 3}
+    assert choice.settings == {"temperature": temperature, "sampler": "euler", "steps": 3}
     assert (choice.state, len(choice.states), len(choice.decoders)) == (chosen, 2, 1)
     assert f"its state at the {chosen}" in choice.line()
     index = json.loads((model.path / "model_index.json").read_text())
-    assert choice.dials.items() <= index["draw"].items()
+    assert choice.settings.items() <= index["draw"].items()
     assert index["tuned"]["state"] == chosen
 
 

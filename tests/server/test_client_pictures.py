@@ -113,7 +113,7 @@ def test_impossible_descriptions_are_ignored(server, cat):
     for name, text in texts.items():
         answer = server.post("/v1/lantu/read", files={"image": described_by(cat.image, text)})
         assert answer.status_code == 404, name
-    for name in ("codes huge", "dial sampler 5", "deep"):
+    for name in ("codes huge", "setting sampler 5", "deep"):
         answer = edited(server, described_by(cat.image, texts[name], late=True))
         assert answer["data"] == plain["data"], name
         assert "damaged" in answer["warnings"][0]

@@ -71,7 +71,18 @@ def test_the_tab_key_goes_through_the_page_in_its_order(visit, taught):
     while seen.count("language") < 2 and len(seen) < 100:  # once around
         studio.page.keyboard.press("Tab")
         seen.append(studio.page.evaluate("(document.activeElement.dataset.row ? 'cell' : document.activeElement.id)"))
-    wanted = ["language", "theme", "prompt", "seed", "go", "upload", "dial-guidance", "cell", "show-codes", "download"]
+    wanted = [
+        "language",
+        "theme",
+        "prompt",
+        "seed",
+        "go",
+        "upload",
+        "setting-guidance",
+        "cell",
+        "show-codes",
+        "download",
+    ]
     places = [seen.index(name) for name in wanted]
     assert places == sorted(places)
     assert seen.count("cell") == 1  # one stop for the whole sheet

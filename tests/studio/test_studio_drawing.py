@@ -114,23 +114,23 @@ def test_a_variation_opens_large_and_leads_back(visit, taught):
     assert studio.find("#variations button").nth(2).evaluate("button => button === document.activeElement")
 
 
-def test_dials_are_sent_as_turned_and_times_are_told(visit, taught):
+def test_settings_are_sent_and_times_shown(visit, taught):
     studio = visit(taught)
     asked = studio.requests("/draw")
     studio.draw("a cat", seed=1)
     assert not {"guidance", "temperature", "steps"} & set(asked[0])
-    studio.page.fill("#dial-steps", "3")
+    studio.page.fill("#setting-steps", "3")
     assert studio.page.input_value("#number-steps") == "3"
     studio.page.fill("#number-guidance", "1.75")
     studio.draw("a cat", seed=1)
     assert {"steps": 3, "guidance": 1.75}.items() <= asked[1].items()
     assert "blueprint" in studio.text("#times")
-    studio.page.click("#reset-dials")
+    studio.page.click("#reset-settings")
     studio.draw("a cat", seed=1)
     assert asked[2] == asked[0]
 
 
-def test_a_turned_dial_draws_again_with_the_same_seed_where_wished(visit, taught):
+def test_a_changed_setting_draws_again_with_the_same_seed_where_wished(visit, taught):
     studio = visit(taught)
     asked = studio.requests("/draw")
     studio.draw("a cat", seed=9)

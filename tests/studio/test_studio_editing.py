@@ -207,7 +207,7 @@ def test_settings_of_a_picture_are_used_again(visit, taught):
     studio.page.fill("#number-steps", "3")
     studio.draw("a cat", seed=4)
     first = studio.pixels()
-    studio.page.click("#reset-dials")
+    studio.page.click("#reset-settings")
     studio.draw("a dog", seed=5)
     studio.find("#earlier-list button").nth(1).click()
     studio.page.wait_for_selector("#plate:has-text('seed 4')")

@@ -11,8 +11,8 @@ def test_it_draws_and_captions(visit, serve, janus):
     server = serve(janus)
     try:
         studio = visit(server)
-        assert studio.find("#dial-guidance").count() == 1
-        assert studio.find("#dial-steps").count() == 0  # its decoder takes none
+        assert studio.find("#setting-guidance").count() == 1
+        assert studio.find("#setting-steps").count() == 0  # its decoder takes none
         studio.draw("a red cat", seed=11)
         assert studio.codes() == lantu.load(janus, device="cpu").draw("a red cat", seed=11).codes.tolist()
         studio.page.click("#caption")
@@ -37,7 +37,7 @@ def test_a_sequence_is_drawn_from_as_many_codes_as_one_asks_for(visit, serve, se
         assert studio.find("#large-sheet .cell[data-state=open]").count() == 0  # the picture is seen as a whole
         texts = studio.find("#large-sheet .cell").all_inner_texts()
         assert [text for text in texts if text] == [str(code) for code in whole.codes.reshape(-1)[:4]]
-        studio.page.click("#reset-dials")
+        studio.page.click("#reset-settings")
         assert number.input_value() == "16"
     finally:
         server.stop()

@@ -128,8 +128,8 @@ def test_a_hash_counts_for_nothing_where_somebody_may_mean_harm(model, cat, appl
 
 def test_a_check_that_would_take_long_or_another_library_is_not_made(model, cat, monkeypatch):
     monkeypatch.setattr(type(model.parts), "render", lambda *given: pytest.fail("rendered"))
-    for dials in ({"steps": 1000}, {"sampler": "unipc"}, {"sampler": "no such"}):
-        said = old(cat) | {"settings": dict(cat.settings) | dials}
+    for settings in ({"steps": 1000}, {"sampler": "unipc"}, {"sampler": "no such"}):
+        said = old(cat) | {"settings": dict(cat.settings) | settings}
         assert OTHER in read(described_by(cat.image, said), model).note
 
 
@@ -256,7 +256,7 @@ def test_drawing_like_a_picture_of_bare_codes(lantu_in, model, apple, tmp_path):
 
 def test_hostile_descriptions_at_the_command_line(lantu_in, cat, tmp_path):
     texts = hostile_descriptions(text_of(drawn_file(cat)))
-    for name in ("seed fraction", "codes huge", "dial steps '8'", "dial sampler 5", "deep", "long", "no text"):
+    for name in ("seed fraction", "codes huge", "setting steps '8'", "setting sampler 5", "deep", "long", "no text"):
         (tmp_path / "a.png").write_bytes(described_by(cat.image, texts[name]))
         code, lines = lantu_in("draw", "--like", "a.png")
         assert (code, len(lines)) == (2, 1), (name, lines)

@@ -26,7 +26,7 @@ from PIL import Image
 SECONDS, MEMORY = 120, 2 << 30  # the machine may be busy; memory beyond what the process has
 WRONG: list[Any] = [0, -1, 1, 2, 3, 7, 2**31, 2**63, 10**12, 0.5, -0.5, 1e308, 1e-300, True, False, None, "1", "", []]
 WRONG += [{}, [1], float("nan"), float("inf")]
-# What nothing binds where a model has no checksums: it is a dial, or fits the weights as well as any other value.
+# What nothing binds where a model has no checksums: it is a setting, or fits the weights as well as any other value.
 FREE = {"rope_theta", "rms_norm_eps", "grid", "guidance", "learnt", "strengths", "prior", "dtype", "torch_dtype"}
 Change = Callable[[random.Random, Path], str]
 

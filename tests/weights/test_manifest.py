@@ -121,7 +121,7 @@ def test_a_wrong_number_is_named(bare, capsys, part, key, value, said):
         (5, "not a JSON object"),
     ],
 )
-def test_dials_of_the_index_are_in_range(model, capsys, value, said):
+def test_settings_of_the_index_are_in_range(model, capsys, value, said):
     change(model, "model_index.json", "draw", value)
     assert said in refusal(capsys, "draw", "a cat", "--model", str(model), "-o", str(model / "out.png"))
 
@@ -164,7 +164,7 @@ def test_all_halves_called_by_the_other_name_show_in_the_checksum(model, capsys)
     assert "language/" in refusal(capsys, "draw", "a cat", "--model", str(model), "-o", str(model / "out.png"))
 
 
-def test_dials_and_line_endings_may_change(model):
+def test_settings_and_line_endings_may_change(model):
     change(model, "model_index.json", "draw.steps", 3)
     path = model / "decoder" / "config.json"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))

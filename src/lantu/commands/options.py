@@ -44,7 +44,7 @@ Sampler = Annotated[
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it.", metavar="FILE")]
 DataFolder = Annotated[Path, typer.Option("--data", help="A folder that lantu data build wrote.", metavar="DIR")]
-Dials = Annotated[
+Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="A sampling parameter, e.g. guidance=4.", metavar="KEY=VALUE")
 ]
 
@@ -124,7 +124,7 @@ def parse_overrides(texts: list[str] | None) -> dict[str, Any]:
     for text in texts or []:
         name, _, value = text.partition("=")
         if name in FORMER:
-            print(f"the dial {name} is called {FORMER[name]} now", file=sys.stderr)
+            print(f"the setting {name} is called {FORMER[name]} now", file=sys.stderr)
             name = FORMER[name]
         if name not in known:
             raise LantuError(f"no sampling parameter called {name}", f"choose one of {', '.join(known)}")

@@ -14,11 +14,11 @@ from lantu.commands.opening import load, opened, say
 from lantu.commands.options import (
     Backend,
     Device,
-    Dials,
     Fit,
     Json,
     ModelName,
     Output,
+    Overrides,
     Seed,
     Steps,
     as_text,
@@ -58,7 +58,7 @@ def edit(
     fit: Fit = False,
     output: Output = None,
     steps: Steps = None,
-    dials: Dials = None,
+    settings: Overrides = None,
     seed: Seed = None,
     model: ModelName = None,
     device: Device = "auto",
@@ -71,7 +71,7 @@ def edit(
     output = output or unused(Path(f"{image.stem}-edited.png"))
     metadata.check_output(output)
     place = parse_box(box) if box else None
-    params = parse_overrides(dials) | ({"steps": steps} if steps else {})
+    params = parse_overrides(settings) | ({"steps": steps} if steps else {})
     artist = load(model, device, backend, "talking" if box is None and mask is None else "filling")
     own_seed = choose_seed(seed)
     mask_image = opened(mask, keep_alpha=True) if mask else None
@@ -96,7 +96,7 @@ def chat(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for pictures: chat-1.png, chat-2.png, …", metavar="DIR")
     ] = Path("."),
-    dials: Dials = None,
+    settings: Overrides = None,
     seed: Seed = None,
     model: ModelName = None,
     device: Device = "auto",
@@ -104,7 +104,7 @@ def chat(
     json: Json = False,
 ) -> None:
     """Chat in text and pictures, line by line; @picture.png sends a picture, an empty line starts anew."""
-    params, first_seed = parse_overrides(dials), choose_seed(seed)
+    params, first_seed = parse_overrides(settings), choose_seed(seed)
     artist = load(model, device, backend, "talking")
     turns: list[dict[str, Any]] = []
     before: list[list[Any]] = []

@@ -12,9 +12,9 @@ from lantu.commands.options import (
     Backend,
     DataFolder,
     Device,
-    Dials,
     Json,
     ModelName,
+    Overrides,
     Seed,
     check_results,
     parse_overrides,
@@ -163,7 +163,7 @@ def assemble(
             help="Data whose pictures are found first, see --shots of draw.", metavar="DIR", show_default=False
         ),
     ] = None,
-    dials: Dials = None,
+    settings: Overrides = None,
     tune: Annotated[
         bool, typer.Option(help="Choose the settings that are not given, by drawing prompts of the data.")
     ] = True,
@@ -185,21 +185,21 @@ def assemble(
     if rival is not None:
         if tokenizer or language or decoder or control or refiner or memory:
             raise LantuError("a rival is a whole model", "leave out the parts, or --rival")
-        join_rival(rival, out, json, name=name, licence=licence, card=card, data=data, draw=parse_overrides(dials))
+        join_rival(rival, out, json, name=name, licence=licence, card=card, data=data, draw=parse_overrides(settings))
         return
     if not (tokenizer and language and decoder):
         raise LantuError("a model is made of three parts", "name them: --tokenizer, --language and --decoder")
-    fixed = {**usual(part_folder(decoder, "decoder")), **parse_overrides(dials)}
+    fixed = {**usual(part_folder(decoder, "decoder")), **parse_overrides(settings)}
     data = data or data_of(language, tokenizer, decoder)
 
     def build(state: Path) -> "LantuFolder":
-        dials = {**USUAL, **fixed}
-        return assemble(tokenizer, state, decoder, out, name, licence, card, data, dials, control, refiner, memory)
+        settings = {**USUAL, **fixed}
+        return assemble(tokenizer, state, decoder, out, name, licence, card, data, settings, control, refiner, memory)
 
     if tune and data is not None:
         states = states_of(language)
         each = minutes and minutes / len(states)
-        with terminal.progress("trying dials", shown=not json) as advance:
+        with terminal.progress("trying settings", shown=not json) as advance:
 
             def chosen(model: "LantuFolder", given: Mapping[str, Any]) -> "Choice":
                 return choose(model, data, given, seed, advance, terminal.say, each, len(states) > 1)
@@ -251,7 +251,7 @@ def evaluate(
     ] = None,
     count: Annotated[int, typer.Option("-n", min=1, max=64, help="Drawings of each prompt.", metavar="N")] = 4,
     size: Annotated[str | None, typer.Option(help="Of the drawings, in pixels.", metavar="WxH")] = None,
-    dials: Dials = None,
+    settings: Overrides = None,
     minutes: Annotated[
         float | None,
         typer.Option(min=0.05, help="Of your own pictures: take only as many as there is time for.", metavar="M"),
@@ -267,7 +267,7 @@ def evaluate(
 ) -> None:
     """Score a model: its drawings, captions and reconstructions, beside the best possible scores."""
     chosen = [name.strip() for name in suites.split(",")] if suites else None
-    how = parse_overrides(dials)
+    how = parse_overrides(settings)
     if prompts:
         if suites or data:
             raise LantuError("--prompts draws prompts of a file", "leave out --suites and --data")

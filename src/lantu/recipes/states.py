@@ -51,7 +51,7 @@ def assemble_better(
     chosen = tune(model, fixed)
     if not others or chosen.value is None:
         return model, chosen
-    decoder = {name: chosen.dials[name] for name in ("sampler", "steps") if name in chosen.dials}
+    decoder = {name: chosen.settings[name] for name in ("sampler", "steps") if name in chosen.settings}
     tried = {first: chosen}
     for name, folder in others:
         model = build(folder)
@@ -62,7 +62,7 @@ def assemble_better(
         model = build(states[best])
     choice = replace(
         tried[best],
-        dials={**decoder, **tried[best].dials},
+        settings={**decoder, **tried[best].settings},
         decoders=chosen.decoders,
         states=[{"language": name, "value": value} for name, value in values.items()],
         state=best,

@@ -54,7 +54,7 @@ class Choice:
     """The chosen settings, and what was tried.
 
     Attributes:
-        dials: the chosen settings; none if there was nothing to choose by.
+        settings: the chosen settings; none if there was nothing to choose by.
         captions: drawn with each draft.
         judge: the features that pictures were compared by.
         split: of the data that the pictures came from, "val and train" if the first had too few.
@@ -65,7 +65,7 @@ class Choice:
         state: the chosen one.
     """
 
-    dials: dict[str, Any]
+    settings: dict[str, Any]
     captions: int = 0
     judge: str = ""
     split: str = ""
@@ -83,24 +83,24 @@ class Choice:
     @property
     def made(self) -> bool:
         """Whether there was anything to choose: settings, or a state of the language model."""
-        return bool(self.dials or self.states)
+        return bool(self.settings or self.states)
 
     def rows(self) -> list[tuple[str, ...]]:
         """What was tried, as a table with the chosen row marked."""
         names = ("guidance", "temperature", "agreement", "spread", "value", "drawn")
         rows: list[tuple[str, ...]] = [(*names, "")] if self.drafts else []
         for tried in self.drafts:
-            chosen = all(self.dials.get(name, tried[name]) == tried[name] for name in USUAL)
+            chosen = all(self.settings.get(name, tried[name]) == tried[name] for name in USUAL)
             cells = [f"{tried[name]:.3f}" if name in names[2:5] else f"{tried[name]:g}" for name in names]
             rows.append((*cells, "chosen" if chosen else ""))
         return rows
 
     def line(self) -> str:
         """The choice in one line."""
-        dials = ", ".join(f"{name} {value}" for name, value in self.dials.items()) or "all settings as given"
+        settings = ", ".join(f"{name} {value}" for name, value in self.settings.items()) or "all settings as given"
         tried = [f"{len(self.drafts)} drafts of {self.captions} captions"] if self.drafts else []
         tried += [f"{len(self.decoders)} decoders"] if self.decoders else []
-        line = f"chosen: {dials} ({', '.join(tried)}; {self.split} pictures, compared by {self.judge})"
+        line = f"chosen: {settings} ({', '.join(tried)}; {self.split} pictures, compared by {self.judge})"
         values = ", ".join(f"{one['language']} {one['value']:.3f}" for one in self.states)
         return f"{line}\nlanguage model: its state at the {self.state} (values: {values})" if values else line
 
@@ -133,7 +133,7 @@ def tune(
     model = Model.load(folder.path, "cpu")
     album = Album(data, model.size)
     choice = Tuner(model, album, fixed, seed, progress, note, minutes, valued).choose()
-    if choice.dials:
+    if choice.settings:
         keep(folder, choice)
     return choice
 
@@ -141,7 +141,7 @@ def tune(
 def keep(folder: LantuFolder, choice: Choice) -> None:
     """Write a choice into a model's index. Raises DiskError."""
     index = json.loads((folder.path / INDEX).read_text(encoding="utf-8"))
-    index["draw"] = {**index.get("draw", {}), **choice.dials}
+    index["draw"] = {**index.get("draw", {}), **choice.settings}
     index["tuned"] = asdict(choice)
     write_json(folder.path / INDEX, index)
 
@@ -173,22 +173,23 @@ class Tuner:
         if len(pictures) >= LEAST and self.minutes is not None:
             pictures, drafts = self.hurried(pictures, drafts)
         if len(pictures) < LEAST and len(drafts) >= worth:
-            what = f"{len(pictures)} pictures with captions in {self.album.folder}, {LEAST} are needed"
-            self.note(f"guidance and temperature keep their defaults: {what} to choose them")
+            what = f"{len(pictures)} pictures with captions in {self.album.folder} (needs {LEAST})"
+            if kept := [name for name in USUAL if name not in self.fixed]:
+                self.note(f"can't choose {' and '.join(kept)}: {what}")
             drafts = []
         true = pictures or self.pictures(count)
         eye = open_eye(self.note)
         judge = judge_of(self.album, true, eye, self.seed)
         again = min(FINALISTS, len(drafts))
         self.total = len(true) * (len(decoders) * (len(decoders) > 1) + (len(drafts) + again) * (len(drafts) >= worth))
-        dials, tried_decoders = self.try_decoders(decoders, true, judge)
+        settings, tried_decoders = self.try_decoders(decoders, true, judge)
         tried: list[dict[str, float]] = []
         if len(drafts) >= worth:
-            tried = [self.try_draft(draft, dials, pictures, judge) for draft in drafts]
-            best = self.decide(tried, dials, pictures, judge)
-            dials |= {name: best[name] for name in USUAL if name not in self.fixed}
+            tried = [self.try_draft(draft, settings, pictures, judge) for draft in drafts]
+            best = self.decide(tried, settings, pictures, judge)
+            settings |= {name: best[name] for name in USUAL if name not in self.fixed}
         splits = " and ".join(dict.fromkeys(one.key.partition("/")[0] for one in true))
-        return Choice(dials, len(pictures), eye.name, splits, self.seed, tried, tried_decoders)
+        return Choice(settings, len(pictures), eye.name, splits, self.seed, tried, tried_decoders)
 
     def pictures(self, count: int, captioned: bool = False) -> list[TruePicture]:
         """Validation pictures of different captions, and training pictures if there are too few."""
@@ -260,7 +261,7 @@ class Tuner:
     def try_draft(
         self,
         draft: Draft,
-        dials: Mapping[str, Any],
+        settings: Mapping[str, Any],
         pictures: Sequence[TruePicture],
         judge: Likeness,
         seed: int | None = None,
@@ -268,7 +269,13 @@ class Tuner:
         """The value of drawings with a guidance and a temperature."""
         guidance, temperature = draft
         seed = self.seed if seed is None else seed
-        params: dict[str, Any] = {**UNREFINED, **self.fixed, **dials, "guidance": guidance, "temperature": temperature}
+        params: dict[str, Any] = {
+            **UNREFINED,
+            **self.fixed,
+            **settings,
+            "guidance": guidance,
+            "temperature": temperature,
+        }
         generator = ModelGenerator(self.model, **params)
         drawn = []
         for first in self.batches(len(pictures)):
@@ -291,14 +298,14 @@ class Tuner:
     def decide(
         self,
         tried: list[dict[str, float]],
-        dials: Mapping[str, Any],
+        settings: Mapping[str, Any],
         pictures: Sequence[TruePicture],
         judge: Likeness,
     ) -> dict[str, float]:
         """The best draft. The few best are drawn again from other seeds, for some of them were only lucky."""
         finalists = sorted(tried, key=lambda one: -one["value"])[:FINALISTS]
         for one in finalists:
-            again = self.try_draft((one["guidance"], one["temperature"]), dials, pictures, judge, self.seed + OTHER)
+            again = self.try_draft((one["guidance"], one["temperature"]), settings, pictures, judge, self.seed + OTHER)
             one.update({name: (one[name] + again[name]) / 2 for name in ("agreement", "spread", "value")})
             one["drawn"] = 2
         return max(finalists, key=lambda one: one["value"])

@@ -144,8 +144,10 @@ def elsewhere(exam: Exam, sample: Sample, rng: np.random.Generator) -> Sample:
 
 def drawing(exam: Exam, prefix: Sequence[int], seed: int) -> Request:
     """A request for a picture after a prefix, without guidance."""
-    start, dials = draw_prefix([], *exam.grid, exam.vocabulary)[1:], sampling(exam.settings)
-    return Request([*prefix, *start], any_code(exam.vocabulary), limit=exam.grid[0] * exam.grid[1], seed=seed, **dials)
+    start, settings = draw_prefix([], *exam.grid, exam.vocabulary)[1:], sampling(exam.settings)
+    return Request(
+        [*prefix, *start], any_code(exam.vocabulary), limit=exam.grid[0] * exam.grid[1], seed=seed, **settings
+    )
 
 
 TASKS: dict[str, Callable[[Exam, int, int], list[float]]] = {

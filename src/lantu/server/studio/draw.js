@@ -9,10 +9,10 @@ const $ = (id) => document.getElementById(id);
 export class Draw {
   /**
    * @param {object} info of the model.
-   * @param parts the other parts of the page: `stage`, `look`, `gallery`, `dials`, `board`, and `keep` for pictures.
+   * @param parts the other parts of the page: `stage`, `look`, `gallery`, `settings`, `board`, and `keep` for pictures.
    */
-  constructor(info, { stage, look, gallery, dials, board, keep }) {
-    Object.assign(this, { info, stage, look, gallery, dials, board, keep });
+  constructor(info, { stage, look, gallery, settings, board, keep }) {
+    Object.assign(this, { info, stage, look, gallery, settings, board, keep });
     $("ask").addEventListener("submit", (event) => {
       event.preventDefault();
       this.draw();
@@ -28,14 +28,14 @@ export class Draw {
   ask({ prompt = "", seed = "", settings = null }) {
     $("prompt").value = prompt;
     $("seed").value = Number.isSafeInteger(seed) ? seed : "";
-    if (settings) this.dials.set(settings);
+    if (settings) this.settings.set(settings);
   }
 
   draw(seeds = this.seeds()) {
     const prompt = $("prompt").value.trim();
     if (!prompt) return;
     const control = this.board.control;
-    const body = { prompt, previews: true, ...this.dials.values, ...(control && { control }) };
+    const body = { prompt, previews: true, ...this.settings.values, ...(control && { control }) };
     this.seedsDrawn = seeds;
     run("drawing", (signal) => (seeds.length > 1 ? this.many(body, seeds, signal) : this.one(body, seeds[0], signal)));
   }
@@ -93,7 +93,7 @@ export class Draw {
     const pace = $("pace").value;
     const picture = await follow(stream("/v1/lantu/draw", { ...body, seed }, signal), sheet, pace, signal);
     picture.kind = "drawn";
-    this.dials.time(picture.timings);
+    this.settings.time(picture.timings);
     reportDrawn("drawn", { ms: Math.round(picture.timings.total) }, picture);
     await this.keep(picture);
     return picture;

@@ -16,10 +16,10 @@ export class Editor {
    * @param {() => object} picture the edited picture.
    * @param {(picture: object) => void} onChanged called with a new version.
    * @param {() => void} restore shows the current version again.
-   * @param {() => object} dials the settings, with the seed if one is given, and `pace`.
+   * @param {() => object} settings the settings, with the seed if one is given, and `pace`.
    */
-  constructor(sheet, info, { picture, onChanged, restore, dials }) {
-    Object.assign(this, { sheet, info, picture, onChanged, restore, dials, tool: "look", held: null, marks: new Set() });
+  constructor(sheet, info, { picture, onChanged, restore, settings }) {
+    Object.assign(this, { sheet, info, picture, onChanged, restore, settings, tool: "look", held: null, marks: new Set() });
     this.cells = new Cells(sheet, {
       onPoint: (place) => this.readOut(place),
       onStroke: (place, first) => this.stroke(place, first),
@@ -144,8 +144,8 @@ export class Editor {
     this.change("redrawing", async (signal) => {
       tell($("status"), "redrawing", { n: cells.length });
       this.sheet.empty(cells);
-      const { pace, ...dials } = this.dials();
-      const body = { codes, cells, prompt, picture: await dataUrl(png), ...dials };
+      const { pace, ...settings } = this.settings();
+      const body = { codes, cells, prompt, picture: await dataUrl(png), ...settings };
       const events = stream("/v1/lantu/redraw", body, signal);
       const picture = await follow(events, this.sheet, pace, signal);
       reportDrawn("drawn", { ms: Math.round(picture.timings.total) }, picture);
@@ -160,8 +160,8 @@ export class Editor {
     const instruction = $("instruction").value.trim();
     this.change("drawing", async (signal) => {
       this.sheet.empty(codes.flatMap((line, row) => line.map((_, column) => [row, column])));
-      const { pace, ...dials } = this.dials();
-      const events = stream("/v1/lantu/instruct", { codes, instruction, ...dials }, signal);
+      const { pace, ...settings } = this.settings();
+      const events = stream("/v1/lantu/instruct", { codes, instruction, ...settings }, signal);
       const picture = await follow(events, this.sheet, pace, signal);
       reportDrawn("drawn", { ms: Math.round(picture.timings.total) }, picture);
       return { ...picture, kind: "changed", title: `${title} → ${instruction}` };

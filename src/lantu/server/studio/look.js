@@ -14,9 +14,9 @@ export class Look {
   /**
    * @param {object} info of the model.
    * @param {(picture: object) => Promise<void>} keep stores a new version.
-   * @param {() => object} dials the settings.
+   * @param {() => object} settings the settings.
    */
-  constructor(info, { keep, dials }) {
+  constructor(info, { keep, settings }) {
     this.sheet = new Sheet(info.patch);
     this.timeline = null;
     this.keep = keep;
@@ -25,7 +25,7 @@ export class Look {
       picture: () => this.picture,
       onChanged: (picture) => this.changed(picture),
       restore: () => this.show(),
-      dials,
+      settings,
     });
     $("undo").addEventListener("click", () => this.step("undo"));
     $("redo").addEventListener("click", () => this.step("redo"));

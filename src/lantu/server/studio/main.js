@@ -2,7 +2,7 @@
 
 import { info as askInfo, onKeyNeeded } from "./api.js";
 import { Board } from "./board.js";
-import { Dials } from "./dials.js";
+import { Settings } from "./settings.js";
 import { Draw } from "./draw.js";
 import { Gallery } from "./gallery.js";
 import { complain, report, run, stop } from "./job.js";
@@ -30,15 +30,15 @@ run("loading", async () => {
 function build(info) {
   const gallery = new Gallery(info.patch, openSibling);
   const shelf = new Shelf(openAlone);
-  const dials = new Dials(info, () => draw.again());
+  const settings = new Settings(info, () => draw.again());
   const board = new Board(info, () => draw.again());
   const stage = new Stage(info, (prompt) => {
     $("prompt").value = prompt;
     draw.draw();
   });
   const keep = (picture) => shelf.keep(picture);
-  const look = new Look(info, { keep, dials: () => ({ ...dials.values, ...draw.seed, pace: $("pace").value }) });
-  const draw = new Draw(info, { stage, look, gallery, dials, board, keep });
+  const look = new Look(info, { keep, settings: () => ({ ...settings.values, ...draw.seed, pace: $("pace").value }) });
+  const draw = new Draw(info, { stage, look, gallery, settings, board, keep });
   const open = new Open(info, async (picture, ours) => {
     await keep(picture);
     if (ours) draw.ask(picture);

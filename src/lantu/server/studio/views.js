@@ -21,7 +21,7 @@ function show() {
 
 export function startViews() {
   // Open the settings if there is room.
-  document.getElementById("dials").open = matchMedia("(min-width: 1101px)").matches;
+  document.getElementById("settings").open = matchMedia("(min-width: 1101px)").matches;
   window.addEventListener("hashchange", show);
   show();
 }

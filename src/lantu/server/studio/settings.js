@@ -24,7 +24,7 @@ function limitsOf(name, { dials, codes }) {
   return { minimum: fewest, maximum: most, default: dials[name].default || most };
 }
 
-export class Dials {
+export class Settings {
   /** @param {{dials: object}} info @param {() => void} onTurn called when a setting was changed. */
   constructor(info, onTurn) {
     this.onTurn = onTurn;
@@ -32,7 +32,7 @@ export class Dials {
     this.limits = Object.fromEntries(this.names.map((name) => [name, limitsOf(name, info)]));
     this.inputs = Object.fromEntries(this.names.map((name) => [name, this.build(name)]));
     tell($("times"), "times_none");
-    $("reset-dials").addEventListener("click", () => {
+    $("reset-settings").addEventListener("click", () => {
       this.set({});
       this.onTurn();
     });
@@ -43,18 +43,18 @@ export class Dials {
     const { minimum, maximum } = this.limits[name];
     const [least, most, step] = RANGES[name];
     const row = document.createElement("div");
-    row.className = "dial";
+    row.className = "setting";
     const caption = document.createElement("label");
     const slider = document.createElement("input");
     const number = document.createElement("input");
-    Object.assign(slider, { type: "range", id: `dial-${name}`, min: Math.max(least, minimum), step });
+    Object.assign(slider, { type: "range", id: `setting-${name}`, min: Math.max(least, minimum), step });
     slider.max = Math.min(most, maximum);
     Object.assign(number, { type: "number", id: `number-${name}`, min: minimum, max: maximum, step: "any" });
     if (Number.isInteger(step)) number.step = 1;
     caption.htmlFor = slider.id;
-    tell(caption, `dial_${name}`);
-    if (MAIN.includes(name)) tell(caption, `dial_hint_${name}`, {}, "sayTitle");
-    label(number, "dial_number", { name: () => say(`dial_${name}`) });
+    tell(caption, `setting_${name}`);
+    if (MAIN.includes(name)) tell(caption, `setting_hint_${name}`, {}, "sayTitle");
+    label(number, "setting_number", { name: () => say(`setting_${name}`) });
     slider.addEventListener("input", () => {
       number.value = Number(slider.value);
       this.changed();
@@ -65,7 +65,7 @@ export class Dials {
     });
     for (const input of [slider, number]) input.addEventListener("change", () => this.onTurn());
     row.append(caption, slider, number);
-    $(MAIN.includes(name) ? "dial-list" : "more-dial-list").append(row);
+    $(MAIN.includes(name) ? "setting-list" : "more-setting-list").append(row);
     return { slider, number };
   }
 
@@ -92,7 +92,7 @@ export class Dials {
   }
 
   changed() {
-    $("reset-dials").disabled = Object.keys(this.values).length === 0;
+    $("reset-settings").disabled = Object.keys(this.values).length === 0;
   }
 
   /** Show how long the last picture took. */

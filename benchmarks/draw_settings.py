@@ -1,4 +1,4 @@
-"""Which dials draw best? python benchmarks/dials.py --model DIR --data DIR [--limit 48] [--contrast 0 1 8]
+"""Which settings draw best? python benchmarks/draw_settings.py --model DIR --data DIR [--limit 48] [--contrast 0 1 8]
 
 Prints a row for each choice of guidance, contrast and temperature: the scores of single things, held-out pairs and
 styles. With a contrast, guidance is the factor of what the prompt adds.
