@@ -45,7 +45,7 @@ shows a held-out pair.
 
 ## Scores
 
-`lantu eval --seed 1`, {limit} trials a suite. Its sampling parameters were chosen on other trials, except the number of
+`lantu eval --seed 1 --limit {limit}`. Its sampling parameters were chosen on other trials, except the number of
 steps: four were preferred to two after seeing these. The ceiling is the true picture under the same judge, the round
 trip that picture after tokenizer and decoder; docs/evaluation.md says what the judge gets wrong.
 

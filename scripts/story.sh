@@ -4,7 +4,7 @@
 #
 #   scripts/story.sh PICTURES DIR [OPTION …]   your own pictures: lantu make does it all, and takes the options
 #   scripts/story.sh debug DIR                 a minute on two CPU cores; the pictures are not worth looking at
-#   scripts/story.sh emoji DIR                 like the shipped model: about ten hours on two CPU cores
+#   scripts/story.sh emoji DIR                 like the shipped model: about sixteen hours of CPU cores
 #
 # The shipped model is no folder of pictures: its scenes are composed, and after drawing it learns guidance, editing,
 # conversation and control. So the last two call the single commands. A killed run goes on where it stopped when the
@@ -61,5 +61,5 @@ fi
 $lantu assemble "${settings[@]}" --tokenizer "$out/tokenizer" --language "$language" --decoder "$decoder" "${control[@]}" --data "$out/data" --out "$out/model"
 $lantu draw "左边一只猫，右边一只狗" --model "$out/model" --seed 7 --output "$out/picture.png"
 if [[ $size == emoji ]]; then
-    $lantu eval --model "$out/model" --data "$out/data" --seed 1 --out "$out/scores"
+    $lantu eval --model "$out/model" --data "$out/data" --seed 1 --limit 128 --out "$out/scores"
 fi

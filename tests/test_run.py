@@ -93,6 +93,12 @@ def test_tests_go_to_pytest(house):
     assert calls(house) == [parallel, f"{parallel} -m "]
 
 
+@pytest.mark.parametrize("words", ["compare --plan", "draw x --backend transformers", "draw x --backend=torch", "eval"])
+def test_what_computes_with_torch_installs_it(house, words):
+    call(house, *words.split())
+    assert any(line.endswith("[serve,train]") for line in calls(house))
+
+
 def test_the_environment_grows_with_what_is_asked_and_never_shrinks(house):
     for command, installed in (
         ("draw", ""),

@@ -246,7 +246,7 @@ def test_the_commands_say_so_in_a_line(tiny_model, own_run, data, other_tokenize
         ([*train, "--resume", "--recipe", "emoji"], "another recipe"),
         ([*train, "--recipe", "debug", "--tokenizer", str(tiny_model)], "resume it with --resume"),
         ([*train[:-1], str(own_run / "new"), "--resume"], "leave out --resume"),
-        (["train", "tokenizer", "--data", str(data), "--start", "tiny"], "leave out --start, or give"),
+        (["train", "tokenizer", "--data", str(data), "--start", "tiny"], "the tokenizer in"),
     ):
         assert main(arguments) == 2
         told = capsys.readouterr().err

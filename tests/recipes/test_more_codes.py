@@ -7,6 +7,7 @@ from overrides import settings
 
 import lantu
 from lantu import recipes
+from lantu.cli import main
 from lantu.errors import RecipeError
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.models.lantu.language.model import load
@@ -40,6 +41,14 @@ def larger(tiny_model, data, sizes, tmp_path_factory):
     steps = ["loop.steps=4", "loop.sample_every=0", "loop.warmup_steps=1"]
     recipes.train("tokenizer", "debug", data, run, [*sizes, *steps], progress=False)
     return run
+
+
+def test_the_command_starts_from_a_model(tiny_model, data, sizes, tmp_path):
+    given = [f"--set={each}" for each in (*sizes[1:], "loop.steps=1", "loop.sample_every=0", "loop.warmup_steps=0")]
+    run = ["train", "tokenizer", "--recipe", "debug", "--data", str(data), "--out", str(tmp_path / "run")]
+    assert main([*run, "--start", str(tiny_model), *given]) == 0
+    old, new = ImageTokenizer.load(tiny_model / "tokenizer"), ImageTokenizer.load(tmp_path / "run" / "model")
+    assert torch.equal(new.quantizer.vectors()[:OLD], old.quantizer.vectors())
 
 
 def test_old_codes_stay_and_new_ones_come_nearer(tiny_model, data, larger):

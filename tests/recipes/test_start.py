@@ -141,8 +141,9 @@ def test_the_command_takes_a_model_by_name_or_folder(tiny_model, data, tmp_path,
     assert main([*run, *steps, "--start", "nothing", "--out", str(tmp_path / "none")]) == 2
     assert "no model called nothing" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
-    tokenizer = ["train", "tokenizer", "--recipe", "debug", "--data", str(data), "--start", str(tiny_model)]
+    tokenizer = ["train", "tokenizer", "--recipe", "debug", "--data", str(data), "--start", "nothing"]
     assert main([*tokenizer, "--out", str(tmp_path / "none")]) == 2
+    assert "no model called nothing" in capsys.readouterr().err
 
 
 def test_former_names_of_recipes_still_train(data, tiny_model, tmp_path, capsys):

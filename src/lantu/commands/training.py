@@ -55,10 +55,7 @@ def train(
     tokenizer: Annotated[
         Path | None, typer.Option(help="A run or a model whose codes the others learn.", metavar="DIR|MODEL")
     ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(help="A run or a model to start from; not for tokenizers.", metavar="DIR|MODEL"),
-    ] = None,
+    start: Annotated[str | None, typer.Option(help="A run or a model to start from.", metavar="DIR|MODEL")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the last checkpoint, with the run's settings.")
     ] = False,
@@ -118,7 +115,6 @@ def named_settings(part: str, seed: int | None, tokenizer: Path | None, start: s
     """The options that stand for settings of a recipe, as ``key=value``.
 
     Raises:
-        LantuError: a tokenizer is to start from a trained part.
         ModelError: a part is missing.
     """
     from lantu.recipes.sources import BEGINNINGS, part_folder
@@ -126,12 +122,10 @@ def named_settings(part: str, seed: int | None, tokenizer: Path | None, start: s
     settings = [] if seed is None else [f"loop.seed={seed}"]
     if tokenizer:
         settings.append(f"tokenizer={part_folder(tokenizer, 'tokenizer')}")
-    if start and part == "tokenizer" and start not in BEGINNINGS:
-        hint = f"leave out --start, or give: {' or '.join(BEGINNINGS)}"
-        raise LantuError(f"a tokenizer starts from its data, not from another one ({start})", hint)
     if start:
         kind = "decoder" if part == "control" else part
-        settings.append(f"start={start if part == 'tokenizer' else part_folder(start, kind)}")
+        fresh = part == "tokenizer" and start in BEGINNINGS
+        settings.append(f"start={start if fresh else part_folder(start, kind)}")
     return settings
 
 
