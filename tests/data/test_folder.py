@@ -9,7 +9,7 @@ import pytest
 from fake_data import image, make_data
 from PIL import Image
 
-from lantu.data.account import Note, grouped
+from lantu.data.account import UNUSED, Note, grouped
 from lantu.data.columns import language_of
 from lantu.data.contents import Entry, InFile, load_picture
 from lantu.data.folder import Found
@@ -117,6 +117,48 @@ def test_a_parquet_table_holds_pictures_or_names_them(tmp_path):
     entries, skipped = find_entries(parquet(tmp_path / "names.parquet", ["seven.png", "none.png", None]))
     assert firsts(entries) == [7]
     assert [one.file for one in skipped] == ["none.png", "names.parquet row 3"]
+
+
+def test_names_in_a_parquet_table_may_be_categories(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    (tmp_path / "1.png").write_bytes(png(1))
+    names = pyarrow.array(["1.png"]).dictionary_encode()
+    write_table(pyarrow.table({"image": names, "caption": ["a cat"]}), tmp_path / "table.parquet")
+    entries, skipped = find_entries(tmp_path / "table.parquet")
+    assert [dict(one.captions) for one in entries] == [{"en": ("a cat",)}]
+    assert not skipped
+
+
+def test_captions_of_a_row_are_taken_though_one_is_no_text(tmp_path):
+    (tmp_path / "1.png").write_bytes(png(1))
+    (tmp_path / "rows.jsonl").write_text('{"file": "1.png", "caption": "a cat", "caption_zh": 5}\n')
+    found = find(tmp_path / "rows.jsonl")
+    assert [dict(one.captions) for one in found.entries] == [{"en": ("a cat",)}]
+    assert Note("rows.jsonl row 1", "a caption is 5, not text", UNUSED) in found.notes
+
+
+def test_columns_of_one_name_are_all_read(tmp_path):
+    (tmp_path / "1.png").write_bytes(png(1))
+    (tmp_path / "table.csv").write_text("file,caption,caption,,\n1.png,a cat,a tom,,\n")
+    entries, _ = find_entries(tmp_path / "table.csv")
+    assert [dict(one.captions) for one in entries] == [{"en": ("a cat", "a tom")}]
+
+
+def test_an_odd_coco_file_is_a_table_that_cannot_be_read(tmp_path):
+    (tmp_path / "coco.json").write_text('{"images": [{"id": [1], "file_name": "1.png"}], "annotations": []}')
+    with pytest.raises(DataError, match="can't be read"):
+        find_entries(tmp_path / "coco.json")
+
+
+@pytest.mark.parametrize("box", ["0 0 1000000 1", "0 0 1 1000000"])
+def test_a_drawing_that_would_fill_the_memory_is_left_out(tmp_path, box):
+    pytest.importorskip("resvg_py")
+    (tmp_path / "a.svg").write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}"><rect width="9"/></svg>')
+    picture, (note,) = load_picture(Entry("a.svg", InFile(tmp_path / "a.svg"), {}), 64)
+    assert picture is None
+    assert "30 times as long as wide" in note.reason
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.parquet"])

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -37,6 +38,42 @@ def test_a_column_of_labels_is_a_caption_if_asked_for(tmp_path):
     (tmp_path / "captions.csv").write_text("file,caption,Class\n1.png,a red one,shoe\n2.png,,hat\n")
     assert captions(tmp_path, "class") == {"1.png": {"en": ("a red one", "shoe")}, "2.png": {"en": ("hat",)}}
     assert captions(tmp_path, "") == {"1.png": {"en": ("a red one",)}, "2.png": {}}
+
+
+def test_labels_that_are_numbers_have_their_names_where_the_table_knows_them(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    for name in ("1.png", "2.png"):
+        picture(tmp_path / name)
+    columns = {"file_name": ["1.png", "2.png"], "caption": ["a red one", None], "label": [1, 0]}
+    write_table(pyarrow.table(columns), tmp_path / "table.parquet")
+    path = tmp_path / "table.parquet"
+    assert captions(path, "label") == {"1.png": {"en": ("a red one", "1")}, "2.png": {"en": ("0",)}}
+    features = {"label": {"names": ["hat", "shoe"], "_type": "ClassLabel"}}
+    told = {"huggingface": json.dumps({"info": {"features": features}})}
+    write_table(pyarrow.table(columns).replace_schema_metadata(told), path)
+    assert captions(path, "label") == {"1.png": {"en": ("a red one", "shoe")}, "2.png": {"en": ("hat",)}}
+
+
+def test_with_a_decoder_that_was_missing_the_same_command_takes_the_pictures(tmp_path, monkeypatch):
+    from lantu.data import build
+
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="9" height="9"/></svg>'
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.svg").write_text(drawing)
+    with monkeypatch.context() as without:
+        without.setitem(build.OPTIONAL, "SVG", ({".svg"}, lambda: False))
+        without.setitem(sys.modules, "resvg_py", None)
+        with pytest.raises(DataError, match="resvg-py"):
+            build_folder(tmp_path / "in", tmp_path / "out", 16, workers=1)
+        assert not list((tmp_path / "out").iterdir())
+        picture(tmp_path / "in" / "2.png")
+        partly = build_folder(tmp_path / "in", tmp_path / "partly", 16, val=0, workers=1)
+        assert len(Shards(partly, "train")) == 1
+    assert len(Shards(build_folder(tmp_path / "in", tmp_path / "out", 16, val=0, workers=1), "train")) == 2
+    with pytest.raises(DataError, match="undecoded"):  # data never changes under those who use it
+        build_folder(tmp_path / "in", tmp_path / "partly", 16, val=0, workers=1)
 
 
 @pytest.mark.parametrize("labels", ["folders", "kind"])

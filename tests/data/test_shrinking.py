@@ -36,6 +36,20 @@ def test_a_huge_picture_looks_as_if_it_had_been_decoded_whole(tmp_path, monkeypa
     assert np.abs(small.astype(int) - whole).mean() < (9 if mode == "1" else 3)  # "1" is dithered
 
 
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+@pytest.mark.parametrize("large", [10**9, 1000])
+@pytest.mark.parametrize("aspect", ["keep", "crop", "pad"])
+def test_a_tiff_that_lies_is_turned_once_as_a_png_is(tmp_path, monkeypatch, orientation, large, aspect):
+    monkeypatch.setattr(shrinking, "LARGE", large)
+    exif = Image.Exif()
+    exif[shrinking.ORIENTATION] = orientation
+    png, tiff = (saved(tmp_path / name, "RGB", exif) for name in ("a.png", "a.tiff"))
+    (wanted, notes), (turned, same) = (load_picture(each, 16, aspect) for each in (png, tiff))
+    assert turned.shape == wanted.shape
+    assert np.abs(turned.astype(int) - wanted).mean() < 6  # turned the wrong way it is 70
+    assert [note.reason for note in notes] == [note.reason for note in same]
+
+
 def test_a_bomb_is_refused_with_its_size(tmp_path, monkeypatch):
     entry = saved(tmp_path / "a.png", "L")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)

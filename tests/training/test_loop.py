@@ -156,6 +156,26 @@ def test_a_longer_run_starts_before_the_decay(tmp_path):
     assert_same_run(lengthened, whole)
 
 
+def test_a_run_that_was_killed_in_its_decay_is_resumed_and_not_begun_over(tmp_path, unbroken):
+    """Before its first numbered checkpoint it has the one from before the decay."""
+    with pytest.raises(MemoryError):
+        train(Dies(28), settings(), tmp_path, progress=False)
+    assert not checkpoint.numbered(tmp_path / "checkpoints")
+    with pytest.raises(RecipeError, match="--resume"):
+        train(ToyTask(), settings(seed=1), tmp_path, progress=False)
+    train(ToyTask(), settings(), tmp_path, resume=True, progress=False)
+    assert_same_run(tmp_path, unbroken)
+
+
+@pytest.mark.parametrize("name", ["model", "last"])
+def test_a_folder_of_something_else_is_refused_before_training(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "notes.txt").write_text("mine")
+    with pytest.raises(DiskError, match="other things"):
+        train(Dies(1), settings(), tmp_path, progress=False)
+    assert (tmp_path / name / "notes.txt").read_text() == "mine"
+
+
 def test_without_a_checkpoint_before_the_decay_it_says_so(tmp_path):
     train(ToyTask(), settings(), tmp_path, progress=False)
     shutil.rmtree(tmp_path / "checkpoints" / checkpoint.BEFORE_DECAY)

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from lantu.data.account import TAKEN, Note, printable
-from lantu.data.contents import Aspect, Entry, load_picture, lost_by_cropping
+from lantu.data.contents import OPTIONAL, Aspect, Entry, load_picture, lost_by_cropping
 from lantu.data.edits import SPLITS as EDITS
 from lantu.data.edits import edit
 from lantu.data.emoji import build_gallery, gallery_place
@@ -244,6 +244,8 @@ def build_folder(
     settings |= {"background": background} if background != "white" else {}
     settings |= {"labels": labels} if labels else {}
     settings |= ({"flips": True} if flips else {}) | ({"crops": crops} if crops else {})
+    if (undecoded := _undecoded(found.entries)) and (former is None or "undecoded" in former):
+        settings["undecoded"] = undecoded  # with the decoder it will be other data
     repeated = list(_repeated(found.entries, contents))
     together = bool(repeated) and (former is None or "copies" in former)
     settings |= {"copies": "together"} if together else {}
@@ -286,6 +288,12 @@ def colour(name: str) -> str:
     except ValueError as problem:
         raise DataError(f"no colour is called {name!r}", "write it as CSS does: white, #88ccff") from problem
     return "white" if (red, green, blue) == (255, 255, 255) else f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _undecoded(entries: Sequence[Entry]) -> list[str]:
+    """Formats of some of the pictures whose optional decoder is not installed."""
+    endings = {Path(entry.key).suffix.lower() for entry in entries}
+    return [name for name, (suffixes, there) in OPTIONAL.items() if endings & suffixes and not there()]
 
 
 def _repeated(entries: Sequence[Entry], contents: Mapping[str, str]) -> Iterator[Note]:

@@ -92,19 +92,20 @@ def _spoken(name: str, words: set[str]) -> str | None:
     return None
 
 
-def captions_in(row: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> list[Spoken]:
-    """The captions of a row, or of a JSON object.
+def captions_in(row: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> tuple[list[Spoken], list[str]]:
+    """The captions of a row, or of a JSON object, and what is wrong with those that are no text.
 
     Args:
         columns: the result of ``caption_columns`` for the table; computed from the row's own names if not given.
-
-    Raises:
-        ValueError: a caption isn't text.
     """
     found: list[Spoken] = []
+    wrong: list[str] = []
     for column, language in (caption_columns(row) if columns is None else columns).items():
-        found += _texts(language, row.get(column))
-    return found
+        try:
+            found += list(_texts(language, row.get(column)))
+        except ValueError as problem:
+            wrong.append(str(problem))
+    return found, wrong
 
 
 def _texts(language: str, value: Any) -> Iterator[Spoken]:

@@ -1,5 +1,6 @@
 """Where a picture's bytes are, and how they become pixels of the size and shape that is wanted."""
 
+import importlib.util
 import io
 import math
 import warnings
@@ -32,6 +33,11 @@ FORMATS = {
     **{".webp": "WEBP", ".gif": "GIF", ".tga": "TGA", ".qoi": "QOI", ".ico": "ICO", ".psd": "PSD"},
 }
 PICTURES = {*FORMATS, ".svg"}
+# Formats whose decoders are packages of their own → endings, and whether the decoder is there.
+OPTIONAL: dict[str, tuple[set[str], Callable[[], bool]]] = {
+    "HEIC": ({ending for ending, name in FORMATS.items() if name == "HEIF"}, read_heif),
+    "SVG": ({".svg"}, lambda: importlib.util.find_spec("resvg_py") is not None),
+}
 # Pictures and films for which there is no decoder here.
 OTHERS = {
     *(".jxl", ".svgz", ".eps", ".ai", ".pdf", ".xcf", ".exr", ".hdr", ".dng", ".raw", ".cr2", ".cr3"),
@@ -40,6 +46,7 @@ OTHERS = {
 }
 Aspect = Literal["crop", "pad", "keep"]
 SIDEWAYS = (5, 6, 7, 8)  # orientations of pictures that are stored on their side
+THIN = 30  # times its width that an SVG may be long
 PLAIN = {"RGB", "RGBA", "L", "LA", "P", "PA", "1", "RGBa", "La", "RGBX"}  # modes that lose nothing as 8-bit RGB
 
 CROPPED = "cropped to the central square (--aspect pad keeps all of it)"
@@ -195,11 +202,16 @@ def shape_of(picture: Image.Image, size: int, aspect: Aspect) -> Shape:
 
 
 def _lies(picture: Image.Image) -> bool:
-    """Whether a picture is stored on its side, as its EXIF data say."""
+    """Whether a picture is stored on its side."""
+    return _orientation(picture) in SIDEWAYS
+
+
+def _orientation(picture: Image.Image) -> int:
+    """How a picture is stored, as its EXIF data say; 1 is upright."""
     try:
-        return picture.getexif().get(ORIENTATION, 1) in SIDEWAYS
+        return picture.getexif().get(ORIENTATION, 1)
     except Exception:  # as decoders do on damaged data
-        return False
+        return 1
 
 
 def _opened(content: bytes, size: int) -> Image.Image:
@@ -212,7 +224,10 @@ def _opened(content: bytes, size: int) -> Image.Image:
         formats.remove("HEIF")  # Pillow knows it once pi-heif is imported
     elif not read_heif():
         raise ValueError(NEEDED)
-    return Image.open(io.BytesIO(content), formats=tuple(sorted(formats)))
+    picture = Image.open(io.BytesIO(content), formats=tuple(sorted(formats)))
+    if picture.format == "TIFF" and _orientation(picture) != 1:
+        picture.load()  # Pillow turns TIFF upright as it decodes
+    return picture
 
 
 def is_svg(content: bytes) -> bool:
@@ -224,7 +239,7 @@ def rendered(content: bytes, size: int) -> Image.Image:
     """An SVG, its shorter side as long as the square's.
 
     Raises:
-        ValueError: it can't be rendered.
+        ValueError: it can't be rendered, or is so long and thin that it would fill the memory.
     """
     try:
         import resvg_py
@@ -232,14 +247,20 @@ def rendered(content: bytes, size: int) -> Image.Image:
         raise ValueError("reading SVG needs resvg-py: install lantu[train]") from problem
     drawing = content.decode("utf-8-sig")
 
-    def render(width: int | None, height: int | None) -> Image.Image:
+    def render(width: int, height: int) -> Image.Image:  # as large as fits
         # Fonts take a tenth of a second to find, and few drawings have text.
         bare = "<text" not in drawing
         png = resvg_py.svg_to_bytes(svg_string=drawing, skip_system_fonts=bare, width=width, height=height)
         return Image.open(io.BytesIO(png))
 
-    picture = render(size, None)
-    return picture if picture.height >= size else render(None, size)
+    picture = render(size, size)
+    short, long = sorted(picture.size)
+    if short * THIN < long:
+        raise ValueError(f"it is more than {THIN} times as long as wide")
+    if short == long:
+        return picture
+    wide = picture.width > picture.height
+    return render(THIN * size, size) if wide else render(size, THIN * size)
 
 
 def _changes(picture: Image.Image, size: int, aspect: Aspect, background: str, shape: Shape) -> list[str]:

@@ -78,7 +78,7 @@ class Shards:
         if described is None:
             return np.empty((0, COLUMNS), np.int64)
         try:
-            places = np.load(self.folder / f"{self.split}.npy", mmap_mode="r")
+            places = np.load(split_path(self.folder, self.split), mmap_mode="r")
         except (OSError, ValueError) as problem:
             what = f"the index of {self.split} in {self.folder} can't be read ({problem})"
             raise DataError(what, REBUILD) from problem
@@ -211,12 +211,17 @@ def _sides(file: BinaryIO, offset: int) -> tuple[int, int]:
     return height, width
 
 
+def split_path(folder: Path, split: str) -> Path:
+    """Where the index of a split lies."""
+    return folder / f"{split}.npy"
+
+
 def save_split(folder: Path, split: str, places: Iterable[np.ndarray]) -> int:
     """Write a split's index from the rows of its tars, in order; returns how many pictures it has."""
     index = np.concatenate([np.empty((0, SHAPED), np.int64), *places])
     if len(np.unique(index[:, COLUMNS:])) <= 1:  # squares of one size
         index = index[:, :COLUMNS]
-    with replacing(folder / f"{split}.npy") as temporary:
+    with replacing(split_path(folder, split)) as temporary:
         np.save(temporary, index)
     return len(index)
 

@@ -24,7 +24,10 @@ def captions_from(content: bytes, suffix: str) -> list[Spoken]:
     described = parsed(content)
     if not isinstance(described, Mapping):
         raise ValueError("it is no JSON object")
-    return captions_in(described)
+    found, wrong = captions_in(described)
+    if wrong:
+        raise ValueError(wrong[0])
+    return found
 
 
 def unused_keys(content: bytes) -> list[str]:

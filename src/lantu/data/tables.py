@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,7 @@ class Table:
         self.path = path
         self.notes: list[Note] = []
         self.holds = False
+        self.classes: dict[str, Sequence[Any]] = {}  # column of labels → their names
         self._rows: Iterable[RawRow] = ()
         suffix = path.suffix.lower()
         try:
@@ -71,13 +73,13 @@ class Table:
                 self.columns = self._keep(_json_rows(parsed(path.read_bytes())))
             else:
                 self.columns, self._rows = self._csv(decoded(path.read_bytes()))
-        except (OSError, ValueError, csv.Error) as problem:
+        except (OSError, ValueError, TypeError, csv.Error) as problem:
             raise _unreadable(path, problem) from problem
         self.file = file_column(self.columns, contents=self.holds)
         self.captions = {name: spoken for name, spoken in caption_columns(self.columns).items() if name != self.file}
-        labels = [name for name in self.columns if label and plain(name) == plain(label) and name != self.file]
-        self.captions |= dict.fromkeys(labels, "")
-        self.labelled = bool(labels)
+        self.labels = [name for name in self.columns if label and plain(name) == plain(label) and name != self.file]
+        self.captions |= dict.fromkeys(self.labels, "")
+        self.labelled = bool(self.labels)
 
     @property
     def unused(self) -> list[str]:
@@ -94,17 +96,23 @@ class Table:
             for number, row in enumerate(self._parquet() if self.path.suffix.lower() == ".parquet" else self._rows, 1):
                 if row.get(None):  # type: ignore[call-overload]
                     self.notes.append(Note(f"{self.path.name} row {number}", SPILT, UNUSED))
-                captions: Sequence[Spoken] = ()
-                try:
-                    captions = captions_in(row, self.captions)
-                except ValueError as problem:
-                    self.notes.append(Note(f"{self.path.name} row {number}", str(problem), UNUSED))
+                captions, wrong = captions_in(self._named(row), self.captions)
+                self.notes += [Note(f"{self.path.name} row {number}", problem, UNUSED) for problem in wrong]
                 value = row.get(self.file) if self.file else None
                 content = value if isinstance(value, InTable) else None
                 name = "" if content or value is None else str(value).strip()
                 yield Row(number, name, content, tuple(captions))
         except (OSError, ValueError, csv.Error) as problem:
             raise _unreadable(self.path, problem) from problem
+
+    def _named(self, row: RawRow) -> RawRow:
+        """The row with labels that are numbers as text: by their names, where the table has these."""
+        changed = {}
+        for column in self.labels:
+            value, names = row.get(column), self.classes.get(column, ())
+            if isinstance(value, int) and not isinstance(value, bool):
+                changed[column] = str(names[value]) if 0 <= value < len(names) else str(value)
+        return {**row, **changed} if changed else row
 
     def _keep(self, rows: Sequence[RawRow]) -> list[str]:
         self._rows = rows
@@ -123,6 +131,7 @@ class Table:
             reason = "tables without a header, read as a picture's name and its caption"
             self.notes.append(Note(self.path.name, reason, "taken"))
             return ["file", "caption"], (_row(["file", "caption"], line) for line in [first, *lines] if any(line))
+        first = _distinct(first)
         return first, (_row(first, line) for line in lines if any(line))
 
     def _open_parquet(self) -> list[str]:
@@ -132,11 +141,15 @@ class Table:
         except ImportError as problem:
             raise DataError("reading parquet needs pyarrow", "install lantu[train]") from problem
         with ParquetFile(self.path) as file:
-            names = file.schema_arrow.names
-            column = file_column(names, contents=True)
-            kind = file.schema_arrow.field(column).type if column else None
-            self.holds = kind is not None and not (types.is_string(kind) or types.is_large_string(kind))
-        return names
+            schema = file.schema_arrow
+            if len(set(schema.names)) < len(schema.names):
+                raise ValueError("two of its columns have one name")
+            self.classes = _classes(schema.metadata or {})
+            if column := file_column(schema.names, contents=True):
+                kind = schema.field(column).type
+                binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_struct)
+                self.holds = any(test(kind) for test in binary)
+        return schema.names
 
     def _parquet(self) -> Iterator[RawRow]:
         from pyarrow.parquet import ParquetFile
@@ -173,6 +186,28 @@ def tables_beside(root: Path) -> Iterator[Path]:
 def _usable(names: Iterable[str]) -> bool:
     names = [name.strip('"') for name in names]
     return bool(file_column(names) or caption_columns(names))
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names of columns, of which no two are the same: ``caption``, ``caption 2``."""
+    made: list[str] = []
+    for name in names:
+        distinct, number = name, 1
+        while name and distinct in made:
+            number += 1
+            distinct = f"{name} {number}"
+        made.append(distinct)
+    return made
+
+
+def _classes(metadata: Mapping[bytes, bytes]) -> dict[str, Sequence[Any]]:
+    """Names of the labels of each column that Hugging Face's datasets calls a ``ClassLabel``."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        named = {column: feature.get("names") for column, feature in features.items() if isinstance(feature, dict)}
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+    return {column: names for column, names in named.items() if isinstance(names, list)}
 
 
 def _row(names: Sequence[str], line: Sequence[str]) -> RawRow:

@@ -14,7 +14,16 @@ import numpy as np
 from lantu import __version__
 from lantu.data.account import LEFT_OUT, Groups, Note, grouped
 from lantu.data.pool import run_all
-from lantu.data.shards import INDEX, index_shard, read_index, save_split, shard_path, write_index, write_shard
+from lantu.data.shards import (
+    INDEX,
+    index_shard,
+    read_index,
+    save_split,
+    shard_path,
+    split_path,
+    write_index,
+    write_shard,
+)
 from lantu.errors import DataError
 from lantu.files import HALF_WRITTEN, write_json, writing
 from lantu.types import Sample
@@ -102,7 +111,12 @@ def write_data(
     for split, shard in sorted(places):
         splits[split].append(places[split, shard])
     counts = {split: {"count": save_split(folder, split, rows), "shards": len(rows)} for split, rows in splits.items()}
-    _check_training(counts, [note for note in [*unread, *notes] if note.kind == LEFT_OUT])
+    try:
+        _check_training(counts, [note for note in [*unread, *notes] if note.kind == LEFT_OUT])
+    except DataError:
+        if not finished:
+            _clear(folder, jobs)
+        raise
     # The notes of existing tars are in the finished index.
     _end(folder, index | {"splits": counts}, source, account["pictures"] if finished else grouped(unread))
     for job in jobs:
@@ -160,6 +174,14 @@ def _begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
     index = {"format": 1, "lantu": __version__, **header, "splits": {}, "skipped": [], "account": EMPTY}
     write_index(folder, index)
     return index
+
+
+def _clear(folder: Path, jobs: Sequence[Job]) -> None:
+    """Remove a build that came to nothing, so that the same command tries anew."""
+    written = [each for job in jobs for each in (job.path, job.notes, split_path(folder, job.split))]
+    with writing(folder):
+        for path in (folder / INDEX, *written):
+            path.unlink(missing_ok=True)
 
 
 def _sweep(folder: Path) -> None:

@@ -89,6 +89,7 @@ def train(
     from lantu import files
     from lantu.recipes import identity, runs
     from lantu.recipes.training_memory import check_memory
+    from lantu.training.checkpoint import resumable
     from lantu.training.config import override
     from lantu.training.loop import train as run
 
@@ -113,7 +114,7 @@ def train(
     if dry_run:
         return estimate(module, settings, Path(data), devices, gigabytes_per_s)
     options = {**settings.model_dump(), "data": str(Path(data).resolve()), runs.IDENTITY: made_of}
-    if resume and any(folder.glob("checkpoints/step-*")):
+    if resume and resumable(folder / "checkpoints"):
         settings = settings.resumed()
     task = module.Task(settings, Path(data))
     check_memory(task, settings.loop)

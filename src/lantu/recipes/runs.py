@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from lantu.errors import DiskError, RecipeError
 from lantu.recipes.identity import AUTOENCODER, DATA, PARTS
 from lantu.recipes.sources import BEGINNINGS
-from lantu.training.checkpoint import numbered
+from lantu.training.checkpoint import resumable
 from lantu.training.config import override
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 IDENTITY = "identity"
 NOTES = (IDENTITY, "data")  # entries of config.json that are not settings
 # Everything that a run writes.
-OWN = ("config.json", "log.jsonl", "tensorboard", "samples", "checkpoints", "model", "adapter")
+OWN = ("config.json", "log.jsonl", "tensorboard", "samples", "checkpoints", "model", "last", "adapter")
 # Settings that may change when a run is resumed: length, speed and logging, but not data or sizes.
 FREE = {
     *("steps", "minutes", "in_time", "decay_fraction", "lr", "lr_scale", "clip_norm", "weight_decay"),
@@ -63,7 +63,7 @@ def check_new(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise DiskError(f"{folder} is a file", "name a folder for the run")
-    if numbered(folder / "checkpoints"):
+    if resumable(folder / "checkpoints"):
         raise RecipeError(f"there is a run in {folder} already", "resume it with --resume, or choose another folder")
     if read(folder) is None and (there := [name for name in OWN if (folder / name).exists()]):
         what = f"{folder} holds other files that a run would overwrite ({', '.join(there)})"

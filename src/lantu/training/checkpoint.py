@@ -116,7 +116,7 @@ def choose(checkpoints: Path, config: LoopConfig) -> tuple[Path, State] | None:
         RecipeError: ``steps`` has changed, and the rate was already decaying in all checkpoints.
     """
     found = []
-    for path in [*numbered(checkpoints), checkpoints / BEFORE_DECAY]:
+    for path in resumable(checkpoints):
         try:
             state = State(**json.loads((path / "state.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -213,6 +213,12 @@ def numbered(checkpoints: Path) -> list[Path]:
     """The checkpoints with a step number, newest first."""
     found = [path for path in checkpoints.glob("step-*") if path.name.removeprefix("step-").isdecimal()]
     return sorted(found, key=number, reverse=True)
+
+
+def resumable(checkpoints: Path) -> list[Path]:
+    """The checkpoints that a run may go on from, in the order in which they are tried."""
+    before = checkpoints / BEFORE_DECAY
+    return [*numbered(checkpoints), *([before] if before.is_dir() else [])]
 
 
 def number(path: Path) -> int:

@@ -89,7 +89,7 @@ def train(
     folder = Path(folder)
     device = choose_device(config.device)
     checkpoints = folder / "checkpoints"
-    if checkpoint.numbered(checkpoints) and not resume:
+    if checkpoint.resumable(checkpoints) and not resume:
         raise RecipeError(f"there is a run in {folder} already", "resume it with --resume, or choose another folder")
     with joined(device, config.tensor_parallel) as ranks:
         trainer = Trainer(task, config, device, ranks)
@@ -125,7 +125,8 @@ class Run:
     def begin(self) -> None:
         """Continue from a checkpoint, if there is one."""
         # Before the hours of training, not after them.
-        files.check_folder(self.folder / "model", self.trainer.task.exported)
+        for name in (MODEL, LAST):
+            files.check_folder(self.folder / name, self.trainer.task.exported)
         found = checkpoint.choose(self.checkpoints, self.config)
         if found:
             path, state = found

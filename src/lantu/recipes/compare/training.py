@@ -11,7 +11,7 @@ from lantu.errors import RecipeError
 from lantu.files import FolderKind, discard, replacing_folder, write_json
 from lantu.recipes import module_of, train
 from lantu.recipes.compare.planning import Training
-from lantu.training.checkpoint import BEFORE_DECAY, BEST, FOLDER_KIND, KINDS, numbered
+from lantu.training.checkpoint import BEFORE_DECAY, BEST, FOLDER_KIND, KINDS, numbered, resumable
 from lantu.training.logs import read_log
 from lantu.training.validation import RISEN
 
@@ -36,7 +36,7 @@ def run_training(work: Path, training: Training, data: str, device: str) -> dict
     if training.grows_from and not run.exists():
         grow(work / RUNS / training.grows_from, run)
     named = [f"{setting}={work / RUNS / key}" for setting, key in training.takes.items()]
-    there = bool(numbered(run / "checkpoints")) or (run / "checkpoints" / BEFORE_DECAY).is_dir()
+    there = bool(resumable(run / "checkpoints"))
     changes = [*training.overrides, *named]
     if there:  # all else is as the run has it
         free = ("loop.steps=", "loop.log_every=", "loop.validate_every=", "loop.sample_every=")
