@@ -1,7 +1,7 @@
 """What ``lantu draw`` and ``lantu detokenize`` share: draw or render pictures, save them, report them."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from lantu.commands.opening import drawable, say
 from lantu.commands.options import as_name, numbered
 from lantu.engine.sampling_params import SamplingParams
 from lantu.engine.seeds import choose_seed, derive_seed
-from lantu.errors import ImageError
+from lantu.errors import ImageError, LantuError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lantu.types import Picture, Step
 
 
+RENDERING = ("steps", "sampler", "render_guidance", "refine", "refine_steps")  # sampling parameters of decoders
 BATCH = 8  # pictures that are drawn together, and saved before the next batch
 
 
@@ -91,6 +92,23 @@ class Order:
         if source.note:
             say(source.note)
         return replace(order, grids=[source.drawing.codes if source.drawing else model.tokenize(former.image)])
+
+
+def check_rendered(given: Mapping[str, Any], params: Iterable[str]) -> None:
+    """Refuse what says nothing to a decoder, which renders codes that are there.
+
+    Args:
+        given: option → its value.
+        params: names of sampling parameters.
+
+    Raises:
+        LantuError: there is such an option.
+    """
+    unused = [option for option, value in given.items() if value]
+    drafting = [name for name in params if name not in RENDERING]
+    unused += ["--codes" if name == "num_codes" else f"--{name.replace('_', '-')}" for name in drafting]
+    if unused:
+        raise LantuError("--from-tokens takes codes in place of words", f"leave out {', '.join(unused)}")
 
 
 def make(

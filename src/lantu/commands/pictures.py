@@ -8,7 +8,7 @@ import typer
 
 from lantu.commands import terminal
 from lantu.commands.bulk import PerShard, Prompts, RayWorkers, Together, cluster_of, draw_prompts
-from lantu.commands.drawing import Order, make
+from lantu.commands.drawing import Order, check_rendered, make
 from lantu.commands.opening import examples, load, opened, read_grids, say, steering
 from lantu.commands.options import (
     Backend,
@@ -141,8 +141,9 @@ def draw(
         raise LantuError("a cluster draws a file of prompts", "give it: --prompts FILE -o DIR --ray")
     if output:
         metadata.check_output(output)
-    if from_tokens and (prompt is not None or size or count > 1):
-        raise LantuError("--from-tokens takes codes in place of words", "leave out the prompt, --size and -n")
+    if from_tokens:
+        words = {"the prompt": prompt is not None, "--size": size, "-n": count > 1}
+        check_rendered(words | {"--control": control, "--example": example, "--memory": memory}, overrides)
     found = SamplingParams(shots=FOUND if shots is None else shots).shots if memory else 0
     if prompt is None and not from_tokens and not like:
         raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')

@@ -71,7 +71,7 @@ def edit(
     output = output or unused(Path(f"{image.stem}-edited.png"))
     metadata.check_output(output)
     place = parse_box(box) if box else None
-    params = parse_overrides(settings) | ({"steps": steps} if steps else {})
+    params = parse_overrides(settings) | ({} if steps is None else {"steps": steps})
     artist = load(model, device, backend, "talking" if box is None and mask is None else "filling")
     own_seed = choose_seed(seed)
     mask_image = opened(mask, keep_alpha=True) if mask else None

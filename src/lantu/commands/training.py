@@ -243,7 +243,9 @@ def evaluate(
     layout: Annotated[
         str | None, typer.Option(help="Of the drawings: geneval, dpg or parti (default: by FILE).", metavar="NAME")
     ] = None,
-    count: Annotated[int, typer.Option("-n", min=1, max=64, help="Drawings of each prompt.", metavar="N")] = 4,
+    count: Annotated[
+        int | None, typer.Option("-n", min=1, max=64, help="Drawings of each prompt (default: 4).", metavar="N")
+    ] = None,
     size: Annotated[str | None, typer.Option(help="Of the drawings, in pixels.", metavar="WxH")] = None,
     settings: Overrides = None,
     minutes: Annotated[
@@ -265,11 +267,13 @@ def evaluate(
     if prompts:
         if suites or data:
             raise LantuError("--prompts draws prompts of a file", "leave out --suites and --data")
-        options: dict[str, Any] = {"layout": layout, "count": count, "seed": seed, "limit": limit}
+        if minutes:
+            raise LantuError("--minutes is of your own pictures", "leave it out; --limit draws fewer prompts")
+        options: dict[str, Any] = {"layout": layout, "count": count or 4, "seed": seed, "limit": limit}
         draw_suite(model, prompts, out, device, backend, json, size=parse_size(size), **options, **how)
         return
-    if layout or size:
-        raise LantuError("--layout and --size are of drawings of prompts", "give their file: --prompts FILE")
+    if layout or size or count:
+        raise LantuError("--layout, --size and -n are of drawings of prompts", "give their file: --prompts FILE")
     if out:
         check_results(out, ("scores.json", "scores.txt", "sheet.png"), {"score", "n"})
     from lantu import recipes

@@ -155,6 +155,15 @@ def test_two_calls_at_once_do_nothing_twice(recorded, monkeypatch, scene_data, t
         comparing.compare(one, tmp_path / "out", print)
 
 
+@pytest.mark.parametrize("name", ["table.json", "report/index.html", "models/mine/model_index.json"])
+def test_files_of_others_are_not_overwritten(recorded, scene_data, tmp_path, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(DiskError, match="other files"):
+        comparing.compare(Asked(str(scene_data), 1e10, ("lantu",)), tmp_path, print)
+    assert [path.name for path in tmp_path.iterdir()] == [name.partition("/")[0]]
+
+
 def test_a_longer_run_that_goes_on_is_one_from_the_start(captioned_data, tmp_path):
     overrides = (*QUIET, "loop.warmup_steps=1")
     short = Training("short", "rival", "pixel-ar-debug", (*overrides, "loop.steps=6"), {}, "", 6, 1.0, True)

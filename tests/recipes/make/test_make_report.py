@@ -101,6 +101,11 @@ def test_a_model_without_captions_to_be_scored_draws_all_the_same(tiny_model, tm
     assert [picture.size for picture in held] == [model.size] * len(shown)
 
 
+def test_a_caption_is_not_taken_for_a_picture(tmp_path):
+    page = f"<p>{report.escape('<img src=cat.png> a cat, src=dog.png')}</p>"
+    assert report.with_pictures(page, tmp_path) == page
+
+
 def test_what_each_stage_took_is_a_table(tmp_path):
     ledger = Ledger(tmp_path, {}, seconds={"data": 61.0, "model": 5.0}, cpu={"data": 50.0})
     assert report.spent(ledger).count("<tr>") == 3

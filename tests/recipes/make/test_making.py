@@ -265,9 +265,18 @@ def test_a_ledger_goes_on_only_with_the_same_call(tmp_path):
     assert again.commands == ledger.commands
     with pytest.raises(RecipeError, match="another size \\(64\\)"):
         Ledger.open(tmp_path, {"size": 32, "minutes": 1})
-    (tmp_path / stages.LEDGER).write_text("{")
-    with pytest.raises(RecipeError, match="can't be read"):
-        Ledger.open(tmp_path, {"size": 64, "minutes": 1})
+    kept = json.loads((tmp_path / stages.LEDGER).read_text())
+    for damaged in ("{", "[" * 100_000, *(json.dumps(kept | {name: []}) for name in ("asked", "commands", "seconds"))):
+        (tmp_path / stages.LEDGER).write_text(damaged)
+        with pytest.raises(RecipeError, match="can't be read"):
+            Ledger.open(tmp_path, {"size": 64, "minutes": 1})
+
+
+def test_a_stage_hears_the_signal_of_its_parent_alone(tmp_path):
+    """Ctrl-C of a terminal goes to its whole session: a training that hears two signals loses its checkpoint."""
+    running = stages.Running(tmp_path, "models", ["models"], 1)
+    assert os.getsid(running.process.pid) == running.process.pid
+    assert running.process.wait(60) == 0
 
 
 def test_commands_go_on_from_another_working_directory(tmp_path, monkeypatch):

@@ -26,12 +26,12 @@ from lantu.files import locked, write_json, writing
 from lantu.kernels import usable_cores
 from lantu.models import hub
 from lantu.recipes.compare import measuring, page, planning, rule, table, work
-from lantu.recipes.compare.measuring import MODELS
+from lantu.recipes.compare.measuring import DRAWN, MODELS
 from lantu.recipes.compare.planning import Asked, Planner, Training, Trial
 from lantu.recipes.compare.systems import SYSTEMS, System
 from lantu.recipes.compare.table import SCORE, SWEEP, Tried
-from lantu.recipes.compare.training import run_training
-from lantu.recipes.compare.work import Step
+from lantu.recipes.compare.training import RUNS, run_training
+from lantu.recipes.compare.work import LOGS, Step
 from lantu.recipes.make.stages import Ledger
 from lantu.recipes.pictures import is_own
 from lantu.recipes.rivals import budgets
@@ -39,7 +39,8 @@ from lantu.recipes.rivals.assembling import exported
 from lantu.recipes.rivals.budgets import Cost
 
 Tell = Callable[[str, int, int], None]
-REPORT = "report"
+REPORT, TABLE = "report", "table.json"
+OWN = (RUNS, MODELS, DRAWN, LOGS, REPORT, TABLE)  # what a comparison writes, without asking who wrote what is there
 FIXED = ("budget", "split", "prompts", "swept", "captions", "debug", "device")  # what a call must repeat to go on
 WORLD: dict[str, Any] = {"world": "few", "styles": ["noto"], "train": 6000, "val": 500, "heldout": 0}
 SMALL = WORLD | {"train": 240, "val": 16, "size": 32}  # of --debug
@@ -165,7 +166,7 @@ class Comparison:
         breaches = rule.check(self.asked, found)
         result: dict[str, Any] = {**found, "comparison": about(self.asked, breaches, self.ledger)}
         result["comparison"]["report"] = str(page.write(self.folder / REPORT, result))
-        write_json(self.folder / "table.json", result)
+        write_json(self.folder / TABLE, result)
         return result
 
 
@@ -206,6 +207,9 @@ def compare(asked: Asked, folder: Path, tell: Tell, jobs: int | None = None) -> 
     fixed = {**fixed_of(asked), "data": str(Path(asked.data).resolve()) if asked.data else ""}
     how = folder, fixed, work.LEDGER, "a comparison", "-o DIR"
     Ledger.open(*how)  # refused before anything is written
+    if not (folder / work.LEDGER).is_file() and (there := [name for name in OWN if (folder / name).exists()]):
+        what = f"{folder} holds other files that a comparison would overwrite ({', '.join(there)})"
+        raise DiskError(what, "choose another folder: -o DIR")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / "lock", wait=False):

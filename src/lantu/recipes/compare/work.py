@@ -19,7 +19,7 @@ from lantu.errors import LantuError
 from lantu.files import write_json
 from lantu.recipes.make.stages import POLL_S, Ledger, end_with_parent
 
-LEDGER = "compare.json"
+LEDGER, LOGS = "compare.json", "logs"
 PRELOADED = ["lantu.recipes.compare.preloaded"]
 INTERRUPTED = "interrupted"
 
@@ -134,7 +134,7 @@ def run(ledger: Ledger, steps: Sequence[Step], tell: Callable[[str, int, int], N
             ready = [step for step in waiting.values() if all(name in ledger.done for name in step.after)]
             for step in ready[: cores - len(running)]:
                 del waiting[step.name]
-                running.append(Running.start(step, ledger.work / "logs", threads))
+                running.append(Running.start(step, ledger.work / LOGS, threads))
                 tell(step.name, total - len(waiting) - len(running), total)
             if waiting and not running:
                 raise RuntimeError(f"nothing precedes {next(iter(waiting))} that it waits for")

@@ -88,7 +88,8 @@ def with_pictures(page: str, folder: Path) -> str:
             picture.save(content, format="WEBP", quality=QUALITY)
         return f'src="data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"'
 
-    return re.sub(r"src=([\w-]+\.png)", held, page)
+    # Of what the user wrote "<" is escaped, so no caption is taken for a picture.
+    return re.sub(r"(?<=<img )src=([\w-]+\.png)", held, page)
 
 
 def rounds(model: Model, album: Album, path: Path) -> None:

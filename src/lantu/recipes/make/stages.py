@@ -76,12 +76,16 @@ class Ledger:
         """
         try:
             kept = json.loads((work / name).read_text(encoding="utf-8"))
-            ledger = cls(work, kept["asked"], kept["commands"], kept["done"], kept["seconds"], name=name)
-            ledger.cpu, ledger.warnings = kept.get("cpu", {}), kept.get("warnings", {})
+            parts = [kept[each] for each in ("asked", "commands", "done", "seconds")]
+            parts += [kept.get(each, {}) for each in ("cpu", "warnings")]
+            if not all(isinstance(part, dict) for part in parts):
+                raise TypeError("it is no ledger")
+            ledger = cls(work, *parts[:4], name=name)
+            ledger.cpu, ledger.warnings = parts[4:]
             ledger.wall_s = kept.get("wall_s", 0.0) or sum(ledger.seconds.values())
         except FileNotFoundError:
             return cls(work, asked, name=name)
-        except (OSError, ValueError, KeyError, TypeError) as problem:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
             raise RecipeError(f"{work / name} can't be read", f"choose another folder: {option}") from problem
         others = [each for each in {**asked, **ledger.asked} if asked.get(each) != ledger.asked.get(each)]
         if others and later and ledger.commands.keys() <= FIRST:
@@ -132,6 +136,8 @@ class Running:
             stderr=files[1],
             env={**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"},
             preexec_fn=end_with_parent if sys.platform == "linux" else None,
+            # Ctrl-C is the parent's, which asks once for an end: a second signal would cost the checkpoint.
+            start_new_session=True,
         )
         for file in files:
             file.close()
