@@ -1,11 +1,12 @@
 """Does a pretrained decoder save training? One that begins with a diffusion model's weights, beside one that does not.
 
     lantu data build emoji --world few --styles noto --train 400 --val 40 --heldout 0 -o DATA
-    python benchmarks/pretrained_start.py --data DATA [--marks 0 20 40 80] [--json]
+    python benchmarks/pretrained_start.py --data DATA [--marks 0 50 200] [--rates 3e-4 1e-3] [--table-rates 1e-2]
 
 Both must learn what the codes mean, from a random table of codes: a pretrained network has never seen them. The
 pretrained one is the model's own diffusion decoder without its table; the other has random weights. Same sizes, same
-batches, AdamW at each of ``--rates``. "PSNR" is of validation pictures rendered from their codes in one step.
+batches, AdamW at each of ``--rates``. The pretrained one is also trained in its table alone, at ``--table-rates``, as
+an adapter is. "PSNR" is of validation pictures rendered from their codes in one step.
 
 It has drawn pictures of this kind before, so this is the best case of a pretrained decoder.
 """
@@ -49,7 +50,8 @@ def quality(model: PixelDecoder, pixels_BCHW: Tensor, codes_Bhw: Tensor) -> floa
 def trained(task: Task, model: PixelDecoder, rate: float, marks: list[int]) -> Iterator[tuple[int, float]]:
     """(steps, PSNR) at each mark."""
     held, task.model = task.source.validation(0, HELD), model
-    optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.0, fused=True)
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(weights, rate, weight_decay=0.0, fused=True)
     generator = torch.Generator().manual_seed(1)
     for step in range(max(marks) + 1):
         if step in marks:
@@ -58,7 +60,7 @@ def trained(task: Task, model: PixelDecoder, rate: float, marks: list[int]) -> I
         loss, _ = task.loss("model", task.batch(step, BATCH), step, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
 
 
@@ -66,14 +68,19 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--marks", type=int, nargs="+", default=[0, 20, 40, 80], help="steps at which to look")
-    parser.add_argument("--rates", type=float, nargs="+", default=[1e-3])
+    parser.add_argument("--rates", type=float, nargs="*", default=[1e-3])
+    parser.add_argument("--table-rates", type=float, nargs="*", default=[], help="of training the table alone")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     task = Task(DecoderRecipe(tokenizer=arguments.model), arguments.data)
     folder, table = part_folder(arguments.model, "decoder"), []
-    for name, pretrained in (("pretrained", True), ("random", False)):
-        for rate in arguments.rates:
-            reached = dict(trained(task, begun(folder, pretrained), rate, arguments.marks))
+    alone = "pretrained, table alone"
+    for name, rates in (("pretrained", arguments.rates), (alone, arguments.table_rates), ("random", arguments.rates)):
+        for rate in rates:
+            model = begun(folder, pretrained=name != "random")
+            for key, parameter in model.named_parameters():
+                parameter.requires_grad = name != alone or key.startswith("codes.")
+            reached = dict(trained(task, model, rate, arguments.marks))
             line = {"weights": name, "rate": rate}
             table.append(line | {f"{steps} steps": f"{found:.2f} dB" for steps, found in reached.items()})
     show({"PSNR": table}, arguments.json)

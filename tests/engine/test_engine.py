@@ -135,6 +135,49 @@ def test_a_callback_that_fails_leaves_nothing_behind():
     assert not backend.open_rows
 
 
+class Faulty(Counter):
+    """Fails at one call of one method."""
+
+    def __init__(self, method: str, at: int):
+        super().__init__()
+        self.method, self.left = method, at
+
+    def called(self, method: str) -> None:
+        if method == self.method:
+            self.left -= 1
+            if self.left == 0:
+                raise MemoryError
+
+    def open(self, *how):
+        self.called("open")
+        return super().open(*how)
+
+    def read(self, *how):
+        self.called("read")
+        super().read(*how)
+
+    def choose(self, draws):
+        self.called("choose")
+        return super().choose(draws)
+
+
+def run_out(engine: Engine) -> None:
+    while engine.step():
+        pass
+
+
+@pytest.mark.parametrize("method", ["open", "read", "choose"])
+@pytest.mark.parametrize("at", [1, 2, 3, 6])
+def test_a_pass_that_fails_spoils_none_that_follow(method, at):
+    engine = Engine(Faulty(method, at))
+    jobs = [engine.submit(request) for request in requests()]
+    with pytest.raises(MemoryError):
+        run_out(engine)
+    assert all(job.state in ("cancelled", "done", "waiting") for job in jobs)
+    assert len(engine.backend.open_rows) == len(engine.prefixes)
+    assert draft(engine, requests()) == draft(Engine(Counter()), requests())
+
+
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 5), st.booleans(), st.integers(0, 8)), max_size=40))
 def test_whatever_comes_and_goes_nothing_leaks(plans):
     backend = Counter()
@@ -250,6 +293,12 @@ def test_least_bounds_the_passes(language):
     assert len(job.ids) == 29
     assert job.passes <= 1 + 7
     assert all(40 <= id_ < 60 for id_ in job.ids)
+
+
+def test_unchecked_guesses_are_the_same_in_any_company(language):
+    asked = [replace(each, num_draft_tokens=7, min_accepted=3) for each in requests()[:4]]
+    alone = [draft(Engine(language), [request])[0] for request in asked]
+    assert draft(Engine(language), asked * 8) == alone * 8
 
 
 def test_impossible_guesses_are_refused():

@@ -28,6 +28,8 @@ def shares(temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> torc
         ({"temperature": 0.5}, PROBABILITIES**2),
         ({"temperature": 2.0}, PROBABILITIES**0.5),
         ({"temperature": 0.0}, [0, 1, 0, 0, 0]),
+        ({"temperature": 1e-38}, [0, 1, 0, 0, 0]),
+        ({"temperature": 1e-50}, [0, 1, 0, 0, 0]),
         ({"top_k": 1}, [0, 1, 0, 0, 0]),
         ({"top_k": 3}, [0, 0.4, 0, 0.3, 0.15]),
         ({"top_k": 5}, PROBABILITIES),

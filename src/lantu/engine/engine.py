@@ -7,7 +7,7 @@ and freed together. Lengths are known in advance, so each KV cache has exactly t
 
 import collections
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -137,10 +137,20 @@ class Engine:
         self.end(job, "cancelled")
 
     def step(self) -> bool:
-        """Draft one or more ids for every running job; False when there is nothing left to do."""
-        fresh = self.schedule()
-        self.forward(fresh)
-        self.sample()
+        """Draft one or more ids for every running job; False when there is nothing left to do.
+
+        An error of the backend ends all running jobs, whose KV caches may be half written; the next step begins anew.
+        """
+        try:
+            fresh = self.schedule()
+            self.forward(fresh)
+            jobs = list(self.running)
+            draws = [draw for job in jobs for draw in self.positions(job)]
+            chosen = self.backend.choose(draws) if draws else ()
+        except BaseException:
+            self.abandon()
+            raise
+        self.take_all(jobs, chosen)
         return self.busy
 
     def schedule(self) -> "list[Prefix]":
@@ -175,7 +185,9 @@ class Engine:
         room = self.backend.tokens_per_pass // max(1, self.rows)
         for job in self.running:
             if job.ids:
-                worth = max(room - len(job.unread), job.request.min_accepted - 1)
+                # Draft tokens that are accepted unchecked decide the picture, so their number depends on no other job.
+                unchecked = job.request.min_accepted > 1
+                worth = job.request.num_draft_tokens if unchecked else max(room - len(job.unread), 0)
                 job.propose(min(job.request.num_draft_tokens, worth))
                 rows += job.rows
                 ids += [[*job.unread, *job.draft_tokens]] * len(job.rows)
@@ -183,16 +195,23 @@ class Engine:
         if rows:
             placed = any(each is not None for each in positions)
             self.backend.read(rows, ids, positions) if placed else self.backend.read(rows, ids)
+        for prefix in fresh:
+            prefix.ready = True
         for job in self.running:
             if not job.rows:
-                capacity = job.request.capacity
-                job.rows = [self.backend.open(capacity, self.prefixes[key].row) for key in job.prefixes]
+                for key in job.prefixes:
+                    job.rows.append(self.backend.open(job.request.capacity, self.prefixes[key].row))
 
-    def sample(self) -> None:
-        """Sample the next ids of every running job; jobs that are done leave."""
-        jobs = list(self.running)
-        draws = [draw for job in jobs for draw in self.positions(job)]
-        chosen = iter(self.backend.choose(draws) if draws else ())
+    def abandon(self) -> None:
+        """End all running jobs, and forget prefixes that were not prefilled."""
+        for job in list(self.running):
+            self.end(job, "cancelled")
+        for key in [key for key, prefix in self.prefixes.items() if not prefix.ready]:
+            self.backend.close(self.prefixes.pop(key).row)
+
+    def take_all(self, jobs: Sequence[Job], chosen: Iterable[int]) -> None:
+        """Give each job the ids that were sampled for it; jobs that are done leave."""
+        chosen = iter(chosen)
         for job in jobs:
             ids = list(itertools.islice(chosen, 1 + len(job.draft_tokens)))
             if not job.ended:  # by another job's callback
@@ -258,11 +277,12 @@ class Prefix:
 
     Attributes:
         users: number of rows that use it.
+        ready: it is prefilled.
         positions: (n, 3) of its ids; None for 0, 1, 2, …
     """
 
-    __slots__ = ("positions", "prompt", "row", "users")
+    __slots__ = ("positions", "prompt", "ready", "row", "users")
 
     def __init__(self, row: Any, prompt: Prompt, positions: np.ndarray | None):
-        self.row, self.prompt, self.users = row, prompt, 0
+        self.row, self.prompt, self.users, self.ready = row, prompt, 0, False
         self.positions = None if positions is None else positions[: len(prompt)]

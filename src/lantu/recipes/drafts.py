@@ -46,7 +46,7 @@ class Drafts:
             drawing(self.text.encode(prompt), self.grid, self.vocabulary, seed, self.settings, self.guidance_scales)
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        drafts = draft(Engine(self.language, max_jobs=BATCH), requests)
+        drafts = draft(Engine(self.language, max_jobs=BATCH, cached_prefixes=0), requests)
         return self.paint(np.stack([document.codes_from(ids, *self.grid, self.vocabulary) for ids in drafts]))
 
     def reconstruct(self, images_BHWC: np.ndarray) -> np.ndarray:
@@ -57,7 +57,7 @@ class Drafts:
         """The most likely caption of each picture."""
         codes_Bhw = self.tokenizer.encode(images.to_tensor(images_BHWC)).numpy()
         requests = [reading(codes, language, self.vocabulary) for codes in codes_Bhw]
-        drafts = draft(Engine(self.language, max_jobs=BATCH), requests)
+        drafts = draft(Engine(self.language, max_jobs=BATCH, cached_prefixes=0), requests)
         return [self.text.decode(ids).strip() for ids in drafts]
 
     def paint(self, codes_Bhw: np.ndarray) -> np.ndarray:

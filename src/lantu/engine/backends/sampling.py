@@ -15,6 +15,7 @@ from lantu.engine.backends.protocol import Draw, by_ranges
 from lantu.engine.request import Ranges, id_at
 from lantu.weights import manifest
 
+COLDEST = 1e-6  # temperature; logits divided by a smaller one would overflow
 PLAUSIBLE = math.log(0.1)  # of contrastive decoding: see ``lantu.kernels.Choice``
 Logits = Callable[[Sequence[Any], Ranges, Sequence[int]], Tensor]
 
@@ -94,7 +95,7 @@ def sample(
     if not any(temperature):
         return likeliest_B
     device = logits_BV.device
-    divisor_B = torch.tensor([t or 1.0 for t in temperature], device=device)
+    divisor_B = torch.tensor([max(t, COLDEST) if t else 1.0 for t in temperature], device=device)
     probabilities_BV = keep_top_k(logits_BV / divisor_B[:, None], top_k).softmax(-1)
     probabilities_BV = keep_top_p(probabilities_BV, top_p)
     cumulative_BV = probabilities_BV.cumsum(-1, dtype=torch.float64)

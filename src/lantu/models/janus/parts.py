@@ -92,4 +92,4 @@ class JanusParts(PublishedParts):
         """Captions of pictures (B, H, W, 3) uint8: the SigLIP tower reads them, the engine drafts the words."""
         prompts = [self.reader.prompt(Image.fromarray(each), QUESTION[language]) for each in pictures]
         requests = [self.layout.read(prompt, seed, temperature) for prompt in prompts]
-        return [self.layout.words(ids) for ids in draft(Engine(self.language), requests)]
+        return [self.layout.words(ids) for ids in draft(Engine(self.language, cached_prefixes=0), requests)]

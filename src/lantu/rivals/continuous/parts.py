@@ -240,7 +240,8 @@ class ContinuousParts(LantuParts):
             prompts.append(np.concatenate(parts))
         how: dict[str, Any] = {"limit": MAX_CAPTION, "stop": vocabulary.special("eos"), "temperature": temperature}
         requests = [Request(each, grammar.text(vocabulary), seed=seed, **how) for each in prompts]
-        return [without_repeats(self.layout.words(ids)) for ids in draft(Engine(self.language), requests)]
+        drafts = draft(Engine(self.language, cached_prefixes=0), requests)
+        return [without_repeats(self.layout.words(ids)) for ids in drafts]
 
     def check(self, request: Request) -> None:
         """Refuse what vectors can't be drafted by.

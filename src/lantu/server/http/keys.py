@@ -20,7 +20,7 @@ def read_keys(file: Path | None) -> tuple[str, ...]:
     keys = [key.strip() for key in os.environ.get(VARIABLE, "").split(",")]
     if file:
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, ValueError) as problem:
             raise LantuError(f"can't read the keys in {file}", "give a text file with one key per line") from problem
         in_file = [line.strip() for line in lines if not line.lstrip().startswith("#")]
