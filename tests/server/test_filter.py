@@ -5,6 +5,7 @@ import io
 import logging
 import sys
 import threading
+from pathlib import Path
 
 import openai
 import pytest
@@ -17,6 +18,7 @@ from lantu.errors import LantuError
 from lantu.server.filter import first_match, load_judge, normalise, read_phrases
 
 DRAW = "/v1/images/generations"
+SHIPPED = Path(__file__).parents[2] / "models" / "lantu-emoji"
 
 
 class Judge:
@@ -184,6 +186,14 @@ def test_all_text_that_the_model_reads_of_a_conversation_is_filtered(judged, pla
     with serving(plain_model, refused_phrases=("dragon",)) as running:  # this model reads only the last message
         assert running.post("/v1/chat/completions", json=body).is_success
         assert refused(running.post("/v1/chat/completions", json={"messages": earlier[:1]}))
+
+
+def test_an_emoji_is_no_way_around_a_word():
+    """The shipped model knows emoji by their names."""
+    with serving(SHIPPED, refused_phrases=("dragon", "狗")) as running:
+        for prompt in ("🐉", "a cat and 🐉", "一只🐶"):
+            assert refused(running.post(DRAW, json={"prompt": prompt}))
+        assert running.post(DRAW, json={"prompt": "🐱", "steps": 1}).is_success
 
 
 def test_the_judge_sees_prompts_and_pictures_on_its_own_threads(judged, judge):

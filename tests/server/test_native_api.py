@@ -120,6 +120,22 @@ def file_of(image):
     return file.getvalue()
 
 
+def test_parameters_that_a_task_does_not_have_are_named(server, offline):
+    codes = offline.draw("a cat", seed=1).codes.tolist()
+    given = {"seed": 2, "guidance": 4, "shots": 0, "steps": 1}
+    calls = (
+        ("instruct", {"instruction": "a dog"}, "guidance, shots: no effect on an instruction"),
+        ("redraw", {"cells": [[0, 0]], "prompt": "a dog"}, "shots: no effect on filling"),
+    )
+    for route, body, said in calls:
+        picture = server.events(f"/v1/lantu/{route}", json={"codes": codes, **body, **given})[-1]["picture"]
+        assert said in picture["warnings"]
+    rendered = server.post("/v1/lantu/render", json={"codes": codes, **given}).json()
+    assert "guidance, shots: no effect on rendering" in rendered["warnings"]
+    body = {"messages": [{"role": "user", "content": "a cat"}], "guidance": 4, "max_tokens": 4}
+    assert server.post("/v1/chat/completions", json=body).json()["warnings"] == ["guidance: no effect on an answer"]
+
+
 def test_instructions_give_the_same_picture_as_offline(server, offline):
     drawn = offline.draw("a cat", seed=1)
     expected = offline.edit(drawn, "a dog", seed=2)

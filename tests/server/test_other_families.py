@@ -47,12 +47,16 @@ def test_info_and_models(served):
 def test_captions(served, alone):
     picture = Image.new("RGB", (64, 64), "red")
     url = f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"
-    content = [{"type": "text", "text": "describe this picture"}, {"type": "image_url", "image_url": {"url": url}}]
-    answer = served.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": content}]})
+    asked = [{"type": "text", "text": "describe this picture"}, {"type": "image_url", "image_url": {"url": url}}]
+    answer = served.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": asked}]})
     assert answer.status_code == 200, answer.text
     content = answer.json()["choices"][0]["message"]["content"]
     assert content
     assert content == alone.caption(picture)  # of its pixels, as offline
+    short = {"messages": [{"role": "user", "content": asked}], "max_tokens": 2}
+    (choice,) = served.post("/v1/chat/completions", json=short).json()["choices"]
+    assert choice["finish_reason"] == "length"
+    assert content.startswith(choice["message"]["content"] or "")
 
 
 def test_codes_of_another_grid_are_refused(served):

@@ -136,6 +136,12 @@ def test_untrained_sizes_are_refused_or_cause_a_warning(exact):
         assert exact.post(CHAT, json=message("a") | {"size": size}).json().get("warnings", []) == warnings
 
 
+def test_grids_that_no_drawing_has_are_refused(exact):
+    answer = exact.post("/v1/lantu/render", json={"codes": [[0] * 64] * 64, "steps": 1})
+    assert error_of(answer)["message"].startswith("a grid of 64x64 codes, the model has 4x4")
+    assert exact.post("/v1/lantu/render", json={"codes": [[0] * 4] * 4, "steps": 1}).is_success
+
+
 def test_samplers_that_are_not_installed_are_refused(server, monkeypatch):
     monkeypatch.setattr(samplers, "find_spec", lambda name: None)
     for path in (DRAW, "/v1/lantu/draw", "/v1/lantu/render"):
@@ -221,6 +227,12 @@ def test_chat_parameters_of_a_model_that_only_draws(exact):
     assert exact.post(CHAT, json=message("a cat") | {"max_tokens": 16}).is_success
     assert error_of(exact.post(CHAT, json=message("a cat") | {"modalities": ["text"]}))["param"] == "modalities"
     assert exact.post(CHAT, json=message("a cat") | {"modalities": ["image"]}).is_success
+    chatted = [{"role": "system", "content": "You are helpful."}, {"role": "user", "content": "a dog"}]
+    drawn = [
+        exact.post(CHAT, json=body | {"seed": 1}).json()["choices"]
+        for body in (message("a cat"), {"messages": [*chatted, *message("a cat")["messages"]]})
+    ]
+    assert drawn[0] == drawn[1]  # only the last message is read
     with_picture = message([{"type": "image_url", "image_url": {"url": URL}}])
     for field in ({"top_p": 0.5}, {"guidance": 3}, {"size": "32x24"}, {"modalities": ["image"]}):
         assert error_of(exact.post(CHAT, json=with_picture | field))["param"] == next(iter(field))

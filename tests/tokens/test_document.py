@@ -120,6 +120,8 @@ def test_a_plan_is_not_said_aloud_and_alone_it_asks_for_a_picture():
     assert read_reply([*encode("c"), eos], v, decode) == (("c",), "", False)
     # Cut short nothing is drawn, for the plan may not be whole.
     assert read_reply([plan, *encode("ab")], v, decode) == ((), "ab", False)
+    picture = [boi, v.side(1), v.side(1), v.code(3), v.special("eoi")]
+    assert len(read_reply([*picture, v.special("en")], v, decode).parts) == 1  # its text is still to come
     drawn = read_reply(
         [plan, *encode("a"), lantu, boi, v.side(1), v.side(1), v.code(3), v.special("eoi"), eos], v, decode
     )

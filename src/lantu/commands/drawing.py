@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lantu.commands import terminal
 from lantu.commands.opening import drawable, say
 from lantu.commands.options import as_name, numbered
-from lantu.engine.sampling_params import SamplingParams
+from lantu.engine.sampling_params import DENOISING, SamplingParams
 from lantu.engine.seeds import choose_seed, derive_seed
 from lantu.errors import ImageError, LantuError
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from lantu.types import Picture, Step
 
 
-RENDERING = ("steps", "sampler", "render_guidance", "refine", "refine_steps")  # sampling parameters of decoders
 BATCH = 8  # pictures that are drawn together, and saved before the next batch
 
 
@@ -105,7 +104,7 @@ def check_rendered(given: Mapping[str, Any], params: Iterable[str]) -> None:
         LantuError: there is such an option.
     """
     unused = [option for option, value in given.items() if value]
-    drafting = [name for name in params if name not in RENDERING]
+    drafting = [name for name in params if name not in DENOISING]
     unused += ["--codes" if name == "num_codes" else f"--{name.replace('_', '-')}" for name in drafting]
     if unused:
         raise LantuError("--from-tokens takes codes in place of words", f"leave out {', '.join(unused)}")

@@ -5,7 +5,7 @@ Nothing here knows what an id means.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -208,6 +208,11 @@ class Request:
         if len(ids) >= self.limit or (ids and ids[-1] == self.stop):
             return ()
         return self.allowed(ids) if callable(self.allowed) else self.allowed
+
+
+def shortened(request: Request, most: int | None) -> Request:
+    """A request of at most so many ids, and of one at least; as it is for None."""
+    return request if most is None else replace(request, limit=max(1, min(most, request.limit)))
 
 
 def id_at(ranges: Ranges, column: int) -> int:

@@ -10,6 +10,7 @@ from lantu.errors import LantuError
 
 FORMER = {"ahead": "num_draft_tokens", "least": "min_accepted"}  # names of lantu 0.1, still read everywhere
 
+DENOISING = ("steps", "render_guidance", "sampler", "refine", "refine_steps")  # parameters of decoders that denoise
 PASSES = ("passes",)  # parameters of drafters of many codes a pass, which mean nothing to next-token models
 FOUND = ("shots",)  # parameters of models that read found pictures first
 MAX_SHOTS = 16

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lantu.engine.sampling_params import SamplingParams
     from lantu.models.control import Control
     from lantu.models.estimate import Memory
-    from lantu.types import UnknownWord
+    from lantu.types import Caption, UnknownWord
 
 Grid = tuple[int, int]  # height, width in codes
 Size = tuple[int, int]  # width, height in pixels
@@ -309,6 +309,8 @@ class Parts(Protocol):
         """Whether captions come from ``read``; else they are drafted from codes, see ``lantu.tasks.caption``."""
         ...
 
-    def read(self, pictures: "np.ndarray", language: str, seed: int, temperature: float) -> list[str]:
-        """Captions of pictures (B, H, W, 3) uint8. Only where ``reads_pixels``."""
+    def read(
+        self, pictures: "np.ndarray", language: str, seed: int, temperature: float, most: int | None = None
+    ) -> "list[Caption]":
+        """Captions of pictures (B, H, W, 3) uint8, of at most so many ids. Only where ``reads_pixels``."""
         ...

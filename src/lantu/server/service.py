@@ -73,8 +73,14 @@ class Service:
             Draining, Loading, QueueFull: the worker accepts no jobs.
         """
         if text:
-            await self.filter.check_prompt(text)
+            await self.filter.check_prompt(self.with_names(text))
         return Subscription(self.worker, jobs, request.state.client, self.options.timeout_s, self.filter)
+
+    def with_names(self, text: str) -> str:
+        """A text, and how the model reads it if it has emoji: an emoji is no way around a word that is refused."""
+        lexicon = None if text.isascii() else getattr(self.model.parts.layout, "lexicon", None)
+        read = "\n".join(map(lexicon.expand, text.split("\n"))) if lexicon else text
+        return text if read == text else f"{text}\n{read}"
 
     async def encode(
         self, picture: Picture, form: str = "png", quality: int | None = None, composite: bool = False

@@ -87,8 +87,10 @@ def caption(
     seed: int = 0,
     temperature: float = 0.0,
     examples: Sequence[int] = (),
+    *,
+    most: int | None = None,
 ) -> Task[Caption]:
-    """The caption of a picture (H, W, 3) uint8 of the model's size.
+    """The caption of a picture (H, W, 3) uint8 of the model's size; ``most`` as of ``caption_codes``.
 
     Raises:
         AbilityError: the model can't caption.
@@ -97,10 +99,10 @@ def caption(
     require(parts.folder, "captioning")
     check_language(language)
     if parts.reads_pixels:
-        (text,) = yield Compute(lambda: parts.read(pixels_HWC[None], language, seed, temperature))
-        return Caption(text)
+        (text,) = yield Compute(lambda: parts.read(pixels_HWC[None], language, seed, temperature, most))
+        return text
     codes_hw = yield from denoise(parts, pixels_HWC)
-    return (yield from caption_codes(parts, codes_hw, language, seed, temperature, examples))
+    return (yield from caption_codes(parts, codes_hw, language, seed, temperature, examples, most=most))
 
 
 def caption_codes(
@@ -130,7 +132,7 @@ def caption_codes(
     check_language(language)
     if parts.reads_pixels or (codes_hw == MASK_CODE).any():
         pixels_HWC = yield Compute(lambda: parts.render(codes_hw[None], [seed], parts.folder.settings)[0])
-        return (yield from caption(parts, pixels_HWC, language, seed, temperature))
+        return (yield from caption(parts, pixels_HWC, language, seed, temperature, examples, most=most))
     parts = of_codes(parts)
     request = parts.layout.caption(codes_hw, language, seed, temperature, examples)
     if examples:

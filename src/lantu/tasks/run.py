@@ -85,6 +85,8 @@ def count_codes(progress: Callable[[int, int], None], total: int) -> OnIds:
 
     def count(effect: Draft, ids: Sequence[int]) -> None:
         nonlocal done
+        if effect.partial is None:
+            return  # words, as of a plan
         count_now = known(ids)
         if len(effect.requests) == 1 and effect.cells:  # ids that are no code of the picture count as a part of it
             count_now = count_now * effect.cells // max(1, effect.requests[0].limit)

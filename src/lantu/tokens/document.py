@@ -134,6 +134,8 @@ def read_reply(ids: Sequence[int], vocabulary: Vocabulary, decode_text: Callable
         start = max((place for place, id_ in enumerate(ids) if id_ == vocabulary.special("boi")), default=-1)
         if start >= 0 and vocabulary.special("eoi") not in ids[start:]:
             ids = ids[:start]
+        if ids and ids[-1] in {vocabulary.special(language) for language in LANGUAGES}:
+            ids = ids[:-1]  # of a text that is still to come
         ids = [*ids, vocabulary.special("eos")]
     parts = from_ids([vocabulary.special("bos"), *ids], vocabulary, decode_text).parts
     if not parts or parts[0] != Role("plan"):

@@ -14,9 +14,11 @@ from typing import Any
 
 HAN = re.compile("[\u3400-\u9fff]+")
 UNSEEN = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")  # variation selectors and skin tones
+JOINED = re.compile("[\u200d\U000e0020-\U000e007f]")  # zero-width joiner, and tags of flags
 PICTOGRAM = re.compile("[\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]")
 FULL_WIDTH = re.compile("([！-／：-＠［-｀｛-～…]+)")
 COUNTS = {"en": ("", "", "two", "three", "four", "five", "six"), "zh": ("", "一", "两", "三", "四", "五", "六")}
+TAIL = 200  # characters before an emoji that may describe it
 FILE = "prompts.json"
 Names = Mapping[str, Sequence[str]]  # emoji → its English and Chinese name, with article, plural, measure word
 
@@ -96,7 +98,7 @@ class Prompts:
             if isinstance(run, str):
                 parts.append(run)
                 continue
-            bare = self.described("".join(parts))
+            bare = self.described("".join(parts[-TAIL:])[-TAIL:])
             named = [self.counted(key, count, language, bare and not place) for place, (key, count) in enumerate(run)]
             if language == "zh":
                 parts.append("和".join(named))
@@ -120,8 +122,11 @@ class Prompts:
                 if run and run[-1][0] == keys[key]:
                     run[-1] = (keys[key], run[-1][1] + 1)
                 else:
-                    run = [*run, (keys[key], 1)]
+                    run.append((keys[key], 1))
                 place += len(key)
+                continue
+            if run and not plain and JOINED.match(text, place):
+                place += 1  # of a joined emoji whose parts are named
                 continue
             plain += text[place]
             place += 1

@@ -95,6 +95,16 @@ def test_a_drawing_is_captioned_as_its_picture_is(model):
     assert model.caption(picture) == model.caption(picture.image)
 
 
+def test_captions_leave_nothing_open(model, monkeypatch):
+    language, held = model.parts.language, []
+    opens, closes = language.open, language.close
+    monkeypatch.setattr(language, "open", lambda *how: held.append(opens(*how)) or held[-1])
+    monkeypatch.setattr(language, "close", lambda row: held.remove(row) or closes(row))
+    for _ in range(3):
+        model.caption(WHITE)
+    assert not held
+
+
 WHITE = Image.new("RGB", (64, 64), "white")
 
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from lantu.engine.sampling_params import FOUND, PASSES, PREFIXES, SamplingParams
+from lantu.engine.sampling_params import DENOISING, FOUND, PASSES, PREFIXES, SamplingParams
 from lantu.models.emu3 import weights
 from lantu.models.emu3.config import Config
-from lantu.models.published.folder import DENOISING, PublishedFolder, count
+from lantu.models.published.folder import PublishedFolder, count
 from lantu.weights import arrays, manifest
 
 PARAMS = SamplingParams(guidance=3.0, top_k=2048)  # of BAAI's own image_generation.py

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from lantu.engine.sampling_params import FOUND, PASSES, PREFIXES, SamplingParams
+from lantu.engine.sampling_params import DENOISING, FOUND, PASSES, PREFIXES, SamplingParams
 from lantu.errors import ModelError
 from lantu.models.janus import weights
 from lantu.models.janus.config import Config
-from lantu.models.published.folder import DENOISING, PublishedFolder, count
+from lantu.models.published.folder import PublishedFolder, count
 from lantu.weights import arrays, manifest
 
 PARAMS = SamplingParams(guidance=5.0)  # of DeepSeek's own generation_inference.py

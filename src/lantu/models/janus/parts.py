@@ -12,12 +12,14 @@ from lantu import images
 from lantu.engine.backends import stock
 from lantu.engine.drafting import draft
 from lantu.engine.engine import Engine
+from lantu.engine.request import shortened
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import LantuError
 from lantu.models.control import Control
 from lantu.models.janus.folder import JanusFolder
 from lantu.models.janus.layout import QUESTION, JanusLayout
 from lantu.models.published.parts import PublishedParts
+from lantu.types import Caption
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,12 @@ class JanusParts(PublishedParts):
         """(B, H, W, 3) uint8 → codes (B, h, w) int64."""
         return self.vq.encode(images.to_pixels(pictures))
 
-    def read(self, pictures: np.ndarray, language: str, seed: int, temperature: float) -> list[str]:
+    def read(
+        self, pictures: np.ndarray, language: str, seed: int, temperature: float, most: int | None = None
+    ) -> list[Caption]:
         """Captions of pictures (B, H, W, 3) uint8: the SigLIP tower reads them, the engine drafts the words."""
         prompts = [self.reader.prompt(Image.fromarray(each), QUESTION[language]) for each in pictures]
-        requests = [self.layout.read(prompt, seed, temperature) for prompt in prompts]
-        return [self.layout.words(ids) for ids in draft(Engine(self.language, cached_prefixes=0), requests)]
+        requests = [shortened(self.layout.read(prompt, seed, temperature), most) for prompt in prompts]
+        drafts = draft(Engine(self.language, cached_prefixes=0), requests)
+        ends = [request.stop in ids for request, ids in zip(requests, drafts, strict=True)]
+        return [Caption(self.layout.words(ids), ended) for ids, ended in zip(drafts, ends, strict=True)]

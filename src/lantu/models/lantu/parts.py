@@ -33,6 +33,7 @@ from lantu.models.spec import Grid
 from lantu.tokens import bpe
 from lantu.tokens.bpe import TextCodec
 from lantu.tokens.vocabulary import Vocabulary
+from lantu.types import Caption
 from lantu.weights import manifest
 from lantu.weights.text_codec import read_codec
 
@@ -179,7 +180,9 @@ class LantuParts(Sparing):
         """Pictures → squared distances of cells to code vectors, (B, N, K); None where codes are a lattice."""
         return self.encoder.distances(self.scaled(pictures))
 
-    def read(self, pictures: np.ndarray, language: str, seed: int, temperature: float) -> list[str]:
+    def read(
+        self, pictures: np.ndarray, language: str, seed: int, temperature: float, most: int | None = None
+    ) -> list[Caption]:
         """Captions are drafted from codes: see ``lantu.tasks.caption``."""
         raise NotImplementedError
 

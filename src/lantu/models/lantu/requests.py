@@ -72,6 +72,7 @@ def filling(
         contrast=settings.contrast,
         num_draft_tokens=settings.num_draft_tokens,
         min_accepted=settings.min_accepted,
+        passes=settings.passes,
     )
 
 

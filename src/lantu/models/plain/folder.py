@@ -6,13 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lantu.engine.sampling_params import FOUND, PASSES, PREFIXES, SamplingParams
+from lantu.engine.sampling_params import DENOISING, FOUND, PASSES, PREFIXES, SamplingParams
 from lantu.errors import ModelError
 from lantu.files.untrusted import Fields
 from lantu.models.plain import known
 from lantu.models.plain.decoders import NOT_FOLLOWED
 from lantu.models.plain.description import FILE, Description
-from lantu.models.published.folder import DENOISING, PublishedFolder, count
+from lantu.models.published.folder import PublishedFolder, count
 from lantu.models.spec import Grid
 from lantu.weights import arrays, manifest
 from lantu.weights.architecture import MAX_IDS

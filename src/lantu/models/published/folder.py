@@ -19,7 +19,6 @@ from lantu.weights import arrays
 
 SAMPLES, SAMPLE = 64, 1 << 16  # blocks of each file, and their bytes, by which weights are told apart
 HINT = "restore it, or fetch the model again"
-DENOISING = ("steps", "render_guidance", "sampler", "refine", "refine_steps")  # parameters of decoders that denoise
 
 
 @dataclass(frozen=True)

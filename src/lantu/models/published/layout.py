@@ -7,9 +7,9 @@ import numpy as np
 
 from lantu import images
 from lantu.engine.request import Request
-from lantu.engine.sampling_params import FOUND, PASSES, PREFIXES, SamplingParams
+from lantu.engine.sampling_params import DENOISING, FOUND, PASSES, PREFIXES, SamplingParams
 from lantu.errors import ImageError, LantuError, PromptError
-from lantu.models.published.folder import DENOISING, PublishedFolder
+from lantu.models.published.folder import PublishedFolder
 from lantu.models.published.text import Text
 from lantu.models.spec import Grid, Size
 from lantu.models.validation import check_codes

@@ -14,7 +14,7 @@ from lantu import images
 from lantu.engine import masked_diffusion
 from lantu.engine.drafting import MASK_ID, Drafter, draft
 from lantu.engine.engine import Engine
-from lantu.engine.request import Request
+from lantu.engine.request import Request, shortened
 from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import AbilityError, LantuError
 from lantu.kernels import blocks
@@ -31,7 +31,7 @@ from lantu.rivals.continuous.folder import ContinuousFolder
 from lantu.rivals.continuous.levels import Levels
 from lantu.tokens import document, grammar
 from lantu.tokens.repetition import without_repeats
-from lantu.types import MASK_CODE
+from lantu.types import MASK_CODE, Caption
 
 
 class ContinuousLayout(LantuLayout):
@@ -228,7 +228,9 @@ class ContinuousParts(LantuParts):
     def distances(self, pictures: np.ndarray) -> None:
         """None: there is no codebook."""
 
-    def read(self, pictures: np.ndarray, language: str, seed: int, temperature: float) -> list[str]:
+    def read(
+        self, pictures: np.ndarray, language: str, seed: int, temperature: float, most: int | None = None
+    ) -> list[Caption]:
         """Captions of pictures (B, H, W, 3) uint8: the language model reads their vectors, and drafts the words."""
         vocabulary, prompts = self.vocabulary, []
         for levels_hwE in self.encode(pictures):
@@ -239,9 +241,9 @@ class ContinuousParts(LantuParts):
             parts = self.language.vectors(start), self.head.embed(vectors_TE), self.language.vectors(end)
             prompts.append(np.concatenate(parts))
         how: dict[str, Any] = {"limit": MAX_CAPTION, "stop": vocabulary.special("eos"), "temperature": temperature}
-        requests = [Request(each, grammar.text(vocabulary), seed=seed, **how) for each in prompts]
+        requests = [shortened(Request(each, grammar.text(vocabulary), seed=seed, **how), most) for each in prompts]
         drafts = draft(Engine(self.language, cached_prefixes=0), requests)
-        return [without_repeats(self.layout.words(ids)) for ids in drafts]
+        return [Caption(without_repeats(self.layout.words(ids)), how["stop"] in ids) for ids in drafts]
 
     def check(self, request: Request) -> None:
         """Refuse what vectors can't be drafted by.

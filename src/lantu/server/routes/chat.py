@@ -46,16 +46,16 @@ async def completions(body: schemas.Chat, request: Request, service: Serving) ->
     """Answer a conversation. Pictures are in ``message.images``, or in ``delta.images`` of a stream."""
     service.check_model(body.model)
     unsupported.check_chat(body)
-    turns = await read_turns(body.messages, request, service)
     model = service.model
-    request.state.prompt = " ".join(part for part in turns[-1] if isinstance(part, str))
     talks = "talking" in model.folder.abilities
-    check_length(turns if talks else turns[-1:])
-    jobs = talk_jobs(body, model, turns) if talks else plain_jobs(body, model, turns[-1], request)
+    turns = await read_turns(body.messages if talks else body.messages[-1:], request, service)
+    request.state.prompt = " ".join(part for part in turns[-1] if isinstance(part, str))
+    check_length(turns)
+    jobs = talk_jobs(body, model, turns, request) if talks else plain_jobs(body, model, turns[-1], request)
     # Filter only the text that the model reads: a refused earlier message must not end the whole conversation.
     text = "\n".join(part for turn in turns for part in turn if isinstance(part, str))
-    subscription = await service.subscription(request, jobs, text if talks else request.state.prompt)
-    read = count_tokens(model, turns if talks else turns[-1:])
+    subscription = await service.subscription(request, jobs, text)
+    read = count_tokens(model, turns)
     reply = Reply(service, read, body, warnings.warnings_of(request))
     if body.stream:
         return Stream(reply.events(subscription), subscription, service.count_error)
@@ -133,8 +133,11 @@ def check_length(turns: Sequence[Turn]) -> None:
         raise PromptError(f"the conversation has {characters:,} characters", f"shorten it to {schemas.MAX_TEXT:,}")
 
 
-def talk_jobs(body: schemas.Chat, model: Model, turns: list[Turn]) -> list[Job]:
+def talk_jobs(body: schemas.Chat, model: Model, turns: list[Turn], request: Request) -> list[Job]:
     """Jobs for the answers of a model that talks.
+
+    Args:
+        request: receives warnings.
 
     Raises:
         ApiError: a field is not supported.
@@ -143,6 +146,7 @@ def talk_jobs(body: schemas.Chat, model: Model, turns: list[Turn]) -> list[Job]:
     if body.size not in (None, "auto") and fields.read_size(body.size, model) != model.size:
         raise unsupported.unsupported("size", "can't be set in a conversation with this model: leave it out")
     params, text_marks = fields.read_params(model, body.sampling_fields()), each_token if body.stream else no_progress
+    warnings.warn_unused("an answer", body, request, model)
     return [
         Job(chat(model.parts, turns, seed, params, max_tokens_of(body)), text_marks=text_marks)
         for seed in derive_seeds(body.seed, body.n or 1)
@@ -177,7 +181,8 @@ def plain_jobs(body: schemas.Chat, model: Model, turn: Turn, request: Request) -
 
     def task(seed: int) -> Task[Caption]:
         if model.parts.reads_pixels:
-            return caption.caption(model.parts, np.asarray(picture.image), language, seed, temperature)
+            pixels_HWC, most = np.asarray(picture.image), max_tokens_of(body)
+            return caption.caption(model.parts, pixels_HWC, language, seed, temperature, most=most)
         # With one candidate, a stream can show its text while it is drafted.
         options: dict[str, Any] = {"candidates": 1, "most": max_tokens_of(body)}
         return caption.caption_codes(model.parts, picture.codes, language, seed, temperature, **options)

@@ -20,7 +20,7 @@ from lantu.pipeline import Model
 from lantu.server import uploads
 from lantu.server.http.bodies import Route
 from lantu.server.http.errors import ApiError
-from lantu.server.routes import fields, image_answers, schemas
+from lantu.server.routes import fields, image_answers, schemas, warnings
 from lantu.server.routes.client_pictures import WrongSizeError, check_total_size, open_picture, read_picture
 from lantu.server.routes.image_answers import AnswerFormat
 from lantu.server.routes.openapi import ERRORS, images_schema
@@ -86,6 +86,7 @@ async def edits(request: Request, service: Serving) -> Response:
     if body.size not in (None, "auto") and fields.read_size(body.size, model) != size:
         message = "an edit has the size of its picture, {}x{}: leave size out".format(*size)
         raise ApiError(400, message, "unsupported_value", "size")
+    warnings.warn_unused("filling" if mask else "an instruction", body, request, model)
     tasks = fill_tasks(body, model, pictures, mask) if mask else instruct_tasks(body, model, pictures)
     text_tokens = model.parts.layout.count_tokens(body.prompt)
     image_tokens = sum(picture.cells for picture in pictures)

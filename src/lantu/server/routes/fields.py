@@ -59,7 +59,8 @@ def read_codes(model: Model, rows: Sequence[Sequence[Any]]) -> np.ndarray:
     """Read a grid of codes, (h, w) int64, or (h, w, E) of a model that drafts vectors.
 
     Raises:
-        DataError: its rows differ in length, or it has codes that are not in the model's codebook.
+        DataError: its rows differ in length, it has codes that are not in the model's codebook, or so many that no
+            picture has them.
     """
     if len({len(row) for row in rows}) != 1:
         raise DataError("the rows of codes differ in length", "make them equally long")
@@ -69,7 +70,14 @@ def read_codes(model: Model, rows: Sequence[Sequence[Any]]) -> np.ndarray:
         raise DataError("some codes are single, others are lists of unequal length", "make them alike") from problem
     except OverflowError as problem:
         raise DataError("codes can't be that large", "send the codes of a picture drawn by this model") from problem
-    return check_codes(codes, model.folder)
+    codes, layout = check_codes(codes, model.folder), model.parts.layout
+    try:
+        layout.check_size(layout.size_of(codes.shape[:2]))
+    except ImageError as problem:
+        (height, width), (own_height, own_width) = codes.shape[:2], model.folder.grid
+        what = f"a grid of {width}x{height} codes, the model has {own_width}x{own_height}"
+        raise DataError(what, "send the codes of a picture drawn by this model") from problem
+    return codes
 
 
 def read_cells(cells: Sequence[tuple[int, int]], grid: Grid, depth: int = 1) -> np.ndarray:

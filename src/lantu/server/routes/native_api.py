@@ -108,6 +108,7 @@ async def redraw(body: schemas.Redraw, request: Request, service: Serving) -> Re
         # The result keeps the picture's pixels, so the judge would never see what the codes stand for.
         await judge_codes(codes, "codes", request, service)
     seed, params = choose_seed(body.seed), fields.read_params(model, body.sampling_fields())
+    warnings.warn_unused("filling", body, request, model)
     task = edit.fill(model.parts, codes, holes, body.prompt, seed, params, before)
     return await stream(service, request, task, body, grid, PromptInfo(body.prompt, composite=before is not None))
 
@@ -122,6 +123,7 @@ async def instruct(body: schemas.Instruct, request: Request, service: Serving) -
     pictures = await read_pictures(urls, "examples", request, service, bool(body.fit))
     examples = list(zip(pictures[::2], pictures[1::2], strict=True))
     seed, params = choose_seed(body.seed), fields.read_params(model, body.sampling_fields())
+    warnings.warn_unused("an instruction", body, request, model)
     task = edit.instruct(model.parts, [picture], body.instruction, seed, params, examples)
     grid = picture.codes.shape[0], picture.codes.shape[1]
     return await stream(service, request, task, body, grid, PromptInfo(body.instruction, draws=False))
@@ -147,9 +149,13 @@ async def render(body: schemas.Render, request: Request, service: Serving) -> di
     """Render a grid of codes as a picture."""
     model = service.model
     codes, params = fields.read_codes(model, body.codes), fields.read_params(model, body.sampling_fields())
+    if body.prompt:
+        check_prompt(body.prompt)
+    warnings.warn_unused("rendering", body, request, model)
     job = Job(drawing.render(model.parts, codes, choose_seed(body.seed), params, body.prompt or ""))
     (end,) = await finished(request, await service.subscription(request, [job], body.prompt or ""))
-    return await as_json(end.result, PromptInfo(body.prompt or "", draws=False), service)
+    made = await as_json(end.result, PromptInfo(body.prompt or "", draws=False), service)
+    return made | warnings.as_field([*warnings.warnings_of(request), *made.get("warnings", [])])
 
 
 @router.post("/read")
