@@ -126,3 +126,8 @@ def test_recipes_are_named_once():
     assert "guidance_distillation" in recipes.names("language")
     assert recipes.names("decoder") == sorted(recipes.names("decoder"))
     assert decoder.RECIPES.keys() < set(recipes.names("decoder"))
+
+
+def test_the_average_of_a_student_takes_each_of_its_updates():
+    with pytest.raises(RecipeError, match="ema_every to 1"):
+        settings(distribution_matching.debug(), "loop.ema_every=8")

@@ -117,6 +117,11 @@ def test_other_data_recipes_and_parts_are_refused(own_run, data, other_data):
     assert tree(own_run) == before
 
 
+def test_parts_that_a_run_began_without_are_not_added(own_run, data, other_data):
+    with pytest.raises(RecipeError, match="began without rehearsed"):
+        recipes.train("decoder", "debug", data, own_run, [f"rehearsed={other_data}", "rehearsal=0.25"], resume=True)
+
+
 def test_a_refusal_comes_alone(own_run, other_data, caplog):
     with caplog.at_level(logging.WARNING, "lantu"), pytest.raises(RecipeError, match="another data"):
         recipes.train("decoder", "debug", other_data, own_run, ["loop.steps=3"], resume=True, progress=False)

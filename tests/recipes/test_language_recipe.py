@@ -14,7 +14,8 @@ from lantu.recipes import train
 from lantu.recipes.captions import learnable, shortened
 from lantu.recipes.corpus import Corpus
 from lantu.recipes.documents import Captioned
-from lantu.recipes.next_token import next_token_losses
+from lantu.recipes.language_task import edges_of
+from lantu.recipes.next_token import next_token_losses, split_losses
 from lantu.tokens import bpe
 from lantu.tokens.vocabulary import Vocabulary
 from lantu.training.config import override
@@ -154,3 +155,25 @@ def test_a_caption_in_any_language_is_learnt_but_written_only_in_two(codec):
     assert corpus.caption(0, np.random.default_rng(0)) == ("", "")
     ids, _ = corpus.ids(next(document for document in made if len(document.parts) == 2))
     assert "рыжий кот" in codec.decode([one for one in ids.tolist() if one < codec.size])
+
+
+@pytest.mark.parametrize(("shares", "size"), [((0.8, 0.2), 2), ((0.5, 0.5), 1), ((0.1, 0.3, 0.6), 1), ((1.0,), 3)])
+def test_every_share_of_a_batch_comes_up_however_small_the_batch(shares, size):
+    counts = np.zeros(len(shares))
+    for step in range(600):
+        edges = edges_of(shares, step, size)
+        assert (edges[0], edges[-1]) == (0, size)
+        assert edges == sorted(edges)
+        counts += np.diff(edges)
+    np.testing.assert_allclose(counts / counts.sum(), shares, atol=0.02)
+
+
+def test_a_batch_that_has_all_shares_is_divided_by_itself():
+    for step in range(5):
+        assert edges_of((0.25, 0.75), step, 8) == [0, 2, 8]
+
+
+def test_a_kind_of_which_there_is_nothing_has_no_loss():
+    losses, targets = torch.ones(3), torch.tensor([-1, 5, 6])
+    assert split_losses(losses, targets, VOCABULARY).keys() == {"text"}
+    assert split_losses(losses, torch.full((3,), -1), VOCABULARY) == {}

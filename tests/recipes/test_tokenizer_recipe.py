@@ -138,6 +138,9 @@ def test_a_trained_tokenizer_goes_on_with_a_critic(folders, tmp_path):
     begun = ImageTokenizer.load(tmp_path / "run" / "model").state_dict()
     assert all(torch.equal(value, begun[name]) for name, value in task.model.state_dict().items())
     recipes.train("tokenizer", "debug", folders[0], tmp_path / "critic", more, progress=False)
+    slow = tokenizer.Task(settings(tokenizer.debug(), *more, "encoder_rate=0.2"), folders[0])
+    assert {slow.lr_share(name) for name, _ in slow.networks["critic"].named_parameters()} == {1.0}
+    assert {slow.lr_share(name) for name, _ in slow.model.named_parameters() if name.startswith("decoder")} == {1.0}
     after = ImageTokenizer.load(tmp_path / "critic" / "model").state_dict()
     assert any(not torch.equal(value, begun[name]) for name, value in after.items())
     with pytest.raises(RecipeError, match="has another encoder_layers: set model"):

@@ -112,3 +112,26 @@ def test_the_newest_validation_stays_to_be_seen():
     assert validated(log) == {"val_loss": 0.25, "val_psnr": 19.23}
     assert describe(validated(log)) == "validation 0.2500  PSNR 19.2 dB"
     assert validated(log[2:]) == {}
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_other_pictures_come_up_in_batches_that_are_too_small_to_be_divided(data, size):
+    grids = {
+        split: np.full((12, 4, 4), number, np.uint16) for number, split in enumerate(("train", "val", "rehearsed"))
+    }
+    plain = build_plain(data)
+    source = CodedBatches(plain, grids, 8, 0, plain, 0.2)
+    kinds = [int(source.batch(step, size).codes[0, 0, 0]) for step in range(50)]
+    assert kinds.count(2) == 10
+    mixed = PictureBatches(plain, 32, 8, 0, Changes(), str(plain), 0.2)
+    assert all(len(mixed.batch(step, size)) == size for step in range(10))
+    whole = PictureBatches(plain, 32, 8, 0, Changes(), str(plain), 0.9)
+    assert len(whole.batch(0, 1)) == 1
+
+
+def build_plain(data):
+    folder, rng = data.parent / "squares", np.random.default_rng(1)
+    folder.mkdir(exist_ok=True)
+    for number in range(12):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(folder / f"{number}.png")
+    return build_folder(folder, data.parent / "plain", size=32, val=0, workers=1)

@@ -133,3 +133,12 @@ def test_two_processes_take_what_was_told(tmp_path, more):
     assert said["grown"] + said["base"] == pytest.approx(real["grown"] + real["base"], rel=0.15)
     # The growth of a small model is for a good part holes in glibc's heap, which vary from run to run.
     assert said["grown"] == pytest.approx(real["grown"], rel=0.35)
+
+
+def test_what_trains_in_one_process_says_so():
+    class Alone(ToyTask):
+        shardable = False
+
+    with pytest.raises(RecipeError, match="trains in one process"):
+        simulate(Alone(), settings(), 2)
+    assert not torch.distributed.is_initialized()

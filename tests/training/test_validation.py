@@ -176,3 +176,18 @@ def test_real_runs_warn_even_where_nothing_else_is_shown(tmp_path, capsys):
     config = settings(steps=240, validate_every=8, lr=0.03, warmup_steps=0, log_every=8)
     train(Few(), config, tmp_path / "few", progress=False)
     assert "it learns by heart; the best checkpoint is kept" in capsys.readouterr().err
+
+
+class Shaped(Held):
+    """Validation batches of one shape each, as pictures of several shapes come: of 4 samples, and of 1."""
+
+    def validation(self, number, size):
+        return torch.full((4 if number == 0 else 1, 2), float(number)) if number < 5 else None
+
+    def validation_loss(self, batch, generator):
+        return {"loss": batch.mean()}
+
+
+def test_samples_are_counted_and_weighed_and_not_batches(tmp_path):
+    train(Shaped(), settings(validate_every=30, validated=8), tmp_path, progress=False)
+    assert read_log(tmp_path)[-1]["val_loss"] == pytest.approx((4 * 0 + 1 + 2 + 3 + 4) / 8)

@@ -94,7 +94,7 @@ def documents(sample: Sample, codes_hw: np.ndarray) -> Iterator[Document]:
         mark = language if language in LANGUAGES else ""
         for caption in captions:
             yield Document((caption, grid), mark)
-        for caption in captions[:1]:
+        for caption in captions[: bool(mark)]:  # a caption needs the id of its language
             yield Document((grid, caption), mark)
 
 

@@ -109,6 +109,8 @@ def train(
     if resume and not before:
         runs.log.warning(f"the run in {folder} doesn't record its data and parts: they are not checked")
     identity.compare(made_of, before, folder)
+    if before:
+        identity.check_added(made_of, before, folder, runs.read(folder) or {})
     if resume:
         runs.log_changes(folder, settings)
     if dry_run:

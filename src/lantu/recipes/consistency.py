@@ -55,6 +55,8 @@ class Pair(nn.Module):
 class Task(decoder.Task):
     """From noisy pictures and codes to the end of the path, in one step."""
 
+    shardable = False
+
     extends = False
 
     def __init__(self, recipe: ConsistencyRecipe, data: Path):

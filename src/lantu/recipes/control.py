@@ -77,6 +77,8 @@ class Controlled(NamedTuple):
 class Task(decoder.Task):
     """From codes and a control picture to a picture."""
 
+    shardable = False
+
     extends = False
 
     def __init__(self, recipe: ControlRecipe, data: Path):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lantu.diffusion.distillation import few_steps, matching_loss
@@ -45,6 +45,13 @@ class DistributionMatchingRecipe(DecoderRecipe):
     every: int = Field(2, ge=1)
     alone: int = Field(100, ge=0)
     matching_weight: float = Field(3.0, ge=0)
+
+    @model_validator(mode="after")
+    def averages_every_update(self):
+        """Refuse an EMA that would miss the student's updates, which are not made at every step."""
+        if self.loop.ema_every != 1:
+            raise ValueError("the student's average takes each of its updates: set loop.ema_every to 1")
+        return self
 
 
 class Task(decoder.Task):

@@ -108,7 +108,7 @@ class PolicyGradient(Objective):
     def loss(self, batch: Tensor, step: int) -> tuple[Tensor, Metrics]:
         vocabulary = self.setup.vocabulary
         trials = [self.prompts.trial(position) for position in batch.tolist()]
-        codes_Rn, prefixes = self.draft(trials, step)
+        codes_Rn, prefixes = self.draft(trials, int(batch[0]))
         rewards = self.reward(trials, codes_Rn)
         metrics: Metrics = {"reward": float(rewards.mean()), "spread": float(rewards.std(-1).mean())}
         advantage_R = advantages(rewards).flatten().to(batch.device)
@@ -129,13 +129,17 @@ class PolicyGradient(Objective):
         loss = -(advantage_R[:, None] * log_now_Rn).mean() + self.near * distance
         return loss, metrics | {"distance": distance.detach()}
 
-    def draft(self, trials: list[Trial], step: int) -> tuple[np.ndarray, list[list[int]]]:
-        """A group of drafts for each prompt: codes (R, n) int64, and the prefixes that they follow."""
+    def draft(self, trials: list[Trial], position: int) -> tuple[np.ndarray, list[list[int]]]:
+        """A group of drafts for each prompt: codes (R, n) int64, and the prefixes that they follow.
+
+        Args:
+            position: of the first prompt in the stream.
+        """
         config = json.loads(self.model.config.to_json_string())
         weights = {name: value.detach().float().cpu().numpy() for name, value in self.model.state_dict().items()}
         grid, vocabulary = self.setup.pictures.grid, self.setup.vocabulary
         prompts = [self.setup.codec.encode(trial.prompt) for trial in trials for _ in range(self.group)]
-        first = step * len(prompts)  # no seed is used twice
+        first = position * self.group  # no seed is used twice
         requests = [
             drawing(prompt, grid, vocabulary, seed, self.params, self.guidance_scales)
             for seed, prompt in enumerate(prompts, first)
@@ -155,6 +159,8 @@ class PolicyGradient(Objective):
 
 class Task(LanguageTask):
     """Policy gradients on drafts of the data's prompts."""
+
+    shardable = False
 
     def __init__(self, recipe: GrpoRecipe, data: Path):
         if not recipe.start:

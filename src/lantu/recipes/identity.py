@@ -99,6 +99,21 @@ def compare(ours: Identity, theirs: Mapping[str, str], run: Path) -> None:
             raise RecipeError(f"the run in {run} has another {name}: {short[0]}, not {short[1]}", hint)
 
 
+def check_added(ours: Identity, theirs: Mapping[str, str], run: Path, options: Mapping[str, Any]) -> None:
+    """Refuse to resume a run with a part or data that it began without.
+
+    Args:
+        options: the run's own settings; an older run has some that it did not record in its identity.
+
+    Raises:
+        RecipeError: there is such a part.
+    """
+    for name in ours.keys() - theirs.keys():
+        if not options.get(name):
+            hint = f"leave out {name}, or start a new run in another folder"
+            raise RecipeError(f"the run in {run} began without {name}", hint)
+
+
 def data_digest(folder: str | Path) -> str:
     """The digest of a data folder.
 

@@ -32,6 +32,7 @@ from lantu.training.task import Metrics, Task
 from lantu.weights.language_config import guidance_scales_of
 
 SAMPLING = SamplingParams(guidance=1.5, temperature=0.3)
+MOST_DIVIDED, NEAR = 1000, 0.05  # batches that are divided as one, at most; how far a share may then be off
 AROUND = 32  # ids of a document beside its codes and its caption: special tokens, sides, and the words of a request
 
 
@@ -108,10 +109,10 @@ class LanguageTask(Task):
         self.flops_per_sample = 6.0 * tokens * sum(parameter.numel() for parameter in self.model.parameters())
 
     def batch(self, step: int, size: int) -> list[Any]:
-        """The part of each objective; None where its share of ``size`` is less than half a sample."""
+        """The part of each objective; None where it has none in this batch, see ``edges_of``."""
         first = step * size
         indices = self.setup.corpus.order.indices(first, size).tolist()
-        edges = [round(size * share) for share in itertools.accumulate(self.shares, initial=0.0)]
+        edges = edges_of(self.shares, step, size)
         return [
             objective.batch(indices[start:stop], first + start) if stop > start else None
             for objective, (start, stop) in zip(self.objectives, itertools.pairwise(edges), strict=True)
@@ -184,3 +185,21 @@ def longest_caption(recipe: LanguageRecipe, grid: tuple[int, int]) -> int:
     if room < 1:
         raise RecipeError(f"rows of {recipe.row} ids have no room for a picture", "make rows longer: row")
     return min(recipe.longest, room)
+
+
+def edges_of(shares: Sequence[float], step: int, size: int) -> list[int]:
+    """Where each share of a batch begins, and the last one ends.
+
+    Where a batch is too small for a sample of each share, as many batches as it takes are divided as one.
+    """
+    ends, several, bounds = list(itertools.accumulate(shares, initial=0.0)), 1, [0]
+    for several in range(1, MOST_DIVIDED + 1):
+        bounds = [round(several * size * end) for end in ends]
+        counts = [last - first for first, last in itertools.pairwise(bounds)]
+        wanted = [several * size * share for share in shares]
+        if several == 1 and all(count or not share for share, count in zip(shares, counts, strict=True)):
+            break
+        if all(abs(count - exact) <= NEAR * exact for count, exact in zip(counts, wanted, strict=True)):
+            break
+    before = step % several * size
+    return [min(max(bound - before, 0), size) for bound in bounds]

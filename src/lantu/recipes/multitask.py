@@ -82,6 +82,8 @@ class Task(LanguageTask):
 
     def __init__(self, recipe: MultitaskRecipe, data: Path):
         check_guidance(recipe, recipe.strengths)
+        if recipe.taught + recipe.styled > 1:
+            raise RecipeError("the shares taught and styled add up to more than 1", "lower one of them")
         setup = LanguageSetup(recipe, data)
         setup.model.config.lantu["learnt"] = ["filling", "talking", "planning"]
         self.pairs = EditPairs(recipe.edits, setup.tokenizer)

@@ -98,10 +98,10 @@ class Replies(Objective):
 
 @torch.no_grad()
 def split_losses(losses: Tensor, targets: Tensor, vocabulary: Vocabulary) -> Metrics:
-    """The mean loss of codes, and of text; negative targets don't count."""
+    """The mean loss of codes, and of text, of what there is; negative targets don't count."""
     codes = vocabulary.is_code(targets)
     text = (targets >= 0) & (targets < vocabulary.text_size)
-    return {"codes": losses[codes].mean(), "text": losses[text].mean()}
+    return {name: losses[kind].mean() for name, kind in (("codes", codes), ("text", text)) if bool(kind.any())}
 
 
 def next_token_losses(

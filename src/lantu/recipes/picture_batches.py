@@ -73,6 +73,14 @@ class PictureBatches:
         """The ``step``-th training batch; pictures of ``beside`` are at random places in it."""
         generator = torch.Generator().manual_seed(hash_of(self.seed, step, size))
         count = round(size * self.share) if self.beside else 0
+        if self.beside and count in (0, size):  # the batch is too small to be divided
+            before, alone = turns(step, self.share)
+            shards, order, turn = (
+                (self.beside, self.order_beside, before) if alone else (self.train, self.order, step - before)
+            )
+            chosen = order.batch(turn, size)
+            pixels = fitted(to_tensor(shards.images(chosen.tolist())), *self.shape(shards, int(chosen[0])))
+            return self.changes(pixels, generator)
         chosen = self.order.batch(step, size - count)
         shape = self.shape(self.train, int(chosen[0]))
         pixels = fitted(to_tensor(self.train.images(chosen.tolist())), *shape)
@@ -85,6 +93,7 @@ class PictureBatches:
     def validation(self, number: int, size: int) -> Tensor | None:
         """The ``number``-th validation batch; pictures of ``beside`` are mixed in by its share. None after the last."""
         count = round(size * self.share) if self.beside else 0
+        count = 0 if count == size else count
         parts = [(self.val, size - count), *([(self.val_beside, count)] if count else [])]
         found = [(shards, in_turn(shards.shapes, number, many)) for shards, many in parts if many]
         found = [(shards, chosen) for shards, chosen in found if len(chosen)]
@@ -102,6 +111,12 @@ class PictureBatches:
                 chosen = group[order.indices(0, min(many, len(group)))]
                 found.append(fitted(to_tensor(self.train.images(chosen.tolist())), self.size, self.size))
         return torch.cat(found)
+
+
+def turns(step: int, share: float) -> tuple[int, bool]:
+    """Where a share of the batches is of another kind: how many of the first ``step`` were, and whether this one is."""
+    before = int(step * share)
+    return before, int((step + 1) * share) > before
 
 
 class Coded(NamedTuple):
@@ -166,12 +181,12 @@ class CodedBatches:
 
     def batch(self, step: int, size: int) -> Coded:
         """The ``step``-th training batch."""
-        if self.share and self.shaped:
-            before = int(step * self.share)  # batches of rehearsed pictures
-            if int((step + 1) * self.share) > before:
+        count = round(size * self.share)
+        if self.share and (self.shaped or count in (0, size)):
+            before, alone = turns(step, self.share)
+            if alone:
                 return self.load("rehearsed", self.order_rehearsed.batch(before, size))
             return self.load("train", self.order.batch(step - before, size))
-        count = round(size * self.share)
         new = self.load("train", self.order.batch(step, size - count))
         if not count:
             return new

@@ -8,7 +8,7 @@ itself is the teacher.
 from pathlib import Path
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from lantu.diffusion.denoising import denoising_loss
@@ -36,6 +36,13 @@ class PretrainedMatchingRecipe(PretrainedStepsRecipe):
     every: int = Field(2, ge=1)
     alone: int = Field(100, ge=0)
     anchor_weight: float = Field(0.25, ge=0)
+
+    @model_validator(mode="after")
+    def averages_every_update(self):
+        """Refuse an EMA that would miss the student's updates, which are not made at every step."""
+        if self.loop.ema_every != 1:
+            raise ValueError("the student's average takes each of its updates: set loop.ema_every to 1")
+        return self
 
 
 class Task(pretrained_steps.Task):

@@ -123,6 +123,7 @@ class Task(training.Task):
     """
 
     exported = KIND
+    shardable = False
 
     def __init__(self, recipe: TokenizerRecipe, data: Path):
         self.recipe = recipe
@@ -324,7 +325,7 @@ class Task(training.Task):
         whose weights Adam moves alike (arXiv:2203.03466); or the vectors would leave their codes within some steps.
         """
         share, name = self.recipe.encoder_rate, name.removeprefix("tokenizer.")
-        if share == 1 or name.startswith(("text", "log_factor")) or name.startswith("decoder"):
+        if share == 1 or not name.startswith(("encoder", "quantizer")):
             return 1.0
         first = self.model.encoder.patches
         return share * min(1.0, first.out_features / first.in_features) if "encoder.patches" in name else share

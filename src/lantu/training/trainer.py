@@ -38,6 +38,8 @@ class Trainer:
             if config.recompute:
                 recompute_blocks(network)
             if ranks.world > 1:
+                if not task.shardable:
+                    raise RecipeError("this recipe trains in one process", "leave out torchrun, or --devices")
                 shard(network, device, ranks.split)
         if config.compile:
             task.compile()
@@ -100,20 +102,19 @@ class Trainer:
 
     def validate(self, samples: int) -> dict[str, float]:
         """The task's validation metrics over about so many samples; {} where it has none. All ranks see the same."""
-        totals: dict[str, float] = {}
-        size = self.config.batch_size
-        count = -(-samples // size)
-        done = 0
+        sums: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        number = seen = 0
         with self.averaged():
-            for number in range(count):
-                if (batch := self.task.validation(number, size)) is None:
-                    break
+            while seen < samples and (batch := self.task.validation(number, self.config.batch_size)) is not None:
                 self.seed(number, len(self.modules), 0)
+                count = pictures_in(batch) or self.config.batch_size
                 metrics = self.task.validation_loss(to_device(batch, self.device), self.generator)
                 for name, value in metrics.items():
-                    totals[name] = totals.get(name, 0.0) + float(value)
-                done += 1
-        return {name: value / done for name, value in totals.items()}
+                    sums[name] = sums.get(name, 0.0) + count * float(value)
+                    counts[name] = counts.get(name, 0) + count
+                number, seen = number + 1, seen + count
+        return {name: value / counts[name] for name, value in sums.items()}
 
     def seed(self, step: int, module: int, micro: int) -> None:
         """Make all randomness a function of the step, so that no generator's state must be saved."""
@@ -141,3 +142,9 @@ class Trainer:
             finally:
                 for module in self.modules:
                     module.network.train()
+
+
+def pictures_in(batch: Any) -> int:
+    """How many pictures a batch of pictures has; 0 for batches of another kind, such as documents."""
+    first = batch[0] if isinstance(batch, tuple) and hasattr(batch, "_fields") else batch
+    return len(first) if isinstance(first, Tensor) else 0

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from lantu import kernels
 from lantu.diffusion import samplers
+from lantu.errors import LantuError
 from lantu.diffusion.decoder import DiffusionDecoder
 from lantu.kernels import Choice
 from lantu.models.lantu.decoder.native import NativeDenoiser
@@ -247,4 +248,11 @@ def test_samplers_that_are_not_exported(path):
     folder = open_folder(path)
     settings = folder.settings.change(sampler="unipc")
     with pytest.raises(Exception, match="the sampler unipc of tiny isn't exported"):
+        exporting.check_settings(SimpleNamespace(settings=settings, name="tiny"))
+
+
+@pytest.mark.parametrize("changed", [{"refine": 0.3}, {"contrast": 2}, {"shots": 1}])
+def test_parameters_that_are_not_exported(path, changed):
+    settings = open_folder(path).settings.change(**changed)
+    with pytest.raises(LantuError, match="exported"):
         exporting.check_settings(SimpleNamespace(settings=settings, name="tiny"))

@@ -85,10 +85,12 @@ def layout(boxes: list[tuple[float, float, float, float]], size: int) -> np.ndar
 
 
 def colour(picture: np.ndarray) -> np.ndarray:
-    """The mean colour of each block, (H, W, 3) uint8; H and W are multiples of ``BLOCK``."""
+    """The mean colour of each block, (H, W, 3) uint8; the last of a side that is no multiple of ``BLOCK`` is cut."""
     height, width = picture.shape[:2]
-    blocks = picture.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK, 3).mean((1, 3))
-    return np.repeat(np.repeat(np.rint(blocks).astype(np.uint8), BLOCK, 0), BLOCK, 1)
+    picture = np.pad(picture, ((0, -height % BLOCK), (0, -width % BLOCK), (0, 0)), "edge")
+    rows, columns = (side // BLOCK for side in picture.shape[:2])
+    blocks = picture.reshape(rows, BLOCK, columns, BLOCK, 3).mean((1, 3))
+    return np.repeat(np.repeat(np.rint(blocks).astype(np.uint8), BLOCK, 0), BLOCK, 1)[:height, :width]
 
 
 def lit(mask: np.ndarray) -> np.ndarray:

@@ -62,6 +62,8 @@ class AutoencoderRecipe(RecipeConfig):
 class Task(training.Task):
     """Pictures → latents → pictures."""
 
+    shardable = False
+
     exported = KIND
 
     def __init__(self, recipe: AutoencoderRecipe, data: Path):

@@ -120,6 +120,8 @@ class ContinuousRecipe(RecipeConfig):
 class Task(training.Task):
     """From words to vectors, back, and from vectors to pixels."""
 
+    shardable = False
+
     exported = KIND
 
     def __init__(self, recipe: ContinuousRecipe, data: Path):

@@ -95,6 +95,8 @@ class DiffusionRecipe(RecipeConfig):
 class Task(training.Task):
     """From prompts and noisy latents to latents."""
 
+    shardable = False
+
     exported = KIND
 
     def __init__(self, recipe: DiffusionRecipe, data: Path):

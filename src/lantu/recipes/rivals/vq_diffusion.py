@@ -61,6 +61,8 @@ class VqDiffusionRecipe(MaskedRecipe):
 class Task(masked.Task):
     """From prompts and noisy codes to the clean codes."""
 
+    shardable = False
+
     recipe: VqDiffusionRecipe  # pyrefly: ignore[bad-override-mutable-attribute]
     exported = FOLDER_KIND
 

@@ -71,6 +71,9 @@ def test_layout_and_colour():
     blocks = controls.colour(square(32, (0, 16)))
     assert (blocks[:16, :16] == (200, 30, 30)).all()
     assert (blocks[16:] == 255).all()
+    odd = square(32, (0, 16))[:24, :20]
+    assert controls.colour(odd).shape == odd.shape  # the last blocks are cut
+    assert (controls.colour(odd)[:16, :16] == (200, 30, 30)).all()
     assert controls.lit(np.array([[True, False]])).tolist() == [[[255] * 3, [0] * 3]]
 
 

@@ -106,6 +106,8 @@ def check_settings(folder: ModelFolder) -> None:
         raise LantuError(what, f'set "sampler" in model_index.json to one of {", ".join(SAMPLERS)}')
     if folder.settings.contrast:
         raise LantuError(f"{folder.name} draws with contrast, which isn't exported", 'set "contrast" to 0')
+    if folder.settings.refine:
+        raise LantuError(f"{folder.name} draws with a refiner, which isn't exported", 'set "refine" to 0')
     if folder.settings.shots:
         raise LantuError(f"{folder.name} draws with found pictures, which aren't exported", 'set "shots" to 0')
 
