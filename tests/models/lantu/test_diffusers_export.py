@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from lantu import kernels
 from lantu.diffusion import samplers
-from lantu.errors import LantuError
 from lantu.diffusion.decoder import DiffusionDecoder
+from lantu.errors import LantuError
 from lantu.kernels import Choice
 from lantu.models.lantu.decoder.native import NativeDenoiser
 from lantu.models.lantu.decoder.network import PixelDecoder
