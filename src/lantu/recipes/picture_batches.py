@@ -75,10 +75,8 @@ class PictureBatches:
         count = round(size * self.share) if self.beside else 0
         if self.beside and count in (0, size):  # the batch is too small to be divided
             before, alone = turns(step, self.share)
-            shards, order, turn = (
-                (self.beside, self.order_beside, before) if alone else (self.train, self.order, step - before)
-            )
-            chosen = order.batch(turn, size)
+            shards = self.beside if alone else self.train
+            chosen = self.order_beside.batch(before, size) if alone else self.order.batch(step - before, size)
             pixels = fitted(to_tensor(shards.images(chosen.tolist())), *self.shape(shards, int(chosen[0])))
             return self.changes(pixels, generator)
         chosen = self.order.batch(step, size - count)
