@@ -1,5 +1,6 @@
 """The results of a suite: its numbers, and some trials to look at."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,13 +43,15 @@ class SuiteResult:
         n: trials.
         details: each of ``KINDS`` → name → mean, "score" among them.
         exhibits: the first few trials.
-        error: standard error of a score that is a mean distance; None where it is a share of trials.
+        error: standard error of a score that is a mean of numbers; None where it is a share of trials.
+        unit: of the score: "share", or "distance".
     """
 
     n: int
     details: dict[str, dict[str, float]]
     exhibits: tuple[Exhibit, ...] = field(default=(), repr=False)
     error: float | None = None
+    unit: str = "share"
 
     @property
     def score(self) -> float:
@@ -72,15 +75,16 @@ class SuiteResult:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the score: Wilson's of a share, a normal one of a distance, from 0 at the lowest."""
+        """The 95 % interval of the score: Wilson's of trials, a normal one of a mean, within what values can be."""
         if self.error is not None:
-            return max(0.0, self.score - WIDE * self.error), self.score + WIDE * self.error
+            most = 1.0 if self.unit == "share" else math.inf
+            return max(0.0, self.score - WIDE * self.error), min(most, self.score + WIDE * self.error)
         return interval(self.score, self.n)
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the pictures."""
         numbers = {"score": self.score, "ceiling": self.ceiling, "round_trip": self.round_trip, "n": self.n}
-        numbers |= {"unit": "distance"} if self.error is not None else {}
+        numbers |= {"unit": self.unit} if self.unit != "share" else {}
         return numbers | {"of_round_trip": self.of_round_trip, "interval": self.interval, "details": self.details}
 
 

@@ -157,7 +157,9 @@ class Exam:
         if any(one.prompt for one in pictures):
             details["nats_uncaptioned"] = float(self.expected(bare, ids)[0].mean())
         judged = {"score": {"score": float(right.mean())} | details, "round_trip": {"score": 1.0}}
-        return SuiteResult(len(pictures), judged | {"ceiling": {"score": 1.0}})
+        # Codes of one picture hang together, so a picture counts once, by its share.
+        error = float(right.mean(1).std(ddof=1) / len(pictures) ** 0.5) if len(pictures) > 1 else None
+        return SuiteResult(len(pictures), judged | {"ceiling": {"score": 1.0}}, error=error)
 
     def expected(self, prefixes: list[list[int]], ids_Bn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The cross-entropy of each code in nats, and whether it is the most likely: (B, n) each."""

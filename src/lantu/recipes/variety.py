@@ -91,7 +91,7 @@ def variety(exam: Exam) -> SuiteResult:
     details = {kind: means(each) for kind, each in verdicts.items()}
     scores = [verdict["score"] for verdict in verdicts["score"]]
     error = float(np.std(scores, ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else 0.0
-    return SuiteResult(len(asked), details, error=error)
+    return SuiteResult(len(asked), details, error=error, unit="distance")
 
 
 def distinct(pictures: Sequence[TruePicture]) -> list[TruePicture]:
