@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from lantu import images
-from lantu.engine.sampling_params import Overrides, SamplingParams
+from lantu.engine.sampling_params import Overrides, SamplingParams, caller_level, without_effect
 from lantu.engine.seeds import choose_seed, derive_seeds
 from lantu.errors import LantuError
 from lantu.models import hub, registry
@@ -212,7 +212,8 @@ class Model:
             DataError: it is not a grid, or has codes outside the codebook.
             LantuError: a sampling parameter is out of range.
         """
-        return run_one(self.parts, render(self.parts, codes, choose_seed(seed), self._params(overrides), prompt))
+        params = self._params(overrides, "rendering")
+        return run_one(self.parts, render(self.parts, codes, choose_seed(seed), params, prompt))
 
     def edit(
         self,
@@ -243,7 +244,8 @@ class Model:
         """
         from lantu.tasks import edit
 
-        params, seed = self._params(overrides), choose_seed(seed)
+        params = self._params(overrides, "an instruction" if box is None and mask is None else "filling")
+        seed = choose_seed(seed)
         if box is not None or mask is not None:
             if examples:
                 what = "examples show how a whole picture changes, not a part of it"
@@ -280,7 +282,8 @@ class Model:
 
         require(self.folder, "talking")
         turn = [part if isinstance(part, str) else Picture(*self.parts.layout.with_codes(part)) for part in parts]
-        answer = run_one(self.parts, chat(self.parts, [*before, turn], choose_seed(seed), self._params(overrides)))
+        params = self._params(overrides, "an answer")
+        answer = run_one(self.parts, chat(self.parts, [*before, turn], choose_seed(seed), params))
         if answer.plan and on_plan:
             on_plan(answer.plan)
         return list(answer.parts)
@@ -338,8 +341,15 @@ class Model:
         image = images.fit(source.image, *nearest_size(source.image.size, self.sizes)) if fit else source.image
         return source.drawing or Picture(image, self.tokenize(image))
 
-    def _params(self, overrides: Overrides) -> SamplingParams:
-        """The model's sampling parameters with overrides applied."""
+    def _params(self, overrides: Overrides, task: str = "") -> SamplingParams:
+        """The model's sampling parameters with overrides applied.
+
+        Args:
+            task: one of ``sampling_params.TAKEN``, whose parameters are not all; warns of others.
+        """
+        note = without_effect(task, overrides, self.folder.unused_params) if task else ""
+        if note:
+            warnings.warn(note, stacklevel=caller_level())
         return self.folder.settings.change(**overrides)
 
 

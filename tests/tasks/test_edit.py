@@ -1,5 +1,7 @@
 """Which cells a box or a mask touches, what changes around them, and what a model makes of them."""
 
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -257,3 +259,17 @@ def test_drawings_go_by_what_the_model_notes_down_of_examples(model, picture, mo
     assert {id_ for ids in begins.after([]) for id_ in ids} == {boi, plan[0]}
     assert all(any(id_ in ids for ids in begins.after(plan)) for id_ in (boi, 97))
     assert not begins.after([boi])
+
+
+def test_parameters_without_effect_are_warned_of(model, picture):
+    with pytest.warns(UserWarning, match="guidance: no effect on an instruction"):
+        model.edit(picture, "a dog", seed=2, guidance=9.0)
+    with pytest.warns(UserWarning, match="shots: no effect on filling"):
+        model.edit(picture, "a dog", box=(0, 0, 8, 8), seed=2, guidance=9.0, shots=0)
+    with pytest.warns(UserWarning, match="temperature: no effect on rendering"):
+        model.render(picture.codes, seed=2, temperature=0.5)
+    with pytest.warns(UserWarning, match="num_draft_tokens: no effect on an answer"):
+        model.chat(["a cat"], seed=2, num_draft_tokens=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.edit(picture, "a dog", seed=2, temperature=0.5, steps=1)

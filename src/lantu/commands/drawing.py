@@ -136,7 +136,8 @@ def make(
         for first in range(0, count, together):
             seeds = [derive_seed(seed, index) for index in range(first, min(first + together, count))]
             if order.grids is not None:
-                drawn = [model.render(order.grids[first], seed=seeds[0], **order.overrides)]
+                how = {name: value for name, value in order.overrides.items() if name in DENOISING}
+                drawn = [model.render(order.grids[first], seed=seeds[0], **how)]
             elif show:
                 drawn = [watch(model.stream(prompt, seed=seeds[0], size=size, **order.overrides), show)]
             else:

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypedDict
 
@@ -15,12 +15,32 @@ PASSES = ("passes",)  # parameters of drafters of many codes a pass, which mean 
 FOUND = ("shots",)  # parameters of models that read found pictures first
 MAX_SHOTS = 16
 PREFIXES = ("num_codes",)  # parameters of models that draw from the first codes of a sequence
+GUESSING = {"num_draft_tokens", "min_accepted"}
+SAMPLING = {"temperature", "top_k", "top_p", *DENOISING}
+# Task → its parameters, of tasks that don't take all of them.
+TAKEN = {
+    "an answer": SAMPLING,
+    "an instruction": SAMPLING | GUESSING | {"num_codes"},
+    "filling": SAMPLING | GUESSING | {"guidance", "contrast", "passes"},
+    "rendering": {*DENOISING},
+}
 
 
 def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
     """The same values, those under a name of lantu 0.1 under today's; where both are given, today's name wins."""
     old = {FORMER[name]: value for name, value in values.items() if name in FORMER}
     return old | {name: value for name, value in values.items() if name not in FORMER}
+
+
+def without_effect(task: str, given: Iterable[str], unused: Iterable[str]) -> str:
+    """A sentence on the parameters that were given and that a task does not have; "" if it has all.
+
+    Args:
+        task: one of ``TAKEN``.
+        unused: parameters that mean nothing to the model.
+    """
+    named = {FORMER.get(name, name) for name in given} - (TAKEN[task] - {*unused})
+    return f"{', '.join(sorted(named))}: no effect on {task}" if named else ""
 
 
 def caller_level() -> int:

@@ -4,20 +4,10 @@ from typing import Any
 
 from fastapi import Request
 
-from lantu.engine.sampling_params import DENOISING
+from lantu.engine.sampling_params import without_effect
 from lantu.models.spec import Size
 from lantu.pipeline import Model
 from lantu.server.routes import fields, schemas
-
-GUESSING = {"num_draft_tokens", "min_accepted"}
-SAMPLING = {"temperature", "top_k", "top_p", *DENOISING}
-# The sampling parameters of tasks that don't take all of them.
-TAKEN = {
-    "an answer": SAMPLING,
-    "an instruction": SAMPLING | GUESSING | {"num_codes"},
-    "filling": SAMPLING | GUESSING | {"guidance", "contrast", "passes"},
-    "rendering": {*DENOISING},
-}
 
 
 def warn(request: Request, warning: str) -> None:
@@ -39,11 +29,10 @@ def warn_unused(task: str, body: schemas.SamplingFields, request: Request, model
     """Warn of sampling parameters that a client gave and that have no effect.
 
     Args:
-        task: one of ``TAKEN``.
+        task: one of ``sampling_params.TAKEN``.
     """
-    taken = TAKEN[task] - {*model.folder.unused_params}
-    if unused := sorted(body.sampling_fields().keys() - taken):
-        warn(request, f"{', '.join(unused)}: no effect on {task}")
+    if note := without_effect(task, body.sampling_fields(), model.folder.unused_params):
+        warn(request, note)
 
 
 def read_size(text: str | None, request: Request, model: Model) -> Size:
