@@ -347,7 +347,7 @@ class Model:
         Args:
             task: one of ``sampling_params.TAKEN``, whose parameters are not all; warns of others.
         """
-        note = without_effect(task, overrides, self.folder.unused_params) if task else ""
+        note = without_effect(task, overrides, ()) if task else ""
         if note:
             warnings.warn(note, stacklevel=caller_level())
         return self.folder.settings.change(**overrides)

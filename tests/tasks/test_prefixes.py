@@ -68,7 +68,7 @@ def test_previews_become_finer(model):
 def test_a_picture_of_few_codes_is_read_from_its_pixels(model, tmp_path):
     picture = model.draw("a cat", seed=7, codes=4)
     assert model.caption(picture) == model.caption(picture.image)
-    assert isinstance(model.chat(["what is this?", picture], seed=1, num_codes=4), list)
+    assert isinstance(model.chat(["what is this?", picture], seed=1), list)
     codes = model.parts.layout.with_codes(picture)[1]
     assert np.array_equal(codes, model.tokenize(picture.image))
 
