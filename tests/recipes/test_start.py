@@ -124,6 +124,22 @@ def test_a_decoder_of_another_size_is_refused(tiny_model, data):
         decoder.Task(recipe, data)
 
 
+@pytest.mark.parametrize(
+    ("part", "given", "said"),
+    [
+        ("language", ["start", "width=64"], "width: the model in"),
+        ("language", ["start", "layers=1", "heads=2"], "layers, heads: the model in"),
+        ("decoder", ["start", "layers=1"], "layers: the model in"),
+        ("language", ["added=1"], "added: nothing to start from"),
+    ],
+)
+def test_settings_that_would_say_nothing_are_refused(tiny_model, data, tmp_path, part, given, said):
+    given = [f"start={tiny_model}/{part}" if each == "start" else each for each in given]
+    with pytest.raises(RecipeError, match=said):
+        recipes.train(part, "debug", data, tmp_path / "run", [f"tokenizer={tiny_model}/tokenizer", *given])
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_command_takes_a_model_by_name_or_folder(tiny_model, data, tmp_path, monkeypatch, capsys):
     from lantu.cli import main
 

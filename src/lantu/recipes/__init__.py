@@ -87,7 +87,7 @@ def train(
         DataError: the data is missing or of another kind.
     """
     from lantu import files
-    from lantu.recipes import identity, runs
+    from lantu.recipes import identity, overruled, runs
     from lantu.recipes.training_memory import check_memory
     from lantu.training.checkpoint import resumable
     from lantu.training.config import override
@@ -104,6 +104,8 @@ def train(
     if not resume and not dry_run:
         runs.check_new(folder)
     settings = runs.located(runs.restored(plain, folder, changes) if resume else override(plain, changes))
+    if not resume:
+        overruled.check(part, settings, overrides)
     files.check_apart(folder, runs.named(settings), replaced=False)
     made_of = identity.of(part, recipe, settings, data)
     if resume and not before:
