@@ -28,7 +28,7 @@ from lantu.recipes.sources import part_folder
 BATCH, HELD, WARM = 8, 32, 10
 
 
-def begun(folder: Path, pretrained: bool) -> PixelDecoder:
+def decoder_from(folder: Path, pretrained: bool) -> PixelDecoder:
     """A decoder with a new table of codes, and the folder's other weights or new ones."""
     torch.manual_seed(0)
     known = PixelDecoder.load(folder)
@@ -77,7 +77,7 @@ def main() -> None:
     alone = "pretrained, table alone"
     for name, rates in (("pretrained", arguments.rates), (alone, arguments.table_rates), ("random", arguments.rates)):
         for rate in rates:
-            model = begun(folder, pretrained=name != "random")
+            model = decoder_from(folder, pretrained=name != "random")
             for key, parameter in model.named_parameters():
                 parameter.requires_grad = name != alone or key.startswith("codes.")
             reached = dict(trained(task, model, rate, arguments.marks))

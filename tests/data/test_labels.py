@@ -51,8 +51,8 @@ def test_labels_that_are_numbers_have_their_names_where_the_table_knows_them(tmp
     path = tmp_path / "table.parquet"
     assert captions(path, "label") == {"1.png": {"en": ("a red one", "1")}, "2.png": {"en": ("0",)}}
     features = {"label": {"names": ["hat", "shoe"], "_type": "ClassLabel"}}
-    told = {"huggingface": json.dumps({"info": {"features": features}})}
-    write_table(pyarrow.table(columns).replace_schema_metadata(told), path)
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    write_table(pyarrow.table(columns).replace_schema_metadata(metadata), path)
     assert captions(path, "label") == {"1.png": {"en": ("a red one", "shoe")}, "2.png": {"en": ("hat",)}}
 
 

@@ -253,14 +253,12 @@ def rendered(content: bytes, size: int) -> Image.Image:
         png = resvg_py.svg_to_bytes(svg_string=drawing, skip_system_fonts=bare, width=width, height=height)
         return Image.open(io.BytesIO(png))
 
-    picture = render(size, size)
-    short, long = sorted(picture.size)
-    if short * THIN < long:
+    picture = render(size, THIN * size)
+    if picture.height < size:
+        picture = render(THIN * size, size)
+    if min(picture.size) < size:
         raise ValueError(f"it is more than {THIN} times as long as wide")
-    if short == long:
-        return picture
-    wide = picture.width > picture.height
-    return render(THIN * size, size) if wide else render(size, THIN * size)
+    return picture
 
 
 def _changes(picture: Image.Image, size: int, aspect: Aspect, background: str, shape: Shape) -> list[str]:

@@ -185,10 +185,11 @@ class Engine:
         room = self.backend.tokens_per_pass // max(1, self.rows)
         for job in self.running:
             if job.ids:
+                count = job.request.num_draft_tokens
                 # Draft tokens that are accepted unchecked decide the picture, so their number depends on no other job.
-                unchecked = job.request.min_accepted > 1
-                worth = job.request.num_draft_tokens if unchecked else max(room - len(job.unread), 0)
-                job.propose(min(job.request.num_draft_tokens, worth))
+                if job.request.min_accepted == 1:
+                    count = min(count, room - len(job.unread))
+                job.propose(count)
                 rows += job.rows
                 ids += [[*job.unread, *job.draft_tokens]] * len(job.rows)
                 positions += job.positions(len(ids[-1]))

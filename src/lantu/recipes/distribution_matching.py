@@ -30,6 +30,13 @@ from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
 
 
+def check_average(recipe: Any) -> Any:
+    """Refuse an EMA that would miss the student's updates, which are not made at every step. Raises ValueError."""
+    if recipe.loop.ema_every != 1:
+        raise ValueError("the student's average takes each of its updates: set loop.ema_every to 1")
+    return recipe
+
+
 class DistributionMatchingRecipe(DecoderRecipe):
     """How a trained decoder, which ``start`` names, learns to render in few steps.
 
@@ -46,12 +53,7 @@ class DistributionMatchingRecipe(DecoderRecipe):
     alone: int = Field(100, ge=0)
     matching_weight: float = Field(3.0, ge=0)
 
-    @model_validator(mode="after")
-    def averages_every_update(self):
-        """Refuse an EMA that would miss the student's updates, which are not made at every step."""
-        if self.loop.ema_every != 1:
-            raise ValueError("the student's average takes each of its updates: set loop.ema_every to 1")
-        return self
+    _average = model_validator(mode="after")(check_average)
 
 
 class Task(decoder.Task):

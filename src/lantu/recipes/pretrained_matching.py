@@ -14,6 +14,7 @@ from torch import Tensor
 from lantu.diffusion.denoising import denoising_loss
 from lantu.diffusion.distillation import few_steps, matching_loss
 from lantu.recipes import pretrained_steps
+from lantu.recipes.distribution_matching import check_average
 from lantu.recipes.pretrained_decoder import Batch
 from lantu.recipes.pretrained_steps import STUDENT, PretrainedStepsRecipe, loop
 from lantu.training.task import Metrics
@@ -37,12 +38,7 @@ class PretrainedMatchingRecipe(PretrainedStepsRecipe):
     alone: int = Field(100, ge=0)
     anchor_weight: float = Field(0.25, ge=0)
 
-    @model_validator(mode="after")
-    def averages_every_update(self):
-        """Refuse an EMA that would miss the student's updates, which are not made at every step."""
-        if self.loop.ema_every != 1:
-            raise ValueError("the student's average takes each of its updates: set loop.ema_every to 1")
-        return self
+    _average = model_validator(mode="after")(check_average)
 
 
 class Task(pretrained_steps.Task):

@@ -85,7 +85,7 @@ class Ledger:
             ledger.wall_s = kept.get("wall_s", 0.0) or sum(ledger.seconds.values())
         except FileNotFoundError:
             return cls(work, asked, name=name)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
             raise RecipeError(f"{work / name} can't be read", f"choose another folder: {option}") from problem
         others = [each for each in {**asked, **ledger.asked} if asked.get(each) != ledger.asked.get(each)]
         if others and later and ledger.commands.keys() <= FIRST:
