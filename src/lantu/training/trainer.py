@@ -14,6 +14,7 @@ from lantu.training.device import has_bf16, to_device
 from lantu.training.distributed import Ranks, shard
 from lantu.training.optimized_module import OptimizedModule
 from lantu.training.recompute import recompute_blocks
+from lantu.training.short_attention import short_attention
 from lantu.training.task import Metrics, Task
 
 PATIENCE = 50  # consecutive updates without a finite gradient after which training stops
@@ -88,11 +89,12 @@ class Trainer:
         passes = False
         for micro, batch in enumerate(batches):
             self.seed(step, index, micro)
-            with self.autocast():
-                loss, metrics = self.task.loss(module.name, batch, step, self.generator)
-            passes = not loss.requires_grad
-            if not passes:
-                (loss / len(batches)).backward()
+            with self.attention():
+                with self.autocast():
+                    loss, metrics = self.task.loss(module.name, batch, step, self.generator)
+                passes = not loss.requires_grad
+                if not passes:
+                    (loss / len(batches)).backward()
             for name, value in {"loss": loss, **metrics}.items():
                 value = value.detach() if isinstance(value, Tensor) else value
                 total[name] = total.get(name, 0.0) + value / len(batches)
@@ -126,6 +128,11 @@ class Trainer:
     def autocast(self) -> torch.autocast:
         """Autocast in the run's precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16)
+
+    def attention(self) -> contextlib.AbstractContextManager[Any]:
+        """How attention is computed in a forward pass and its backward pass. Compiled ones are torch's to choose."""
+        own = self.device.type == "cpu" and self.in_bf16 and not self.config.compile
+        return short_attention() if own else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
