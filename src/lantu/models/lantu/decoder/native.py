@@ -5,6 +5,7 @@ cells, Q codes of a sequence, T = B·N, D width, K codebook size, L layers.
 """
 
 import math
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -56,6 +57,7 @@ class NativeDenoiser:
             to_float(state["out.linear.bias"]) * window,
             precise=precise,
         )
+        self.alone = threading.Lock()  # a preview may be rendered beside a picture, and the memory below is one pass's
         self.modulations: dict[float, np.ndarray] = {}
         self.caches: list[kernels.Cache] = []
         self.patches = np.empty((0, 0), np.float32)  # of the last pass, the largest array of all: it is used again
@@ -79,7 +81,12 @@ class NativeDenoiser:
 
     @np.errstate(over="ignore", invalid="ignore")  # damaged weights are found in what comes out
     def __call__(self, x_t_BCHW: np.ndarray, timestep: float, conditioning: Conditioning) -> np.ndarray:
-        """The clean pictures (B, C, H, W) float32."""
+        """The clean pictures (B, C, H, W) float32; passes of several threads take turns."""
+        with self.alone:
+            return self.predict(x_t_BCHW, timestep, conditioning)
+
+    def predict(self, x_t_BCHW: np.ndarray, timestep: float, conditioning: Conditioning) -> np.ndarray:
+        """One pass: (B, C, H, W) float32."""
         codes_Bhw, residuals_2BND = conditioning.codes_Bhw, conditioning.control_residuals_2BND
         if self.canvas:
             x_TD = self.read(x_t_BCHW, codes_Bhw.reshape(len(codes_Bhw), -1), timestep, *self.canvas)
