@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from lantu.engine.request import Request
+from lantu.errors import LantuError
 
 MASK_ID = -1  # in a draft, in place of an id that is still to come
 OnStep = Callable[[int, Sequence[int]], None]
@@ -20,8 +21,11 @@ class Draft(Protocol):
         ids: drafted so far. A drafter that works from left to right appends to them; any other has all of them from the
             start, MASK_ID where one is still to come. Where a model drafts vectors, an "id" is a tuple of levels: see
             ``lantu.models.spec.ModelFolder.cell_shape``.
+        state: "waiting", "running", "done" or "cancelled".
         ended: it is complete, or cancelled.
     """
+
+    state: str
 
     @property
     def ids(self) -> list[int]:
@@ -86,7 +90,19 @@ def draft(engine: Drafter, requests: Sequence[Request], on_step: OnStep | None =
     try:
         while not all(each.ended for each in drafts):
             engine.step()
+        return [complete_ids(each) for each in drafts]
     finally:
         for each in drafts:
             engine.cancel(each)
-    return [each.ids for each in drafts]
+
+
+def complete_ids(draft: Draft) -> list[int]:
+    """The ids of a draft that has ended.
+
+    Raises:
+        LantuError: it was cancelled. A failed forward pass cancels all drafts that shared it, also those whose callers
+            did not see the error.
+    """
+    if draft.state == "cancelled":
+        raise LantuError("the draft was ended by an error in another one", "draw it again")
+    return list(draft.ids)

@@ -17,7 +17,7 @@ from lantu.engine.drafting import MASK_ID
 from lantu.engine.sampling_params import SamplingParams
 from lantu.models.spec import Parts
 from lantu.tasks.effects import Draft
-from lantu.tasks.run import Running, cancel_drafts, known, render, submit
+from lantu.tasks.run import Running, cancel_drafts, known, render, submit, take_ids
 from lantu.types import Picture, Step
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ class Previewer:
 
     def submit(self, codes_hw: np.ndarray, seed: int) -> "Future[Image]":
         """Render a grid; the future is done already where rendering takes turns with drafting."""
-        """The preview of a grid of which some codes are known."""
         if self.pool:
             return self.pool.submit(self.now, codes_hw, seed)
         done: Future[Image] = Future()
@@ -126,5 +125,4 @@ def drafting(parts: Parts, running: Running[Picture], seed: int, every: int) -> 
             while waiting and (draft.ended or waiting[0][0].done()):
                 future, codes, fraction = waiting.popleft()
                 yield Step(future.result(), codes, fraction)
-    running.drafts = []
-    running.advance([list(draft.ids)])
+    running.advance(take_ids(running))

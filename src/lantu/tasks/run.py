@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
+from lantu.engine.drafting import complete_ids
 from lantu.models.spec import Parts
 from lantu.tasks.effects import Compute, Draft, Effect, Render, Task
 from lantu.types import Picture
@@ -137,10 +138,14 @@ def step_drafters(waiting: Sequence[Drafting]) -> None:
 
 
 def take_ids(waiting: Drafting) -> list[list[int]] | None:
-    """The ids of all drafts once all have ended, which are then no longer waited for; None before."""
+    """The ids of all drafts once all have ended, which are then no longer waited for; None before.
+
+    Raises:
+        LantuError: a draft was cancelled before it was complete.
+    """
     if not all(draft.ended for _, draft in waiting.drafts):
         return None
-    ids, waiting.drafts = [list(draft.ids) for _, draft in waiting.drafts], []
+    ids, waiting.drafts = [complete_ids(draft) for _, draft in waiting.drafts], []
     return ids
 
 
