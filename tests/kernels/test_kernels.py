@@ -331,7 +331,7 @@ def test_contrast_takes_what_the_prompt_adds_among_what_is_likely(home):
 
 
 @needs_native
-@pytest.mark.parametrize("instructions", ["avx512", "avx2", "plain"])
+@pytest.mark.parametrize("instructions", ["avx512bf16", "avx512", "avx2", "plain"])
 def test_older_instruction_sets_compute_the_same(instructions):
     """In a process of its own: the set is chosen once."""
     script = """
@@ -349,6 +349,17 @@ for shape, exact in [(shape, random_layers(shape)) for shape in SHAPES] + [adorn
     told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
     assert told.stdout.strip() in (f"native ({instructions})", "native (plain)")  # where the set is missing
+
+
+@needs_native
+@pytest.mark.parametrize("columns", [16, 48, 256])  # half a tile's inputs, one and a half, whole ones
+def test_a_row_is_computed_alike_in_any_number_of_rows(columns):
+    random = np.random.default_rng(0)
+    linear = kernels.linear(random.standard_normal((100, columns)).astype(np.float32))
+    x = random.standard_normal((70, columns)).astype(np.float32)
+    alone = np.concatenate([linear(row[None]) for row in x])
+    for rows in (*range(2, 36), 70):
+        assert np.array_equal(linear(x[:rows]), alone[:rows])
 
 
 def test_without_native_code_numpy_draws_and_says_so(tiny_model):

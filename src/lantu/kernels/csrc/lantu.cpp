@@ -16,6 +16,11 @@
 #ifdef __linux__
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#endif
+#if defined(LANTU_X86) && defined(__linux__) && __GNUC__ >= 11
+#define LANTU_AMX 1
+#include <cpuid.h>
 #endif
 #ifndef _WIN32
 #include <unistd.h>
@@ -142,6 +147,20 @@ typedef void (*Linear)(const Matrix&, const float*, const float*, float, const f
 typedef float (*MultiplyAdd)(long);
 typedef float (*ReadThrough)(const void*, long, long);
 
+#ifdef LANTU_AMX
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,prefer-vector-width=512,amx-tile,amx-bf16")
+namespace amx {
+#define LANTU_TILES 1
+#define LANTU_DOT_BF16 1
+#define LANTU_LANES 16
+#include "block.inc"
+#undef LANTU_LANES
+#undef LANTU_DOT_BF16
+#undef LANTU_TILES
+}  // namespace amx
+#pragma GCC pop_options
+#endif
 #ifdef LANTU_X86
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,prefer-vector-width=512")
@@ -190,6 +209,17 @@ struct Instructions {
 #define LANTU_SET(set) \
     {#set, set::forward, set::linear, set::STRIP, set::multiply_add, set::OPERATIONS, set::read_through}
 
+#ifdef LANTU_AMX
+// Whether the processor multiplies tiles of bfloat16, and the system lets this process do so.
+bool may_use_tiles() {
+    constexpr unsigned BF16 = 1u << 22, TILES = 1u << 24;
+    constexpr long ASK = 0x1023, TILE_DATA = 18;  // arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)
+    unsigned a, b, c, d = 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (BF16 | TILES)) != (BF16 | TILES)) return false;
+    return syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+}
+#endif
+
 Instructions choose_instructions() {
     const char* asked = std::getenv("LANTU_INSTRUCTIONS");  // an older set, for tests
     const auto may = [&](const char* name) { return !asked || !std::strcmp(asked, name); };
@@ -197,6 +227,9 @@ Instructions choose_instructions() {
     __builtin_cpu_init();
     const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#ifdef LANTU_AMX
+    if (may("amx") && wide && __builtin_cpu_supports("avx512bf16") && may_use_tiles()) return LANTU_SET(amx);
+#endif
     if (may("avx512bf16") && wide && __builtin_cpu_supports("avx512bf16"))
         return LANTU_SET(avx512bf16);
     if (may("avx512") && wide) return LANTU_SET(avx512);
