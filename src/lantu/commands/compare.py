@@ -85,7 +85,7 @@ def compare(
     how = (DEBUG if debug else {"budget": BUDGET}) | {name: value for name, value in given.items() if value is not None}
     for name, read, text in (("levels", whole, levels), ("rates", numbers, rates), ("weights", numbers, weights)):
         if text is not None:
-            how[name] = read(f"--{name}", text)
+            how[name] = tuple(dict.fromkeys(read(f"--{name}", text)))
     how |= {"split": numbers("--split", split), "device": device}
     asked = Asked(str(data or ""), systems=names, loaded=named(load or []), **how)
     if plan:

@@ -34,7 +34,7 @@ def frechet(first: np.ndarray, second: np.ndarray) -> float:
     return float(max(0.0, means + np.square(first).sum() + np.square(second).sum() - 2 * root))
 
 
-def interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
+def interval(share: float, count: float, z: float = 1.96) -> tuple[float, float]:
     """Wilson's 95 % confidence interval of a share of ``count`` trials."""
     if count == 0:
         return 0.0, 1.0

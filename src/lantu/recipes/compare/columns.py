@@ -88,6 +88,10 @@ COLUMNS: dict[str, Column] = {
     "ids a picture": Column(
         lambda one: f"{one['picture']['sequence']:,}", "codes, pixels, vectors or numbers of a latent that are drafted"
     ),
+    "settings": Column(
+        lambda one: ", ".join(f"{name} {value:g}" for name, value in one["settings"]["draw"].items()),
+        "by which it draws: the best of four on other prompts, at the largest budget",
+    ),
     "parameters": Column(
         lambda one: f"{one['parameters'] / 1e6:.1f}M", "that are trained, in all parts of the system", "parameters"
     ),

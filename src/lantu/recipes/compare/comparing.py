@@ -13,7 +13,7 @@ import hashlib
 import json
 import platform
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from lantu.recipes.compare import measuring, page, planning, rule, table, work
 from lantu.recipes.compare.measuring import DRAWN, MODELS
 from lantu.recipes.compare.planning import Asked, Planner, Training, Trial
 from lantu.recipes.compare.systems import SYSTEMS, System
-from lantu.recipes.compare.table import SCORE, SWEEP, Tried
+from lantu.recipes.compare.table import SCORE, SETTINGS, SWEEP, Tried
 from lantu.recipes.compare.training import RUNS, run_training
 from lantu.recipes.compare.work import LOGS, Step
 from lantu.recipes.make.stages import Ledger
@@ -98,9 +98,12 @@ class Comparison:
         tried = [self.tried(planner, system, sweeps[system.name]) for system in systems]
         steps = [self.scoring(one) for one in loaded]
         for one in tried:
-            steps += self.steps([*one.seeds, *one.levels], SCORE, asked.prompts)
+            steps += [self.training(each) for trial in (*one.seeds, *one.levels) for each in trial.parts.values()]
             steps += self.steps(one.weights, SWEEP, asked.swept)
+            steps.append(self.settings(one.last))
         self.do(steps)
+        drawings = [(trial, self.chosen(one.last)) for one in tried for trial in (*one.seeds, *one.levels)]
+        self.do([self.measuring(trial, SCORE, asked.prompts, draw) for trial, draw in drawings])
         models = {one.key: one.model for one in loaded}
         models |= {one.last.key: self.folder / MODELS / one.last.key for one in tried if self.drew(one.last)}
         self.do(
@@ -134,12 +137,23 @@ class Comparison:
         """Train the parts of some trials, and score them."""
         made: list[Step] = []
         for trial in trials:
-            keys = [training.key for training in trial.parts.values()]
             made += [self.training(training) for training in trial.parts.values()]
-            after = tuple(f"train-{key}" for key in keys)
-            arguments = self.folder, trial, self.asked, prompts
-            made.append(Step(f"{step}-{trial.key}", measuring.measure, arguments, after))
+            made.append(self.measuring(trial, step, prompts))
         return made
+
+    def measuring(self, trial: Trial, step: str, prompts: int, draw: Mapping[str, float] | None = None) -> Step:
+        """Score a trial, drawn by some settings or by the usual ones."""
+        return Step(
+            f"{step}-{trial.key}", measuring.measure, (self.folder, trial, self.asked, prompts, draw), trained(trial)
+        )
+
+    def settings(self, trial: Trial) -> Step:
+        """Choose how a system draws, by its largest budget."""
+        return Step(f"{SETTINGS}-{trial.key}", measuring.settings, (self.folder, trial, self.asked), trained(trial))
+
+    def chosen(self, trial: Trial) -> Mapping[str, float]:
+        """How a system draws."""
+        return self.ledger.done[f"{SETTINGS}-{trial.key}"]["draw"]
 
     def training(self, one: Training) -> Step:
         """Train a part."""
@@ -168,6 +182,11 @@ class Comparison:
         result["comparison"]["report"] = str(page.write(self.folder / REPORT, result))
         write_json(self.folder / TABLE, result)
         return result
+
+
+def trained(trial: Trial) -> tuple[str, ...]:
+    """Names of the steps that train a trial's parts."""
+    return tuple(f"train-{training.key}" for training in trial.parts.values())
 
 
 def about(asked: Asked, breaches: Sequence[rule.Breach], ledger: Ledger) -> dict[str, Any]:
@@ -224,7 +243,8 @@ def compare(asked: Asked, folder: Path, tell: Tell, jobs: int | None = None) -> 
 def fixed_of(asked: Asked) -> dict[str, Any]:
     """What a call must repeat to go on; systems, budgets, seeds and rates may be added."""
     kept = asked.as_json()
-    return {name: kept[name] for name in FIXED}
+    # By which batches and warm-ups are set: with a smaller one, all trainings would be others.
+    return {name: kept[name] for name in FIXED} | {"smallest level": min(asked.levels)}
 
 
 def scenes(named: str, place: Path, debug: bool) -> Path:
@@ -247,13 +267,14 @@ def locate(source: str) -> Path:
 
 
 def facts_of(one: Loaded, asked: Asked) -> dict[str, Any]:
-    """What a loaded model says of its training; None where it says nothing."""
+    """What a loaded model says of its training. Operations are known of systems of one part: others name no more."""
     folder = hub.find(one.model)
     index: dict[str, Any] = getattr(folder, "index", {})
-    flops = sum(cost.get("flops", 0.0) for cost in index.get("budget", {}).values())
-    if not flops:
+    flops = 0.0
+    if len(SYSTEMS[one.name].parts) == 1:
+        flops = sum(cost.get("flops", 0.0) for cost in index.get("budget", {}).values())
         with contextlib.suppress(LantuError):
-            flops = budgets.spent(one.source)
+            flops = flops or budgets.spent(one.source)
     return {
         "about": f"{SYSTEMS[one.name].about}; from {one.source}",
         "parameters": sum(folder.describe().get("parameters", {}).values()),

@@ -4,9 +4,11 @@ One evaluator for all: the scorer of scenes (``lantu.evaluation.scorer``) and th
 Shapes: B pictures, C channels, H W pixels, S features.
 """
 
+import json
+import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -34,7 +36,7 @@ from lantu.recipes import own
 from lantu.recipes.abilities import filling
 from lantu.recipes.assemble import assemble
 from lantu.recipes.compare import planning
-from lantu.recipes.compare.generators import KeptGenerator
+from lantu.recipes.compare.generators import KeptGenerator, digest
 from lantu.recipes.compare.operations import operations
 from lantu.recipes.compare.systems import SYSTEMS
 from lantu.recipes.compare.training import RUNS, diverged
@@ -42,7 +44,6 @@ from lantu.recipes.pictures import Album
 from lantu.recipes.rivals.assembling import assemble_rival
 from lantu.recipes.scores import composer_of, lexicon_of, scorer_of
 from lantu.recipes.sheets import save_png
-from lantu.recipes.tuning import USUAL
 from lantu.recipes.variety import variety
 from lantu.training.device import choose_device
 from lantu.training.measure import peak_bytes
@@ -51,6 +52,7 @@ from lantu.types import Picture
 MODELS, DRAWN = "models", "drawn"
 BATCH_SIZE = 16  # pictures that are drawn and judged together
 NUM_RESAMPLES = 12  # half samples by which the interval of a Fréchet distance is estimated
+OTHERS = 1  # seed of the prompts by which settings are chosen; figures are of seed 0
 NUM_TIMED = 3  # pictures drawn one by one, whose median time is reported
 NUM_VARIETY_CAPTIONS = 16  # of each of which several pictures are drawn
 NUM_VARIETY_CAPTIONS_DEBUG = 4
@@ -119,9 +121,9 @@ class Exam:
         lexicon = lexicon_of(self.composer.gallery)
         return Examiner(self.generator, self.scorer, None, None, lexicon, 0, BATCH_SIZE)
 
-    def trials(self, suite: str, count: int) -> list[Trial]:
+    def trials(self, suite: str, count: int, seed: int = 0) -> list[Trial]:
         """Prompts with known answers, the same for every model."""
-        return trials(self.composer, suite, count)
+        return trials(self.composer, suite, count, seed)
 
     def features(self, pictures: np.ndarray) -> np.ndarray:
         """(B, S) of pictures (B, H, W, 3) uint8."""
@@ -131,61 +133,76 @@ class Exam:
         return np.concatenate([self.eye.pooled(self.eye.describe(some)) for some in parts])
 
 
-def build(work: Path, trial: planning.Trial, data: str) -> Path:
-    """The model directory of a trained system."""
+def build(work: Path, trial: planning.Trial, data: str, draw: Mapping[str, float]) -> Path:
+    """The model directory of a trained system, which draws by these settings."""
     runs = {name: work / RUNS / training.key for name, training in trial.parts.items()}
     system, out = SYSTEMS[trial.system], work / MODELS / trial.key
     if system.assembled:
         drafter = runs[system.drafter.name]
-        assemble(runs["tokenizer"], drafter, runs["decoder"], out, trial.system, data=data, draw=USUAL)
+        assemble(runs["tokenizer"], drafter, runs["decoder"], out, trial.system, data=data, draw=draw)
     else:
-        assemble_rival(runs[system.drafter.name], out, trial.system, data=data)
+        assemble_rival(runs[system.drafter.name], out, trial.system, data=data, draw=draw)
     return out
 
 
 def opened(work: Path, key: str, folder: Path, asked: planning.Asked) -> Exam:
     """A model directory under examination."""
     model = Model.load(folder, asked.device)
-    return Exam(model, KeptGenerator(model, work / DRAWN / key), asked)
+    drawn_by = digest(json.dumps(model.folder.settings.as_dict(), sort_keys=True))
+    return Exam(model, KeptGenerator(model, work / DRAWN / key / drawn_by), asked)
 
 
-def score(work: Path, key: str, folder: Path, asked: planning.Asked, count: int) -> dict[str, Any]:
-    """The scene score and the Fréchet distance of ``count`` drawings, half of single things, half of pairs."""
+def score(work: Path, key: str, folder: Path, asked: planning.Asked, count: int, seed: int = 0) -> dict[str, Any]:
+    """The scene score and the Fréchet distance of ``count`` drawings, half of single things, half of pairs.
+
+    Args:
+        seed: of the prompts.
+    """
     one = opened(work, key, folder, asked)
-    wanted = [*one.trials("single", count - count // 2), *one.trials("pairs", count // 2)]
+    wanted = [*one.trials("single", count - count // 2, seed), *one.trials("pairs", count // 2, seed)]
     drawn = one.examiner.drawn(wanted)
     right = np.array([verdict["score"] for verdict in one.scorer.judge(wanted, drawn)])
     true = np.stack([trial.image for trial in wanted])
     single = count - count // 2
-    scores = {"all": share(right), "single": share(right[:single]), "pairs": share(right[single:])}
+    halves = {"all": slice(None), "single": slice(single), "pairs": slice(single, None)}
+    scores = {name: share(right[half], wanted[half]) for name, half in halves.items()}
     pictures = [
         {"prompt": trial.prompt, "file": str(one.generator.drawing(trial.prompt, place)), "right": bool(right[place])}
         for place, trial in enumerate(wanted)
     ]
     places = [place for pair in zip(range(single), range(single, count), strict=False) for place in pair][:NUM_SHOWN]
-    shown = [pictures[place] | {"true": str(kept_true(work, wanted[place]))} for place in places]
+    shown = [pictures[place] | {"true": str(kept_true(work, wanted[place], seed))} for place in places]
     distance = distances(one.features(true), one.features(np.stack(drawn)))
     ceiling = one.scorer.judge(wanted, list(true))
     return {
         "score": scores,
-        "ceiling": share(np.array([verdict["score"] for verdict in ceiling])),
+        "ceiling": share(np.array([verdict["score"] for verdict in ceiling]), wanted),
         "frechet": distance,
         "evaluator": one.evaluator,
         "pictures": shown,
     }
 
 
-def kept_true(work: Path, trial: Trial) -> Path:
-    """The file of a true picture."""
-    file = work / DRAWN / "true" / f"{trial.key}.png"
+def kept_true(work: Path, trial: Trial, seed: int) -> Path:
+    """The file of a true picture of the prompts of a seed."""
+    file = work / DRAWN / "true" / str(seed) / f"{trial.key}.png"
     save_png(file, trial.image)
     return file
 
 
-def share(right: np.ndarray) -> dict[str, Any]:
-    """A share of right answers with Wilson's 95 % interval."""
+def share(right: np.ndarray, wanted: Sequence[Trial]) -> dict[str, Any]:
+    """A share of right answers with its 95 % interval.
+
+    Trials of the same things are not independent. So Wilson's interval is that of as many independent trials as would
+    have the variance that is estimated between sets of things (Korn and Graubard, 1998), "independent".
+    """
     value = float(right.mean()) if len(right) else 0.0
-    return {"value": value, "interval": list(interval(value, len(right))), "n": len(right)}
+    sets = [frozenset(placed.concept for placed in trial.expected) for trial in wanted]
+    apart = {things: sum(r - value for r, each in zip(right, sets, strict=True) if each == things) for things in sets}
+    variance = sum(off * off for off in apart.values()) / max(1, len(right)) ** 2
+    count = value * (1 - value) / variance if variance else len(apart)
+    count = min(max(count, len(apart)), len(right))
+    return {"value": value, "interval": list(interval(value, count)), "n": len(right), "independent": round(count, 1)}
 
 
 def distances(true_BS: np.ndarray, drawn_BS: np.ndarray) -> dict[str, Any]:
@@ -224,7 +241,7 @@ def round_trip(one: Exam) -> dict[str, Any]:
         some = wanted[first : first + BATCH_SIZE]
         made = one.generator.reconstruct(np.stack([trial.image for trial in some]))
         right += [verdict["score"] for verdict in one.scorer.judge(some, list(made))]
-    return share(np.array(right))
+    return share(np.array(right), wanted)
 
 
 def captioning(one: Exam) -> dict[str, Any]:
@@ -232,8 +249,8 @@ def captioning(one: Exam) -> dict[str, Any]:
     wanted = one.trials("caption", one.asked.captions)
     texts = one.examiner.captions(wanted, np.stack([trial.image for trial in wanted]))
     verdicts = judge_captions(wanted, texts, one.examiner.lexicon)
-    named = share(np.array([verdict["named"] for verdict in verdicts]))
-    return share(np.array([verdict["score"] for verdict in verdicts])) | {"named": named["value"]}
+    named = float(np.mean([verdict["named"] for verdict in verdicts]))
+    return share(np.array([verdict["score"] for verdict in verdicts]), wanted) | {"named": named}
 
 
 def editing(one: Exam) -> dict[str, Any]:
@@ -248,7 +265,7 @@ def editing(one: Exam) -> dict[str, Any]:
         text = listed([one.composer.gallery.concepts[new]], trial.language)
         make = partial(edited, one, trial, gone, text, number)
         images.append(one.generator.kept(f"edit {trial.key} {gone} {text}", number, make))
-    return share(np.array([verdict["score"] for verdict in one.scorer.judge(done, images)]))
+    return share(np.array([verdict["score"] for verdict in one.scorer.judge(done, images)]), done)
 
 
 def edited(one: Exam, trial: Trial, gone: int, text: str, seed: int) -> np.ndarray:
@@ -271,7 +288,7 @@ def interleaving(one: Exam) -> dict[str, Any]:
             right.append(conversed(one, trial, seed))
         except LantuError:  # its answer was nothing that a conversation goes on from
             right.append(0.0)
-    return share(np.array(right))
+    return share(np.array(right), wanted)
 
 
 def conversed(one: Exam, trial: Trial, seed: int) -> float:
@@ -297,10 +314,14 @@ def varied(one: Exam) -> dict[str, Any]:
 
 
 def speed(folder: Path, asked: planning.Asked) -> dict[str, Any]:
-    """What a picture costs: seconds alone, operations, memory; in a process that has done nothing else."""
+    """What a picture costs: seconds alone, operations, memory; in a process that has done nothing else.
+
+    Operations are those of the first drawing: later ones of the same words find the prompt in a cache in some systems.
+    """
     device = choose_device(asked.device)
     before = peak_bytes(device)
     model = Model.load(folder, asked.device)
+    flops = operations(lambda: model.draw("a cat", seed=0))
     model.draw("a cat", seed=0)
     seconds = []
     for seed in range(NUM_TIMED):
@@ -310,7 +331,7 @@ def speed(folder: Path, asked: planning.Asked) -> dict[str, Any]:
     after = peak_bytes(device)
     return {
         "seconds": statistics.median(seconds),
-        "flops": operations(lambda: model.draw("a cat", seed=0)),
+        "flops": flops,
         "memory": max(0, after - before),
         "sequence": model.folder.draft_length,
         "pixels": list(model.size),
@@ -319,13 +340,46 @@ def speed(folder: Path, asked: planning.Asked) -> dict[str, Any]:
     }
 
 
-def measure(work: Path, trial: planning.Trial, asked: planning.Asked, count: int) -> dict[str, Any]:
-    """The score of a trained system; of one that has diverged to nothing, why."""
+def settings(work: Path, trial: planning.Trial, asked: planning.Asked) -> dict[str, Any]:
+    """The settings by which a system draws best, of those that it may have (``System.draws``).
+
+    By the scene score of ``asked.swept`` drawings of other prompts than those of the figures, and by the Fréchet
+    distance where it is equal. Of systems of --debug, the first.
+    """
+    draws = SYSTEMS[trial.system].draws
+    tried = [
+        {"draw": dict(draw), "found": measure(work, trial, asked, asked.swept, draw, OTHERS)}
+        for draw in draws[: 1 if asked.debug else None]
+    ]
+
+    def rank(one: Mapping[str, Any]) -> tuple[float, float]:
+        found = one["found"]
+        return (1.0, math.inf) if "failed" in found else (-found["score"]["all"]["value"], found["frechet"]["value"])
+
+    each = [one["draw"] | {name: one["found"].get(name) for name in ("score", "frechet")} for one in tried]
+    return {"draw": min(tried, key=rank)["draw"], "each": each}
+
+
+def measure(
+    work: Path,
+    trial: planning.Trial,
+    asked: planning.Asked,
+    count: int,
+    draw: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The score of a trained system; of one that has diverged to nothing, why.
+
+    Args:
+        draw: settings of its drawings; None for the usual ones.
+        seed: of the prompts.
+    """
+    draw = SYSTEMS[trial.system].draws[0] if draw is None else draw
     runs = [(work / RUNS / training.key, training) for training in trial.parts.values()]
     if lost := [run.name for run, _ in runs if not (run / "model").is_dir()]:
         return {"failed": f"{lost[0]} came to nothing"}
     try:
-        return score(work, trial.key, build(work, trial, asked.data), asked, count)
+        return score(work, trial.key, build(work, trial, asked.data, draw), asked, count, seed)
     except (LantuError, ValueError, FloatingPointError) as problem:
         if not any(diverged(*run) for run in runs):
             raise

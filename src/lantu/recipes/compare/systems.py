@@ -52,12 +52,14 @@ class System:
     Attributes:
         about: in a few words.
         parts: in the order of their training. The one that drafts is last or before what renders.
+        draws: settings of a drawing, the usual ones first, of which the best are taken (``measuring.settings``).
         weight: part and setting of the weight between its losses that is swept; None where there is one loss.
     """
 
     name: str
     about: str
     parts: tuple[Part, ...]
+    draws: tuple[Mapping[str, float], ...]
     weight: tuple[str, str] | None = None
 
     def part(self, name: str) -> Part:
@@ -79,6 +81,8 @@ TOKENIZER = Part("tokenizer", "tokenizer", "emoji", "debug", ("see",), pixels="m
 OF_CODES = {"tokenizer": "tokenizer"}
 WIDER = {"width": 256, "layers": 5}  # than the recipe, so as large as the others
 DECODER = Part("decoder", "decoder", "emoji", "debug", ("render",), OF_CODES, pixels="size")
+CODES = tuple({"guidance": g, "temperature": t} for t in (0.3, 1.0) for g in (1.5, 3.0))
+GUIDED = tuple({"guidance": g, "temperature": 1.0} for g in (1.0, 1.5, 2.0, 3.0))
 ALL = ("see", "draft", "render")
 VECTORS = ("draft", "render")  # language model and decoder in one run
 
@@ -97,12 +101,14 @@ _TABLE = (
             Part("language", "language", "compared", "compared-debug", ("draft",), OF_CODES, grows=True),
             DECODER,
         ),
+        CODES,
         ("decoder", "perceptual_weight"),
     ),
     System(
         "pixel-ar",
         "a language model drafts the pixels (iGPT)",
         (rival("pixel-ar", ALL, {}, grows=True),),
+        tuple({"guidance": g, "temperature": t} for t in (0.9, 0.3) for g in (1.5, 3.0)),
     ),
     System(
         "text-encoder-diffusion",
@@ -111,42 +117,49 @@ _TABLE = (
             rival("autoencoder", ("see",), {}, grows=True),
             rival("text-encoder-diffusion", VECTORS, {"autoencoder": "autoencoder"}),
         ),
+        tuple({"guidance": g} for g in (3.0, 1.5, 5.0, 7.5)),
         ("autoencoder", "perceptual"),
     ),
     System(
         "continuous-regression",
         "a language model regresses visual embeddings (Emu)",
         (rival("continuous-regression", ALL, {}, grows=True),),
+        GUIDED,
         ("continuous-regression", "words"),
     ),
     System(
         "diffusion-head",
         "a diffusion head drafts visual embeddings in random order (MAR)",
         (TOKENIZER, rival("diffusion-head", VECTORS, OF_CODES)),
+        tuple({"guidance": g, "temperature": t} for t in (1.0, 0.9) for g in (3.0, 2.0)),
         ("diffusion-head", "perceptual_weight"),
     ),
     System(
         "vq-diffusion",
         "codes by mask-and-replace diffusion (VQ-Diffusion)",
         (TOKENIZER, DECODER, rival("vq-diffusion", ("draft",), {**OF_CODES, "decoder": "decoder"})),
+        tuple({"guidance": g, "temperature": 1.0, "top_p": p} for p in (0.86, 1.0) for g in (3.0, 1.5)),
         ("vq-diffusion", "auxiliary"),
     ),
     System(
         "diffusion-head-raster",
         "a diffusion head behind a causal language model (MAR's raster form)",
         (TOKENIZER, rival("diffusion-head-raster", VECTORS, OF_CODES)),
+        tuple({"guidance": g, "temperature": t} for t in (0.9, 1.0) for g in (2.0, 3.0)),
         ("diffusion-head-raster", "words"),
     ),
     System(
         "feature-regression",
         "a language model regresses the image tokenizer's features",
         (TOKENIZER, rival("feature-regression", VECTORS, OF_CODES)),
+        GUIDED,
         ("feature-regression", "words"),
     ),
     System(
         "pixel-regression",
         "a language model regresses patches of pixels",
         (rival("pixel-regression", ALL, {}, grows=True),),
+        GUIDED,
         ("pixel-regression", "words"),
     ),
     System(
@@ -157,6 +170,7 @@ _TABLE = (
             Part("masked", "language", "masked", "masked-debug", ("draft",), OF_CODES, WIDER, grows=True),
             DECODER,
         ),
+        CODES,
         ("decoder", "perceptual_weight"),
     ),
 )

@@ -13,7 +13,9 @@ from lantu.recipes.pictures import origin
 
 Results = Mapping[str, Any]  # name of a step → what it returned
 SWEEP, SCORE = "sweep", "score"  # steps that score a trial: on few prompts, on all
+SETTINGS = "settings"  # the step that chooses how a system draws
 ABILITIES = ("round_trip", "variety", "captioning", "editing", "interleaving")
+NOTHING = {"value": 0.0, "interval": [0.0, 1.0], "n": 1}
 NORM_LINES = 20  # last lines of the log, whose gradient norms are compared
 
 
@@ -56,6 +58,7 @@ def figures(asked: Asked, planner: Planner, tried: Tried, results: Results) -> d
         "stability": stability(tried, results),
         "curve": [point(trial, results) for trial in tried.levels],
         "recognisable": recognisable(single_things(tried.levels, results)),
+        "settings": scored(tried.last, results, SETTINGS),
         "pictures": {str(trial.level): scored(trial, results, SCORE).get("pictures", []) for trial in tried.levels},
         **of_model(tried.last.key, results),
     }
@@ -69,9 +72,8 @@ def point(trial: Trial, results: Results) -> dict[str, Any]:
 
 
 def single_things(trials: Sequence[Trial], results: Results) -> list[tuple[float, Mapping[str, Any]]]:
-    """Operations, and the share of single things right, of those trials that were scored."""
-    found = [(trial.flops, scored(trial, results, SCORE).get("score", {}).get("single")) for trial in trials]
-    return [(flops, single) for flops, single in found if single]
+    """Operations, and the share of single things right; of trials that came to nothing, none."""
+    return [(trial.flops, scored(trial, results, SCORE).get("score", {}).get("single", NOTHING)) for trial in trials]
 
 
 def loaded_figures(key: str, facts: Mapping[str, Any], results: Results) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lantu.errors import RecipeError
-from lantu.files import FolderKind, discard, replacing_folder, write_json
+from lantu.files import FolderKind, discard, locked, replacing_folder, write_json
 from lantu.recipes import module_of, train
 from lantu.recipes.compare.planning import Training
+from lantu.recipes.compare.work import LOGS
 from lantu.training.checkpoint import BEFORE_DECAY, BEST, FOLDER_KIND, KINDS, numbered, resumable
 from lantu.training.logs import read_log
 from lantu.training.validation import RISEN
@@ -28,6 +29,14 @@ def run_training(work: Path, training: Training, data: str, device: str) -> dict
         "steps", "flops", "train_s", "diverged" (why, or ""), "loss", "validation", and "norms", (step, loss, norm of
         the gradient) over the run. One that was interrupted has "reason": "interrupted".
     """
+    (work / LOGS).mkdir(parents=True, exist_ok=True)
+    # A process of a call that was killed may still write its checkpoint.
+    with locked(work / LOGS / f"{training.key}.lock"):
+        return trained(work, training, data, device)
+
+
+def trained(work: Path, training: Training, data: str, device: str) -> dict[str, Any]:
+    """See ``run_training``."""
     run = work / RUNS / training.key
     if (run / FACTS).is_file():
         return json.loads((run / FACTS).read_text(encoding="utf-8"))

@@ -7,7 +7,8 @@ its own. A step is a function of this package with arguments that pickle; what i
 import json
 import multiprocessing
 import os
-import sys
+import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 
 from lantu.errors import LantuError
 from lantu.files import write_json
-from lantu.recipes.make.stages import POLL_S, Ledger, end_with_parent
+from lantu.recipes.make.stages import POLL_S, Ledger
 
 LEDGER, LOGS = "compare.json", "logs"
 PRELOADED = ["lantu.recipes.compare.preloaded"]
@@ -84,8 +85,7 @@ class Running:
 
 def work(function: Callable[..., Any], arguments: Sequence[Any], out: str, messages: str, threads: int) -> None:
     """Do a step, in its process."""
-    if sys.platform == "linux":
-        end_with_parent()
+    threading.Thread(target=end_with_caller, daemon=True).start()
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C is the parent's, which asks once for an end: a second signal would cost the checkpoint
     text = os.open(messages, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -108,6 +108,14 @@ def work(function: Callable[..., Any], arguments: Sequence[Any], out: str, messa
         traceback.print_exc()
         kept = {"failed": f"{type(problem).__name__}: {problem}"}
     write_json(out, kept | {"cpu_s": round(time.process_time() - began, 2)})
+
+
+def end_with_caller() -> None:
+    """Stop this process, with a checkpoint, when the command that asked for it is killed: its parent is the server."""
+    caller = multiprocessing.parent_process()
+    if caller is not None:
+        caller.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def run(ledger: Ledger, steps: Sequence[Step], tell: Callable[[str, int, int], None], cores: int, threads: int) -> None:

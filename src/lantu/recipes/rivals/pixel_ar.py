@@ -17,17 +17,19 @@ from pydantic import Field
 from torch import Tensor
 
 from lantu import files
-from lantu.data.shards import Shards, read_index
+from lantu.data.gallery import load_gallery
+from lantu.data.shards import Shards, gallery_of, read_index
 from lantu.errors import RecipeError
 from lantu.images import scale, to_array, to_tensor
 from lantu.models.lantu.language.model import export
 from lantu.recipes.corpus import Corpus
-from lantu.recipes.document_sources import hole
-from lantu.recipes.documents import Captioned, Mixture
+from lantu.recipes.document_sources import Filling, hole
+from lantu.recipes.documents import Captioned, Mixture, Source
 from lantu.recipes.language_settings import LanguageRecipe
 from lantu.recipes.language_task import LanguageSetup, LanguageTask
 from lantu.recipes.next_token import NextToken, captioned
 from lantu.recipes.picture_batches import check_one_shape
+from lantu.recipes.pictures import is_own
 from lantu.recipes.rivals import directory
 from lantu.rivals.pixel_ar.clustering import colours_of
 from lantu.rivals.pixel_ar.folder import CLASS, CLASSES, KIND
@@ -111,7 +113,7 @@ class Task(LanguageTask):
         plain = Captioned(setup.corpus, recipe.captioning, recipe.dropped)
         if recipe.filling:
             setup.model.config.lantu["learnt"] = ["filling"]
-        documents = Mixture([(recipe.filling, Boxes(setup.corpus))], plain, recipe.loop.seed)
+        documents = Mixture([(recipe.filling, filling(setup.corpus, data))], plain, recipe.loop.seed)
         objective = NextToken(setup.model, setup.corpus, documents, recipe.row)
         super().__init__(setup, [(1.0, objective)], validated=captioned(setup))
         self.flops_per_sample = flops_per_sample(self)
@@ -124,6 +126,13 @@ class Task(LanguageTask):
             "palette": lambda place: save(self.palette, place),
         }
         directory.write(folder, KIND, index, parts, "pixel-ar", self.flops_per_sample)
+
+
+def filling(corpus: Corpus, data: Path) -> Source:
+    """Gaps to be filled: of the things in composed scenes, as lantu learns them; of other pictures any box."""
+    if is_own(read_index(data)):
+        return Boxes(corpus)
+    return Filling(corpus, load_gallery(gallery_of(data)).concepts)
 
 
 def palette_of(data: Path, recipe: PixelRecipe) -> Palette:

@@ -32,6 +32,7 @@ from lantu.training.flops import flops_per_sample
 from lantu.training.task import Metrics
 
 RECIPE = "vq-diffusion"
+DRAW = {"guidance": 3.0, "temperature": 1.0, "top_p": 0.86}  # with the truncation of arXiv:2111.14822
 
 
 class VqDiffusionRecipe(MaskedRecipe):
@@ -104,7 +105,8 @@ class Task(masked.Task):
 
     def export(self, folder: Path) -> None:
         """Write a complete model directory."""
-        index = {"_class_name": CLASS, **{part: CLASSES[part] for part in self._parts}, "language": LANGUAGE}
+        classes = {part: CLASSES[part] for part in self._parts}
+        index = {"_class_name": CLASS, **classes, "language": LANGUAGE, "draw": DRAW}
         parts: dict[str, directory.Part] = {
             **self._parts,
             "language": lambda place: self.model.save(place, self.corpus.codec),

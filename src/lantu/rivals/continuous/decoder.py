@@ -24,7 +24,8 @@ class VectorDecoder(PixelDecoder):
 
     def __init__(self, config: VectorDecoderConfig):
         super().__init__(config)
-        self.unknown = nn.Parameter(torch.zeros(config.width))
+        # Not 0: a whole picture of zeros, as noisy pixels are at first too, has gradients beyond all numbers in a norm.
+        self.unknown = nn.Parameter(0.02 * torch.randn(config.width))
 
     def table(self) -> nn.Module:
         """What turns vectors into tokens."""
