@@ -1,6 +1,7 @@
 """What ``lantu draw`` and ``lantu detokenize`` share: draw or render pictures, save them, report them."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from lantu.commands import terminal
 from lantu.commands.opening import drawable, say
-from lantu.commands.options import as_name, numbered
+from lantu.commands.options import alternatives, as_name, given, numbered
 from lantu.engine.sampling_params import DENOISING, SamplingParams
 from lantu.engine.seeds import choose_seed, derive_seed
 from lantu.errors import ImageError, LantuError
 
 if TYPE_CHECKING:
     import numpy as np
+    import typer
     from PIL.Image import Image
 
     from lantu.models.control import Control
@@ -39,6 +41,7 @@ class Order:
         control: a control picture that the drawings follow.
         examples: captions and pictures that the model reads first.
         faithful: the size comes from an older drawing, which is repeated even at a size that the model draws badly.
+        original: a drawing by this model that is repeated without any change, and its file.
     """
 
     prompt: str | None
@@ -49,6 +52,7 @@ class Order:
     control: "Control | None" = None
     examples: "Sequence[Example]" = ()
     faithful: bool = False
+    original: "tuple[Path, Picture] | None" = None
 
     def like(self, former: "Picture", path: Path, model: "Model") -> "Order":
         """This order, completed by how a PNG was drawn; prints a note if the picture can't come out the same.
@@ -80,6 +84,9 @@ class Order:
             faithful=self.size is None,
         )
         has_content = self.prompt is not None or self.grids is not None
+        changed = has_content or self.overrides or self.size or self.seed is not None
+        if ours and not changed:
+            order = replace(order, original=(path, former))
         if has_content or former.prompt:
             if not ours:
                 say(f"{path} was drawn by another model; expect a different picture")
@@ -110,6 +117,24 @@ def check_rendered(given: Mapping[str, Any], params: Iterable[str]) -> None:
         raise LantuError("--from-tokens takes codes in place of words", f"leave out {', '.join(unused)}")
 
 
+def check_heard(context: "typer.Context", pictures: bool, control: bool) -> None:
+    """Refuse options of ``draw`` that change nothing without another one.
+
+    Args:
+        pictures: whether there are any to fit.
+        control: whether there is a picture to follow.
+
+    Raises:
+        LantuError: there is such an option.
+    """
+    if bulk := given(context, "per_shard", "together"):
+        raise LantuError(f"{bulk[0]} is for a file of prompts", "leave it out, or add --prompts FILE -o DIR")
+    if not control and (steering := given(context, "control_kind", "control_scale")):
+        raise LantuError(f"{steering[0]} is for a picture to follow", "leave it out, or add --control FILE")
+    if given(context, "fit") and not pictures:
+        raise LantuError("--fit has no picture to scale and crop", "it is for --control and --example; leave it out")
+
+
 def make(
     model: "Model",
     order: Order,
@@ -125,8 +150,9 @@ def make(
     seed = choose_seed(order.seed)
     prompt, size, count = order.prompt or "", order.size or model.size, len(order.grids) if order.grids else count
     warning = size_warning(model, size, order.faithful) if order.grids is None else ""
-    paths = numbered(output or Path(as_name(f"{slug(prompt)}-{seed}.png")), count)
+    named = numbered(output or Path(as_name(f"{slug(prompt)}-{seed}.png")), count)
     pictures: list[Picture] = []
+    paths: list[Path] = []
     plain = order.grids is None and order.control is None and not order.examples
     watched = preview is not False and not as_json and plain and terminal.shows_pictures()
     with contextlib.ExitStack() as stack:
@@ -142,15 +168,42 @@ def make(
                 drawn = [watch(model.stream(prompt, seed=seeds[0], size=size, **order.overrides), show)]
             else:
                 drawn = draw_batch(model, order, prompt, seeds, size, part_of(advance, first, len(seeds), count))
-            for picture, path in zip(drawn, paths[first:], strict=False):
-                metadata.save_picture(picture, path)
+            for picture, path in zip(drawn, named[first:], strict=False):
+                paths.append(path if output else own_name(picture, path))
+                metadata.save_picture(picture, paths[-1])
             pictures += drawn
             if warning and not first:  # a refusal is one line, so it comes before what only warns
                 terminal.say(f"lantu: {warning}")
     if tokens_out:
         metadata.write_tokens(map(metadata.describe, pictures), tokens_out)
     terminal.warn(model.parts.layout.warnings(prompt) if order.grids is None else [])
+    if order.original and plain:
+        say_if_different(pictures[0], *order.original)
     report(pictures, paths, seed, model.name, order.grids is None, preview, as_json)
+
+
+def own_name(picture: "Picture", path: Path) -> Path:
+    """The first alternative of a default name that is free, or holds this very picture, byte for byte."""
+    from lantu.images import metadata
+
+    content = metadata.png_bytes(picture) if os.path.lexists(path) else b""
+
+    def is_own(place: Path) -> bool:
+        try:
+            return place.read_bytes() == content
+        except OSError:
+            return False
+
+    return next(each for each in alternatives(path) if not os.path.lexists(each) or is_own(each))
+
+
+def say_if_different(picture: "Picture", path: Path, former: "Picture") -> None:
+    """Print a note if a repeated drawing has other codes than the one in the file ``path``."""
+    import numpy as np
+
+    if not np.array_equal(picture.codes, former.codes):
+        how = "it was edited, drawn in a chat, with a control or examples, or on another backend"
+        say(f"{path} can't be drawn again from its prompt and seed, this is another picture: {how}")
 
 
 def draw_batch(

@@ -80,11 +80,15 @@ def examples(
     return found
 
 
-def steering(path: Path, kind: str, scale: float, size: tuple[int, int] | None) -> "Control":
+def steering(model: "Model", path: Path, kind: str, scale: float, size: tuple[int, int], fit: bool) -> "Control":
     """A control picture from a file; of a photo, its edges.
 
     Args:
-        size: scale and crop it to this size in pixels.
+        size: of the drawing, in pixels.
+        fit: scale and crop the picture to this size.
+
+    Raises:
+        ImageError: it can't be read, or a photo is of another size; of other pictures the drawing itself says that.
     """
     import numpy as np
     from PIL import Image
@@ -93,12 +97,15 @@ def steering(path: Path, kind: str, scale: float, size: tuple[int, int] | None) 
     from lantu.models.control import Control
     from lantu.models.lantu import controls
 
+    grid = model.parts.layout.grid_of(size)
     picture = opened(path)
-    if size:
+    if fit:
         picture = images.fit(picture, *size)
-    if kind == "photo":
-        return Control(Image.fromarray(controls.lit(controls.edges(np.asarray(picture)))), "edges", scale)
-    return Control(picture, kind, scale)
+    if kind != "photo":
+        return Control(picture, kind, scale)
+    photo = Control(picture, "edges", scale)
+    model.parts.control_processor(photo, grid)  # refuses another size: edges of a large photo take gigabytes
+    return Control(Image.fromarray(controls.lit(controls.edges(np.asarray(photo.picture)))), "edges", scale)
 
 
 def read_grids(path: Path) -> "list[np.ndarray]":

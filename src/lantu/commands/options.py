@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -79,13 +79,30 @@ def as_name(text: str) -> str:
     return text
 
 
-def unused(path: Path) -> Path:
-    """The path itself if nothing is there, else with the first free number from 2: ``a-2.png``."""
-    numbers = itertools.count(2)
-    free = path
-    while os.path.lexists(free):
-        free = path.with_stem(f"{path.stem}-{next(numbers)}")
-    return free
+def given(context: typer.Context, *params: str) -> list[str]:
+    """Those of some options that the user wrote, also with the default value: ``["--control-scale"]``.
+
+    Args:
+        params: names of the command function's arguments.
+    """
+    sources = {param: context.get_parameter_source(param) for param in params}
+    return [f"--{param.replace('_', '-')}" for param, at in sources.items() if at and at.name == "COMMANDLINE"]
+
+
+def alternatives(path: Path) -> Iterator[Path]:
+    """The path itself, then with numbers: ``a.png``, ``a-2.png``, ``a-3.png``, …"""
+    yield path
+    for number in itertools.count(2):
+        yield path.with_stem(f"{path.stem}-{number}")
+
+
+def unused(path: Path, count: int = 1) -> Path:
+    """The first of the alternatives that overwrites nothing.
+
+    Args:
+        count: files that will be named after it, see ``numbered``.
+    """
+    return next(each for each in alternatives(path) if not any(map(os.path.lexists, numbered(each, count))))
 
 
 def check_results(out: Path, names: Sequence[str], keys: set[str]) -> None:

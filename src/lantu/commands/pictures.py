@@ -8,7 +8,7 @@ import typer
 
 from lantu.commands import terminal
 from lantu.commands.bulk import PerShard, Prompts, RayWorkers, Together, cluster_of, draw_prompts
-from lantu.commands.drawing import Order, check_rendered, make
+from lantu.commands.drawing import Order, check_heard, check_rendered, make
 from lantu.commands.opening import examples, load, opened, read_grids, say, steering
 from lantu.commands.options import (
     Backend,
@@ -25,6 +25,7 @@ from lantu.commands.options import (
     Seed,
     Steps,
     as_text,
+    given,
     renamed_to,
     unused,
 )
@@ -36,6 +37,7 @@ FOUND = 2  # examples that --memory finds, unless --shots says how many
 
 
 def draw(
+    context: typer.Context,
     prompt: Annotated[
         str | None, typer.Argument(help="What to draw, in English or Chinese.", show_default=False, callback=as_text)
     ] = None,
@@ -133,6 +135,7 @@ def draw(
     if prompts:
         others = {"PROMPT": prompt, "--control": control, "--example": example, "--memory": memory, "--like": like}
         others |= {"--tokens-out": tokens_out, "--from-tokens": from_tokens, "--preview": preview}
+        others |= dict.fromkeys(given(context, "control_kind", "control_scale", "fit"), True)
         many = {"count": count, "seed": seed, "per_shard": per_shard, "together": together, **overrides}
         cluster = cluster_of(ray, ray_address, workers)
         draw_prompts(prompts, output, model, device, backend, size, cluster, json, others, **many)
@@ -141,9 +144,12 @@ def draw(
         raise LantuError("a cluster draws a file of prompts", "give it: --prompts FILE -o DIR --ray")
     if output:
         metadata.check_output(output)
+    if tokens_out:
+        metadata.check_tokens_output(tokens_out, (output, from_tokens, like, control))
     if from_tokens:
         words = {"the prompt": prompt is not None, "--size": size, "-n": count > 1}
         check_rendered(words | {"--control": control, "--example": example, "--memory": memory}, overrides)
+    check_heard(context, bool(control or example), bool(control))
     found = SamplingParams(shots=FOUND if shots is None else shots).shots if memory else 0
     if prompt is None and not from_tokens and not like:
         raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')
@@ -156,14 +162,13 @@ def draw(
     opened_model = load(model, device, backend)
     if shape:
         order = replace(order, size=shape(opened_model.parts.layout))
-    if control:
-        order = replace(
-            order, control=steering(control, control_kind, control_scale, opened_model.size if fit else None)
-        )
     if example or found:
         order = replace(order, examples=examples(opened_model, example or [], fit, memory, prompt or "", found))
     if former and like:
         order = order.like(former, like, opened_model)
+    if control:  # whose size is that of the drawing
+        size_px = order.size or opened_model.size
+        order = replace(order, control=steering(opened_model, control, control_kind, control_scale, size_px, fit))
     make(opened_model, order, count, output, tokens_out, preview, json)
 
 
@@ -181,10 +186,12 @@ def detokenize(
     """Render codes as pictures."""
     from lantu.images import metadata
 
-    output = output or unused(Path("tokens.png" if str(tokens) == "-" else f"{tokens.stem}.png"))
-    metadata.check_output(output)
+    if output:
+        metadata.check_output(output)
+    grids = read_grids(tokens)
+    output = output or unused(Path("tokens.png" if str(tokens) == "-" else f"{tokens.stem}.png"), len(grids))
     overrides = {"steps": steps, "sampler": sampler, "render_guidance": render_guidance}
-    order = Order(None, read_grids(tokens), seed, None, overrides)
+    order = Order(None, grids, seed, None, overrides)
     make(load(model, device), order, 1, output, None, None, json)
 
 
@@ -229,6 +236,8 @@ def tokenize(
     """Encode pictures as codes: JSON on stdout, or in a file."""
     from lantu.images import metadata
 
+    if output:
+        metadata.check_tokens_output(output, images)
     pictures = [opened(image) for image in images]
     opened_model = load(model, device)
     entries = [

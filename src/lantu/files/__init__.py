@@ -113,6 +113,27 @@ def replacing(path: str | Path) -> Iterator[Path]:
         WRITTEN.append(path)
 
 
+def check_writable(path: str | Path) -> None:
+    """Refuse a file that ``replacing`` could not write, before long work. Writes nothing, so it may miss a reason.
+
+    Raises:
+        DiskError: it is a folder, or lies where this user can't write.
+    """
+    path = Path(path)
+    with writing(path):
+        place = Path(os.path.realpath(path))
+        if place.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and not path.is_file():  # a device or a pipe
+            there = path
+        else:
+            there = next(parent for parent in place.parents if os.path.lexists(parent))
+            if not there.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 @dataclass(frozen=True)
 class FolderKind:
     """A kind of folder that lantu writes, and how to recognise it.

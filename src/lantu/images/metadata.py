@@ -7,6 +7,7 @@ chunk also holds a hash of the pixels: ``lantu.tasks.reader`` only trusts it for
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from lantu.errors import DataError, ImageError
-from lantu.files import replacing, write_text
+from lantu.files import check_writable, replacing, write_text
 from lantu.images import open_image, to_rgb
 from lantu.images.description import CHUNK, HINT, described
 from lantu.types import Picture
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
 FORMATS = (".png", ".jpg", ".jpeg", ".webp")  # only PNG has the chunk
+PICTURES = (*FORMATS, ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif")  # endings that no tokens file has
 
 
 def describe(picture: Picture) -> dict[str, Any]:
@@ -47,6 +49,23 @@ def check_output(path: Path) -> None:
         raise ImageError(f"{path} is a folder", "give a file in it")
     if path.suffix.lower() not in FORMATS:
         raise ImageError(f"can't tell the format of {path}", f"end it with one of {', '.join(FORMATS)}")
+
+
+def check_tokens_output(path: Path, others: Iterable[Path | None]) -> None:
+    """Refuse an unusable path of a tokens file before the work begins.
+
+    Args:
+        others: files that the same command reads or writes, which the tokens would overwrite.
+
+    Raises:
+        DataError: it is one of the others, or its extension is that of a picture.
+        DiskError: it can't be written.
+    """
+    if path.suffix.lower() in PICTURES:
+        raise DataError(f"{path} would be a tokens file with the name of a picture", "end it with .json")
+    if any(other and os.path.realpath(path) == os.path.realpath(other) for other in others):
+        raise DataError(f"the tokens would overwrite {path}, which this command reads or writes", "name another file")
+    check_writable(path)
 
 
 def save_picture(picture: Picture, path: str | Path) -> None:
@@ -147,7 +166,7 @@ def read_tokens(text: str, name: str) -> list[dict[str, Any]]:
     """
     hint = "give a file that lantu tokenize or draw --tokens-out wrote"
     try:
-        content = json.loads(text)
+        content = json.loads(text.removeprefix("\ufeff"))  # the byte-order mark that some editors write
         pictures = content["pictures"] if isinstance(content, dict) else [{"codes": content}]
         pictures = [{**picture, "codes": np.asarray(picture["codes"])} for picture in pictures]
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
