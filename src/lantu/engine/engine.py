@@ -16,6 +16,8 @@ from lantu.engine.backends.protocol import Backend, Draw
 from lantu.engine.request import InTurn, PrefixKey, Prompt, Ranges, Request, prefix_key
 
 OnStep = Callable[[Sequence[int]], None]
+IDLE_IDS = 1024  # of all prefixes that no job uses, together: two prompts as long as ``models.estimate`` counts them
+PAIR = 2  # prefixes of one picture, which are kept at any length
 
 
 class Job:
@@ -84,7 +86,8 @@ class Engine:
     Args:
         backend: the language model.
         max_rows: sequences of a forward pass, at most.
-        cached_prefixes: number of prefixes that stay cached when no job uses them, the newest first.
+        cached_prefixes: number of prefixes that stay cached when no job uses them, the newest first; fewer where they
+            are long, see ``IDLE_IDS``.
         max_jobs: jobs that may share forward passes. By default as many as fit if the backend is exact, otherwise one
             at a time, so that a draft depends on nothing but its own seed. A number trades that for speed.
     """
@@ -269,7 +272,12 @@ class Engine:
             self.prefixes.move_to_end(key)
         job.rows, job.prefixes, job.state = [], [], state
         idle = [key for key, prefix in self.prefixes.items() if not prefix.users]
-        for key in idle[: max(0, len(idle) - self.cached_prefixes)]:
+        count = sum(len(self.prefixes[key].prompt) for key in idle)
+        for place, key in enumerate(idle):
+            left = len(idle) - place
+            if left <= self.cached_prefixes and (left <= PAIR or count <= IDLE_IDS):
+                break
+            count -= len(self.prefixes[key].prompt)
             self.backend.close(self.prefixes.pop(key).row)
 
 

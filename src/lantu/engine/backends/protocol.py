@@ -70,7 +70,8 @@ class Backend(Protocol):
     def open(self, capacity: int, prefix: Any = None) -> Any:
         """A new row with a KV cache for ``capacity`` ids, after a prefix that other rows may share.
 
-        The prefix must have been read, and must not be closed, rewound or read further while the row is open.
+        The prefix must have been read. From now on it must not be rewound or read further, nor closed while the row is
+        open.
         """
         ...
 

@@ -1,7 +1,8 @@
 """A language model's directory on torch: for GPUs, and to check the kernels by.
 
 It computes what transformers computes; the tests hold it to that. All rows lie in one block of memory with a slot each,
-and a step computes the slots in use at once.
+and a step computes the slots in use at once. A prefix leaves its slot when the first row is opened after it: a slot has
+room for the longest row, and prefixes that no row uses may be many.
 
 Shapes: S slots, N new ids, P places of a slot, D width, A heads, G heads of keys and values, K head width, V ids.
 """
@@ -28,14 +29,21 @@ HEADS_KEPT = 8
 
 
 class CachedSequence:
-    """A sequence in its slot, the prefix copied to its beginning."""
+    """A sequence in its slot, the prefix copied to its beginning; or a prefix outside the slots.
 
-    __slots__ = ("capacity", "hidden", "length", "positions", "slot")
+    Attributes:
+        aside: keys and values of a prefix outside the slots, (L, 2, G, n, K); None in a slot.
+        hidden: (n, D) after the ids of its last read; None before anything was read.
+        positions: (n, 3) of the ids that it reads now; None counts on from its length.
+    """
+
+    __slots__ = ("aside", "capacity", "hidden", "length", "positions", "slot")
 
     def __init__(self, slot: int, capacity: int, length: int, hidden: Any):
         self.slot, self.capacity, self.length = slot, capacity, length
-        self.positions: Any = None  # (n, 3) of the ids that it reads now; None counts on from its length
-        self.hidden = hidden  # (n, D) after the ids of its last read; None before anything was read
+        self.positions: Any = None
+        self.hidden = hidden
+        self.aside: Tensor | None = None
 
 
 class Language:
@@ -149,6 +157,8 @@ class Language:
 
     def open(self, capacity: int, prefix: CachedSequence | None = None) -> CachedSequence:
         length = prefix.length if prefix else 0
+        if prefix and prefix.aside is None:
+            self.set_aside(prefix)
         slots, places = self.memory.shape[2], self.memory.shape[4]
         needed = length + capacity
         if needed > places:  # more places in every slot
@@ -156,17 +166,24 @@ class Language:
             self.memory = F.pad(self.memory, (0, 0, 0, places - self.memory.shape[4]))
             self.rotation_2PK = self.rotation(places)
         if not self.free:  # more slots
-            more = max(4, slots)
+            more = max(2, slots)
             self.memory = F.pad(self.memory, (0, 0, 0, 0, 0, 0, 0, more))
             self.free = list(range(slots + more - 1, slots - 1, -1))
         self.free.sort(reverse=True)  # the lowest first: a step computes all up to the highest in use
-        row = CachedSequence(self.free.pop(), needed, length, prefix.hidden[-1:] if prefix else None)
+        row = CachedSequence(self.free.pop(), needed, length, prefix.hidden if prefix else None)
         if prefix:
-            self.memory[:, :, row.slot, :, :length] = self.memory[:, :, prefix.slot, :, :length]
+            self.memory[:, :, row.slot, :, :length] = prefix.aside
         return row
 
+    def set_aside(self, prefix: CachedSequence) -> None:
+        """Free a prefix's slot, and keep what rows after it copy: its keys and values, and its last hidden state."""
+        prefix.aside = self.memory[:, :, prefix.slot, :, : prefix.length].clone()
+        prefix.hidden = prefix.hidden[-1:].clone()
+        self.free.append(prefix.slot)
+
     def close(self, row: CachedSequence) -> None:
-        self.free.append(row.slot)
+        if row.aside is None:
+            self.free.append(row.slot)
 
     def rewind(self, row: CachedSequence, length: int) -> None:
         row.length = length
@@ -181,6 +198,8 @@ class Language:
         """One batch for all rows that read the same number of ids."""
         check_axes(positions, bool(self.sizes.rotary.sections))
         for row, own in zip(rows, positions or [None] * len(rows), strict=True):
+            if row.aside is not None:
+                raise ValueError("a prefix is read no further once a row was opened after it")
             row.positions = own
         by_count: dict[int, list[tuple[CachedSequence, Prompt]]] = {}
         for row, each in zip(rows, ids, strict=True):
