@@ -68,7 +68,7 @@ def repetitions(systems: Systems) -> list[tuple[str, ...]]:
 
 def spent(systems: Systems) -> list[tuple[str, ...]]:
     """Updates of each part at the largest budget, and seconds of training."""
-    lines = [("system", "updates", "seconds of one core")]
+    lines = [("system", "updates", "seconds of training")]
     for name, one in systems.items():
         steps = ", ".join(f"{part} {count:,}" for part, count in one.get("steps", {}).items())
         lines.append((name, steps, f"{one.get('training_s', 0):,.0f}"))
@@ -77,7 +77,10 @@ def spent(systems: Systems) -> list[tuple[str, ...]]:
 
 def sheet(systems: Systems) -> Image.Image:
     """The same prompts at the largest budget: true pictures, then a row a system; a bar marks what is right."""
-    drawn = {name: list(one["pictures"].values())[-1][:SHOWN] for name, one in systems.items() if one["pictures"]}
+    last = {name: list(one["pictures"].values())[-1:] for name, one in systems.items()}
+    drawn = {name: pictures[0][:SHOWN] for name, pictures in last.items() if pictures and pictures[0]}
+    if not drawn:
+        raise SystemExit("no system has drawn anything")
     first = next(iter(drawn.values()))
     files = {"true pictures": [(one["true"], None) for one in first]}
     files |= {name: [(one["file"], one["right"]) for one in pictures] for name, pictures in drawn.items()}

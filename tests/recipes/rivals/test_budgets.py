@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from lantu.errors import LantuError, ModelError
-from lantu.recipes import train
+from lantu.errors import LantuError, ModelError, RecipeError
+from lantu.recipes import module_of, train
 from lantu.recipes.rivals import budgets
+from lantu.training.config import override
 
 
 def test_one_count_for_all(captioned_data, tiny_model, tmp_path):
@@ -35,3 +36,20 @@ def test_what_a_run_has_spent(captioned_data, tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "identity": {}}))  # as lantu 0.1 wrote it
     with pytest.raises(ModelError, match="no run with a checkpoint and a recipe"):
         budgets.spent(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "change"),
+    [
+        ("autoencoder", "widths=[]"),
+        ("autoencoder", "widths=[16, 0]"),
+        ("text-encoder-diffusion", "text_heads=5"),
+        ("text-encoder-diffusion", "text_layers=0"),
+        ("continuous-regression", "heads=7"),
+        ("continuous-regression", "width=0"),
+        ("diffusion-head", "head_layers=-1"),
+    ],
+)
+def test_sizes_that_make_no_network_are_refused(recipe, change):
+    with pytest.raises(RecipeError, match=change.split("=")[0]):
+        override(module_of("rival", recipe).RECIPES[recipe](), [change])

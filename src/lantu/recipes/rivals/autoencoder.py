@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from lantu.data.order import Order, turn
@@ -52,7 +52,7 @@ class AutoencoderRecipe(RecipeConfig):
         perceptual: weight of LPIPS; 0 for none.
     """
 
-    widths: tuple[int, ...] = (16, 32, 64, 128)
+    widths: tuple[PositiveInt, ...] = Field((16, 32, 64, 128), min_length=1)
     depth: int = Field(1, ge=1)
     channels: int = Field(4, ge=1)
     kl: float = Field(1e-6, ge=0)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from lantu.data.order import turn
@@ -85,22 +85,22 @@ class ContinuousRecipe(RecipeConfig):
     size: int = Field(0, ge=0)
     whitened: bool = False
     text_size: int = 2048
-    width: int = 256
-    layers: int = 5
-    heads: int = 4
-    inner: int = 704
+    width: PositiveInt = 256
+    layers: PositiveInt = 5
+    heads: PositiveInt = 4
+    inner: PositiveInt = 704
     captioning: float = Field(0.1, ge=0, le=1)
     dropped: float = Field(0.1, ge=0, le=1)
     asked: float = Field(0.35, ge=0, le=1)
     longest: int = Field(128, ge=1)
     words: float = Field(1.0, ge=0)
     jitter: float = Field(0.1, ge=0)
-    head_width: int = 384
-    head_layers: int = 3
+    head_width: PositiveInt = 384
+    head_layers: PositiveInt = 3
     head_steps: int = Field(25, ge=1)
     repeats: int = Field(4, ge=1)
-    decoder_width: int = 256
-    decoder_layers: int = 6
+    decoder_width: PositiveInt = 256
+    decoder_layers: PositiveInt = 6
     masked: float = Field(0.1, ge=0, le=1)
     hidden: float = Field(0.1, ge=0, le=1)
     blurred: float = Field(0.3, ge=0)
@@ -111,7 +111,9 @@ class ContinuousRecipe(RecipeConfig):
 
     @model_validator(mode="after")
     def fits(self):
-        """Check the order against the head."""
+        """Check the order against the head, and the heads of attention against the width."""
+        if self.order == "raster" and self.width % (2 * self.heads):
+            raise ValueError(f"{self.heads} heads can't share a width of {self.width} evenly, in pairs of numbers")
         if self.order == "random" and self.head != "diffusion":
             raise ValueError("vectors in random order need a diffusion head: set head=diffusion")
         return self

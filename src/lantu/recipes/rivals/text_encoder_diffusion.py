@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from lantu.data.order import turn
@@ -79,17 +79,24 @@ class DiffusionRecipe(RecipeConfig):
 
     autoencoder: str = ""
     text_size: int = 2048
-    text_width: int = 192
-    text_layers: int = 4
-    text_heads: int = 4
+    text_width: PositiveInt = 192
+    text_layers: PositiveInt = 4
+    text_heads: PositiveInt = 4
     text_length: int = Field(64, ge=4)
-    widths: tuple[int, ...] = (96, 160, 192)
+    widths: tuple[PositiveInt, ...] = Field((96, 160, 192), min_length=1)
     depth: int = Field(1, ge=1)
     head: int = Field(32, ge=1)
     steps: int = Field(30, ge=1)
     parameterisation: Literal["eps", "v", "flow"] = "v"
     dropped: float = Field(0.1, ge=0, le=1)
     asked: float = Field(0.35, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def fits(self):
+        """Check the heads of the text encoder against its width."""
+        if self.text_width % self.text_heads:
+            raise ValueError(f"{self.text_heads} text_heads don't divide a text_width of {self.text_width}")
+        return self
 
 
 class Task(training.Task):
