@@ -1,5 +1,6 @@
 """Sampling parameters and their ranges."""
 
+import numbers
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ DENOISING = ("steps", "render_guidance", "sampler", "refine", "refine_steps")  #
 PASSES = ("passes",)  # parameters of drafters of many codes a pass, which mean nothing to next-token models
 FOUND = ("shots",)  # parameters of models that read found pictures first
 MAX_SHOTS = 16
+MIN_REFINE = 0.01  # a second pass plans ``refine_steps / refine`` steps, of which it takes the last
 PREFIXES = ("num_codes",)  # parameters of models that draw from the first codes of a sequence
 GUESSING = {"num_draft_tokens", "min_accepted"}
 SAMPLING = {"temperature", "top_k", "top_p", *DENOISING}
@@ -51,6 +53,22 @@ def caller_level() -> int:
     return level
 
 
+def plain_number(name: str, value: Any, least: float, most: float, whole: bool = False) -> int | float:
+    """A number of any library, such as NumPy's, as one of Python's, which JSON can hold.
+
+    Args:
+        whole: whether it must be an integer.
+
+    Raises:
+        LantuError: it is no number, NaN, or out of range.
+    """
+    wanted = numbers.Integral if whole else numbers.Real
+    if not isinstance(value, wanted) or isinstance(value, bool) or not least <= value <= most:  # nor is NaN
+        kind = "a whole number" if whole else "a value"
+        raise LantuError(f"{name} can't be {value}", f"choose {kind} from {least:g} to {most:g}")
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
+
+
 @dataclass(frozen=True)
 class SamplingParams:
     """How a picture is drawn. A model directory has its own defaults.
@@ -76,7 +94,7 @@ class SamplingParams:
         render_guidance: guidance scale of the decoder; above 1 it exaggerates the codes, at twice the cost.
         sampler: of the decoder, one of ``lantu.diffusion.samplers.SAMPLERS``.
         refine: strength of a second pass by the model's refiner, which noises the decoder's picture so far and denoises
-            it again; 0 is off.
+            it again, from 0.01 to 1; 0 is off.
         refine_steps: of the refiner.
 
     Raises:
@@ -113,17 +131,16 @@ class SamplingParams:
         self.check("steps", 1, 1000)
         self.check("render_guidance", 0, 100)
         self.check("refine", 0, 1)
+        if 0 < self.refine < MIN_REFINE:
+            raise LantuError(f"refine can't be {self.refine}", f"choose a value from {MIN_REFINE} to 1, or 0 for none")
         self.check("refine_steps", 1, 1000)
         if not isinstance(self.sampler, str):
             raise LantuError(f"sampler can't be {self.sampler!r}", "choose a sampler by its name")
 
     def check(self, name: str, least: float, most: float) -> None:
-        """Raise LantuError if a parameter is not a number of its type and range."""
-        value = getattr(self, name)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        whole = isinstance(value, int) or not isinstance(getattr(SamplingParams, name), int)
-        if not number or not whole or not least <= value <= most:  # nor is NaN
-            raise LantuError(f"{name} can't be {value}", f"choose a value from {least:g} to {most:g}")
+        """Make a parameter a plain number; raise LantuError if it is not one of its type and range."""
+        whole = isinstance(getattr(SamplingParams, name), int)
+        object.__setattr__(self, name, plain_number(name, getattr(self, name), least, most, whole))
 
     def change(self, **overrides: Any) -> "SamplingParams":
         """A copy with other values; None keeps the old one."""
