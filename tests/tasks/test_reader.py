@@ -128,7 +128,8 @@ def test_a_hash_counts_for_nothing_where_somebody_may_mean_harm(model, cat, appl
 
 def test_a_check_that_would_take_long_or_another_library_is_not_made(model, cat, monkeypatch):
     monkeypatch.setattr(type(model.parts), "render", lambda *given: pytest.fail("rendered"))
-    for settings in ({"steps": 1000}, {"sampler": "unipc"}, {"sampler": "no such"}):
+    refined = {"refine": 0.5, "refine_steps": 1000}
+    for settings in ({"steps": 1000}, refined, {"sampler": "unipc"}, {"sampler": "no such"}):
         said = old(cat) | {"settings": dict(cat.settings) | settings}
         assert OTHER in read(described_by(cat.image, said), model).note
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Largest difference of the rendered codes from the pixels, of 255: mean over the picture, and mean over any one cell.
 MAX_DIFFERENCE, MAX_CELL_DIFFERENCE = 2.0, 24.0
-MAX_STEPS = 64  # of a rendering that only checks a claim
+MAX_STEPS = 64  # of each pass of a rendering that only checks a claim
 SAMPLERS = ("euler", "heun", "consistency")  # that need no other library
 
 
@@ -132,7 +132,8 @@ def pixels_count(why: str) -> str:
 def _shows(image: "Image", said: Description, parts: Parts) -> bool:
     """Whether the described codes render to the picture."""
     params = SamplingParams.read(said.settings)
-    if params.steps > MAX_STEPS or params.sampler not in SAMPLERS:
+    steps = max(params.steps, params.refine_steps if params.refine else 0)
+    if steps > MAX_STEPS or params.sampler not in SAMPLERS:
         return False
     rendered_HW3 = parts.render(said.codes[None], [said.seed], params, prompts=[said.prompt])[0]
     difference_HW = np.abs(rendered_HW3.astype(np.float32) - np.asarray(image, np.float32)).mean(2)
