@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import lantu
+from lantu.errors import LantuError
 from lantu.tasks import caption
 from lantu.tasks.run import run, run_one
 from lantu.tokens import document, grammar
@@ -69,6 +70,12 @@ def test_captions_of_noise_end_and_repeat_nothing(model):
         assert all(first_repeat(text) is None for text in texts)
         if language == "en":
             assert all(max(map(ord, text), default=0) < 0x3400 for text in texts)
+
+
+@pytest.mark.parametrize("temperature", [float("inf"), float("nan"), -1, 101, "warm", True])
+def test_a_temperature_out_of_range_is_refused(model, temperature):
+    with pytest.raises(LantuError, match="temperature can't be"):
+        model.caption(model.draw("a cat", seed=1), temperature=temperature)
 
 
 def test_the_encoder_says_how_far_each_code_is(model):

@@ -23,6 +23,7 @@ import numpy as np
 
 from lantu import images
 from lantu.engine.request import Ranges, Request, id_at
+from lantu.engine.sampling_params import SamplingParams
 from lantu.errors import ImageError, PromptError
 from lantu.models.lantu.parts import LantuParts
 from lantu.models.lantu.requests import MAX_CAPTION
@@ -64,9 +65,11 @@ def caption_picture(
     Raises:
         AbilityError: the model can't caption.
         ImageError: the picture is not of the model's size.
+        LantuError: the temperature is out of range.
         PromptError: an unknown language.
     """
     require(parts.folder, "captioning")
+    temperature = SamplingParams(temperature=temperature).temperature
     layout: Any = parts.layout
     drawing, image = (image, image.image) if isinstance(image, Picture) else (None, image)
     image, sizes = images.to_rgb(image), layout.sizes
