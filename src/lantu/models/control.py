@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lantu import images
+from lantu.engine.sampling_params import plain_number
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+MAX_SCALE = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +20,10 @@ class Control:
         picture: as large as the drawing, of any mode.
         kind: one of ``lantu.models.lantu.controls.KINDS``: "edges" (white lines on black), "layout" (white
             where things go), "colour" (blocks of colour).
-        scale: strength; 1 is that of training, 0 is exactly no control.
+        scale: strength, at most 10; 1 is that of training, 0 is exactly no control.
+
+    Raises:
+        LantuError: the scale is out of range.
     """
 
     picture: "Image"
@@ -26,3 +32,4 @@ class Control:
 
     def __post_init__(self):
         object.__setattr__(self, "picture", images.to_rgb(self.picture))
+        object.__setattr__(self, "scale", plain_number("a control's scale", self.scale, 0, MAX_SCALE))

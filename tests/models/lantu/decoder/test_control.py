@@ -170,7 +170,7 @@ def test_control_changes_codes_and_pixels_and_scale_zero_nothing(model):
     assert np.array_equal(np.asarray(bare.image), np.asarray(none.image))
     assert np.array_equal(bare.codes, none.codes)
     assert not np.array_equal(bare.codes, some.codes)
-    more = model.draw("a cat", seed=3, control=Control(lines, "edges", 50.0))
+    more = model.draw("a cat", seed=3, control=Control(lines, "edges", 10.0))
     for row in range(len(more.codes)):
         known = np.where(np.arange(len(more.codes))[:, None] < row, more.codes, MASK_CODE)
         told = model.parts.control.bias(to_pixels(np.asarray(lines)[None]), 0, known[None], row)[0]
@@ -190,6 +190,12 @@ def test_a_kind_without_strength_leaves_the_draft_alone(model, monkeypatch):
     bare, some = model.draw("a cat", seed=3), model.draw("a cat", seed=3, control=Control(lines, "edges"))
     assert np.array_equal(bare.codes, some.codes)
     assert not np.array_equal(np.asarray(bare.image), np.asarray(some.image))
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), -0.5, 10.5, "strong", None, True])
+def test_a_scale_out_of_range_is_refused_by_name(scale):
+    with pytest.raises(LantuError, match=r"a control's scale can't be .*: choose a value from 0 to 10"):
+        Control(Image.new("RGB", (32, 32)), "edges", scale)
 
 
 def test_what_can_not_control_is_told(model, tiny_model):
