@@ -1,6 +1,7 @@
 """The commands ``edit`` and ``chat``."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from lantu.pipeline import Model
     from lantu.types import Picture
 
+PUNCTUATION = "?!.,:;？！。，：；"  # that may follow a name
+# A picture in a typed line: @cat.png, @my\ cat.png or @"my cat.png".
+PICTURE = re.compile(rf'(?<!\S)@(?:"(?P<quoted>[^"]+)"[{PUNCTUATION}]*|(?P<plain>(?:\\\s|\S)+))')
 TURNS = 6  # of the conversation that the model reads, three of each side
 
 
@@ -103,7 +107,7 @@ def chat(
     backend: Backend = "native",
     json: Json = False,
 ) -> None:
-    """Chat in text and pictures, line by line; @picture.png sends a picture, an empty line starts anew."""
+    """Chat line by line; @cat.png or @"my cat.png" sends a picture, an empty line starts anew."""
     params, first_seed = parse_overrides(settings), choose_seed(seed)
     artist = load(model, device, backend, "talking")
     turns: list[dict[str, Any]] = []
@@ -198,13 +202,17 @@ def lines(quiet: bool) -> Iterator[str]:
 def read_line(line: str, artist: "Model") -> "list[str | Picture | Image]":
     """Split a typed line into text and pictures: ``what is this? @cat.png``."""
     parts: list[str | Picture | Image] = []
-    words = []
-    for piece in line.split():
-        if piece.startswith("@") and len(piece) > 1:
-            parts.append(read_picture(Path(piece[1:]), artist, fit=True))
-        else:
-            words.append(piece)
+    for found in PICTURE.finditer(line):
+        path = named_path(found["quoted"] or re.sub(r"\\(\s)", r"\1", found["plain"]))
+        parts.append(read_picture(path, artist, fit=True))
+    words = PICTURE.sub(" ", line).split()
     return [*parts, *([" ".join(words)] if words else [])]
+
+
+def named_path(name: str) -> Path:
+    """The file of that name; without the punctuation after it if there is only such a file: ``cat.png?``."""
+    bare = name.rstrip(PUNCTUATION)
+    return Path(bare if os.path.isfile(bare) and not os.path.exists(name) else name)
 
 
 def pair(text: str, artist: "Model", fit: bool) -> "tuple[Picture | Image, Picture | Image]":
