@@ -1,5 +1,6 @@
 """The public API: a model that draws, edits, captions and chats. Shapes: h w grid of codes; sizes are in pixels."""
 
+import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,8 +15,8 @@ from lantu.errors import LantuError
 from lantu.models import hub, registry
 from lantu.models.control import Control
 from lantu.models.loader import choose_backend, choose_device
-from lantu.models.spec import ModelFolder, Size
-from lantu.models.validation import nearest_size, require
+from lantu.models.spec import Grid, ModelFolder, Size
+from lantu.models.validation import nearest_size, parse_shape, require
 from lantu.tasks.draw import draw, render
 from lantu.tasks.run import Running, count_codes, run, run_one
 from lantu.types import Picture, Step
@@ -95,7 +96,7 @@ class Model:
         prompt: str,
         *,
         seed: int | None = None,
-        size: Size | None = None,
+        size: Size | str | None = None,
         progress: Progress | None = None,
         codes: int | None = None,
         control: Control | None = None,
@@ -107,7 +108,8 @@ class Model:
         Args:
             prompt: English or Chinese, at most 2,000 characters.
             seed: the same seed gives the same picture; random by default (see ``Picture.seed``).
-            size: width and height in pixels, multiples of the decoder's patch; by default the training size.
+            size: width and height in pixels, multiples of the decoder's patch, also as "192x128"; or a ratio, "3:4"; by
+                default the training size.
             progress: called with the number of codes drafted so far and the total.
             codes: draw from the first so many, where the model has learnt that (``info()["codes"]``): fewer are coarser
                 and sooner. The sampling parameter ``num_codes``.
@@ -117,7 +119,7 @@ class Model:
         Raises:
             PromptError: the prompt is empty, too long or not text.
             ImageError: the model can't draw that size.
-            LantuError: a sampling parameter is out of range.
+            LantuError: a sampling parameter is out of range, or the size can't be read.
         """
         options: dict[str, Any] = {"size": size, "progress": progress, "control": control, "examples": examples}
         options["codes"] = codes
@@ -129,7 +131,7 @@ class Model:
         count: int,
         *,
         seed: int | None = None,
-        size: Size | None = None,
+        size: Size | str | None = None,
         progress: Progress | None = None,
         codes: int | None = None,
         control: Control | None = None,
@@ -147,7 +149,7 @@ class Model:
         prompts: Sequence[str],
         seeds: Sequence[int],
         *,
-        size: Size | None = None,
+        size: Size | str | None = None,
         progress: Progress | None = None,
         batched: bool = False,
         codes: int | None = None,
@@ -163,7 +165,7 @@ class Model:
             examples: for each prompt, the examples that precede it.
         """
         parts, params = self.parts, self._params(overrides).change(num_codes=codes)
-        grid = parts.layout.grid_of(size or self.size)
+        grid = self._grid(size)
         processor = parts.control_processor(control, grid) if control else None
         tasks = []
         for prompt, seed, shots in zip(prompts, seeds, examples or [()] * len(prompts), strict=True):
@@ -178,7 +180,7 @@ class Model:
         prompt: str,
         *,
         seed: int | None = None,
-        size: Size | None = None,
+        size: Size | str | None = None,
         every: int | None = None,
         codes: int | None = None,
         **overrides: Unpack[Overrides],
@@ -193,7 +195,7 @@ class Model:
         from lantu.tasks.preview import stream
 
         params, seed = self._params(overrides).change(num_codes=codes), choose_seed(seed)
-        grid = self.parts.layout.grid_of(size or self.size)
+        grid = self._grid(size)
         every = every or self.folder.prefixes or grid[1]
         if every < 1:
             raise LantuError(f"a step every {every} codes", "choose 1 or more")
@@ -260,9 +262,9 @@ class Model:
 
     def chat(
         self,
-        parts: "Said",
+        parts: "Said | str | Picture | Image",
         *,
-        before: "Sequence[Said]" = (),
+        before: "Sequence[Said | str | Picture | Image]" = (),
         seed: int | None = None,
         on_plan: OnPlan | None = None,
         **overrides: Unpack[Overrides],
@@ -270,7 +272,7 @@ class Model:
         """Answer in text, pictures or both, as the model decides.
 
         Args:
-            parts: text and pictures of the user's turn; the model reads the text first.
+            parts: text and pictures of the user's turn, or one of either; the model reads the text first.
             before: earlier turns, the user's first.
             on_plan: called with the plan, if the model writes one before it answers.
 
@@ -281,9 +283,10 @@ class Model:
         from lantu.tasks.chat import chat
 
         require(self.folder, "talking")
-        turn = [part if isinstance(part, str) else Picture(*self.parts.layout.with_codes(part)) for part in parts]
+        *earlier, now = map(_as_turn, [*before, parts])
+        turn = [part if isinstance(part, str) else Picture(*self.parts.layout.with_codes(part)) for part in now]
         params = self._params(overrides, "an answer")
-        answer = run_one(self.parts, chat(self.parts, [*before, turn], choose_seed(seed), params))
+        answer = run_one(self.parts, chat(self.parts, [*earlier, turn], choose_seed(seed), params))
         if answer.plan and on_plan:
             on_plan(answer.plan)
         return list(answer.parts)
@@ -341,6 +344,20 @@ class Model:
         image = images.fit(source.image, *nearest_size(source.image.size, self.sizes)) if fit else source.image
         return source.drawing or Picture(image, self.tokenize(image))
 
+    def _grid(self, size: Size | str | None) -> Grid:
+        """The grid of a size, see ``draw``.
+
+        Raises:
+            LantuError: it can't be read, or the model can't draw it.
+        """
+        wanted = parse_shape(size)(self.parts.layout) if isinstance(size, str) else size or self.size
+        try:
+            width, height = map(operator.index, wanted)
+        except (TypeError, ValueError) as problem:
+            hint = 'give width and height in pixels, e.g. (192, 128) or "192x128"'
+            raise LantuError(f"the size {size!r} can't be read", hint) from problem
+        return self.parts.layout.grid_of((width, height))
+
     def _params(self, overrides: Overrides, task: str = "") -> SamplingParams:
         """The model's sampling parameters with overrides applied.
 
@@ -351,6 +368,13 @@ class Model:
         if note:
             warnings.warn(note, stacklevel=caller_level())
         return self.folder.settings.change(**overrides)
+
+
+def _as_turn(said: "Said | str | Picture | Image") -> "Said":
+    """A turn of a conversation; a text or a picture alone is a turn of one part."""
+    from PIL.Image import Image
+
+    return [said] if isinstance(said, str | Picture | Image) else said
 
 
 def load(model: str | Path | None = None, device: str = "auto", backend: str = "native") -> Model:
