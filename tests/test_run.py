@@ -148,7 +148,7 @@ def test_a_moved_repository_is_set_up_anew(house):
 
 def test_failure_shows_the_log_and_the_next_call_repairs(house):
     broken = call(house, "models", PIP_FAILS="7")
-    assert broken.returncode == 1
+    assert broken.returncode == 2
     assert "pip says why" in broken.stderr
     assert "setup.log" in broken.stderr.splitlines()[-1]
     assert call(house, "models").returncode == 0
@@ -158,7 +158,7 @@ def test_failure_shows_the_log_and_the_next_call_repairs(house):
 def test_refused_change_keeps_what_there_was(house):
     call(house, "models")
     (house[0] / "pyproject.toml").write_text("[project]\nname = 'other'\n")
-    assert call(house, "models", PIP_FAILS="1").returncode == 1
+    assert call(house, "models", PIP_FAILS="1").returncode == 2
     calls(house)
     assert call(house, "models").returncode == 0
     assert [line.split()[1] for line in calls(house)] == ["pip", "-m"]
@@ -207,9 +207,22 @@ def test_without_a_fit_python_it_says_what_to_install(house):
         (refusing / f"python3.{version}").write_text(PYTHON)
         (refusing / f"python3.{version}").chmod(0o755)
     refused = call(house, "models", TOO_OLD="1")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert refused.stderr.splitlines()[-1].startswith("run: no python3 of 3.11 or newer")
     assert not (house[0] / ".venv").exists()
+
+
+@pytest.mark.parametrize("in_the_way", [".venv", ".venv/lock"])
+def test_a_place_that_cant_be_written_is_one_line(house, in_the_way):
+    place = house[0] / in_the_way
+    if place.name == "lock":
+        place.mkdir(parents=True)
+    else:
+        place.touch()
+    refused = call(house, "models")
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert refused.stderr.startswith("run: can't ")
+    assert calls(house) == []
 
 
 def test_a_model_of_another_family_brings_what_it_needs(house, tmp_path):
