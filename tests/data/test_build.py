@@ -109,9 +109,16 @@ def test_styles_are_those_asked_for(cache, tmp_path):
     folder = build_emoji(tmp_path / "data", styles=["fluent-flat"], train=6, val=0, heldout=0, size=64, snap=4)
     shards = Shards(folder, "train")
     assert {placed.style for number in range(6) for placed in shards.sample(number).objects} == {"fluent-flat"}
-    with pytest.raises(DataError, match="no style is called 'oil': choose from noto, fluent-flat"):
-        build_emoji(tmp_path / "oil", styles=["oil"])
+    with pytest.raises(DataError, match="no style is called 'twemoji': choose from noto, fluent-flat"):
+        build_emoji(tmp_path / "oil", styles=["twemoji"])
     assert not (tmp_path / "oil").exists()
+
+
+def test_a_style_that_nobody_draws_is_refused_before_a_gallery_is_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("LANTU_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("lantu.data.build.build_gallery", lambda *_: pytest.fail("it is made"))
+    with pytest.raises(DataError, match="no style is called 'oil': choose from noto"):
+        build_emoji(tmp_path / "oil", styles=["noto", "oil"])
 
 
 def test_other_settings_or_another_gallery_are_not_mixed(cache, tmp_path):

@@ -12,6 +12,7 @@ import typer
 from lantu.commands import terminal
 from lantu.commands.options import Backend, Device, ModelName, Ray, RayAddress
 from lantu.errors import LantuError
+from lantu.files import expand
 
 Host = Annotated[
     str, typer.Option("--host", help="Address to listen at; 0.0.0.0 lets other machines connect.", metavar="ADDRESS")
@@ -166,8 +167,21 @@ def serve(
     if ray:
         made = cluster.make(model, device, backend, options, wanted)
     else:
+        _check_model(model, device, backend)
         made = app.make(lambda: load(model, device, backend), options)
     run.serve(made, options, _announce(opens_browser))
+
+
+def _check_model(model: str | None, device: str, backend: str) -> None:
+    """Refuse a model that can't be opened before the server listens and a browser shows its page; loads no weights.
+
+    A model of the hub is left to the worker, because a download may take longer than clients wait for a server.
+    """
+    from lantu.models import hub
+    from lantu.pipeline import Model
+
+    if model is None or not hub.is_id(model) or expand(model).is_dir():
+        Model.load(model, device, backend)
 
 
 def _announce(opens_browser: bool) -> Callable[[str], None]:

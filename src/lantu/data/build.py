@@ -14,7 +14,7 @@ from lantu.data.account import TAKEN, Note, printable
 from lantu.data.contents import OPTIONAL, Aspect, Entry, load_picture, lost_by_cropping
 from lantu.data.edits import SPLITS as EDITS
 from lantu.data.edits import edit
-from lantu.data.emoji import build_gallery, gallery_place
+from lantu.data.emoji import build_gallery, check_styles, gallery_place
 from lantu.data.folder import find_entries
 from lantu.data.gallery import CATALOGUE, Gallery, load_gallery
 from lantu.data.kept import SHARE, digest_of, former_settings, split, usual_share
@@ -128,6 +128,7 @@ def build_emoji(
     """
     if placement not in PLACEMENTS:
         raise DataError(f"no placement is called {placement!r}", f"choose from {', '.join(PLACEMENTS)}")
+    check_styles(styles or ())  # before a gallery is fetched and made, which takes minutes
     where = "" if placement == "slots" else f"-{placement}"
     folder = Path(out) if out else cache_dir() / "data" / f"emoji-{world}-{size}{where}"
     place, gallery = _gallery(world, styles, workers, progress)

@@ -36,6 +36,16 @@ def gallery_place(world: str, styles: Sequence[str] | None = None) -> tuple[Path
     return cache_dir() / "galleries" / name, held
 
 
+def check_styles(styles: Sequence[str]) -> None:
+    """Refuse styles that nobody draws.
+
+    Raises:
+        DataError: one is not in ``STYLES``.
+    """
+    if unknown := [style for style in styles if style not in STYLES]:
+        raise DataError(f"no style is called {unknown[0]!r}", f"choose from {', '.join(STYLES)}")
+
+
 def build_gallery(
     folder: str | Path,
     world: str = "everyday",
@@ -62,8 +72,7 @@ def build_gallery(
         DataError: an unknown world or style, or a package can't be had.
         DiskError: the gallery can't be written.
     """
-    if unknown := [style for style in styles if style not in STYLES]:
-        raise DataError(f"no style is called {unknown[0]!r}", f"choose from {', '.join(STYLES)}")
+    check_styles(styles)
     if importlib.util.find_spec("resvg_py") is None:
         raise DataError("drawings can't be rasterised without resvg-py", TRAINING)
     folder = Path(folder)
