@@ -61,6 +61,26 @@ def test_trials_of_the_same_things_are_not_independent():
     assert nothing["interval"][1] == pytest.approx(0.161, abs=1e-3)
 
 
+def test_a_drawing_more_by_chance_chooses_no_rate():
+    system, scores, losses = systems.SYSTEMS["lantu"], (1, 0, 0), (0.4, 0.3, 0.35)
+    sweep = [
+        SimpleNamespace(key=str(rate), rate=rate, parts={"language": SimpleNamespace(key=str(rate))})
+        for rate in (0.25, 1.0, 4.0)
+    ]
+    trials_of = [trial(number) for number in range(64)]
+
+    def results(scores):
+        shares = [measuring.share(np.arange(64) < score, trials_of) for score in scores]
+        pairs = list(zip(sweep, shares, losses, strict=True))
+        return {f"sweep-{one.key}": {"score": {"all": share}} for one, share, _ in pairs} | {
+            f"train-{one.key}": {"validation": [loss]} for one, _, loss in pairs
+        }
+
+    assert table.best_rate(system, sweep, results(scores)) == 1.0
+    assert table.best_rate(system, sweep, results((20, 0, 0))) == 0.25  # that is no chance
+    assert table.best_rate(system, sweep, {}) == 1.0  # of nothing, the recipe's own
+
+
 def test_a_system_whose_largest_budget_came_to_nothing_is_not_recognisable():
     trials = [SimpleNamespace(key=key, flops=flops) for key, flops in (("a", 1e13), ("b", 4e13))]
     single = {"value": 0.6, "interval": [0.5, 0.7], "n": 100}

@@ -125,7 +125,7 @@ class Comparison:
 
     def tried(self, planner: Planner, system: System, sweep: Sequence[Trial]) -> Tried:
         """What is trained of a system, once its learning rates have been tried."""
-        rate = table.best_rate(sweep, self.ledger.done)
+        rate = table.best_rate(system, sweep, self.ledger.done)
         rest = planner.reweighted(system, rate), planner.seeds(system, rate), planner.levels(system, rate)
         return Tried(system, sweep, rate, *rest)
 

@@ -116,12 +116,19 @@ def distance_of(trial: Trial, results: Results, step: str) -> float:
     return scored(trial, results, step).get("frechet", {}).get("value", math.inf)
 
 
-def best_rate(sweep: Sequence[Trial], results: Results) -> float:
-    """The best learning rate: by the scene score, and by the Fréchet distance where it is equal."""
+def best_rate(system: System, sweep: Sequence[Trial], results: Results) -> float:
+    """The best learning rate: the least validation loss of what drafts, among scene scores that may be the best.
 
-    def rank(trial: Trial) -> tuple[float, float, float]:
-        own = abs(math.log(trial.rate))
-        return -value_of(trial, results, SWEEP), distance_of(trial, results, SWEEP), own
+    A score may be the best if its interval reaches the highest one. At a budget at which hardly anything is right, one
+    drawing more is chance, and the loss tells more.
+    """
+    best = max(value_of(trial, results, SWEEP) for trial in sweep)
+
+    def rank(trial: Trial) -> tuple[bool, float, float, float]:
+        score = scored(trial, results, SWEEP).get("score", {}).get("all")
+        (loss,) = results.get(f"train-{trial.parts[system.drafter.name].key}", {}).get("validation") or (math.inf,)
+        worse = not score or score["interval"][1] < best
+        return worse, loss, distance_of(trial, results, SWEEP), abs(math.log(trial.rate))
 
     return min(sweep, key=rank).rate
 
