@@ -220,6 +220,14 @@ def test_a_damaged_list_is_one_line(tmp_path, text):
             Lexicon.load(tmp_path).unknown("高铁")
 
 
+@pytest.mark.parametrize("names", [[], ["kaaba"], ["a", "b", "c", "d", "e", "f"], "kaaba", [1, 2]])
+def test_a_damaged_emoji_among_the_related_is_one_line(tmp_path, names):
+    (tmp_path / WORDS).write_text((SHIPPED / WORDS).read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / RELATED).write_text(json.dumps({"emoji": {"\N{KAABA}": names}}))
+    with pytest.raises(ModelError, match="delete this file"):
+        Lexicon.load(tmp_path).expand("\N{KAABA}")
+
+
 def test_the_shipped_list_is_what_its_script_writes():
     from lantu.data.names import table
 

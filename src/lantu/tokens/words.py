@@ -22,6 +22,7 @@ from lantu.tokens.prompts import HAN, PICTOGRAM, Prompts
 from lantu.types import UnknownWord
 
 WORDS, RELATED = "words.json", "related.json"
+NAMES = 5  # of an emoji at most: in English and Chinese, its plurals and its measure word
 HINT = "copy the whole model directory again, or delete this file: then prompts are not checked"
 KEPT = 64  # prompts whose unknown words are cached
 MOST = 8  # unknown words that are reported
@@ -65,7 +66,7 @@ class Lexicon:
                 language: texts(content["names"][language]) for language in ("en", "zh")
             }
             words = {language: texts(content["words"][language]) for language in ("en", "zh")}
-            self.emoji: dict[str, list[str]] = {str(key): texts(its, 5) for key, its in content["emoji"].items()}
+            self.emoji: dict[str, list[str]] = {str(key): texts(its, NAMES) for key, its in content["emoji"].items()}
             self.counts = count_of(content.get("counts", 0))
         except (KeyError, TypeError, AttributeError, ValueError) as problem:
             raise ModelError(f"{(folder or Path()) / WORDS} is not a list of words", HINT) from problem
@@ -94,8 +95,8 @@ class Lexicon:
         content = read(path) if self.folder and path.exists() else {}
         try:
             return {
-                kind: {str(word): texts(names) for word, names in content.get(kind, {}).items()}
-                for kind in ("en", "zh", "emoji")
+                kind: {str(word): texts(names, most) for word, names in content.get(kind, {}).items()}
+                for kind, most in (("en", None), ("zh", None), ("emoji", NAMES))
             }
         except (TypeError, AttributeError, ValueError) as problem:
             raise ModelError(f"{path} is not a list of words", HINT) from problem
