@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lantu.errors import LantuError
+from lantu.files import control_groups
 from lantu.models import free_memory
 from lantu.models.estimate import cached_width
 from lantu.models.memory import short
@@ -180,7 +181,7 @@ MEMINFO = "MemTotal: 8000 kB\nMemFree: 100 kB\nMemAvailable: 4000 kB\n"
 )
 def test_free_memory_of_machine_and_container(files, free, tmp_path, monkeypatch):
     monkeypatch.delenv("LANTU_MEMORY", raising=False)
-    monkeypatch.setattr(free_memory, "ROOT", tmp_path)
+    monkeypatch.setattr(control_groups, "ROOT", tmp_path)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

@@ -9,6 +9,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
+from lantu.kernels.cores import usable_cores
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -22,9 +24,9 @@ def run_all(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
     Args:
         function: importable by name, like the jobs' types.
         jobs: arguments, one per call.
-        workers: processes; one for each core when None. With 1 the jobs run in this process.
+        workers: processes; one for each usable core when None. With 1 the jobs run in this process.
     """
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
+    workers = min(workers or usable_cores(), len(jobs))
     if workers <= 1:
         yield from map(function, jobs)
         return

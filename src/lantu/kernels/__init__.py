@@ -4,6 +4,7 @@
     native.py     the blocks in C++ (``csrc/``), compiled when the package is installed
     plain.py      the blocks in NumPy, for machines without a compiler; several times slower
     library.py    loads the compiled code, or says why there is none
+    cores.py      how many cores a process may use, in containers too
     mkl.py        lets torch's MKL use AVX2 on AMD's processors, for training
     blocks.py     the blocks of lantu's own networks, and their geometry
 
@@ -12,9 +13,9 @@ gated feed-forward; optionally biases and norms of queries and keys, and norms a
 Attention is causal in language models, bidirectional elsewhere.
 """
 
-import os
 from collections.abc import Iterable
 
+from lantu.kernels.cores import usable_cores
 from lantu.kernels.library import ThreadGroup, reason, threads, use_threads
 from lantu.kernels.shapes import (
     MULTIPLE,
@@ -49,11 +50,6 @@ __all__ = [
     "usable_cores",
     "use_threads",
 ]
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: fewer than the machine has in a container, or under taskset."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _module():

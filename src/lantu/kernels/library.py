@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from lantu.errors import LantuError
+from lantu.kernels.cores import within_quota
 
 
 @lru_cache(maxsize=1)
@@ -14,7 +15,7 @@ def library() -> ctypes.CDLL | str:
     """The compiled code, or the reason why NumPy is used instead.
 
     ``LANTU_KERNELS=numpy`` always uses NumPy, ``LANTU_KERNELS=native`` raises an error if there is no compiled code.
-    ``OMP_NUM_THREADS`` limits its threads, as in other libraries.
+    ``OMP_NUM_THREADS`` limits its threads, as in other libraries; without it a container's quota does.
     """
     wanted = os.environ.get("LANTU_KERNELS", "")
     if wanted == "numpy":
@@ -22,9 +23,15 @@ def library() -> ctypes.CDLL | str:
     found = compiled(Path(__file__).parent)
     if wanted == "native" and isinstance(found, str):
         raise LantuError(f"no native code: {found}", "install g++ and reinstall lantu, or unset LANTU_KERNELS")
-    if not isinstance(found, str) and (limit := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
-        found.lantu_set_threads(int(limit))
+    if not isinstance(found, str):
+        limit = os.environ.get("OMP_NUM_THREADS", "")
+        found.lantu_set_threads(threads_for(int(limit) if limit.isdecimal() else 0))
     return found
+
+
+def threads_for(count: int) -> int:
+    """A number of threads for the compiled code; for 0, which is one per core, no more than a quota pays for."""
+    return count or within_quota()
 
 
 def compiled(folder: Path) -> ctypes.CDLL | str:
@@ -86,7 +93,7 @@ class ThreadGroup:
 
 
 def use_threads(count: int) -> None:
-    """Set the number of threads; 0 for one per core. NumPy's threads are set by its BLAS."""
+    """Set the number of threads; 0 for one per usable core. NumPy's threads are set by its BLAS."""
     found = library()
     if not isinstance(found, str):
-        found.lantu_set_threads(count)
+        found.lantu_set_threads(threads_for(count))

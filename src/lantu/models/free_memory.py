@@ -5,10 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lantu.errors import LantuError
+from lantu.files import control_groups
+from lantu.files.control_groups import lines, number
 
 VARIABLE = "LANTU_MEMORY"  # gigabytes that lantu may take, or "any" to try whatever is asked for
-ROOT = Path("/")  # of /proc and /sys; tests have their own
 GIGA = 1e9
+# Of a control group, by its version: its limit, what it takes, and how much of that are cached files.
+FILES = {
+    2: ("memory.max", "memory.current", "inactive_file"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
 
 
 def free_bytes(device: str) -> int | None:
@@ -42,7 +48,7 @@ def given_bytes(text: str) -> int | None:
 
 def machine_bytes() -> int | None:
     """What the kernel says can be had without swapping."""
-    for line in lines(ROOT / "proc/meminfo"):
+    for line in lines(control_groups.ROOT / "proc/meminfo"):
         name, _, rest = line.partition(":")
         if name == "MemAvailable":
             return int(rest.split()[0]) * 1024
@@ -51,22 +57,8 @@ def machine_bytes() -> int | None:
 
 def container_bytes() -> Iterator[int]:
     """What is left below the limit of each control group that this process is in, of version 2 or 1."""
-    for line in lines(ROOT / "proc/self/cgroup"):
-        _, controllers, place = line.split(":", 2)
-        if controllers == "":
-            top, files = ROOT / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            top = ROOT / "sys/fs/cgroup/memory"
-        else:
-            continue
-        group = top / place.lstrip("/")
-        if not group.is_dir():  # a container sees its own group as the top
-            group = top
-        for folder in [group, *group.parents]:
-            yield from left(folder, *files)
-            if folder == top:
-                break
+    for folder, version in control_groups.groups("memory"):
+        yield from left(folder, *FILES[version])
 
 
 def left(folder: Path, limit: str, used: str, cached: str) -> Iterator[int]:
@@ -77,17 +69,3 @@ def left(folder: Path, limit: str, used: str, cached: str) -> Iterator[int]:
     pairs = (line.split() for line in lines(folder / "memory.stat"))
     dropped = next((int(pair[1]) for pair in pairs if pair[:1] == [cached]), 0)
     yield max(0, most - now + dropped)
-
-
-def number(path: Path) -> int | None:
-    """The number in a file; None where there is none."""
-    text = "".join(lines(path)).strip()
-    return int(text) if text.isdecimal() else None
-
-
-def lines(path: Path) -> list[str]:
-    """The lines of a file; none where it can't be read."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
