@@ -120,6 +120,23 @@ def test_a_killed_run_goes_on_as_an_unbroken_one(adopted, tiny_model, captioned_
     assert json.loads(seen[0].splitlines()[-1]) == json.loads(seen[1].splitlines()[-1])
 
 
+@pytest.mark.parametrize("trained", ["lora", "all"])
+def test_a_run_that_was_killed_before_its_first_samples_has_the_losses_of_its_start(
+    adopted, tiny_model, captioned_data, texts, tmp_path, trained
+):
+    given = (adopted("llama", True), tiny_model, captioned_data)
+    changes = (f"trained={trained}", f"text={texts}", "rows_first=2", "loop.steps=8")
+    train(*given, tmp_path / "whole", *changes)
+    train(*given, tmp_path / "broken", *changes, "loop.minutes=0")
+    path = tmp_path / "broken" / "samples" / "validation.jsonl"
+    path.unlink()  # a run that is killed writes no samples at its end
+    again = {"resume": True, "progress": False}
+    recipes.train("language", "adopted-debug", captioned_data, tmp_path / "broken", ["loop.minutes=none"], **again)
+    whole = (tmp_path / "whole" / "samples" / "validation.jsonl").read_text()
+    assert path.read_text() == whole
+    assert json.loads(whole.splitlines()[0])["step"] == 0
+
+
 def test_frozen_weights_may_stay_as_they_were_published(adopted, tiny_model, captioned_data, tmp_path):
     start = adopted("qwen3", False)
     half = ("trained=lora", "frozen=file", "loop.precision=bf16", "loop.steps=10", "checkpointing=true")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from lantu.errors import RecipeError
 from lantu.models.lantu.language.model import export
@@ -22,6 +22,7 @@ from lantu.recipes.documents import Captioned
 from lantu.recipes.drafts import Drafts
 from lantu.recipes.language_lora import Trained, adapt, freeze_in, merged, recompute, save_adapter
 from lantu.recipes.language_settings import LanguageRecipe
+from lantu.recipes.language_start import start_language
 from lantu.recipes.language_task import SAMPLING, LanguageSetup, LanguageTask, Objective
 from lantu.recipes.next_token import NextToken, captioned
 from lantu.recipes.plain_text import PlainText, parted, pieces
@@ -76,12 +77,8 @@ class Task(LanguageTask):
         setup = LanguageSetup(recipe, data)
         if not isinstance(setup.codec, PretrainedCodec):
             raise RecipeError(f"{recipe.start} is no adopted language model", "train it with another recipe")
-        text_size = setup.vocabulary.text_size
-        how = (recipe.trained, recipe.rank, recipe.alpha, recipe.loop.seed)
         self.rows_first = recipe.rows_first
-        self.rows = {id(row) for row in adapt(setup.model, text_size, *how)}
-        if recipe.frozen == "file":
-            freeze_in(setup.model, getattr(torch, origin_of(setup.model.config.to_dict())["dtype"]))
+        self.rows = {id(row) for row in prepare(setup.model, setup.vocabulary.text_size, recipe)}
         if recipe.checkpointing:
             recompute(setup.model)
         documents = Captioned(setup.corpus, recipe.captioning, recipe.dropped)
@@ -130,9 +127,17 @@ class Task(LanguageTask):
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
         """The losses of validation, and what ``LanguageTask`` draws."""
-        self.held.write(self.model, step, folder)
+        self.held.write(self.model, step, folder, self._begun)
         super().sample(step, folder)
         self.model.train()
+
+    def _begun(self) -> dict[str, Tensor]:
+        """What training began with, of all that is trained: by name, on the CPU."""
+        recipe: Any = self.recipe
+        setup = self.setup
+        model = start_language(recipe, setup.pictures.texts(), setup.pictures.grid, setup.tokenizer).model
+        prepare(model, setup.vocabulary.text_size, recipe)
+        return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
     def _drafts(self) -> Drafts:
         """The model as it is now, whatever its architecture, as a generator of pictures."""
@@ -150,6 +155,14 @@ class Task(LanguageTask):
             base = os.path.abspath(part_folder(recipe.start, "language"))
             save_adapter(self.model, first, base, beside, recipe.rank, recipe.alpha)
         export(self.model, folder, self.setup.codec, state=merged(self.model))
+
+
+def prepare(model: Any, text_size: int, recipe: AdoptedLanguageRecipe) -> list[nn.Parameter]:
+    """Let what the recipe trains learn, and nothing else; returns the new rows."""
+    rows = adapt(model, text_size, recipe.trained, recipe.rank, recipe.alpha, recipe.loop.seed)
+    if recipe.frozen == "file":
+        freeze_in(model, getattr(torch, origin_of(model.config.to_dict())["dtype"]))
+    return rows
 
 
 def check_settings(recipe: AdoptedLanguageRecipe) -> None:

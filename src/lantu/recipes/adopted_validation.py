@@ -4,12 +4,13 @@ RUN/samples/validation.jsonl has a line for the model before its first step, and
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lantu.files import write_text
 from lantu.recipes.captions import caption_of, learnable
@@ -22,6 +23,7 @@ from lantu.types import CodeGrid, Document
 
 FILE = "validation.jsonl"
 ROWS = 8  # documents that are computed together
+Begun = Callable[[], Mapping[str, Tensor]]  # parameters by name
 
 
 class Validation:
@@ -42,8 +44,11 @@ class Validation:
         """Measure the model that training begins with."""
         self.first = self.measure(model)
 
-    def write(self, model: Any, step: int, folder: Path) -> None:
+    def write(self, model: Any, step: int, folder: Path, begun: Begun) -> None:
         """Add a line for the model as it is now; lines of later steps, which a killed run left, are removed.
+
+        Args:
+            begun: what training began with, for a run that was killed before the first line was written.
 
         Raises:
             DiskError: it can't be written.
@@ -51,14 +56,36 @@ class Validation:
         path = folder / FILE
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
         lines = [line for line in lines if line["step"] < step]
-        if self.first is not None and not any(line["step"] == 0 for line in lines):
+        if step and not any(line["step"] == 0 for line in lines):
+            self.first = self.first or self.measure_with(model, begun())
             lines.insert(0, {"step": 0, **self.first})
         lines.append({"step": step, **self.measure(model)})
         write_text(path, "".join(f"{json.dumps(line)}\n" for line in lines))
 
     @torch.no_grad()
+    def measure_with(self, model: Any, others: Mapping[str, Tensor]) -> dict[str, float]:
+        """``measure`` with other values of some parameters: in their place, so that the device holds one model."""
+        parameters = dict(model.named_parameters())
+        kept = {name: parameters[name].to("cpu", copy=True) for name in others}
+        try:
+            for name, value in others.items():
+                parameters[name].copy_(value)
+            return self.measure(model)
+        finally:
+            for name, value in kept.items():
+                parameters[name].copy_(value)
+
+    @torch.no_grad()
     def measure(self, model: Any) -> dict[str, float]:
-        """Mean losses in nats: "codes" after a caption, "captions" after a picture, "text"; what there is of them."""
+        """Mean losses in nats: "codes" after a caption, "captions" after a picture, "text"; what there is of them.
+
+        Without autocast, whoever asks: the first line is compared with the others.
+        """
+        with torch.autocast(model.device.type, enabled=False):
+            return self.losses(model)
+
+    def losses(self, model: Any) -> dict[str, float]:
+        """``measure`` in the precision that is in force."""
         training = model.training
         model.eval()
         drawing, captioning = self.documents()
