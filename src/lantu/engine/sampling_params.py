@@ -62,8 +62,8 @@ def plain_number(name: str, value: Any, least: float, most: float, whole: bool =
     Raises:
         LantuError: it is no number, NaN, or out of range.
     """
-    wanted = numbers.Integral if whole else numbers.Real
-    if not isinstance(value, wanted) or isinstance(value, bool) or not least <= value <= most:  # nor is NaN
+    is_number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
+    if not is_number or not least <= value <= most:  # nor is NaN
         kind = "a whole number" if whole else "a value"
         raise LantuError(f"{name} can't be {value}", f"choose {kind} from {least:g} to {most:g}")
     return int(value) if isinstance(value, numbers.Integral) else float(value)

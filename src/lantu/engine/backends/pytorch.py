@@ -157,8 +157,7 @@ class Language:
 
     def open(self, capacity: int, prefix: CachedSequence | None = None) -> CachedSequence:
         length = prefix.length if prefix else 0
-        if prefix and prefix.aside is None:
-            self.set_aside(prefix)
+        aside = self.set_aside(prefix) if prefix else None
         slots, places = self.memory.shape[2], self.memory.shape[4]
         needed = length + capacity
         if needed > places:  # more places in every slot
@@ -171,15 +170,20 @@ class Language:
             self.free = list(range(slots + more - 1, slots - 1, -1))
         self.free.sort(reverse=True)  # the lowest first: a step computes all up to the highest in use
         row = CachedSequence(self.free.pop(), needed, length, prefix.hidden if prefix else None)
-        if prefix:
-            self.memory[:, :, row.slot, :, :length] = prefix.aside
+        if aside is not None:
+            self.memory[:, :, row.slot, :, :length] = aside
         return row
 
-    def set_aside(self, prefix: CachedSequence) -> None:
-        """Free a prefix's slot, and keep what rows after it copy: its keys and values, and its last hidden state."""
-        prefix.aside = self.memory[:, :, prefix.slot, :, : prefix.length].clone()
-        prefix.hidden = prefix.hidden[-1:].clone()
-        self.free.append(prefix.slot)
+    def set_aside(self, prefix: CachedSequence) -> Tensor:
+        """A prefix's keys and values, which rows after it copy; with its last hidden state they are all that it keeps.
+
+        The first time it leaves its slot.
+        """
+        if prefix.aside is None:
+            prefix.aside = self.memory[:, :, prefix.slot, :, : prefix.length].clone()
+            prefix.hidden = prefix.hidden[-1:].clone()
+            self.free.append(prefix.slot)
+        return prefix.aside
 
     def close(self, row: CachedSequence) -> None:
         if row.aside is None:
