@@ -1,6 +1,8 @@
 // The page's requests to the server: JSON, forms, and server-sent events over POST.
 
 const KEY = "lantu-key";
+const SENDABLE = /^[\x20-\x7e]+$/; // what a browser sends in a header; anything else would fail before it is sent
+let kept = null; // the key, where the browser stores nothing
 let askForKey = async () => null;
 
 /** An error response, with the server's message. */
@@ -66,9 +68,10 @@ async function send(path, options) {
   if (response.ok) return response;
   const problem = await failure(response);
   if (response.status !== 401) throw problem;
-  const given = await askForKey(Boolean(key));
+  let given = await askForKey(Boolean(key));
+  while (given && !SENDABLE.test(given)) given = await askForKey(true);
   if (!given) throw problem;
-  sessionStorage.setItem(KEY, given);
+  store(given);
   return send(path, options);
 }
 
@@ -79,9 +82,18 @@ async function failure(response) {
   return new ApiError(message, { status: response.status, code: told?.error?.code ?? null, wait });
 }
 
+function store(key) {
+  kept = key;
+  try {
+    sessionStorage.setItem(KEY, key);
+  } catch (problem) {
+    console.info("the key is not kept beyond this page:", problem);
+  }
+}
+
 function stored() {
   try {
-    return sessionStorage.getItem(KEY);
+    return kept ?? sessionStorage.getItem(KEY);
   } catch {
     return null;
   }

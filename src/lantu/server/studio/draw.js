@@ -67,8 +67,7 @@ export class Draw {
       this.stage.show("one");
       await this.look.open(picture);
     } catch (problem) {
-      // Show the previous picture again, unless the next drawing has begun.
-      if (signal.reason !== SUPERSEDED) await this.look.show();
+      await this.back(signal);
       throw problem;
     }
   }
@@ -84,9 +83,19 @@ export class Draw {
       }),
     );
     const failed = drawn.find((one) => one.status === "rejected");
+    if (failed && !this.gallery.pictures.some(Boolean)) await this.back(signal);
     if (failed) throw failed.reason;
     const ms = drawn.reduce((sum, one) => sum + one.value.timings.total, 0) / drawn.length;
     reportDrawn("drawn_many", { n: drawn.length, ms: Math.round(ms) }, drawn[0].value);
+  }
+
+  /** Instead of blank sheets, show what was there before, unless the next drawing has begun. */
+  async back(signal) {
+    if (signal.reason === SUPERSEDED) return;
+    if (this.look.picture) {
+      this.stage.show("one");
+      await this.look.show();
+    } else this.stage.show(this.gallery.pictures.some(Boolean) ? "many" : "empty");
   }
 
   async follow(body, seed, sheet, signal) {

@@ -14,7 +14,7 @@ export class Editor {
    * @param {import("./sheet.js").Sheet} sheet the large sheet.
    * @param {{learnt: string[]}} info
    * @param {() => object} picture the edited picture.
-   * @param {(picture: object) => void} onChanged called with a new version.
+   * @param {(picture: object) => Promise<void>} onChanged called with a new version.
    * @param {() => void} restore shows the current version again.
    * @param {() => object} settings the settings, with the seed if one is given, and `pace`.
    */
@@ -172,11 +172,13 @@ export class Editor {
   change(what, make) {
     return run(what, async (signal) => {
       try {
-        this.onChanged(await make(signal));
+        const picture = await make(signal);
+        signal.throwIfAborted(); // another picture may be large by now
+        await this.onChanged(picture);
       } catch (problem) {
         if (signal.reason !== SUPERSEDED) this.restore();
         throw problem;
       }
-    });
+    }, true);
   }
 }

@@ -27,7 +27,9 @@ export async function follow(events, sheet, pace, signal) {
     if (event.type === "completed") {
       const picture = received(event.picture);
       await sheet.ink(picture.codes, pause);
-      sheet.fill(picture.codes, await imageOf(picture.png));
+      const image = await imageOf(picture.png);
+      signal.throwIfAborted();
+      sheet.fill(picture.codes, image);
       return picture;
     }
   }

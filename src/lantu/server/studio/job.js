@@ -10,6 +10,7 @@ const notice = document.getElementById("notice");
 const retry = document.getElementById("retry");
 export const SUPERSEDED = new DOMException("a newer job runs", "AbortError"); // why a job was stopped
 let current = null;
+let bound = false; // whether the current job works on the picture that is large
 let again = null;
 
 retry.addEventListener("click", () => again?.());
@@ -19,11 +20,13 @@ retry.addEventListener("click", () => again?.());
  *
  * @param {string} what key of the status text.
  * @param {(signal: AbortSignal) => Promise<void>} task
+ * @param {boolean} ofLarge whether it works on the picture that is large, see `leaveLarge`.
  */
-export async function run(what, task) {
+export async function run(what, task, ofLarge = false) {
   current?.abort(SUPERSEDED);
   const control = new AbortController();
   current = control;
+  bound = ofLarge;
   problem.hidden = true;
   notice.hidden = true;
   document.body.dataset.busy = "true";
@@ -35,7 +38,7 @@ export async function run(what, task) {
   } catch (wrong) {
     if (current !== control && control.signal.aborted) return;
     if (control.signal.aborted) tell(status, "stopped");
-    else complain(wrong, () => run(what, task));
+    else complain(wrong, () => run(what, task, ofLarge));
   } finally {
     clearInterval(ticking);
     if (current === control) {
@@ -49,6 +52,11 @@ export async function run(what, task) {
 export function stop() {
   current?.abort();
   return Boolean(current);
+}
+
+/** Stop a job whose result would land on the picture that takes the place of the large one. */
+export function leaveLarge() {
+  if (bound) current?.abort(SUPERSEDED);
 }
 
 /** Show an error, with a button to retry where that may help. */

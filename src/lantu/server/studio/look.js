@@ -120,7 +120,7 @@ export class Look {
       $("caption-text").lang = language;
       $("caption-text").textContent = caption;
       report("");
-    });
+    }, true);
   }
 
   key(event) {

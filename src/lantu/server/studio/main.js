@@ -5,7 +5,7 @@ import { Board } from "./board.js";
 import { Settings } from "./settings.js";
 import { Draw } from "./draw.js";
 import { Gallery } from "./gallery.js";
-import { complain, report, run, stop } from "./job.js";
+import { complain, leaveLarge, report, run, stop } from "./job.js";
 import { Look } from "./look.js";
 import { Open } from "./open.js";
 import { Shelf } from "./shelf.js";
@@ -55,6 +55,7 @@ function build(info) {
   }
 
   async function openSibling(picture) {
+    leaveLarge();
     stage.show("one", true);
     const back = gallery.siblings(picture);
     back.addEventListener("click", backToAll);
@@ -63,6 +64,7 @@ function build(info) {
   }
 
   function backToAll() {
+    leaveLarge();
     stage.show("many");
     const at = Math.max(0, gallery.pictures.indexOf(look.timeline.versions[0]));
     $("variations").children[at].firstChild.focus();
@@ -79,6 +81,7 @@ function build(info) {
     talk.show(look.picture.png).then(() => $("talk-words").focus(), complain);
   });
   $("forget").addEventListener("click", async () => {
+    leaveLarge();
     await shelf.forget(look.picture);
     look.timeline = null;
     stage.show("empty");

@@ -37,7 +37,8 @@ export class Open {
 
   open(file) {
     return run("opening", async (signal) => {
-      const told = await readBack(file, signal);
+      // Only PNGs have a record. Others may be photos, which are scaled here: a server takes none of many megapixels.
+      const told = file.type === "image/png" ? await readBack(file, signal) : null;
       const ours = told !== null;
       const picture = ours ? { ...told, png: file, kind: "opened" } : await this.read(file, signal);
       await this.onOpened(picture, ours);

@@ -53,12 +53,14 @@ export async function sized(file, width, height) {
   return fits ? file : fitted(file, width, height);
 }
 
+const NO_RECORD = ["no_metadata", "invalid_image", "too_large"]; // answers that leave nothing but the pixels
+
 /** The record of a PNG drawn by lantu, or null. */
 export async function readBack(file, signal) {
   try {
     return await postImage("/v1/lantu/read", file, {}, signal);
   } catch (problem) {
-    if (problem.code === "no_metadata") return null;
+    if (NO_RECORD.includes(problem.code)) return null;
     throw problem;
   }
 }

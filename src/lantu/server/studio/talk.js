@@ -52,6 +52,8 @@ export class Talk {
   send() {
     const text = $("talk-words").value.trim();
     if (!text && !this.shown.length) return;
+    // An answer that has not begun is stopped by the next message.
+    this.turns = this.turns.filter((turn) => turn.role === "user" || !isEmpty(turn));
     this.turns.push({ role: "user", text, pictures: this.shown });
     this.shown = [];
     $("talk-words").value = "";
@@ -61,7 +63,7 @@ export class Talk {
 
   answer() {
     run("talking", async (signal) => {
-      const asked = this.turns.length;
+      const asked = this.turns.at(-1);
       const reply = { role: "assistant", plan: "", text: "", pictures: [] };
       const said = this.talks ? lately(this.turns) : this.turns.slice(-1);
       const body = { model: this.info.name, messages: said.map(message), stream: true };
@@ -79,13 +81,27 @@ export class Talk {
         }
         reportDrawn("", {}, told);
       } catch (problem) {
-        if (!reply.text && !reply.pictures.length) this.turns.length = asked;
+        if (isEmpty(reply)) this.drop(reply);
+        // The server reads the whole chat: a message that it refuses would block all later ones.
+        if (problem.passing === false) this.takeBack(asked, reply);
         this.render();
         throw problem;
       } finally {
         this.keep();
       }
     });
+  }
+
+  drop(...turns) {
+    this.turns = this.turns.filter((turn) => !turns.includes(turn));
+  }
+
+  /** Put a message back into the form, to be worded anew. */
+  takeBack(message, reply) {
+    this.drop(message, reply);
+    this.shown = [...message.pictures, ...this.shown];
+    $("talk-words").value = [message.text, $("talk-words").value].filter(Boolean).join("\n");
+    this.renderShown();
   }
 
   keep() {
@@ -100,6 +116,7 @@ export class Talk {
   }
 
   renderLast() {
+    if (!this.turns.length) return; // deleted while the answer came
     $("talk-log").lastElementChild.replaceWith(this.turn(this.turns.at(-1)));
     $("talk-log").lastElementChild.scrollIntoView({ block: "nearest" });
   }
@@ -156,6 +173,10 @@ export class Talk {
     });
     $("talk-shown").replaceChildren(...items);
   }
+}
+
+function isEmpty({ text, pictures }) {
+  return !text && !pictures.length;
 }
 
 /** The last turns, with no more pictures than the server accepts. */
