@@ -54,6 +54,8 @@ class Guard:
             await self.app(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send, self.options, self.body_memory, self.origins)
+        if scope["method"] == "HEAD":  # a GET whose body the HTTP server leaves out
+            scope = {**scope, "method": "GET"}
         state = scope.setdefault("state", {})
         state["client"], state["request_id"] = exchange.address, exchange.id
         state["long_strings"] = exchange.scanner.strings
@@ -108,7 +110,7 @@ class Guard:
         fields: dict[str, Any] = {
             "request": exchange.id,
             "client": exchange.address,
-            "method": scope["method"],
+            "method": exchange.method,
             "path": scope["path"],
             "status": exchange.status,
             "ms": round(1000 * seconds, 1),
@@ -136,7 +138,7 @@ class Exchange:
     ):
         self.inner_receive, self.inner_send, self.origins = receive, send, origins
         self.options, self.body_memory = options, body_memory
-        self.headers, self.path = Headers(scope=scope), scope["path"]
+        self.headers, self.method, self.path = Headers(scope=scope), scope["method"], scope["path"]
         self.id, self.started = f"req_{secrets.token_hex(12)}", time.monotonic()
         client = scope.get("client")
         self.address = client[0] if client else "unknown"
