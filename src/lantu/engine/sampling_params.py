@@ -62,11 +62,13 @@ def plain_number(name: str, value: Any, least: float, most: float, whole: bool =
     Raises:
         LantuError: it is no number, NaN, or out of range.
     """
-    is_number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
-    if not is_number or not least <= value <= most:  # nor is NaN
+    is_whole = isinstance(value, numbers.Integral)
+    fits = (is_whole if whole else isinstance(value, numbers.Real)) and not isinstance(value, bool)
+    number: Any = value
+    if not fits or not least <= number <= most:  # nor is NaN
         kind = "a whole number" if whole else "a value"
         raise LantuError(f"{name} can't be {value}", f"choose {kind} from {least:g} to {most:g}")
-    return int(value) if isinstance(value, numbers.Integral) else float(value)
+    return int(number) if is_whole else float(number)
 
 
 @dataclass(frozen=True)
