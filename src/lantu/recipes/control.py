@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
 from lantu.types import MASK_CODE, Sample
+
+Time = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ControlRecipe(DecoderRecipe):
@@ -52,7 +54,7 @@ class ControlRecipe(DecoderRecipe):
     drawn: float = Field(0.25, gt=0, le=1)
     unseen: float = Field(0.15, ge=0, le=1)
     guessed: float = Field(0.5, ge=0, le=1)
-    times: tuple[float, ...] = (0.0, 0.0, 0.0, 0.25, 0.5, 0.75)
+    times: tuple[Time, ...] = Field((0.0, 0.0, 0.0, 0.25, 0.5, 0.75), min_length=1)
     shares: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (0.6, 0.1, 0.3)
     coarsest: float = Field(4.0, ge=1)
 

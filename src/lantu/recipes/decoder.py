@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, FiniteFloat, PositiveInt
 from torch import Tensor, nn
 
 from lantu.diffusion.flow import Corruption, flow_loss, mask_tail, replace
@@ -16,10 +16,12 @@ from lantu.models.lantu.decoder.config import DecoderConfig
 from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.models.lantu.decoder.pytorch import as_decoder
 from lantu.models.lantu.layers import in_blocks
+from lantu.models.lantu.sizes import Width
 from lantu.models.lantu.tokenizer.model import ImageTokenizer
 from lantu.recipes.codes import codes_of, load_tokenizer
 from lantu.recipes.more_codes import origins
 from lantu.recipes.picture_batches import CodedBatches, check_one_shape
+from lantu.recipes.ranges import Share, Weight
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training import task as training
@@ -45,17 +47,17 @@ class DecoderRecipe(RecipeConfig):
 
     tokenizer: str = ""
     start: str = ""
-    size: int = 128
-    width: int = 256
-    layers: int = 6
-    dropped: float = 0.1
-    hidden: float = 0.1
-    spoilt: float = 0.4
-    most: float = 0.2
-    mean: float = -0.8
-    spread: float = 1.0
-    perceptual_weight: float = 0.0
-    judged: float = 0.5
+    size: PositiveInt = 128
+    width: Width = 256
+    layers: PositiveInt = 6
+    dropped: Share = 0.1
+    hidden: Share = 0.1
+    spoilt: Share = 0.4
+    most: Share = 0.2
+    mean: FiniteFloat = -0.8
+    spread: Weight = 1.0
+    perceptual_weight: Weight = 0.0
+    judged: Share = 0.5
     rehearsed: str = ""
     rehearsal: float = Field(0.25, ge=0, lt=1)
 

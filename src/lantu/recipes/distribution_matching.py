@@ -26,6 +26,7 @@ from lantu.models.lantu.decoder.network import PixelDecoder
 from lantu.recipes import decoder
 from lantu.recipes.decoder import DecoderRecipe
 from lantu.recipes.picture_batches import Coded
+from lantu.recipes.ranges import StepCounts
 from lantu.recipes.sources import part_folder
 from lantu.training.task import Metrics
 
@@ -48,7 +49,7 @@ class DistributionMatchingRecipe(DecoderRecipe):
         matching_weight: of the distribution matching loss, beside the perceptual distance to the true picture.
     """
 
-    steps: tuple[int, ...] = (1, 2, 4)
+    steps: StepCounts = (1, 2, 4)
     every: int = Field(2, ge=1)
     alone: int = Field(100, ge=0)
     matching_weight: float = Field(3.0, ge=0)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PositiveFloat
 from torch import Tensor
 
 from lantu.data.context import some
@@ -52,7 +52,7 @@ class GuidanceSettings(BaseModel):
     """
 
     taught: float = Field(0.5, ge=0, le=1)
-    strengths: tuple[float, ...] = (1.25, 1.5, 2.0, 2.5, 3.0)
+    strengths: tuple[PositiveFloat, ...] = Field((1.25, 1.5, 2.0, 2.5, 3.0), min_length=1)
     teacher: str = ""
 
 

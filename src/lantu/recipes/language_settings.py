@@ -1,7 +1,8 @@
 """Settings that all recipes of the language model share."""
 
-from pydantic import Field
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
+from lantu.recipes.ranges import Share
 from lantu.training.config import RecipeConfig
 
 
@@ -34,13 +35,21 @@ class LanguageRecipe(RecipeConfig):
     settled: float = Field(1.0, ge=0, le=1)
     origin: str = ""
     reverted: float = Field(0.5, ge=0, le=1)
-    text_size: int = 3072
-    width: int = 320
-    layers: int = 8
-    heads: int = 5
-    inner: int = 896
-    captioning: float = 0.3
-    dropped: float = 0.05
-    asked: float = 0.35
+    text_size: PositiveInt = 3072
+    width: PositiveInt = 320
+    layers: PositiveInt = 8
+    heads: PositiveInt = 5
+    inner: PositiveInt = 896
+    captioning: Share = 0.3
+    dropped: Share = 0.05
+    asked: Share = 0.35
     longest: int = Field(512, ge=1)
-    row: int = 0
+    row: int = Field(0, ge=0)
+
+    @field_validator("heads")
+    @classmethod
+    def share_the_width(cls, heads: int, others: ValidationInfo) -> int:
+        """Refuse heads that don't divide the width into even parts, as rotary embeddings need."""
+        if (width := others.data.get("width")) and width % (2 * heads):
+            raise ValueError(f"heads can't share a width of {width} evenly, in pairs of numbers")
+        return heads

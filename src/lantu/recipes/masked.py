@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from lantu.data.order import turn
@@ -22,6 +22,7 @@ from lantu.engine.drafting import Drafter, draft
 from lantu.engine.masked_diffusion import MaskedDrafter
 from lantu.engine.request import Request
 from lantu.models.lantu.layers import in_blocks
+from lantu.models.lantu.sizes import Width
 from lantu.models.masked import sequence
 from lantu.models.masked.config import MaskedConfig
 from lantu.models.masked.network import MaskedTransformer
@@ -55,9 +56,9 @@ class MaskedRecipe(RecipeConfig):
     """
 
     tokenizer: str = ""
-    text_size: int = 2048
-    width: int = 192
-    layers: int = 4
+    text_size: PositiveInt = 2048
+    width: Width = 192
+    layers: PositiveInt = 4
     passes: int = Field(12, ge=1)
     choice_temperature: float = Field(4.5, ge=0)
     dropped: float = Field(0.1, ge=0, le=1)

@@ -21,6 +21,7 @@ from lantu.models.lantu import controls
 from lantu.recipes import pretrained_decoder
 from lantu.recipes.identity import weights_digest
 from lantu.recipes.pretrained_decoder import PretrainedDecoderRecipe
+from lantu.recipes.ranges import Share
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.training.config import LoopConfig
 from lantu.training.task import Metrics
@@ -37,9 +38,9 @@ class PretrainedControlRecipe(PretrainedDecoderRecipe):
 
     kind: Literal["edges", "layout", "colour"] = "edges"
     coarsest: float = Field(4.0, ge=1)
-    dropped: float = 0.3
-    spoilt: float = 0.6
-    most: float = 0.5
+    dropped: Share = 0.3
+    spoilt: Share = 0.6
+    most: Share = 0.5
 
 
 class Controlled(NamedTuple):

@@ -26,6 +26,7 @@ from lantu.models.diffusers.saving import save
 from lantu.models.lantu.components import is_pretrained
 from lantu.recipes.codes import check_cells, codes_of, load_tokenizer
 from lantu.recipes.picture_batches import check_one_shape
+from lantu.recipes.ranges import Share
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.recipes.sources import part_folder
 from lantu.training import task as training
@@ -57,10 +58,10 @@ class PretrainedDecoderRecipe(RecipeConfig):
     network_share: float = Field(0.1, ge=0)
     recompute: bool = False
     kept_latents: int = Field(1024, ge=0)
-    dropped: float = 0.1
-    hidden: float = 0.1
-    spoilt: float = 0.4
-    most: float = 0.2
+    dropped: Share = 0.1
+    hidden: Share = 0.1
+    spoilt: Share = 0.4
+    most: Share = 0.2
     shown_steps: int = Field(10, ge=1)
 
 

@@ -17,6 +17,7 @@ from lantu.recipes import pretrained_steps
 from lantu.recipes.distribution_matching import check_average
 from lantu.recipes.pretrained_decoder import Batch
 from lantu.recipes.pretrained_steps import STUDENT, PretrainedStepsRecipe, loop
+from lantu.recipes.ranges import StepCounts
 from lantu.training.task import Metrics
 
 CRITIC = "critic"
@@ -33,7 +34,7 @@ class PretrainedMatchingRecipe(PretrainedStepsRecipe):
             to its codes.
     """
 
-    steps: tuple[int, ...] = (1, 2, 4)
+    steps: StepCounts = (1, 2, 4)
     every: int = Field(2, ge=1)
     alone: int = Field(100, ge=0)
     anchor_weight: float = Field(0.25, ge=0)

@@ -6,10 +6,10 @@ once, and the result is the same decoder with a small file more, which diffusers
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from lantu.diffusion.decoder import DiffusionDecoder
@@ -30,6 +30,7 @@ from lantu.training.config import LoopConfig
 from lantu.training.device import choose_device, has_bf16
 
 STUDENT = "student"
+Scale = Annotated[float, Field(ge=0, le=100)]
 
 
 class PretrainedStepsRecipe(PretrainedDecoderRecipe):
@@ -48,8 +49,16 @@ class PretrainedStepsRecipe(PretrainedDecoderRecipe):
     trained: Literal["adapter", "lora", "all"] = "lora"
     rank: int = Field(64, ge=1, le=1024)
     network_share: float = Field(1.0, ge=0)
-    guidance: tuple[float, float] = (1.0, 2.0)
+    guidance: tuple[Scale, Scale] = (1.0, 2.0)
     shown_steps: int = Field(20, ge=1)
+
+    @field_validator("guidance")
+    @classmethod
+    def in_order(cls, guidance: tuple[float, float]) -> tuple[float, float]:
+        """Refuse scales whose least is above the most."""
+        if guidance[0] > guidance[1]:
+            raise ValueError("the least guidance comes first, then the most")
+        return guidance
 
 
 class Task(pretrained_decoder.Task):

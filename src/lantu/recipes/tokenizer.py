@@ -23,6 +23,7 @@ from lantu.recipes.caption_alignment import AlignedTokenizer, CaptionWords
 from lantu.recipes.caption_vectors import CaptionVectors
 from lantu.recipes.more_codes import continue_tokenizer
 from lantu.recipes.picture_batches import Changes, PictureBatches, check_one_shape
+from lantu.recipes.ranges import Share, Weight
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.training import task as training
 from lantu.training.config import LoopConfig, RecipeConfig
@@ -72,13 +73,13 @@ class TokenizerRecipe(RecipeConfig):
     model: TokenizerConfig = TokenizerConfig()
     start: str = "patches"
     frozen: bool = True
-    quantize_from: int = 0
+    quantize_from: int = Field(0, ge=0)
     perceptual: str = "alex"
-    perceptual_weight: float = 0.5
-    semantic_weight: float = 0.2
-    judged: float = 0.5
-    adversarial_weight: float = 0.0
-    adversarial_from: int = 0
+    perceptual_weight: Weight = 0.5
+    semantic_weight: Weight = 0.2
+    judged: Share = 0.5
+    adversarial_weight: Weight = 0.0
+    adversarial_from: int = Field(0, ge=0)
     beside: str = ""
     beside_share: float = Field(0.0, ge=0, lt=1)
     moved: int = Field(0, ge=0)

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+from lantu.models.lantu.sizes import Width
 from lantu.tokens.vocabulary import MAX_CODES
 
 ROW = 64  # codes in a row of a sequence; a grid has no longer rows
@@ -50,16 +51,16 @@ class TokenizerConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    size: int = 192
-    patch: int = 16
-    width: int = 256
-    encoder_layers: int = 4
-    decoder_layers: int = 4
+    size: PositiveInt = 192
+    patch: PositiveInt = 16
+    width: Width = 256
+    encoder_layers: int = Field(4, ge=0)
+    decoder_layers: int = Field(4, ge=0)
     quantizer: Literal["vq", "following", "fsq", "simvq"] = "vq"
     codebook_size: int = Field(4096, ge=2, le=65536)
-    code_width: int = 64
-    levels: tuple[int, ...] = ()
-    semantic_width: int = 112
+    code_width: PositiveInt = 64
+    levels: tuple[PositiveInt, ...] = ()
+    semantic_width: int = Field(112, ge=0)
     reach: int = Field(0, ge=0)
     encoder_window: int = Field(0, ge=0)
     stem: int = Field(0, ge=0, le=1024)
