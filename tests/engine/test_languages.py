@@ -206,7 +206,7 @@ def test_logits_of_some_ids_are_a_part_of_all(backend):
     _, model = pair("qwen3", backend, tied=False)
     every = anew(model, IDS)
     some = anew(model, IDS, (range(10, 20), range(50, 51)))
-    np.testing.assert_allclose(some, every[[*range(10, 20), 50]], rtol=1e-6)
+    np.testing.assert_allclose(some, every[[*range(10, 20), 50]], rtol=1e-5, atol=1e-6)
     for number in range(20):  # more than are kept
         np.testing.assert_allclose(anew(model, IDS, (range(number, 30),)), every[number:30], rtol=1e-5, atol=1e-6)
 

@@ -203,7 +203,7 @@ def test_what_can_not_be_trained_is_one_line(adopted, tiny_model, captioned_data
     with pytest.raises(LantuError, match="too short"):
         train(start, tiny_model, captioned_data, tmp_path / "run", f"text={tmp_path}/short.txt")
     for changes, said in (
-        (("width=64",), "width: the model in"),
+        (("width=160",), "width: the model in"),
         (("added=1",), "added is of another"),
         (("trained=all", "frozen=file"), "with trained=all all do"),
     ):
