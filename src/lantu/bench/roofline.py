@@ -67,7 +67,7 @@ def roofline(work: Work, peaks: Peaks, pictures: Sequence[int]) -> dict[str, Any
         multiplying = 2 * work.weights * 2 * count / (rate * 1e9)
         parts = (max(reading, multiplying), reading, multiplying)
         for name, seconds in zip(floors, parts, strict=True):
-            floors[name][str(count)] = round(work.codes * seconds, 4)
+            floors[name][str(count)] = round(work.codes * seconds, 7)
     return {
         "bandwidth_gb_s": round(peaks.bandwidth_gb_s, 1),
         "matrix_gflop_s": round(rate),
