@@ -37,7 +37,7 @@ def gallery_place(world: str, styles: Sequence[str] | None = None) -> tuple[Path
 
 
 def check_styles(styles: Sequence[str]) -> None:
-    """Refuse styles that nobody draws.
+    """Refuse unknown styles.
 
     Raises:
         DataError: one is not in ``STYLES``.

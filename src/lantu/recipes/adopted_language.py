@@ -127,11 +127,11 @@ class Task(LanguageTask):
     @torch.no_grad()
     def sample(self, step: int, folder: Path) -> None:
         """The losses of validation, and what ``LanguageTask`` draws."""
-        self.held.write(self.model, step, folder, self._begun)
+        self.held.write(self.model, step, folder, self._start_weights)
         super().sample(step, folder)
         self.model.train()
 
-    def _begun(self) -> dict[str, Tensor]:
+    def _start_weights(self) -> dict[str, Tensor]:
         """What training began with, of all that is trained: by name, on the CPU."""
         recipe: Any = self.recipe
         setup = self.setup

@@ -23,7 +23,7 @@ from lantu.types import CodeGrid, Document
 
 FILE = "validation.jsonl"
 ROWS = 8  # documents that are computed together
-Begun = Callable[[], Mapping[str, Tensor]]  # parameters by name
+StartWeights = Callable[[], Mapping[str, Tensor]]  # parameters by name
 
 
 class Validation:
@@ -44,11 +44,11 @@ class Validation:
         """Measure the model that training begins with."""
         self.first = self.measure(model)
 
-    def write(self, model: Any, step: int, folder: Path, begun: Begun) -> None:
+    def write(self, model: Any, step: int, folder: Path, start_weights: StartWeights) -> None:
         """Add a line for the model as it is now; lines of later steps, which a killed run left, are removed.
 
         Args:
-            begun: what training began with, for a run that was killed before the first line was written.
+            start_weights: what training began with, for a run that was killed before the first line was written.
 
         Raises:
             DiskError: it can't be written.
@@ -57,7 +57,7 @@ class Validation:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
         lines = [line for line in lines if line["step"] < step]
         if step and not any(line["step"] == 0 for line in lines):
-            self.first = self.first or self.measure_with(model, begun())
+            self.first = self.first or self.measure_with(model, start_weights())
             lines.insert(0, {"step": 0, **self.first})
         lines.append({"step": step, **self.measure(model)})
         write_text(path, "".join(f"{json.dumps(line)}\n" for line in lines))
