@@ -79,7 +79,7 @@ class DiffusionRecipe(RecipeConfig):
 
     autoencoder: str = ""
     text_size: int = 2048
-    text_width: PositiveInt = 192
+    text_width: PositiveInt = 256
     text_layers: PositiveInt = 4
     text_heads: PositiveInt = 4
     text_length: int = Field(64, ge=4)
@@ -291,7 +291,7 @@ def saved(module: Any, folder: Path) -> None:
 
 
 def text_encoder_diffusion() -> DiffusionRecipe:
-    """16.0M parameters, 18.8M with the autoencoder of its recipe: as many as lantu's three parts together."""
+    """17.7M parameters, 18.4M with the autoencoder of its recipe: as many as lantu's three parts together."""
     return DiffusionRecipe(
         loop=LoopConfig(steps=6000, batch_size=16, lr=6e-4, warmup_steps=200, decay_fraction=0.3, sample_every=1000)
     )
