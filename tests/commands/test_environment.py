@@ -13,6 +13,7 @@ from PIL import Image
 
 from lantu.commands import terminal
 from lantu.commands.options import check_results
+from lantu.errors import PromptError
 from lantu.images import metadata
 from lantu.types import Picture
 
@@ -116,6 +117,41 @@ def test_a_file_name_that_is_no_text_is_printed_as_it_is(lantu, monkeypatch):
 def test_a_prompt_that_the_locale_could_not_read_is_read_as_utf_8(lantu):
     assert lantu("draw", "一只猫".encode().decode("ascii", "surrogateescape"), "-o", "a.png")[0] == 0
     assert metadata.read_picture("a.png").prompt == "一只猫"
+
+
+def test_captions_of_examples_and_lines_of_a_chat_are_read_as_utf_8_too(lantu, monkeypatch):
+    unread = "猫".encode().decode("ascii", "surrogateescape")
+    heard = []
+
+    def draw(self, prompts, seeds, **options):
+        heard.extend(caption for examples in options["examples"] for caption, _ in examples)
+        raise PromptError("enough")
+
+    def chat(self, parts, **_):
+        heard.append(parts)
+        return []
+
+    monkeypatch.setattr("lantu.pipeline.Model.draw_all", draw)
+    monkeypatch.setattr("lantu.pipeline.Model.chat", chat)
+    Image.new("RGB", (32, 32)).save("cat.png")
+    lantu("draw", "a dog", "--example", f"cat.png={unread}")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{unread}\n"))
+    assert lantu("chat")[0] == 0
+    assert heard == ["猫", ["猫"]]
+
+
+def test_a_chat_that_ends_in_a_mistake_prints_what_was_said_before(lantu, monkeypatch):
+    def chat(self, parts, **_):
+        if parts == ["worse"]:
+            raise PromptError("no")
+        return ["so it is"]
+
+    monkeypatch.setattr("lantu.pipeline.Model.chat", chat)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("fine\nworse\n"))
+    stream = in_encoding(monkeypatch, "utf-8")
+    code, err = lantu("chat", "--json")
+    assert (code, err.count("\n")) == (2, 1)
+    assert [turn["reply"] for turn in json.loads(written(stream))["turns"]] == [["so it is"]]
 
 
 def test_stdin_of_another_encoding_is_one_line(lantu, monkeypatch):

@@ -40,6 +40,11 @@ def test_tables_and_nothing_can_be_set():
         ("loop.steps=many", "loop.steps can't be 'many'"),
         ("loop.steps=0", "loop.steps can't be 0"),
         ("loop.optimizer=sgd", "'adamw' or 'muon'"),
+        ("loop.lr=inf", "finite number"),
+        ("loop.betas=[0.9,1.0]", "less than 1"),
+        ("loop.betas=[-0.1,0.9]", "greater than or equal to 0"),
+        ("loop.lr_scale.model=-1", "greater than or equal to 0"),
+        ("loop.lr_scale.model=nan", "greater than or equal to 0"),
     ],
 )
 def test_mistakes_are_named(setting, words):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lantu.commands import terminal
+from lantu.commands.options import as_text
 from lantu.errors import DataError, ImageError, PromptError
 from lantu.images import open_image
 
@@ -76,7 +77,7 @@ def examples(
         if not caption.strip():
             raise PromptError(f"the example {each} has no caption", "write FILE=CAPTION")
         picture = opened(Path(path))
-        found.append((caption, images.fit(picture, *model.size) if fit else picture))
+        found.append((as_text(caption), images.fit(picture, *model.size) if fit else picture))
     return found
 
 

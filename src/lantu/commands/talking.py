@@ -123,7 +123,8 @@ def chat(
             options: dict[str, Any] = {"before": before[-TURNS:], "seed": derive_seed(first_seed, number), **params}
             reply = artist.chat(parts, on_plan=plans.append, **options)
         except LantuError as problem:
-            if json:
+            if json:  # what was said before is kept
+                terminal.print_json({"turns": turns, "seed": first_seed, "model": artist.name})
                 raise
             terminal.say(f"lantu: {problem}")
             continue
@@ -196,7 +197,7 @@ def lines(quiet: bool) -> Iterator[str]:
         line = sys.stdin.readline()
         if not line:
             return
-        yield line.strip()
+        yield as_text(line.strip())
 
 
 def read_line(line: str, artist: "Model") -> "list[str | Picture | Image]":

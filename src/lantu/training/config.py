@@ -3,13 +3,14 @@
 import difflib
 import json
 from collections.abc import Iterable
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError
 
 from lantu.errors import RecipeError
 
 Settings = TypeVar("Settings", bound=BaseModel)
+Beta = Annotated[float, Field(ge=0, lt=1)]  # share of a running mean that is kept
 
 
 class LoopConfig(BaseModel):
@@ -47,17 +48,17 @@ class LoopConfig(BaseModel):
         device: "auto", "cpu", "cuda" or "cuda:N".
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     steps: int = Field(10_000, ge=1)
     batch_size: int = Field(32, ge=1)
     accumulate: int = Field(1, ge=1)
     lr: float = Field(1e-3, ge=0)
-    lr_scale: dict[str, float] = {}
+    lr_scale: dict[str, NonNegativeFloat] = {}
     warmup_steps: int = Field(200, ge=0)
     decay_fraction: float = Field(0.2, ge=0, le=1)
     optimizer: Literal["adamw", "muon"] = "adamw"
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Beta, Beta] = (0.9, 0.95)
     weight_decay: float = Field(0.05, ge=0)
     clip_norm: float = Field(1.0, ge=0)
     ema_decay: float = Field(0.999, ge=0, lt=1)
@@ -87,7 +88,7 @@ class RecipeConfig(BaseModel):
         loop: of the training loop.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     loop: LoopConfig = LoopConfig()
 

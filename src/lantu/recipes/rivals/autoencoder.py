@@ -30,6 +30,7 @@ from lantu.images import to_array, to_tensor
 from lantu.models.diffusers.folder import PUBLISHED
 from lantu.recipes.picture_batches import check_one_shape
 from lantu.recipes.ranges import Share
+from lantu.recipes.rivals.autoencoder_start import narrow, start_as_means
 from lantu.recipes.sheets import save_sheet, shown
 from lantu.training import task as training
 from lantu.training.config import LoopConfig, RecipeConfig
@@ -37,7 +38,6 @@ from lantu.training.flops import flops_per_sample
 from lantu.training.task import Metrics
 
 KIND = FolderKind("an autoencoder", ("config.json",), (*WEIGHTS.files, *PUBLISHED))
-LOG_VARIANCE = -6.0  # of the latents at the start
 GROUP = 8  # channels that are normalised together: fewer would lose the colour of flat pictures
 MEASURED = 256  # pictures by which latents are scaled to unit variance
 
@@ -90,6 +90,7 @@ class Task(training.Task):
                 sample_size=int(read_index(data)["size"]),
                 scaling_factor=1.0,
             )
+            start_as_means(self.model, recipe.channels)
             narrow(self.model.quant_conv, recipe.channels)
         self.networks = {"model": self.model}
         self.judge: Any = None
@@ -159,13 +160,6 @@ class Task(training.Task):
             write_json(temporary / "config.json", config | {"scaling_factor": scaling})
 
 
-@torch.no_grad()
-def narrow(moments: Any, channels: int) -> None:
-    """Let an encoder begin with little noise in its latents: with the usual start it first has to outgrow it."""
-    moments.weight[channels:].zero_()
-    moments.bias[channels:].fill_(LOG_VARIANCE)
-
-
 def groups_of(widths: Sequence[int], channels: int) -> int:
     """In how many groups layers of all these widths can be normalised, of about so many channels or more."""
     shared = math.gcd(*widths)
@@ -205,9 +199,8 @@ class LatentTokenizer:
 def autoencoder() -> AutoencoderRecipe:
     """0.7M parameters, 8 pixels a side of a latent, 4 channels, as Stable Diffusion's.
 
-    Nearly all of its operations are at full resolution, so it is narrow, and batches are small: for 8e12 operations it
-    comes to an LPIPS of 0.27, at twice the widths to 0.37, in batches of 8 to 0.34 (each at the best of the rates that
-    were tried, docs/log.md).
+    Nearly all of its operations are at full resolution, so it is narrow, and batches are small: of equal operations,
+    many small updates gave the best pictures (docs/log.md).
     """
     return AutoencoderRecipe(
         loop=LoopConfig(steps=12000, batch_size=2, lr=1e-3, warmup_steps=100, decay_fraction=0.3, sample_every=2000)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from lantu.engine.sampling_params import MAX_SHOTS, renamed
+from lantu.engine.sampling_params import MAX_SHOTS, MIN_REFINE, renamed
 
 MAX_TEXT = 32_000  # characters
 MAX_PICTURES = 16  # in one request
@@ -57,7 +57,7 @@ class SamplingFields(Body):
     steps: Annotated[int, Field(ge=1, le=50)] | None = None
     render_guidance: Annotated[float, Field(ge=0, le=20)] | None = None
     sampler: Annotated[str, Field(max_length=40)] | None = None
-    refine: Annotated[float, Field(ge=0, le=1)] | None = None
+    refine: Annotated[float, Field(ge=MIN_REFINE, le=1)] | Literal[0] | None = None
     refine_steps: Annotated[int, Field(ge=1, le=50)] | None = None
 
     @model_validator(mode="before")
