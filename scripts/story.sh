@@ -5,6 +5,7 @@
 #   scripts/story.sh PICTURES DIR [OPTION …]   your own pictures: lantu make does it all, and takes the options
 #   scripts/story.sh debug DIR                 a minute on two CPU cores; the pictures are not worth looking at
 #   scripts/story.sh emoji DIR                 like the shipped model: about sixteen hours of CPU cores
+#   scripts/story.sh common DIR                teaches the shipped model 148 more things, with 2,048 more codes
 #
 # The shipped model is no folder of pictures: its scenes are composed, and after drawing it learns guidance, editing,
 # conversation and control. So the last two call the single commands. A killed run goes on where it stopped when the
@@ -28,38 +29,52 @@ train() {
 
 case $size in
     debug) data=(--train 400 --val 50 --heldout 50 --size 32) ;;
-    emoji) data=(--train 80000 --styles noto,fluent-3d,fluent-flat,twemoji) ;;
-    *) echo "story: no folder and no size called $size: debug or emoji" >&2; exit 2 ;;
+    emoji | common) data=(--train 80000 --styles noto,fluent-3d,fluent-flat,twemoji) ;;
+    *) echo "story: no folder and no size called $size: debug, emoji or common" >&2; exit 2 ;;
 esac
+
+# abilities LANGUAGE DECODER [SETTINGS]: guidance in one row, a decoder of four steps, all that is not drawing, and a
+# picture of lines, boxes or colours that steers both. SETTINGS are those of the exercises: --set added=3 deepens.
+abilities() {
+    train language "$out/language-3" --recipe guidance_distillation "${parts[@]}" --start "$1"
+    train decoder "$out/decoder-3" --recipe distribution_matching "${parts[@]}" --start "$2"
+    $lantu data build emoji --out "$out/edits" --edits 15000 --train 100 --val 20 --heldout 20 "${world[@]}" --styles noto,fluent-3d,fluent-flat,twemoji
+    local more=("${parts[@]}" --set "edits=$out/edits" --set "teacher=$out/language-3")
+    train language "$out/language-4" --recipe exercises "${more[@]}" --start "$out/language-3" "${@:3}"
+    train language "$out/language-5" --recipe multitask "${more[@]}" --start "$out/language-4"
+    train control "$out/control" "${parts[@]}" --start "$out/decoder-3"
+    train control "$out/control-2" --recipe further "${parts[@]}" --start "$out/decoder-3" --set "control=$out/control"
+    language=$out/language-5 decoder=$out/decoder-3 control=(--control "$out/control-2")
+    settings=(--set guidance=1.5 --set temperature=0.3 --set top_k=100 --set steps=4 --set sampler=consistency --set num_draft_tokens=4)
+}
 
 # The emoji tokenizer's codes are fixed at its start, so tokenizer, language model and decoder could also be trained at
 # the same time, each on a machine of its own.
-$lantu data build emoji --out "$out/data" "${data[@]}"
+world=() parts=(--data "$out/data" --tokenizer "$out/tokenizer")
+[[ $size != common ]] || world=(--world common)
+$lantu data build emoji --out "$out/data" "${world[@]}" "${data[@]}"
 $lantu data inspect "$out/data" --sheet "$out/data.png"
-train tokenizer "$out/tokenizer" --recipe "$size" --data "$out/data"
-train language "$out/language" --recipe "$size" --data "$out/data" --tokenizer "$out/tokenizer"
-train decoder "$out/decoder" --recipe "$size" --data "$out/data" --tokenizer "$out/tokenizer"
-language=$out/language decoder=$out/decoder control=()
-settings=(--set guidance=1.5 --set temperature=0.3 --set steps=2)
+if [[ $size == common ]]; then
+    # Old codes, words and drawings stay; new codes begin as the old ones nearest to them.
+    train tokenizer "$out/tokenizer" --recipe emoji --data "$out/data" --start lantu-emoji --set model.codebook_size=6144 --set loop.steps=300 --set loop.warmup_steps=20
+    train language "$out/language" --recipe further "${parts[@]}" --start lantu-emoji --set loop.batch_size=48 --set loop.steps=2500 --set loop.lr=1.5e-3
+    train decoder "$out/decoder" --recipe further "${parts[@]}" --start lantu-emoji --set loop.steps=3000
+    abilities "$out/language" "$out/decoder"
+else
+    train tokenizer "$out/tokenizer" --recipe "$size" --data "$out/data"
+    train language "$out/language" --recipe "$size" "${parts[@]}"
+    train decoder "$out/decoder" --recipe "$size" "${parts[@]}"
+    language=$out/language decoder=$out/decoder control=()
+    settings=(--set guidance=1.5 --set temperature=0.3 --set steps=2)
+fi
 if [[ $size == emoji ]]; then
     # The second half, which could as well begin from a model that was fetched.
-    train language "$out/language-2" --recipe further --data "$out/data" --tokenizer "$out/tokenizer" --start "$language"
-    train decoder "$out/decoder-2" --recipe further --data "$out/data" --tokenizer "$out/tokenizer" --start "$decoder"
-    # Guidance in one row, a decoder of four steps, and then all that is not drawing, in added layers.
-    train language "$out/language-3" --recipe guidance_distillation --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/language-2"
-    train decoder "$out/decoder-3" --recipe distribution_matching --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/decoder-2"
-    $lantu data build emoji --out "$out/edits" --edits 15000 --train 100 --val 20 --heldout 20 --styles noto,fluent-3d,fluent-flat,twemoji
-    more=(--data "$out/data" --tokenizer "$out/tokenizer" --set "edits=$out/edits" --set "teacher=$out/language-3")
-    train language "$out/language-4" --recipe exercises "${more[@]}" --start "$out/language-3" --set added=3
-    train language "$out/language-5" --recipe multitask "${more[@]}" --start "$out/language-4"
-    # And what lets a picture of lines, boxes or colours steer both.
-    train control "$out/control" --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/decoder-3"
-    train control "$out/control-2" --recipe further --data "$out/data" --tokenizer "$out/tokenizer" --start "$out/decoder-3" --set "control=$out/control"
-    language=$out/language-5 decoder=$out/decoder-3 control=(--control "$out/control-2")
-    settings=(--set guidance=1.5 --set temperature=0.3 --set top_k=100 --set steps=4 --set sampler=consistency --set num_draft_tokens=4)
+    train language "$out/language-2" --recipe further "${parts[@]}" --start "$language"
+    train decoder "$out/decoder-2" --recipe further "${parts[@]}" --start "$decoder"
+    abilities "$out/language-2" "$out/decoder-2" --set added=3
 fi
 $lantu assemble "${settings[@]}" --tokenizer "$out/tokenizer" --language "$language" --decoder "$decoder" "${control[@]}" --data "$out/data" --out "$out/model"
 $lantu draw "左边一只猫，右边一只狗" --model "$out/model" --seed 7 --output "$out/picture.png"
-if [[ $size == emoji ]]; then
+if [[ $size != debug ]]; then
     $lantu eval --model "$out/model" --data "$out/data" --seed 1 --limit 128 --out "$out/scores"
 fi
