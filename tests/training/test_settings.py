@@ -44,7 +44,7 @@ def test_tables_and_nothing_can_be_set():
         ("loop.betas=[0.9,1.0]", "less than 1"),
         ("loop.betas=[-0.1,0.9]", "greater than or equal to 0"),
         ("loop.lr_scale.model=-1", "greater than or equal to 0"),
-        ("loop.lr_scale.model=nan", "greater than or equal to 0"),
+        ("loop.lr_scale.model=nan", "finite number"),
     ],
 )
 def test_mistakes_are_named(setting, words):

@@ -77,7 +77,7 @@ def examples(
         if not caption.strip():
             raise PromptError(f"the example {each} has no caption", "write FILE=CAPTION")
         picture = opened(Path(path))
-        found.append((as_text(caption), images.fit(picture, *model.size) if fit else picture))
+        found.append((as_text(caption) or caption, images.fit(picture, *model.size) if fit else picture))
     return found
 
 

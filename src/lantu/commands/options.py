@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, overload
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -49,10 +49,6 @@ Overrides = Annotated[
 ]
 
 
-@overload
-def as_text(text: str) -> str: ...
-@overload
-def as_text(text: None) -> None: ...
 def as_text(text: str | None) -> str | None:
     """An argument that the locale's encoding could not decode, decoded as UTF-8, which nearly all terminals send."""
     if text is None or text.isprintable():

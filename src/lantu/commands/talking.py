@@ -197,7 +197,7 @@ def lines(quiet: bool) -> Iterator[str]:
         line = sys.stdin.readline()
         if not line:
             return
-        yield as_text(line.strip())
+        yield as_text(line.strip()) or ""
 
 
 def read_line(line: str, artist: "Model") -> "list[str | Picture | Image]":
