@@ -291,9 +291,21 @@ def saved(module: Any, folder: Path) -> None:
 
 
 def text_encoder_diffusion() -> DiffusionRecipe:
-    """17.7M parameters, 18.4M with the autoencoder of its recipe: as many as lantu's three parts together."""
+    """17.7M parameters, 18.4M with the autoencoder of its recipe: as many as lantu's three parts together.
+
+    Muon for matrices, AdamW for convolutions: after 308 updates of equal batches a validation loss of 0.415, where AdamW
+    alone at 6e-4 has 0.424 (docs/log.md).
+    """
     return DiffusionRecipe(
-        loop=LoopConfig(steps=6000, batch_size=16, lr=6e-4, warmup_steps=200, decay_fraction=0.3, sample_every=1000)
+        loop=LoopConfig(
+            steps=6000,
+            batch_size=16,
+            lr=1e-3,
+            warmup_steps=200,
+            decay_fraction=0.3,
+            optimizer="muon",
+            sample_every=1000,
+        )
     )
 
 
