@@ -293,8 +293,8 @@ def saved(module: Any, folder: Path) -> None:
 def text_encoder_diffusion() -> DiffusionRecipe:
     """17.7M parameters, 18.4M with the autoencoder of its recipe: as many as lantu's three parts together.
 
-    Muon for matrices, AdamW for convolutions: after 308 updates of equal batches a validation loss of 0.415, where AdamW
-    alone at 6e-4 has 0.424 (docs/log.md).
+    Muon for matrices, AdamW for convolutions: after 308 updates a validation loss of 0.415, where AdamW alone at 6e-4
+    has 0.424 (docs/log.md).
     """
     return DiffusionRecipe(
         loop=LoopConfig(
