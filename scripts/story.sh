@@ -28,8 +28,9 @@ train() {
 }
 
 case $size in
-    debug) data=(--train 400 --val 50 --heldout 50 --size 32) ;;
-    emoji | common) data=(--train 80000 --styles noto,fluent-3d,fluent-flat,twemoji) ;;
+    debug) data=(--train 400 --val 50 --heldout 50 --size 32) scenes=() ;;
+    emoji) data=(--train 80000) scenes=(--styles noto,fluent-3d,fluent-flat,twemoji) ;;
+    common) data=(--train 80000) scenes=(--styles noto,fluent-3d,fluent-flat,twemoji --world common) ;;
     *) echo "story: no folder and no size called $size: debug, emoji or common" >&2; exit 2 ;;
 esac
 
@@ -38,7 +39,7 @@ esac
 abilities() {
     train language "$out/language-3" --recipe guidance_distillation "${parts[@]}" --start "$1"
     train decoder "$out/decoder-3" --recipe distribution_matching "${parts[@]}" --start "$2"
-    $lantu data build emoji --out "$out/edits" --edits 15000 --train 100 --val 20 --heldout 20 "${world[@]}" --styles noto,fluent-3d,fluent-flat,twemoji
+    $lantu data build emoji --out "$out/edits" --edits 15000 --train 100 --val 20 --heldout 20 "${scenes[@]}"
     local more=("${parts[@]}" --set "edits=$out/edits" --set "teacher=$out/language-3")
     train language "$out/language-4" --recipe exercises "${more[@]}" --start "$out/language-3" "${@:3}"
     train language "$out/language-5" --recipe multitask "${more[@]}" --start "$out/language-4"
@@ -50,9 +51,8 @@ abilities() {
 
 # The emoji tokenizer's codes are fixed at its start, so tokenizer, language model and decoder could also be trained at
 # the same time, each on a machine of its own.
-world=() parts=(--data "$out/data" --tokenizer "$out/tokenizer")
-[[ $size != common ]] || world=(--world common)
-$lantu data build emoji --out "$out/data" "${world[@]}" "${data[@]}"
+parts=(--data "$out/data" --tokenizer "$out/tokenizer")
+$lantu data build emoji --out "$out/data" "${scenes[@]}" "${data[@]}"
 $lantu data inspect "$out/data" --sheet "$out/data.png"
 if [[ $size == common ]]; then
     # Old codes, words and drawings stay; new codes begin as the old ones nearest to them.

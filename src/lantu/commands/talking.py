@@ -113,6 +113,7 @@ def chat(
     turns: list[dict[str, Any]] = []
     before: list[list[Any]] = []
     album = Album(output)
+    summary = {"turns": turns, "seed": first_seed, "model": artist.name}
     for number, line in enumerate(lines(json)):
         if not line:
             before = []
@@ -124,7 +125,7 @@ def chat(
             reply = artist.chat(parts, on_plan=plans.append, **options)
         except LantuError as problem:
             if json:  # what was said before is kept
-                terminal.print_json({"turns": turns, "seed": first_seed, "model": artist.name})
+                terminal.print_json(summary)
                 raise
             terminal.say(f"lantu: {problem}")
             continue
@@ -137,7 +138,7 @@ def chat(
             show_plan(plans)
             show_reply(reply, entries)
     if json:
-        terminal.print_json({"turns": turns, "seed": first_seed, "model": artist.name})
+        terminal.print_json(summary)
 
 
 class Album:
