@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from lantu.errors import LantuError, RecipeError
-from lantu.recipes import names
+from lantu.recipes import module_of, names
 from lantu.recipes.compare import comparing, planning, rule, systems
 from lantu.recipes.compare.columns import COLUMNS, rows
 from lantu.recipes.compare.planning import Asked, Planner
@@ -110,6 +110,20 @@ def test_larger_budgets_go_on_where_nothing_else_has_changed(captioned_data):
     assert len(warm) == 1
     keys = [trial.key for system in systems.chosen() for trial in one.all(system)]
     assert len(set(keys)) == len(keys)
+
+
+def test_a_changed_recipe_is_trained_and_scored_again_and_so_is_what_takes_it(captioned_data, monkeypatch):
+    one, (lantu, pixels) = planner(captioned_data), systems.chosen(["lantu", "pixel-ar"])
+    before, unchanged = one.trial(lantu, 1), one.trial(pixels, 1)
+    recipes = module_of("tokenizer", "emoji").RECIPES
+    usual = recipes["emoji"]()
+    other = usual.model_copy(update={"model": usual.model.model_copy(update={"codebook_size": 1024})})
+    monkeypatch.setitem(recipes, "emoji", lambda: other)
+    after = planner(captioned_data).trial(lantu, 1)
+    assert before.key != after.key
+    assert all(before.parts[name].key != after.parts[name].key for name in ("tokenizer", "language", "decoder"))
+    assert unchanged == planner(captioned_data).trial(pixels, 1)
+    assert planning.code_of(lantu.parts[0]) not in one.costs
 
 
 def test_what_cannot_be_compared_is_refused(captioned_data):

@@ -119,7 +119,8 @@ class Comparison:
 
     def planner(self) -> Planner:
         """Of what the parts cost, which is counted once."""
-        name = "-".join(["count", *(system.name for system in self.asked.trained)])
+        parts = [planning.code_of(part) for system in self.asked.trained for part in system.parts]
+        name = f"count-{planning.digest(parts)}"
         self.do([Step(name, planning.count, (self.asked,))])
         return Planner(self.asked, {part: Cost(**cost) for part, cost in self.ledger.done[name].items()})
 

@@ -1,8 +1,10 @@
 """Which trainings a comparison takes, and for how many steps: budgets are counted before anything is trained.
 
     runs/PART-RECIPE-x4-s0-1a2b3c        a training: at four times the smallest budget, seed 0
+    models/SYSTEM-x4-s0-4d5e6f           what became of a system's trainings
 
-A training that several systems share (an image tokenizer) is made once, and counts for each of them in full.
+A training that several systems share (an image tokenizer) is made once, and counts for each of them in full. The last
+six digits change with a recipe: what an older one gave is trained and scored again, and stays beside it.
 """
 
 import hashlib
@@ -146,7 +148,8 @@ class Planner:
             grows = before.parts[part.name].key if before and part.grows else ""
             parts[part.name] = self._training(part, level, seed, own, setting, takes, grows)
         tags = f"x{level}-s{seed}" + tag("rate", rate) + tag("weight", weight)
-        return Trial(f"{system.name}-{tags}", system.name, level, seed, rate, weight, parts)
+        key = f"{system.name}-{tags}-{digest([training.key for training in parts.values()])}"
+        return Trial(key, system.name, level, seed, rate, weight, parts)
 
     def _training(
         self,
@@ -158,19 +161,18 @@ class Planner:
         takes: Mapping[str, str],
         grows_from: str,
     ) -> Training:
-        recipe, least = recipe_of(part, self.asked.debug), min(self.asked.levels)
+        recipe, plain = recipe_of(part, self.asked.debug)
+        least = min(self.asked.levels)
         cost, halvings = self.cost(part)
         steps = {each: self._steps(part, cost, each) for each in {level, least}}
-        plain = module_of(part.part, recipe).RECIPES[recipe]()
         changed: dict[str, Any] = {**settings_of(part, self.asked), "loop.lr": plain.loop.lr * rate}
         if halvings:
             changed["loop.batch_size"] = plain.loop.batch_size >> halvings
         changed |= {setting: getattr(plain, setting) * weight for setting, weight in weights.items()}
         changed |= {"loop.seed": seed, "loop.warmup_steps": min(plain.loop.warmup_steps, int(WARM * steps[least]))}
-        what = [part.part, recipe, changed, dict(takes), list(self.asked.split)]
-        digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:6]
+        what = [part.part, plain.model_dump(mode="json"), changed, dict(takes), list(self.asked.split)]
         tags = tag("rate", rate) + "".join(tag("weight", weight) for weight in weights.values())
-        key = f"{part.part}-{recipe}-x{level}-s{seed}{tags}-{digest}"
+        key = f"{part.part}-{recipe}-x{level}-s{seed}{tags}-{digest(what)}"
         changed |= {"loop.steps": steps[level], "loop.sample_every": 0, "loop.log_every": max(1, steps[level] // 50)}
         changed |= {"loop.validate_every": max(1, steps[level] // CURVE), "loop.validated": 2 * plain.loop.batch_size}
         overrides = tuple(f"{name}={json.dumps(value)}" for name, value in changed.items())
@@ -229,14 +231,21 @@ def tag(name: str, factor: float) -> str:
     return "" if factor == 1 else f"-{name}{factor:g}"
 
 
-def recipe_of(part: Part, debug: bool) -> str:
-    """The recipe by which a part is trained."""
-    return part.debug if debug else part.recipe
+def digest(what: Any) -> str:
+    """Six digits of some JSON."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:6]
+
+
+def recipe_of(part: Part, debug: bool) -> tuple[str, Any]:
+    """The recipe by which a part is trained: its name, and its settings as they are by themselves."""
+    name = part.debug if debug else part.recipe
+    return name, module_of(part.part, name).RECIPES[name]()
 
 
 def code_of(part: Part) -> str:
-    """What identifies a part among all systems."""
-    return json.dumps([part.part, part.recipe, dict(part.sizes)], sort_keys=True)
+    """What identifies a part among all systems, and by what it is trained."""
+    recipes = {name: plain.model_dump(mode="json") for name, plain in (recipe_of(part, False), recipe_of(part, True))}
+    return json.dumps([part.part, recipes, dict(part.sizes)], sort_keys=True)
 
 
 def settings_of(part: Part, asked: Asked) -> dict[str, Any]:
@@ -274,8 +283,8 @@ def count_part(part: Part, system: System, asked: Asked, place: Path, timed: boo
     """What a part's training costs; its untrained network is left in ``place`` for those that take it."""
     named = {setting: str(place / folder_of(system.part(other))) for setting, other in part.takes.items()}
     changed = {**settings_of(part, asked), **named, "loop.device": asked.device}
-    recipe = recipe_of(part, asked.debug)
-    if hasattr(module_of(part.part, recipe).RECIPES[recipe](), "frozen"):
+    recipe, plain = recipe_of(part, asked.debug)
+    if hasattr(plain, "frozen"):
         changed["start"] = "noise"  # a codebook need not be found to be counted
     overrides = [f"{name}={json.dumps(value)}" for name, value in changed.items()]
     task, settings = budgets.opened(part.part, recipe, asked.data, overrides)
