@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from overrides import settings
 from PIL import Image
 
 from lantu.data.build import build_folder
 from lantu.data.packing import PADDED, apart, one_each, pack
+from lantu.data.styles import naming
 from lantu.errors import RecipeError
 from lantu.models.lantu.language.model import make
 from lantu.recipes import language as recipe
@@ -142,12 +144,15 @@ def test_data_without_validation_with_long_and_foreign_captions_trains(tiny_mode
         recipe.Task(override(recipe.debug(), [*changes[:1], "row=20"]), data)
 
 
-def test_a_caption_in_any_language_is_learnt_but_written_only_in_two(codec):
-    class Pictured:
-        grids = np.zeros((1, 2, 2), np.uint16)
-        samples = (Sample("a", "picture", {"ru": ("рыжий кот",)}),)
-        grid, order, all_grids = (2, 2), None, [(2, 2)]
+class Pictured:
+    """One picture, of which nothing is known but a caption."""
 
+    grids = np.zeros((1, 2, 2), np.uint16)
+    samples = (Sample("a", "picture", {"ru": ("рыжий кот",)}),)
+    grid, order, all_grids = (2, 2), None, [(2, 2)]
+
+
+def test_a_caption_in_any_language_is_learnt_but_written_only_in_two(codec):
     corpus = Corpus(Pictured(), codec, Vocabulary(codec.size, 16), 20, 1.0, 0)
     made = [Captioned(corpus, 0.5, 0.2).document(0, position) for position in range(40)]
     assert {len(document.parts) for document in made} == {1, 2}
@@ -155,6 +160,29 @@ def test_a_caption_in_any_language_is_learnt_but_written_only_in_two(codec):
     assert corpus.caption(0, np.random.default_rng(0)) == ("", "")
     ids, _ = corpus.ids(next(document for document in made if len(document.parts) == 2))
     assert "рыжий кот" in codec.decode([one for one in ids.tolist() if one < codec.size])
+
+
+def test_things_alone_and_names_of_styles_are_shown_as_often_as_one_asks(tiny_model, scene_data):
+    changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "captioning=0", "dropped=0"]
+    plain = recipe.Task(settings(recipe.debug(), *changes), scene_data).setup.corpus
+    task = recipe.Task(settings(recipe.debug(), *changes, "alone=0.5", "named=0.5"), scene_data)
+    shown: dict[str, list[float]] = {"plain": [], "more": []}
+    named: dict[str, list[float]] = {"plain": [], "more": []}
+    for name, corpus in (("plain", plain), ("more", task.setup.corpus)):
+        for position in range(400):
+            rng = np.random.default_rng((1, position))
+            index = corpus.picture(position % len(corpus.samples), rng)
+            text, language = corpus.caption(index, rng)
+            (style,) = {one.style for one in corpus.samples[index].objects}
+            shown[name].append(len(corpus.samples[index].objects) == 1)
+            named[name].append(bool(naming(style, language).search(text)))
+    for shares, tolerance in ((shown, 0.05), (named, 0.1)):
+        usual, more = (np.mean(shares[name]) for name in ("plain", "more"))
+        assert 0.2 < usual < 0.7
+        assert more == pytest.approx((1 + usual) / 2, abs=tolerance)
+    assert task.setup.validation is None or task.setup.validation.named == 0
+    with pytest.raises(RecipeError, match="no pictures of one known thing"):
+        Corpus(Pictured(), plain.codec, plain.vocabulary, 20, 0.0, 0, alone=0.5)
 
 
 @pytest.mark.parametrize(("shares", "size"), [((0.8, 0.2), 2), ((0.5, 0.5), 1), ((0.1, 0.3, 0.6), 1), ((1.0,), 3)])

@@ -5,11 +5,11 @@ import pytest
 import torch
 from overrides import settings
 
-from lantu.data.styles import STYLES
+from lantu.data.styles import STYLES, naming
 from lantu.errors import RecipeError
 from lantu.recipes import multitask
 from lantu.recipes.next_token import code_logits
-from lantu.recipes.style_contrast import StyleContrast, naming
+from lantu.recipes.style_contrast import StyleContrast
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,12 @@
 scored with them stays the same.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+
+PATTERNS = {"en": r"\b{word}(?=[ -]style)", "zh": r"{word}(?=风格)"}  # a style's name in a caption
 
 
 @dataclass(frozen=True)
@@ -86,3 +90,12 @@ STYLES = {
     ),
 }
 FIRST = ("noto", "noto-v1", "fluent-3d", "fluent-flat", "twemoji", "emojitwo", "fxemoji")
+
+
+@cache
+def naming(style: str, language: str) -> re.Pattern[str]:
+    """Finds a style's names in a caption."""
+    words = sorted(STYLES[style].words.get(language, ()), key=len, reverse=True)
+    if language not in PATTERNS or not words:
+        return re.compile(r"(?!)")  # nothing
+    return re.compile("|".join(PATTERNS[language].format(word=re.escape(word)) for word in words))

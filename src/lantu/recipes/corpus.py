@@ -13,8 +13,11 @@ import numpy as np
 from lantu.data.asking import ask
 from lantu.data.order import Order, groups
 from lantu.data.shards import Shards
+from lantu.data.styles import STYLES, naming
+from lantu.errors import RecipeError
 from lantu.recipes.captions import learnable
 from lantu.recipes.codes import codes_of
+from lantu.recipes.picture_batches import check_one_shape
 from lantu.tokens.bpe import TextCodec
 from lantu.tokens.document import LANGUAGES, to_ids
 from lantu.tokens.vocabulary import Vocabulary
@@ -63,6 +66,7 @@ class Corpus:
     Args:
         longest: ids of a caption at most; longer ones are cut.
         asked: share of captions that are worded as requests.
+        alone, named: shares, see ``LanguageRecipe``.
 
     Attributes:
         samples: of the pictures, with captions that have room.
@@ -71,18 +75,39 @@ class Corpus:
     """
 
     def __init__(
-        self, pictures: Pictures, codec: TextCodec, vocabulary: Vocabulary, longest: int, asked: float, seed: int
+        self,
+        pictures: Pictures,
+        codec: TextCodec,
+        vocabulary: Vocabulary,
+        longest: int,
+        asked: float,
+        seed: int,
+        alone: float = 0.0,
+        named: float = 0.0,
     ):
         self.pictures, self.codec, self.vocabulary, self.asked, self.seed = pictures, codec, vocabulary, asked, seed
-        self.longest = longest
+        self.longest, self.alone, self.named = longest, alone, named
         self.grids, self.grid, self.order = pictures.grids, pictures.grid, pictures.order
         self.samples, self.notes = learnable(pictures.samples, codec, longest)
         self.encode = lru_cache(maxsize=1 << 19)(codec.encode)
+        if alone and not self.single:
+            raise RecipeError("the data has no pictures of one known thing", "leave them out: --set alone=0")
+        if alone:
+            check_one_shape(pictures.shards, "a share of pictures of one thing")
 
     @cached_property
     def counted(self) -> list[int]:
         """Indices of the pictures that show several of one thing."""
         return [index for index, sample in enumerate(self.samples) if sample.kind == "count"]
+
+    @cached_property
+    def single(self) -> list[int]:
+        """Indices of the pictures that show one thing."""
+        return [index for index, sample in enumerate(self.samples) if len(sample.objects) == 1]
+
+    def picture(self, index: int, rng: np.random.Generator) -> int:
+        """The index, or (by the share ``alone``) that of a picture of one thing."""
+        return int(rng.choice(self.single)) if self.alone and rng.random() < self.alone else index
 
     def caption(self, index: int, rng: np.random.Generator, other: bool = False) -> tuple[str, str]:
         """A random caption of a picture, and its language; "" if it has none.
@@ -95,7 +120,17 @@ class Corpus:
         if not captions:
             return "", ""
         language = sorted(captions)[rng.integers(len(captions))]
-        return captions[language][rng.integers(len(captions[language]))], language
+        texts = captions[language]
+        if self.named and rng.random() < self.named:
+            texts = self.naming(index, language) or texts
+        return texts[rng.integers(len(texts))], language
+
+    def naming(self, index: int, language: str) -> list[str]:
+        """The captions of a picture that name its style; none if it has several styles."""
+        sample = self.samples[index]
+        styles = {one.style for one in sample.objects} & set(STYLES)
+        texts = sample.captions[language] if len(styles) == 1 else ()
+        return [text for text in texts for style in styles if naming(style, language).search(text)]
 
     def request(self, caption: str, language: str, rng: np.random.Generator) -> str:
         """A caption, or (by the share ``asked``) a request for its picture."""

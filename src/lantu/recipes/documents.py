@@ -38,6 +38,7 @@ class Captioned:
     def document(self, index: int, position: int) -> Document:
         """A caption and its picture, in the order and form that the position's randomness gives."""
         rng = np.random.default_rng((self.corpus.seed, 1, position))
+        index = self.corpus.picture(index, rng)
         grid = CodeGrid(self.corpus.grids[index])
         caption, language = self.corpus.caption(index, rng, other=True)
         if not caption:

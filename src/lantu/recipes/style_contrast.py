@@ -13,9 +13,7 @@ goes on beside it and keeps the probabilities of pictures true.
 Shapes: B pictures, S styles, R = B·S rows, n = h·w codes of a picture.
 """
 
-import re
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lantu.data.styles import STYLES
+from lantu.data.styles import STYLES, naming
 from lantu.errors import RecipeError
 from lantu.recipes.corpus import Corpus
 from lantu.recipes.language_task import Objective
@@ -31,8 +29,6 @@ from lantu.recipes.next_token import Lesson, code_log_probabilities, lesson
 from lantu.recipes.picture_batches import check_one_shape
 from lantu.tokens.document import draw_prefix
 from lantu.training.task import Metrics
-
-PATTERNS = {"en": r"\b{word}(?=[ -]style)", "zh": r"{word}(?=风格)"}  # a style's name in a caption
 
 
 class StyleContrast(Objective):
@@ -60,16 +56,8 @@ class StyleContrast(Objective):
 
     def captions(self, index: int) -> list[tuple[str, str]]:
         """The captions of a picture that name its style, with their languages; none if it has several styles."""
-        sample = self.corpus.samples[index]
-        if len(styles := {one.style for one in sample.objects}) != 1:
-            return []
-        (style,) = styles
-        return [
-            (text, language)
-            for language, texts in sorted(sample.captions.items())
-            for text in texts
-            if style in STYLES and naming(style, language).search(text)
-        ]
+        languages = sorted(self.corpus.samples[index].captions)
+        return [(text, language) for language in languages for text in self.corpus.naming(index, language)]
 
     def batch(self, indices: Sequence[int], first: int) -> Lesson:
         """As many pictures as indices, S rows of each, the right caption first.
@@ -111,12 +99,3 @@ class StyleContrast(Objective):
         loss = F.cross_entropy(log_BS, right_B)
         heard = (log_BS.argmax(-1) == right_B).float().mean()
         return self.weight * loss, {"styles": loss.detach(), "heard": heard}
-
-
-@cache
-def naming(style: str, language: str) -> re.Pattern[str]:
-    """Finds a style's names in a caption."""
-    words = sorted(STYLES[style].words.get(language, ()), key=len, reverse=True)
-    if language not in PATTERNS or not words:
-        return re.compile(r"(?!)")  # nothing
-    return re.compile("|".join(PATTERNS[language].format(word=re.escape(word)) for word in words))
