@@ -67,7 +67,7 @@ class Attending(nn.Module):
 def test_updates_in_bf16_use_it(monkeypatch, precision, compiled, flash):
     task = ToyTask()
     trainer = Trainer(task, LoopConfig(precision=precision, device="cpu"), torch.device("cpu"), Ranks())
-    trainer.config = trainer.config.model_copy(update={"compile": compiled})
+    trainer.compiled = compiled
     network, x = Attending(), torch.randn(2, 3, 12, 16)
     monkeypatch.setattr(task, "loss", lambda *_: (checkpoint(network, x, use_reentrant=False).sum(), {}))
     with Names() as names:

@@ -93,6 +93,8 @@ class LanguageTask(Task):
             would not mean a better model.
     """
 
+    gains_by_compiling = True
+
     def __init__(
         self,
         setup: LanguageSetup,
@@ -144,6 +146,10 @@ class LanguageTask(Task):
     def to(self, device: torch.device) -> None:
         for objective in self.objectives:
             objective.to(device)
+
+    def compile(self) -> None:
+        """Compile the model for all lengths of documents at once, so that a resumed run computes as before."""
+        self.model.compile(dynamic=True)
 
     def lr_share(self, name: str) -> float:
         return self.setup.start.lr_share(name, self.recipe.settled)

@@ -29,7 +29,8 @@ class LoopConfig(BaseModel):
         ema_decay: of the EMA weights, per step (0 for none); they are updated every ``ema_every`` steps.
         precision: "bf16" (autocast; weights, moments and EMA stay float32), "fp32", or "auto": bf16 where the device
             multiplies it faster. A processor without bf16 instructions is many times slower with it.
-        compile: with torch.compile: the first step takes a minute, later ones less.
+        compile: with torch.compile: the first step takes minutes, later ones less. "auto": where a long run gains by
+            it, see ``lantu.training.compiling``.
         recompute: keep only the inputs of each block for the backward pass, and compute it again there (activation
             checkpointing, arXiv:1604.06174): a third more arithmetic for much less memory.
         tensor_parallel: ranks of torchrun among which each layer of a language model is split; they compute the same
@@ -64,7 +65,7 @@ class LoopConfig(BaseModel):
     ema_decay: float = Field(0.999, ge=0, lt=1)
     ema_every: int = Field(8, ge=1)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    compile: bool = False
+    compile: bool | Literal["auto"] = "auto"
     recompute: bool = False
     tensor_parallel: int = Field(1, ge=1)
     seed: int = Field(0, ge=0)

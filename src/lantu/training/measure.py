@@ -29,6 +29,7 @@ class Measured:
         step_s: median seconds of an update.
         total_s: of the whole run, without samples and checkpoints.
         memory_bytes: the most that it took, of the GPU's memory or else of this process's.
+        compiled: by torch.compile, which takes minutes before the first update.
         simulated: the same on many devices; None if that was not asked for.
     """
 
@@ -40,6 +41,7 @@ class Measured:
     step_s: float
     total_s: float
     memory_bytes: int
+    compiled: bool = False
     simulated: Simulated | None = None
 
     @property
@@ -57,10 +59,11 @@ class Measured:
     def text(self) -> str:
         """A few lines for a person."""
         counts = ", ".join(f"{name} {count / 1e6:.2f}M" for name, count in self.parameters.items())
+        compiled = ", compiled" if self.compiled else ""
         lines = [
             f"parameters   {counts}",
             f"steps        {self.steps} of {self.samples_per_step} samples on {self.device}",
-            f"speed        {1 / self.step_s:.3g} steps/s, {self.samples_per_s:.3g} samples/s",
+            f"speed        {1 / self.step_s:.3g} steps/s, {self.samples_per_s:.3g} samples/s{compiled}",
             f"time         {duration(self.total_s)}",
             f"memory       {self.memory_bytes / 1e9:.2f} GB",
         ]
@@ -105,6 +108,7 @@ def measure(task: Task, config: LoopConfig, updates: int = 5, warm: int = 2) -> 
             step_s=step_s,
             total_s=step_s * config.steps,
             memory_bytes=peak_bytes(device),
+            compiled=trainer.compiled,
         )
 
 

@@ -31,6 +31,7 @@ class Task(ABC):
         exported: the kind of folder that ``export`` writes.
         feeder: makes the same batches as ``batch``, by a method of this name, and can be sent to other processes
             (``lantu.training.feeding``); None if there is nothing like it.
+        gains_by_compiling: where tiles multiply matrices, torch.compile makes its updates faster.
         shardable: its networks may be sharded among processes, since it computes with them by calling them.
         reads_frozen: weights that are not trained are read again when a run is resumed, so checkpoints leave them out.
     """
@@ -42,6 +43,7 @@ class Task(ABC):
     reads_frozen: bool = False
     feeder: Any = None
     shardable: bool = True
+    gains_by_compiling: bool = False
 
     def __init_subclass__(cls, **arguments: Any):
         """Refuse public methods that are no hooks.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lantu.errors import RecipeError
+from lantu.training.compiling import is_compiled
 from lantu.training.config import LoopConfig
 from lantu.training.device import has_bf16, to_device
 from lantu.training.distributed import Ranks, shard
@@ -42,7 +43,8 @@ class Trainer:
                 if not task.shardable:
                     raise RecipeError("this recipe trains in one process", "leave out torchrun, or --devices")
                 shard(network, device, ranks.split)
-        if config.compile:
+        self.compiled = is_compiled(config, task, device, ranks.world)
+        if self.compiled:
             task.compile()
         self.modules = [
             OptimizedModule(name, network, config, task.uses_muon, task.lr_share, not task.reads_frozen)
@@ -131,7 +133,7 @@ class Trainer:
 
     def attention(self) -> contextlib.AbstractContextManager[Any]:
         """How attention is computed in a forward pass and its backward pass. Compiled ones are torch's to choose."""
-        own = self.device.type == "cpu" and self.in_bf16 and not self.config.compile
+        own = self.device.type == "cpu" and self.in_bf16 and not self.compiled
         return short_attention() if own else contextlib.nullcontext()
 
     @contextlib.contextmanager

@@ -120,6 +120,8 @@ def command_of(
     if start := start_of(part, work, sources):
         command += ["--start", start]
     settings = settings_of(part, look, work, sources, samples)
+    if part == "language":
+        settings["loop.compile"] = "false"  # compiling takes longer than the updates of a dry run, which plans count on
     return [*command, *(word for name, value in settings.items() for word in ("--set", f"{name}={value}"))]
 
 
