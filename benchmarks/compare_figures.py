@@ -6,10 +6,15 @@
 Prints Markdown: the table, a row a figure; the curves, a row a budget; the repetitions at the smallest budget; where
 the operations went. With --pictures it also writes compared.png (the same prompts at the largest budget, drawn by each
 system below true pictures) and compared_curves.png.
+
+    python benchmarks/compare_figures.py runs/compare --so-far --pictures docs/pictures
+
+prints what an unfinished one has scored at its largest budget, and writes compared_so_far.png.
 """
 
 import argparse
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lantu.files import replacing
 from lantu.recipes.compare import page
 from lantu.recipes.compare.columns import rows
+from lantu.recipes.compare.systems import SYSTEMS
 
 SIDE, GAP, NAME = 128, 6, 190  # pixels of a drawing, between drawings, of a system's name
 SHOWN = 8  # prompts
@@ -97,12 +103,50 @@ def sheet(systems: Systems) -> Image.Image:
     return made
 
 
+def so_far(folder: Path) -> dict[str, dict[str, Any]]:
+    """The systems that an unfinished comparison has scored at its largest budget: name → score, and how it draws."""
+    done = json.loads((folder / "compare.json").read_text(encoding="utf-8"))["done"]
+    scores = [match for key in done if (match := re.fullmatch(r"score-((?P<name>.+)-x(?P<level>\d+)-s0.*)", key))]
+    largest = max((int(match["level"]) for match in scores), default=0)
+    found = {}
+    for match in scores:
+        if int(match["level"]) == largest:
+            draw = done.get(f"settings-{match[1]}", {}).get("draw", {})
+            pictures = {match["level"]: done[match[0]].get("pictures", [])}
+            found[match["name"]] = {**done[match[0]], "draw": draw, "pictures": pictures}
+    return {name: found[name] for name in SYSTEMS if name in found}
+
+
+def scored(systems: Systems) -> list[tuple[str, ...]]:
+    """What is scored so far."""
+    lines = [("system", "settings chosen", "scene score", "single things", "unseen pairs", "Fréchet distance")]
+    for name, one in systems.items():
+        settings = ", ".join(f"{setting} {value:g}" for setting, value in one["draw"].items())
+        shares = [shown(one["score"].get(suite), "%") for suite in ("all", "single", "pairs")]
+        lines.append((name, settings, *shares, shown(one.get("frechet"), "")))
+    return lines
+
+
+def save_sheet(systems: Systems, file: Path) -> None:
+    """Write the same prompts by all systems."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as temporary:
+        sheet(systems).save(temporary, format="PNG", optimize=True)
+
+
 def main() -> None:
     """Print the figures, and write the pictures if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the -o of a finished lantu compare")
     parser.add_argument("--pictures", type=Path, help="folder for the pictures")
+    parser.add_argument("--so-far", action="store_true", help="of one that is not finished")
     arguments = parser.parse_args()
+    if arguments.so_far:
+        systems = so_far(arguments.folder)
+        print("\n".join(markdown(scored(systems))))
+        if arguments.pictures:
+            save_sheet(systems, arguments.pictures / "compared_so_far.png")
+        return
     found = json.loads((arguments.folder / "table.json").read_text(encoding="utf-8"))
     systems = {name: one for name, one in found.items() if name != "comparison"}
     for lines in (rows(systems), curves(systems), repetitions(systems), spent(systems)):
@@ -112,10 +156,8 @@ def main() -> None:
     for line in page.not_yet(systems):
         print(line)
     if arguments.pictures:
-        arguments.pictures.mkdir(parents=True, exist_ok=True)
+        save_sheet(systems, arguments.pictures / "compared.png")
         page.curves(systems, arguments.pictures / "compared_curves.png")
-        with replacing(arguments.pictures / "compared.png") as temporary:
-            sheet(systems).save(temporary, format="PNG", optimize=True)
 
 
 if __name__ == "__main__":
