@@ -55,7 +55,7 @@ def shown(figure: Mapping[str, Any] | None, unit: str) -> str:
     if not figure:
         return "–"
     values = (figure["value"], *figure["interval"])
-    value, low, high = (f"{100 * each:.1f}" if unit else f"{each:.3g}" for each in values)
+    value, low, high = (f"{100 * each:.1f}" if unit else f"{each:,.0f}" for each in values)
     return f"{value}{' %' if unit else ''} [{low}, {high}]"
 
 
