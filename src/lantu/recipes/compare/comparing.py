@@ -94,15 +94,15 @@ class Comparison:
         loaded = [Loaded.of(name, source) for name, source in asked.loaded.items()]
         planner = self.planner()
         sweeps = {system.name: planner.sweep(system) for system in systems}
-        self.do([step for some in sweeps.values() for step in self.steps(some, SWEEP, asked.swept)])
+        self.do([step for some in sweeps.values() for step in self.sweeping(some)])
         tried = [self.tried(planner, system, sweeps[system.name]) for system in systems]
         steps = [self.scoring(one) for one in loaded]
         for one in tried:
-            steps += [self.training(each) for trial in (*one.seeds, *one.levels) for each in trial.parts.values()]
-            steps += self.steps(one.weights, SWEEP, asked.swept)
+            steps += [self.training(each) for trial in one.scored for each in trial.parts.values()]
+            steps += self.sweeping(one.weights)
             steps.append(self.settings(one.last))
         self.do(steps)
-        drawings = [(trial, self.chosen(one.last)) for one in tried for trial in (*one.seeds, *one.levels)]
+        drawings = [(trial, self.chosen(one.last)) for one in tried for trial in one.scored]
         self.do([self.measuring(trial, SCORE, asked.prompts, draw) for trial, draw in drawings])
         models = {one.key: one.model for one in loaded}
         models |= {one.last.key: self.folder / MODELS / one.last.key for one in tried if self.drew(one.last)}
@@ -134,12 +134,12 @@ class Comparison:
         """Whether a trial became a model that draws."""
         return bool(self.ledger.done[f"{SCORE}-{trial.key}"].get("score"))
 
-    def steps(self, trials: Sequence[Trial], step: str, prompts: int) -> list[Step]:
-        """Train the parts of some trials, and score them."""
+    def sweeping(self, trials: Sequence[Trial]) -> list[Step]:
+        """Train the parts of some trials of a sweep, and score them by a few drawings."""
         made: list[Step] = []
         for trial in trials:
             made += [self.training(training) for training in trial.parts.values()]
-            made.append(self.measuring(trial, step, prompts))
+            made.append(self.measuring(trial, SWEEP, self.asked.swept))
         return made
 
     def measuring(self, trial: Trial, step: str, prompts: int, draw: Mapping[str, float] | None = None) -> Step:

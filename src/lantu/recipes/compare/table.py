@@ -38,6 +38,11 @@ class Tried:
     levels: Sequence[Trial]
 
     @property
+    def scored(self) -> list[Trial]:
+        """Those that are scored on all prompts."""
+        return list({trial.key: trial for trial in (*self.seeds, *self.levels)}.values())
+
+    @property
     def last(self) -> Trial:
         """The one of the largest budget."""
         return self.levels[-1]
