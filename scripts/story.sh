@@ -59,7 +59,7 @@ if [[ $size == common ]]; then
     train tokenizer "$out/tokenizer" --recipe emoji --data "$out/data" --start lantu-emoji --set model.codebook_size=6144 --set loop.steps=300 --set loop.warmup_steps=20
     train language "$out/language" --recipe further "${parts[@]}" --start lantu-emoji --set loop.batch_size=48 --set loop.steps=2500 --set loop.lr=1.5e-3
     # A thing alone has more codes than one of two, and few codes depend on a style: both are learnt last.
-    train language "$out/language-2" --recipe further "${parts[@]}" --start "$out/language" --set loop.batch_size=48 --set loop.steps=3000 --set loop.lr=1.5e-3 --set alone=0.45 --set named=0.5 --set captioning=0.15
+    train language "$out/language-2" --recipe further "${parts[@]}" --start "$out/language" --set loop.batch_size=48 --set loop.steps=3000 --set loop.lr=1.5e-3 --set single=0.45 --set named=0.5 --set captioning=0.15
     train decoder "$out/decoder" --recipe further "${parts[@]}" --start lantu-emoji --set loop.steps=3000
     abilities "$out/language-2" "$out/decoder"
 else

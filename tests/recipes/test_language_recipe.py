@@ -165,7 +165,7 @@ def test_a_caption_in_any_language_is_learnt_but_written_only_in_two(codec):
 def test_things_alone_and_names_of_styles_are_shown_as_often_as_one_asks(tiny_model, scene_data):
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "captioning=0", "dropped=0"]
     plain = recipe.Task(settings(recipe.debug(), *changes), scene_data).setup.corpus
-    task = recipe.Task(settings(recipe.debug(), *changes, "alone=0.5", "named=0.5"), scene_data)
+    task = recipe.Task(settings(recipe.debug(), *changes, "single=0.5", "named=0.5"), scene_data)
     shown: dict[str, list[float]] = {"plain": [], "more": []}
     named: dict[str, list[float]] = {"plain": [], "more": []}
     for name, corpus in (("plain", plain), ("more", task.setup.corpus)):
@@ -182,7 +182,7 @@ def test_things_alone_and_names_of_styles_are_shown_as_often_as_one_asks(tiny_mo
         assert more == pytest.approx((1 + usual) / 2, abs=tolerance)
     assert task.setup.validation is None or task.setup.validation.named == 0
     with pytest.raises(RecipeError, match="no pictures of one known thing"):
-        Corpus(Pictured(), plain.codec, plain.vocabulary, 20, 0.0, 0, alone=0.5)
+        Corpus(Pictured(), plain.codec, plain.vocabulary, 20, 0.0, 0, single=0.5)
 
 
 @pytest.mark.parametrize(("shares", "size"), [((0.8, 0.2), 2), ((0.5, 0.5), 1), ((0.1, 0.3, 0.6), 1), ((1.0,), 3)])

@@ -66,7 +66,7 @@ class Corpus:
     Args:
         longest: ids of a caption at most; longer ones are cut.
         asked: share of captions that are worded as requests.
-        alone, named: shares, see ``LanguageRecipe``.
+        single, named: shares, see ``LanguageRecipe``.
 
     Attributes:
         samples: of the pictures, with captions that have room.
@@ -82,17 +82,17 @@ class Corpus:
         longest: int,
         asked: float,
         seed: int,
-        alone: float = 0.0,
+        single: float = 0.0,
         named: float = 0.0,
     ):
         self.pictures, self.codec, self.vocabulary, self.asked, self.seed = pictures, codec, vocabulary, asked, seed
-        self.longest, self.alone, self.named = longest, alone, named
+        self.longest, self.single, self.named = longest, single, named
         self.grids, self.grid, self.order = pictures.grids, pictures.grid, pictures.order
         self.samples, self.notes = learnable(pictures.samples, codec, longest)
         self.encode = lru_cache(maxsize=1 << 19)(codec.encode)
-        if alone and not self.single:
-            raise RecipeError("the data has no pictures of one known thing", "leave them out: --set alone=0")
-        if alone:
+        if single and not self.singles:
+            raise RecipeError("the data has no pictures of one known thing", "leave them out: --set single=0")
+        if single:
             check_one_shape(pictures.shards, "a share of pictures of one thing")
 
     @cached_property
@@ -101,13 +101,13 @@ class Corpus:
         return [index for index, sample in enumerate(self.samples) if sample.kind == "count"]
 
     @cached_property
-    def single(self) -> list[int]:
+    def singles(self) -> list[int]:
         """Indices of the pictures that show one thing."""
         return [index for index, sample in enumerate(self.samples) if len(sample.objects) == 1]
 
     def picture(self, index: int, rng: np.random.Generator) -> int:
-        """The index, or (by the share ``alone``) that of a picture of one thing."""
-        return int(rng.choice(self.single)) if self.alone and rng.random() < self.alone else index
+        """The index, or (by the share ``single``) that of a picture of one thing."""
+        return int(rng.choice(self.singles)) if self.single and rng.random() < self.single else index
 
     def caption(self, index: int, rng: np.random.Generator, other: bool = False) -> tuple[str, str]:
         """A random caption of a picture, and its language; "" if it has none.

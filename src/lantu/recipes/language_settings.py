@@ -24,8 +24,8 @@ class LanguageRecipe(RecipeConfig):
             teach the unconditional distribution that guidance needs.
         dropped: share of the other documents whose caption is dropped.
         asked: share of drawing documents whose caption is worded as a request, see ``lantu.data.asking``.
-        alone: share of the plain documents' pictures that are replaced by pictures of one thing: there it is larger and
-            has more codes than among others, and composed scenes show it less often so.
+        single: share of the plain documents' pictures that are replaced by pictures of one thing: there it is larger
+            and has more codes than among others, and composed scenes show it less often so.
         named: share of the captions that are replaced by one that names the picture's style, where there is one: little
             of a picture depends on its style, which is learnt late.
         longest: ids of a caption; longer ones are cut.
@@ -47,7 +47,7 @@ class LanguageRecipe(RecipeConfig):
     captioning: Share = 0.3
     dropped: Share = 0.05
     asked: Share = 0.35
-    alone: Share = 0.0
+    single: Share = 0.0
     named: Share = 0.0
     longest: int = Field(512, ge=1)
     row: int = Field(0, ge=0)
