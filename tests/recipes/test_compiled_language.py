@@ -15,7 +15,8 @@ def train(out, tiny_model, data, *more):
     command = [sys.executable, "-m", "lantu", "train", "language", "--recipe", "debug", "--data", str(data)]
     command += ["--tokenizer", str(tiny_model / "tokenizer"), "--out", str(out), "--device", "cpu", *settings]
     command += ["--resume"] if out.exists() else []
-    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"})
+    own = {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | own)
     return [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
 
 

@@ -81,7 +81,7 @@ def test_drafts_are_guided_only_as_the_model_has_learnt(tiny_model, data):
 
 def test_prompts_ask_for_several_of_one_thing_as_often_as_told(task):
     task.policy.prompts.counting = 1.0
-    assert task.setup.corpus.counted
+    assert task.setup.corpus.multiples
     assert {task.policy.prompts.trial(position).suite for position in range(6)} == {"counts"}
     task.policy.prompts.counting = 0.0
     assert [task.policy.prompts.trial(position).key for position in range(6)] == [

@@ -165,8 +165,9 @@ def test_a_caption_in_any_language_is_learnt_but_written_only_in_two(codec):
 def test_things_alone_and_names_of_styles_are_shown_as_often_as_one_asks(tiny_model, scene_data):
     changes = [f"tokenizer={tiny_model}/tokenizer", f"start={tiny_model}", "captioning=0", "dropped=0"]
     plain = recipe.Task(settings(recipe.debug(), *changes), scene_data).setup.corpus
-    task = recipe.Task(settings(recipe.debug(), *changes, "single=0.5", "named=0.5"), scene_data)
+    task = recipe.Task(settings(recipe.debug(), *changes, "single=0.5", "counted=0.25", "named=0.5"), scene_data)
     shown: dict[str, list[float]] = {"plain": [], "more": []}
+    counted: dict[str, list[float]] = {"plain": [], "more": []}
     named: dict[str, list[float]] = {"plain": [], "more": []}
     for name, corpus in (("plain", plain), ("more", task.setup.corpus)):
         for position in range(400):
@@ -175,14 +176,19 @@ def test_things_alone_and_names_of_styles_are_shown_as_often_as_one_asks(tiny_mo
             text, language = corpus.caption(index, rng)
             (style,) = {one.style for one in corpus.samples[index].objects}
             shown[name].append(len(corpus.samples[index].objects) == 1)
+            counted[name].append(corpus.samples[index].kind == "count")
             named[name].append(bool(naming(style, language).search(text)))
-    for shares, tolerance in ((shown, 0.05), (named, 0.1)):
+    for shares, wanted, left in ((shown, 0.5, 0.25), (counted, 0.25, 0.25), (named, 0.5, 0.5)):
         usual, more = (np.mean(shares[name]) for name in ("plain", "more"))
-        assert 0.2 < usual < 0.7
-        assert more == pytest.approx((1 + usual) / 2, abs=tolerance)
+        assert 0.02 < usual < 0.7
+        assert more == pytest.approx(wanted + left * usual, abs=0.1)
     assert task.setup.validation is None or task.setup.validation.named == 0
     with pytest.raises(RecipeError, match="no pictures of one known thing"):
         Corpus(Pictured(), plain.codec, plain.vocabulary, 20, 0.0, 0, single=0.5)
+    with pytest.raises(RecipeError, match="no pictures of several"):
+        Corpus(Pictured(), plain.codec, plain.vocabulary, 20, 0.0, 0, counted=0.5)
+    with pytest.raises(RecipeError, match="add up to more than 1"):
+        settings(recipe.debug(), "single=0.6", "counted=0.5")
 
 
 @pytest.mark.parametrize(("shares", "size"), [((0.8, 0.2), 2), ((0.5, 0.5), 1), ((0.1, 0.3, 0.6), 1), ((1.0,), 3)])

@@ -66,7 +66,7 @@ class Corpus:
     Args:
         longest: ids of a caption at most; longer ones are cut.
         asked: share of captions that are worded as requests.
-        single, named: shares, see ``LanguageRecipe``.
+        single, counted, named: shares, see ``LanguageRecipe``.
 
     Attributes:
         samples: of the pictures, with captions that have room.
@@ -83,20 +83,23 @@ class Corpus:
         asked: float,
         seed: int,
         single: float = 0.0,
+        counted: float = 0.0,
         named: float = 0.0,
     ):
         self.pictures, self.codec, self.vocabulary, self.asked, self.seed = pictures, codec, vocabulary, asked, seed
-        self.longest, self.single, self.named = longest, single, named
+        self.longest, self.single, self.counted, self.named = longest, single, counted, named
         self.grids, self.grid, self.order = pictures.grids, pictures.grid, pictures.order
         self.samples, self.notes = learnable(pictures.samples, codec, longest)
         self.encode = lru_cache(maxsize=1 << 19)(codec.encode)
         if single and not self.singles:
             raise RecipeError("the data has no pictures of one known thing", "leave them out: --set single=0")
-        if single:
-            check_one_shape(pictures.shards, "a share of pictures of one thing")
+        if counted and not self.multiples:
+            raise RecipeError("the data has no pictures of several of one thing", "leave them out: --set counted=0")
+        if single or counted:
+            check_one_shape(pictures.shards, "a share of pictures of one thing, or of several of one")
 
     @cached_property
-    def counted(self) -> list[int]:
+    def multiples(self) -> list[int]:
         """Indices of the pictures that show several of one thing."""
         return [index for index, sample in enumerate(self.samples) if sample.kind == "count"]
 
@@ -106,8 +109,13 @@ class Corpus:
         return [index for index, sample in enumerate(self.samples) if len(sample.objects) == 1]
 
     def picture(self, index: int, rng: np.random.Generator) -> int:
-        """The index, or (by the share ``single``) that of a picture of one thing."""
-        return int(rng.choice(self.singles)) if self.single and rng.random() < self.single else index
+        """The index, or (by their shares) that of a picture of one thing, or of several of one thing."""
+        if not self.single and not self.counted:
+            return index
+        chance = rng.random()
+        if chance < self.single:
+            return int(rng.choice(self.singles))
+        return int(rng.choice(self.multiples)) if chance < self.single + self.counted else index
 
     def caption(self, index: int, rng: np.random.Generator, other: bool = False) -> tuple[str, str]:
         """A random caption of a picture, and its language; "" if it has none.

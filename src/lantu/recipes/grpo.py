@@ -75,8 +75,8 @@ class Prompts:
         corpus = self.corpus
         rng = np.random.default_rng((corpus.seed, 5, position))
         index = int(corpus.order.indices(position, 1)[0])
-        if corpus.counted and rng.random() < self.counting:
-            index = corpus.counted[rng.integers(len(corpus.counted))]
+        if corpus.multiples and rng.random() < self.counting:
+            index = corpus.multiples[rng.integers(len(corpus.multiples))]
         sample, (caption, tongue) = corpus.samples[index], corpus.caption(index, rng)
         suite = "counts" if sample.kind == "count" else "single" if len(sample.objects) == 1 else "pairs"
         asked = corpus.request(caption, tongue, rng)

@@ -106,16 +106,17 @@ class GuidanceDistillation(Objective):
         """The pictures after each of the three prefixes."""
         corpus, vocabulary, (height, width) = self.corpus, self.corpus.vocabulary, self.corpus.grid
         indices = self.chosen(indices, first) if self.several else indices
-        scaled, conditional, unconditional, scales = [], [], [], []
+        scaled, conditional, unconditional, scales, shown = [], [], [], [], []
         for position, index in enumerate(indices, first):
             rng = np.random.default_rng((corpus.seed, 2, position))
-            caption, tongue = corpus.caption(index, rng)
+            shown.append(corpus.picture(index, rng))
+            caption, tongue = corpus.caption(shown[-1], rng)
             text = corpus.encode(corpus.request(caption, tongue, rng)) if caption else []
             scales.append(self.scales[int(rng.integers(len(self.scales)))])
             scaled.append(draw_prefix(text, height, width, vocabulary, scales[-1]))
             conditional.append(draw_prefix(text, height, width, vocabulary))
             unconditional.append(draw_prefix([], height, width, vocabulary))
-        codes_Rn = corpus.grids[list(indices)].reshape(len(indices), -1).astype(np.int64)
+        codes_Rn = corpus.grids[shown].reshape(len(shown), -1).astype(np.int64)
         ids_Rn = vocabulary.codes_to_ids(codes_Rn)
         pad = vocabulary.special("pad")
         return Lessons(
@@ -128,7 +129,7 @@ class GuidanceDistillation(Objective):
     def chosen(self, indices: Sequence[int], first: int) -> list[int]:
         """The indices, of which the share ``several`` is replaced by pictures of several of one thing."""
         rng = np.random.default_rng((self.corpus.seed, 4, first))
-        counted = some(self.corpus.counted, len(indices), rng) if self.corpus.counted else indices
+        counted = some(self.corpus.multiples, len(indices), rng) if self.corpus.multiples else indices
         return np.where(rng.random(len(indices)) < self.several, counted, indices).tolist()
 
     def loss(self, batch: Lessons, step: int) -> tuple[Tensor, Metrics]:

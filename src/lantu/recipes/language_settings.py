@@ -24,8 +24,10 @@ class LanguageRecipe(RecipeConfig):
             teach the unconditional distribution that guidance needs.
         dropped: share of the other documents whose caption is dropped.
         asked: share of drawing documents whose caption is worded as a request, see ``lantu.data.asking``.
-        single: share of the plain documents' pictures that are replaced by pictures of one thing: there it is larger
-            and has more codes than among others, and composed scenes show it less often so.
+        single: share of the pictures of plain documents, and of guidance distillation, that are replaced by pictures of
+            one thing: there it is larger and has more codes than among others, and composed scenes show it less often.
+        counted: share of them that are replaced by pictures of several of one thing, which are as rare, and whose
+            captions alone have the plurals of English nouns. The two add up to 1 at most.
         named: share of the captions that are replaced by one that names the picture's style, where there is one: little
             of a picture depends on its style, which is learnt late.
         longest: ids of a caption; longer ones are cut.
@@ -48,6 +50,7 @@ class LanguageRecipe(RecipeConfig):
     dropped: Share = 0.05
     asked: Share = 0.35
     single: Share = 0.0
+    counted: Share = 0.0
     named: Share = 0.0
     longest: int = Field(512, ge=1)
     row: int = Field(0, ge=0)
@@ -59,3 +62,11 @@ class LanguageRecipe(RecipeConfig):
         if (width := others.data.get("width")) and width % (2 * heads):
             raise ValueError(f"heads can't share a width of {width} evenly, in pairs of numbers")
         return heads
+
+    @field_validator("counted")
+    @classmethod
+    def share_the_pictures(cls, counted: float, others: ValidationInfo) -> float:
+        """Refuse shares of pictures that add up to more than all."""
+        if counted + others.data.get("single", 0.0) > 1:
+            raise ValueError("single and counted add up to more than 1")
+        return counted

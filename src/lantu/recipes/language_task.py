@@ -55,7 +55,7 @@ class LanguageSetup:
         self.vocabulary = Vocabulary(self.codec.size, self.tokenizer.codebook_size, depth_of(self.tokenizer))
         longest = longest_caption(recipe, max(self.pictures.all_grids, key=math.prod))
         self.encoding = self.codec, self.vocabulary, longest, recipe.asked, recipe.loop.seed
-        self.corpus = Corpus(self.pictures, *self.encoding, recipe.single, recipe.named)
+        self.corpus = Corpus(self.pictures, *self.encoding, recipe.single, recipe.counted, recipe.named)
         self.data = data
 
     @cached_property
