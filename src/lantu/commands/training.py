@@ -36,7 +36,8 @@ RECIPE = "emoji"  # the default
 
 def train(
     part: Annotated[
-        Literal["tokenizer", "language", "decoder", "control", "rival"], typer.Argument(help="What to train.")
+        Literal["tokenizer", "language", "decoder", "control", "upscaler", "rival"],
+        typer.Argument(help="What to train."),
     ],
     data: DataFolder,
     recipe: Annotated[
@@ -117,13 +118,14 @@ def named_settings(part: str, seed: int | None, tokenizer: Path | None, start: s
     Raises:
         ModelError: a part is missing.
     """
+    from lantu.recipes.identity import AFTER_DECODER
     from lantu.recipes.sources import BEGINNINGS, part_folder
 
     settings = [] if seed is None else [f"loop.seed={seed}"]
     if tokenizer:
         settings.append(f"tokenizer={part_folder(tokenizer, 'tokenizer')}")
     if start:
-        kind = "decoder" if part == "control" else part
+        kind = "decoder" if part in AFTER_DECODER else part
         fresh = part == "tokenizer" and start in BEGINNINGS
         settings.append(f"start={start if fresh else part_folder(start, kind)}")
     return settings
@@ -146,6 +148,9 @@ def assemble(
     ] = None,
     control: Annotated[
         Path | None, typer.Option(help="A run of lantu train control.", metavar="DIR", show_default=False)
+    ] = None,
+    upscaler: Annotated[
+        Path | None, typer.Option(help="A run of lantu train upscaler.", metavar="DIR", show_default=False)
     ] = None,
     refiner: Annotated[
         Path | None,
@@ -177,7 +182,7 @@ def assemble(
     from lantu.tokens.words import WORDS
 
     if rival is not None:
-        if tokenizer or language or decoder or control or refiner or memory:
+        if tokenizer or language or decoder or control or upscaler or refiner or memory:
             raise LantuError("a rival is a whole model", "leave out the parts, or --rival")
         join_rival(rival, out, json, name=name, licence=licence, card=card, data=data, draw=parse_overrides(settings))
         return
@@ -187,8 +192,8 @@ def assemble(
     data = data or data_of(language, tokenizer, decoder)
 
     def build(state: Path) -> "LantuFolder":
-        settings = {**USUAL, **fixed}
-        return assemble(tokenizer, state, decoder, out, name, licence, card, data, settings, control, refiner, memory)
+        more = {"control": control, "upscaler": upscaler, "refiner": refiner, "memory": memory}
+        return assemble(tokenizer, state, decoder, out, name, licence, card, data, {**USUAL, **fixed}, **more)
 
     if tune and data is not None:
         states = states_of(language)

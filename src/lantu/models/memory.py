@@ -64,7 +64,7 @@ class Sparing:
 
     freed: ClassVar[Mapping[Stage, tuple[str, ...]]] = {
         "drafting": ("language", "drafter", "batched_drafter", "reader"),
-        "rendering": ("decoder", "vq", "renderer", "refiner", "control", "encoder"),
+        "rendering": ("decoder", "vq", "renderer", "upscaler", "refiner", "control", "encoder"),
     }
 
     @cached_property

@@ -29,6 +29,7 @@ MODULES = {
         *("pretrained_decoder", "pretrained_consistency", "pretrained_matching"),
     ),
     "control": ("control", "pretrained_control"),
+    "upscaler": ("upscaler",),
     "rival": (
         *("rivals.pixel_ar", "rivals.autoencoder", "rivals.text_encoder_diffusion"),
         *("rivals.vq_diffusion", "rivals.continuous"),
@@ -71,7 +72,7 @@ def train(
     """Train one part of a model.
 
     Args:
-        part: "tokenizer", "language", "decoder", "control", or "rival" for a whole model of another paradigm.
+        part: "tokenizer", "language", "decoder", "control", "upscaler", or "rival": a whole model of another paradigm.
         recipe: one of ``names(part)``.
         data: folder that ``lantu data build`` wrote.
         out: folder of the run.

@@ -10,7 +10,7 @@ from lantu.data.taught import taught_by
 from lantu.errors import DataError, LantuError, ModelError
 from lantu.files import check_apart, replacing_folder, write_json, write_text
 from lantu.models.lantu.components import is_pretrained
-from lantu.models.lantu.directory import CONTROL, FOLDER_KIND, MEMORY, REFINER
+from lantu.models.lantu.directory import CONTROL, FOLDER_KIND, MEMORY, REFINER, UPSCALER
 from lantu.models.lantu.folder import LantuFolder
 from lantu.models.masked import folder as masked
 from lantu.recipes.budget import budget_of, run_of
@@ -34,6 +34,7 @@ CLASSES = {  # part → module and class, as diffusers' model_index.json names t
     "decoder": ["lantu.models.lantu.decoder.network", "PixelDecoder"],
     MEMORY: ["lantu.data.memory_bank", "MemoryBank"],
     CONTROL: ["lantu.models.lantu.decoder.control", "Control"],
+    UPSCALER: ["lantu.models.lantu.upscaler.network", "Upscaler"],
     REFINER: PRETRAINED,
 }
 STEPS = 20  # of a pretrained diffusion model
@@ -55,6 +56,7 @@ def assemble(
     control: str | Path | None = None,
     refiner: str | Path | None = None,
     memory: str | Path | None = None,
+    upscaler: str | Path | None = None,
 ) -> LantuFolder:
     """Put parts together, completely or not at all. An older model in ``out`` is replaced; other files are not touched.
 
@@ -70,6 +72,7 @@ def assemble(
         control: a run of ``train control``, or a control's folder.
         refiner: a pretrained decoder that goes over the drawings of the first one, by default with ``STRENGTH``.
         memory: a data folder whose training pictures can be found before a drawing (``shots``).
+        upscaler: a run of ``train upscaler``, or an upscaler's folder: drawings have more pixels.
 
     Raises:
         ModelError: a part is missing, the parts have different codes, or there is no such card.
@@ -77,8 +80,9 @@ def assemble(
     """
     out = Path(out)
     sources = dict(zip(PARTS, (tokenizer, language, decoder), strict=True))
-    if control is not None:
-        sources[CONTROL] = control
+    for part, source in ((CONTROL, control), (UPSCALER, upscaler)):
+        if source is not None:
+            sources[part] = source
     if refiner is not None:
         sources[REFINER] = refiner
         draw = {"refine": STRENGTH} | dict(draw or {})

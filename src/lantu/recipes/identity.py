@@ -28,7 +28,9 @@ log = logging.getLogger(__name__)
 
 Identity = dict[str, str]
 # Settings that name a trained part → which part; None for the part that is being trained.
-PARTS = {"start": None, "origin": "language", "teacher": "language", "control": "control", "decoder": "decoder"}
+PARTS = {"start": None, "origin": "language", "teacher": "language"}
+PARTS |= {name: name for name in ("control", "decoder", "upscaler")}
+AFTER_DECODER = ("control", "upscaler")  # parts that are trained for the decoder in ``start``
 AUTOENCODER = "autoencoder"  # a setting that names an autoencoder
 DATA = ("edits", "beside", "rehearsed")  # settings that name a data folder
 
@@ -48,7 +50,7 @@ def of(part: str, recipe: str, settings: Any, data: str | Path) -> Identity:
         source = getattr(settings, name, "")
         if not source or source in BEGINNINGS:
             continue
-        kind = other or ("decoder" if part == "control" else part)
+        kind = other or ("decoder" if part in AFTER_DECODER else part)
         folder = part_folder(source, kind)
         if kind == "tokenizer":
             identity[name] = codes_digest(folder)
@@ -198,7 +200,7 @@ def check_parts(folders: Mapping[str, Path]) -> None:
     """
     wanted = codes_digest(folders["tokenizer"])
     for part, folder in folders.items():
-        if part == "tokenizer":
+        if part in ("tokenizer", "upscaler"):  # which reads pixels alone
             continue
         learnt = learnt_codes(folder)
         if not learnt:

@@ -18,7 +18,7 @@ def part_folder(source: str | Path, part: str) -> Path:
     folder itself.
 
     Args:
-        part: "tokenizer", "language", "decoder" or "control".
+        part: "tokenizer", "language", "decoder", "control" or "upscaler".
 
     Raises:
         ModelError: it is none of these, or holds another part.

@@ -33,6 +33,7 @@ MAX_SIDE = 64  # the longest side of a grid, in codes
 MAX_CODES = 1 << 16  # of a codebook: data folders store codes in 16 bits
 MAX_DEPTH = 16  # codes of a cell
 MAX_PATCH = 256  # pixels a side of a code
+MAX_FACTOR = 8  # of an upscaler
 CONTROLS = 64 + MAX_SIDE
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lantu.files.untrusted import Fields
-from lantu.tokens.vocabulary import MAX_CODES, MAX_DEPTH, MAX_PATCH, MAX_SIDE
+from lantu.kernels.shapes import MULTIPLE
+from lantu.tokens.vocabulary import MAX_CODES, MAX_DEPTH, MAX_FACTOR, MAX_PATCH, MAX_SIDE
 from lantu.weights import language_tensors, lite0
 from lantu.weights.architecture import MAX_IDS, MAX_LAYERS, MAX_WIDTH, WHERE, Sizes
 from lantu.weights.expected_tokenizer import tokenizer
@@ -16,6 +17,7 @@ from lantu.weights.wanted import Wanted, blocks, floats, linear, width_of
 
 FLOATS = ("BF16", "F32", "F16", "F64")
 CONTROL_KINDS = 3  # of ``lantu.models.lantu.controls``
+MAX_CELL = 16  # of an upscaler
 MAX_PASSES = 10_000  # of masked diffusion
 MAX_REMEMBERED, MAX_CAPTION_BYTES = 10_000_000, 1 << 33  # of a memory bank
 LATER = ("queries", "nested", "cells")  # of a decoder, which those of older versions lack
@@ -228,6 +230,24 @@ def control(config: Mapping[str, Any]) -> Wanted:
     return wanted | linear("out", 2 * D, D) | linear("fit", count, D)
 
 
+def upscaler(config: Mapping[str, Any]) -> Wanted:
+    """``lantu.models.lantu.upscaler.network.Upscaler``."""
+    fields = Fields(config, "the upscaler's config.json")
+    fields.only(("factor", "cell", "width", "layers"))
+    factor, cell = fields.whole("factor", 2, MAX_FACTOR), fields.whole("cell", 1, MAX_CELL)
+    D, layers = fields.whole("width", 16, MAX_WIDTH), fields.whole("layers", 1, MAX_LAYERS)
+    if D % MULTIPLE:
+        fields.refuse("width", f"a multiple of {MULTIPLE}")
+    inner = [f"blocks.{number}.{name}" for number in range(layers) for name in ("first", "second")]
+    wanted = convolution("first", D, 3 * cell**2) | convolution("last", 3 * (factor * cell) ** 2, D)
+    return wanted | {name: value for each in inner for name, value in convolution(each, D, D).items()}
+
+
+def convolution(name: str, rows: int, columns: int) -> Wanted:
+    """A convolution of 3 by 3 with a bias."""
+    return floats(f"{name}.", {"weight": (rows, columns, 3, 3), "bias": (rows,)})
+
+
 def memory_bank(config: Mapping[str, Any]) -> Wanted:
     """The pictures of ``lantu.data.memory_bank``: vectors, codes and captions."""
     fields = Fields(config, "the memory bank's config.json")
@@ -264,6 +284,7 @@ WANTED: dict[str, Callable[[Mapping[str, Any]], Wanted]] = {
     "vision": vision,
     "adapter": adapter,
     "control": control,
+    "upscaler": upscaler,
     "memory_bank": memory_bank,
 }
 OPTIONAL: dict[str, Callable[[Mapping[str, Any]], Wanted]] = {"language": head}

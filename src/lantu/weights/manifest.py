@@ -32,6 +32,7 @@ NAMES = {
     "vision": "vision encoder",
     "adapter": "adapter of the diffusion decoder",
     "control": "control",
+    "upscaler": "upscaler",
     "memory_bank": "memory bank",
 }
 # model_type of lantu's own networks → part
@@ -61,7 +62,7 @@ def read(part: str, folder: str | Path) -> dict[str, Any]:
     """The config of a part's folder, once its tensors match it.
 
     Args:
-        part: "language", "tokenizer", "decoder", "adapter" or "control".
+        part: "language", "tokenizer", "decoder", "adapter", "control" or "upscaler".
 
     Raises:
         ModelError: a number is out of range, a tensor is not as expected, a file is damaged or was changed.

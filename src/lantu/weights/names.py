@@ -15,6 +15,8 @@ def part_of(config: Mapping[str, Any]) -> str:
     """The part that a config.json belongs to; "" if unknown."""
     if "quantizer" in config:
         return "tokenizer"
+    if "factor" in config:
+        return "upscaler"
     if "strengths" in config:
         return "control"
     if "model_type" in config:

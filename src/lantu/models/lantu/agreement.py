@@ -27,6 +27,13 @@ def check_control(control: Mapping[str, Any], decoder: Mapping[str, Any]) -> Non
             raise ModelError(f"the control has {name} {control[name]}, its decoder {decoder.get(name)}", hint)
 
 
+def check_upscaler(upscaler: Mapping[str, Any], decoder: Mapping[str, Any]) -> None:
+    """Refuse an upscaler whose places don't fit the decoder's pictures. Raises ModelError."""
+    if decoder["patch"] % upscaler["cell"]:
+        what = f"the upscaler sees {upscaler['cell']} pixels a side at once, the decoder paints {decoder['patch']}"
+        raise ModelError(what, "train one for this decoder: lantu train upscaler")
+
+
 def check_refiner(folder: Any, params: SamplingParams) -> None:
     """Refuse a second pass where a model directory has no refiner. Raises LantuError."""
     if params.refine and not folder.refined:

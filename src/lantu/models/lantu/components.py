@@ -1,6 +1,7 @@
-"""Our family's image tokenizer, decoder and control, read from a model directory: native on a CPU, torch on a GPU.
+"""The parts of our family's models but for the language model, read from a directory: native on a CPU, torch on a GPU.
 
-Shapes: B batch, H W pixels, h w grid, N = h·w, D width, E code width, K codebook size.
+Shapes: B batch, C channels, H W pixels, S factor (of an upscaler), h w grid, N = h·w, D width, E code width,
+K codebook size.
 """
 
 from importlib.util import find_spec
@@ -38,6 +39,14 @@ class Encoder(Protocol):
 
     def distances(self, pixels_BCHW: np.ndarray) -> np.ndarray | None:
         """The squared distance of each cell to each code vector, (B, N, K) float32; None for a lattice."""
+        ...
+
+
+class Upscaler(Protocol):
+    """A finished picture → the same with more pixels."""
+
+    def __call__(self, pixels_BCHW: np.ndarray) -> np.ndarray:
+        """Pixels in [-1, 1] → (B, C, S·H, S·W) float32, in [-1, 1] but for overshoot."""
         ...
 
 
@@ -108,6 +117,17 @@ def load_decoder(folder: Path, device: str = "cpu") -> DiffusionDecoder:
 def is_pretrained(folder: Path) -> bool:
     """Whether a decoder's folder holds a pretrained diffusion model. Raises ModelError where it can't be read."""
     return read_config(folder).get("_class_name") == PRETRAINED
+
+
+def load_upscaler(folder: Path, device: str = "cpu") -> Upscaler:
+    """Read an upscaler's folder. Raises ModelError where it is missing or damaged."""
+    if device == "cpu":
+        from lantu.models.lantu.upscaler.native import NativeUpscaler
+
+        return NativeUpscaler.load(folder)
+    from lantu.models.lantu.upscaler.network import TorchUpscaler
+
+    return TorchUpscaler.load(folder, device)
 
 
 def load_control(folder: Path, device: str = "cpu") -> "ControlBackend | PretrainedControl":

@@ -8,6 +8,7 @@ NAME/
   tokenizer/           config.json, safetensors
   decoder/             config.json, safetensors
   control/             config.json, safetensors; only where the decoder can be controlled
+  upscaler/            config.json, safetensors; only where the decoder's pictures are enlarged
   memory_bank/         config.json, safetensors: pictures to be found and read before a drawing, if there are some
   refiner/             a pretrained decoder (``lantu.models.diffusers.folder``) for a second pass, if there is one
   words.json           words that it was taught, if it lists them; related.json: what is near to them
@@ -23,7 +24,7 @@ INDEX = "model_index.json"
 OPTIONAL_ENTRIES = ("license", "data", "scores")  # of the index, written by the model's makers
 PUBLISHED = (*NETWORKS, VAE)  # folders of a pretrained decoder, with gigabytes of weights
 PARTS = ("language", "tokenizer", "decoder")
-CONTROL, REFINER, MEMORY = "control", "refiner", "memory_bank"  # parts that may be missing
+CONTROL, UPSCALER, REFINER, MEMORY = "control", "upscaler", "refiner", "memory_bank"  # parts that may be missing
 REFINING = ("refine", "refine_steps")  # parameters of a refiner
 FOLDER_KIND = FolderKind(
     "a model directory",
@@ -33,7 +34,7 @@ FOLDER_KIND = FolderKind(
         "README.md",
         "words.json",
         "related.json",
-        *(name for part in (*PARTS, CONTROL, MEMORY) for name in WEIGHTS.within(part)),
+        *(name for part in (*PARTS, CONTROL, UPSCALER, MEMORY) for name in WEIGHTS.within(part)),
         *CODEC_KIND.within("tokenizer"),
         *(name for part in ("decoder", REFINER) for name in PRETRAINED_KIND.within(part)),
         *CONTROL_KIND.within(CONTROL),

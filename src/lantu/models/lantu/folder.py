@@ -10,7 +10,14 @@ from lantu.engine.sampling_params import FOUND, PASSES, PREFIXES, SamplingParams
 from lantu.errors import LantuError, ModelError
 from lantu.files import sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
-from lantu.models.lantu.agreement import check_budget, check_control, check_grid, check_memory, check_second
+from lantu.models.lantu.agreement import (
+    check_budget,
+    check_control,
+    check_grid,
+    check_memory,
+    check_second,
+    check_upscaler,
+)
 from lantu.models.lantu.counting import HINT, count, part_bytes
 from lantu.models.lantu.directory import (
     CONTROL,
@@ -22,9 +29,10 @@ from lantu.models.lantu.directory import (
     REFINER,
     REFINING,
     REQUIRED,
+    UPSCALER,
 )
 from lantu.models.lantu.sequences import SequenceFolder, check_order, depth_of
-from lantu.tokens.vocabulary import MAX_CODES, MAX_PATCH, MAX_SIDE
+from lantu.tokens.vocabulary import MAX_CODES, MAX_FACTOR, MAX_PATCH, MAX_SIDE
 
 if TYPE_CHECKING:
     from lantu.models.estimate import Memory
@@ -109,8 +117,18 @@ class LantuFolder(SequenceFolder):
 
     @property
     def patch(self) -> int:
-        """Pixels a side that the decoder paints for one code."""
-        return self.number("decoder/config.json", "patch", 1, MAX_PATCH)
+        """Pixels a side of a finished picture for one code."""
+        return self.number("decoder/config.json", "patch", 1, MAX_PATCH) * self.factor
+
+    @property
+    def factor(self) -> int:
+        """Pixels a side of a finished picture for one that the decoder paints; 1 without an upscaler."""
+        return self.number(f"{UPSCALER}/config.json", "factor", 2, MAX_FACTOR) if self.upscaled else 1
+
+    @property
+    def upscaled(self) -> bool:
+        """Whether an upscaler enlarges what the decoder paints."""
+        return (self.path / UPSCALER / "config.json").is_file()
 
     @property
     def sides(self) -> tuple[int, int] | None:
@@ -250,6 +268,8 @@ class LantuFolder(SequenceFolder):
         configs = {part: self.part(part) for part in parts}
         if self.controlled:
             check_control(configs[CONTROL], configs["decoder"])
+        if self.upscaled:
+            check_upscaler(self.part(UPSCALER), configs["decoder"])
         if self.refined:
             check_second(self.part(REFINER), configs["decoder"], self.path)
         if self.remembers:
@@ -346,7 +366,7 @@ class LantuFolder(SequenceFolder):
         return Memory(
             language=4 * numbers if device == "cuda" else int(PACKED * stored["language"]),
             caches=self.draft_bytes(4 if precise else 2),
-            decoder=decoder + refiner,
+            decoder=decoder + refiner + int(PACKED * part_bytes(self.path / UPSCALER)),
             working=convolution_bytes(width * self.patch, height * self.patch),
         )
 
@@ -362,7 +382,7 @@ class LantuFolder(SequenceFolder):
 
     def parameters(self) -> dict[str, int]:
         """The number of parameters of each part, from the headers of its files."""
-        there = [part for part in (*self.own_parts, CONTROL, REFINER) if (self.path / part).is_dir()]
+        there = [part for part in (*self.own_parts, CONTROL, UPSCALER, REFINER) if (self.path / part).is_dir()]
         return {part: sum(map(count, (self.path / part).rglob("*.safetensors"))) for part in there}
 
 

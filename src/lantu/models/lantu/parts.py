@@ -23,9 +23,9 @@ from lantu.errors import ImageError, LantuError
 from lantu.models.control import Control
 from lantu.models.lantu import components
 from lantu.models.lantu.agreement import check_refiner
-from lantu.models.lantu.components import Encoder
+from lantu.models.lantu.components import Encoder, Upscaler
 from lantu.models.lantu.controls import KINDS
-from lantu.models.lantu.directory import MEMORY, REFINER
+from lantu.models.lantu.directory import MEMORY, REFINER, UPSCALER
 from lantu.models.lantu.folder import LantuFolder
 from lantu.models.lantu.layout import LantuLayout
 from lantu.models.memory import Sparing
@@ -156,6 +156,11 @@ class LantuParts(Sparing):
         return components.load_control(self.folder.path / "control", self.device)
 
     @cached_property
+    def upscaler(self) -> Upscaler:
+        """Enlarges what the decoder has painted."""
+        return components.load_upscaler(self.folder.path / UPSCALER, self.device)
+
+    @cached_property
     def refiner(self) -> DiffusionDecoder:
         """The pretrained decoder of a second pass."""
         return components.load_decoder(self.folder.path / REFINER, self.device)
@@ -209,12 +214,13 @@ class LantuParts(Sparing):
         check_refiner(self.folder, params)
         decoder, residuals = self.decoder, None
         if control and control.scale and hasattr(self.control, "steer"):
-            decoder = self.control.steer(decoder, control_pixels(control)[0], control.kind, control.scale)
+            decoder = self.control.steer(decoder, self.control_pixels(control)[0], control.kind, control.scale)
         elif control and control.scale:
             residuals = self.control_residuals(control, codes_Bhw)
         how = (params.steps, params.render_guidance, params.sampler)
         pixels_BCHW = sample(decoder, codes_Bhw, list(seeds), *how, control_residuals_2BND=residuals)
-        return images.to_bytes(self.refine(pixels_BCHW, codes_Bhw, seeds, params) if params.refine else pixels_BCHW)
+        pixels_BCHW = self.refine(pixels_BCHW, codes_Bhw, seeds, params) if params.refine else pixels_BCHW
+        return images.to_bytes(self.upscaler(pixels_BCHW) if self.folder.upscaled else pixels_BCHW)
 
     def refine(
         self, pixels_BCHW: np.ndarray, codes_Bhw: np.ndarray, seeds: Sequence[int], params: SamplingParams
@@ -229,7 +235,7 @@ class LantuParts(Sparing):
 
     def control_residuals(self, control: Control, codes_Bhw: np.ndarray) -> np.ndarray:
         """The residuals that a control adds to the decoder's tokens, (2, B, N, D)."""
-        pixels_1CHW, kind = control_pixels(control)
+        pixels_1CHW, kind = self.control_pixels(control)
         residuals_2BND = self.control(np.repeat(pixels_1CHW, len(codes_Bhw), 0), kind, codes_Bhw)
         return np.float32(control.scale) * residuals_2BND
 
@@ -240,7 +246,7 @@ class LantuParts(Sparing):
             LantuError, ImageError: see ``check_control``.
         """
         self.check_control(control, grid)
-        pixels_1CHW, kind = control_pixels(control)
+        pixels_1CHW, kind = self.control_pixels(control)
         if not control.scale or hasattr(self.control, "steer") or not self.control.strengths[kind]:
             return None
 
@@ -264,7 +270,8 @@ class LantuParts(Sparing):
         if hasattr(self.control, "steer"):  # raises if the model has none
             self.control.check(control.kind)
 
-
-def control_pixels(control: Control) -> tuple[np.ndarray, int]:
-    """A picture of control (1, C, H, W) in [-1, 1], and the number of its kind."""
-    return images.to_pixels(np.asarray(control.picture)[None]), KINDS.index(control.kind)
+    def control_pixels(self, control: Control) -> tuple[np.ndarray, int]:
+        """A picture of control (1, C, H, W) in [-1, 1], as large as the decoder paints, and the number of its kind."""
+        pixels_1CHW, factor = images.to_pixels(np.asarray(control.picture)[None]), self.folder.factor
+        height, width = (side // factor for side in pixels_1CHW.shape[2:])
+        return images.average(pixels_1CHW, height, width), KINDS.index(control.kind)

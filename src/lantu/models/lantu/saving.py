@@ -1,4 +1,4 @@
-"""Saving and loading of a network, as config.json and safetensors: image tokenizer, decoder and control alike."""
+"""Saving and loading of a network, as config.json and safetensors: all of lantu's own parts alike."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ def load(make: Callable[[dict[str, Any]], Network], part: str, folder: str | Pat
 
     Args:
         make: builds the network from its checked config.
-        part: "tokenizer", "decoder" or "control".
+        part: "tokenizer", "decoder", "control" or "upscaler".
 
     Raises:
         ModelError: it is missing or damaged.
