@@ -78,7 +78,8 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(controls.KINDS), choices=controls.KINDS)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    model, composer = Model.load(arguments.model, "cpu"), composer_of(None, arguments.data)
+    model = Model.load(arguments.model, "cpu")
+    composer = composer_of(model, arguments.data)
     scorer, rng = scorer_of(composer.gallery, load_efficientnet()), np.random.default_rng(arguments.seed)
     trials = [asked(composer, suite, n, rng) for suite in ("single", "pairs") for n in range(arguments.limit)]
     true = [one.image for one in trials]

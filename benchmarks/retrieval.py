@@ -29,7 +29,8 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=64)
     parser.add_argument("--guidance", type=float, help="the model's own if not given")
     arguments = parser.parse_args()
-    model, composer = Model.load(arguments.model, "cpu"), composer_of(None, arguments.data)
+    model = Model.load(arguments.model, "cpu")
+    composer = composer_of(model, arguments.data)
     scorer = scorer_of(composer.gallery, load_efficientnet())
     memory, shards = CaptionIndex.of(arguments.data), Shards(arguments.data, "train")
 

@@ -1,11 +1,13 @@
 """A model is put through the suites."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from lantu.data.edits import KINDS
 from lantu.errors import DataError
 from lantu.pipeline import Model
-from lantu.recipes.scores import evaluate
+from lantu.recipes.scores import composer_of, evaluate
 
 
 def test_an_unknown_suite_is_named(tiny_model):
@@ -30,3 +32,10 @@ def test_all_suites_of_a_tiny_model(tiny_model, tmp_path, monkeypatch):
     assert all(0 <= suite["score"] <= 1 and suite["n"] >= 4 for suite in scores.values())
     sheets = {"sheet.png", "filling.png", *(f"edit-{kind}.png" for kind in KINDS)}
     assert {path.name for path in (tmp_path / "scores").iterdir()} == {"scores.json", "scores.txt", *sheets}
+
+
+def test_scenes_are_as_large_as_what_the_model_draws(scene_data):
+    assert composer_of(None, scene_data).size == 32
+    larger = composer_of(SimpleNamespace(size=(64, 64)), scene_data)
+    assert (larger.size, larger.snap) == (64, 8)
+    assert larger.sample("val", 0)[1].shape == (64, 64, 3)

@@ -148,6 +148,8 @@ def lexicon_of(gallery: Gallery) -> dict[str, set[str]]:
 def composer_of(model: "Model | None", data: str | Path | None) -> Composer:
     """A composer of scenes like those of some data, or else like those that the model was trained on.
 
+    They are as large as what the model draws: a decoder or an upscaler may paint more pixels than the data has.
+
     Raises:
         DataError: the data has no gallery, or the model's index doesn't name its training data.
     """
@@ -161,8 +163,8 @@ def composer_of(model: "Model | None", data: str | Path | None) -> Composer:
             raise DataError("the model doesn't say what it was trained on", "name the data: --data DIR")
         place, held = gallery_place(settings["world"], settings["styles"])
         gallery = build_gallery(place, settings["world"], held)
-    placement = settings.get("placement", "slots")
-    return Composer(gallery, settings["size"], settings["snap"], 0, settings["styles"], placement)
+    placement, size = settings.get("placement", "slots"), model.size[0] if model else settings["size"]
+    return Composer(gallery, size, settings["snap"], 0, settings["styles"], placement)
 
 
 def composed(settings: Any) -> TypeGuard[dict[str, Any]]:

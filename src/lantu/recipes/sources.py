@@ -30,7 +30,7 @@ def part_folder(source: str | Path, part: str) -> Path:
         if (place / "config.json").is_file() and has_weights(place):
             kind = part_of(read_config(place))
             if kind not in (part, ""):
-                raise ModelError(f"{source} holds a {kind}, not a {part}", f"name a run or a folder of a {part}")
+                raise ModelError(f"{source} holds {a(kind)}, not {a(part)}", f"name a run or a folder of {a(part)}")
             if part == "language" and (found := configured(place)) and found.kind != "part":
                 raise ModelError(f"{source} is {found.what}, not one that draws", found.then)
             return place
@@ -39,6 +39,11 @@ def part_folder(source: str | Path, part: str) -> Path:
     raise ModelError(
         f"no trained {part} in {source}", "name a finished run of `lantu train`, a model, or a part's folder"
     )
+
+
+def a(part: str) -> str:
+    """The name of a part with its article."""
+    return f"an {part}" if part[0] in "aeiou" else f"a {part}"
 
 
 def autoencoder_folder(source: str | Path) -> Path:

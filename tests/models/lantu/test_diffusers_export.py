@@ -23,6 +23,9 @@ from lantu.models.lantu.export import folder as exporting
 from lantu.models.lantu.export.lantu_decoder import LantuDecoder
 from lantu.models.lantu.export.lantu_scheduler import LantuScheduler
 from lantu.models.lantu.export.pipeline import LantuPipeline, derive, draw_one, seeds_of
+from lantu.models.lantu.upscaler.config import UpscalerConfig
+from lantu.models.lantu.upscaler.native import NativeUpscaler
+from lantu.models.lantu.upscaler.network import Upscaler
 from lantu.models.registry import open_folder
 from lantu.pipeline import Model
 from lantu.tokens import bpe
@@ -111,20 +114,26 @@ def pipe(exported):
     return pipe
 
 
-def test_it_draws_what_lantu_draws_where_lantu_is_not_installed(path, exported, tmp_path):
+def drawn_without_lantu(exported, calls, tmp_path):
+    """What the folder draws in a process that can't import lantu, and what that printed."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", FRESH, str(exported), str(tmp_path / "found.npz")],
-        input=json.dumps(CALLS),
+        input=json.dumps(calls),
         capture_output=True,
         text=True,
         cwd=tmp_path,
         env=environment,
     )
     assert done.returncode == 0, done.stderr
-    assert "trust_remote_code=True" in done.stdout  # without it, it refuses
-    found, model = np.load(tmp_path / "found.npz"), Model.load(path, "cpu")
+    return np.load(tmp_path / "found.npz"), done.stdout
+
+
+def test_it_draws_what_lantu_draws_where_lantu_is_not_installed(path, exported, tmp_path):
+    found, printed = drawn_without_lantu(exported, CALLS, tmp_path)
+    assert "trust_remote_code=True" in printed  # without it, it refuses
+    model = Model.load(path, "cpu")
     decoder = NativeDenoiser.load(path / "decoder", precise=True)  # else products of bfloat16 round, up to 6 / 255 here
     vars(model.parts)["decoder"] = DiffusionDecoder(decoder, decoder.patch)
     for number, call in enumerate(CALLS):
@@ -141,6 +150,26 @@ def test_it_draws_what_lantu_draws_where_lantu_is_not_installed(path, exported, 
         np.testing.assert_array_equal(found[f"codes{number}"], [picture.codes for picture in wanted])
         images = np.stack([np.asarray(picture.image) for picture in wanted]).astype(int)
         assert np.abs(images - found[f"images{number}"]).max() <= 1
+
+
+def test_an_upscaler_comes_along(path, tmp_path):
+    folder = shutil.copytree(path, tmp_path / "large")
+    upscaler = Upscaler(UpscalerConfig(width=16, layers=1))
+    for parameter in upscaler.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    upscaler.save(folder / "upscaler")
+    out = exporting.export(open_folder(folder), tmp_path / "exported")
+    call = {"prompt": "a dog", "seed": 4, "temperature": 0, "height": 32, "width": 96, "num_inference_steps": 3}
+    found, _ = drawn_without_lantu(out, [call], tmp_path)
+    model = Model.load(folder, "cpu")
+    decoder = NativeDenoiser.load(folder / "decoder", precise=True)
+    vars(model.parts)["decoder"] = DiffusionDecoder(decoder, decoder.patch)
+    vars(model.parts)["upscaler"] = NativeUpscaler.load(folder / "upscaler", precise=True)
+    wanted = model.draw("a dog", seed=4, temperature=0, size=(96, 32), steps=3)
+    np.testing.assert_array_equal(found["codes0"][0], wanted.codes)
+    assert np.abs(np.asarray(wanted.image).astype(int) - found["images0"][0]).max() <= 1
+    exporting.export(open_folder(path), out)  # of a model without one, in its place
+    assert not (out / "upscaler").exists()
 
 
 def test_every_step_is_shown_and_may_be_changed(pipe):

@@ -10,14 +10,7 @@ from lantu.engine.sampling_params import FOUND, PASSES, PREFIXES, SamplingParams
 from lantu.errors import LantuError, ModelError
 from lantu.files import sha256
 from lantu.files.untrusted import Fields, check_regular, read_json, shown
-from lantu.models.lantu.agreement import (
-    check_budget,
-    check_control,
-    check_grid,
-    check_memory,
-    check_second,
-    check_upscaler,
-)
+from lantu.models.lantu import agreement
 from lantu.models.lantu.counting import HINT, count, part_bytes
 from lantu.models.lantu.directory import (
     CONTROL,
@@ -257,7 +250,7 @@ class LantuFolder(SequenceFolder):
         """
         parts = (*PARTS, CONTROL) if self.controlled else PARTS
         _ = self.name, self.settings, self.sides
-        check_budget(self.index.get("budget", {}), self.path / INDEX)
+        agreement.check_budget(self.index.get("budget", {}), self.path / INDEX)
         sizes = {part: self.number(f"{part}/config.json", "codebook_size", 2, MAX_CODES) for part in parts[1:]}
         sizes["tokenizer"] *= depth_of(self.read("tokenizer/config.json"))
         sizes["language"] = self.drawing_config.vocabulary.codebook_size
@@ -267,17 +260,17 @@ class LantuFolder(SequenceFolder):
             raise ModelError(what, "train them on the same tokenizer")
         configs = {part: self.part(part) for part in parts}
         if self.controlled:
-            check_control(configs[CONTROL], configs["decoder"])
+            agreement.check_control(configs[CONTROL], configs["decoder"])
         if self.upscaled:
-            check_upscaler(self.part(UPSCALER), configs["decoder"])
+            agreement.check_upscaler(self.part(UPSCALER), configs["decoder"])
         if self.refined:
-            check_second(self.part(REFINER), configs["decoder"], self.path)
+            agreement.check_second(self.part(REFINER), configs["decoder"], self.path)
         if self.remembers:
-            check_memory(self.part(MEMORY), sizes["language"], self.drawing_config.tokenizer, self.path)
+            agreement.check_memory(self.part(MEMORY), sizes["language"], self.drawing_config.tokenizer, self.path)
         levels = self.drawing_config.vocabulary.depth
         check_order(configs["tokenizer"], configs["decoder"], levels, self.grid)
         for grid in () if self.sequence else self.drawing_config.grids:
-            check_grid(grid, configs["tokenizer"], self.path)
+            agreement.check_grid(grid, configs["tokenizer"], self.path)
         return self
 
     def part(self, part: str) -> dict[str, Any]:

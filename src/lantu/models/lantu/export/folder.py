@@ -5,6 +5,7 @@ DIR/
   pipeline.py                       LantuPipeline
   language/ tokenizer/              the language model's own directory, split in two
   decoder/ scheduler/ prompts/      with the module of their class: lantu_decoder.py, lantu_scheduler.py, prompts.py
+  upscaler/                         where the model has one, with lantu_upscaler.py
   README.md                         the model's card
 """
 
@@ -18,6 +19,7 @@ from lantu.errors import TRAINING, LantuError, ModelError
 from lantu.files import FolderKind, replacing_folder
 from lantu.files.untrusted import check_regular
 from lantu.models.lantu import components
+from lantu.models.lantu.directory import UPSCALER
 from lantu.models.lantu.folder import LantuFolder, own
 from lantu.models.lantu.parts import LantuParts
 from lantu.models.spec import ModelFolder
@@ -37,13 +39,15 @@ CODE = {
     "scheduler/lantu_scheduler.py": HERE / "lantu_scheduler.py",
     "prompts/prompts.py": Path(prompts.__file__),
 }
+UPSCALER_CODE = {"upscaler/lantu_upscaler.py": HERE / "lantu_upscaler.py"}
 SHARDS = ("diffusion_pytorch_model*.safetensors", "diffusion_pytorch_model.safetensors.index.json", "config.json")
 FOLDER_KIND = FolderKind(
     "a model for diffusers",
     ("model_index.json",),
     (
-        *("model_index.json", "README.md", *CODE, "scheduler/scheduler_config.json", "prompts/prompts.json"),
-        *(f"decoder/{name}" for name in SHARDS),
+        *("model_index.json", "README.md", "scheduler/scheduler_config.json", "prompts/prompts.json"),
+        *(*CODE, *UPSCALER_CODE),
+        *(f"{part}/{name}" for part in ("decoder", "upscaler") for name in SHARDS),
         *files.WEIGHTS.within("language"),
         *("tokenizer/*.json", "tokenizer/*.txt", "tokenizer/*.model", "tokenizer/*.jinja"),
     ),
@@ -69,7 +73,8 @@ def export(folder: ModelFolder, out: str | Path) -> Path:
         plain = is_adopted(model.read("language/config.json"))
         counts = (lexicon.counts if lexicon else 0) or 4
         Prompts(emoji, lambda: others, ENGLISH, DETERMINERS, plain, counts).save_pretrained(temporary / "prompts")
-        for name, source in CODE.items():
+        write_upscaler(model, temporary)
+        for name, source in {**CODE, **(UPSCALER_CODE if model.upscaled else {})}.items():
             shutil.copyfile(source, temporary / name)
         if (model.path / "README.md").is_file():
             shutil.copyfile(model.path / "README.md", temporary / "README.md")
@@ -124,6 +129,7 @@ def index_of(folder: LantuFolder, parts: LantuParts) -> dict[str, Any]:
         "prompts": ["prompts", "Prompts"],
         "decoder": ["lantu_decoder", "LantuDecoder"],
         "scheduler": ["lantu_scheduler", "LantuScheduler"],
+        **({"upscaler": ["lantu_upscaler", "LantuUpscaler"]} if folder.upscaled else {}),
         "ids": ids_of(parts.vocabulary, parts.guidance_scales),
         "grid": {"height": height, "width": width},
         "draw": {name: draw[name] for name in DEFAULTS},
@@ -174,3 +180,16 @@ def write_decoder(folder: LantuFolder, out: Path) -> None:
     decoder.load_state_dict(state, assign=True)
     decoder.save_pretrained(out / "decoder")
     LantuScheduler(SAMPLERS[folder.settings.sampler]).save_pretrained(out / "scheduler")
+
+
+def write_upscaler(folder: LantuFolder, out: Path) -> None:
+    """Write the upscaler as diffusers saves it; nothing where there is none."""
+    if not folder.upscaled:
+        return
+    from lantu.models.lantu.export.lantu_upscaler import LantuUpscaler
+    from lantu.weights import manifest, tensors
+
+    source = folder.path / UPSCALER
+    upscaler = LantuUpscaler(**manifest.read("upscaler", source))
+    upscaler.load_state_dict(tensors.load(source), assign=True)
+    upscaler.save_pretrained(out / "upscaler")

@@ -50,13 +50,15 @@ class LantuPipeline(DiffusionPipeline):
         prompts: writes a prompt as the language model has learnt to read it.
         decoder: renders codes.
         scheduler: its sampler.
+        upscaler: enlarges what the decoder renders, if there is one.
         ids: where special tokens, sides and codes lie: "bos", "boi", "first_side", "first_code", and "guidance": the
             token of each guidance scale that the language model applies by itself.
         grid: height and width in codes of the pictures that it was trained on.
         draw: default values of the arguments of a call.
     """
 
-    model_cpu_offload_seq = "language->decoder"
+    model_cpu_offload_seq = "language->decoder->upscaler"
+    _optional_components = ["upscaler"]  # noqa: RUF012 - as diffusers declares it
     _callback_tensor_inputs = ("latents",)
 
     def __init__(
@@ -66,13 +68,14 @@ class LantuPipeline(DiffusionPipeline):
         prompts: Any,
         decoder: ModelMixin,
         scheduler: SchedulerMixin,
+        upscaler: ModelMixin | None = None,
         ids: dict[str, Any] | None = None,
         grid: dict[str, int] | None = None,
         draw: dict[str, Any] | None = None,
     ):
         super().__init__()
         parts = {"language": language, "tokenizer": tokenizer, "prompts": prompts}
-        self.register_modules(**parts, decoder=decoder, scheduler=scheduler)
+        self.register_modules(**parts, decoder=decoder, scheduler=scheduler, upscaler=upscaler)
         self.register_to_config(ids=ids or {}, grid=grid or {}, draw=draw or {})
 
     @torch.inference_mode()
@@ -100,7 +103,7 @@ class LantuPipeline(DiffusionPipeline):
 
         Args:
             prompt: what to draw, English or Chinese; one or several.
-            height, width: in pixels, multiples of the decoder's patch; by default those of the training pictures.
+            height, width: in pixels, multiples of those of one code; by default those of the training pictures.
             num_inference_steps: of the decoder.
             guidance_scale: of the draft; 1 is off.
             num_images_per_prompt: picture 0 has the seed itself, picture i a hash of (seed, i), as in lantu.
@@ -142,9 +145,14 @@ class LantuPipeline(DiffusionPipeline):
 
     # The draft
 
+    @property
+    def patch(self) -> int:
+        """Pixels a side of a finished picture for one code."""
+        return self.decoder.config.patch * (self.upscaler.config.factor if self.upscaler is not None else 1)
+
     def grid_of(self, height: int | None, width: int | None) -> tuple[int, int]:
         """Rows and columns of codes of a picture of that size in pixels."""
-        patch, own = self.decoder.config.patch, self.config["grid"]
+        patch, own = self.patch, self.config["grid"]
         sides = (height or own["height"] * patch, width or own["width"] * patch)
         if any(side % patch or not 0 < side <= MAX_SIDE * patch for side in sides):
             raise ValueError(f"no {sides[1]}x{sides[0]}: make sides multiples of {patch}, {MAX_SIDE * patch} at most")
@@ -240,7 +248,8 @@ class LantuPipeline(DiffusionPipeline):
                     given = callback(self, step, time, {"latents": latents} if wanted else {})
                     latents = (given or {}).get("latents", latents)
                 bar.update()
-        return latents.clamp(-1, 1)
+        pictures = latents.clamp(-1, 1)
+        return pictures if self.upscaler is None else self.upscaler(pictures).clamp(-1, 1)
 
 
 def chosen(given: Any, defaults: dict[str, Any], name: str, otherwise: Any) -> Any:
