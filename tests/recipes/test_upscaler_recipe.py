@@ -46,6 +46,7 @@ def test_it_learns_what_the_decoder_gets_wrong(tiny_model, data, tmp_path):
     assert task._distance(batch)[0] < 0.8 * before
     folder = assemble(tiny_model, tiny_model, tiny_model, tmp_path / "made", upscaler=tmp_path / "run")
     assert folder.index["upscaler"] == ["lantu.models.lantu.upscaler.network", "Upscaler"]
+    assert folder.index["budget"]["upscaler"]["steps"] == 150
     assert any(name.startswith("upscaler/") for name in folder.index["checksums"])
     assert Model.load(folder.path, "cpu").draw("a cat", seed=1).image.size == (64, 64)
 

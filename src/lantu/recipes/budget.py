@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lantu.models.lantu.directory import CONTROL
+from lantu.models.lantu.directory import CONTROL, UPSCALER
 from lantu.training.checkpoint import numbered
 
 Budget = dict[str, float]  # steps, samples, hours
@@ -24,8 +24,8 @@ def budget_of(source: Path, part: str) -> Budget | None:
         loop = options["loop"]
         steps, samples = state["step"], state["step"] * loop["batch_size"] * loop["accumulate"]
         own = {"steps": steps, "samples": samples, "hours": round(state["train_s"] / 3600, 2)}
-        # A control begins beside its decoder, whose cost is not its own.
-        before = (options.get("start") or "") if part != CONTROL else ""
+        # What is trained for a decoder begins beside it, and that one's cost is not its own.
+        before = options.get(part if part in (CONTROL, UPSCALER) else "start") or ""
     except (OSError, ValueError, KeyError, IndexError):
         return None
     former = budget_of(run_of(Path(before)), part) if before else None

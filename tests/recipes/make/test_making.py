@@ -20,6 +20,9 @@ from lantu.commands.make import Bars, importing, progress
 from lantu.data.build import build_folder
 from lantu.errors import DiskError, LantuError, RecipeError
 from lantu.files import locked
+from lantu.models.lantu.upscaler.config import UpscalerConfig
+from lantu.models.lantu.upscaler.network import Upscaler
+from lantu.pipeline import Model
 from lantu.recipes.make import curves, plan, stages
 from lantu.recipes.make.look import Look, look
 from lantu.recipes.make.making import Making, Wanted, make
@@ -135,6 +138,8 @@ def test_what_is_there_already_is_not_trained_from_nothing(tmp_path):
     decoder = plan.command_of("decoder", DRAWINGS, tmp_path, "cpu", start)
     assert decoder[2:4] == ["--recipe", "further"]
     assert set_by(decoder)["rehearsed"] == str(tmp_path / "rehearsal")
+    enlarged = plan.command_of("decoder", DRAWINGS, tmp_path, "cpu", replace(start, factor=2))
+    assert int(set_by(enlarged)["size"]) * 2 == int(set_by(decoder)["size"]) == DRAWINGS.size
     adopted = Sources(language="org/llm", decoder="org/sd", seen=32)
     assert plan.groups(adopted, 2) == [["tokenizer"], ["language", "decoder"]]
     for part in ("language", "decoder"):
@@ -523,6 +528,7 @@ def test_a_folder_of_other_things_is_refused_before_training(tmp_path):
 def test_a_model_goes_on_learning_and_keeps_what_it_drew(tiny_model, tmp_path):
     pictures(tmp_path / "in")
     start = shutil.copytree(tiny_model, tmp_path / "start")
+    Upscaler(UpscalerConfig(width=16, layers=1)).save(start / "upscaler")  # it draws 64 pixels
     words = {"names": {"en": [], "zh": []}, "words": {"en": ["cat", "dog"], "zh": []}, "emoji": {}}
     (start / "words.json").write_text(json.dumps(words))
     words = [*call(tmp_path, "--start", str(start), "--json")]
@@ -544,9 +550,10 @@ def test_a_model_goes_on_learning_and_keeps_what_it_drew(tiny_model, tmp_path):
     assert {"cat", "dog", "red", "box"} <= set(known)
     same = (tiny_model / "tokenizer" / "model.safetensors").read_bytes()
     assert (tmp_path / "model" / "tokenizer" / "model.safetensors").read_bytes() == same
-    other = subprocess.run([*call(tmp_path, "--start", str(start)), "--size", "64"], capture_output=True, text=True)
+    assert Model.load(tmp_path / "model", "cpu").draw("a cat", seed=1).image.size == (64, 64)
+    other = subprocess.run([*call(tmp_path, "--start", str(start)), "--size", "32"], capture_output=True, text=True)
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
-    assert "draws 32x32 px" in other.stderr
+    assert "draws 64x64 px" in other.stderr
 
 
 @pytest.mark.slow

@@ -196,6 +196,8 @@ class Making:
         command = ["assemble", *parts, "--data", str(self.data), "--out", str(self.wanted.out)]
         if self.sources.start and (licence := hub.find(self.sources.start).describe().get("license")):
             command += ["--license", str(licence)]
+        if self.sources.factor > 1:
+            command += ["--upscaler", self.sources.start]
         return [*command, "--minutes", self.minutes(TUNING)]
 
     def score_commands(self) -> dict[str, list[str]]:
@@ -287,7 +289,8 @@ def sources_of(wanted: Wanted) -> tuple[Sources, int]:
         raise LantuError(f"{folder.name} draws {side}x{side} px", f"leave out --size, or give {side}")
     start = str(folder.path.resolve())
     pretrained = is_pretrained(folder.path / "decoder")
-    return Sources(start, local(wanted.language), local(wanted.decoder), pretrained), side
+    factor = 1 if wanted.decoder else folder.factor  # an adopted decoder paints all pixels itself
+    return Sources(start, local(wanted.language), local(wanted.decoder), pretrained, factor=factor), side
 
 
 def decoder_size(wanted: Wanted) -> int:

@@ -49,6 +49,7 @@ class Sources:
         language, decoder: pretrained parts to be adopted; "" for none.
         pretrained_decoder: the decoder of ``start`` is itself a pretrained diffusion model.
         seen: pixels a side at which the tokenizer sees pictures; 0 for all that there are.
+        factor: of the upscaler of ``start``, which is kept; 1 for none.
     """
 
     start: str = ""
@@ -56,6 +57,7 @@ class Sources:
     decoder: str = ""
     pretrained_decoder: bool = False
     seen: int = 0
+    factor: int = 1
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -160,7 +162,7 @@ def settings_of(
     if recipe == "adopted":
         return {"trained": "lora"}
     if recipe == "further":
-        return {"rehearsed": str(work / "rehearsal"), "loop.lr": 3e-4, "size": look.size}
+        return {"rehearsed": str(work / "rehearsal"), "loop.lr": 3e-4, "size": look.size // sources.factor}
     if part == "decoder":
         return {"size": look.size}
     if look.different < SMALL:
