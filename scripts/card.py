@@ -23,7 +23,7 @@ TEXT = """# {name}
 Draws small pictures of everyday things from English and Chinese words, alone or two to four in a scene, and captions
 pictures.{learnt}{controlled}
 A stock Qwen3 causal language model drafts {grid} codes; a diffusion transformer renders them
-at {pixels}. {made}
+at {pixels}{enlarged}. {made}
 
 ## Data
 
@@ -206,12 +206,14 @@ def main() -> None:
     taught = {"filling", "talking"} <= set(facts["learnt"])
     strengths = ", ".join(f"{strength:g}" for strength in facts["guidance_learnt"])
     made = MADE.format(strengths=strengths, lesson=", all else (`--recipe multitask`)" if taught else "")
-    free = data.get("placement", "slots")
+    free, side = data.get("placement", "slots"), model.patch * model.canvas[0]
+    painted = side // model.factor
     print(
         TEXT.format(
             name=model.name,
             grid=facts["grid"],
-            pixels=facts["pixels"],
+            pixels=f"{painted}x{painted}",
+            enlarged=f", and convolutions make {side}x{side} of these" if side > painted else "",
             made=Path(sys.argv[4]).read_text(encoding="utf-8").strip() if len(sys.argv) > 4 else made,
             train=data["counts"]["train"],
             concepts=len(known["emoji"]),

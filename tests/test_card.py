@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def known():
     return json.loads((MODEL / "words.json").read_text(encoding="utf-8"))
 
 
-def written(card, monkeypatch, capsys, tmp_path, *more):
+def written(card, monkeypatch, capsys, tmp_path, *more, model=MODEL):
     shares = {"score": 0.5, "en": 0.25, "zh": 0.75, "template": 0.625, "free": 0.375}
     suite = {
         "score": 0.5,
@@ -39,7 +40,7 @@ def written(card, monkeypatch, capsys, tmp_path, *more):
     (tmp_path / "steps").write_text("| decoder |\n")
     (tmp_path / "made").write_text("By hand.\n")
     files = [str(tmp_path / name) for name in ("scores.json", "steps", *more)]
-    monkeypatch.setattr("sys.argv", ["card.py", str(MODEL), *files])
+    monkeypatch.setattr("sys.argv", ["card.py", str(model), *files])
     card.main()
     return capsys.readouterr().out
 
@@ -60,6 +61,17 @@ def test_a_new_card_says_what_its_data_was(card, monkeypatch, capsys, tmp_path):
     assert "count above four" in text
     assert "story.sh" in text
     assert "By hand." in written(card, monkeypatch, capsys, tmp_path, "made")
+
+
+def test_it_says_how_many_pixels_are_made_of_how_many(card, monkeypatch, capsys, tmp_path):
+    from lantu.models.lantu.upscaler.config import UpscalerConfig
+    from lantu.models.lantu.upscaler.network import Upscaler
+
+    assert "renders them\nat 128x128. " in written(card, monkeypatch, capsys, tmp_path)
+    model = shutil.copytree(MODEL, tmp_path / "model")
+    Upscaler(UpscalerConfig(width=16, layers=1)).save(model / "upscaler")
+    text = written(card, monkeypatch, capsys, tmp_path, model=model)
+    assert "renders them\nat 128x128, and convolutions make 256x256 of these. " in text
 
 
 def test_of_things_anywhere_it_says_so(card, known):
