@@ -16,7 +16,7 @@ from lantu.models import hub, registry
 from lantu.models.control import Control
 from lantu.models.loader import choose_backend, choose_device
 from lantu.models.spec import Grid, ModelFolder, Size
-from lantu.models.validation import nearest_size, parse_shape, require
+from lantu.models.validation import as_drawn, nearest_size, parse_shape, require
 from lantu.tasks.draw import draw, render
 from lantu.tasks.run import Running, count_codes, run, run_one
 from lantu.types import Picture, Step
@@ -341,7 +341,8 @@ class Model:
         source = reader.read(Path(path), str(path), self.parts, notes.append)
         for note in [*notes, *filter(None, [source.note])]:
             warnings.warn(note, stacklevel=2)
-        image = images.fit(source.image, *nearest_size(source.image.size, self.sizes)) if fit else source.image
+        image = as_drawn(source.image, self.parts.layout)
+        image = images.fit(image, *nearest_size(image.size, self.sizes)) if fit else image
         return source.drawing or Picture(image, self.tokenize(image))
 
     def _grid(self, size: Size | str | None) -> Grid:

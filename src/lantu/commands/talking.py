@@ -239,17 +239,19 @@ def read_picture(path: Path, artist: "Model", fit: bool) -> "Picture | Image":
         ImageError: it can't be read, or is of another size.
     """
     from lantu import images
+    from lantu.models.validation import as_drawn
     from lantu.tasks import reader
 
     source = reader.read(path, str(path), artist.parts, say)
     if source.drawing:
         return source.drawing
-    if not fit and source.image.size != artist.size:
-        what = "{}x{} pixels, the model reads {}x{}".format(*source.image.size, *artist.size)
+    picture = as_drawn(source.image, artist.parts.layout)
+    if not fit and picture.size != artist.size:
+        what = "{}x{} pixels, the model reads {}x{}".format(*picture.size, *artist.size)
         raise ImageError(f"the picture {path} has {what}", "scale it, or have it scaled and cropped with --fit")
     if source.note:
         say(source.note)
-    return images.fit(source.image, *artist.size)
+    return images.fit(picture, *artist.size)
 
 
 def parse_box(text: str) -> tuple[float, float, float, float]:

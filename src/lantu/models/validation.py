@@ -14,6 +14,8 @@ from lantu.tokens.vocabulary import MAX_SIDE
 from lantu.types import MASK_CODE
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from lantu.models.spec import Layout
 
 MAX_PROMPT = 2000
@@ -83,6 +85,16 @@ def nearest_size(size: Size, sizes: Sequence[Size]) -> Size:
     """The one of some sizes whose sides have most nearly the ratio of ``size``."""
     height, width = closest(size[1], size[0], tuple(each[::-1] for each in sizes))
     return width, height
+
+
+def as_drawn(image: "Image", layout: "Layout") -> "Image":
+    """The picture itself; one as large as the decoder paints is enlarged to the size that an upscaler makes of it.
+
+    So a model that was given an upscaler still reads its former drawings.
+    """
+    factor, sizes = getattr(layout, "factor", 1), layout.sizes
+    size = image.width * factor, image.height * factor
+    return image if image.size in sizes or size not in sizes else image.resize(size)
 
 
 def as_text(size: Size) -> str:

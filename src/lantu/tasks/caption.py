@@ -28,7 +28,7 @@ from lantu.errors import ImageError, PromptError
 from lantu.models.lantu.parts import LantuParts
 from lantu.models.lantu.requests import MAX_CAPTION
 from lantu.models.spec import Grid, Parts
-from lantu.models.validation import as_text, nearest_size, require
+from lantu.models.validation import as_drawn, as_text, nearest_size, require
 from lantu.tasks.effects import Compute, Draft, Task
 from lantu.tokens import document, grammar
 from lantu.tokens.repetition import first_repeat, without_repeats
@@ -72,7 +72,7 @@ def caption_picture(
     temperature = SamplingParams(temperature=temperature).temperature
     layout: Any = parts.layout
     drawing, image = (image, image.image) if isinstance(image, Picture) else (None, image)
-    image, sizes = images.to_rgb(image), layout.sizes
+    image, sizes = as_drawn(images.to_rgb(image), layout), layout.sizes
     if not fit and image.size not in sizes:
         what = f"{as_text(image.size)} pixels, the model reads {', '.join(map(as_text, sizes))}"
         raise ImageError(f"the picture has {what}", "scale it, or have it scaled and cropped with --fit")

@@ -73,6 +73,8 @@ def fill_place(
 ) -> Task[Picture]:
     """Redraw the cells that a box or a mask touches; see ``masks.cells`` and ``fill``.
 
+    Where the picture is enlarged first (``as_drawn``), box and mask are those of the picture as it was given.
+
     Raises:
         LantuError: the model lacks the ability.
         ImageError: box or mask don't fit the picture, or mark nothing.
@@ -80,7 +82,8 @@ def fill_place(
     require(parts.folder, "filling")
     layout: Any = parts.layout
     before, codes_hw = layout.with_codes(picture)
-    holes_hw = masks.cells(before.size, parts.folder.patch, box, mask)
+    given = picture.image if isinstance(picture, Picture) else picture
+    holes_hw = masks.cells(given.size, parts.folder.patch * given.width // before.width, box, mask)
     return (yield from fill(parts, codes_hw, holes_hw, prompt, seed, params, before))
 
 

@@ -21,7 +21,7 @@ from lantu.models.lantu.agreement import check_refiner
 from lantu.models.lantu.layout_components import Components
 from lantu.models.lantu.requests import language_of
 from lantu.models.spec import Grid, Size
-from lantu.models.validation import check_codes, check_prompt, check_size, grid_of, nearest_size, require
+from lantu.models.validation import as_drawn, check_codes, check_prompt, check_size, grid_of, nearest_size, require
 from lantu.tokens import document
 from lantu.tokens.vocabulary import MAX_SIDE
 from lantu.tokens.words import Lexicon
@@ -58,6 +58,11 @@ class LantuLayout:
     def sizes(self) -> tuple[Size, ...]:
         """Width and height of all training pictures, the most frequent first."""
         return tuple(map(self.size_of, self.folder.drawing_config.grids))
+
+    @property
+    def factor(self) -> int:
+        """Pixels a side of a finished picture for one that the decoder paints."""
+        return self.folder.factor
 
     def grid_of(self, size: Size) -> Grid:
         """Height and width in codes of a picture of ``size`` pixels.
@@ -155,9 +160,10 @@ class LantuLayout:
             fit: scale and crop a picture of another size to the nearest of the training pictures'.
 
         Raises:
-            ImageError: its sides are not multiples of ``patch``, or too long.
+            ImageError: its sides are not multiples of ``patch``, or too long; for pictures as large as the decoder
+                paints, see ``as_drawn``.
         """
-        image = images.to_rgb(image)
+        image = as_drawn(images.to_rgb(image), self)
         if fit:
             image = images.fit(image, *nearest_size(image.size, self.sizes))
         try:
@@ -175,7 +181,7 @@ class LantuLayout:
             DataError: its codes are not this model's.
         """
         if not isinstance(picture, Picture):
-            image = images.to_rgb(picture)
+            image = as_drawn(images.to_rgb(picture), self)
             return image, self.tokenize(image)
         codes = check_codes(picture.codes, self.folder)
         if (codes == MASK_CODE).any():

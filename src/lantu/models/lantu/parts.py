@@ -30,6 +30,7 @@ from lantu.models.lantu.folder import LantuFolder
 from lantu.models.lantu.layout import LantuLayout
 from lantu.models.memory import Sparing
 from lantu.models.spec import Grid
+from lantu.models.validation import as_drawn
 from lantu.tokens import bpe
 from lantu.tokens.bpe import TextCodec
 from lantu.tokens.vocabulary import Vocabulary
@@ -264,7 +265,7 @@ class LantuParts(Sparing):
         """
         if control.kind not in KINDS:
             raise LantuError(f"no control by {control.kind}", f"choose {', '.join(KINDS[:-1])} or {KINDS[-1]}")
-        if control.picture.size != self.layout.size_of(grid):
+        if as_drawn(control.picture, self.layout).size != self.layout.size_of(grid):
             what = "{}x{} pixels, the drawing {}x{}".format(*control.picture.size, *self.layout.size_of(grid))
             raise ImageError(f"the control has {what}", "scale it, or have it scaled and cropped with --fit")
         if hasattr(self.control, "steer"):  # raises if the model has none
@@ -272,6 +273,6 @@ class LantuParts(Sparing):
 
     def control_pixels(self, control: Control) -> tuple[np.ndarray, int]:
         """A picture of control (1, C, H, W) in [-1, 1], as large as the decoder paints, and the number of its kind."""
-        pixels_1CHW, factor = images.to_pixels(np.asarray(control.picture)[None]), self.folder.factor
-        height, width = (side // factor for side in pixels_1CHW.shape[2:])
-        return images.average(pixels_1CHW, height, width), KINDS.index(control.kind)
+        picture = as_drawn(control.picture, self.layout)
+        pixels_1CHW, factor = images.to_pixels(np.asarray(picture)[None]), self.folder.factor
+        return images.average(pixels_1CHW, picture.height // factor, picture.width // factor), KINDS.index(control.kind)

@@ -16,6 +16,7 @@ from PIL import Image
 from lantu import images
 from lantu.errors import ImageError
 from lantu.models.spec import Size
+from lantu.models.validation import as_drawn
 from lantu.pipeline import Model
 from lantu.server import uploads
 from lantu.server.routes.warnings import warn
@@ -92,6 +93,12 @@ def can_draw(size: Size, model: Model) -> bool:
     return True
 
 
+def belongs(found: Size, size: Size, model: Model) -> bool:
+    """Whether a mask or a control of one size belongs to a picture of another: to an equal one, or an enlarged one."""
+    factor = getattr(model.parts.layout, "factor", 1)
+    return found == size or (found[0] * factor, found[1] * factor) == size
+
+
 async def check_total_size(files: Sequence[tuple[str, bytes]], service: Service) -> None:
     """Check the total size of a request's pictures before the first one is decoded.
 
@@ -135,6 +142,7 @@ async def read_picture(data: bytes, param: str, request: Request, service: Servi
         drawing, note = recognised.drawing, recognised.note
     if drawing and (drawing.codes != MASK_CODE).all():  # else it was drawn from the first codes alone
         return drawing
+    image = as_drawn(image, model.parts.layout)
     if image.size != model.size and not fit:
         raise WrongSizeError(image.size, model)
     if note:

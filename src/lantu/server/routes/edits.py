@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from PIL.Image import Image
+from PIL.Image import Image, Resampling
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
@@ -21,7 +21,7 @@ from lantu.server import uploads
 from lantu.server.http.bodies import Route
 from lantu.server.http.errors import ApiError
 from lantu.server.routes import fields, image_answers, schemas, warnings
-from lantu.server.routes.client_pictures import WrongSizeError, check_total_size, open_picture, read_picture
+from lantu.server.routes.client_pictures import WrongSizeError, belongs, check_total_size, open_picture, read_picture
 from lantu.server.routes.image_answers import AnswerFormat
 from lantu.server.routes.openapi import ERRORS, images_schema
 from lantu.server.routes.unsupported import unsupported
@@ -220,7 +220,10 @@ async def read_mask(data: bytes, size: Size, fit: bool, service: Service) -> Ima
     if fit:
         return await open_picture(data, "mask", service, alpha=True, fit=size)
     try:
-        return await open_picture(data, "mask", service, alpha=True, accepts=lambda mask_size: mask_size == size)
+        mask = await open_picture(
+            data, "mask", service, alpha=True, accepts=lambda found: belongs(found, size, service.model)
+        )
+        return mask if mask.size == size else mask.resize(size, Resampling.NEAREST)
     except WrongSizeError as problem:
         message = "the mask has {}x{} pixels, but the picture {}x{}".format(*problem.size, *size)
         hint = "send a mask of the picture's size, or have it scaled and cropped: fit=true"

@@ -21,6 +21,7 @@ from lantu.server.http.errors import ApiError
 from lantu.server.routes import fields, schemas, warnings
 from lantu.server.routes.client_pictures import (
     WrongSizeError,
+    belongs,
     can_draw,
     judge_codes,
     open_picture,
@@ -288,7 +289,9 @@ async def read_control(part: schemas.ControlPart, size: Size, service: Service) 
     """
     data = await asyncio.to_thread(uploads.from_url, part.picture, "control.picture")
     try:
-        picture = await open_picture(data, "control.picture", service, accepts=lambda found: found == size)
+        picture = await open_picture(
+            data, "control.picture", service, accepts=lambda found: belongs(found, size, service.model)
+        )
     except WrongSizeError as problem:
         message = "control.picture has {}x{} pixels, but the drawing {}x{}".format(*problem.size, *size)
         raise ImageError(message, "scale it to the drawing's size") from problem

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from lantu.errors import ModelError
+from lantu.errors import ImageError, ModelError
+from lantu.images.metadata import save_picture
 from lantu.models.control import Control
 from lantu.models.lantu.upscaler.config import UpscalerConfig
 from lantu.models.lantu.upscaler.native import NativeUpscaler
@@ -123,6 +124,30 @@ def test_the_rest_of_an_edited_picture_stays(upscaled):
     assert np.array_equal(edited.codes[1:], picture.codes[1:])
 
 
+def test_pictures_of_before_it_are_still_read(tiny_model, upscaled, tmp_path):
+    (upscaled / "model_index.json").write_text(json.dumps({"name": "larger", "draw": {"steps": 1}}))
+    former, model = Model.load(tiny_model, "cpu").draw("a cat", seed=3), Model.load(upscaled, "cpu")
+    save_picture(former, tmp_path / "former.png")
+    larger = former.image.resize((64, 64))
+    assert np.array_equal(model.tokenize(former.image), model.tokenize(larger))
+    assert model.caption(former.image) == model.caption(larger)
+    with pytest.warns(UserWarning, match="its pixels are read"):
+        opened = model.open(tmp_path / "former.png")
+    assert opened.image.size == (64, 64)
+    for where in ({"box": (8, 0, 16, 8)}, {"mask": mask(32, (8, 0, 16, 8))}):
+        edited = model.edit(former.image, "a dog", **where, seed=4)
+        doubled = {"box": (16, 0, 32, 16)} if "box" in where else {"mask": mask(64, (16, 0, 32, 16))}
+        assert np.array_equal(edited.image, model.edit(larger, "a dog", **doubled, seed=4).image)
+    with pytest.raises(ImageError, match="reads 64x64"):
+        model.caption(Image.new("RGB", (48, 48)))
+
+
+def mask(side, box):
+    made = Image.new("L", (side, side))
+    made.paste(255, box)
+    return made
+
+
 def test_previews_are_as_large(upscaled):
     model = Model.load(upscaled, "cpu")
     assert {step.preview.size for step in model.stream("a cat", seed=1) if step.preview} == {(64, 64)}
@@ -135,7 +160,10 @@ def test_a_control_has_the_size_of_the_drawing(upscaled):
     ControlNetwork.for_decoder(PixelDecoder.load(upscaled / "decoder"), 1).save(upscaled / "control")
     model = Model.load(upscaled, "cpu")
     lines = model.draw("a dog", seed=5).image
-    assert model.draw("a cat", seed=3, control=Control(lines, "edges")).image.size == (64, 64)
+    for given in (lines, lines.resize((32, 32))):
+        assert model.draw("a cat", seed=3, control=Control(given, "edges")).image.size == (64, 64)
+    with pytest.raises(ImageError, match="the drawing 64x64"):
+        model.draw("a cat", seed=3, control=Control(lines.resize((48, 48)), "edges"))
 
 
 def test_an_upscaler_of_other_cells_is_refused(upscaled):
