@@ -104,8 +104,8 @@ def test_the_plainest_phrase_is_frequent_among_many():
     said = many(Content("beside", CAT_AND_DOG, "noto", "white"))
     plainest = {"en": "a cat on the left and a dog on the right", "zh": "左边一只猫，右边一只狗"}
     for language, texts in said.items():
-        assert sum(plainest[language] in text for text in texts) > 0.4 * len(texts)
-        assert texts.count(plainest[language]) > 0.12 * len(texts)
+        assert sum(plainest[language] in text for text in texts) > 0.3 * len(texts)
+        assert texts.count(plainest[language]) > 0.08 * len(texts)
         assert len(set(texts)) > 60
 
 

@@ -9,9 +9,11 @@ from lantu.data.backgrounds import ALL
 from lantu.data.gallery import Concept
 from lantu.data.phrases import ADJECTIVES, IN_STYLE, ON_BACKGROUND, PHRASES, THING_IN_STYLE
 from lantu.data.styles import STYLES
+from lantu.data.wordings import SLOTS, wording
 
 EACH = 4  # captions in each language
-PLAINEST = 0.45  # share of captions that use the first phrase
+WORDED = 0.3  # share of captions of placed things that are put together from parts
+PLAINEST = 0.45  # share of the others that use the first phrase
 KEYWORDS = 0.15  # share of things that are called by another of their names
 BACKDROPS = 0.75  # share of captions that mention a background that is not white
 WHITES = 0.1  # share of captions that mention a white one
@@ -42,7 +44,10 @@ def captions(content: Content, rng: np.random.Generator) -> dict[str, tuple[str,
 def caption(content: Content, language: str, rng: np.random.Generator) -> str:
     """One caption in "en" or "zh"."""
     phrases = PHRASES[language][content.relation]
-    phrase = phrases[0] if rng.random() < PLAINEST else phrases[rng.integers(len(phrases))]
+    if content.relation in SLOTS and rng.random() < WORDED:
+        phrase = wording(content.relation, language, rng)
+    else:
+        phrase = phrases[0] if rng.random() < PLAINEST else phrases[rng.integers(len(phrases))]
     text = say(phrase, content.concepts, language, rng)
     if rng.random() < STYLED / 4 and phrase in ("{a}", "{n}") and (style := STYLES.get(content.style)):
         word = pick(style.words[language], rng)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lantu.data import anywhere, asking, chinese, edits, english, phrases, questions
+from lantu.data import anywhere, asking, chinese, edits, english, phrases, questions, wordings
 from lantu.data.backgrounds import ALL, BACKGROUNDS
 from lantu.data.captions import words_for
 from lantu.data.gallery import Concept, load_gallery
@@ -114,7 +114,9 @@ def taught_by_things(
     grounds = (ALL if free else BACKGROUNDS).values()
     relations = {layout.relation for _, layout in LAYOUTS}
     said_of = [{r: p for r, p in its.items() if free or r in relations} for its in phrases.PHRASES.values()]
-    spoken = list(templates([said_of, [dict(one.words) for one in (*grounds, *(STYLES[style] for style in styles))]]))
+    shown = {relation for its in said_of for relation in its}
+    named = [dict(one.words) for one in (*grounds, *(STYLES[style] for style in styles))]
+    spoken = list(templates([said_of, wordings.spoken(shown), named]))
     measures = {*chinese.BY_NAME, *chinese.BY_SUBGROUP.values()}
     said = " ".join([*names["en"], *names["zh"]])
     colours = {name: words for name, words in COLOURS.items() if name in tokens(said) or words[0] in said}
