@@ -16,7 +16,7 @@ from lantu.models import hub, registry
 from lantu.models.control import Control
 from lantu.models.loader import choose_backend, choose_device
 from lantu.models.spec import Grid, ModelFolder, Size
-from lantu.models.validation import as_drawn, nearest_size, parse_shape, require
+from lantu.models.validation import as_drawn, drawn_size, nearest_size, parse_shape, require
 from lantu.tasks.draw import draw, render
 from lantu.tasks.run import Running, count_codes, run, run_one
 from lantu.types import Picture, Step
@@ -357,7 +357,7 @@ class Model:
         except (TypeError, ValueError) as problem:
             hint = 'give width and height in pixels, e.g. (192, 128) or "192x128"'
             raise LantuError(f"the size {size!r} can't be read", hint) from problem
-        return self.parts.layout.grid_of((width, height))
+        return self.parts.layout.grid_of(drawn_size((width, height), self.parts.layout))
 
     def _params(self, overrides: Overrides, task: str = "") -> SamplingParams:
         """The model's sampling parameters with overrides applied.

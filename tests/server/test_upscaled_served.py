@@ -34,6 +34,18 @@ def test_a_drawing_is_large(served):
     assert served.client.get("/v1/lantu/info").json()["patch"] == 16
 
 
+@pytest.mark.parametrize("size", ["32x32", "64x64", "1:1", "auto"])
+def test_former_sizes_are_asked_for(served, red, mask, size):
+    answer = served.post("/v1/images/generations", json={"prompt": "a cat", "seed": 1, "size": size})
+    assert decoded(answer).size == (64, 64)
+    assert answer.json()["size"] == "64x64"
+    files = {"image": ("a.png", red), "mask": ("b.png", mask)}
+    assert decoded(served.post("/v1/images/edits", files=files, data={"prompt": "a dog", "size": size})).size == (
+        64,
+        64,
+    )
+
+
 @pytest.mark.parametrize("side", [32, 64])
 def test_pictures_of_both_sizes_are_edited_and_tokenized(served, red, mask, side):
     picture = red if side == 32 else png(Image.new("RGB", (64, 64), "red"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lantu.commands import terminal
-from lantu.commands.opening import load
+from lantu.commands.opening import asked_size, load
 from lantu.errors import LantuError
 
 if TYPE_CHECKING:
@@ -80,10 +80,11 @@ def draw_prompts(
     from lantu.recipes.bulk.prompts import PromptFile
 
     PromptFile(prompts)  # before the model is opened
-    shape = parse_shape(size) if size else None
+    if size:
+        parse_shape(size)
     # On a cluster the model computes elsewhere.
     opened = load(model, "cpu" if cluster else device, backend)
-    options["size"] = shape(opened.parts.layout) if shape else None
+    options["size"] = asked_size(size, opened.parts.layout) if size else None
     run = BulkRun(opened, prompts, out, device=device, backend=backend, **options)
     with terminal.progress("drawing", shown=not json) as advance:
         result = run.draw(OnRay(cluster) if cluster else None, advance)

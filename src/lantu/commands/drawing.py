@@ -71,7 +71,7 @@ class Order:
         size = (
             model.parts.layout.size_of(former.codes.shape[:2])
             if ours
-            else drawable(former.image.size, model.folder.patch)
+            else drawable(former.image.size, model.parts.layout)
         )
         unused = () if ours else model.folder.unused_params  # of another family's decoder
         settings = SamplingParams.read(former.settings).as_dict()

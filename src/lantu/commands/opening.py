@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from lantu.models.control import Control
     from lantu.models.lantu.layout import Example
+    from lantu.models.spec import Layout, Size
     from lantu.pipeline import Model
 
 
@@ -29,14 +30,29 @@ def opened(path: Path, keep_alpha: bool = False) -> "Image":
     return open_image(path, keep_alpha, say)
 
 
-def drawable(size: tuple[int, int], patch: int) -> tuple[int, int] | None:
-    """The size in pixels if the model can draw it, else None."""
-    from lantu.models.validation import grid_of
+def drawable(size: tuple[int, int], layout: "Layout") -> tuple[int, int] | None:
+    """The size in pixels of a drawing of that size, see ``drawn_size``; None if the model can't draw it."""
+    from lantu.models.validation import drawn_size, grid_of
 
+    size = drawn_size(size, layout)
     try:
-        grid_of(size, patch)
+        grid_of(size, layout.patch)
     except ImageError:
         return None
+    return size
+
+
+def asked_size(text: str, layout: "Layout") -> "Size":
+    """The size in pixels that a ``--size`` stands for; prints a note if an upscaler makes a larger one of it.
+
+    Raises:
+        LantuError: see ``parse_shape``.
+    """
+    from lantu.models.validation import parse_shape, parse_size
+
+    size = parse_shape(text)(layout)
+    if ":" not in text and size != parse_size(text):
+        say("pictures of {} are enlarged to {}x{}".format(text, *size))
     return size
 
 

@@ -9,7 +9,7 @@ import typer
 from lantu.commands import terminal
 from lantu.commands.bulk import PerShard, Prompts, RayWorkers, Together, cluster_of, draw_prompts
 from lantu.commands.drawing import Order, check_heard, check_rendered, make
-from lantu.commands.opening import examples, load, opened, read_grids, say, steering
+from lantu.commands.opening import asked_size, examples, load, opened, read_grids, say, steering
 from lantu.commands.options import (
     Backend,
     Device,
@@ -153,15 +153,15 @@ def draw(
     found = SamplingParams(shots=FOUND if shots is None else shots).shots if memory else 0
     if prompt is None and not from_tokens and not like:
         raise PromptError("nothing to draw", 'say what, e.g. lantu draw "a cat"')
-    order, shape = Order(prompt, read_grids(from_tokens) if from_tokens else None, seed, None, overrides), None
+    order = Order(prompt, read_grids(from_tokens) if from_tokens else None, seed, None, overrides)
     if size:
         from lantu.models.validation import parse_shape  # NumPy
 
-        shape = parse_shape(size)
+        parse_shape(size)  # before the model is opened
     former = metadata.read_picture(like) if like else None
     opened_model = load(model, device, backend)
-    if shape:
-        order = replace(order, size=shape(opened_model.parts.layout))
+    if size:
+        order = replace(order, size=asked_size(size, opened_model.parts.layout))
     if example or found:
         order = replace(order, examples=examples(opened_model, example or [], fit, memory, prompt or "", found))
     if former and like:

@@ -58,7 +58,7 @@ def parse_shape(text: str) -> "Callable[[Layout], Size]":
     match = re.fullmatch(r"([1-9]\d{0,3}):([1-9]\d{0,3})", text.strip(), re.ASCII)
     if match is None:
         size = parse_size(text)
-        return lambda layout: size
+        return lambda layout: drawn_size(size, layout)
     return lambda layout: size_of_ratio(int(match[1]), int(match[2]), layout.sizes, layout.patch)
 
 
@@ -87,14 +87,20 @@ def nearest_size(size: Size, sizes: Sequence[Size]) -> Size:
     return width, height
 
 
-def as_drawn(image: "Image", layout: "Layout") -> "Image":
-    """The picture itself; one as large as the decoder paints is enlarged to the size that an upscaler makes of it.
+def drawn_size(size: Size, layout: "Layout") -> Size:
+    """The size itself; of pictures as large as the decoder paints, what an upscaler makes of them.
 
-    So a model that was given an upscaler still reads its former drawings.
+    So a model that was given an upscaler is still asked for the sizes that it had.
     """
     factor, sizes = getattr(layout, "factor", 1), layout.sizes
-    size = image.width * factor, image.height * factor
-    return image if image.size in sizes or size not in sizes else image.resize(size)
+    large = size[0] * factor, size[1] * factor
+    return large if size not in sizes and large in sizes else size
+
+
+def as_drawn(image: "Image", layout: "Layout") -> "Image":
+    """The picture itself, enlarged if its size is not the ``drawn_size``, so that former drawings are still read."""
+    size = drawn_size(image.size, layout)
+    return image if image.size == size else image.resize(size)
 
 
 def as_text(size: Size) -> str:

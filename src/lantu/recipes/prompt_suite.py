@@ -17,6 +17,7 @@ from lantu.evaluation.prompt_layouts import LAYOUTS, PromptLayout, layout_for
 from lantu.evaluation.prompts import SuitePrompt, read_prompts
 from lantu.files import HALF_WRITTEN, discard_half_written, write_json
 from lantu.files.untrusted import read_json
+from lantu.models.validation import drawn_size
 
 if TYPE_CHECKING:
     from lantu.pipeline import Model
@@ -68,7 +69,7 @@ class SuiteRun:
         self.suite = read_prompts(self.path)
         self.layout = find_layout(layout, self.path, self.suite)
         self.prompts = self.suite[:limit]
-        self.seed, self.size = choose_seed(seed), size or model.size
+        self.seed, self.size = choose_seed(seed), drawn_size(size or model.size, model.parts.layout)
         self.grid = model.parts.layout.grid_of(self.size)
         self.params = model.folder.settings.change(**overrides)
         self.layout.check(self.suite, count, self.size)

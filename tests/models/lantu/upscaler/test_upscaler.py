@@ -142,6 +142,24 @@ def test_pictures_of_before_it_are_still_read(tiny_model, upscaled, tmp_path):
         model.caption(Image.new("RGB", (48, 48)))
 
 
+def test_sizes_of_before_it_are_still_drawn(upscaled, lantu, tmp_path, monkeypatch):
+    model = Model.load(upscaled, "cpu")
+    usual = model.draw("a cat", seed=3)
+    for size in ((32, 32), "32x32", (64, 64)):
+        assert np.array_equal(model.draw("a cat", seed=3, size=size).image, usual.image)
+    assert model.draw("a cat", seed=3, size="64x32").image.size == (64, 32)  # no size of the decoder's: two codes high
+    code, _, err = lantu("draw", "a cat", "--model", upscaled, "--size", "32x32", "-o", tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as drawn:
+        assert (code, drawn.size) == (0, (64, 64))
+    assert "pictures of 32x32 are enlarged to 64x64" in err
+    (tmp_path / "prompts.txt").write_text("a cat\n")
+    code, _, err = lantu(
+        "draw", "--prompts", tmp_path / "prompts.txt", "--model", upscaled, "--size", "32x32", "-o", tmp_path / "drawn"
+    )
+    assert code == 0, err
+    assert "enlarged to 64x64" in err
+
+
 def mask(side, box):
     made = Image.new("L", (side, side))
     made.paste(255, box)
