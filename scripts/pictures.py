@@ -31,7 +31,7 @@ PROMPTS = (
     "向日葵",
     "a penguin on a sky blue background",
 )
-RIGHT = (64, 32, 128, 96)
+RIGHT = (128, 64, 256, 192)
 EDITS = (  # a prompt, what is to be changed of its picture, in which box
     ("a cat on the left and a dog on the right", "replace the dog with a car", None),
     ("左边一座房子，右边一棵树", "交换两样东西的位置", None),
@@ -47,6 +47,7 @@ QUESTIONS = (  # a prompt, what is asked about its picture
     ("a penguin on a sky blue background", "what colour is the background?"),
 )
 COLUMNS, GAP, LINE = 4, 12, 22
+SHOWN = 256  # pixels a side that a picture has at the least on a sheet
 OUT = Path(__file__).parents[1] / "docs" / "pictures"
 
 Labelled = tuple[Picture, str]
@@ -75,15 +76,16 @@ def asked(model: lantu.Model) -> list[Labelled]:
 
 
 def save(shown: Sequence[Labelled], path: Path) -> None:
-    """A sheet of pictures at twice their size, each above its words."""
-    width, height = (2 * side for side in shown[0][0].image.size)
+    """A sheet of pictures, small ones enlarged, each above its words."""
+    times = max(1, SHOWN // max(shown[0][0].image.size))
+    width, height = (times * side for side in shown[0][0].image.size)
     rows = -(-len(shown) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * (width + GAP) + GAP, rows * (height + LINE + GAP) + GAP), "white")
     draw, font = ImageDraw.Draw(sheet), find_font()
     places = itertools.product(range(rows), range(COLUMNS))
     for (row, column), (picture, label) in zip(places, shown, strict=False):
         x, y = GAP + column * (width + GAP), GAP + row * (height + LINE + GAP)
-        large = np.asarray(picture.image).repeat(2, 0).repeat(2, 1)
+        large = np.asarray(picture.image).repeat(times, 0).repeat(times, 1)
         sheet.paste(Image.fromarray(large), (x, y))
         draw.rectangle((x - 1, y - 1, x + width, y + height), outline="#dddddd")
         draw.text((x, y + height + 4), label, fill="black", font=font)

@@ -4,8 +4,8 @@
 #
 #   scripts/story.sh PICTURES DIR [OPTION …]   your own pictures: lantu make does it all, and takes the options
 #   scripts/story.sh debug DIR                 a minute on two CPU cores; the pictures are not worth looking at
-#   scripts/story.sh emoji DIR                 like the shipped model: about sixteen hours of CPU cores
-#   scripts/story.sh common DIR                teaches lantu-emoji 148 more things with 2,048 more codes, twice the pixels
+#   scripts/story.sh emoji DIR                 222 things at 128 px: about sixteen hours of CPU cores
+#   scripts/story.sh common DIR MODEL          teaches that model 148 more, and 256 px: like the shipped model
 #
 # The shipped model is no folder of pictures: its scenes are composed, and after drawing it learns guidance, editing,
 # conversation and control. So the last two call the single commands. A killed run goes on where it stopped when the
@@ -17,6 +17,7 @@ lantu=${LANTU:-"$(dirname -- "$0")/../run"}
 if [[ $size != debug && $size != emoji && -e $size ]]; then
     exec $lantu make "$size" --out "$out/model" --work "$out" "${@:3}"
 fi
+if [[ $size == common ]]; then start=${3:?a model to begin with, made by: scripts/story.sh emoji}; fi
 mkdir -p "$out"
 
 # train PART DIR …: begin a run, or go on with the one that is there.
@@ -63,14 +64,14 @@ $lantu data build emoji --out "$out/data" "${scenes[@]}" "${data[@]}"
 $lantu data inspect "$out/data" --sheet "$out/data.png"
 if [[ $size == common ]]; then
     # Old codes, words and drawings stay; new codes begin as the old ones nearest to them.
-    train tokenizer "$out/tokenizer" --recipe emoji --data "$out/data" --start lantu-emoji --set model.codebook_size=6144 --set loop.steps=300 --set loop.warmup_steps=20
-    train language "$out/language" --recipe further "${parts[@]}" --start lantu-emoji --set loop.batch_size=48 --set loop.steps=2500 --set loop.lr=1.5e-3
+    train tokenizer "$out/tokenizer" --recipe emoji --data "$out/data" --start "$start" --set model.codebook_size=6144 --set loop.steps=300 --set loop.warmup_steps=20
+    train language "$out/language" --recipe further "${parts[@]}" --start "$start" --set loop.batch_size=48 --set loop.steps=2500 --set loop.lr=1.5e-3
     # A thing alone has more codes than one of two, few codes depend on a style, and only captions of several things have
     # plurals: these are learnt last.
     further=(--recipe further "${parts[@]}" --set loop.batch_size=48 --set captioning=0.15)
     train language "$out/language-1" "${further[@]}" --start "$out/language" --set loop.steps=3000 --set loop.lr=1.5e-3 --set single=0.45 --set named=0.5
-    train language "$out/language-2" "${further[@]}" --start "$out/language-1" --set loop.steps=1500 --set single=0.25 --set counted=0.25 --set named=0.35
-    train decoder "$out/decoder" --recipe further "${parts[@]}" --start lantu-emoji --set loop.steps=3000
+    train language "$out/language-2" "${further[@]}" --start "$out/language-1" --set loop.steps=2700 --set single=0.25 --set counted=0.25 --set named=0.35
+    train decoder "$out/decoder" --recipe further "${parts[@]}" --start "$start" --set loop.steps=3000
     train decoder "$out/decoder-2" --recipe further "${parts[@]}" --start "$out/decoder" --set loop.steps=4000
     abilities "$out/language-2" "$out/decoder-2"
     $lantu data build emoji --out "$out/large" --size 256 --train 8000 --val 300 --heldout 300 "${scenes[@]}"

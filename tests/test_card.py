@@ -67,8 +67,8 @@ def test_it_says_how_many_pixels_are_made_of_how_many(card, monkeypatch, capsys,
     from lantu.models.lantu.upscaler.config import UpscalerConfig
     from lantu.models.lantu.upscaler.network import Upscaler
 
-    assert "renders them\nat 128x128. " in written(card, monkeypatch, capsys, tmp_path)
-    model = shutil.copytree(MODEL, tmp_path / "model")
+    model = shutil.copytree(MODEL, tmp_path / "model", ignore=shutil.ignore_patterns("upscaler"))
+    assert "renders them\nat 128x128. " in written(card, monkeypatch, capsys, tmp_path, model=model)
     Upscaler(UpscalerConfig(width=16, layers=1)).save(model / "upscaler")
     text = written(card, monkeypatch, capsys, tmp_path, model=model)
     assert "renders them\nat 128x128, and convolutions make 256x256 of these. " in text

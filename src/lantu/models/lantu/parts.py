@@ -275,4 +275,9 @@ class LantuParts(Sparing):
         """A picture of control (1, C, H, W) in [-1, 1], as large as the decoder paints, and the number of its kind."""
         picture = as_drawn(control.picture, self.layout)
         pixels_1CHW, factor = images.to_pixels(np.asarray(picture)[None]), self.folder.factor
-        return images.average(pixels_1CHW, picture.height // factor, picture.width // factor), KINDS.index(control.kind)
+        height, width = picture.height // factor, picture.width // factor
+        if control.kind == "edges":  # lines stay as bright as they are: averaged, those of one pixel turn grey
+            small_1CHW = pixels_1CHW.reshape(1, -1, height, factor, width, factor).max((3, 5))
+        else:
+            small_1CHW = images.average(pixels_1CHW, height, width)
+        return small_1CHW, KINDS.index(control.kind)

@@ -184,6 +184,18 @@ def test_a_control_has_the_size_of_the_drawing(upscaled):
         model.draw("a cat", seed=3, control=Control(lines.resize((48, 48)), "edges"))
 
 
+def test_thin_lines_of_a_control_stay_white(upscaled):
+    model = Model.load(upscaled, "cpu")
+    lines = np.zeros((64, 64, 3), np.uint8)
+    lines[20] = 255
+    pixels, _ = model.parts.control_pixels(Control(Image.fromarray(lines), "edges"))
+    assert pixels.shape == (1, 3, 32, 32)
+    assert (pixels[0, :, 10] == 1).all()
+    assert (np.delete(pixels, 10, 2) == -1).all()
+    pixels, _ = model.parts.control_pixels(Control(Image.fromarray(lines), "colour"))
+    assert np.allclose(pixels[0, :, 10], 0, atol=0.01)
+
+
 def test_an_upscaler_of_other_cells_is_refused(upscaled):
     upscaler(cell=3).save(upscaled / "upscaler")
     with pytest.raises(ModelError, match="sees 3 pixels a side at once, the decoder paints 8"):
