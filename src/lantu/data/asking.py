@@ -1,8 +1,11 @@
 """Captions worded as requests.
 
 A caption describes a picture; a person writes "please draw …", or 画…, with or without a capital letter, a full
-stop, or the comma of the other writing system.
+stop, or the comma of the other writing system; with words that say nothing of the picture; with brackets. A model that
+never saw such a word or sign is lost at the first one, so some requests have one that means nothing.
 """
+
+import re
 
 import numpy as np
 
@@ -70,16 +73,71 @@ PHRASES = {
         "{x}，谢谢",
     ),
 }
+FILLED = 0.3  # share of requests with words or signs that say nothing of the picture
+FILLERS = {
+    "en": (
+        *("just", "maybe", "please", "really", "somewhere", "here", "also", "nicely", "kind of", "well", "so", "again"),
+        *("you know", "if possible", "for me", "perhaps", "quickly", "exactly", "simply", "of course", "now", "too"),
+    ),
+    "zh": (
+        "嗯",
+        "那个",
+        "大概",
+        "最好",
+        "可以的话",
+        "尽量",
+        "刚好",
+        "这样",
+        "就好",
+        "应该",
+        "我想",
+        "对了",
+        "好吗",
+        "哦",
+    ),
+}
+# Where a word may be put in without tearing a name apart: before these, or beside a comma.
+BEFORE = {
+    "en": re.compile(r"(?<= )(?=(?:an?|on|at|in|and|with|below|above|under|next|beside|between) )"),
+    "zh": re.compile(r"(?<=[，；、])|^|$"),
+}
+# A place that may stand in brackets: none that is seen from another thing ("to the left of …").
+PLACE = {
+    "en": re.compile(
+        r"(?<= )(?:on|at|in|to) the [a-z]+(?: left| right)?(?: side| half| corner)?(?= and |,|;| with |$)"
+    ),
+    "zh": re.compile(r"(?<![的在是])在?[左右上下]+[边面侧方角](?=[，；、]|$)"),
+}
+SHORTENED = (("there is ", "there's "), ("it is ", "it's "), ("I would ", "I'd "), ("do not ", "don't "))
 
 
 def ask(caption: str, language: str, rng: np.random.Generator) -> str:
     """Word a caption in "en" or "zh" as a request; its words about the picture stay."""
+    if rng.random() < FILLED:
+        caption = fill(caption, language, rng)
     if rng.random() < WRAPPED:
         caption = pick(PHRASES[language], rng).format(x=caption)
     chance = rng.random()
     if language == "en":
         return _english(caption, chance)
     return _chinese(caption, chance)
+
+
+def fill(text: str, language: str, rng: np.random.Generator) -> str:
+    """Put in a word or two that say nothing, shorten what people shorten, and set some places in brackets."""
+    if rng.random() < 0.5:
+        for long, short in SHORTENED:
+            text = text.replace(long, short)
+    if rng.random() < 0.4:
+        opening, closing = "（）" if language == "zh" else "()"
+        text = PLACE[language].sub(lambda found: f"{opening}{found[0].removeprefix('在')}{closing}", text)
+    for _ in range(int(rng.integers(3))):
+        places = [found.start() for found in BEFORE[language].finditer(text)]
+        if places:
+            at, word = places[rng.integers(len(places))], pick(FILLERS[language], rng)
+            gap = " " if language == "en" else "，" if rng.random() < 0.5 and at > 0 else ""
+            text = f"{text[:at]}{word}{gap}{text[at:]}" if at < len(text) else f"{text}{gap}{word}"
+    return text
 
 
 def _english(text: str, chance: float) -> str:

@@ -154,7 +154,7 @@ def templates(further: Sequence[Any]) -> Iterable[str]:
                 collect(each)
 
     collect([phrases.ADJECTIVES, phrases.ON_BACKGROUND, phrases.IN_STYLE, phrases.THING_IN_STYLE])
-    collect([asking.PHRASES, questions.PHRASES, edits.PHRASES])
+    collect([asking.PHRASES, asking.FILLERS, dict(asking.SHORTENED), questions.PHRASES, edits.PHRASES])
     collect(further)
     return found
 
