@@ -41,6 +41,8 @@ PLACES: Mapping[str, Phrases] = {
             "to the left",
             "on the left side",
             "on the left-hand side",
+            "over on the left",
+            "on the far left",
             "in the left half",
         ),
         "right": (
@@ -49,6 +51,8 @@ PLACES: Mapping[str, Phrases] = {
             "to the right",
             "on the right side",
             "on the right-hand side",
+            "over on the right",
+            "on the far right",
             "in the right half",
         ),
         "top": (
@@ -58,6 +62,7 @@ PLACES: Mapping[str, Phrases] = {
             "in the upper half",
             "in the upper part",
             "at the top of the picture",
+            "over at the top",
         ),
         "bottom": (
             "at the bottom",
@@ -66,6 +71,7 @@ PLACES: Mapping[str, Phrases] = {
             "in the lower part",
             "underneath",
             "at the bottom of the picture",
+            "over at the bottom",
         ),
         "middle": ("in the middle", "in the centre", "in the center", "at the centre"),
         "top left": ("in the top left corner", "at the top left", "in the upper left", "in the upper left corner"),
@@ -134,7 +140,10 @@ JOINTS: Phrases = {
     "zh": ("，", "，", "，", "；", "，然后", "，还有"),
 }
 # Only of the first clause, which has no verb.
-BARE_JOINTS: Phrases = {"en": (" with ", " plus "), "zh": ("、", " ")}
+BARE_JOINTS: Phrases = {
+    "en": (" with ", " plus ", " together with ", " along with ", " as well as "),
+    "zh": ("、", " ", "以及", "，加上"),
+}
 OPENINGS: Phrases = {
     "en": ("", "", "", "put ", "place ", "a scene with ", "in this picture, "),
     "zh": ("", "", "", "图里", "画面中", "图中"),
