@@ -31,7 +31,7 @@ PROMPTS = (
     "向日葵",
     "a penguin on a sky blue background",
 )
-RIGHT = (128, 64, 256, 192)
+RIGHT = (0.5, 0.25, 1.0, 0.75)  # of width and height
 EDITS = (  # a prompt, what is to be changed of its picture, in which box
     ("a cat on the left and a dog on the right", "replace the dog with a car", None),
     ("左边一座房子，右边一棵树", "交换两样东西的位置", None),
@@ -62,7 +62,10 @@ def edited(model: lantu.Model) -> list[Labelled]:
     shown: list[Labelled] = []
     for seed, (prompt, change, box) in enumerate(EDITS):
         before = model.draw(prompt, seed=seed)
-        shown += [(before, prompt), (model.edit(before, change, box=box, seed=seed), f"→ {change}")]
+        place = (
+            tuple(round(edge * side) for edge, side in zip(box, 2 * before.image.size, strict=True)) if box else None
+        )
+        shown += [(before, prompt), (model.edit(before, change, box=place, seed=seed), f"→ {change}")]
     return shown
 
 

@@ -4,8 +4,8 @@
 #
 #   scripts/story.sh PICTURES DIR [OPTION …]   your own pictures: lantu make does it all, and takes the options
 #   scripts/story.sh debug DIR                 a minute on two CPU cores; the pictures are not worth looking at
-#   scripts/story.sh emoji DIR                 222 things at 128 px: about sixteen hours of CPU cores
-#   scripts/story.sh common DIR MODEL          teaches that model 148 more, and 256 px: like the shipped model
+#   scripts/story.sh emoji DIR                 like the shipped model: about sixteen hours of CPU cores
+#   scripts/story.sh common DIR MODEL          teaches that model 148 more things, and 256 px
 #
 # The shipped model is no folder of pictures: its scenes are composed, and after drawing it learns guidance, editing,
 # conversation and control. So the last two call the single commands. A killed run goes on where it stopped when the
