@@ -47,7 +47,7 @@ def test_it_draws_what_it_is_asked_for(run):
 def test_it_captions_edits_and_shows_previews(run):
     model = lantu.load(run / "model", "cpu")
     picture = model.draw("a dog", seed=2)
-    assert model.caption(picture).startswith("a ")
+    assert any(thing in model.caption(picture) for thing in ("cat", "dog"))
     edited = model.edit(picture, "a dog", box=(0, 0, 16, 16), seed=3)
     assert (edited.codes[4:] == picture.codes[4:]).all()
     *steps, last = model.stream("a dog", seed=2)
